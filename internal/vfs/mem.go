@@ -1,0 +1,345 @@
+package vfs
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// Mem is a disk in memory that can lose power: it keeps apart what is visible and what would survive (Crash). Absolute
+// and relative names start at the same root, which is there from the beginning. A rename stays in its directory, and its
+// new name must not exist. A file is at most 1 GiB long. Safe for concurrent use.
+type Mem struct {
+	mu   sync.RWMutex // guards everything reachable from root
+	root *node
+}
+
+// node is a directory or a file; exactly one of the two is set. It belongs to one Mem and may have several names.
+type node struct {
+	dir  *memDir
+	data *memData
+}
+
+// memDir is a directory: what is seen, what is durable, and the way from the one to the other.
+type memDir struct {
+	visible map[string]*node
+	durable map[string]*node
+	pending []nameChange // since the last SyncDir, in order
+}
+
+// nameChange is one change of a directory: a creation (from is empty), a removal (to is empty) or a rename.
+type nameChange struct {
+	node     *node
+	from, to string
+}
+
+// NewMem returns an empty disk.
+func NewMem() *Mem {
+	return &Mem{root: &node{dir: newMemDir()}}
+}
+
+func newMemDir() *memDir {
+	return &memDir{visible: map[string]*node{}, durable: map[string]*node{}}
+}
+
+// change does c at once to what is seen.
+func (d *memDir) change(c nameChange) {
+	c.apply(d.visible)
+	d.pending = append(d.pending, c)
+}
+
+func (c nameChange) apply(names map[string]*node) {
+	if c.from != "" {
+		delete(names, c.from)
+	}
+	if c.to != "" {
+		names[c.to] = c.node
+	}
+}
+
+// sync makes what is seen durable.
+func (d *memDir) sync() {
+	d.durable = maps.Clone(d.visible)
+	d.pending = nil
+}
+
+// split returns the elements of name below the root; none for the root itself.
+func split(name string) []string {
+	name = strings.TrimPrefix(path.Clean("/"+name), "/")
+	if name == "" {
+		return nil
+	}
+	return strings.Split(name, "/")
+}
+
+// find returns the node that name leads to. The caller holds mu.
+func (m *Mem) find(name string) (*node, error) {
+	if name == "" {
+		return nil, syscall.ENOENT
+	}
+	n := m.root
+	for _, elem := range split(name) {
+		if n.dir == nil {
+			return nil, syscall.ENOTDIR
+		}
+		if n = n.dir.visible[elem]; n == nil {
+			return nil, syscall.ENOENT
+		}
+	}
+	return n, nil
+}
+
+func (m *Mem) findDir(name string) (*memDir, error) {
+	n, err := m.find(name)
+	if err != nil {
+		return nil, err
+	}
+	if n.dir == nil {
+		return nil, syscall.ENOTDIR
+	}
+	return n.dir, nil
+}
+
+func (m *Mem) findFile(name string) (*memData, error) {
+	n, err := m.find(name)
+	if err != nil {
+		return nil, err
+	}
+	if n.data == nil {
+		return nil, syscall.EISDIR
+	}
+	return n.data, nil
+}
+
+// place returns the directory that name is in, or would be, and the last element of name.
+func (m *Mem) place(name string) (*memDir, string, error) {
+	elems := split(name)
+	if name == "" {
+		return nil, "", syscall.ENOENT
+	}
+	if len(elems) == 0 {
+		return nil, "", syscall.EISDIR
+	}
+	last := len(elems) - 1
+	d, err := m.findDir("/" + strings.Join(elems[:last], "/"))
+	return d, elems[last], err
+}
+
+// Create implements FS.
+func (m *Mem) Create(name string) (File, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d, last, err := m.place(name)
+	if err == nil && d.visible[last] != nil {
+		err = syscall.EEXIST
+	}
+	if err != nil {
+		return nil, &fs.PathError{Op: "create", Path: name, Err: err}
+	}
+	n := &node{data: &memData{}}
+	d.change(nameChange{node: n, to: last})
+	return &memFile{mem: m, data: n.data, name: name, writable: true}, nil
+}
+
+// Open implements FS.
+func (m *Mem) Open(name string) (File, error) {
+	return m.open(name, true)
+}
+
+// OpenRead implements FS.
+func (m *Mem) OpenRead(name string) (File, error) {
+	return m.open(name, false)
+}
+
+func (m *Mem) open(name string, writable bool) (File, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	data, err := m.findFile(name)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	return &memFile{mem: m, data: data, name: name, writable: writable}, nil
+}
+
+// Rename implements FS. It fails with fs.ErrExist if newname exists and with errors.ErrUnsupported if it is in another
+// directory than oldname.
+func (m *Mem) Rename(oldname, newname string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.rename(oldname, newname); err != nil {
+		return &os.LinkError{Op: "rename", Old: oldname, New: newname, Err: err}
+	}
+	return nil
+}
+
+func (m *Mem) rename(oldname, newname string) error {
+	d, from, err := m.place(oldname)
+	if err != nil {
+		return err
+	}
+	n := d.visible[from]
+	if n == nil {
+		return syscall.ENOENT
+	}
+	toDir, to, err := m.place(newname)
+	if err != nil {
+		return err
+	}
+	if toDir != d {
+		return errors.ErrUnsupported
+	}
+	if d.visible[to] != nil {
+		return syscall.EEXIST
+	}
+	d.change(nameChange{node: n, from: from, to: to})
+	return nil
+}
+
+// Remove implements FS. Files that are open stay readable and writable.
+func (m *Mem) Remove(name string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, err := m.findFile(name)
+	if err != nil {
+		return &fs.PathError{Op: "remove", Path: name, Err: err}
+	}
+	d, last, err := m.place(name)
+	if err != nil {
+		return &fs.PathError{Op: "remove", Path: name, Err: err}
+	}
+	d.change(nameChange{node: d.visible[last], from: last})
+	return nil
+}
+
+// ReadDir implements FS.
+func (m *Mem) ReadDir(dir string) ([]string, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	d, err := m.findDir(dir)
+	if err != nil {
+		return nil, &fs.PathError{Op: "readdir", Path: dir, Err: err}
+	}
+	return slices.Sorted(maps.Keys(d.visible)), nil
+}
+
+// MkdirAll implements FS. It is one step: no crash finds only some of the directories.
+func (m *Mem) MkdirAll(dir string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, err := m.makeDirs(dir); err != nil {
+		return &fs.PathError{Op: "mkdir", Path: dir, Err: err}
+	}
+	return nil
+}
+
+func (m *Mem) makeDirs(dir string) (*memDir, error) {
+	if dir == "" {
+		return nil, syscall.ENOENT
+	}
+	d := m.root.dir
+	for _, elem := range split(dir) {
+		n := d.visible[elem]
+		if n == nil {
+			n = &node{dir: newMemDir()}
+			d.change(nameChange{node: n, to: elem})
+			d.sync()
+		}
+		if n.dir == nil {
+			return nil, syscall.ENOTDIR
+		}
+		d = n.dir
+	}
+	return d, nil
+}
+
+// SyncDir implements FS.
+func (m *Mem) SyncDir(dir string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d, err := m.findDir(dir)
+	if err != nil {
+		return &fs.PathError{Op: "syncdir", Path: dir, Err: err}
+	}
+	d.sync()
+	return nil
+}
+
+// Files lists the paths of all files, sorted, without a leading slash.
+func (m *Mem) Files() []string {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	files := m.root.dir.files("", nil)
+	slices.Sort(files)
+	return files
+}
+
+func (d *memDir) files(prefix string, files []string) []string {
+	for name, n := range d.visible {
+		if n.dir != nil {
+			files = n.dir.files(prefix+name+"/", files)
+		} else {
+			files = append(files, prefix+name)
+		}
+	}
+	return files
+}
+
+// ReadFile returns a copy of a file's bytes.
+func (m *Mem) ReadFile(name string) ([]byte, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	data, err := m.findFile(name)
+	if err != nil {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: err}
+	}
+	p := make([]byte, data.size)
+	data.readAt(p, 0)
+	return p, nil
+}
+
+// WriteFile replaces a file's bytes, or makes the file and the directories above it. It is for damaging a disk on which
+// nothing runs: the bytes and the name are durable at once (for a name that was not durable yet its directory is synced).
+func (m *Mem) WriteFile(name string, p []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.writeFile(name, p); err != nil {
+		return &fs.PathError{Op: "write", Path: name, Err: err}
+	}
+	return nil
+}
+
+func (m *Mem) writeFile(name string, p []byte) error {
+	if len(p) > maxMemFile {
+		return syscall.EFBIG
+	}
+	elems := split(name)
+	if len(elems) == 0 {
+		return syscall.EISDIR
+	}
+	last := len(elems) - 1
+	d, err := m.makeDirs("/" + strings.Join(elems[:last], "/"))
+	if err != nil {
+		return err
+	}
+	n := d.visible[elems[last]]
+	if n == nil {
+		n = &node{data: &memData{}}
+		d.change(nameChange{node: n, to: elems[last]})
+	}
+	if n.data == nil {
+		return syscall.EISDIR
+	}
+	*n.data = memData{}
+	n.data.writeAt(p, 0)
+	n.data.sync()
+	if d.durable[elems[last]] != n {
+		d.sync()
+	}
+	return nil
+}

@@ -1,0 +1,221 @@
+package vfs
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+const (
+	fileMode fs.FileMode = 0o600
+	dirMode  fs.FileMode = 0o700
+)
+
+// OS is the real disk. The zero value is ready; names are paths as package os takes them.
+type OS struct{}
+
+// Create implements FS. The file has mode 0600 whatever the umask takes away.
+func (OS) Create(name string) (File, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
+	if err != nil {
+		return nil, err
+	}
+	if err := forceMode(f, fileMode); err != nil {
+		_ = f.Close()
+		_ = os.Remove(name) // made a moment ago by this call, and empty
+		return nil, err
+	}
+	return newOSFile(f)
+}
+
+// Open implements FS.
+func (OS) Open(name string) (File, error) {
+	return openOS(name, os.O_RDWR)
+}
+
+// OpenRead implements FS.
+func (OS) OpenRead(name string) (File, error) {
+	return openOS(name, os.O_RDONLY)
+}
+
+func openOS(name string, flag int) (File, error) {
+	f, err := os.OpenFile(name, flag, 0)
+	if err != nil {
+		return nil, err
+	}
+	return newOSFile(f)
+}
+
+// Rename implements FS. It does not check whether newname exists: a file of that name is replaced.
+func (OS) Rename(oldname, newname string) error {
+	return os.Rename(oldname, newname)
+}
+
+// Remove implements FS.
+func (OS) Remove(name string) error {
+	return os.Remove(name)
+}
+
+// ReadDir implements FS.
+func (OS) ReadDir(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name()
+	}
+	return names, nil
+}
+
+// MkdirAll implements FS. A directory that is there already is left as it is: its mode is not changed and its parent is
+// not synced.
+func (o OS) MkdirAll(dir string) error {
+	return mkdirAll(dir, o.SyncDir)
+}
+
+func mkdirAll(dir string, syncDir func(string) error) error {
+	info, err := os.Stat(dir)
+	if err == nil {
+		if info.IsDir() {
+			return nil
+		}
+		return &fs.PathError{Op: "mkdir", Path: dir, Err: syscall.ENOTDIR}
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	parent := filepath.Dir(dir)
+	if parent != dir {
+		if err := mkdirAll(parent, syncDir); err != nil {
+			return err
+		}
+	}
+	if err := makeDir(dir); err != nil {
+		return err
+	}
+	return syncDir(parent)
+}
+
+// makeDir makes one directory. Somebody else making it at the same moment is no error.
+func makeDir(dir string) error {
+	err := os.Mkdir(dir, dirMode)
+	if errors.Is(err, fs.ErrExist) {
+		if info, statErr := os.Stat(dir); statErr == nil && info.IsDir() {
+			return nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	// By name and not through a handle: a umask that takes the owner's read bit makes a directory that cannot be opened.
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if runtime.GOOS == "windows" || info.Mode().Perm() == dirMode {
+		return nil
+	}
+	return os.Chmod(dir, dirMode)
+}
+
+// SyncDir implements FS.
+func (OS) SyncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = syncOpenDir(d)
+	if closeErr := d.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+func syncOpenDir(d *os.File) error {
+	info, err := d.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return &fs.PathError{Op: "syncdir", Path: d.Name(), Err: syscall.ENOTDIR}
+	}
+	if runtime.GOOS == "windows" {
+		// Windows flushes no handle that was opened for reading, and os opens directories only so; NTFS journals names.
+		return nil
+	}
+	return d.Sync()
+}
+
+// forceMode gives an open file its mode back if the umask took part of it. Windows has no such bits.
+func forceMode(f *os.File, mode fs.FileMode) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if runtime.GOOS == "windows" || info.Mode().Perm() == mode {
+		return nil
+	}
+	return f.Chmod(mode)
+}
+
+// osFile is an open file on the real disk. It holds the *os.File and never a bare descriptor: a descriptor whose os.File
+// was collected is closed and its number given to another file.
+type osFile struct {
+	file *os.File
+	conn syscall.RawConn // of file; keeps the descriptor open while it is used
+}
+
+func newOSFile(f *os.File) (File, error) {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return &osFile{file: f, conn: conn}, nil
+}
+
+func (f *osFile) ReadAt(p []byte, off int64) (int, error) {
+	return transfer(f.file.ReadAt, p, off)
+}
+
+func (f *osFile) WriteAt(p []byte, off int64) (int, error) {
+	return transfer(f.file.WriteAt, p, off)
+}
+
+func (f *osFile) Size() (int64, error) {
+	info, err := f.file.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+func (f *osFile) Close() error {
+	return f.file.Close()
+}
+
+// maxAgain is how many times in a row a transfer that made no progress is tried again, a millisecond apart.
+const maxAgain = 100
+
+// transfer does one ReadAt or WriteAt of package os, which goes on after a short count and after EINTR, and goes on after
+// EAGAIN too: some network and user-space file systems say so of regular files.
+func transfer(at func([]byte, int64) (int, error), p []byte, off int64) (int, error) {
+	done := 0
+	for again := 0; ; again++ {
+		n, err := at(p[done:], off+int64(done))
+		done += n
+		if n > 0 {
+			again = 0
+		}
+		if again == maxAgain || !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR) {
+			return done, err
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
