@@ -1,0 +1,33 @@
+// Package wal is a durable, ordered log of opaque records, kept in one directory. docs/storage.md ("The log") is the
+// contract for every byte on disk; this page is about the order in which things happen and who may call what.
+//
+// # Life of a log
+//
+// Create makes it, once. Open reads and checks it and writes nothing, so a refusal leaves the evidence as it was.
+// Records replays it. Start makes the disk agree with what was read; from then on Append and Sync work. An Append whose
+// record must be acknowledged is followed by a Sync that returned nil; nobody may be told before.
+//
+// # Order of writes, and what a crash between them leaves
+//
+//	Append    one write behind the last record           torn or whole; either way nobody was told
+//	Sync      fdatasync of the last segment              whole
+//	rotation  sync what is unsynced                      as above
+//	          header into spare, fdatasync               a spare; Start removes it
+//	          rename spare to the segment's name         no segment, or an empty one
+//	          sync the directory                         an empty segment
+//	          the record                                 as Append
+//	Release   remove the oldest segment, sync directory  the log begins there or one segment later
+//	Start     rewrite what no record claims durable      the same bytes in the same place
+//	          zeros over the torn tail                   the tail is torn still, or shorter
+//	          fdatasync, sync the directory              what Open read, on disk
+//
+// The first error of a write, sync, rename or directory sync in Append, Sync or Start is final: what is on disk is not
+// known from then on, a second fdatasync would claim success for bytes that the system has dropped, and only reading
+// everything again, by another Open, tells. Making the spare and removing old segments may fail and be tried again.
+//
+// # Who may call what
+//
+// Start, Append, Sync and Close belong to one owner, one call at a time. PrepareSpare and Release may run beside them,
+// and beside each other, on other goroutines. Everything else may be called from anywhere at any time. The package
+// starts no goroutine.
+package wal

@@ -1,0 +1,49 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+// What the package says no with. Errors come wrapped, with the file and the reason; compare with errors.Is.
+var (
+	// ErrNoLog: the directory is missing or holds no segment. It is also an fs.ErrNotExist.
+	ErrNoLog = fmt.Errorf("no log here: %w", fs.ErrNotExist)
+	// ErrExists: Create was asked to make a log where another one is. It is also an fs.ErrExist.
+	ErrExists = fmt.Errorf("there is a log already: %w", fs.ErrExist)
+	// ErrNotOurs: a file with a segment's name does not begin as one.
+	ErrNotOurs = errors.New("not a segment of this log: the magic bytes are wrong")
+	// ErrVersion: a segment was written in a format that this program does not know.
+	ErrVersion = errors.New("unknown format version")
+	// ErrTooLarge: a payload is empty or longer than MaxRecord.
+	ErrTooLarge = errors.New("payload size out of range")
+	// ErrFull: the segment is full and the next one cannot be made. Nothing was written; the log works again after a
+	// PrepareSpare that succeeded.
+	ErrFull = errors.New("no room for a new segment")
+	// ErrNotStarted: Append or Sync before Start.
+	ErrNotStarted = errors.New("log is not started")
+	// ErrClosed: the log was closed.
+	ErrClosed = errors.New("log is closed")
+)
+
+// A CorruptionError says that bytes which may have been acknowledged are gone or changed. Nothing was written.
+type CorruptionError struct {
+	File   string // path of the segment
+	Offset int64  // of the first byte that is wrong, or of the record that holds it
+	Index  uint64 // of the record that is missing or damaged; 0 if it is not known
+	Err    error  // what is wrong
+}
+
+// Error names file, offset and record, and says what to do.
+func (e *CorruptionError) Error() string {
+	record := ""
+	if e.Index != 0 {
+		record = fmt.Sprintf(" (record %d)", e.Index)
+	}
+	return fmt.Sprintf("%s is damaged at offset %d%s: %v; "+
+		"nothing was changed: keep the directory as it is and restore from a backup", e.File, e.Offset, record, e.Err)
+}
+
+// Unwrap returns what is wrong.
+func (e *CorruptionError) Unwrap() error { return e.Err }

@@ -1,0 +1,331 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"gcd/internal/vfs"
+)
+
+// DefaultSegmentSize is the size of a segment when Options name none: 64 MiB.
+const DefaultSegmentSize = 64 << 20
+
+// Options say where and how a log is kept. The zero value works.
+type Options struct {
+	FS          vfs.FS           // the disk; nil: vfs.OS{}
+	SegmentSize int64            // bytes of a new segment, a multiple of 4096, at least 8192; 0: DefaultSegmentSize
+	Now         func() time.Time // wall clock for the time of a record, which nothing depends on; nil: time.Now
+	Logger      hclog.Logger     // nil: no logging
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.FS == nil {
+		o.FS = vfs.OS{}
+	}
+	if o.SegmentSize == 0 {
+		o.SegmentSize = DefaultSegmentSize
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	if o.SegmentSize < minSegmentSize || o.SegmentSize%sizeUnit != 0 {
+		return o, fmt.Errorf("segment size %d: want a multiple of %d bytes, at least %d", o.SegmentSize, sizeUnit, minSegmentSize)
+	}
+	return o, nil
+}
+
+// A Log is an open log. Package documentation says which methods may run beside which.
+type Log struct {
+	dir  string
+	o    Options
+	id   ID
+	tail Tail
+
+	// Of the owner, who calls Start, Append, Sync and Close.
+	file    vfs.File // the last segment, open for writing from Start on
+	current segment
+	seed    uint32 // seed sum of the current segment
+	link    uint32 // header sum of the last record
+	off     int64  // where the next record goes
+	buf     []byte // a record is put together here
+
+	last    atomic.Uint64 // index of the last record
+	durable atomic.Uint64 // every record up to this index is on disk
+	failure atomic.Pointer[error]
+	started atomic.Bool
+	closed  atomic.Bool
+	stats   counters
+
+	making    sync.Mutex // held while a spare is made or becomes a segment: there is one file of that name
+	spare     vfs.File   // under making: zeroed and synced, named spareName; nil if there is none
+	hopeless  error      // under making: why a rotation got no spare; nil again when a PrepareSpare succeeds
+	needSpare chan struct{}
+
+	releasing sync.Mutex // held by Release
+	unsynced  bool       // under releasing: a segment was removed and the directory not synced since
+
+	mu   sync.Mutex // held for moments, never over disk work
+	segs []segment  // under mu
+}
+
+// Tail is what a crash left behind the last valid record and Start overwrites with zeros. Length 0: nothing.
+type Tail struct {
+	File   string // path of the last segment
+	Offset int64  // behind the last valid record
+	Length int64  // bytes up to the last one that is not zero
+}
+
+// Open reads and checks the whole log in dir and writes nothing: whatever it returns, every byte is as it was. ErrNoLog
+// if dir is missing or holds no segment; ErrNotOurs, ErrVersion or *CorruptionError if the log must not be used. Start
+// makes it ready for Append.
+func Open(dir string, o Options) (*Log, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	segs, err := readSegments(o.FS, dir)
+	if err != nil {
+		return nil, err
+	}
+	l := &Log{dir: dir, o: o, id: segs[0].store, segs: segs, current: segs[len(segs)-1], needSpare: make(chan struct{}, 1)}
+	for i := range segs {
+		if err := l.check(i); err != nil {
+			return nil, err
+		}
+	}
+	l.stats.segments.Store(int64(len(segs)))
+	return l, nil
+}
+
+// check reads segment i; for the last one it also finds where the log ends.
+func (l *Log) check(i int) error {
+	f, err := l.o.FS.OpenRead(l.segs[i].path)
+	if err != nil {
+		return fmt.Errorf("open segment: %w", err)
+	}
+	defer f.Close()
+	s := newScanner(l.segs[i], f)
+	known := s.next - 1 // a segment is begun when all before it is durable
+	rec, err := s.record()
+	for ; err == nil; rec, err = s.record() {
+		known = max(known, rec.Durable)
+	}
+	var end *invalid
+	if !errors.As(err, &end) {
+		return err
+	}
+	if i < len(l.segs)-1 {
+		return s.sealed(end.reason, l.segs[i+1])
+	}
+	torn, err := s.torn(end.reason)
+	if err != nil {
+		return err
+	}
+	l.tail = Tail{File: s.seg.path, Offset: s.off, Length: torn}
+	l.off, l.link, l.seed = s.off, le.Uint32(s.link[:]), s.seed
+	l.last.Store(s.next - 1)
+	l.durable.Store(known)
+	return nil
+}
+
+// Start makes the disk agree with what Open read, which may come from a page cache that the disk never took: what no
+// record claims durable is written again where it is, what was torn is zeroed, file and directory are synced. Then
+// Append works. An error is final for this Log; a later Open finds the same records.
+func (l *Log) Start() error {
+	if err := l.usable(); !errors.Is(err, ErrNotStarted) {
+		return err
+	}
+	f, err := l.o.FS.Open(l.current.path)
+	if err != nil {
+		return l.fail("open the last segment", err)
+	}
+	l.file = f
+	if err := l.settle(); err != nil {
+		return l.fail("settle the tail of "+l.current.path, err)
+	}
+	if err := l.o.FS.SyncDir(l.dir); err != nil {
+		return l.fail("sync the directory", err)
+	}
+	if err := removeSpare(l.o.FS, l.dir); err != nil {
+		return l.fail("remove the old spare", err)
+	}
+	if l.tail.Length > 0 {
+		l.o.Logger.Info("cut a torn tail off the log: nobody was told of it",
+			"file", l.tail.File, "offset", l.tail.Offset, "bytes", l.tail.Length)
+	}
+	l.durable.Store(l.last.Load())
+	l.started.Store(true)
+	l.signalSpare()
+	return nil
+}
+
+// settle rewrites and zeroes the end of the last segment and syncs it.
+func (l *Log) settle() error {
+	s := newScanner(l.current, l.file)
+	for s.next <= l.durable.Load() {
+		if _, err := s.record(); err != nil {
+			return fmt.Errorf("record %d changed since the log was opened: %w", s.next, err)
+		}
+	}
+	buf := make([]byte, min(l.current.size, 1<<20))
+	for off := s.off; off < l.off; {
+		b := buf[:min(int64(len(buf)), l.off-off)]
+		if n, err := l.file.ReadAt(b, off); n < len(b) {
+			return err
+		}
+		if err := writeAt(l.file, b, off); err != nil {
+			return err
+		}
+		off += int64(len(b))
+	}
+	clear(buf)
+	for off, end := l.off, l.off+l.tail.Length; off < end; {
+		b := buf[:min(int64(len(buf)), end-off)]
+		if err := writeAt(l.file, b, off); err != nil {
+			return err
+		}
+		off += int64(len(b))
+	}
+	l.stats.syncs.Add(1)
+	return l.file.Sync()
+}
+
+// Append writes one record behind the last one and returns its index. It is not durable before a Sync that returned
+// nil. ErrTooLarge if payload is empty or longer than MaxRecord; ErrFull if a new segment was needed and could not be
+// made; neither wrote anything. Every other error is final: nothing is written any more.
+func (l *Log) Append(payload []byte) (uint64, error) {
+	if err := l.usable(); err != nil {
+		return 0, err
+	}
+	if len(payload) == 0 || len(payload) > l.MaxRecord() {
+		return 0, fmt.Errorf("%w: %d bytes, want 1 to %d", ErrTooLarge, len(payload), l.MaxRecord())
+	}
+	size := recordSize(len(payload))
+	if l.off+size > l.current.size {
+		if err := l.rotate(); err != nil {
+			return 0, err
+		}
+	}
+	if int64(cap(l.buf)) < size {
+		l.buf = make([]byte, size, max(2*size, sizeUnit))
+	}
+	b := l.buf[:size]
+	index := l.last.Load() + 1
+	link := encodeRecord(b, l.seed, l.link, index, l.durable.Load(), l.o.Now().UnixNano(), payload)
+	if err := writeAt(l.file, b, l.off); err != nil {
+		return 0, l.fail("write to "+l.current.path, err)
+	}
+	l.off += size
+	l.link = link
+	l.last.Store(index)
+	l.stats.records.Add(1)
+	l.stats.bytes.Add(size)
+	return index, nil
+}
+
+// Sync makes every appended record durable; nothing to do is no system call. An error is final: whether the records are
+// on the disk is not known, and asking again would not tell.
+func (l *Log) Sync() error {
+	if err := l.usable(); err != nil {
+		return err
+	}
+	last := l.last.Load()
+	if l.durable.Load() == last {
+		return nil
+	}
+	l.stats.syncs.Add(1)
+	if err := l.file.Sync(); err != nil {
+		return l.fail("sync "+l.current.path, err)
+	}
+	l.durable.Store(last)
+	return nil
+}
+
+// usable is nil while the log may be written.
+func (l *Log) usable() error {
+	if failure := l.failure.Load(); failure != nil {
+		return *failure
+	}
+	if l.closed.Load() {
+		return ErrClosed
+	}
+	if !l.started.Load() {
+		return ErrNotStarted
+	}
+	return nil
+}
+
+// fail makes err final and returns it as every later call will.
+func (l *Log) fail(what string, err error) error {
+	err = fmt.Errorf("log %s takes nothing more: %s: %w", l.dir, what, err)
+	l.failure.CompareAndSwap(nil, &err)
+	return *l.failure.Load()
+}
+
+// Err is the error that ended the log's right to write, or nil.
+func (l *Log) Err() error {
+	if failure := l.failure.Load(); failure != nil {
+		return *failure
+	}
+	return nil
+}
+
+// Close closes the files. It does not sync: who wants the last records durable calls Sync first. It waits for a
+// PrepareSpare or Release that is under way. Calling it again does nothing.
+func (l *Log) Close() error {
+	if l.closed.Swap(true) {
+		return nil
+	}
+	l.making.Lock() // PrepareSpare sees closed and gives up
+	defer l.making.Unlock()
+	l.releasing.Lock()
+	defer l.releasing.Unlock()
+	var errs []error
+	if l.spare != nil {
+		errs = append(errs, l.spare.Close())
+	}
+	if l.file != nil {
+		errs = append(errs, l.file.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// ID is the UUID of the store that the log belongs to.
+func (l *Log) ID() ID { return l.id }
+
+// Tail is what Open found behind the last valid record.
+func (l *Log) Tail() Tail { return l.tail }
+
+// Last is the index of the last record, durable or not; First()-1 when there is none.
+func (l *Log) Last() uint64 { return l.last.Load() }
+
+// Durable is the highest index that is surely on disk, with all below it.
+func (l *Log) Durable() uint64 { return l.durable.Load() }
+
+// MaxRecord is the longest payload that Append takes, in bytes: 1 MiB, less if two such records do not fit into a
+// segment.
+func (l *Log) MaxRecord() int {
+	half := (l.o.SegmentSize - segmentHeaderSize) / 2 &^ (alignment - 1)
+	return int(min(maxPayload, half-recordHeaderSize))
+}
+
+// writeAt is one write; a short one is an error.
+func writeAt(f vfs.File, b []byte, off int64) error {
+	n, err := f.WriteAt(b, off)
+	if err == nil && n < len(b) {
+		err = io.ErrShortWrite
+	}
+	return err
+}
+
+func (l *Log) path(name string) string { return path.Join(l.dir, name) }

@@ -1,0 +1,254 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+
+	"gcd/internal/vfs"
+)
+
+// zeroPiece is how much of a spare is written between two syncs: a sync of the log's records waits for no more than
+// this.
+const zeroPiece = 1 << 20
+
+// Create makes a new, empty log in dir whose first record will have index first (1 for a new store). dir is made if it
+// is missing. After nil the log is there whatever happens. Interrupted, it leaves no log or an empty one, and calling
+// it again with the same id and first completes it. ErrExists if there is any other segment.
+func Create(dir string, id ID, first uint64, o Options) error {
+	o, err := o.withDefaults()
+	if err != nil {
+		return err
+	}
+	if first == 0 {
+		return errors.New("create log: indices begin at 1")
+	}
+	if err := o.FS.MkdirAll(dir); err != nil {
+		return fmt.Errorf("create log: %w", err)
+	}
+	there, err := completed(dir, id, first, o)
+	if err != nil {
+		return err
+	}
+	if !there {
+		spare, err := makeSpare(o.FS, dir, o.SegmentSize, func() error { return nil })
+		if err != nil {
+			return fmt.Errorf("create log: %w", err)
+		}
+		h := segmentHeader{store: id, number: 1, first: first, size: o.SegmentSize}
+		err = errors.Join(install(o.FS, dir, spare, h), spare.Close())
+		if err != nil {
+			return fmt.Errorf("create log: %w", err)
+		}
+	}
+	// A Create before this one may have made dir, or the segment, and not come to the sync.
+	for _, d := range []string{dir, path.Dir(dir)} {
+		if err := o.FS.SyncDir(d); err != nil {
+			return fmt.Errorf("create log: %w", err)
+		}
+	}
+	return nil
+}
+
+// completed says whether dir holds just the log that Create is asked for.
+func completed(dir string, id ID, first uint64, o Options) (bool, error) {
+	l, err := Open(dir, o)
+	if errors.Is(err, ErrNoLog) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("create log: %w", err)
+	}
+	if h := l.current; h.number != 1 || h.store != id || h.first != first || l.Last() >= first {
+		return false, fmt.Errorf("create log in %s: %w", dir, ErrExists)
+	}
+	return true, nil
+}
+
+// makeSpare makes the file of the next segment: zeros, on disk. On an error the half-made file is removed.
+func makeSpare(fsys vfs.FS, dir string, size int64, stop func() error) (vfs.File, error) {
+	if err := removeSpare(fsys, dir); err != nil {
+		return nil, err
+	}
+	name := path.Join(dir, spareName)
+	f, err := fsys.Create(name)
+	if err != nil {
+		return nil, fmt.Errorf("make spare segment: %w", err)
+	}
+	zeros := make([]byte, min(size, zeroPiece))
+	for off := int64(0); off < size; {
+		b := zeros[:min(size-off, zeroPiece)]
+		err := stop()
+		if err == nil {
+			err = writeAt(f, b, off)
+		}
+		if err == nil {
+			err = f.Sync()
+		}
+		if err != nil {
+			// What is left of it if this fails too is removed before the next is made.
+			_ = f.Close()
+			_ = fsys.Remove(name)
+			return nil, fmt.Errorf("make spare segment: %w", err)
+		}
+		off += int64(len(b))
+	}
+	return f, nil
+}
+
+func removeSpare(fsys vfs.FS, dir string) error {
+	err := fsys.Remove(path.Join(dir, spareName))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove old spare segment: %w", err)
+	}
+	return nil
+}
+
+// install turns the spare into the segment that h describes. The order is the contract: the header is on disk before
+// the name is, the name is before any record.
+func install(fsys vfs.FS, dir string, spare vfs.File, h segmentHeader) error {
+	if err := writeAt(spare, h.encode(), 0); err != nil {
+		return err
+	}
+	if err := spare.Sync(); err != nil {
+		return err
+	}
+	if err := fsys.Rename(path.Join(dir, spareName), path.Join(dir, segmentName(h.number))); err != nil {
+		return err
+	}
+	return fsys.SyncDir(dir)
+}
+
+// rotate makes everything durable and goes on in a new segment. ErrFull leaves the log as it was; other errors are
+// final.
+func (l *Log) rotate() error {
+	if err := l.Sync(); err != nil {
+		return err
+	}
+	// Until the spare has its new name no other may be made: that would begin with removing what has the old one.
+	l.making.Lock()
+	defer l.making.Unlock()
+	spare, err := l.ownSpare()
+	if err != nil {
+		return err
+	}
+	h := segmentHeader{
+		store:    l.id,
+		number:   l.current.number + 1,
+		first:    l.last.Load() + 1,
+		size:     l.o.SegmentSize,
+		previous: l.link,
+	}
+	l.stats.syncs.Add(1)
+	if err := install(l.o.FS, l.dir, spare, h); err != nil {
+		_ = spare.Close()
+		return l.fail("begin segment "+segmentName(h.number), err)
+	}
+	if err := l.file.Close(); err != nil { // all of it is durable
+		l.o.Logger.Warn("closing a full segment", "file", l.current.path, "error", err)
+	}
+	l.file, l.current = spare, segment{segmentHeader: h, path: l.path(segmentName(h.number))}
+	l.seed, l.off = h.seedSum(), segmentHeaderSize
+	l.mu.Lock()
+	l.segs = append(l.segs, l.current)
+	l.mu.Unlock()
+	l.stats.rotations.Add(1)
+	l.stats.segments.Add(1)
+	l.o.Logger.Debug("new segment", "file", l.current.path, "first", h.first)
+	l.signalSpare()
+	return nil
+}
+
+// ownSpare returns the spare, made here if none is ready; l.making is held. Once that failed it answers ErrFull at
+// once, without another try, until a PrepareSpare has succeeded: filling a full disk again for each refused record
+// would take seconds each time.
+func (l *Log) ownSpare() (vfs.File, error) {
+	if spare := l.spare; spare != nil {
+		l.spare = nil
+		return spare, nil
+	}
+	if l.hopeless != nil {
+		return nil, fmt.Errorf("log %s: %w: %w", l.dir, ErrFull, l.hopeless)
+	}
+	spare, err := makeSpare(l.o.FS, l.dir, l.o.SegmentSize, l.usable)
+	if err != nil {
+		l.hopeless = err
+		l.signalSpare()
+		return nil, fmt.Errorf("log %s: %w: %w", l.dir, ErrFull, err)
+	}
+	return spare, nil
+}
+
+// PrepareSpare makes the file of the next segment if there is none, so that a rotation finds it ready. It takes as long
+// as writing a segment and may run beside Append. An error (the disk is full) is not final and leaves no file: call it
+// again later.
+func (l *Log) PrepareSpare() error {
+	l.making.Lock()
+	defer l.making.Unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	if l.spare != nil {
+		return nil
+	}
+	spare, err := makeSpare(l.o.FS, l.dir, l.o.SegmentSize, l.usable)
+	if err != nil {
+		return err
+	}
+	l.spare, l.hopeless = spare, nil
+	return nil
+}
+
+// NeedSpare receives a value when there is no spare: after Start, after a rotation, after a rotation that failed for
+// want of one.
+func (l *Log) NeedSpare() <-chan struct{} { return l.needSpare }
+
+func (l *Log) signalSpare() {
+	select {
+	case l.needSpare <- struct{}{}:
+	default:
+	}
+}
+
+// Release removes the segments whose records are all at or below upTo, oldest first, never the last one. It may run
+// beside Append. An error is not final: the next call goes on where this one stopped.
+func (l *Log) Release(upTo uint64) error {
+	l.releasing.Lock()
+	defer l.releasing.Unlock()
+	for {
+		if err := l.usable(); err != nil {
+			return err
+		}
+		// Each removal is made durable before the next, or a power loss could undo the first of two and leave a gap.
+		if l.unsynced {
+			if err := l.o.FS.SyncDir(l.dir); err != nil {
+				return fmt.Errorf("release segments: %w", err)
+			}
+			l.unsynced = false
+		}
+		oldest, ok := l.releasable(upTo)
+		if !ok {
+			return nil
+		}
+		if err := l.o.FS.Remove(oldest.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("release segments: %w", err)
+		}
+		l.unsynced = true
+		l.mu.Lock()
+		l.segs = l.segs[1:]
+		l.mu.Unlock()
+		l.stats.segments.Add(-1)
+		l.o.Logger.Debug("released segment", "file", oldest.path)
+	}
+}
+
+// releasable returns the oldest segment if a snapshot up to upTo covers it.
+func (l *Log) releasable(upTo uint64) (segment, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.segs) < 2 || l.segs[1].first-1 > upTo {
+		return segment{}, false
+	}
+	return l.segs[0], true
+}

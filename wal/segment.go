@@ -1,0 +1,236 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"gcd/internal/vfs"
+)
+
+const (
+	segmentSuffix = ".seg"
+	spareName     = "spare"
+)
+
+// segment is what the log keeps in memory of each of its files.
+type segment struct {
+	segmentHeader
+	path string
+}
+
+func segmentName(number uint64) string { return fmt.Sprintf("%016x%s", number, segmentSuffix) }
+
+// parseSegmentName returns the number in a segment's name; ok is false for every other name.
+func parseSegmentName(name string) (number uint64, ok bool) {
+	digits, found := strings.CutSuffix(name, segmentSuffix)
+	if !found {
+		return 0, false
+	}
+	number, err := strconv.ParseUint(digits, 16, 64)
+	return number, err == nil && number > 0 && segmentName(number) == name
+}
+
+// listSegments returns the numbers of the segments in dir, in order. ErrNoLog if there are none.
+func listSegments(fsys vfs.FS, dir string) ([]uint64, error) {
+	names, err := fsys.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list the log's segments: %w", err)
+	}
+	var numbers []uint64
+	for _, name := range names { // sorted, and so are fixed-width numbers
+		if n, ok := parseSegmentName(name); ok {
+			numbers = append(numbers, n)
+		}
+	}
+	if len(numbers) == 0 {
+		return nil, fmt.Errorf("%s: %w", dir, ErrNoLog)
+	}
+	return numbers, nil
+}
+
+// readSegments reads and checks the header of every segment in dir, and that none is missing between two others.
+func readSegments(fsys vfs.FS, dir string) ([]segment, error) {
+	numbers, err := listSegments(fsys, dir)
+	if err != nil {
+		return nil, err
+	}
+	segs := make([]segment, 0, len(numbers))
+	for i, number := range numbers {
+		if i > 0 && number != numbers[i-1]+1 {
+			return nil, &CorruptionError{File: path.Join(dir, segmentName(numbers[i-1]+1)),
+				Err: fmt.Errorf("the segment is missing, %s is there", segmentName(number))}
+		}
+		seg, err := readSegmentHeader(fsys, path.Join(dir, segmentName(number)), number)
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			if err := follows(seg, segs[i-1]); err != nil {
+				return nil, err
+			}
+		}
+		segs = append(segs, seg)
+	}
+	return segs, nil
+}
+
+// readSegmentHeader reads one header and compares it with the file's name and length.
+func readSegmentHeader(fsys vfs.FS, name string, number uint64) (segment, error) {
+	f, err := fsys.OpenRead(name)
+	if err != nil {
+		return segment{}, fmt.Errorf("open segment: %w", err)
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return segment{}, fmt.Errorf("size of segment: %w", err)
+	}
+	damaged := func(offset int64, format string, args ...any) (segment, error) {
+		return segment{}, &CorruptionError{File: name, Offset: offset, Err: fmt.Errorf(format, args...)}
+	}
+	if size < segmentHeaderSize {
+		return damaged(0, "the file has %d bytes, less than a segment header", size)
+	}
+	b := make([]byte, segmentHeaderSize)
+	if n, err := f.ReadAt(b, 0); n < len(b) {
+		return segment{}, fmt.Errorf("read %s at offset 0: %w", name, err)
+	}
+	h, err := decodeSegmentHeader(b)
+	switch {
+	case errors.Is(err, ErrNotOurs), errors.Is(err, ErrVersion):
+		return segment{}, fmt.Errorf("%s at offset 0: %w", name, err)
+	case err != nil:
+		return damaged(0, "%w", err)
+	case h.number != number:
+		return damaged(32, "the header says segment %d, the name %d", h.number, number)
+	case h.size != size:
+		return damaged(48, "the header says %d bytes, the file has %d", h.size, size)
+	}
+	return segment{segmentHeader: h, path: name}, nil
+}
+
+// follows checks what can be told of two neighbours without reading their records.
+func follows(seg, before segment) error {
+	if seg.store != before.store {
+		return &CorruptionError{File: seg.path, Offset: 16,
+			Err: fmt.Errorf("the segment is of store %s, the one before it of store %s", seg.store, before.store)}
+	}
+	if seg.first < before.first {
+		return &CorruptionError{File: seg.path, Offset: 40, Index: seg.first,
+			Err: fmt.Errorf("the segment begins with record %d, the one before it with %d", seg.first, before.first)}
+	}
+	return nil
+}
+
+// A scanner reads the records of one segment in order and knows what must come next.
+type scanner struct {
+	seg  segment
+	win  *window
+	seed uint32
+
+	off  int64   // where the next record should be
+	next uint64  // its index
+	link [4]byte // header sum of the record before it
+}
+
+func newScanner(seg segment, file vfs.File) *scanner {
+	s := &scanner{seg: seg, win: newWindow(file, seg.path, seg.size), seed: seg.seedSum(), off: segmentHeaderSize, next: seg.first}
+	le.PutUint32(s.link[:], seg.previous)
+	return s
+}
+
+// An invalid error says why the bytes at the scanner's offset are not the next record.
+type invalid struct{ reason error }
+
+func (e *invalid) Error() string { return e.reason.Error() }
+
+// record reads the next record and steps over it. Its payload is valid until the next call. *invalid if there is none
+// at this offset, whatever is there instead; other errors are the disk's.
+func (s *scanner) record() (Record, error) {
+	room := s.seg.size - s.off
+	if room < smallestRecord {
+		return Record{}, &invalid{errRecordHeader}
+	}
+	b, err := s.win.from(s.off, recordHeaderSize)
+	if err != nil {
+		return Record{}, err
+	}
+	h, err := decodeRecordHeader(b, s.seed, room)
+	if err != nil {
+		return Record{}, &invalid{err}
+	}
+	if h.index != s.next {
+		return Record{}, &invalid{fmt.Errorf("record %d is where %d should be", h.index, s.next)}
+	}
+	size := recordSize(h.length)
+	if b, err = s.win.from(s.off, int(size)); err != nil {
+		return Record{}, err
+	}
+	if payloadSum(s.seed, s.link[:], b[recordHeaderSize:size]) != h.payloadSum {
+		return Record{}, &invalid{errors.New("payload checksum does not match, or the record was written behind another one")}
+	}
+	rec := Record{Index: h.index, Durable: h.durable, Time: time.Unix(0, h.time), Type: typeBatch,
+		Payload: b[recordHeaderSize : recordHeaderSize+h.length], Segment: s.seg.number, Offset: s.off}
+	s.off += size
+	s.next++
+	le.PutUint32(s.link[:], h.sum)
+	return rec, nil
+}
+
+// sealed checks the end of a segment that has a next one: reason is why there is no further record here, only zeros
+// follow, and the next segment goes on where this one ends.
+func (s *scanner) sealed(reason error, next segment) error {
+	at, err := s.win.nonZero(s.off)
+	if err != nil {
+		return err
+	}
+	if at < s.seg.size {
+		return &CorruptionError{File: s.seg.path, Offset: s.off, Index: s.next,
+			Err: fmt.Errorf("%w, and the bytes from offset %d on are not zero though segment %d follows", reason, at, next.number)}
+	}
+	if next.first != s.next {
+		return &CorruptionError{File: s.seg.path, Offset: s.off, Index: s.next,
+			Err: fmt.Errorf("the segment ends before record %d, the next segment begins with record %d", s.next, next.first)}
+	}
+	if link := le.Uint32(s.link[:]); next.previous != link {
+		return &CorruptionError{File: next.path, Offset: 56, Index: next.first,
+			Err: fmt.Errorf("the segment follows a record with checksum %08x, the last one of %s has %08x",
+				next.previous, s.seg.path, link)}
+	}
+	return nil
+}
+
+// torn looks at what follows the last valid record of the last segment. It returns the length of the part that is not
+// zeros, counted from the scanner's offset, or a CorruptionError if a record behind the missing one says that the
+// missing one was durable.
+func (s *scanner) torn(reason error) (int64, error) {
+	end := s.off
+	for off := s.off; ; off += alignment {
+		var err error
+		if off, err = s.win.nonZero(off); err != nil {
+			return 0, err
+		}
+		if off >= s.seg.size {
+			return end - s.off, nil
+		}
+		end = off + alignment
+		room := s.seg.size - off
+		if room < smallestRecord {
+			continue
+		}
+		b, err := s.win.from(off, recordHeaderSize)
+		if err != nil {
+			return 0, err
+		}
+		h, err := decodeRecordHeader(b, s.seed, room)
+		if err == nil && h.durable >= s.next && h.index-s.next <= uint64(off-s.off)/smallestRecord {
+			return 0, &CorruptionError{File: s.seg.path, Offset: s.off, Index: s.next,
+				Err: fmt.Errorf("%w, but record %d at offset %d says that record %d was durable", reason, h.index, off, h.durable)}
+		}
+	}
+}
