@@ -1,0 +1,66 @@
+package store
+
+import "errors"
+
+// Kind says what an Op does.
+type Kind uint8
+
+// The kinds of Op. They never reach the disk; docs/storage.md has the numbers that do.
+const (
+	Count Kind = 1 // add N to the topic's sum
+	Reset Kind = 2 // end the topic's epoch: sum 0, epoch + 1
+	Read  Kind = 3 // report sum and epoch as they are behind every earlier op of the group and of groups submitted before
+)
+
+// Op is one operation and, once its group's Done was called, its outcome.
+type Op struct {
+	Kind Kind
+	// Topic is not copied: its bytes must not change until the group's Done was called.
+	Topic []byte
+	// N is how many values a Count takes; 0 means 1.
+	N uint64
+	// Max refuses a Count whose last value would be above it with ErrOverflow; 0 means 2^64−1.
+	Max uint64
+
+	// Sum is, after a Count, the last value it took (the first is Sum−N+1); after a Reset the sum that the ended epoch
+	// had; after a Read the sum.
+	Sum uint64
+	// Epoch is the epoch that Sum belongs to.
+	Epoch uint64
+	// Err is nil for an op whose record is durable and applied. An error that is ErrUnknown means that the op may or may not
+	// be found applied after a restart; any other error means that it surely was not applied.
+	Err error
+}
+
+// Group is a list of ops that take effect in their order, submitted as one. It belongs to the store from Submit (or
+// Enqueue) until Done is called, once, when every op has its outcome.
+type Group struct {
+	Ops []Op
+	// Done runs on the goroutine that owns the commit: it must not block and must not call into the store.
+	Done func(*Group)
+
+	next *Group
+	pos  int // ops before pos have their outcome, or will have it with the batch in flight
+	from int // where the batch in flight began
+}
+
+// Value is the state of a topic.
+type Value struct {
+	Sum, Epoch uint64
+}
+
+// The errors of an Op. All but ErrUnknown mean that nothing happened.
+var (
+	ErrUnknown       = errors.New("store: outcome unknown")
+	ErrOverflow      = errors.New("store: sum would exceed its maximum")
+	ErrTopicTooLong  = errors.New("store: topic too long")
+	ErrTooManyTopics = errors.New("store: too many topics")
+	ErrLogFull       = errors.New("store: no room to write the log")
+	ErrClosed        = errors.New("store: closed")
+	ErrFailed        = errors.New("store: stopped after a disk error")
+)
+
+// The errors of Open, beside *wal.CorruptionError, wal.ErrNotOurs and wal.ErrVersion.
+var (
+	ErrLocked = errors.New("store: directory is in use by another process")
+)

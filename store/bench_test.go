@@ -1,0 +1,183 @@
+package store
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"gcd/internal/vfs"
+)
+
+// bareDisk is the floor under a durable answer: a write of 64 bytes and a sync on a zero-filled file.
+type bareDisk struct {
+	f   vfs.File
+	off int64
+	buf [64]byte
+}
+
+const bareSize = 16 << 20
+
+func newBareDisk(b *testing.B) *bareDisk {
+	b.Helper()
+	path := filepath.Join(b.TempDir(), "bare")
+	if err := os.WriteFile(path, make([]byte, bareSize), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	f, err := vfs.OS{}.Open(path)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = f.Close() })
+	return &bareDisk{f: f}
+}
+
+func (d *bareDisk) op(b *testing.B) {
+	d.buf[0]++
+	if _, err := d.f.WriteAt(d.buf[:], d.off); err != nil {
+		b.Fatal(err)
+	}
+	if err := d.f.Sync(); err != nil {
+		b.Fatal(err)
+	}
+	d.off = (d.off + 64) % bareSize
+}
+
+func median(d []time.Duration) float64 {
+	slices.Sort(d)
+	return float64(d[len(d)/2])
+}
+
+// BenchmarkLoneCount: a lone durable COUNT, by a caller that runs the round itself and by the committer, in turn with a
+// bare append and sync. The ratios are of medians.
+func BenchmarkLoneCount(b *testing.B) {
+	s := openStore(b, b.TempDir(), Options{SnapshotInterval: -1})
+	disk := newBareDisk(b)
+	done := make(chan struct{}, 1)
+	g := &Group{Ops: []Op{{Kind: Count, Topic: []byte("orders")}}, Done: func(*Group) { done <- struct{}{} }}
+	var own, committer, bare []time.Duration
+	b.ReportAllocs()
+	for b.Loop() {
+		t0 := time.Now()
+		disk.op(b)
+		t1 := time.Now()
+		if s.Enqueue(g) {
+			s.Round()
+		}
+		<-done
+		t2 := time.Now()
+		s.Submit(g)
+		<-done
+		t3 := time.Now()
+		bare, own, committer = append(bare, t1.Sub(t0)), append(own, t2.Sub(t1)), append(committer, t3.Sub(t2))
+	}
+	floor := median(bare)
+	b.ReportMetric(floor/1e3, "bare-p50-µs")
+	b.ReportMetric(median(own)/floor, "own-round/bare")
+	b.ReportMetric(median(committer)/floor, "committer/bare")
+}
+
+// BenchmarkPipeline: the whole pipeline in process, n callers at once with a number of counts each, durable, against the disk's bare syncs per second.
+func BenchmarkPipeline(b *testing.B) {
+	for _, callers := range []int{1, 64, 256} {
+		for _, pipeline := range []int{1, 128} {
+			for _, topics := range []int{1, 1 << 20} {
+				b.Run(fmt.Sprintf("callers=%d/pipeline=%d/topics=%d", callers, pipeline, topics), func(b *testing.B) {
+					benchPipeline(b, callers, pipeline, topics)
+				})
+			}
+		}
+	}
+}
+
+func benchPipeline(b *testing.B, callers, pipeline, topics int) {
+	s := openStore(b, b.TempDir(), Options{SnapshotInterval: -1})
+	disk := newBareDisk(b)
+	var bare []time.Duration
+	for range 50 {
+		t0 := time.Now()
+		disk.op(b)
+		bare = append(bare, time.Since(t0))
+	}
+	names := make([][]byte, topics)
+	for i := range names {
+		names[i] = fmt.Appendf(nil, "counter:%012d", i)
+	}
+	before := s.Stats()
+	var wg sync.WaitGroup
+	per := b.N/callers/pipeline + 1
+	b.ResetTimer()
+	for c := range callers {
+		wg.Go(func() {
+			done := make(chan struct{}, 1)
+			g := &Group{Ops: make([]Op, pipeline), Done: func(*Group) { done <- struct{}{} }}
+			at := uint32(c * 7919)
+			for range per {
+				for i := range g.Ops {
+					at = at*1664525 + 1013904223
+					g.Ops[i] = Op{Kind: Count, Topic: names[int(at>>8)%topics]}
+				}
+				s.Submit(g)
+				<-done
+			}
+		})
+	}
+	wg.Wait()
+	b.StopTimer()
+	after := s.Stats()
+	ops := float64(after.Counts - before.Counts)
+	b.ReportMetric(ops/b.Elapsed().Seconds(), "counts/s")
+	b.ReportMetric(float64(after.LogBytes-before.LogBytes)/ops, "log-B/count")
+	b.ReportMetric(ops/float64(after.Syncs-before.Syncs), "counts/sync")
+	b.ReportMetric(median(bare)/1e3, "bare-p50-µs")
+}
+
+// BenchmarkRecovery: a start from a snapshot, and one from the log alone.
+func BenchmarkRecovery(b *testing.B) {
+	const topics = 1 << 20
+	for _, snapshot := range []bool{true, false} {
+		b.Run(fmt.Sprintf("snapshot=%v", snapshot), func(b *testing.B) {
+			dir := b.TempDir()
+			s, err := Open(dir, Options{SnapshotInterval: -1})
+			if err != nil {
+				b.Fatal(err)
+			}
+			for i := 0; i < topics; i += 4096 {
+				ops := make([]Op, 4096)
+				for j := range ops {
+					ops[j] = Op{Kind: Count, Topic: fmt.Appendf(nil, "counter:%012d", (i+j)*7919%topics)}
+				}
+				runOps(b, s, ops)
+			}
+			if snapshot {
+				if err := s.Snapshot(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if err := s.Close(); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				s, err := Open(dir, Options{SnapshotInterval: -1})
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.StopTimer()
+				if s.Len() != topics {
+					b.Fatalf("%d topics", s.Len())
+				}
+				if err := s.Close(); err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
+			}
+			b.ReportMetric(topics/(b.Elapsed().Seconds()/float64(b.N))/1e6, "Mtopics/s")
+		})
+	}
+}

@@ -1,0 +1,402 @@
+package store
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/bits"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	bolt "go.etcd.io/bbolt"
+
+	"gcd/internal/vfs"
+	"gcd/wal"
+)
+
+// The snapshot file's format; docs/storage.md, "The snapshot".
+const (
+	snapshotName   = "counters.db"
+	snapshotFormat = 1
+
+	stateCreating byte = 1
+	stateOpen     byte = 2
+	stateClosed   byte = 3
+
+	keyPlain    byte = 0x01 // followed by the topic
+	keyHashed   byte = 0x02 // followed by the topic's SHA-256; the topic is in the value
+	maxPlainKey      = 1024 // the longest topic with a plain key, bytes
+
+	lockTimeout = time.Second // a tool that reads the file puts a transaction off
+)
+
+var (
+	bucketMeta   = []byte("meta")
+	bucketTopics = []byte("topics")
+
+	keyFormat  = []byte("format")
+	keyStore   = []byte("store")
+	keyState   = []byte("state")
+	keyWitness = []byte("witness")
+	keyReplay  = []byte("replay")
+	keyCount   = []byte("count")
+	keyDigest  = []byte("digest")
+)
+
+// CorruptionError says that a file of the store is damaged or missing, so that acknowledged counts could be hidden.
+// Nothing was changed.
+type CorruptionError struct {
+	File string
+	Err  error
+}
+
+func (e *CorruptionError) Error() string {
+	return fmt.Sprintf("%s: %v; nothing was changed: keep the directory as it is and restore from a backup", e.File, e.Err)
+}
+
+func (e *CorruptionError) Unwrap() error { return e.Err }
+
+// meta is the meta bucket.
+type meta struct {
+	store   wal.ID
+	state   byte
+	witness uint64
+	replay  uint64
+	count   uint64
+	digest  digest
+}
+
+// digest is the sum modulo 2^128 of a hash of each entry, so it is kept up to date in place and does not depend on the order.
+type digest struct{ hi, lo uint64 }
+
+func (d *digest) add(h uint64) {
+	var carry uint64
+	d.lo, carry = bits.Add64(d.lo, h, 0)
+	d.hi += carry
+}
+
+func (d *digest) sub(h uint64) {
+	var borrow uint64
+	d.lo, borrow = bits.Sub64(d.lo, h, 0)
+	d.hi -= borrow
+}
+
+// item is one entry of the topics bucket.
+type item struct {
+	topic []byte
+	value Value
+	last  uint64 // index of the record that changed it last
+}
+
+// key appends the item's key to b.
+func (it *item) key(b []byte) []byte {
+	if len(it.topic) <= maxPlainKey {
+		return append(append(b, keyPlain), it.topic...)
+	}
+	sum := sha256.Sum256(it.topic)
+	return append(append(b, keyHashed), sum[:]...)
+}
+
+// encode appends the item's value to b.
+func (it *item) encode(b []byte) []byte {
+	b = binary.AppendUvarint(b, it.value.Epoch)
+	b = binary.AppendUvarint(b, it.value.Sum)
+	b = binary.AppendUvarint(b, it.last)
+	if len(it.topic) > maxPlainKey {
+		b = append(b, it.topic...)
+	}
+	return b
+}
+
+// decodeItem is the inverse of key and encode; the topic is part of k or v.
+func decodeItem(k, v []byte) (item, error) {
+	var it item
+	rest := v
+	for _, f := range []*uint64{&it.value.Epoch, &it.value.Sum, &it.last} {
+		x, n := binary.Uvarint(rest)
+		if n <= 0 {
+			return item{}, fmt.Errorf("entry %.64x has a value of %d bytes that is cut off", k, len(v))
+		}
+		*f, rest = x, rest[n:]
+	}
+	switch {
+	case it.value.Epoch > maxEpoch:
+		return item{}, fmt.Errorf("entry %.64x has epoch %d", k, it.value.Epoch)
+	case len(k) > 0 && k[0] == keyPlain && len(k) <= 1+maxPlainKey && len(rest) == 0:
+		it.topic = k[1:]
+	case len(k) == 1+sha256.Size && k[0] == keyHashed && len(rest) > maxPlainKey && len(rest) <= MaxTopicLen:
+		it.topic = rest
+		if sum := sha256.Sum256(rest); !bytes.Equal(sum[:], k[1:]) {
+			return item{}, fmt.Errorf("entry %x has another topic's name", k)
+		}
+	default:
+		return item{}, fmt.Errorf("entry %.64x is of no known form", k)
+	}
+	return it, nil
+}
+
+// entryHash is what an entry adds to the digest: XXH64 of the key's length (uint32), key and value. scratch is reused.
+func entryHash(scratch *[]byte, k, v []byte) uint64 {
+	b := binary.LittleEndian.AppendUint32((*scratch)[:0], uint32(len(k)))
+	b = append(append(b, k...), v...)
+	*scratch = b
+	return xxhash.Sum64(b)
+}
+
+// snapshotFile is counters.db. It is opened for each use, so that tools can take its lock in between.
+type snapshotFile struct {
+	path  string
+	hooks hooks
+}
+
+// guard runs f with faults of the memory map turned into errors: bbolt panics on pages that make no sense, and a page that
+// cannot be read faults.
+func (f *snapshotFile) guard(do func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = f.damaged(fmt.Errorf("unreadable page: %v", r))
+		}
+	}()
+	return do()
+}
+
+func (f *snapshotFile) damaged(err error) error { return &CorruptionError{File: f.path, Err: err} }
+
+// open opens the existing file. It never creates one.
+func (f *snapshotFile) open(readOnly bool) (*bolt.DB, error) {
+	info, err := os.Stat(f.path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() == 0 { // bbolt would make it a new, empty database
+		return nil, f.damaged(errors.New("the file is empty"))
+	}
+	db, err := bolt.Open(f.path, 0o600, &bolt.Options{
+		Timeout: lockTimeout, ReadOnly: readOnly, FreelistType: bolt.FreelistMapType, NoStatistics: true, NoSync: f.hooks.noSync,
+		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+			return os.OpenFile(name, flag&^os.O_CREATE, mode)
+		},
+	})
+	switch {
+	case errors.Is(err, bolt.ErrInvalid), errors.Is(err, bolt.ErrChecksum):
+		return nil, f.damaged(err)
+	case errors.Is(err, bolt.ErrVersionMismatch):
+		return nil, fmt.Errorf("%s: %w: %w", f.path, wal.ErrVersion, err)
+	case err != nil:
+		return nil, fmt.Errorf("opening %s: %w", f.path, err)
+	}
+	return db, nil
+}
+
+// view runs do in a read transaction of a fresh open.
+func (f *snapshotFile) view(do func(tx *bolt.Tx) error) error {
+	return f.guard(func() error {
+		db, err := f.open(true)
+		if err != nil {
+			return err
+		}
+		return errors.Join(db.View(do), db.Close())
+	})
+}
+
+// update runs do in one durable transaction.
+func (f *snapshotFile) update(do func(tx *bolt.Tx, m *meta) error) error {
+	return f.guard(func() error {
+		db, err := f.open(false)
+		if err != nil {
+			return err
+		}
+		err = db.Update(func(tx *bolt.Tx) error {
+			m, err := f.readMeta(tx)
+			if err != nil {
+				return err
+			}
+			if err := do(tx, &m); err != nil {
+				return err
+			}
+			if err := m.put(tx.Bucket(bucketMeta)); err != nil {
+				return err
+			}
+			f.hooks.before()
+			return nil
+		})
+		if err == nil {
+			f.hooks.after()
+		}
+		return errors.Join(err, db.Close())
+	})
+}
+
+// create makes the file for a store: durable under its name when create returns, or not there.
+func (f *snapshotFile) create(id wal.ID) error {
+	tmp := f.path + ".new"
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	db, err := bolt.Open(tmp, 0o600, &bolt.Options{Timeout: lockTimeout, FreelistType: bolt.FreelistMapType, NoSync: f.hooks.noSync})
+	if err != nil {
+		return fmt.Errorf("creating %s: %w", tmp, err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		if _, err := tx.CreateBucket(bucketTopics); err != nil {
+			return err
+		}
+		b, err := tx.CreateBucket(bucketMeta)
+		if err != nil {
+			return err
+		}
+		if err := b.Put(keyFormat, binary.LittleEndian.AppendUint32(nil, snapshotFormat)); err != nil {
+			return err
+		}
+		m := meta{store: id, state: stateCreating}
+		return m.put(b)
+	})
+	if err = errors.Join(err, db.Close()); err != nil {
+		return fmt.Errorf("creating %s: %w", tmp, err)
+	}
+	f.hooks.before()
+	if err := os.Rename(tmp, f.path); err != nil {
+		return err
+	}
+	if err := (vfs.OS{}).SyncDir(filepath.Dir(f.path)); err != nil {
+		return err
+	}
+	f.hooks.after()
+	return nil
+}
+
+func (m *meta) put(b *bolt.Bucket) error {
+	le := binary.LittleEndian
+	return errors.Join(
+		b.Put(keyStore, m.store[:]),
+		b.Put(keyState, []byte{m.state}),
+		b.Put(keyWitness, le.AppendUint64(nil, m.witness)),
+		b.Put(keyReplay, le.AppendUint64(nil, m.replay)),
+		b.Put(keyCount, le.AppendUint64(nil, m.count)),
+		b.Put(keyDigest, le.AppendUint64(le.AppendUint64(nil, m.digest.lo), m.digest.hi)),
+	)
+}
+
+func (f *snapshotFile) readMeta(tx *bolt.Tx) (meta, error) {
+	b := tx.Bucket(bucketMeta)
+	if b == nil || tx.Bucket(bucketTopics) == nil {
+		return meta{}, fmt.Errorf("%s: %w: it is a bbolt file without gcd's buckets", f.path, wal.ErrNotOurs)
+	}
+	var bad []byte
+	get := func(key []byte, size int) []byte {
+		v := b.Get(key)
+		if len(v) != size {
+			bad = key
+			return make([]byte, size)
+		}
+		return v
+	}
+	le := binary.LittleEndian
+	if v := le.Uint32(get(keyFormat, 4)); bad == nil && v != snapshotFormat {
+		return meta{}, fmt.Errorf("%s: %w: it has format %d, this program knows %d", f.path, wal.ErrVersion, v, snapshotFormat)
+	}
+	var m meta
+	copy(m.store[:], get(keyStore, len(m.store)))
+	m.state = get(keyState, 1)[0]
+	m.witness = le.Uint64(get(keyWitness, 8))
+	m.replay = le.Uint64(get(keyReplay, 8))
+	m.count = le.Uint64(get(keyCount, 8))
+	d := get(keyDigest, 16)
+	m.digest = digest{lo: le.Uint64(d), hi: le.Uint64(d[8:])}
+	if bad != nil {
+		return meta{}, f.damaged(fmt.Errorf("meta key %q is missing or has the wrong length", bad))
+	}
+	if m.state < stateCreating || m.state > stateClosed || m.replay > m.witness {
+		return meta{}, f.damaged(fmt.Errorf("state %d, replay %d, witness %d make no sense", m.state, m.replay, m.witness))
+	}
+	return m, nil
+}
+
+// read calls each with every entry, in the order of keys, and checks count and digest. The item is valid during the call.
+func (f *snapshotFile) read(each func(m meta, it item) error) (meta, error) {
+	var m meta
+	err := f.view(func(tx *bolt.Tx) error {
+		var err error
+		if m, err = f.readMeta(tx); err != nil {
+			return err
+		}
+		var count uint64
+		var sum digest
+		var scratch []byte
+		c := tx.Bucket(bucketTopics).Cursor()
+		for k, v := c.First(); k != nil; k, v = c.Next() {
+			it, err := decodeItem(k, v)
+			if err != nil {
+				return f.damaged(err)
+			}
+			count++
+			sum.add(entryHash(&scratch, k, v))
+			if err := each(m, it); err != nil {
+				return f.damaged(err)
+			}
+		}
+		if count != m.count || sum != m.digest {
+			return f.damaged(fmt.Errorf("it holds %d entries with digest %016x%016x, but should hold %d with %016x%016x",
+				count, sum.hi, sum.lo, m.count, m.digest.hi, m.digest.lo))
+		}
+		return nil
+	})
+	return m, err
+}
+
+// check runs bbolt's own consistency check over the file.
+func (f *snapshotFile) check() error {
+	return f.view(func(tx *bolt.Tx) error {
+		var first error
+		for err := range tx.Check() { // it must be read to its end
+			if first == nil {
+				first = f.damaged(err)
+			}
+		}
+		return first
+	})
+}
+
+// write puts items into the file in one transaction and reads them back through another open.
+func (f *snapshotFile) write(items []item, witness uint64) error {
+	err := f.update(func(tx *bolt.Tx, m *meta) error {
+		b := tx.Bucket(bucketTopics)
+		b.FillPercent = 0.9 // keys come in order
+		var key, value, scratch []byte
+		for i := range items {
+			key, value = items[i].key(key[:0]), items[i].encode(nil) // bbolt keeps the value until the commit
+			if old := b.Get(key); old != nil {
+				m.digest.sub(entryHash(&scratch, key, old))
+			} else {
+				m.count++
+			}
+			m.digest.add(entryHash(&scratch, key, value))
+			if err := b.Put(key, value); err != nil {
+				return err
+			}
+		}
+		m.witness = max(m.witness, witness)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return f.view(func(tx *bolt.Tx) error {
+		b := tx.Bucket(bucketTopics)
+		var key, value []byte
+		for i := range items {
+			key, value = items[i].key(key[:0]), items[i].encode(value[:0])
+			if !bytes.Equal(b.Get(key), value) {
+				return f.damaged(fmt.Errorf("topic %.64q reads back as %x, written as %x", items[i].topic, b.Get(key), value))
+			}
+		}
+		return nil
+	})
+}

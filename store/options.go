@@ -1,0 +1,106 @@
+package store
+
+import (
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"gcd/internal/vfs"
+)
+
+// SyncMode says when a batch is synced.
+type SyncMode string
+
+const (
+	// SyncAlways syncs each batch before its ops have their outcome. The default.
+	SyncAlways SyncMode = "always"
+	// SyncInterval gives ops their outcome when they are written, and syncs every Options.SyncInterval: a power loss can take
+	// back what was acknowledged since the last sync, and values are then handed out again.
+	SyncInterval SyncMode = "interval"
+)
+
+// Options configure a Store. The zero value works.
+type Options struct {
+	Sync         SyncMode      // default SyncAlways
+	SyncInterval time.Duration // for SyncInterval mode; default 1 s
+
+	// A snapshot is taken when SnapshotInterval has passed since the last one and something changed, and when the log grew
+	// by SnapshotBytes. Defaults: 5 minutes and 128 MiB. Negative: never for that reason.
+	SnapshotInterval time.Duration
+	SnapshotBytes    int64
+
+	MaxTopics   int // default 16,777,216; a topic takes about 40 bytes and its name
+	MaxTopicLen int // bytes; default and most 65,535
+
+	// SegmentSize is that of the log's files, in bytes, a multiple of 4,096; default 64 MiB. Below 256 KiB the longest topics
+	// do not fit into a record and are refused as too long.
+	SegmentSize int64
+
+	Logger hclog.Logger // default: none
+	// Progress, if set, is called now and then while a long recovery runs, on Open's goroutine.
+	Progress func(Progress)
+
+	fs     vfs.FS // of the log; default the OS
+	logDir string // default: wal in the store's directory
+	now    func() time.Time
+	hooks  hooks
+}
+
+// Progress is how far a recovery is.
+type Progress struct {
+	Phase       string // "snapshot" (entries) or "log" (records)
+	Done, Total uint64
+}
+
+// hooks let a test stand at the places where a crash matters. A nil hook does nothing.
+type hooks struct {
+	beforeCommit func() // the snapshot file is about to change
+	afterCommit  func() // it has changed, durably
+	noSync       bool   // bbolt need not sync: the test takes each of its commits as one step
+}
+
+func (h *hooks) before() {
+	if h.beforeCommit != nil {
+		h.beforeCommit()
+	}
+}
+
+func (h *hooks) after() {
+	if h.afterCommit != nil {
+		h.afterCommit()
+	}
+}
+
+func (o Options) withDefaults() Options {
+	if o.Sync == "" {
+		o.Sync = SyncAlways
+	}
+	if o.SyncInterval <= 0 {
+		o.SyncInterval = time.Second
+	}
+	if o.SnapshotInterval == 0 {
+		o.SnapshotInterval = 5 * time.Minute
+	}
+	if o.SnapshotBytes == 0 {
+		o.SnapshotBytes = 128 << 20
+	}
+	if o.MaxTopics <= 0 {
+		o.MaxTopics = 1 << 24
+	}
+	if o.MaxTopicLen <= 0 || o.MaxTopicLen > MaxTopicLen {
+		o.MaxTopicLen = MaxTopicLen
+	}
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	if o.Progress == nil {
+		o.Progress = func(Progress) {}
+	}
+	if o.fs == nil {
+		o.fs = vfs.OS{}
+	}
+	if o.now == nil {
+		o.now = time.Now
+	}
+	return o
+}

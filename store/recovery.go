@@ -1,0 +1,244 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+	bolt "go.etcd.io/bbolt"
+
+	"gcd/internal/vfs"
+	"gcd/wal"
+)
+
+// Names in a store's directory.
+const (
+	lockName = "LOCK"
+	logName  = "wal"
+)
+
+// Recovery is what Open found.
+type Recovery struct {
+	Topics   int           // in the store now
+	Entries  uint64        // read from the snapshot
+	Records  uint64        // replayed from the log behind it
+	Index    uint64        // of the last record
+	Torn     int64         // bytes behind the last record that an interrupted, unacknowledged write left
+	Clean    bool          // the store had been closed
+	Created  bool          // the store is new
+	Duration time.Duration // of Open
+}
+
+// Recovery says what Open found.
+func (s *Store) Recovery() Recovery { return s.recover }
+
+// Open opens the store in a directory, making it if there is none, and recovers its counters: newest snapshot, then the log
+// behind it. With dir "" the store has no directory and is gone when it is closed.
+//
+// It refuses rather than lies: damage that could hide an acknowledged count is a *CorruptionError or *wal.CorruptionError,
+// files of another program or a newer version are wal.ErrNotOurs or wal.ErrVersion, and a directory that is in use is ErrLocked. In all
+// these cases nothing in the directory was changed.
+func Open(dir string, o Options) (*Store, error) {
+	if o.Sync != "" && o.Sync != SyncAlways && o.Sync != SyncInterval {
+		return nil, fmt.Errorf("store: sync mode %q: use %q or %q", o.Sync, SyncAlways, SyncInterval)
+	}
+	s := &Store{dir: dir, options: o.withDefaults(), machine: newMachine()}
+	if s.options.logDir == "" {
+		s.options.logDir = filepath.Join(dir, logName)
+	}
+	if dir == "" {
+		s.log = &memoryLog{}
+		s.recover.Created = true
+		s.start()
+		return s, nil
+	}
+	began := time.Now()
+	if err := (vfs.OS{}).MkdirAll(dir); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	s.lock = flock.New(filepath.Join(dir, lockName), flock.SetPermissions(0o600))
+	locked, err := s.lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("store: locking %s: %w", dir, err)
+	}
+	if !locked {
+		return nil, fmt.Errorf("%w: %s", ErrLocked, dir)
+	}
+	if err := s.load(); err != nil {
+		if s.wal != nil {
+			err = errors.Join(err, s.wal.Close())
+		}
+		return nil, errors.Join(err, s.lock.Unlock())
+	}
+	if s.recover.Created {
+		// The directory may have been made by a process that was killed before its name was durable. Its parent may be closed
+		// to us, as systemd's state directories are; whoever made it then answers for the name.
+		if err := (vfs.OS{}).SyncDir(filepath.Dir(filepath.Clean(dir))); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return nil, errors.Join(fmt.Errorf("store: %w", err), s.wal.Close(), s.lock.Unlock())
+		}
+	}
+	s.log = &diskLog{log: s.wal, sync: s.options.Sync == SyncAlways}
+	s.recover.Topics = s.machine.len()
+	s.recover.Index = s.machine.applied
+	s.recover.Duration = time.Since(began)
+	s.start()
+	return s, nil
+}
+
+func (s *Store) walOptions() wal.Options {
+	return wal.Options{FS: s.options.fs, SegmentSize: s.options.SegmentSize, Now: s.options.now, Logger: s.options.Logger}
+}
+
+// load does all that comes before the first acknowledgement. It writes nothing before everything was checked.
+func (s *Store) load() error {
+	s.file = &snapshotFile{path: filepath.Join(s.dir, snapshotName), hooks: s.options.hooks}
+	logDir := s.options.logDir
+	m, err := s.loadSnapshot()
+	missing := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !missing {
+		return err
+	}
+	s.wal, err = wal.Open(logDir, s.walOptions())
+	switch {
+	case errors.Is(err, wal.ErrNoLog) && (missing || m.state == stateCreating):
+		s.recover.Created = true
+		if m, err = s.create(m, logDir, missing); err != nil {
+			return err
+		}
+	case errors.Is(err, wal.ErrNoLog):
+		return &CorruptionError{File: logDir, Err: fmt.Errorf("the log is gone; %s says that it reached record %d", snapshotName, m.witness)}
+	case err != nil:
+		return err
+	case missing && s.wal.First() != 1:
+		return &CorruptionError{File: s.file.path, Err: fmt.Errorf("it is missing, and the log begins at record %d, so counters that only it held are gone", s.wal.First())}
+	}
+	if !missing {
+		if err := s.compare(m, logDir); err != nil {
+			return err
+		}
+	}
+	if err := s.replay(m.replay); err != nil {
+		return err
+	}
+	// Everything has been checked: from here on it may write.
+	if missing && !s.recover.Created {
+		s.options.Logger.Warn("the snapshot is missing; making it anew from the log, which goes back to the first record", "file", s.file.path)
+		if err := s.file.create(s.wal.ID()); err != nil {
+			return fmt.Errorf("store: %w", err)
+		}
+	}
+	if err := s.wal.Start(); err != nil {
+		return err
+	}
+	s.snapshot.replay.Store(m.replay)
+	s.snapshot.grown.Store(int64(s.recover.Records)) // a lower bound: records are longer than a byte
+	return s.setState(stateOpen)
+}
+
+// create makes the files of a new store, or goes on where an interrupted first start stopped.
+func (s *Store) create(m meta, logDir string, missing bool) (meta, error) {
+	if missing {
+		id, err := wal.NewID()
+		if err != nil {
+			return meta{}, fmt.Errorf("store: %w", err)
+		}
+		if err := s.file.create(id); err != nil {
+			return meta{}, fmt.Errorf("store: %w", err)
+		}
+		m = meta{store: id, state: stateCreating}
+	}
+	if err := wal.Create(logDir, m.store, 1, s.walOptions()); err != nil {
+		return meta{}, err
+	}
+	var err error
+	s.wal, err = wal.Open(logDir, s.walOptions())
+	return m, err
+}
+
+// compare holds the log against the snapshot's evidence.
+func (s *Store) compare(m meta, logDir string) error {
+	s.recover.Clean = m.state == stateClosed
+	switch first, last := s.wal.First(), s.wal.Last(); {
+	case s.wal.ID() != m.store:
+		return &CorruptionError{File: logDir, Err: fmt.Errorf("the log belongs to store %s, %s to store %s: one of them was put here from elsewhere", s.wal.ID(), snapshotName, m.store)}
+	case first > m.replay+1:
+		return &CorruptionError{File: logDir, Err: fmt.Errorf("the log begins at record %d, but the snapshot ends at %d: records in between are gone", first, m.replay)}
+	case last < m.witness:
+		tail := s.wal.Tail()
+		return &wal.CorruptionError{File: tail.File, Offset: tail.Offset, Index: last + 1,
+			Err: fmt.Errorf("the log ends at record %d, but %s is witness that it reached %d", last, snapshotName, m.witness)}
+	}
+	return nil
+}
+
+// progressEvery is how many entries or records pass between two reports of progress.
+const progressEvery = 1 << 16
+
+func (s *Store) loadSnapshot() (meta, error) {
+	if _, err := os.Stat(s.file.path); err != nil {
+		return meta{}, err
+	}
+	reserved := false
+	return s.file.read(func(m meta, it item) error {
+		if !reserved {
+			s.machine.reserve(min(m.count, uint64(s.options.MaxTopics)))
+			reserved = true
+		}
+		if s.recover.Entries++; s.recover.Entries%progressEvery == 0 {
+			s.options.Progress(Progress{Phase: "snapshot", Done: s.recover.Entries, Total: m.count})
+		}
+		return s.machine.load(it.topic, it.value)
+	})
+}
+
+// replay applies the log's records behind an index.
+func (s *Store) replay(behind uint64) error {
+	s.machine.applied = behind
+	total := s.wal.Last() - behind
+	s.recover.Torn = s.wal.Tail().Length
+	if total == 0 {
+		return nil
+	}
+	for r, err := range s.wal.Records(behind + 1) {
+		if err != nil {
+			return err
+		}
+		if err := s.machine.replay(r.Index, r.Payload); err != nil {
+			return &wal.CorruptionError{File: s.segmentPath(r.Segment), Offset: r.Offset, Index: r.Index, Err: err}
+		}
+		if s.recover.Records++; s.recover.Records%progressEvery == 0 {
+			s.options.Progress(Progress{Phase: "log", Done: s.recover.Records, Total: total})
+		}
+	}
+	if s.machine.applied != s.wal.Last() {
+		return &CorruptionError{File: s.options.logDir, Err: fmt.Errorf("the log was read to record %d, but it ends at %d", s.machine.applied, s.wal.Last())}
+	}
+	return nil
+}
+
+func (s *Store) segmentPath(number uint64) string {
+	for _, seg := range s.wal.Segments() {
+		if seg.Number == number {
+			return seg.Path
+		}
+	}
+	return s.options.logDir
+}
+
+// setState records how far the log reaches, as a witness for the next start.
+func (s *Store) setState(state byte) error {
+	err := s.file.update(func(_ *bolt.Tx, m *meta) error {
+		m.state, m.witness = state, s.wal.Last()
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) markClosed() error { return s.setState(stateClosed) }

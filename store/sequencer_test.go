@@ -1,0 +1,176 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+)
+
+// modelStore is what the counters should be: the plainest possible version of the sequencer and the machine.
+type modelStore struct {
+	values              map[string]Value
+	maxTopics, maxTopic int
+}
+
+// do returns the outcome that an op should have, and takes it into account.
+func (m *modelStore) do(op Op) Op {
+	if len(op.Topic) > m.maxTopic {
+		op.Err = ErrTopicTooLong
+		return op
+	}
+	v, known := m.values[string(op.Topic)]
+	op.Sum, op.Epoch = v.Sum, v.Epoch
+	highest, n := op.Max, max(op.N, 1)
+	if highest == 0 {
+		highest = math.MaxUint64
+	}
+	switch {
+	case op.Kind == Read:
+		return op
+	case op.Kind == Count && (v.Sum > highest || n > highest-v.Sum):
+		op.Err = ErrOverflow
+	case !known && len(m.values) >= m.maxTopics:
+		op.Err = ErrTooManyTopics
+	case op.Kind == Count:
+		v.Sum += n
+		op.Sum = v.Sum
+		m.values[string(op.Topic)] = v
+	default:
+		m.values[string(op.Topic)] = Value{Epoch: v.Epoch + 1}
+	}
+	return op
+}
+
+func (m *modelStore) compare(t *testing.T, s *Store) {
+	t.Helper()
+	if s.Len() != len(m.values) {
+		t.Errorf("%d topics, want %d", s.Len(), len(m.values))
+	}
+	for topic, want := range m.values {
+		if got, ok := s.Get(topic); !ok || got != want {
+			t.Errorf("topic %.40q is at %+v (%v), want %+v", topic, got, ok, want)
+		}
+	}
+}
+
+// randomOp makes an op on one of a few topics, ordinary or hostile.
+func randomOp(r *rand.Rand) Op {
+	topics := []string{"", "a", "b", "c", "hot", "hot", "hot", "\xff\x00", "日本", "d", "e", "f", strings.Repeat("L", 2000), strings.Repeat("M", 70)}
+	op := Op{Topic: []byte(topics[r.IntN(len(topics))])}
+	switch x := r.IntN(20); {
+	case x < 13:
+		op.Kind = Count
+		if x == 0 {
+			op.N = r.Uint64N(1000)
+		}
+		if x == 1 {
+			op.N, op.Max = r.Uint64N(50), r.Uint64N(100)+1
+		}
+		if x == 2 && r.IntN(10) == 0 {
+			op.N = math.MaxUint64 - r.Uint64N(2000)
+		}
+	case x < 15:
+		op.Kind = Reset
+	default:
+		op.Kind = Read
+	}
+	return op
+}
+
+// boundedLog holds each batch to its limit and to the size that the sequencer reckoned with.
+type boundedLog struct {
+	t     *testing.T
+	log   batchLog
+	limit int
+}
+
+func (l *boundedLog) commit(payload []byte) (uint64, error) {
+	if len(payload) > l.limit {
+		l.t.Errorf("a batch of %d bytes, the limit is %d", len(payload), l.limit)
+	}
+	return l.log.commit(payload)
+}
+
+// TestSequencerModel runs random groups, many to a round and through batches too small for them, against the model.
+func TestSequencerModel(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(30) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		s := openMemory(t, Options{MaxTopics: 5 + r.IntN(10), MaxTopicLen: 1999 + r.IntN(3)})
+		if r.IntN(2) == 0 {
+			s.own.seq.limits.maxBatch = s.options.MaxTopicLen + maxChangeLen + r.IntN(4000)
+		}
+		s.log = &boundedLog{t: t, log: s.log, limit: s.own.seq.limits.maxBatch}
+		model := &modelStore{values: map[string]Value{}, maxTopics: s.options.MaxTopics, maxTopic: s.options.MaxTopicLen}
+		for range 100 {
+			done := make(chan *Group, 16)
+			var groups []*Group
+			var want [][]Op
+			for range 1 + r.IntN(8) {
+				g := &Group{Done: func(g *Group) { done <- g }}
+				var outcomes []Op
+				for range r.IntN(20) {
+					op := randomOp(r)
+					g.Ops = append(g.Ops, op)
+					outcomes = append(outcomes, model.do(op))
+				}
+				groups, want = append(groups, g), append(want, outcomes)
+			}
+			if s.Enqueue(groups...) {
+				s.Round()
+			}
+			for i, g := range groups {
+				if first := <-done; first != g {
+					t.Fatalf("seed %d: groups were answered out of order", seed)
+				}
+				for j, op := range g.Ops {
+					w := want[i][j]
+					if op.Sum != w.Sum || op.Epoch != w.Epoch || !errors.Is(op.Err, w.Err) {
+						t.Fatalf("seed %d: group %d op %d: kind %d topic %.10q n %d max %d: got %d in epoch %d, %v; want %d in epoch %d, %v",
+							seed, i, j, op.Kind, op.Topic, op.N, op.Max, op.Sum, op.Epoch, op.Err, w.Sum, w.Epoch, w.Err)
+					}
+				}
+			}
+		}
+		model.compare(t, s)
+	}
+}
+
+// TestFolding: counts of one topic that wait together are one change; a reset of the topic ends the run, another topic's does not.
+func TestFolding(t *testing.T) {
+	t.Parallel()
+	s := openMemory(t, Options{})
+	var ops []Op
+	for i := range 10 {
+		ops = append(ops, Op{Kind: Count, Topic: []byte("a")}, Op{Kind: Count, Topic: fmt.Appendf(nil, "%d", i%2)}, Op{Kind: Reset, Topic: []byte("b")})
+	}
+	ops = append(ops, Op{Kind: Reset, Topic: []byte("a")}, Op{Kind: Count, Topic: []byte("a")})
+	runOps(t, s, ops)
+	st := s.Stats()
+	if want := uint64(1 + 2 + 10 + 2); st.Changes != want || st.Batches != 1 {
+		t.Errorf("%d changes in %d batches, want %d in 1", st.Changes, st.Batches, want)
+	}
+}
+
+// TestOverflow: at 2^64−1 a count is refused and nothing changes.
+func TestOverflow(t *testing.T) {
+	t.Parallel()
+	s := openMemory(t, Options{})
+	topic := []byte("full")
+	runOps(t, s, []Op{{Kind: Count, Topic: topic, N: math.MaxUint64}})
+	before := s.Stats()
+	for _, op := range runOps(t, s, []Op{{Kind: Count, Topic: topic}, {Kind: Count, Topic: topic, N: math.MaxUint64}, {Kind: Count, Topic: topic, Max: 5}}) {
+		if !errors.Is(op.Err, ErrOverflow) || op.Sum != math.MaxUint64 {
+			t.Errorf("%v, sum %d", op.Err, op.Sum)
+		}
+	}
+	if after := s.Stats(); after.Batches != before.Batches || after.Refused != 3 {
+		t.Errorf("refused counts reached the log: %+v", after)
+	}
+	if ops := runOps(t, s, []Op{{Kind: Reset, Topic: topic}, {Kind: Count, Topic: topic}}); ops[1].Err != nil || ops[1].Sum != 1 {
+		t.Errorf("after a reset: %+v", ops[1])
+	}
+}

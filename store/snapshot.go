@@ -1,0 +1,223 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+const (
+	captureEntries     = 1_000  // topics copied between two batches
+	transactionEntries = 10_000 // topics written in one transaction
+	snapshotRetry      = 10 * time.Second
+)
+
+// snapshotState is what the snapshotter keeps and others read.
+type snapshotState struct {
+	done, entries atomic.Uint64
+	replay        atomic.Uint64 // as in the file
+	grown         atomic.Int64  // bytes of batches since the last snapshot began
+	checked       bool          // bbolt's check has passed; the snapshotter's alone
+}
+
+// noticeGrowth wakes the snapshotter when the log has grown enough. Called by the owner.
+func (s *Store) noticeGrowth(bytes int) {
+	if s.wal == nil || s.options.SnapshotBytes < 0 {
+		return
+	}
+	if s.snapshot.grown.Add(int64(bytes)) >= s.options.SnapshotBytes {
+		select {
+		case s.logGrew <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Snapshot takes a snapshot now and returns when it is complete. A store without a directory has none to take: it returns nil.
+func (s *Store) Snapshot(ctx context.Context) error {
+	if s.wal == nil {
+		return nil
+	}
+	result := make(chan error, 1)
+	select {
+	case s.requests <- result:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.ctx.Done():
+		return ErrClosed
+	}
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// snapshotter takes snapshots when they are due, one at a time.
+func (s *Store) snapshotter() {
+	interval := s.options.SnapshotInterval
+	if interval < 0 {
+		interval = 1<<63 - 1
+	}
+	timer := time.NewTimer(interval)
+	defer timer.Stop()
+	for {
+		var result chan error
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-timer.C:
+		case <-s.logGrew:
+		case result = <-s.requests:
+		}
+		err := s.takeSnapshot()
+		next := interval
+		if err != nil && s.ctx.Err() == nil && s.Err() == nil {
+			next = min(interval, snapshotRetry)
+			s.options.Logger.Warn("no snapshot this time; the log is kept and nothing is lost", "error", err)
+		}
+		timer.Reset(next)
+		if result != nil {
+			result <- err
+		}
+	}
+}
+
+// takeSnapshot brings the snapshot file up to what is applied now, and lets segments go that it covers. If it returns an
+// error everything that was not written is still due.
+func (s *Store) takeSnapshot() error {
+	if !s.snapshot.checked {
+		if err := s.file.check(); err != nil {
+			return err
+		}
+		s.snapshot.checked = true
+	}
+	var ids []uint32
+	var begun uint64
+	err := s.do(func() {
+		ids, begun = s.machine.takeDirty(), s.machine.applied
+		s.snapshot.grown.Store(0)
+	})
+	if err != nil {
+		return err
+	}
+	if begun == s.snapshot.replay.Load() {
+		return nil
+	}
+	started := time.Now()
+	s.sortByKey(ids)
+	rest, err := s.writeEntries(ids)
+	if err != nil {
+		return errors.Join(err, s.do(func() { s.machine.dirty = append(s.machine.dirty, rest...) }))
+	}
+	witness, err := s.durable()
+	if err != nil {
+		return err
+	}
+	err = s.file.update(func(_ *bolt.Tx, m *meta) error {
+		m.replay, m.witness = begun, max(m.witness, witness)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	s.snapshot.replay.Store(begun)
+	s.snapshot.done.Add(1)
+	s.snapshot.entries.Add(uint64(len(ids)))
+	s.options.Logger.Info("snapshot", "topics", len(ids), "index", begun, "took", time.Since(started).Round(time.Millisecond))
+	if err := s.wal.Release(begun); err != nil {
+		return fmt.Errorf("removing covered segments: %w", err)
+	}
+	return nil
+}
+
+// sortByKey orders ids so that neighbours in the file are written together. Topics never change, so it needs no owner.
+func (s *Store) sortByKey(ids []uint32) {
+	slices.SortFunc(ids, func(a, b uint32) int {
+		ta, tb := s.machine.topic(a), s.machine.topic(b)
+		if la, lb := len(ta) > maxPlainKey, len(tb) > maxPlainKey; la != lb {
+			if lb {
+				return -1
+			}
+			return 1
+		}
+		return bytes.Compare(ta, tb)
+	})
+}
+
+// writeEntries writes the present state of topics, a transaction at a time. After an error the entries that are not in the
+// file are marked again, and those whose marks were never cleared are returned.
+func (s *Store) writeEntries(ids []uint32) (rest []uint32, err error) {
+	items := make([]item, 0, min(len(ids), transactionEntries))
+	for len(ids) > 0 {
+		part := ids[:min(len(ids), transactionEntries)]
+		items = items[:0]
+		for piece := range slices.Chunk(part, captureEntries) {
+			if err := s.do(func() { items = s.capture(items, piece) }); err != nil {
+				return ids, err
+			}
+		}
+		ids = ids[len(part):]
+		began := time.Now()
+		witness, err := s.durable()
+		if err == nil {
+			err = s.file.write(items, witness)
+		}
+		if err == nil && len(ids) > 0 {
+			err = s.pace(time.Since(began))
+		}
+		if err != nil {
+			return ids, errors.Join(err, s.do(func() { s.restoreMarks(part, items) }))
+		}
+	}
+	return nil, nil
+}
+
+// capture copies topics' states and clears their marks. On the owner.
+func (s *Store) capture(items []item, ids []uint32) []item {
+	for _, id := range ids {
+		items = append(items, item{topic: s.machine.topic(id), value: s.machine.entry(id).read(), last: s.machine.clear(id)})
+	}
+	return items
+}
+
+// restoreMarks makes captured entries due again. On the owner.
+func (s *Store) restoreMarks(ids []uint32, items []item) {
+	for i, it := range items {
+		if c := s.machine.changed[ids[i]/chunkEntries]; c == nil || c.index[ids[i]%chunkEntries] == 0 {
+			s.machine.mark(ids[i], it.last)
+		}
+	}
+}
+
+// durable makes the log durable up to what was captured (it is already, but in interval mode) and returns the index.
+func (s *Store) durable() (uint64, error) {
+	if s.options.Sync == SyncInterval {
+		if err := s.do(s.syncLog); err != nil {
+			return 0, err
+		}
+	}
+	if err := s.Err(); err != nil {
+		return 0, err
+	}
+	return s.wal.Durable(), nil
+}
+
+// pace leaves the disk to the log for as long as the last transaction took, and ends a snapshot when the store closes.
+func (s *Store) pace(d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-s.ctx.Done():
+		return ErrClosed
+	}
+}

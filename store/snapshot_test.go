@@ -1,0 +1,400 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	bolt "go.etcd.io/bbolt"
+
+	"gcd/internal/vfs"
+	"gcd/wal"
+)
+
+// TestSnapshotUnderLoad: counting goes on while snapshots are written, each covers what was applied when it began, and the
+// next start reads snapshot and tail. A second store that replays the whole kept log comes to the same state.
+func TestSnapshotUnderLoad(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	o := Options{SegmentSize: 32 << 20, SnapshotInterval: -1, SnapshotBytes: -1, hooks: hooks{noSync: true}} // no rotation: the log is kept whole
+	s, err := Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	const workers = 4
+	counted := make([]map[string]uint64, workers)
+	var running, wg sync.WaitGroup
+	running.Add(workers)
+	for w := range workers {
+		counted[w] = map[string]uint64{}
+		wg.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				g := &Group{}
+				for j := range 50 {
+					g.Ops = append(g.Ops, count(fmt.Sprintf("w%d/%d", w, (i*50+j)%7000), 1))
+				}
+				done := make(chan struct{})
+				g.Done = func(*Group) { close(done) }
+				s.Submit(g)
+				<-done
+				for _, op := range g.Ops {
+					if op.Err != nil {
+						t.Error(op.Err)
+						return
+					}
+					counted[w][string(op.Topic)] = op.Sum
+				}
+				if i == 0 {
+					running.Done()
+				}
+			}
+		})
+	}
+	running.Wait()
+	before := s.Stats()
+	for range 4 {
+		if err := s.Snapshot(ctx); err != nil {
+			t.Error(err)
+		}
+	}
+	after := s.Stats()
+	stop()
+	wg.Wait()
+	if after.Snapshots != 4 || after.SnapshotEntries == 0 {
+		t.Errorf("%d snapshots of %d entries", after.Snapshots, after.SnapshotEntries)
+	}
+	t.Logf("%d counts while %d entries were written", after.Counts-before.Counts, after.SnapshotEntries)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, dir, o)
+	r := s.Recovery()
+	if r.Entries == 0 || r.Records == 0 {
+		t.Errorf("recovery did not read both: %+v", r)
+	}
+	total := 0
+	for w := range workers {
+		total += len(counted[w])
+		for topic, want := range counted[w] {
+			if got := get(s, topic).Sum; got != want {
+				t.Fatalf("%s is at %d, want %d", topic, got, want)
+			}
+		}
+	}
+	if s.Len() != total {
+		t.Errorf("%d topics, want %d", s.Len(), total)
+	}
+	whole := replayWhole(t, s)
+	if whole.len() != total {
+		t.Errorf("the log alone leads to %d topics, want %d", whole.len(), total)
+	}
+	for id := range uint32(whole.len()) {
+		if got, want := get(s, string(whole.topic(id))), whole.entry(id).read(); got != want {
+			t.Fatalf("%s is at %+v, the log alone leads to %+v", whole.topic(id), got, want)
+		}
+	}
+}
+
+// TestCountBehindCapture: what is counted while a snapshot is written is not taken for part of it. A count in the middle of the
+// first transaction is acknowledged, the snapshot completes, and a start finds the count in the log behind it.
+func TestCountBehindCapture(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var s *Store
+	inSnapshot := false
+	o := Options{SegmentSize: 64 << 10, SnapshotInterval: -1, hooks: hooks{noSync: true, beforeCommit: func() {
+		if inSnapshot {
+			inSnapshot = false
+			for _, op := range runOps(t, s, []Op{count("late", 1), count("a", 1)}) {
+				if op.Err != nil {
+					t.Error(op.Err)
+				}
+			}
+		}
+	}}}
+	s = openStore(t, dir, o)
+	runOps(t, s, []Op{count("a", 1), count("b", 1)})
+	inSnapshot = true
+	if err := s.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if st := s.Stats(); inSnapshot || st.SnapshotIndex != 1 || st.Index != 2 {
+		t.Errorf("snapshot to %d, log to %d; want 1 and 2", st.SnapshotIndex, st.Index)
+	}
+	killed := t.TempDir()
+	if err := os.CopyFS(killed, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	again := openStore(t, killed, Options{SegmentSize: 64 << 10})
+	if got := get(again, "late"); got != (Value{1, 0}) {
+		t.Errorf("late is at %+v", got)
+	}
+	if got := get(again, "a"); got != (Value{2, 0}) {
+		t.Errorf("a is at %+v", got)
+	}
+}
+
+// replayWhole replays all that is kept of a store's log, from the first record, without the snapshot.
+func replayWhole(t *testing.T, s *Store) *machine {
+	t.Helper()
+	if s.wal.First() != 1 {
+		t.Fatalf("the log begins at %d: the test wants it whole", s.wal.First())
+	}
+	m := newMachine()
+	for r, err := range s.wal.Records(1) {
+		if err == nil {
+			err = m.replay(r.Index, r.Payload)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return m
+}
+
+// TestSnapshotIncremental: a snapshot writes the topics that changed, and only those.
+func TestSnapshotIncremental(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := openStore(t, dir, Options{SegmentSize: 256 << 10, SnapshotInterval: -1})
+	var ops []Op
+	for i := range 2500 {
+		ops = append(ops, count(fmt.Sprint(i), uint64(i+1)))
+	}
+	long := strings.Repeat("l", 1025)
+	ops = append(ops, count("", 1), count(strings.Repeat("k", 1024), 2), count(long, 3), count(strings.Repeat("m", MaxTopicLen), 4))
+	runOps(t, s, ops)
+	for _, step := range []struct {
+		ops     []Op
+		entries uint64
+	}{
+		{nil, 2504},
+		{nil, 0},
+		{[]Op{count("7", 1), reset("8"), count(long, 1), count("7", 1), count("new", 1)}, 4},
+		{[]Op{count("7", 1)}, 1},
+	} {
+		if step.ops != nil {
+			runOps(t, s, step.ops)
+		}
+		before := s.Stats().SnapshotEntries
+		if err := s.Snapshot(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Stats().SnapshotEntries - before; got != step.entries {
+			t.Errorf("%d entries were written, want %d", got, step.entries)
+		}
+	}
+	seen := map[string]item{}
+	m, err := s.file.read(func(_ meta, it item) error {
+		seen[string(it.topic)] = item{value: it.value, last: it.last}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.count != 2505 || m.replay != 3 || m.witness != 3 || len(seen) != 2505 {
+		t.Errorf("meta %+v, %d entries", m, len(seen))
+	}
+	for topic, want := range map[string]item{"7": {value: Value{11, 0}, last: 3}, "8": {value: Value{0, 1}, last: 2}, "9": {value: Value{10, 0}, last: 1}, long: {value: Value{4, 0}, last: 2}} {
+		if got := seen[topic]; got.value != want.value || got.last != want.last {
+			t.Errorf("%.10q: %+v, want %+v", topic, got, want)
+		}
+	}
+}
+
+// TestSnapshotPutOff: while a tool holds the file's lock snapshots fail, nothing is lost, no segment goes, and the next one has everything.
+func TestSnapshotPutOff(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := openStore(t, dir, Options{SegmentSize: 8192, SnapshotInterval: -1})
+	runOps(t, s, []Op{count("a", 1), count("b", 1)})
+	if err := s.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := bolt.Open(filepath.Join(dir, snapshotName), 0o600, &bolt.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 40 {
+		runOps(t, s, []Op{count("a", 1), count(strings.Repeat("x", 900), 1), count(fmt.Sprint(i), 1)})
+	}
+	segments := s.Stats().Segments
+	if err := s.Snapshot(t.Context()); err == nil {
+		t.Error("a snapshot was written under a tool's lock")
+	}
+	if now := s.Stats().Segments; now != segments || segments < 3 {
+		t.Errorf("%d segments before, %d after a snapshot that failed", segments, now)
+	}
+	if err := reader.Close(); err != nil {
+		t.Fatal(err)
+	}
+	runOps(t, s, []Op{count("a", 1)})
+	if err := s.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if now := s.Stats().Segments; now >= segments {
+		t.Errorf("%d segments before, %d after the snapshot", segments, now)
+	}
+	n := 0
+	m, err := s.file.read(func(_ meta, it item) error {
+		n++
+		if string(it.topic) == "a" && it.value.Sum != 42 {
+			t.Errorf("a is at %d in the snapshot", it.value.Sum)
+		}
+		return nil
+	})
+	if err != nil || n != 43 || m.replay != 42 {
+		t.Errorf("%d entries, %+v, %v", n, m, err)
+	}
+}
+
+// TestSnapshotNeverWritesOverDamage: a file that fails its check is left as it is, and the log is kept.
+func TestSnapshotNeverWritesOverDamage(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := Open(dir, Options{SegmentSize: 8192, SnapshotInterval: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 40 {
+		runOps(t, s, []Op{count(strings.Repeat("x", 900), 1), count(fmt.Sprint(i), 1)})
+	}
+	segments := s.Stats().Segments
+	path := filepath.Join(dir, snapshotName)
+	edit(t, path, func(b []byte) []byte { // everything but the two meta pages
+		for i := 2 * 4096; i < len(b); i++ {
+			b[i] = 0xaa
+		}
+		return b
+	})
+	before := contents(t, dir)[path]
+	if err := s.Snapshot(t.Context()); err == nil {
+		t.Error("a snapshot was written into a damaged file")
+	}
+	if now := s.Stats().Segments; now != segments {
+		t.Errorf("%d segments before, %d after", segments, now)
+	}
+	if err := s.Close(); err == nil {
+		t.Error("a store that cannot note its clean shutdown closed without an error")
+	}
+	if contents(t, dir)[path] != before {
+		t.Error("the damaged file was changed")
+	}
+}
+
+// TestSnapshotByBytes: a log that grows by SnapshotBytes brings a snapshot without anybody asking.
+func TestSnapshotByBytes(t *testing.T) {
+	t.Parallel()
+	taken := make(chan struct{}, 100)
+	s := openStore(t, t.TempDir(), Options{SegmentSize: 64 << 10, SnapshotInterval: -1, SnapshotBytes: 4096, hooks: hooks{
+		afterCommit: func() {
+			select {
+			case taken <- struct{}{}:
+			default:
+			}
+		}}})
+	for len(taken) > 0 {
+		<-taken // the commits of the start
+	}
+	for range 10 {
+		runOps(t, s, []Op{count(strings.Repeat("x", 900), 1)})
+	}
+	<-taken
+}
+
+// TestSegmentsGoAfterTheSnapshot: no segment is removed before the transaction that moves the replay index is durable.
+func TestSegmentsGoAfterTheSnapshot(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var events []string
+	note := func(e string) { mu.Lock(); events = append(events, e); mu.Unlock() }
+	fault := vfs.NewFault(vfs.NewMem(), func(op vfs.Op) (out vfs.Outcome) {
+		if op.Kind == vfs.KindRemove && strings.HasSuffix(op.Name, ".seg") {
+			note("remove")
+		}
+		return out
+	})
+	s := openStore(t, t.TempDir(), Options{fs: fault, logDir: "log", SegmentSize: 8192, SnapshotInterval: -1, hooks: hooks{noSync: true, afterCommit: func() { note("commit") }}})
+	for i := range 40 {
+		runOps(t, s, []Op{count(strings.Repeat("x", 900), 1), count(fmt.Sprint(i), 1)})
+	}
+	mu.Lock()
+	events = nil
+	mu.Unlock()
+	if err := s.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if got := strings.Join(events, " "); !strings.HasPrefix(got, "commit commit remove remove") {
+		t.Errorf("%s; want the entries' commit, the replay index's, then removals", got)
+	}
+}
+
+// TestWitness: what the snapshot file says of the log at each moment of a store's life.
+func TestWitness(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	check := func(state byte, witness, replay uint64) {
+		t.Helper()
+		f := snapshotFile{path: filepath.Join(dir, snapshotName)}
+		m, err := f.read(func(meta, item) error { return nil })
+		if err != nil || m.state != state || m.witness != witness || m.replay != replay {
+			t.Errorf("state %d, witness %d, replay %d (%v); want %d, %d, %d", m.state, m.witness, m.replay, err, state, witness, replay)
+		}
+	}
+	s, err := Open(dir, Options{SegmentSize: 8192})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(stateOpen, 0, 0)
+	runOps(t, s, []Op{count("a", 1)})
+	runOps(t, s, []Op{count("a", 1)})
+	check(stateOpen, 0, 0)
+	if err := s.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	check(stateOpen, 2, 2)
+	runOps(t, s, []Op{count("a", 1)})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	check(stateClosed, 3, 2)
+	s = openStore(t, dir, Options{SegmentSize: 8192})
+	check(stateOpen, 3, 2)
+}
+
+// TestItems: what is encoded decodes, for every kind of topic; what makes no sense does not.
+func TestItems(t *testing.T) {
+	t.Parallel()
+	for _, topic := range []string{"", "a", strings.Repeat("k", 1024), strings.Repeat("k", 1025), strings.Repeat("k", MaxTopicLen)} {
+		it := item{topic: []byte(topic), value: Value{1<<64 - 1, maxEpoch}, last: 300}
+		k, v := it.key(nil), it.encode(nil)
+		got, err := decodeItem(k, v)
+		if err != nil || string(got.topic) != topic || got.value != it.value || got.last != it.last {
+			t.Errorf("topic of %d bytes: %+v, %v", len(topic), got.value, err)
+		}
+		if _, err := decodeItem(k, append(v, 'x')); err == nil {
+			t.Errorf("topic of %d bytes: a value with something behind it was taken", len(topic))
+		}
+		if _, err := decodeItem(k[:0], v); err == nil {
+			t.Errorf("topic of %d bytes: an empty key was taken", len(topic))
+		}
+	}
+}
+
+func TestOpenRejectsOptions(t *testing.T) {
+	t.Parallel()
+	if _, err := Open("", Options{Sync: "sometimes"}); err == nil || !strings.Contains(err.Error(), "sometimes") {
+		t.Errorf("%v", err)
+	}
+	if _, err := Open(filepath.Join(t.TempDir(), "x"), Options{SegmentSize: 5}); err == nil || errors.Is(err, wal.ErrVersion) {
+		t.Errorf("%v", err)
+	}
+}

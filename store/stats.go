@@ -1,0 +1,75 @@
+package store
+
+import (
+	"errors"
+	"sync/atomic"
+)
+
+// Stats is what the store did since it was opened.
+type Stats struct {
+	Counts, Resets, Reads uint64 // ops that took effect, by kind; a Count of N values is one
+	Refused               uint64 // ops that surely did not
+	Unknown               uint64 // ops whose outcome is not known
+	Batches               uint64 // committed; each is one record of the log
+	Changes               uint64 // in the batches: runs of counts, and resets
+	Syncs                 uint64 // of the log
+	LogBytes              uint64 // appended to the log, headers and padding included
+	Segments              int    // of the log, now
+	Topics                int    // now
+	Index                 uint64 // of the newest durable record
+	Snapshots             uint64 // completed
+	SnapshotEntries       uint64 // written by them
+	SnapshotIndex         uint64 // where recovery would start to replay, minus one
+}
+
+// Ops is the number of ops that took effect.
+func (s Stats) Ops() uint64 { return s.Counts + s.Resets + s.Reads }
+
+type counters struct {
+	byKind           [Read + 1]atomic.Uint64
+	refused, unknown atomic.Uint64
+	batches, changes atomic.Uint64
+}
+
+// note counts the outcomes of a group.
+func (c *counters) note(g *Group) {
+	var byKind [Read + 1]uint64
+	var refused, unknown uint64
+	for i := range g.Ops {
+		switch op := &g.Ops[i]; {
+		case op.Err == nil:
+			byKind[min(op.Kind, Read)]++
+		case errors.Is(op.Err, ErrUnknown):
+			unknown++
+		default:
+			refused++
+		}
+	}
+	for kind, n := range byKind {
+		if n > 0 {
+			c.byKind[kind].Add(n)
+		}
+	}
+	if refused > 0 {
+		c.refused.Add(refused)
+	}
+	if unknown > 0 {
+		c.unknown.Add(unknown)
+	}
+}
+
+// Stats returns the store's figures. Each is exact; together they may be a batch apart.
+func (s *Store) Stats() Stats {
+	st := Stats{
+		Counts: s.stats.byKind[Count].Load(), Resets: s.stats.byKind[Reset].Load(), Reads: s.stats.byKind[Read].Load(),
+		Refused: s.stats.refused.Load(), Unknown: s.stats.unknown.Load(),
+		Batches: s.stats.batches.Load(), Changes: s.stats.changes.Load(),
+		Topics:    s.machine.len(),
+		Snapshots: s.snapshot.done.Load(), SnapshotEntries: s.snapshot.entries.Load(), SnapshotIndex: s.snapshot.replay.Load(),
+	}
+	if s.wal != nil {
+		l := s.wal.Stats()
+		st.Syncs, st.LogBytes, st.Segments, st.Index = uint64(l.Syncs), uint64(l.Bytes), int(l.Segments), s.wal.Durable()
+	}
+	return st
+}

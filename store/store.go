@@ -1,0 +1,441 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"gcd/wal"
+)
+
+// Store is the counters of one directory, or of no directory: memory only.
+//
+// Every exported method is safe for concurrent use. Its goroutines are the committer, and for a store with a directory the
+// spare keeper, the snapshotter and, in interval mode, the syncer; Close waits for all of them.
+type Store struct {
+	// Set by Open, then only read.
+	dir     string
+	options Options
+	log     batchLog
+	wal     *wal.Log      // nil: memory only
+	file    *snapshotFile // nil: memory only
+	lock    *flock.Flock
+	recover Recovery
+
+	// The read view: entries are atomics.
+	machine *machine
+
+	queue    queue
+	handover chan struct{} // gives the ownership to the committer; never more than one in it
+
+	// The commit owner's alone.
+	own struct {
+		seq     *sequencer
+		waiting *Group // groups that a full batch left over
+		payload []byte
+	}
+
+	stats    counters
+	full     atomic.Bool // the log has no room for a batch until there is a spare segment
+	failed   chan struct{}
+	failure  atomic.Pointer[error]
+	failOnce sync.Once
+
+	ctx      context.Context // ended by Close
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup // the goroutines
+	kick     chan struct{}  // wakes the spare keeper
+	logGrew  chan struct{}  // wakes the snapshotter when SnapshotBytes are reached
+	requests chan chan error
+	snapshot snapshotState
+	closing  sync.Once
+	closeErr error
+}
+
+// batchLog makes a batch durable. There are three outcomes: committed (nil), rejected (ErrLogFull: surely not in the log, now or
+// after a restart), and unknown (any other error: the log is not to be used again). One caller at a time.
+type batchLog interface {
+	commit(payload []byte) (index uint64, err error)
+}
+
+// start brings up what a recovered (or memory-only) store needs to take groups.
+func (s *Store) start() {
+	s.queue.idle.L = &s.queue.mu
+	s.handover = make(chan struct{}, 1)
+	s.failed = make(chan struct{})
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.kick = make(chan struct{}, 1)
+	s.logGrew = make(chan struct{}, 1)
+	s.requests = make(chan chan error)
+	maxBatch := memoryBatch
+	if s.wal != nil {
+		maxBatch = s.wal.MaxRecord()
+	}
+	s.own.seq = newSequencer(s.machine, limits{
+		// One change must fit into a record, whatever the segment size is.
+		maxTopics: s.options.MaxTopics, maxTopicLen: min(s.options.MaxTopicLen, maxBatch-maxChangeLen), maxBatch: maxBatch,
+	})
+	s.wg.Go(s.committer)
+	if s.wal != nil {
+		s.wg.Go(s.keepSpare)
+		s.wg.Go(s.snapshotter)
+		if s.options.Sync == SyncInterval {
+			s.wg.Go(s.syncer)
+		}
+	}
+}
+
+// Submit queues a group; the committer runs it. Submit does not wait. If the store is closed, g.Done is called before Submit
+// returns, with ErrClosed in every op.
+func (s *Store) Submit(g *Group) {
+	owner, ok := s.queue.enqueue([]*Group{g})
+	if !ok {
+		g.finish(ErrClosed)
+		return
+	}
+	if owner {
+		s.handover <- struct{}{}
+	}
+}
+
+// Enqueue queues groups in order, for a caller that can run a round itself. When it returns true the caller is the commit
+// owner and must call Round. On a closed store it behaves as Submit and returns false.
+func (s *Store) Enqueue(groups ...*Group) bool {
+	owner, ok := s.queue.enqueue(groups)
+	if !ok {
+		for _, g := range groups {
+			g.finish(ErrClosed)
+		}
+	}
+	return owner
+}
+
+// Round commits what waits as one batch, calls Done of every group that is through, and ends the caller's ownership; if more
+// waits by then the committer goes on. Only the owner may call it, once.
+func (s *Store) Round() {
+	s.round()
+	if !s.queue.release(s.own.waiting != nil) {
+		s.handover <- struct{}{}
+	}
+}
+
+// do runs a function on the commit owner, between two rounds, and waits for it. It returns ErrClosed without running it on a closed store.
+func (s *Store) do(f func()) error {
+	done := make(chan struct{})
+	owner, ok := s.queue.enqueueTask(func() { f(); close(done) })
+	if !ok {
+		return ErrClosed
+	}
+	if owner {
+		s.handover <- struct{}{}
+	}
+	<-done
+	return nil
+}
+
+// committer owns the commit whenever no caller of Round does. It ends when Close closes handover.
+func (s *Store) committer() {
+	for range s.handover {
+		for {
+			runtime.Gosched() // let callers that were just answered submit again: they share this round, not the next
+			s.round()
+			if s.queue.release(s.own.waiting != nil) {
+				break
+			}
+		}
+	}
+}
+
+// round takes everything that waits and commits one batch of it.
+func (s *Store) round() {
+	head, tasks := s.queue.drain()
+	for _, task := range tasks {
+		task()
+	}
+	if s.own.waiting == nil {
+		s.own.waiting = head
+	} else {
+		last := s.own.waiting
+		for last.next != nil {
+			last = last.next
+		}
+		last.next = head
+	}
+	first := s.own.waiting
+	if first == nil {
+		return
+	}
+	seq := s.own.seq
+	seq.begin()
+	stopped := s.Err() != nil
+	end := first // the group at which the batch is full, nil if none
+	for ; end != nil; end = end.next {
+		end.from = end.pos
+		if stopped {
+			end.settle(len(end.Ops), ErrFailed)
+		} else if !seq.add(end) {
+			break
+		}
+	}
+	if len(seq.changes) > 0 {
+		if err := s.commit(); err != nil {
+			for g := first; g != nil; g = g.next {
+				s.undo(g, err)
+				if g == end {
+					break
+				}
+			}
+		}
+	}
+	s.own.waiting = end
+	for g := first; g != end; {
+		next := g.next // Done gives g back to its maker
+		s.stats.note(g)
+		g.Done(g)
+		g = next
+	}
+}
+
+// commit makes the sequenced batch durable and applies it.
+func (s *Store) commit() error {
+	seq := s.own.seq
+	if s.full.Load() {
+		return ErrLogFull
+	}
+	s.own.payload = s.own.payload[:0]
+	for i := range seq.changes {
+		s.own.payload = seq.changes[i].append(s.own.payload)
+	}
+	index, err := s.log.commit(s.own.payload)
+	if errors.Is(err, ErrLogFull) {
+		s.full.Store(true)
+		s.wakeSpareKeeper()
+		return err
+	}
+	if err == nil {
+		err = s.machine.apply(index, seq.changes)
+	}
+	if err != nil {
+		s.fail(err)
+		return fmt.Errorf("%w: %w", ErrUnknown, err)
+	}
+	s.stats.batches.Add(1)
+	s.stats.changes.Add(uint64(len(seq.changes)))
+	s.noticeGrowth(len(s.own.payload))
+	return nil
+}
+
+// undo gives the ops of a batch that was not committed their outcome. What was refused for its own sake stays so; a read of a
+// rejected batch reports the applied state.
+func (s *Store) undo(g *Group, err error) {
+	for i := g.from; i < g.pos; i++ {
+		op := &g.Ops[i]
+		if op.Err != nil {
+			continue
+		}
+		if op.Kind == Read && errors.Is(err, ErrLogFull) {
+			at, _ := s.machine.get(op.Topic)
+			op.Sum, op.Epoch = at.Sum, at.Epoch
+			continue
+		}
+		op.Sum, op.Epoch, op.Err = 0, 0, err
+	}
+}
+
+// settle gives the ops of a group that have no outcome yet, up to one, an error.
+func (g *Group) settle(to int, err error) {
+	for ; g.pos < to; g.pos++ {
+		op := &g.Ops[g.pos]
+		op.Sum, op.Epoch, op.Err = 0, 0, err
+	}
+}
+
+// finish ends a group that the store does not take.
+func (g *Group) finish(err error) {
+	g.pos = 0
+	g.settle(len(g.Ops), err)
+	g.Done(g)
+}
+
+// fail ends the store's right to acknowledge anything.
+func (s *Store) fail(err error) {
+	s.failOnce.Do(func() {
+		s.failure.Store(&err)
+		s.options.Logger.Error("stopped after a disk error: nothing more is acknowledged", "error", err)
+		close(s.failed)
+	})
+}
+
+// Failed is closed when the store stopped after an error that ends its right to acknowledge; Err then says which. The
+// process should exit: after a failed sync only a restart finds out what is on the disk.
+func (s *Store) Failed() <-chan struct{} { return s.failed }
+
+// Err is the error that stopped the store, or nil.
+func (s *Store) Err() error {
+	if err := s.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Get returns the state of a topic, and whether it was ever counted or reset. It sees every op that was answered before.
+func (s *Store) Get(topic string) (Value, bool) { return s.machine.get([]byte(topic)) }
+
+// Len is the number of topics.
+func (s *Store) Len() int { return s.machine.len() }
+
+// Count adds one to a topic and returns its sum. When ctx ends first the error is ErrUnknown, and ctx's.
+func (s *Store) Count(ctx context.Context, topic string) (uint64, error) {
+	op, err := s.run(ctx, Op{Kind: Count, Topic: []byte(topic)})
+	return op.Sum, err
+}
+
+// Reset ends a topic's epoch: its sum is zero afterwards. Errors as Count's.
+func (s *Store) Reset(ctx context.Context, topic string) error {
+	_, err := s.run(ctx, Op{Kind: Reset, Topic: []byte(topic)})
+	return err
+}
+
+func (s *Store) run(ctx context.Context, op Op) (Op, error) {
+	if err := ctx.Err(); err != nil {
+		return Op{}, err
+	}
+	done := make(chan struct{})
+	g := &Group{Ops: []Op{op}, Done: func(*Group) { close(done) }}
+	s.Submit(g)
+	select {
+	case <-done:
+		return g.Ops[0], g.Ops[0].Err
+	case <-ctx.Done():
+		return Op{}, fmt.Errorf("%w: %w", ErrUnknown, ctx.Err())
+	}
+}
+
+// Close answers what was submitted, makes it durable, notes in the snapshot file that the store was closed cleanly, and
+// releases everything. Groups submitted later get ErrClosed.
+func (s *Store) Close() error {
+	s.closing.Do(func() { s.closeErr = s.close() })
+	return s.closeErr
+}
+
+func (s *Store) close() error {
+	s.cancel() // background work stops first: it may need the owner
+	s.queue.close()
+	close(s.handover)
+	s.wg.Wait()
+	if s.wal == nil {
+		return nil
+	}
+	err := s.Err()
+	if err == nil {
+		err = s.wal.Sync()
+	}
+	if err == nil {
+		err = s.markClosed()
+	}
+	return errors.Join(err, s.wal.Close(), s.lock.Unlock())
+}
+
+const memoryBatch = 1 << 20
+
+// memoryLog is the log of a store without a directory.
+type memoryLog struct{ index uint64 }
+
+func (l *memoryLog) commit([]byte) (uint64, error) {
+	l.index++
+	return l.index, nil
+}
+
+// diskLog commits to a wal.Log: one write, and unless it is synced at intervals one sync, a batch.
+type diskLog struct {
+	log  *wal.Log
+	sync bool
+}
+
+func (l *diskLog) commit(payload []byte) (uint64, error) {
+	index, err := l.log.Append(payload)
+	if errors.Is(err, wal.ErrFull) {
+		return 0, fmt.Errorf("%w: %w", ErrLogFull, err)
+	}
+	if err != nil {
+		return 0, err
+	}
+	if l.sync {
+		err = l.log.Sync()
+	}
+	return index, err
+}
+
+// spareRetry is how the spare keeper waits between attempts while the disk is full.
+const (
+	spareRetryMin = 100 * time.Millisecond
+	spareRetryMax = 5 * time.Second
+)
+
+func (s *Store) wakeSpareKeeper() {
+	select {
+	case s.kick <- struct{}{}:
+	default:
+	}
+}
+
+// keepSpare makes the next segment while the current one fills, and tries again when there was no room.
+func (s *Store) keepSpare() {
+	retry := time.NewTimer(0)
+	defer retry.Stop()
+	wait := spareRetryMin
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-retry.C:
+		case <-s.kick:
+		case <-s.wal.NeedSpare():
+		}
+		if s.Err() != nil {
+			return
+		}
+		if err := s.wal.PrepareSpare(); err != nil {
+			s.options.Logger.Warn("cannot prepare the next log segment; counting goes on until the current one is full", "error", err, "retry", wait)
+			retry.Reset(wait)
+			wait = min(2*wait, spareRetryMax)
+			continue
+		}
+		wait = spareRetryMin
+		if s.full.Swap(false) {
+			s.options.Logger.Info("there is room for the log again")
+		}
+	}
+}
+
+// syncer makes the log durable at intervals (SyncInterval mode).
+func (s *Store) syncer() {
+	tick := time.NewTicker(s.options.SyncInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if s.do(s.syncLog) != nil || s.Err() != nil {
+			return
+		}
+	}
+}
+
+// syncLog runs on the owner.
+func (s *Store) syncLog() {
+	if s.Err() != nil {
+		return
+	}
+	if err := s.wal.Sync(); err != nil {
+		s.fail(err)
+	}
+}

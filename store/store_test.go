@@ -1,0 +1,319 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"gcd/internal/vfs"
+)
+
+// TestGroupCommit: ops that wait while a sync is under way share the next one, and n counts of one topic are one run.
+func TestGroupCommit(t *testing.T) {
+	t.Parallel()
+	const clients, rounds = 64, 20
+	gate := make(chan struct{})
+	entered := make(chan struct{}, 1)
+	var mu sync.Mutex
+	gated := false
+	fault := vfs.NewFault(vfs.NewMem(), func(op vfs.Op) (out vfs.Outcome) {
+		mu.Lock()
+		wait := gated && op.Kind == vfs.KindSync && strings.HasSuffix(op.Name, ".seg")
+		mu.Unlock()
+		if wait {
+			entered <- struct{}{}
+			<-gate
+		}
+		return out
+	})
+	s := openStore(t, t.TempDir(), Options{fs: fault, logDir: "log", hooks: hooks{noSync: true}})
+	before, logBefore := s.Stats(), s.wal.Stats()
+	mu.Lock()
+	gated = true
+	mu.Unlock()
+	for range rounds {
+		done := make(chan uint64, clients+1)
+		submit := func() {
+			s.Submit(&Group{Ops: []Op{{Kind: Count, Topic: []byte("orders")}}, Done: func(g *Group) { done <- g.Ops[0].Sum }})
+		}
+		submit()
+		<-entered // the first one's sync is under way: the others wait together
+		for range clients {
+			submit()
+		}
+		select {
+		case <-done:
+			t.Fatal("answered before the sync returned")
+		default:
+		}
+		gate <- struct{}{}
+		<-entered
+		gate <- struct{}{}
+		for range clients + 1 {
+			<-done
+		}
+	}
+	mu.Lock()
+	gated = false
+	mu.Unlock()
+	after, logAfter := s.Stats(), s.wal.Stats()
+	ops := after.Counts - before.Counts
+	if ops != rounds*(clients+1) {
+		t.Fatalf("%d ops, want %d", ops, rounds*(clients+1))
+	}
+	if batches, syncs := after.Batches-before.Batches, after.Syncs-before.Syncs; batches*16 > ops || syncs*16 > ops {
+		t.Errorf("%d ops took %d records and %d syncs: more than one for 16", ops, batches, syncs)
+	}
+	if changes := after.Changes - before.Changes; changes != 2*rounds {
+		t.Errorf("%d changes, want one a batch: %d", changes, 2*rounds)
+	}
+	if bytes := uint64(logAfter.Bytes - logBefore.Bytes); bytes >= 2*ops {
+		t.Errorf("the log grew by %d bytes for %d counts", bytes, ops)
+	}
+}
+
+// TestDense has many goroutines count a few topics through both ways into the store: every value is handed out once.
+func TestDense(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, t.TempDir(), Options{SegmentSize: 64 << 10, SnapshotBytes: 20 << 10})
+	const workers, each = 16, 200
+	var mu sync.Mutex
+	seen := map[string]map[uint64]bool{"a": {}, "b": {}, "c": {}}
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := range each {
+				topic := string(rune('a' + (w+i)%3))
+				var sum uint64
+				if w%2 == 0 {
+					var err error
+					if sum, err = s.Count(context.Background(), topic); err != nil {
+						t.Error(err)
+						return
+					}
+				} else {
+					done := make(chan struct{})
+					g := &Group{Ops: []Op{{Kind: Count, Topic: []byte(topic)}}, Done: func(*Group) { close(done) }}
+					if s.Enqueue(g) {
+						s.Round()
+					}
+					<-done
+					sum = g.Ops[0].Sum
+				}
+				if v, _ := s.Get(topic); v.Sum < sum {
+					t.Errorf("a read behind the answer %d saw %d", sum, v.Sum)
+				}
+				mu.Lock()
+				if seen[topic][sum] {
+					t.Errorf("%s: %d was handed out twice", topic, sum)
+				}
+				seen[topic][sum] = true
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	for topic, values := range seen {
+		if got := get(s, topic).Sum; got != uint64(len(values)) || !values[got] {
+			t.Errorf("%s is at %d after %d counts", topic, got, len(values))
+		}
+	}
+}
+
+// TestClose: what was submitted is answered, what comes later is told so, and nothing is left running (goleak).
+func TestClose(t *testing.T) {
+	t.Parallel()
+	for _, dir := range []string{"", t.TempDir()} {
+		s, err := Open(dir, Options{SegmentSize: 64 << 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		const n = 100
+		results := make(chan error, n)
+		for range n {
+			s.Submit(&Group{Ops: []Op{count("a", 1)}, Done: func(g *Group) { results <- g.Ops[0].Err }})
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for range n {
+			if err := <-results; err != nil {
+				t.Errorf("submitted before Close: %v", err)
+			}
+		}
+		if _, err := s.Count(context.Background(), "a"); !errors.Is(err, ErrClosed) {
+			t.Errorf("count after Close: %v", err)
+		}
+		g := &Group{Ops: []Op{count("a", 1)}, Done: func(g *Group) { results <- g.Ops[0].Err }}
+		if s.Enqueue(g) {
+			t.Error("Enqueue made the caller the owner of a closed store")
+		}
+		if err := <-results; !errors.Is(err, ErrClosed) {
+			t.Errorf("enqueued after Close: %v", err)
+		}
+		if err := s.Snapshot(context.Background()); dir != "" && !errors.Is(err, ErrClosed) {
+			t.Errorf("snapshot after Close: %v", err)
+		}
+		if err := s.Close(); err != nil {
+			t.Errorf("second Close: %v", err)
+		}
+	}
+}
+
+// TestCountContext: a context that ends gives an unknown outcome at once, while the disk goes on hanging.
+func TestCountContext(t *testing.T) {
+	t.Parallel()
+	gate := make(chan struct{})
+	entered := make(chan struct{}, 100)
+	var mu sync.Mutex
+	gated := false
+	fault := vfs.NewFault(vfs.NewMem(), func(op vfs.Op) (out vfs.Outcome) {
+		mu.Lock()
+		wait := gated && op.Kind == vfs.KindSync
+		mu.Unlock()
+		if wait {
+			entered <- struct{}{}
+			<-gate
+		}
+		return out
+	})
+	s := openStore(t, t.TempDir(), Options{fs: fault, logDir: "log"})
+	mu.Lock()
+	gated = true
+	mu.Unlock()
+	ctx, cancel := context.WithCancel(context.Background())
+	result := make(chan error, 1)
+	go func() {
+		_, err := s.Count(ctx, "a")
+		result <- err
+	}()
+	<-entered
+	cancel()
+	if err := <-result; !errors.Is(err, ErrUnknown) || !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, want ErrUnknown and context.Canceled", err)
+	}
+	if _, err := s.Count(ctx, "a"); !errors.Is(err, context.Canceled) || errors.Is(err, ErrUnknown) {
+		t.Errorf("with a context that had ended: %v, want a plain context.Canceled", err)
+	}
+	close(gate)
+}
+
+// TestLogFull: when no segment can be made ops are refused, nothing of them is found later, and counting resumes with the space.
+func TestLogFull(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	full := false
+	fault := vfs.NewFault(vfs.NewMem(), func(op vfs.Op) (out vfs.Outcome) {
+		mu.Lock()
+		defer mu.Unlock()
+		if full && (op.Kind == vfs.KindCreate || op.Kind == vfs.KindWrite && strings.HasSuffix(op.Name, "spare")) {
+			return vfs.Fail(errors.New("no space left on device"))
+		}
+		return out
+	})
+	o := Options{fs: fault, logDir: "log", SegmentSize: 8192, SnapshotInterval: -1, hooks: hooks{noSync: true}}
+	dir := t.TempDir()
+	s := openStore(t, dir, o)
+	mu.Lock()
+	full = true
+	mu.Unlock()
+	pad := strings.Repeat("p", 500)
+	acked, refused := uint64(0), 0
+	for refused < 3 {
+		ops := runOps(t, s, []Op{count("a", 1), count(pad, 1), {Kind: Read, Topic: []byte("a")}})
+		switch {
+		case ops[0].Err == nil:
+			acked = ops[0].Sum
+		case !errors.Is(ops[0].Err, ErrLogFull):
+			t.Fatalf("%v, want ErrLogFull", ops[0].Err)
+		default:
+			refused++
+			if ops[2].Err != nil || ops[2].Sum != acked {
+				t.Errorf("a read beside refused counts: %d, %v; want %d", ops[2].Sum, ops[2].Err, acked)
+			}
+		}
+		if acked > 1000 {
+			t.Fatal("the log never filled up")
+		}
+	}
+	if s.Err() != nil {
+		t.Fatalf("a full disk stopped the store: %v", s.Err())
+	}
+	mu.Lock()
+	full = false
+	mu.Unlock()
+	for runOps(t, s, []Op{count("b", 1)})[0].Err != nil { // until the spare keeper has tried again
+		s.wakeSpareKeeper()
+	}
+	if op := runOps(t, s, []Op{count("a", 1)})[0]; op.Err != nil || op.Sum != acked+1 {
+		t.Errorf("after space came back: %d, %v; want %d", op.Sum, op.Err, acked+1)
+	}
+}
+
+// TestSyncInterval: acknowledged before the sync, durable after it; a clean close loses nothing.
+func TestSyncInterval(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewMem()
+	o := Options{fs: mem, logDir: "log", Sync: SyncInterval, SyncInterval: 1 << 40, SegmentSize: 64 << 10, hooks: hooks{noSync: true}}
+	dir := t.TempDir()
+	s, err := Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runOps(t, s, []Op{count("a", 5)})
+	if st := s.Stats(); st.Index != 0 || st.Batches != 1 {
+		t.Errorf("durable index %d after %d batches: synced already", st.Index, st.Batches)
+	}
+	if err := s.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if st := s.Stats(); st.Index != 1 {
+		t.Errorf("a snapshot was taken of what the log does not hold durably: index %d", st.Index)
+	}
+	runOps(t, s, []Op{count("a", 5)})
+	o.fs = mem.Crash(vfs.Crash{})
+	if got := get(openStore(t, copySnapshot(t, dir), o), "a").Sum; got != 5 {
+		t.Errorf("after a power loss %d, want 5", got)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o.fs = mem.Crash(vfs.Crash{})
+	if got := get(openStore(t, copySnapshot(t, dir), o), "a").Sum; got != 10 {
+		t.Errorf("after a clean close %d, want 10", got)
+	}
+}
+
+func TestTopicLimits(t *testing.T) {
+	t.Parallel()
+	s := openMemory(t, Options{MaxTopics: 3, MaxTopicLen: 4})
+	ops := runOps(t, s, []Op{count("1", 1), reset("2"), count("33333", 1), count("3", 1), count("4", 1), reset("5"), {Kind: Read, Topic: []byte("6")}, count("1", 1), count("", 1)})
+	want := []error{nil, nil, ErrTopicTooLong, nil, ErrTooManyTopics, ErrTooManyTopics, nil, nil, ErrTooManyTopics}
+	for i := range ops {
+		if !errors.Is(ops[i].Err, want[i]) {
+			t.Errorf("op %d: %v, want %v", i, ops[i].Err, want[i])
+		}
+	}
+	if s.Len() != 3 {
+		t.Errorf("%d topics", s.Len())
+	}
+}
+
+func ExampleStore_Count() {
+	s, err := Open("", Options{}) // a directory instead of "" makes it durable
+	if err != nil {
+		panic(err)
+	}
+	defer s.Close()
+	for range 3 {
+		n, _ := s.Count(context.Background(), "orders")
+		fmt.Println(n)
+	}
+	// Output:
+	// 1
+	// 2
+	// 3
+}

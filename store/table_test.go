@@ -1,0 +1,111 @@
+package store
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// TestTableModel inserts hostile and ordinary topics and holds the table against a map.
+func TestTableModel(t *testing.T) {
+	t.Parallel()
+	tab := newTable()
+	model := map[string]uint32{}
+	add := func(topic string) {
+		h := tab.hash([]byte(topic))
+		if _, ok := tab.find(h, []byte(topic)); ok {
+			t.Fatalf("found %.40q before it was inserted", topic)
+		}
+		model[topic] = tab.insert(h, []byte(topic))
+	}
+	for _, topic := range []string{"", "\x00", "\x00\x00", "a", "a\n", strings.Repeat("x", 4096), strings.Repeat("y", MaxTopicLen), "日本語"} {
+		add(topic)
+	}
+	for i := range 50_000 {
+		add(fmt.Sprintf("topic-%d", i))
+	}
+	for i := range 40 { // long topics cross the borders of arenas
+		add(fmt.Sprintf("%d%s", i, strings.Repeat("z", MaxTopicLen-10)))
+	}
+	if tab.len() != len(model) {
+		t.Fatalf("%d topics, want %d", tab.len(), len(model))
+	}
+	for topic, id := range model {
+		got, ok := tab.find(tab.hash([]byte(topic)), []byte(topic))
+		if !ok || got != id || string(tab.topic(id)) != topic {
+			t.Fatalf("topic %.40q: id %d %v, want %d; kept as %.40q", topic, got, ok, id, tab.topic(id))
+		}
+	}
+	if _, ok := tab.get([]byte("topic-50000")); ok {
+		t.Fatal("found a topic that was never inserted")
+	}
+}
+
+// TestReadersSeePairs resets and counts a topic while readers look: an epoch of one moment never comes with a sum of another, and
+// no reader sees the topic go back. The writer counts each epoch from 0 to its number plus 7 in one step.
+func TestReadersSeePairs(t *testing.T) {
+	t.Parallel()
+	m := newMachine()
+	topic := []byte("t")
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			var before Value
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				v, _ := m.get(topic)
+				if v.Sum != 0 && v.Sum != v.Epoch+7 || v.Epoch < before.Epoch || v.Epoch == before.Epoch && v.Sum < before.Sum {
+					t.Errorf("sum %d in epoch %d, behind sum %d in epoch %d", v.Sum, v.Epoch, before.Sum, before.Epoch)
+					return
+				}
+				before = v
+			}
+		})
+	}
+	var index uint64
+	for epoch := range uint64(200_000) {
+		index += 2
+		err := m.apply(index, []change{{topic: topic, epoch: epoch, n: epoch + 7}, {topic: topic, epoch: epoch, sum: epoch + 7}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	wg.Wait()
+}
+
+// TestReadersBesideInserts grows the table under readers; the race detector is the judge.
+func TestReadersBesideInserts(t *testing.T) {
+	t.Parallel()
+	m := newMachine()
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		r := rand.New(rand.NewPCG(1, 2))
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				m.get(fmt.Appendf(nil, "k%d", r.IntN(5_000)))
+			}
+		}
+	})
+	for i := range 5_000 {
+		if err := m.apply(uint64(i+1), []change{{topic: fmt.Appendf(nil, "k%d", i), n: 1}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	wg.Wait()
+	if ids := m.takeDirty(); len(ids) != 5_000 {
+		t.Fatalf("%d topics are marked, want 5000", len(ids))
+	}
+}
