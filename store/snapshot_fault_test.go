@@ -1,0 +1,156 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestCountOfCapturedTopic: a topic that is counted again after it was copied, while neighbours of it still wait, is due for
+// the next snapshot.
+func TestCountOfCapturedTopic(t *testing.T) {
+	t.Parallel()
+	const topics = transactionEntries + 2000
+	name := func(i int) string { return fmt.Sprintf("%06d", topics-i) } // keys come in the other order than ids
+	first, last := name(topics-1), name(0)
+	var s *Store
+	inSnapshot := false
+	s = openStore(t, t.TempDir(), Options{SegmentSize: 1 << 20, SnapshotInterval: -1, hooks: hooks{noSync: true, beforeCommit: func() {
+		if inSnapshot {
+			inSnapshot = false
+			for i := range 2 * transactionEntries / 10 { // captured: the first in the order of keys
+				runOps(t, s, []Op{count(name(topics-1-5*i), 1)})
+			}
+			runOps(t, s, []Op{count(last, 1)}) // not captured yet: this snapshot has it
+		}
+	}}})
+	var ops []Op
+	for i := range topics {
+		ops = append(ops, count(name(i), 1))
+	}
+	runOps(t, s, ops)
+	inSnapshot = true
+	if err := s.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before := s.Stats().SnapshotEntries
+	if before != topics {
+		t.Errorf("%d entries in the first snapshot, want %d", before, topics)
+	}
+	if err := s.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Stats().SnapshotEntries - before; got != 2*transactionEntries/10 {
+		t.Errorf("%d entries in the second snapshot, want %d", got, 2*transactionEntries/10)
+	}
+	_, err := s.file.read(func(_ meta, it item) error {
+		if topic := string(it.topic); (topic == first || topic == last) && it.value.Sum != 2 {
+			t.Errorf("%s is at %d in the snapshot, want 2", topic, it.value.Sum)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestReadBack: an entry that is on the disk otherwise than it was written keeps the replay index and every segment where they are.
+func TestReadBack(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, snapshotName)
+	armed, injected := false, false
+	s, err := Open(dir, Options{SegmentSize: 8192, SnapshotInterval: -1, hooks: hooks{afterCommit: func() {
+		if !armed {
+			return
+		}
+		armed = false
+		edit(t, path, func(b []byte) []byte {
+			at := bytes.LastIndex(b, []byte("\x01needle"))
+			injected = at >= 0
+			b[at+len("\x01needle")+1] ^= 1 // its sum
+			return b
+		})
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 40 {
+		runOps(t, s, []Op{count("needle", 2), count(strings.Repeat("x", 900), 1), count(fmt.Sprint(i), 1)})
+	}
+	segments := s.Stats().Segments
+	armed = true
+	if err := s.Snapshot(t.Context()); err == nil || !injected {
+		t.Errorf("the snapshot was taken for good: %v (changed: %v)", err, injected)
+	}
+	if st := s.Stats(); st.SnapshotIndex != 0 || st.Segments != segments {
+		t.Errorf("replay index %d, %d segments of %d", st.SnapshotIndex, st.Segments, segments)
+	}
+	_ = s.Close()
+}
+
+// TestCheckBeforeFirstSnapshot: a file that reads well, but in which a page that is in use counts as free, would be destroyed by
+// the next transaction. bbolt's check finds it, and nothing is written.
+func TestCheckBeforeFirstSnapshot(t *testing.T) {
+	t.Parallel()
+	dir, want := liveDir(t, true)
+	path := filepath.Join(dir, snapshotName)
+	s, err := Open(dir, Options{SegmentSize: 8192, SnapshotInterval: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	freeRoot(t, path)
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runOps(t, s, []Op{count("a", 1)})
+	if err := s.Snapshot(t.Context()); err == nil {
+		t.Error("a snapshot was written into a file that does not pass bbolt's check")
+	}
+	after, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(before, after) {
+		t.Error("the file was changed")
+	}
+	if got := get(s, "a").Sum; got != want["a"].Sum+1 {
+		t.Errorf("a is at %d", got)
+	}
+	_ = s.Close()
+}
+
+// freeRoot adds the page of the topmost bucket to bbolt's list of free pages. The offsets are those of bbolt's file format:
+// a page begins with id (8 bytes), flags (2), count (2) and overflow (4); a meta page goes on with magic, version, page size
+// and flags (4 each), root page and sequence (8 each), freelist page, end, transaction and checksum (8 each).
+func freeRoot(t *testing.T, path string) {
+	t.Helper()
+	le := binary.LittleEndian
+	edit(t, path, func(b []byte) []byte {
+		size := int(le.Uint32(b[16+8:]))
+		meta := b[16:]
+		if other := b[size+16:]; le.Uint64(other[48:]) > le.Uint64(meta[48:]) {
+			meta = other
+		}
+		root := le.Uint64(meta[16:])
+		list := b[int(le.Uint64(meta[32:]))*size:]
+		n := le.Uint16(list[10:])
+		ids := []uint64{root}
+		for i := range int(n) {
+			ids = append(ids, le.Uint64(list[16+8*i:]))
+		}
+		for i := 0; i+1 < len(ids) && ids[i] > ids[i+1]; i++ {
+			ids[i], ids[i+1] = ids[i+1], ids[i]
+		}
+		le.PutUint16(list[10:], n+1)
+		for i, id := range ids {
+			le.PutUint64(list[16+8*i:], id)
+		}
+		return b
+	})
+}
