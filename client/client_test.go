@@ -1,0 +1,327 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"testing"
+	"time"
+)
+
+// eachNetwork runs a test over TCP and UDP. The server tells each request's topic and answers when it gets an answer for
+// it; "" is silence until the client gives up.
+func eachNetwork(t *testing.T, test func(t *testing.T, s *manualServer)) {
+	for _, network := range []string{"tcp", "udp"} {
+		t.Run(network, func(t *testing.T) {
+			t.Parallel()
+			s := &manualServer{network: network, arrived: make(chan held, 100_000)}
+			if network == "tcp" {
+				s.addr = tcpServer(t, func(conn *net.TCPConn) {
+					answered := make(chan struct{})
+					s.arrived <- held{read(conn)[1:], func(answer string) {
+						io.WriteString(conn, answer)
+						close(answered)
+					}}
+					gone := make(chan struct{})
+					go func() {
+						defer close(gone)
+						io.Copy(io.Discard, conn)
+					}()
+					select {
+					case <-answered:
+						conn.Close()
+					case <-gone:
+					}
+					<-gone
+				})
+			} else {
+				s.addr = udpServer(t, func(r request) { s.arrived <- held{r.msg[1:], r.reply} })
+			}
+			test(t, s)
+		})
+	}
+}
+
+// manualServer answers when the test says so.
+type manualServer struct {
+	network, addr string
+	arrived       chan held
+}
+
+type held struct {
+	topic  string
+	answer func(string)
+}
+
+func (s *manualServer) client(t *testing.T, opts Options) *Client {
+	opts.Network = s.network
+	return newClient(t, s.addr, opts)
+}
+
+func TestCancelInFlight(t *testing.T) {
+	t.Parallel()
+	eachNetwork(t, func(t *testing.T, s *manualServer) {
+		c := s.client(t, Options{})
+		ctx, cancel := context.WithCancel(t.Context())
+		result := make(chan error, 1)
+		go func() {
+			_, err := c.Count(ctx, "orders")
+			result <- err
+		}()
+		receive(t, s.arrived)
+		cancel()
+		err := receive(t, result)
+		wantClass(t, err, "unknown")
+		if !errors.Is(err, context.Canceled) || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestDeadlineInFlight(t *testing.T) {
+	t.Parallel()
+	eachNetwork(t, func(t *testing.T, s *manualServer) {
+		c := s.client(t, Options{})
+		// The deadline leaves enough time to connect and to send, whatever else runs.
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		err := c.Reset(ctx, "orders")
+		wantClass(t, err, "unknown")
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestContextThatHasEnded(t *testing.T) {
+	t.Parallel()
+	eachNetwork(t, func(t *testing.T, s *manualServer) {
+		c := s.client(t, Options{})
+		canceled, cancel := context.WithCancel(t.Context())
+		cancel()
+		expired, cancel := context.WithDeadline(t.Context(), time.Unix(1, 0))
+		defer cancel()
+		for ctx, want := range map[context.Context]error{canceled: context.Canceled, expired: context.DeadlineExceeded} {
+			_, err := c.Count(ctx, "orders")
+			wantClass(t, err, "not sent")
+			if !errors.Is(err, want) {
+				t.Errorf("got %v, want %v", err, want)
+			}
+			_, err = c.CountAsync(ctx, "orders").Result()
+			wantClass(t, err, "not sent")
+			if !errors.Is(err, want) {
+				t.Errorf("got %v, want %v", err, want)
+			}
+		}
+		if len(s.arrived) > 0 {
+			t.Error("something was sent")
+		}
+	})
+}
+
+// A context's cause may be the failure of another call, with the class of that.
+func TestCauseOfContextIsNoClass(t *testing.T) {
+	t.Parallel()
+	c := newClient(t, tcpServer(t, func(*net.TCPConn) {}), Options{})
+	for _, cause := range []error{unknown(io.EOF), fmt.Errorf("other: %w", &RefusedError{Code: 8})} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(cause)
+		_, err := c.Count(ctx, "orders")
+		wantClass(t, err, "not sent")
+		if !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}
+}
+
+// With one slot the second call reaches the server only after the first has ended.
+func TestQueue(t *testing.T) {
+	t.Parallel()
+	eachNetwork(t, func(t *testing.T, s *manualServer) {
+		c := s.client(t, Options{MaxInFlight: 1})
+		first := c.CountAsync(t.Context(), "first")
+		inFlight := receive(t, s.arrived)
+
+		// A synchronous call that waits for the slot, and one that gives up.
+		second := make(chan error, 1)
+		go func() {
+			sum, err := c.Count(t.Context(), "second")
+			wantSum(t, sum, err, 2)
+			second <- nil
+		}()
+		ctx, cancel := context.WithCancel(t.Context())
+		third := make(chan error, 1)
+		go func() {
+			_, err := c.Count(ctx, "third")
+			third <- err
+		}()
+		cancel()
+		err := receive(t, third)
+		wantClass(t, err, "not sent")
+		if !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		// An asynchronous call that gives up in the queue, while the only worker is busy.
+		ctx, cancel = context.WithCancel(t.Context())
+		fourth := c.CountAsync(ctx, "fourth")
+		cancel()
+		_, err = fourth.Result()
+		wantClass(t, err, "not sent")
+		if !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		c.mu.Lock()
+		if c.waiting.Len() != 0 {
+			t.Error("a call that was given up still waits")
+		}
+		c.mu.Unlock()
+
+		if inFlight.topic != "first" || len(s.arrived) != 0 {
+			t.Errorf("%q is in flight and %d beside it", inFlight.topic, len(s.arrived))
+		}
+		inFlight.answer("\x80\x01")
+		sum, err := first.Result()
+		wantSum(t, sum, err, 1)
+		inFlight = receive(t, s.arrived)
+		inFlight.answer("\x80\x02")
+		receive(t, second)
+		if inFlight.topic != "second" {
+			t.Errorf("%q arrived", inFlight.topic)
+		}
+	})
+}
+
+func TestDeadlineInTheQueue(t *testing.T) {
+	t.Parallel()
+	eachNetwork(t, func(t *testing.T, s *manualServer) {
+		c := s.client(t, Options{MaxInFlight: 1})
+		c.CountAsync(t.Context(), "in flight")
+		receive(t, s.arrived)
+		ctx, cancel := context.WithTimeout(t.Context(), impatience)
+		defer cancel()
+		_, err := c.Count(ctx, "orders")
+		wantClass(t, err, "not sent")
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestManyCallersOfOneClient(t *testing.T) {
+	t.Parallel()
+	for _, network := range []string{"tcp", "udp"} {
+		t.Run(network, func(t *testing.T) {
+			t.Parallel()
+			var mu sync.Mutex
+			var sum, inFlight, most int
+			next := func() string {
+				mu.Lock()
+				defer mu.Unlock()
+				sum++
+				return string([]byte{0x80, byte(sum >> 8), byte(sum)})
+			}
+			addr := ""
+			if network == "udp" {
+				addr = udpServer(t, func(r request) { r.reply(next()) })
+			} else {
+				addr = tcpServer(t, func(conn *net.TCPConn) {
+					mu.Lock()
+					inFlight++
+					most = max(most, inFlight)
+					mu.Unlock()
+					read(conn)
+					answer := next()
+					mu.Lock()
+					inFlight--
+					mu.Unlock()
+					io.WriteString(conn, answer)
+				})
+			}
+			c := newClient(t, addr, Options{Network: network, MaxInFlight: 3})
+			const callers, calls = 20, 20
+			seen := make([]bool, callers*calls+1)
+			var running sync.WaitGroup
+			for range callers {
+				running.Go(func() {
+					for range calls {
+						n, err := c.Count(t.Context(), "orders")
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						mu.Lock()
+						if seen[n] {
+							t.Errorf("%d twice", n)
+						}
+						seen[n] = true
+						mu.Unlock()
+					}
+				})
+			}
+			running.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			if most > 3 {
+				t.Errorf("%d calls in flight, want at most 3", most)
+			}
+		})
+	}
+}
+
+func TestClose(t *testing.T) {
+	t.Parallel()
+	eachNetwork(t, func(t *testing.T, s *manualServer) {
+		c := s.client(t, Options{MaxInFlight: 1})
+		results := make(chan error, 1)
+		go func() {
+			_, err := c.Count(t.Context(), "in flight")
+			results <- err
+		}()
+		receive(t, s.arrived)
+		queued := []*Call{c.CountAsync(t.Context(), "queued"), c.ResetAsync(t.Context(), "queued")}
+
+		var closing sync.WaitGroup
+		for range 2 {
+			closing.Go(func() {
+				if err := c.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		closing.Wait()
+		err := receive(t, results)
+		wantClass(t, err, "unknown")
+		late := c.CountAsync(t.Context(), "late")
+		errs := []error{err, c.Reset(t.Context(), "late")}
+		for _, call := range append(queued, late) {
+			select {
+			case <-call.Done():
+			default:
+				t.Error("a call goes on after Close")
+			}
+			_, err := call.Result()
+			errs = append(errs, err)
+		}
+		for i, err := range errs {
+			if !errors.Is(err, ErrClosed) || errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+			if i > 0 {
+				wantClass(t, err, "not sent")
+			}
+		}
+		if len(s.arrived) > 0 {
+			t.Error("a call was sent by or after Close")
+		}
+		if c.Close() != nil {
+			t.Error("a second Close fails")
+		}
+		if u, ok := c.transport.(*udp); ok && len(u.sockets.resting) > 0 {
+			t.Error("sockets are open after Close")
+		}
+	})
+}

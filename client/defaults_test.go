@@ -1,0 +1,126 @@
+package client
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestOptionDefaults(t *testing.T) {
+	t.Parallel()
+	tcp := Options{Network: "tcp", Timeout: 5 * time.Second, Attempts: 5, ResetAttempts: 1, MaxInFlight: 256}
+	udp := Options{Network: "udp", Timeout: 100 * time.Millisecond, Attempts: 5, ResetAttempts: 1, MaxInFlight: 256}
+	own := Options{Network: "udp", Timeout: 1, Attempts: 2, ResetAttempts: 3, MaxInFlight: 4, AnyPort: true}
+	for given, want := range map[Options]Options{{}: tcp, {Network: "udp"}: udp, own: own} {
+		if got := given.withDefaults(); got != want {
+			t.Errorf("%+v: got %+v, want %+v", given, got, want)
+		}
+	}
+}
+
+func TestNewRefusesWhatMakesNoSense(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		addr string
+		opts Options
+		text string // in the error; "" where there is none
+	}{
+		{"", Options{}, ""},
+		{"127.0.0.1:5555", Options{}, ""},
+		{"[::1]:5555", Options{Network: "udp"}, ""},
+		{"counter.example:5555", Options{}, ""},
+		{":5555", Options{}, ""},
+		{"127.0.0.1", Options{}, "host:port"},
+		{"::1:5555", Options{}, "host:port"},
+		{"127.0.0.1:", Options{}, "port from 1 to 65535"},
+		{"127.0.0.1:0", Options{}, "port from 1 to 65535"},
+		{"127.0.0.1:65536", Options{}, "port from 1 to 65535"},
+		{"127.0.0.1:counter", Options{}, "port from 1 to 65535"},
+		{"", Options{Network: "unix"}, `network "unix"`},
+		{"", Options{Timeout: -1}, "Timeout"},
+		{"", Options{Attempts: -1}, "Attempts"},
+		{"", Options{ResetAttempts: -1}, "ResetAttempts"},
+		{"", Options{MaxInFlight: -1}, "MaxInFlight"},
+	} {
+		c, err := New(test.addr, test.opts)
+		if err == nil {
+			c.Close()
+		}
+		if (err == nil) != (test.text == "") || err != nil && !strings.Contains(err.Error(), test.text) {
+			t.Errorf("%q, %+v: got %v, want %q", test.addr, test.opts, err, test.text)
+		}
+	}
+}
+
+// The protocol's time-out leaves a busy machine little time, so a call may fail; but what is sent is sure.
+func TestOneLiners(t *testing.T) {
+	t.Parallel()
+	count := func(ctx context.Context, addr string, topic ...string) error {
+		_, err := countAt(ctx, addr, topic)
+		return err
+	}
+	reset := func(ctx context.Context, addr string, topic ...string) error { return resetAt(ctx, addr, topic) }
+	for _, test := range []struct {
+		name  string
+		call  func(ctx context.Context, addr string, topic ...string) error
+		topic []string
+		want  string
+	}{
+		{"count", count, nil, "\x00default"},
+		{"count a topic", count, []string{"orders"}, "\x00orders"},
+		{"count the empty topic", count, []string{""}, "\x00"},
+		{"reset", reset, nil, "\x01default"},
+		{"reset a topic", reset, []string{"orders"}, "\x01orders"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			got := make(chan string, 10)
+			addr := udpServer(t, func(r request) {
+				got <- r.msg
+				if r.msg[0] == 1 {
+					r.reply("\x81")
+				} else {
+					r.reply("\x80\x02")
+				}
+			})
+			if err := test.call(t.Context(), addr, test.topic...); err != nil {
+				wantClass(t, err, "unknown")
+			}
+			if msg := receive(t, got); msg != test.want {
+				t.Errorf("sent %q, want %q", msg, test.want)
+			}
+		})
+	}
+}
+
+func TestOneLinersTakeOneTopic(t *testing.T) {
+	t.Parallel()
+	_, err := Count(t.Context(), "a", "b")
+	wantClass(t, err, "not sent")
+	wantClass(t, Reset(t.Context(), "a", "b"), "not sent")
+	work := func(context.Context) (string, error) { return "result", nil }
+	sum, result, err := WrapDefault(work, "a", "b")(t.Context())
+	wantClass(t, err, "not sent")
+	if sum != 0 || result != "result" {
+		t.Errorf("got %d, %q", sum, result)
+	}
+	sum, result, err = WrapAsyncDefault(work, "a", "b")(t.Context()).Result()
+	wantClass(t, err, "not sent")
+	if sum != 0 || result != "result" {
+		t.Errorf("got %d, %q", sum, result)
+	}
+}
+
+func TestWrapDefaultFunctionFails(t *testing.T) {
+	t.Parallel()
+	fail := func(context.Context) (string, error) { return "half", errWork }
+	sum, result, err := WrapDefault(fail)(t.Context())
+	if sum != 0 || result != "half" || err != errWork {
+		t.Errorf("got %d, %q, %v", sum, result, err)
+	}
+	sum, result, err = WrapAsyncDefault(fail)(t.Context()).Result()
+	if sum != 0 || result != "half" || err != errWork {
+		t.Errorf("got %d, %q, %v", sum, result, err)
+	}
+}

@@ -1,0 +1,91 @@
+package client
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"gcd/codec"
+)
+
+// Options say how a Client talks to its server. The zero value is TCP with the defaults below; a zero field
+// means its default.
+type Options struct {
+	// Network is "tcp" (default) or "udp".
+	Network string
+
+	// Timeout is how long the client waits. Over TCP it bounds a whole call, from connecting to the end of the answer; default 5
+	// s. Over UDP it is the wait for an answer to one datagram; default 100 ms. Waiting in the queue for a free socket does not
+	// count: that is bounded by the call's context alone.
+	Timeout time.Duration
+
+	// Attempts is how many datagrams a Count sends at most; default 5. UDP only: over TCP nothing is ever sent again.
+	Attempts int
+
+	// ResetAttempts is how many datagrams a Reset sends at most; default 1. UDP only.
+	ResetAttempts int
+
+	// MaxInFlight bounds the calls that have a socket at a time; default 256. Further calls queue.
+	MaxInFlight int
+
+	// AnyPort accepts answers from every port of the server's host. UDP only; see the package documentation for what
+	// it gives up.
+	AnyPort bool
+}
+
+func (o Options) withDefaults() Options {
+	if o.Network == "" {
+		o.Network = "tcp"
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 5 * time.Second
+		if o.Network == "udp" {
+			o.Timeout = 100 * time.Millisecond
+		}
+	}
+	if o.Attempts == 0 {
+		o.Attempts = 5
+	}
+	if o.ResetAttempts == 0 {
+		o.ResetAttempts = 1
+	}
+	if o.MaxInFlight == 0 {
+		o.MaxInFlight = 256
+	}
+	return o
+}
+
+// check names the first option that makes no sense, of options with their defaults filled in.
+func (o Options) check() error {
+	if o.Network != "tcp" && o.Network != "udp" {
+		return fmt.Errorf(`client: network %q: want "tcp" or "udp"`, o.Network)
+	}
+	if o.Timeout < 0 {
+		return fmt.Errorf("client: Timeout %v: want a positive duration, or 0 for the default", o.Timeout)
+	}
+	for _, number := range []struct {
+		name  string
+		value int
+	}{
+		{"Attempts", o.Attempts},
+		{"ResetAttempts", o.ResetAttempts},
+		{"MaxInFlight", o.MaxInFlight},
+	} {
+		if number.value < 0 {
+			return fmt.Errorf("client: %s %d: want a positive number, or 0 for the default", number.name, number.value)
+		}
+	}
+	return nil
+}
+
+func checkAddr(addr string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("client: address %q: want host:port, such as %s: %w", addr, codec.DefaultAddr, err)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("client: address %q: want a port from 1 to 65535, such as in %s", addr, codec.DefaultAddr)
+	}
+	return nil
+}

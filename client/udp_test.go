@@ -1,0 +1,385 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestUDPSendsTheProtocolsBytes(t *testing.T) {
+	t.Parallel()
+	got := make(chan string, 2)
+	addr := udpServer(t, func(r request) {
+		got <- r.msg
+		if r.msg[0] == 1 {
+			r.reply("\x81")
+		} else {
+			r.reply("\x80\x01\x00")
+		}
+	})
+	c := newClient(t, addr, Options{Network: "udp"})
+	sum, err := c.Count(t.Context(), "größe")
+	wantSum(t, sum, err, 256)
+	if msg := receive(t, got); msg != "\x00größe" {
+		t.Errorf("sent %q", msg)
+	}
+	if err := c.Reset(t.Context(), ""); err != nil {
+		t.Error(err)
+	}
+	if msg := receive(t, got); msg != "\x01" {
+		t.Errorf("sent %q", msg)
+	}
+}
+
+// Each server gets one datagram and answers with the strings given.
+func TestUDPAnswers(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name    string
+		answers []string
+		sum     uint64 // when class is ""
+		class   string
+		usable  bool // the socket, for another call, as far as the call itself could see
+	}{
+		{"one byte", []string{"\x80\x01"}, 1, "", true},
+		{"eight bytes", []string{"\x80\xff\xff\xff\xff\xff\xff\xff\xff"}, 1<<64 - 1, "", true},
+		{"leading zeros", []string{"\x80\x00\x00\x07"}, 7, "", true},
+		{"twice", []string{"\x80\x05", "\x80\x05"}, 5, "", true},
+		{"garbage first", []string{"", "\x00orders", "HTTP", "\x80", "\x80123456789", "\x81", "\xff", "\x80\x05"}, 5, "", false},
+		{"overlong first", []string{"\x80" + strings.Repeat("\x01", 60_000), "\x80\x05"}, 5, "", false},
+		{"refused", []string{"\xff\x08"}, 0, "refused", true},
+		{"refused with a text", []string{"\xff\x08no"}, 0, "refused", true},
+		{"garbage, refused", []string{"?", "\xff\x08"}, 0, "refused", false},
+		{"garbage only", []string{"", "?", "\x81"}, 0, "unknown", false},
+		{"silence", nil, 0, "unknown", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			addr := udpServer(t, func(r request) {
+				for _, answer := range test.answers {
+					r.reply(answer)
+				}
+			})
+			opts := Options{Network: "udp", Attempts: 1}
+			if test.class == "unknown" {
+				opts.Timeout = impatience
+			}
+			c := newClient(t, addr, opts)
+			sum, err := c.Count(t.Context(), "orders")
+			if usable := lastSocket(c).usable; usable != test.usable {
+				t.Errorf("the socket may be used again: %v, want %v", usable, test.usable)
+			}
+			if test.class == "" {
+				wantSum(t, sum, err, test.sum)
+				return
+			}
+			wantClass(t, err, test.class)
+			if sum != 0 || !strings.Contains(err.Error(), `COUNT "orders"`) {
+				t.Errorf("sum %d, %v", sum, err)
+			}
+			if test.class == "unknown" && !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("got %v, want a time-out", err)
+			}
+		})
+	}
+}
+
+func TestUDPNumberOfDatagrams(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		opts Options
+		call func(*Client, context.Context) error
+		want int
+	}{
+		{"COUNT", Options{}, countOrders, 5},
+		{"COUNT once", Options{Attempts: 1}, countOrders, 1},
+		{"COUNT seven times", Options{Attempts: 7, ResetAttempts: 2}, countOrders, 7},
+		{"RESET", Options{}, resetOrders, 1},
+		{"RESET three times", Options{Attempts: 7, ResetAttempts: 3}, resetOrders, 3},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			got := make(chan string, 100)
+			addr := udpServer(t, func(r request) { got <- r.msg })
+			test.opts.Network, test.opts.Timeout = "udp", impatience
+			c := newClient(t, addr, test.opts)
+			wantClass(t, test.call(c, t.Context()), "unknown")
+
+			// What arrives behind the calls' datagrams shows that there are no more of them.
+			conn, err := net.Dial("udp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			conn.Write([]byte("end"))
+			n := 0
+			for receive(t, got) != "end" {
+				n++
+			}
+			if n != test.want {
+				t.Errorf("%d datagrams, want %d", n, test.want)
+			}
+		})
+	}
+}
+
+func countOrders(c *Client, ctx context.Context) error {
+	_, err := c.Count(ctx, "orders")
+	return err
+}
+
+func resetOrders(c *Client, ctx context.Context) error { return c.Reset(ctx, "orders") }
+
+// manyAttempts lets a call with a short time-out go on for as long as the test needs.
+const manyAttempts = 10_000
+
+// The server answers the first datagram after the second has arrived.
+func TestUDPLateAnswer(t *testing.T) {
+	t.Parallel()
+	var first *request
+	addr := udpServer(t, func(r request) {
+		if first != nil {
+			first.reply("\x80\x01")
+			return
+		}
+		first = &r
+	})
+	c := newClient(t, addr, Options{Network: "udp", Timeout: impatience, Attempts: manyAttempts})
+	sum, err := c.Count(t.Context(), "orders")
+	wantSum(t, sum, err, 1)
+	if last := lastSocket(c); last.usable {
+		t.Error("a socket with an answer under way would be used again")
+	}
+}
+
+// A refusal of one datagram says nothing about the others: without a further answer the outcome is unknown, and nothing is
+// sent any more.
+func TestUDPRefusalOfOneDatagram(t *testing.T) {
+	t.Parallel()
+	n := 0
+	addr := udpServer(t, func(r request) {
+		if n++; n == 2 {
+			r.reply("\xff\x08")
+		}
+	})
+	c := newClient(t, addr, Options{Network: "udp", Timeout: impatience, Attempts: manyAttempts})
+	_, err := c.Count(t.Context(), "orders")
+	wantClass(t, err, "unknown")
+	if !strings.Contains(err.Error(), "datagrams had no effect (too many requests in flight (code 8))") {
+		t.Error(err)
+	}
+	if strings.Contains(err.Error(), fmt.Sprintf("of %d datagrams", manyAttempts)) {
+		t.Error("went on sending after the refusal")
+	}
+}
+
+// Two datagrams are sent before the first answer is read.
+func TestUDPRefusalBesideAnotherAnswer(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, first, second string
+		sum                 uint64 // when class is ""
+		class               string
+		settled             bool
+	}{
+		{"refused and counted", "\xff\x08", "\x80\x07", 7, "", true},
+		{"counted and refused", "\x80\x07", "\xff\x08", 7, "", false},
+		{"both refused", "\xff\x08", "\xff\x04", 0, "refused", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			n := 0
+			x := newExchange(t, udpServer(t, func(r request) {
+				if n++; n == 1 {
+					r.reply(test.first)
+				} else {
+					r.reply(test.second)
+				}
+			}))
+			for range 2 {
+				if err := x.send(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			reply, err := x.listen()
+			if test.class == "" {
+				wantSum(t, reply.Sum, err, test.sum)
+			} else {
+				_, err = x.failed(err)
+				wantClass(t, err, test.class)
+			}
+			if x.settled() != test.settled {
+				t.Errorf("settled is %v", x.settled())
+			}
+		})
+	}
+}
+
+func TestUDPNothingIsSentForAContextThatHasEnded(t *testing.T) {
+	t.Parallel()
+	got := make(chan string, 10)
+	addr := udpServer(t, func(r request) { got <- r.msg })
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	x := newExchange(t, addr)
+	_, err := x.run(ctx, 5, patience)
+	wantClass(t, err, "not sent")
+	if x.sent != 0 || !errors.Is(err, context.Canceled) {
+		t.Errorf("%d datagrams, %v", x.sent, err)
+	}
+}
+
+// A context that ends while the answer arrives may set the socket's deadline at any later time.
+func TestUDPAnswerAndEndOfContextTogether(t *testing.T) {
+	t.Parallel()
+	ends := make(chan func(), 1)
+	addr := udpServer(t, func(r request) {
+		(<-ends)()
+		r.reply("\x80\x01")
+	})
+	c := newClient(t, addr, Options{Network: "udp"})
+	for range 600 {
+		ctx, cancel := context.WithCancel(t.Context())
+		ends <- cancel
+		if _, err := c.Count(ctx, "orders"); err != nil {
+			wantClass(t, err, "unknown")
+		}
+		if lastSocket(c).usable {
+			t.Fatal("the socket would be used again")
+		}
+	}
+}
+
+// The report that nobody listens may come with the next send, which then sends nothing and has to be done again.
+func TestUDPReportOnSending(t *testing.T) {
+	t.Parallel()
+	x := newExchange(t, absentServer(t, "udp"))
+	for x.void < 3 {
+		if err := x.send(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if x.void >= x.sent {
+		t.Errorf("%d of %d datagrams were turned away, before the last was heard of", x.void, x.sent)
+	}
+}
+
+// newExchange returns a COUNT on a socket of its own, with nothing sent yet and the deadline of a patient test.
+func newExchange(t *testing.T, addr string) *exchange {
+	t.Helper()
+	s, err := newSockets(addr, false).take(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.conn.Close() })
+	s.conn.SetDeadline(time.Now().Add(patience))
+	return &exchange{socket: s, op: 0, msg: []byte("\x00orders")}
+}
+
+func TestUDPNobodyListens(t *testing.T) {
+	t.Parallel()
+	c := newClient(t, absentServer(t, "udp"), Options{Network: "udp", Timeout: 40 * impatience, Attempts: 2})
+	_, err := c.Count(t.Context(), "orders")
+	wantClass(t, err, "not sent")
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Error(err)
+	}
+}
+
+func TestUDPStrangersAreNotHeard(t *testing.T) {
+	t.Parallel()
+	addr := udpServer(t, func(r request) {
+		replyFromElsewhere(t, "127.0.0.1", r.from, "\x80\x63")
+		r.reply("\x80\x05")
+	})
+	c := newClient(t, addr, Options{Network: "udp"})
+	sum, err := c.Count(t.Context(), "orders")
+	wantSum(t, sum, err, 5)
+}
+
+func TestUDPAnswersFromAnotherPort(t *testing.T) {
+	t.Parallel()
+	addr := udpServer(t, func(r request) { replyFromElsewhere(t, "127.0.0.1", r.from, "\x80\x05") })
+
+	c := newClient(t, addr, Options{Network: "udp", Timeout: impatience, Attempts: 2})
+	_, err := c.Count(t.Context(), "orders")
+	wantClass(t, err, "unknown")
+
+	c = newClient(t, addr, Options{Network: "udp", AnyPort: true})
+	for range 2 * restingSockets {
+		sum, err := c.Count(t.Context(), "orders")
+		wantSum(t, sum, err, 5)
+		if last := lastSocket(c); last.usable {
+			t.Fatal("a socket that hears every port would be used again")
+		}
+	}
+}
+
+func TestUDPAnyPortIsOneHost(t *testing.T) {
+	t.Parallel()
+	if conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 2)}); err != nil {
+		t.Skip("this system has no second loopback address:", err)
+	} else {
+		conn.Close()
+	}
+	addr := udpServer(t, func(r request) {
+		replyFromElsewhere(t, "127.0.0.2", r.from, "\x80\x63")
+		replyFromElsewhere(t, "127.0.0.1", r.from, "\x80\x05")
+	})
+	c := newClient(t, addr, Options{Network: "udp", AnyPort: true})
+	sum, err := c.Count(t.Context(), "orders")
+	wantSum(t, sum, err, 5)
+}
+
+// An address that names no host means this one, whose answers come from 127.0.0.1.
+func TestUDPWithoutHost(t *testing.T) {
+	t.Parallel()
+	_, port, err := net.SplitHostPort(udpServer(t, func(r request) { r.reply("\x80\x05") }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range []string{"", "0.0.0.0"} {
+		for _, anyPort := range []bool{false, true} {
+			c := newClient(t, net.JoinHostPort(host, port), Options{Network: "udp", AnyPort: anyPort})
+			sum, err := c.Count(t.Context(), "orders")
+			wantSum(t, sum, err, 5)
+		}
+	}
+}
+
+func TestUDPTopics(t *testing.T) {
+	t.Parallel()
+	got := make(chan int, 1)
+	addr := udpServer(t, func(r request) {
+		got <- len(r.msg)
+		r.reply("\x80\x01")
+	})
+	c := newClient(t, addr, Options{Network: "udp"})
+	sum, err := c.Count(t.Context(), strings.Repeat("x", 65_506))
+	wantSum(t, sum, err, 1)
+	if n := receive(t, got); n != 65_507 {
+		t.Errorf("the server got %d bytes", n)
+	}
+	for _, topic := range []string{strings.Repeat("x", 65_507), "\xff"} {
+		_, err := c.Count(t.Context(), topic)
+		wantClass(t, err, "refused")
+	}
+	if len(got) > 0 {
+		t.Error("something was sent")
+	}
+}
+
+// lastSocket returns the socket of the last call.
+func lastSocket(c *Client) *socket {
+	p := c.transport.(*udp).sockets
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.resting[len(p.resting)-1]
+}
