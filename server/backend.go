@@ -1,0 +1,47 @@
+package server
+
+import (
+	"errors"
+
+	"gcd/codec"
+	"gcd/store"
+)
+
+// Backend makes groups of operations durable, in one order for all. A *store.Store is one.
+//
+// A group belongs to the backend until it calls the group's Done, once, on the goroutine that owns the commit. That may be
+// inside the call that handed the group over.
+type Backend interface {
+	// Submit takes a group from any goroutine; somebody else commits it.
+	Submit(g *store.Group)
+	// Enqueue takes groups and, when it returns true, makes the caller the commit owner, who must call Round. It keeps
+	// nothing of the slice itself.
+	Enqueue(gs ...*store.Group) bool
+	// Round commits what waits and calls its Dones, then ends the caller's ownership.
+	Round()
+	// Failed is closed when the backend can acknowledge nothing any more.
+	Failed() <-chan struct{}
+}
+
+// codeOf translates why an operation was not done. It returns false when the outcome is unknown: then nothing may be
+// answered, for every answer would be a claim.
+func codeOf(err error) (codec.Code, bool) {
+	switch {
+	case errors.Is(err, store.ErrUnknown):
+		return 0, false
+	case errors.Is(err, store.ErrOverflow):
+		return codec.CodeSumAtMaximum, true
+	case errors.Is(err, store.ErrTopicTooLong):
+		return codec.CodeTopicTooLong, true
+	case errors.Is(err, store.ErrTooManyTopics):
+		return codec.CodeTooManyTopics, true
+	case errors.Is(err, store.ErrLogFull):
+		return codec.CodeNoRoom, true
+	case errors.Is(err, store.ErrClosed):
+		return codec.CodeShuttingDown, true
+	case errors.Is(err, store.ErrFailed):
+		return codec.CodeStoppedAfterError, true
+	}
+	// An error that is not ErrUnknown means that nothing was done, whatever it is.
+	return codec.CodeMalformed, true
+}

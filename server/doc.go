@@ -1,0 +1,22 @@
+// Package server opens the doors of a counter service: it takes requests of the protocol (docs/protocol.md) from TCP
+// connections and UDP datagrams, gives them to a Backend that makes them durable, and sends the answers.
+//
+// Two ways of dispatch carry the same requests with the same rules:
+//
+//   - Pool, the default: a fixed number of readiness loops (Linux). A loop reads all that is ready, hands it over as one
+//     list, commits that list itself if nobody else is committing, and writes all answers. It never waits for a client
+//     nor for somebody else's commit.
+//   - Goroutine: one goroutine for each connection and each datagram. Portable and simple.
+//
+// Goroutines, their owners and their ends:
+//
+//	Serve               the caller's; returns when all below have ended
+//	run                 Serve's; the dispatch itself, until it is drained or aborted
+//	loop (pool)         run's; Options.Workers of them
+//	accept, receive     run's (goroutine dispatch); until the socket is closed
+//	connection          accept's (goroutine dispatch); bounded by Options.MaxConns and maxLingering
+//	datagram            receive's (goroutine dispatch); bounded by Options.MaxInFlight
+//
+// Every resource that a client can claim is bounded by an option or a constant of this package. What is over a bound is
+// refused with a code, counted (Stats) and logged at a bounded rate.
+package server

@@ -1,0 +1,98 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"syscall"
+	"testing"
+
+	"gcd/server"
+)
+
+// listenAndServe runs a whole service, and returns its server and what ends it.
+func listenAndServe(t *testing.T, o server.Options) (*server.Server, func()) {
+	t.Helper()
+	o.TCP, o.UDP = "127.0.0.1:0", "127.0.0.1:0"
+	ready := make(chan *server.Server, 1)
+	o.Ready = func(s *server.Server) { ready <- s }
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- server.ListenAndServe(ctx, o) }()
+	select {
+	case s := <-ready:
+		return s, func() {
+			t.Helper()
+			cancel()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}
+	case err := <-ended:
+		cancel()
+		t.Fatal(err)
+		return nil, nil
+	}
+}
+
+// The service with its own store: what it acknowledged is there after a restart.
+func TestListenAndServe(t *testing.T) {
+	t.Parallel()
+	eachCell(t, func(t *testing.T, network string, o server.Options) {
+		o.Data = t.TempDir()
+		o.Store.SegmentSize = 64 << 10
+		for run := range 3 {
+			s, end := listenAndServe(t, o)
+			addr := s.TCPAddr().String()
+			if network == "udp" {
+				addr = s.UDPAddr().String()
+			}
+			for n := range 5 {
+				wantAnswer(t, ask(t, network, addr, count("orders")), 128, byte(5*run+n+1))
+			}
+			wantAnswer(t, ask(t, network, addr, count("reset")), 128, 1)
+			wantAnswer(t, ask(t, network, addr, reset("reset")), 129)
+			wantRefusal(t, network, ask(t, network, addr, count("\xff")), 4)
+			end()
+		}
+	})
+}
+
+func TestListenAndServeInMemory(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.Store.MaxTopics, o.Store.MaxTopicLen = 2, 10
+		s, end := listenAndServe(t, o)
+		defer end()
+		addr := s.TCPAddr().String()
+		wantAnswer(t, ask(t, "tcp", addr, count("a")), 128, 1)
+		wantAnswer(t, ask(t, "tcp", addr, count("b")), 128, 1)
+		wantRefusal(t, "tcp", ask(t, "tcp", addr, count("c")), 6)
+		wantRefusal(t, "tcp", ask(t, "tcp", addr, reset("c")), 6)
+		wantRefusal(t, "tcp", ask(t, "tcp", addr, count(strings.Repeat("x", 11))), 5)
+		wantAnswer(t, ask(t, "tcp", addr, count("a")), 128, 2)
+	})
+}
+
+func TestListenAndServeFails(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	s, _ := serveFake(t, server.Options{})
+	data := t.TempDir()
+	for range 2 { // a store that was left open would be locked the second time
+		if err := server.ListenAndServe(ctx, server.Options{TCP: s.addr("tcp"), Data: data}); !errors.Is(err, syscall.EADDRINUSE) {
+			t.Errorf("on a port that is taken: %v", err)
+		}
+	}
+	if err := server.ListenAndServe(ctx, server.Options{TCP: "127.0.0.1:0", Data: "/dev/null/x"}); err == nil {
+		t.Error("a directory that cannot be made was taken")
+	}
+	if err := server.ListenAndServe(ctx, server.Options{TCP: "127.0.0.1:0", Dispatch: "none"}); err == nil {
+		t.Error("an unknown dispatch was taken")
+	}
+	canceled, cancel := context.WithCancel(ctx)
+	cancel()
+	if err := server.ListenAndServe(canceled, server.Options{TCP: "127.0.0.1:0"}); err != nil {
+		t.Errorf("with a context that has ended: %v", err)
+	}
+}

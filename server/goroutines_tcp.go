@@ -1,0 +1,261 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"gcd/codec"
+)
+
+// streamConn is a TCP connection with a goroutine of its own.
+type streamConn struct {
+	nc   *net.TCPConn
+	peer netip.AddrPort
+	// taken, under goroutines.mu: its message was whole, so drain leaves it to its goroutine.
+	taken bool
+}
+
+// accept runs until the listening socket is closed.
+func (d *goroutines) accept() {
+	defer d.wg.Done()
+	var failing backoff
+	for {
+		nc, err := d.acceptOne()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			d.s.journal.happened(acceptError, netip.AddrPort{}, err)
+			if acceptGoesOn(err) {
+				continue
+			}
+			if !d.pause(failing.next()) {
+				return
+			}
+			continue
+		}
+		failing.reset()
+		d.s.accepted.Add(1)
+		d.welcome(nc)
+	}
+}
+
+func (d *goroutines) acceptOne() (*net.TCPConn, error) {
+	if d.s.beforeAccept != nil {
+		if err := d.s.beforeAccept(); err != nil {
+			return nil, err
+		}
+	}
+	return d.tcp.AcceptTCP()
+}
+
+// acceptGoesOn tells whether an error of accept is about the one connection only, so that the next can be accepted at once.
+func acceptGoesOn(err error) bool {
+	return errors.Is(err, syscall.ECONNABORTED) || errors.Is(err, syscall.EINTR)
+}
+
+// welcome starts a goroutine for a new connection: to serve it if a place is free, else to refuse it.
+func (d *goroutines) welcome(nc *net.TCPConn) {
+	c := &streamConn{nc: nc, peer: nc.RemoteAddr().(*net.TCPAddr).AddrPort()}
+	code := d.s.conns.acquire(c.peer.Addr())
+	if code == 0 {
+		d.start(c, func() { d.converse(c) }, func() { d.s.conns.release(c.peer.Addr()) })
+		return
+	}
+	r := d.requests.Get().(*request)
+	if d.s.conns.acquireLingering() {
+		d.start(c, func() {
+			d.refuse(c, r, code, advice(code))
+			d.recycle(r)
+		}, d.s.conns.releaseLingering)
+		return
+	}
+	d.s.journal.refused(code, c.peer, nil)
+	r.out = codec.AppendRefusal(r.out[:0], code, advice(code))
+	nc.Write(r.out) // does not block: the connection's buffer is empty
+	nc.CloseWrite()
+	nc.Close()
+	d.recycle(r)
+}
+
+// start runs serve in a goroutine of c's own, unless the dispatch is draining, and release at c's end.
+func (d *goroutines) start(c *streamConn, serve, release func()) {
+	if !d.enter(c) {
+		c.nc.Close()
+		release()
+		return
+	}
+	d.wg.Add(1)
+	go func() {
+		defer d.wg.Done()
+		defer release()
+		defer d.leave(c)
+		serve()
+	}()
+}
+
+// enter makes c known to drain and abort; false means that it came too late.
+func (d *goroutines) enter(c *streamConn) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.drained {
+		return false
+	}
+	d.conns[c] = struct{}{}
+	return true
+}
+
+func (d *goroutines) leave(c *streamConn) {
+	c.nc.Close()
+	d.mu.Lock()
+	delete(d.conns, c)
+	d.mu.Unlock()
+}
+
+// take keeps drain from closing c; false means that drain was first.
+func (d *goroutines) take(c *streamConn) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c.taken = !d.drained
+	return c.taken
+}
+
+// converse reads c's message, has it done and answers it.
+func (d *goroutines) converse(c *streamConn) {
+	r := d.requests.Get().(*request)
+	admitted := false
+	d.s.guard(c.peer, func() { admitted = d.ask(c, r) })
+	if admitted {
+		if !d.commit(r) {
+			return // r is the backend's still
+		}
+		d.s.guard(c.peer, func() { d.answer(c, r) })
+	}
+	d.recycle(r)
+}
+
+// ask reads c's message into r and makes an operation of it that is admitted to the backend. What cannot become one is
+// refused here, and ask returns false.
+func (d *goroutines) ask(c *streamConn, r *request) bool {
+	switch err := d.readMessage(c, r); {
+	case err == errNothingArrived:
+		d.refuse(c, r, codec.CodeNothingArrived, advice(codec.CodeNothingArrived))
+		return false
+	case errors.Is(err, net.ErrClosed): // by drain
+		return false
+	case err != nil:
+		d.s.journal.happened(brokenConn, c.peer, err)
+		return false
+	}
+	if !d.take(c) {
+		return false
+	}
+	if err := d.s.decode(r.msg, &r.ops[0]); err != nil {
+		ref := refusal(err)
+		d.refuse(c, r, ref.Code, ref.Text)
+		return false
+	}
+	if !d.s.admit(1, len(r.msg)) {
+		d.refuse(c, r, codec.CodeTooManyRequests, advice(codec.CodeTooManyRequests))
+		return false
+	}
+	return true
+}
+
+// errNothingArrived says that no whole message came before the read deadline.
+var errNothingArrived = errors.New("server: no complete message in time")
+
+// readMessage reads up to the message's end (ended) into r.msg.
+func (d *goroutines) readMessage(c *streamConn, r *request) error {
+	deadline := time.Now().Add(d.s.opts.ReadTimeout)
+	c.nc.SetReadDeadline(deadline)
+	buf := r.first[:]
+	n := 0
+	last := false // the settle time has passed, and what is read now is what came in it
+	for {
+		m, err := c.nc.Read(buf[n:])
+		n += m
+		r.msg = buf[:n]
+		drained := n < len(buf)
+		closed := err == io.EOF
+		if err != nil && !closed && !isTimeout(err) {
+			return err
+		}
+		quiet := isTimeout(err) && n > 0 && last
+		if ended(r.msg, drained, closed, quiet) {
+			return nil
+		}
+		now := time.Now()
+		if isTimeout(err) && !now.Before(deadline) {
+			return errNothingArrived
+		}
+		if !drained {
+			r.long = d.long.Get().(*[]byte)
+			copy(*r.long, buf)
+			buf = *r.long
+		}
+		// A timeout alone does not prove quiet, for this goroutine may have been late: the system is asked once more.
+		last = isTimeout(err)
+		wait := d.s.opts.Settle
+		if last {
+			wait = lastLook
+		}
+		if next := now.Add(wait); next.Before(deadline) {
+			c.nc.SetReadDeadline(next)
+		} else {
+			c.nc.SetReadDeadline(deadline)
+		}
+	}
+}
+
+// lastLook is how long a read may take that is only to see whether something is there already.
+const lastLook = time.Millisecond
+
+// answer sends the outcome of r.
+func (d *goroutines) answer(c *streamConn, r *request) {
+	op := &r.ops[0]
+	if op.Err != nil {
+		code, known := codeOf(op.Err)
+		if !known {
+			d.s.journal.happened(unknownOutcome, c.peer, op.Err)
+			return
+		}
+		d.refuse(c, r, code, advice(code))
+		return
+	}
+	r.out = appendAnswer(r.out[:0], op)
+	if d.write(c, r.out) {
+		d.s.answered.Add(1)
+	}
+}
+
+func (d *goroutines) write(c *streamConn, b []byte) bool {
+	c.nc.SetWriteDeadline(time.Now().Add(d.s.opts.WriteTimeout))
+	if _, err := c.nc.Write(b); err != nil {
+		d.s.journal.happened(lostAnswer, c.peer, err)
+		return false
+	}
+	return true
+}
+
+// refuse tells c's client that and why its request, r, was not done, and waits a little for it to have read that: closing
+// on bytes that were never read would reset the connection and could destroy the refusal.
+func (d *goroutines) refuse(c *streamConn, r *request, code codec.Code, text string) {
+	d.s.journal.refused(code, c.peer, r.msg)
+	r.out = codec.AppendRefusal(r.out[:0], code, text)
+	if !d.write(c, r.out) || c.nc.CloseWrite() != nil {
+		return
+	}
+	c.nc.SetReadDeadline(time.Now().Add(lingerTime))
+	for left := lingerBytes; left > 0; {
+		n, err := c.nc.Read(r.first[:])
+		if err != nil {
+			return
+		}
+		left -= n
+	}
+}

@@ -1,0 +1,221 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"gcd/server"
+	"gcd/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience bounds every wait of a test for something that must happen; no test depends on how long it takes.
+const patience = 60 * time.Second
+
+// dispatches are the ways of dispatch that every test goes through.
+var dispatches = []server.Dispatch{server.Pool, server.Goroutine}
+
+func eachDispatch(t *testing.T, f func(t *testing.T, o server.Options)) {
+	for _, d := range dispatches {
+		t.Run(string(d), func(t *testing.T) {
+			t.Parallel()
+			f(t, server.Options{Dispatch: d})
+		})
+	}
+}
+
+// eachCell runs f for every pair of network and dispatch.
+func eachCell(t *testing.T, f func(t *testing.T, network string, o server.Options)) {
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		for _, network := range []string{"tcp", "udp"} {
+			t.Run(network, func(t *testing.T) {
+				t.Parallel()
+				f(t, network, o)
+			})
+		}
+	})
+}
+
+// running is a server that serves on ports of the loopback until the test ends.
+type running struct {
+	*server.Server
+	served chan error
+}
+
+// serve starts a server over b; prepare, which may be nil, gets it before it serves.
+func serve(t *testing.T, b server.Backend, o server.Options, prepare func(*server.Server)) *running {
+	t.Helper()
+	if o.TCP == "" && o.UDP == "" {
+		o.TCP, o.UDP = "127.0.0.1:0", "127.0.0.1:0"
+	}
+	if o.Workers == 0 {
+		o.Workers = 2
+	}
+	s, err := server.New(b, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if prepare != nil {
+		prepare(s)
+	}
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	r := &running{Server: s, served: make(chan error, 1)}
+	go func() { r.served <- s.Serve() }()
+	t.Cleanup(func() { r.stop(t) })
+	return r
+}
+
+// stop shuts the server down and waits for Serve; a second call does nothing.
+func (r *running) stop(t *testing.T) {
+	t.Helper()
+	if r.served == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := r.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := <-r.served; err != nil && !errors.Is(err, server.ErrClosed) && !errors.Is(err, store.ErrFailed) {
+		t.Error("Serve:", err)
+	}
+	r.served = nil
+}
+
+func (r *running) addr(network string) string {
+	if network == "tcp" {
+		return r.TCPAddr().String()
+	}
+	return r.UDPAddr().String()
+}
+
+// serveFake starts a server over a new fake.
+func serveFake(t *testing.T, o server.Options) (*running, *fake) {
+	t.Helper()
+	f := newFake()
+	t.Cleanup(f.close)
+	return serve(t, f, o, nil), f
+}
+
+// dial connects; the connection fails the test's reads and writes rather than hanging, and is closed with the test.
+func dial(t testing.TB, network, addr string) net.Conn {
+	t.Helper()
+	c, err := net.Dial(network, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(patience))
+	return c
+}
+
+// ask sends one message and returns the answer. Over TCP that is everything up to the end, which must be orderly.
+func ask(t testing.TB, network, addr string, msg []byte) []byte {
+	t.Helper()
+	c := dial(t, network, addr)
+	defer c.Close()
+	send(t, c, msg)
+	return answer(t, c)
+}
+
+func send(t testing.TB, c net.Conn, msg []byte) {
+	t.Helper()
+	if _, err := c.Write(msg); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// answer reads what a server sends: over TCP up to the end, over UDP one datagram.
+func answer(t testing.TB, c net.Conn) []byte {
+	t.Helper()
+	if c.LocalAddr().Network() == "tcp" {
+		b, err := io.ReadAll(c)
+		if err != nil {
+			t.Fatalf("reading the answer: %v (after % x)", err, b)
+		}
+		return b
+	}
+	b := make([]byte, 65536)
+	n, err := c.Read(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b[:n]
+}
+
+func wantAnswer(t testing.TB, got []byte, want ...byte) {
+	t.Helper()
+	if !bytes.Equal(got, want) {
+		t.Fatalf("answer is % x, want % x", got, want)
+	}
+}
+
+// wantRefusal checks an answer that must be a refusal with the code; only TCP may add a text.
+func wantRefusal(t testing.TB, network string, got []byte, code byte) {
+	t.Helper()
+	if len(got) < 2 || got[0] != 255 || got[1] != code {
+		t.Fatalf("answer is %q, want a refusal with code %d", got, code)
+	}
+	if network == "udp" && len(got) != 2 {
+		t.Fatalf("a refusal of %d bytes over UDP, want 2", len(got))
+	}
+}
+
+// count and reset are the requests' bytes.
+func count(topic string) []byte { return append([]byte{0}, topic...) }
+func reset(topic string) []byte { return append([]byte{1}, topic...) }
+
+// eventually waits until a condition holds that other goroutines bring about.
+func eventually(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		if time.Now().After(deadline) {
+			t.Fatal("never happened: ", what)
+		}
+		<-tick.C
+	}
+}
+
+// tryAsk is ask for goroutines that are not the test's own.
+func tryAsk(network, addr string, msg []byte) ([]byte, error) {
+	c, err := net.Dial(network, addr)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(patience))
+	if _, err := c.Write(msg); err != nil {
+		return nil, err
+	}
+	if network == "tcp" {
+		return io.ReadAll(c)
+	}
+	b := make([]byte, 64)
+	n, err := c.Read(b)
+	return b[:n], err
+}
+
+// sum is the value in the answer to a COUNT, or 0 if it is no such answer.
+func sum(answer []byte) uint64 {
+	if len(answer) < 2 || len(answer) > 9 || answer[0] != 128 {
+		return 0
+	}
+	var n uint64
+	for _, b := range answer[1:] {
+		n = n<<8 | uint64(b)
+	}
+	return n
+}

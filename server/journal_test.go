@@ -1,0 +1,94 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"gcd/codec"
+)
+
+// testJournal writes to a buffer and lives on a clock that the test moves.
+func testJournal() (j *journal, out *bytes.Buffer, now *time.Time) {
+	out, now = new(bytes.Buffer), new(time.Time)
+	*now = time.Unix(1000, 0)
+	log := hclog.New(&hclog.LoggerOptions{Output: out, DisableTime: true})
+	return &journal{log: log, now: func() time.Time { return *now }}, out, now
+}
+
+var somebody = netip.MustParseAddrPort("192.0.2.1:4711")
+
+// What a client sent cannot forge a line, nor reach a terminal, nor fill the log.
+func TestLogInjection(t *testing.T) {
+	t.Parallel()
+	j, out, _ := testJournal()
+	j.refused(codec.CodeNotUTF8, somebody, []byte("\x00a\n2026-01-01 [INFO] all is well\x1b[31m\xff\u202e"+strings.Repeat("x", 5000)))
+	const want = `[WARN]  refused a client: code=4 reason="topic is not UTF-8" peer=192.0.2.1:4711 ` +
+		`message="\"\x00a\n2026-01-01 [INFO] all is well\x1b[31m\xff\u202exxxxxxxxxxxxxxxxxxxxxxx\"... (5041 bytes)" suppressed=0` + "\n"
+	if got := out.String(); got != want {
+		t.Errorf("the log is\n%s\nwant\n%s", got, want)
+	}
+}
+
+// One line a second and kind; the next one says how many there would have been.
+func TestLogRate(t *testing.T) {
+	t.Parallel()
+	j, out, now := testJournal()
+	for range 1000 {
+		j.refused(codec.CodeUnknownOpcode, somebody, []byte{7})
+		j.happened(emptyDatagram, somebody, nil)
+	}
+	if got := strings.Count(out.String(), "\n"); got != 2 {
+		t.Errorf("%d lines of two kinds, want 2:\n%s", got, out)
+	}
+	out.Reset()
+	*now = now.Add(logInterval)
+	j.refused(codec.CodeUnknownOpcode, somebody, []byte{7})
+	j.happened(emptyDatagram, somebody, nil)
+	j.happened(acceptError, netip.AddrPort{}, errors.New("out of descriptors"))
+	const want = `[WARN]  refused a client: code=2 reason="unknown opcode" peer=192.0.2.1:4711 message="\"\a\"" suppressed=999
+[WARN]  dropped an empty datagram: suppressed=999 peer=192.0.2.1:4711
+[WARN]  cannot accept connections: suppressed=0 detail="out of descriptors"
+`
+	if got := out.String(); got != want {
+		t.Errorf("the log is\n%s\nwant\n%s", got, want)
+	}
+	if n := j.refusals[codec.CodeUnknownOpcode].total.Load(); n != 1001 {
+		t.Errorf("%d counted, want 1001", n)
+	}
+}
+
+func TestDatagramsThatMayNotBeAnswered(t *testing.T) {
+	t.Parallel()
+	s, err := New(nil, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := netip.AddrPortFrom(somebody.Addr(), 0)
+	for _, c := range []struct {
+		msg  []byte
+		peer netip.AddrPort
+		want bool
+	}{
+		{nil, somebody, false},
+		{[]byte{128}, somebody, false},
+		{[]byte{255, 1}, somebody, false},
+		{[]byte{0}, nobody, false},
+		{[]byte{99}, nobody, false},
+		{[]byte{0}, somebody, true},
+		{[]byte{127}, somebody, true},
+	} {
+		if got := s.answerable(c.msg, c.peer); got != c.want {
+			t.Errorf("% x from %v: %v, want %v", c.msg, c.peer, got, c.want)
+		}
+	}
+	st := s.Stats()
+	if st.EmptyDatagrams != 1 || st.ReplyDatagrams != 2 || st.PortZeroDatagrams != 2 || st.Datagrams != 7 {
+		t.Errorf("counted %+v", st)
+	}
+}

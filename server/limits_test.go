@@ -1,0 +1,233 @@
+package server_test
+
+import (
+	"fmt"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"gcd/codec"
+	"gcd/server"
+	"gcd/store"
+)
+
+func TestMaxConns(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.MaxConns = 3
+		s, _ := serveFake(t, o)
+		var held []net.Conn
+		for range 3 {
+			held = append(held, dial(t, "tcp", s.addr("tcp")))
+		}
+		eventually(t, "all places are taken", func() bool { return s.Stats().Connections == 3 })
+		for range 5 {
+			wantRefusal(t, "tcp", ask(t, "tcp", s.addr("tcp"), count("orders")), 9)
+		}
+		for i, c := range held { // those that are in are served
+			send(t, c, count("orders"))
+			wantAnswer(t, answer(t, c), 128, byte(i+1))
+		}
+		eventually(t, "the places are free", func() bool { return s.Stats().Connections == 0 })
+		wantAnswer(t, ask(t, "tcp", s.addr("tcp"), count("orders")), 128, 4)
+		if n := s.Stats().Refused[codec.CodeTooManyConns]; n != 5 {
+			t.Errorf("%d refusals counted, want 5", n)
+		}
+	})
+}
+
+// Far more connections than are let in: also those for which there is no place to linger hear why.
+func TestFloodOfConnections(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.MaxConns = 1
+		s, _ := serveFake(t, o)
+		first := dial(t, "tcp", s.addr("tcp"))
+		eventually(t, "the place is taken", func() bool { return s.Stats().Connections == 1 })
+		var extra []net.Conn
+		for range 300 {
+			extra = append(extra, dial(t, "tcp", s.addr("tcp")))
+		}
+		for _, c := range extra {
+			wantRefusal(t, "tcp", answer(t, c), 9)
+		}
+		send(t, first, count("orders"))
+		wantAnswer(t, answer(t, first), 128, 1)
+	})
+}
+
+func TestMaxConnsPerSource(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.MaxConnsPerSource = 2
+		s, _ := serveFake(t, o)
+		held := []net.Conn{dial(t, "tcp", s.addr("tcp")), dial(t, "tcp", s.addr("tcp"))}
+		eventually(t, "the places are taken", func() bool { return s.Stats().Connections == 2 })
+		wantRefusal(t, "tcp", ask(t, "tcp", s.addr("tcp"), count("orders")), 10)
+		if runtime.GOOS == "linux" { // where all of 127.0.0.0/8 is there
+			from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+			c, err := from.Dial("tcp", s.addr("tcp"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			send(t, c, count("another source"))
+			wantAnswer(t, answer(t, c), 128, 1)
+		}
+		for i, c := range held {
+			send(t, c, count("orders"))
+			wantAnswer(t, answer(t, c), 128, byte(i+1))
+		}
+		eventually(t, "the places are free", func() bool { return s.Stats().Connections == 0 })
+		wantAnswer(t, ask(t, "tcp", s.addr("tcp"), count("orders")), 128, 3)
+	})
+}
+
+func TestMaxInFlight(t *testing.T) {
+	t.Parallel()
+	eachCell(t, func(t *testing.T, network string, o server.Options) {
+		for name, limit := range map[string]func(*server.Options){
+			"requests": func(o *server.Options) { o.MaxInFlight = 2 },
+			"bytes":    func(o *server.Options) { o.MaxInFlightBytes = 25 },
+		} {
+			t.Run(name, func(t *testing.T) {
+				limit(&o)
+				s, f := serveFake(t, o)
+				f.block()
+				var waiting []net.Conn
+				for i := range 2 {
+					c := dial(t, network, s.addr(network))
+					send(t, c, count(fmt.Sprintf("topic %d...", i)))
+					waiting = append(waiting, c)
+					eventually(t, "it is in flight", func() bool { return s.Stats().InFlight == int64(i+1) })
+				}
+				// A loop that commits hears nothing meanwhile, but another does.
+				for range 3 {
+					wantRefusal(t, network, ask(t, network, s.addr(network), count("too many...")), 8)
+				}
+				f.unblock()
+				for _, c := range waiting {
+					wantAnswer(t, answer(t, c), 128, 1)
+				}
+				eventually(t, "nothing is in flight", func() bool { return s.Stats().InFlight == 0 })
+				wantAnswer(t, ask(t, network, s.addr(network), count("too many...")), 128, 1)
+			})
+		}
+	})
+}
+
+// A commit that takes long holds up nobody's request: while one worker commits, another takes what comes.
+func TestCommitOfOthersIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	eachCell(t, func(t *testing.T, network string, o server.Options) {
+		s, f := serveFake(t, o)
+		const clients = 50
+		f.block()
+		var waiting []net.Conn
+		for range clients {
+			c := dial(t, network, s.addr(network))
+			send(t, c, count("orders"))
+			waiting = append(waiting, c)
+			eventually(t, "it is in flight", func() bool { return s.Stats().InFlight > 0 })
+		}
+		eventually(t, "all requests wait together", func() bool { return s.Stats().InFlight == clients })
+		f.unblock()
+		for _, c := range waiting {
+			if n := sum(answer(t, c)); n < 1 || n > clients {
+				t.Fatalf("the answer is %d", n)
+			}
+		}
+		if f.state()["orders"] != clients {
+			t.Error("not everything was counted")
+		}
+	})
+}
+
+func TestRefusalRate(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.RefusalRate = 1
+		s, _ := serveFake(t, o)
+		const bad = 50
+		c := dial(t, "udp", s.addr("udp"))
+		for range bad {
+			send(t, c, []byte{99})
+		}
+		eventually(t, "all were refused", func() bool { return s.Stats().Refused[codec.CodeUnknownOpcode] == bad })
+		silenced := s.Stats().SilencedRefusals
+		if silenced == 0 {
+			t.Fatal("no refusal was kept back")
+		}
+		for range bad - silenced {
+			wantRefusal(t, "udp", answer(t, c), 2)
+		}
+		send(t, c, count("orders")) // good requests are not limited
+		wantAnswer(t, answer(t, c), 128, 1)
+	})
+}
+
+// Each reason of the store's has its code; an outcome that is not known has no answer.
+func TestOutcomesOfTheStore(t *testing.T) {
+	t.Parallel()
+	eachCell(t, func(t *testing.T, network string, o server.Options) {
+		outcomes := map[string]struct {
+			err  error
+			code byte
+		}{
+			"overflow": {store.ErrOverflow, 7},
+			"long":     {store.ErrTopicTooLong, 5},
+			"many":     {store.ErrTooManyTopics, 6},
+			"full":     {store.ErrLogFull, 11},
+			"closed":   {store.ErrClosed, 12},
+			"failed":   {store.ErrFailed, 16},
+			"wrapped":  {fmt.Errorf("more about it: %w", store.ErrOverflow), 7},
+		}
+		f := newFake()
+		t.Cleanup(f.close)
+		f.outcome = func(op *store.Op) error {
+			if string(op.Topic) == "unknown" {
+				return fmt.Errorf("%w: %w", store.ErrUnknown, store.ErrFailed)
+			}
+			return outcomes[string(op.Topic)].err
+		}
+		s := serve(t, f, o, nil)
+		for topic, want := range outcomes {
+			wantRefusal(t, network, ask(t, network, s.addr(network), count(topic)), want.code)
+			wantRefusal(t, network, ask(t, network, s.addr(network), reset(topic)), want.code)
+		}
+		c := dial(t, network, s.addr(network))
+		send(t, c, count("unknown"))
+		eventually(t, "the unknown outcome is noted", func() bool { return s.Stats().UnknownOutcomes == 1 })
+		if network == "tcp" {
+			wantAnswer(t, answer(t, c)) // the end, and nothing before
+		} else {
+			send(t, c, count("good"))
+			wantAnswer(t, answer(t, c), 128, 1) // nothing before it either
+		}
+		if state := f.state(); state["overflow"] != 0 || s.Stats().Answered > 1 {
+			t.Errorf("state %v, %d answered", state, s.Stats().Answered)
+		}
+	})
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]server.Options{
+		"Workers":           {Workers: -1},
+		"MaxConns":          {MaxConns: -1},
+		"MaxConnsPerSource": {MaxConnsPerSource: -5},
+		"MaxInFlight":       {MaxInFlight: -1},
+		"MaxInFlightBytes":  {MaxInFlightBytes: -1},
+		"RefusalRate":       {RefusalRate: -1},
+		"Settle":            {Settle: -time.Second},
+		"ReadTimeout":       {ReadTimeout: -1},
+		"WriteTimeout":      {WriteTimeout: 48 * time.Hour},
+		"dispatch":          {Dispatch: "threads"},
+	} {
+		if _, err := server.New(nil, o); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: error is %v", name, err)
+		}
+	}
+}

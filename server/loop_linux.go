@@ -1,0 +1,296 @@
+package server
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"gcd/codec"
+	"gcd/store"
+)
+
+// acceptBatch is how many connections a loop accepts before it looks after those that it has.
+const acceptBatch = 128
+
+// loop is one worker of a pool. A turn of it reads everything that is ready, gives all requests to the backend as one
+// list, commits them itself if nobody else is committing, and writes the answers of everything that was committed
+// meanwhile, by whomever. Its fields belong to its goroutine where nothing else
+// is said.
+type loop struct {
+	p     *pool
+	s     *Server
+	poll  *poller
+	mail  mailbox
+	epoch time.Time
+	now   time.Duration // since epoch, read once a turn
+
+	scratch []byte         // what a read returns, maxRead bytes
+	groups  []*store.Group // this turn's requests
+	spare   []finisher     // the mailbox's other room
+
+	handler handler   // of new streams
+	streams []*stream // by slot
+	free    []*stream // closed ones, to be used again
+	open    int       // streams that are not closed
+
+	settling, reading, writing, lingering timers
+
+	packets      *packetDoor // nil when off
+	sharedEvents [2]unix.EpollEvent
+
+	drained  bool
+	acceptAt time.Duration // when accepting is tried again after it failed; 0 if it is not to be
+	failing  backoff
+
+	// Guarded by watch.mu:
+	bed        int  // its place among the sleepers, while it sleeps
+	committing bool // it is inside the backend
+}
+
+func newLoop(p *pool) (*loop, error) {
+	poll, err := newPoller()
+	if err != nil {
+		return nil, err
+	}
+	wakeFD, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		poll.close()
+		return nil, fmt.Errorf("server: eventfd: %w", err)
+	}
+	o := &p.s.opts
+	l := &loop{
+		p: p, s: p.s, poll: poll, epoch: time.Now(),
+		mail:      mailbox{wakeFD: wakeFD},
+		scratch:   make([]byte, maxRead),
+		handler:   oneMessage{},
+		settling:  timers{wait: o.Settle},
+		reading:   timers{wait: o.ReadTimeout},
+		writing:   timers{wait: o.WriteTimeout},
+		lingering: timers{wait: lingerTime},
+	}
+	err = poll.add(wakeFD, unix.EPOLLIN|unix.EPOLLET, wakeToken, 0)
+	if err != nil {
+		l.close()
+		return nil, err
+	}
+	if p.packets >= 0 {
+		l.packets = newPacketDoor(l, p.packets)
+	}
+	return l, nil
+}
+
+func (l *loop) close() {
+	l.mail.close()
+	l.poll.close()
+}
+
+func (l *loop) run() {
+	for {
+		for _, ev := range l.wait() {
+			l.handle(ev)
+		}
+		l.expire()
+		l.commit()
+		l.deliver()
+		if stage := l.p.stage.Load(); stage != serving && l.end(stage) {
+			return
+		}
+	}
+}
+
+// wait returns what is ready. It sleeps until something is, unless there is something else to do.
+func (l *loop) wait() []unix.EpollEvent {
+	var events []unix.EpollEvent
+	if l.mail.sleep() {
+		l.p.watch.sleep(l)
+		events = l.poll.wait(l.untilDue())
+		l.p.watch.awake(l)
+	} else {
+		events = l.poll.ready()
+	}
+	l.now = time.Since(l.epoch)
+	return events
+}
+
+// handle does what one event asks for.
+func (l *loop) handle(ev unix.EpollEvent) {
+	switch ev.Fd {
+	case wakeToken:
+	case watchToken:
+		for _, ev := range l.shared() {
+			if ev.Fd == listenerToken {
+				l.accept()
+			} else {
+				l.packets.receive()
+			}
+		}
+	default:
+		if c := l.streams[ev.Fd]; c.generation == ev.Pad {
+			l.step(c, c.ready)
+		}
+	}
+}
+
+// shared returns which of the shared sockets are ready.
+func (l *loop) shared() []unix.EpollEvent {
+	n, _ := unix.EpollWait(l.p.watch.poll.fd, l.sharedEvents[:], 0) // on EINTR the next turn sees them
+	return l.sharedEvents[:max(0, n)]
+}
+
+// step runs one step of a connection. A panic in it costs that connection alone.
+func (l *loop) step(c *stream, f func()) {
+	if !l.s.guard(c.peer, f) {
+		c.close()
+	}
+}
+
+// untilDue is how long the loop may sleep: until the next timer, or -1 for as long as nothing happens.
+func (l *loop) untilDue() time.Duration {
+	due := time.Duration(-1)
+	sooner := func(at time.Duration) {
+		if due < 0 || at < due {
+			due = at
+		}
+	}
+	for _, ts := range [...]*timers{&l.settling, &l.reading, &l.writing, &l.lingering} {
+		if ts.first != nil {
+			sooner(ts.first.due)
+		}
+	}
+	if l.acceptAt > 0 {
+		sooner(l.acceptAt)
+	}
+	if due < 0 {
+		return -1
+	}
+	return max(0, due-time.Since(l.epoch))
+}
+
+// expire does what has become due.
+func (l *loop) expire() {
+	for c := l.settling.expired(l.now); c != nil; c = l.settling.expired(l.now) {
+		l.step(c, c.settled)
+	}
+	for c := l.reading.expired(l.now); c != nil; c = l.reading.expired(l.now) {
+		l.step(c, c.nothingArrived)
+	}
+	for c := l.writing.expired(l.now); c != nil; c = l.writing.expired(l.now) {
+		l.s.journal.happened(lostAnswer, c.peer, "write deadline")
+		c.close()
+	}
+	for c := l.lingering.expired(l.now); c != nil; c = l.lingering.expired(l.now) {
+		c.close()
+	}
+	if l.acceptAt > 0 && l.acceptAt <= l.now {
+		l.acceptAt = 0
+		if err := l.p.watch.accept(); err != nil {
+			l.pauseAccept(err)
+		}
+	}
+}
+
+// commit gives this turn's requests to the backend. If nobody is committing, this thread does it here and now.
+func (l *loop) commit() {
+	if len(l.groups) == 0 {
+		return
+	}
+	owner := l.s.backend.Enqueue(l.groups...)
+	clear(l.groups)
+	l.groups = l.groups[:0]
+	if owner {
+		l.p.watch.commits(l, true)
+		l.s.backend.Round()
+		l.p.watch.commits(l, false)
+	}
+}
+
+// deliver finishes what was committed: answers go out.
+func (l *loop) deliver() {
+	items := l.mail.take(l.spare)
+	for _, f := range items {
+		f.finish()
+	}
+	clear(items)
+	l.spare = items[:0]
+}
+
+// accept takes new connections and reads from each at once: most clients have sent their request already, and then the
+// connection never needs to be watched.
+func (l *loop) accept() {
+	for range acceptBatch {
+		fd, peer, err := l.acceptOne()
+		if err != nil {
+			switch {
+			case err == unix.EAGAIN || l.p.stage.Load() != serving:
+				return
+			case acceptGoesOn(err):
+				l.s.journal.happened(acceptError, netip.AddrPort{}, err)
+				continue
+			}
+			l.pauseAccept(err)
+			return
+		}
+		l.failing.reset()
+		l.s.accepted.Add(1)
+		code := l.s.conns.acquire(peer.Addr())
+		if code != 0 && !l.s.conns.acquireLingering() {
+			l.turnAway(fd, peer, code)
+			continue
+		}
+		c := l.newStream(fd, peer)
+		if code != 0 {
+			c.extra = true
+			l.step(c, func() { c.refuse(code, advice(code)) })
+			continue
+		}
+		l.step(c, c.ready)
+	}
+}
+
+func (l *loop) acceptOne() (int, netip.AddrPort, error) {
+	if l.s.beforeAccept != nil {
+		if err := l.s.beforeAccept(); err != nil {
+			return -1, netip.AddrPort{}, err
+		}
+	}
+	return acceptSocket(l.p.listener)
+}
+
+// pauseAccept has nothing accepted for a while: out of descriptors or memory, the loops would spin.
+func (l *loop) pauseAccept(err error) {
+	l.s.journal.happened(acceptError, netip.AddrPort{}, err)
+	l.p.watch.pause()
+	l.acceptAt = l.now + l.failing.next()
+}
+
+// turnAway refuses a connection for which not even a place to linger is free: it is told, if it listens.
+func (l *loop) turnAway(fd int, peer netip.AddrPort, code codec.Code) {
+	l.s.journal.refused(code, peer, nil)
+	_, _ = writeSocket(fd, codec.AppendRefusal(nil, code, advice(code)))
+	_ = unix.Shutdown(fd, unix.SHUT_WR)
+	_, _ = readSocket(fd, l.scratch) // what was sent already would else reset the connection
+	unix.Close(fd)
+}
+
+// end goes on with draining or aborting, and tells whether nothing is left.
+func (l *loop) end(stage int32) bool {
+	if !l.drained {
+		l.drained = true
+		l.acceptAt = 0
+		for l.reading.first != nil {
+			l.reading.first.c.close()
+		}
+	}
+	if stage == aborting {
+		for _, c := range l.streams {
+			if c.state != closed {
+				c.abandon()
+			}
+		}
+		l.mail.close()
+		return true
+	}
+	return l.open == 0 && (l.packets == nil || l.packets.outstanding == 0)
+}

@@ -1,0 +1,198 @@
+package server
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"gcd/codec"
+	"gcd/store"
+)
+
+// flood answers a message with more than sockets buffer.
+type flood struct{}
+
+const floodSize = 32 << 20
+
+func (flood) received(c *stream, drained, closed, quiet bool) bool {
+	if !ended(c.in, drained, closed, quiet) {
+		return true
+	}
+	c.deadline.stop()
+	c.out = append(c.out, make([]byte, floodSize)...)
+	c.flush()
+	return false
+}
+
+func (flood) committed(*stream) {}
+
+// startFlood serves flood on a pool until the test ends.
+func startFlood(t *testing.T, o Options) (*Server, net.Conn) {
+	t.Helper()
+	o.TCP, o.Workers = "127.0.0.1:0", 1
+	s, err := New(nil, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	d, err := newPool(s, s.tcp, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.(*pool).loops[0].handler = flood{}
+	ran := make(chan struct{})
+	go func() { defer close(ran); d.run() }()
+	t.Cleanup(func() { d.drain(); <-ran })
+	c, err := net.Dial("tcp", s.TCPAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(time.Minute))
+	if _, err := c.Write([]byte("\x00go")); err != nil {
+		t.Fatal(err)
+	}
+	return s, c
+}
+
+// An answer that the socket does not take at once goes out as its client reads.
+func TestSlowReaderGetsEverything(t *testing.T) {
+	t.Parallel()
+	s, c := startFlood(t, Options{WriteTimeout: time.Hour})
+	n, err := io.Copy(io.Discard, c)
+	if n != floodSize || err != nil {
+		t.Errorf("read %d bytes (%v), want %d", n, err, floodSize)
+	}
+	if st := s.Stats(); st.LostAnswers != 0 {
+		t.Errorf("%d answers lost", st.LostAnswers)
+	}
+}
+
+// A client that does not take its answer is given up at the write deadline.
+func TestWriteDeadline(t *testing.T) {
+	t.Parallel()
+	s, _ := startFlood(t, Options{WriteTimeout: 50 * time.Millisecond})
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	timeout := time.After(time.Minute)
+	for s.Stats().LostAnswers == 0 || s.Stats().Connections != 0 {
+		select {
+		case <-tick.C:
+		case <-timeout:
+			t.Fatalf("never given up: %+v", s.Stats())
+		}
+	}
+}
+
+// fullPacketDoor is the UDP door of a loop whose socket has no room. A socket pair stands for the UDP socket, because it
+// is the one that can be full.
+func fullPacketDoor(t *testing.T) (d *packetDoor, other, sent int) {
+	t.Helper()
+	s, err := New(nil, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := newLoop(&pool{s: s, listener: -1, packets: fds[0]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		l.close()
+		unix.Close(fds[0])
+		unix.Close(fds[1])
+	})
+	for err == nil {
+		err = unix.Send(fds[0], codec.AppendCountReply(nil, uint64(sent)), unix.MSG_DONTWAIT)
+		sent++
+	}
+	return l.packets, fds[1], sent - 1
+}
+
+// finishBatch answers so many counts, with sums from first on.
+func finishBatch(d *packetDoor, first, answers int) {
+	b := d.newBatch()
+	for n := range answers {
+		b.ops = append(b.ops, store.Op{Kind: store.Count, Sum: uint64(first + n)})
+		b.senders = append(b.senders, sender{})
+	}
+	d.outstanding++
+	b.finish()
+}
+
+// Answers for which the socket has no room wait for it, and go out in order.
+func TestDatagramAnswersWaitForRoom(t *testing.T) {
+	t.Parallel()
+	d, other, sent := fullPacketDoor(t)
+	d.patience = time.Minute
+	const answers = 1000
+	read := make(chan error, 1)
+	go func() {
+		buf := make([]byte, 64)
+		for want := range uint64(sent + answers) {
+			n, err := unix.Read(other, buf)
+			if err == nil {
+				var r codec.Reply
+				if r, err = codec.ParseReply(buf[:n]); err == nil && r.Sum != want {
+					err = fmt.Errorf("sum %d, want %d", r.Sum, want)
+				}
+			}
+			if err != nil {
+				read <- err
+				return
+			}
+		}
+		read <- nil
+	}()
+	finishBatch(d, sent, answers)
+	if err := <-read; err != nil {
+		t.Error(err)
+	}
+	if st := d.l.s.Stats(); st.Answered != answers || st.LostAnswers != 0 {
+		t.Errorf("%d answers of %d went out, %d lost", st.Answered, answers, st.LostAnswers)
+	}
+}
+
+// When no room comes, the answers are lost and counted, and the loop goes on.
+func TestDatagramAnswersAreLostWhenNoRoomComes(t *testing.T) {
+	t.Parallel()
+	d, _, _ := fullPacketDoor(t)
+	finishBatch(d, 0, 3)
+	if st := d.l.s.Stats(); st.Answered != 0 || st.LostAnswers != 3 || d.outstanding != 0 {
+		t.Errorf("%d answered, %d lost, %d outstanding; want 0, 3, 0", st.Answered, st.LostAnswers, d.outstanding)
+	}
+}
+
+func TestTimers(t *testing.T) {
+	t.Parallel()
+	ts, other := timers{wait: 10}, timers{wait: 5}
+	var c [4]stream
+	for i := range c {
+		c[i].deadline.c = &c[i]
+		ts.start(&c[i].deadline, time.Duration(i))
+	}
+	c[1].deadline.stop()
+	c[1].deadline.stop() // in no list: nothing happens
+	other.start(&c[2].deadline, 3)
+	ts.start(&c[0].deadline, 4) // behind c[3] now
+	if got := ts.expired(12); got != nil {
+		t.Error("expired too early")
+	}
+	for _, want := range []*stream{&c[3], &c[0], nil} {
+		if got := ts.expired(14); got != want {
+			t.Errorf("expired out of order")
+		}
+	}
+	if got := other.expired(8); got != &c[2] || other.first != nil || other.last != nil || ts.last != nil {
+		t.Error("the lists are not empty at the end")
+	}
+}

@@ -1,0 +1,122 @@
+package server
+
+import (
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"gcd/store"
+)
+
+// Dispatch is the way in which requests get from sockets to the backend.
+type Dispatch string
+
+// The ways of dispatch. Pool needs Linux; elsewhere a server says so in its log and uses Goroutine.
+const (
+	Pool      Dispatch = "pool"
+	Goroutine Dispatch = "goroutine"
+)
+
+// DefaultAddr is where a server listens that was told nothing else: loopback only, because the protocol knows no
+// authentication.
+const DefaultAddr = "127.0.0.1:5555"
+
+// Options configures a Server. The zero value is a server on TCP and UDP at DefaultAddr. A zero field means its default.
+type Options struct {
+	// TCP and UDP are the addresses to listen on, host:port; port 0 lets the system choose one. An empty one is off, but if
+	// both are empty both are DefaultAddr.
+	TCP, UDP string
+
+	Dispatch Dispatch // default Pool
+	Workers  int      // readiness loops of Pool; default runtime.NumCPU()
+
+	// Settle is how long a TCP client must be quiet before bytes that may be an unfinished message count as whole.
+	Settle time.Duration // default 5 ms
+	// ReadTimeout is the time from a connection's arrival to the end of its message.
+	ReadTimeout time.Duration // default 10 s
+	// WriteTimeout is the time that a client has to take its answer.
+	WriteTimeout time.Duration // default 10 s
+
+	MaxConns int // TCP connections open at once; default 10,000
+	// MaxConnsPerSource bounds those of one source: an IPv4 address or an IPv6 /64. The default is MaxConns, which bounds
+	// nothing more, because behind a loopback address or a proxy every client has the same source.
+	MaxConnsPerSource int
+	MaxInFlight       int // requests given to the backend and not yet decided; default 65,536
+	MaxInFlightBytes  int // the bytes of those; default 256 MiB
+	// RefusalRate is how many refusals per second one source gets over UDP, with as many at once; further ones are
+	// silent. A source is what it is for MaxConnsPerSource.
+	RefusalRate int // default 100
+
+	Logger hclog.Logger // default: none
+
+	// The rest is for ListenAndServe alone.
+
+	Data            string        // the store's directory; empty keeps everything in memory
+	Store           store.Options // how the store is opened; its Logger is by default this one
+	ShutdownTimeout time.Duration // for answering what is under way at the end; default 10 s
+	Ready           func(*Server) // called when the sockets are open, before anything is served
+}
+
+func (o Options) withDefaults() Options {
+	if o.TCP == "" && o.UDP == "" {
+		o.TCP, o.UDP = DefaultAddr, DefaultAddr
+	}
+	if o.Dispatch == "" {
+		o.Dispatch = Pool
+	}
+	orInt(&o.Workers, runtime.NumCPU())
+	orInt(&o.MaxConns, 10_000)
+	orInt(&o.MaxConnsPerSource, o.MaxConns)
+	orInt(&o.MaxInFlight, 65_536)
+	orInt(&o.MaxInFlightBytes, 256<<20)
+	orInt(&o.RefusalRate, 100)
+	orDuration(&o.Settle, 5*time.Millisecond)
+	orDuration(&o.ReadTimeout, 10*time.Second)
+	orDuration(&o.WriteTimeout, 10*time.Second)
+	orDuration(&o.ShutdownTimeout, 10*time.Second)
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	return o
+}
+
+func orInt(v *int, value int) {
+	if *v == 0 {
+		*v = value
+	}
+}
+
+func orDuration(v *time.Duration, value time.Duration) {
+	if *v == 0 {
+		*v = value
+	}
+}
+
+func (o *Options) check() error {
+	if o.Dispatch != Pool && o.Dispatch != Goroutine {
+		return fmt.Errorf("server: unknown dispatch %q: use %q or %q", o.Dispatch, Pool, Goroutine)
+	}
+	for _, f := range []struct {
+		name  string
+		value int64
+		most  int64
+	}{
+		{"Workers", int64(o.Workers), 1024},
+		{"MaxConns", int64(o.MaxConns), 1 << 24},
+		{"MaxConnsPerSource", int64(o.MaxConnsPerSource), 1 << 24},
+		{"MaxInFlight", int64(o.MaxInFlight), 1 << 30},
+		{"MaxInFlightBytes", int64(o.MaxInFlightBytes), 1 << 40},
+		{"RefusalRate", int64(o.RefusalRate), 1 << 30},
+		{"Settle", int64(o.Settle), int64(time.Minute)},
+		{"ReadTimeout", int64(o.ReadTimeout), int64(24 * time.Hour)},
+		{"WriteTimeout", int64(o.WriteTimeout), int64(24 * time.Hour)},
+		{"ShutdownTimeout", int64(o.ShutdownTimeout), int64(24 * time.Hour)},
+	} {
+		if f.value < 1 || f.value > f.most {
+			return fmt.Errorf("server: option %s is %d: use 1 to %d, or 0 for the default", f.name, f.value, f.most)
+		}
+	}
+	return nil
+}

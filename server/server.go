@@ -1,0 +1,267 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"gcd/codec"
+	"gcd/store"
+)
+
+// ErrClosed is what Listen and Serve return after Shutdown.
+var ErrClosed = errors.New("server: shut down")
+
+// Server serves one Backend over TCP and UDP. Its methods may be called from any goroutine.
+type Server struct {
+	opts    Options
+	backend Backend
+	log     hclog.Logger
+	journal journal
+
+	conns         *connLimit
+	refusals      *refusalLimit
+	inFlight      atomic.Int64
+	inFlightBytes atomic.Int64
+	accepted      atomic.Uint64
+	datagrams     atomic.Uint64
+	answered      atomic.Uint64
+
+	// Where tests put faults: parse is codec.ParseRequest, and a non-nil beforeAccept may fail an accept.
+	parse        func([]byte) (codec.Request, error)
+	beforeAccept func() error
+
+	finished chan struct{} // closed when Serve has nothing running any more
+
+	mu       sync.Mutex
+	tcp      *net.TCPListener // nil when off, and once the dispatcher took it
+	udp      *net.UDPConn     // likewise
+	tcpAddr  net.Addr
+	udpAddr  net.Addr
+	listens  bool
+	dispatch dispatcher // from Serve on
+	closed   bool       // Shutdown was called
+}
+
+// dispatcher carries requests from open sockets to the backend and answers back.
+type dispatcher interface {
+	// run serves until drain or abort; when it returns, every goroutine and socket of the dispatcher is gone.
+	run()
+	// drain makes run end once what was given to the backend is answered. It takes no new requests, and closes connections that
+	// have sent none.
+	drain()
+	// abort makes run end as soon as nothing of it is inside the backend. Answers may be lost.
+	abort()
+}
+
+// New makes a server. It opens no socket yet.
+func New(backend Backend, o Options) (*Server, error) {
+	o = o.withDefaults()
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	return &Server{
+		opts:     o,
+		backend:  backend,
+		log:      o.Logger,
+		journal:  journal{log: o.Logger, now: time.Now},
+		conns:    newConnLimit(o.MaxConns, o.MaxConnsPerSource),
+		refusals: newRefusalLimit(o.RefusalRate),
+		parse:    codec.ParseRequest,
+		finished: make(chan struct{}),
+	}, nil
+}
+
+// Listen opens the sockets, so that TCPAddr and UDPAddr are known. Serve does it if nobody did.
+func (s *Server) Listen() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.listen()
+}
+
+func (s *Server) listen() error {
+	if s.closed {
+		return ErrClosed
+	}
+	if s.listens {
+		return nil
+	}
+	if s.opts.TCP != "" {
+		l, err := net.Listen(network("tcp", s.opts.TCP), s.opts.TCP)
+		if err != nil {
+			return fmt.Errorf("server: cannot listen for TCP: %w", err)
+		}
+		s.tcp = l.(*net.TCPListener)
+		s.tcpAddr = l.Addr()
+	}
+	if s.opts.UDP != "" {
+		c, err := net.ListenPacket(network("udp", s.opts.UDP), s.opts.UDP)
+		if err != nil {
+			s.closeSockets()
+			return fmt.Errorf("server: cannot listen for UDP: %w", err)
+		}
+		s.udp = c.(*net.UDPConn)
+		pinSource(s.udp)
+		s.udpAddr = c.LocalAddr()
+	}
+	s.listens = true
+	return nil
+}
+
+// network keeps a server that was given an IPv4 address off IPv6: package net takes 0.0.0.0 for every address of both.
+func network(name, addr string) string {
+	if ap, err := netip.ParseAddrPort(addr); err == nil && ap.Addr().Is4() {
+		return name + "4"
+	}
+	return name
+}
+
+func (s *Server) closeSockets() {
+	if s.tcp != nil {
+		s.tcp.Close()
+		s.tcp = nil
+	}
+	if s.udp != nil {
+		s.udp.Close()
+		s.udp = nil
+	}
+}
+
+// TCPAddr is where the server listens for TCP: nil before Listen, or if TCP is off.
+func (s *Server) TCPAddr() net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tcpAddr
+}
+
+// UDPAddr is where the server listens for UDP: nil before Listen, or if UDP is off.
+func (s *Server) UDPAddr() net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.udpAddr
+}
+
+// Serve serves until Shutdown, and then returns nil. It returns an error that wraps store.ErrFailed when the backend can
+// acknowledge nothing any more. When it returns, no goroutine and no socket of the server is left.
+func (s *Server) Serve() error {
+	d, err := s.start()
+	if err != nil {
+		return err
+	}
+	ran := make(chan struct{})
+	go func() {
+		defer close(ran)
+		d.run()
+	}()
+	select {
+	case <-ran:
+	case <-s.backend.Failed():
+		d.drain()
+		impatient := time.AfterFunc(s.opts.WriteTimeout, d.abort)
+		<-ran
+		impatient.Stop()
+	}
+	close(s.finished)
+	st := s.Stats()
+	s.log.Info("stopped serving", "answered", st.Answered, "refused", st.Refused, "unknown", st.UnknownOutcomes)
+	select {
+	case <-s.backend.Failed():
+		return fmt.Errorf("server: stopped serving: %w", store.ErrFailed)
+	default:
+		return nil
+	}
+}
+
+// start gives the sockets to a dispatcher.
+func (s *Server) start() (dispatcher, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.listen(); err != nil {
+		return nil, err
+	}
+	if s.dispatch != nil {
+		return nil, errors.New("server: Serve was called before")
+	}
+	kind := s.opts.Dispatch
+	if kind == Pool && !havePool {
+		s.log.Warn("this system has no readiness loops for dispatch: using goroutines", "wanted", Pool)
+		kind = Goroutine
+	}
+	if kind == Pool {
+		p, err := newPool(s, s.tcp, s.udp)
+		if err != nil {
+			return nil, err
+		}
+		s.dispatch = p
+	} else {
+		s.dispatch = newGoroutines(s, s.tcp, s.udp)
+	}
+	s.tcp, s.udp = nil, nil
+	s.log.Info("serving", "tcp", addrText(s.tcpAddr), "udp", addrText(s.udpAddr), "dispatch", kind)
+	return s.dispatch, nil
+}
+
+func addrText(a net.Addr) string {
+	if a == nil {
+		return "off"
+	}
+	return a.String()
+}
+
+// Shutdown stops taking requests, lets those be answered that the backend was given, closes connections that have sent
+// no complete message, and waits until nothing is left. If ctx ends first, it drops what is left and returns ctx's error;
+// Serve returns as soon as the backend lets go. The backend stays open.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
+	d := s.dispatch
+	s.closeSockets()
+	s.mu.Unlock()
+	if d == nil {
+		return nil
+	}
+	d.drain()
+	select {
+	case <-s.finished:
+		return nil
+	case <-ctx.Done():
+		d.abort()
+		return fmt.Errorf("server: shut down before everything was answered: %w", ctx.Err())
+	}
+}
+
+// admit takes places for n requests of size bytes together among those in flight; done gives them back.
+func (s *Server) admit(n, size int) bool {
+	requests, bytes := s.inFlight.Add(int64(n)), s.inFlightBytes.Add(int64(size))
+	if requests > int64(s.opts.MaxInFlight) || bytes > int64(s.opts.MaxInFlightBytes) {
+		s.done(n, size)
+		return false
+	}
+	return true
+}
+
+func (s *Server) done(n, size int) {
+	s.inFlight.Add(-int64(n))
+	s.inFlightBytes.Add(-int64(size))
+}
+
+// guard runs a step of one client's handling. A panic in it is that client's end and nobody else's; guard returns false.
+// Nothing that runs inside the backend is guarded: a panic there must end the process.
+func (s *Server) guard(peer netip.AddrPort, step func()) (ok bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.journal.happened(handlerPanic, peer, fmt.Sprintf("%v\n%s", p, debug.Stack()))
+			ok = false
+		}
+	}()
+	step()
+	return true
+}

@@ -1,0 +1,260 @@
+package server
+
+import (
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"gcd/codec"
+	"gcd/store"
+)
+
+// streamState is what a stream waits for.
+type streamState uint8
+
+const (
+	closed     streamState = iota
+	reading                // its client's bytes
+	committing             // the backend
+	writing                // its client to take the answer
+	lingering              // its client to have read a refusal
+)
+
+// maxKept is the capacity of a message's buffer that a closed stream keeps for the next.
+const maxKept = 1 << 10
+
+// handler gives meaning to a stream's bytes. Its methods run on the stream's loop and may close it.
+type handler interface {
+	// received is told that c.in may have grown; of the last read, whether it left the socket empty, whether the client
+	// will send no more, and whether it has been quiet for the settle time. It returns true to wait for more.
+	received(c *stream, drained, closed, quiet bool) bool
+	// committed is told that c.group has its outcomes.
+	committed(c *stream)
+}
+
+// stream is a TCP connection of a loop. It costs a few hundred bytes while it waits: bytes are read into the loop's
+// scratch buffer and only then copied.
+type stream struct {
+	l    *loop
+	slot int32 // in l.streams, for ever
+	// generation tells events of this connection from those of the one before in the same slot.
+	generation int32
+	fd         int
+	peer       netip.AddrPort
+	state      streamState
+	watched    bool // by the poller
+	extra      bool // beyond MaxConns: here only to be refused
+	refused    bool // linger when the answer is out
+
+	handler  handler
+	in       []byte // received and not yet used; not to be touched while committing
+	out      []byte // to be written
+	sent     int    // bytes of out that are written
+	lingered int    // bytes read while lingering
+
+	ops   [1]store.Op
+	group store.Group
+
+	deadline, settle timer
+}
+
+// newStream makes a stream of an accepted socket.
+func (l *loop) newStream(fd int, peer netip.AddrPort) *stream {
+	var c *stream
+	if n := len(l.free); n > 0 {
+		c, l.free = l.free[n-1], l.free[:n-1]
+	} else {
+		c = &stream{l: l, slot: int32(len(l.streams)), handler: l.handler}
+		c.deadline.c, c.settle.c = c, c
+		c.group.Done = c.done
+		l.streams = append(l.streams, c)
+	}
+	l.open++
+	c.fd, c.peer, c.state = fd, peer, reading
+	return c
+}
+
+// close ends the connection and makes the stream free.
+func (c *stream) close() {
+	if c.state == closed {
+		return
+	}
+	c.shut()
+	if cap(c.in) > maxKept {
+		c.in = nil
+	}
+	c.in, c.out = c.in[:0], c.out[:0]
+	c.ops[0] = store.Op{}
+	c.watched, c.extra, c.refused, c.sent, c.lingered = false, false, false, 0, 0
+	c.l.free = append(c.l.free, c)
+}
+
+// abandon ends the connection of a stream that may still be the backend's, and so must not be used again.
+func (c *stream) abandon() { c.shut() }
+
+func (c *stream) shut() {
+	unix.Close(c.fd) // takes it out of the poller
+	c.state = closed
+	c.generation++
+	c.deadline.stop()
+	c.settle.stop()
+	c.l.open--
+	if c.extra {
+		c.l.s.conns.releaseLingering()
+	} else {
+		c.l.s.conns.release(c.peer.Addr())
+	}
+}
+
+// ready is called when the socket may have become readable or writable.
+func (c *stream) ready() {
+	switch c.state {
+	case reading:
+		c.receive(false)
+	case writing:
+		c.flush()
+	case lingering:
+		c.drain()
+	}
+}
+
+// settled is called when the settle time has passed. If the loop was late, what came meanwhile is there to be read.
+func (c *stream) settled() { c.receive(true) }
+
+// receive reads until the socket is empty or the handler has enough.
+func (c *stream) receive(quiet bool) {
+	for {
+		room := c.l.scratch[:maxRead-len(c.in)]
+		n, err := readSocket(c.fd, room)
+		switch {
+		case err == unix.EAGAIN:
+			if !quiet || c.handler.received(c, true, false, true) {
+				c.await()
+			}
+			return
+		case err != nil:
+			c.l.s.journal.happened(brokenConn, c.peer, err)
+			c.close()
+			return
+		}
+		c.in = append(c.in, room[:n]...)
+		// A read that left the socket empty may have left the end behind, of which no edge would tell: so go on.
+		drained, ended := n < len(room), n == 0
+		if !c.handler.received(c, drained, ended, false) {
+			return
+		}
+		quiet = false
+	}
+}
+
+// await makes the loop call when there is more to read, or when time is up.
+func (c *stream) await() {
+	if !c.watch(unix.EPOLLIN) {
+		return
+	}
+	if c.deadline.list == nil {
+		c.l.reading.start(&c.deadline, c.l.now)
+	}
+	if len(c.in) > 0 {
+		c.l.settling.start(&c.settle, c.l.now)
+	}
+}
+
+// watch has the poller report edges of the events. Watching begins with a report of what is there already, so nothing is
+// missed between a read and this. When it fails the stream is closed.
+func (c *stream) watch(events uint32) bool {
+	var err error
+	if !c.watched {
+		err = c.l.poll.add(c.fd, events|unix.EPOLLET, c.slot, c.generation)
+	} else if events&unix.EPOLLOUT != 0 {
+		err = c.l.poll.modify(c.fd, events|unix.EPOLLET, c.slot, c.generation)
+	}
+	if err != nil {
+		c.l.s.journal.happened(brokenConn, c.peer, err)
+		c.close()
+		return false
+	}
+	c.watched = true
+	return true
+}
+
+// submit hands c.group over at the end of the loop's turn.
+func (c *stream) submit() {
+	c.deadline.stop()
+	c.settle.stop()
+	c.state = committing
+	c.l.groups = append(c.l.groups, &c.group)
+}
+
+// done runs on the goroutine that owns the commit.
+func (c *stream) done(*store.Group) {
+	c.l.s.done(len(c.group.Ops), len(c.in))
+	c.l.mail.put(c)
+}
+
+// finish is called when the group has its outcomes.
+func (c *stream) finish() { c.l.step(c, func() { c.handler.committed(c) }) }
+
+// flush writes c.out; when all is written the connection ends, at once or, after a refusal, by lingering.
+func (c *stream) flush() {
+	for c.sent < len(c.out) {
+		n, err := writeSocket(c.fd, c.out[c.sent:])
+		if err == unix.EAGAIN {
+			c.state = writing
+			if c.watch(unix.EPOLLIN|unix.EPOLLOUT) && c.deadline.list != &c.l.writing {
+				c.l.writing.start(&c.deadline, c.l.now)
+			}
+			return
+		}
+		if err != nil {
+			c.l.s.journal.happened(lostAnswer, c.peer, err)
+			c.close()
+			return
+		}
+		c.sent += n
+	}
+	if !c.refused {
+		c.l.s.answered.Add(1)
+		c.close()
+		return
+	}
+	if unix.Shutdown(c.fd, unix.SHUT_WR) != nil {
+		c.close()
+		return
+	}
+	c.state = lingering
+	c.l.lingering.start(&c.deadline, c.l.now)
+	c.drain()
+}
+
+// refuse answers with a refusal. Closing on bytes that were never read would reset the connection and could destroy the
+// answer, so the client gets some time to have read it.
+func (c *stream) refuse(code codec.Code, text string) {
+	c.l.s.journal.refused(code, c.peer, c.in)
+	c.settle.stop()
+	c.deadline.stop()
+	c.refused = true
+	c.out = codec.AppendRefusal(c.out, code, text)
+	c.flush()
+}
+
+// drain reads and forgets what a refused client still sends.
+func (c *stream) drain() {
+	for c.lingered < lingerBytes {
+		n, err := readSocket(c.fd, c.l.scratch)
+		if err == unix.EAGAIN {
+			c.watch(unix.EPOLLIN)
+			return
+		}
+		if err != nil || n == 0 {
+			break
+		}
+		c.lingered += n
+	}
+	c.close()
+}
+
+// nothingArrived is called at the read deadline.
+func (c *stream) nothingArrived() {
+	c.refuse(codec.CodeNothingArrived, advice(codec.CodeNothingArrived))
+}

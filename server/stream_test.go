@@ -1,0 +1,265 @@
+package server_test
+
+import (
+	"bytes"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"gcd/server"
+)
+
+// never is a settle time that ends no message within a test.
+const never = time.Minute
+
+// sendParts writes the parts one by one; each is a segment of its own unless the system joins them.
+func sendParts(t testing.TB, c net.Conn, parts ...string) {
+	t.Helper()
+	if err := c.(*net.TCPConn).SetNoDelay(true); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range parts {
+		send(t, c, []byte(p))
+	}
+}
+
+func TestSplitMessages(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.Settle = never
+		s, f := serveFake(t, o)
+		for _, c := range []struct {
+			name  string
+			parts []string
+			fin   bool
+		}{
+			{"after the opcode", []string{"\x00", "orders"}, false},
+			{"in a character of two bytes", []string{"\x00caf\xc3", "\xa9"}, false},
+			{"behind the first of three bytes", []string{"\x00\xe6", "\x97\xa5"}, false},
+			{"behind the second of three bytes", []string{"\x00\xe6\x9c", "\xac"}, false},
+			{"one byte per packet", []string{"\x00", "\xf0", "\x9f", "\xa7", "\xae"}, false},
+			{"behind 536 bytes", []string{"\x00" + strings.Repeat("a", 535), "tail"}, true},
+			{"behind 537 bytes", []string{"\x00" + strings.Repeat("b", 536), "tail"}, true},
+			{"behind 30,000 bytes", []string{"\x00" + strings.Repeat("c", 29999), strings.Repeat("d", 20000), "e"}, true},
+			{"long and in a character", []string{"\x00" + strings.Repeat("x", 700) + "\xe6", "\x97\xa5"}, true},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				conn := dial(t, "tcp", s.addr("tcp"))
+				sendParts(t, conn, c.parts...)
+				if c.fin {
+					conn.(*net.TCPConn).CloseWrite()
+				}
+				wantAnswer(t, answer(t, conn), 128, 1)
+				topic := strings.Join(c.parts, "")[1:]
+				if f.state()[topic] != 1 {
+					t.Errorf("the parts were not counted as one topic")
+				}
+			})
+		}
+		if n := len(f.state()); n != 9 {
+			t.Errorf("%d topics, want 9", n)
+		}
+	})
+}
+
+// What looks complete and arrives alone is complete: the client neither closes its side nor does the settle time pass.
+func TestCompleteLookingMessageIsAnsweredAtOnce(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.Settle = never
+		s, _ := serveFake(t, o)
+		for _, topic := range []string{"a", "日本", strings.Repeat("x", 534)} {
+			wantAnswer(t, ask(t, "tcp", s.addr("tcp"), count(topic)), 128, 1)
+		}
+	})
+}
+
+func TestQuietEndsAMessage(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.Settle = 300 * time.Millisecond // long enough for the parts that one write is sent in
+		s, f := serveFake(t, o)
+		wantAnswer(t, ask(t, "tcp", s.addr("tcp"), []byte{0}), 128, 1)
+		wantAnswer(t, ask(t, "tcp", s.addr("tcp"), []byte{1}), 129)
+		wantAnswer(t, ask(t, "tcp", s.addr("tcp"), count(strings.Repeat("x", 535))), 128, 1)
+		wantAnswer(t, ask(t, "tcp", s.addr("tcp"), count(strings.Repeat("x", 65535))), 128, 1)
+		wantRefusal(t, "tcp", ask(t, "tcp", s.addr("tcp"), []byte("\x00caf\xc3")), 4)
+		if n := len(f.state()); n != 3 {
+			t.Errorf("%d topics, want 3", n)
+		}
+	})
+}
+
+func TestHalfCloseEndsAMessage(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.Settle = never
+		s, f := serveFake(t, o)
+		for _, c := range []struct {
+			msg  []byte
+			want []byte
+			code byte
+		}{
+			{[]byte{0}, []byte{128, 1}, 0},
+			{[]byte{1}, []byte{129}, 0},
+			{[]byte("\x00abc"), []byte{128, 1}, 0},
+			{count(strings.Repeat("x", 600)), []byte{128, 1}, 0},
+			{count(strings.Repeat("x", 65535)), []byte{128, 1}, 0},
+			{[]byte("\x00\xc3"), nil, 4},
+			{nil, nil, 1},
+			{[]byte{77}, nil, 2},
+			{count(strings.Repeat("x", 65536)), nil, 3},
+		} {
+			conn := dial(t, "tcp", s.addr("tcp"))
+			send(t, conn, c.msg)
+			conn.(*net.TCPConn).CloseWrite()
+			got := answer(t, conn)
+			if c.want == nil {
+				wantRefusal(t, "tcp", got, c.code)
+			} else {
+				wantAnswer(t, got, c.want...)
+			}
+		}
+		if n := len(f.state()); n != 4 {
+			t.Errorf("%d topics, want 4", n)
+		}
+	})
+}
+
+// A message that is too long is refused without waiting for its end, and the refusal arrives whole although the client was
+// still sending.
+func TestTooLongMessage(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.Settle = never
+		s, f := serveFake(t, o)
+		for _, size := range []int{65536, 65537, 200_000, 1_000_000} {
+			wantRefusal(t, "tcp", ask(t, "tcp", s.addr("tcp"), count(strings.Repeat("x", size))), 3)
+		}
+		if len(f.state()) != 0 {
+			t.Error("a refused request was counted")
+		}
+	})
+}
+
+// A refusal can be read to its end, with a text that says what to do.
+func TestRefusalHasAText(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		s, _ := serveFake(t, o)
+		got := ask(t, "tcp", s.addr("tcp"), []byte("\x09x"))
+		wantRefusal(t, "tcp", got, 2)
+		if !bytes.Contains(got[2:], []byte("opcode")) {
+			t.Errorf("the text is %q", got[2:])
+		}
+	})
+}
+
+func TestSilentConnectionIsRefusedAtTheReadDeadline(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.ReadTimeout, o.Settle = 50*time.Millisecond, never
+		s, f := serveFake(t, o)
+		wantRefusal(t, "tcp", answer(t, dial(t, "tcp", s.addr("tcp"))), 13)
+		conn := dial(t, "tcp", s.addr("tcp"))
+		send(t, conn, []byte("\x00\xe6\x97")) // never finished
+		wantRefusal(t, "tcp", answer(t, conn), 13)
+		if len(f.state()) != 0 {
+			t.Error("an unfinished request was counted")
+		}
+	})
+}
+
+// A client that sends a byte now and then does not keep its connection beyond the deadline.
+func TestSlowlorisEndsAtTheReadDeadline(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.ReadTimeout, o.Settle = 200*time.Millisecond, never
+		s, _ := serveFake(t, o)
+		conn := dial(t, "tcp", s.addr("tcp"))
+		send(t, conn, count(strings.Repeat("x", 600)))
+		stop := make(chan struct{})
+		sent := make(chan struct{})
+		go func() {
+			defer close(sent)
+			tick := time.NewTicker(10 * time.Millisecond)
+			defer tick.Stop()
+			for {
+				select {
+				case <-stop:
+					return
+				case <-tick.C:
+					if _, err := conn.Write([]byte("x")); err != nil {
+						return
+					}
+				}
+			}
+		}()
+		first := make([]byte, 2)
+		if _, err := conn.Read(first); err != nil {
+			t.Fatal(err)
+		}
+		close(stop)
+		<-sent
+		wantRefusal(t, "tcp", first, 13)
+	})
+}
+
+// Clients that go away at any moment leave nothing behind and disturb nobody.
+func TestClientsThatGoAway(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		s, f := serveFake(t, o)
+		for _, msg := range []string{"", "\x00", "\x00half\xc3", "\x00gone", "\x07bad"} {
+			for _, reset := range []bool{false, true} {
+				f.block()
+				c := dial(t, "tcp", s.addr("tcp"))
+				send(t, c, []byte(msg))
+				if reset {
+					c.(*net.TCPConn).SetLinger(0)
+				}
+				c.Close()
+				f.unblock()
+			}
+		}
+		eventually(t, "all connections ended", func() bool { return s.Stats().Connections == 0 })
+		wantAnswer(t, ask(t, "tcp", s.addr("tcp"), count("others")), 128, 1)
+	})
+}
+
+// A thousand clients that send nothing do not delay those that do.
+func TestSilentClientsDelayNobody(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.Workers, o.ReadTimeout = 4, time.Hour
+		s, f := serveFake(t, o)
+		const silent, counts, clients = 1000, 1000, 8
+		for range silent {
+			dial(t, "tcp", s.addr("tcp"))
+		}
+		eventually(t, "all silent clients are connected", func() bool { return s.Stats().Connections == silent })
+		failures := make(chan error, clients)
+		for range clients {
+			go func() {
+				for range counts / clients {
+					if _, err := tryAsk("tcp", s.addr("tcp"), count("orders")); err != nil {
+						failures <- err
+						return
+					}
+				}
+				failures <- nil
+			}()
+		}
+		for range clients {
+			if err := <-failures; err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := f.state()["orders"]; got != counts {
+			t.Errorf("counted %d, want %d", got, counts)
+		}
+		// The last counting clients' connections may be closing still.
+		eventually(t, "only the silent ones are left", func() bool { return s.Stats().Connections == silent })
+	})
+}
