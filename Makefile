@@ -1,0 +1,44 @@
+# Everything here is a short name for a command that can be typed as well; "make" alone lists them.
+
+FUZZTIME ?= 10s
+ROUNDS   ?= 100
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.DEFAULT_GOAL := help
+.PHONY: help build test race ten lint fuzz bench crash cover
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## the binary, as bin/gcd
+	go build -o bin/gcd ./cmd/gcd
+
+test: ## all tests, as the README says
+	go test ./...
+
+race: ## all tests under the race detector (needs a C compiler)
+	go test -race -timeout 20m ./...
+
+ten: ## all tests under the race detector, ten times in a row
+	go test -race -count=10 -timeout 120m ./...
+
+lint: ## gofmt, go vet, staticcheck, go.mod; the arrows between packages are a test
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	go mod tidy -diff
+	go mod verify
+
+fuzz: ## each fuzz target for FUZZTIME (10s)
+	.ci/fuzz $(FUZZTIME)
+
+bench: ## all benchmarks; the disk's bare sync latency is measured beside them
+	go test -run '^$$' -bench . -benchmem ./...
+
+crash: ## kill -9 under load, ROUNDS (100) rounds
+	GCD_CRASH_ROUNDS=$(ROUNDS) go test -run TestKill -count=1 -timeout 30m -v ./cmd/gcd
+
+cover: ## coverage of all packages by all tests, as cover.html
+	go test -coverpkg=./... -coverprofile=cover.out ./...
+	go tool cover -html=cover.out -o cover.html
+	go tool cover -func=cover.out | tail -n 1

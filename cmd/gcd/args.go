@@ -1,0 +1,84 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// arrange puts the arguments into the order that the library understands: it stops to look for flags at the first
+// argument that is none, so that "gcd count orders --addr …" would count "orders" on the wrong server. Behind arrange the
+// flags come first, then "--", then the rest. What stood behind a "--" already is never taken for a flag, which is how a
+// topic that begins with "-" is given.
+//
+// --help and -h become the command help, --version becomes the command version.
+func arrange(app *cli.App, args []string) ([]string, error) {
+	if len(args) < 2 {
+		return args, nil
+	}
+	program, name, rest := args[0], args[1], args[2:]
+	switch name {
+	case "--help", "-help", "-h":
+		return append([]string{program, "help", "--"}, rest...), nil
+	case "--version", "-version":
+		return append([]string{program, "version"}, rest...), nil
+	}
+	command := app.Command(name)
+	if command == nil || command.SkipFlagParsing {
+		return args, nil // for the library to refuse, or for the command to read as it stands
+	}
+
+	var flags, positional []string
+	for i := 0; i < len(rest); i++ {
+		arg := rest[i]
+		if arg == "--" {
+			positional = append(positional, rest[i+1:]...)
+			break
+		}
+		if len(arg) < 2 || arg[0] != '-' {
+			positional = append(positional, arg)
+			continue
+		}
+		flagName, _, hasValue := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		if flagName == "help" || flagName == "h" {
+			return []string{program, "help", "--", command.Name}, nil
+		}
+		flags = append(flags, arg)
+		flag := findFlag(command, flagName)
+		if flag == nil || hasValue || !flag.TakesValue() {
+			continue // the library names the flag that it does not know
+		}
+		if i+1 == len(rest) {
+			return nil, usagef(command.Name, "flag --%s needs a value", flagName)
+		}
+		i++
+		// "--addr $SERVER --network udp" with an empty variable
+		if next := strings.TrimLeft(rest[i], "-"); next != rest[i] && findFlag(command, next) != nil {
+			return nil, usagef(command.Name, "flag --%s needs a value, but %s follows", flagName, rest[i])
+		}
+		flags = append(flags, rest[i])
+	}
+
+	arranged := append([]string{program, command.Name}, flags...)
+	if len(positional) > 0 {
+		arranged = append(append(arranged, "--"), positional...)
+	}
+	return arranged, nil
+}
+
+// findFlag returns the flag of a command by one of its names, or nil.
+func findFlag(command *cli.Command, name string) cli.DocGenerationFlag {
+	for _, flag := range command.Flags {
+		for _, n := range flag.Names() {
+			if n == name {
+				return flag.(cli.DocGenerationFlag)
+			}
+		}
+	}
+	return nil
+}
+
+// fromEnv names the environment variable of a flag: GCD_ and the flag's name in upper case.
+func fromEnv(flag string) []string {
+	return []string{"GCD_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))}
+}

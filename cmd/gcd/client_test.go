@@ -1,0 +1,68 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+
+	"gcd/server"
+)
+
+// TestInterruptedCount interrupts a count whose request has arrived and is not answered.
+func TestInterruptedCount(t *testing.T) {
+	t.Parallel()
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		request := make([]byte, len("\x00orders"))
+		if _, err := io.ReadFull(conn, request); err == nil {
+			interrupt()
+		}
+		io.Copy(io.Discard, conn) // until the client has gone
+	}()
+
+	var stdout, stderr bytes.Buffer
+	args := []string{"gcd", "count", "orders", "--addr", listener.Addr().String(), "--timeout", "1h"}
+	if code := run(ctx, args, &stdout, &stderr); code != exitInterrupted {
+		t.Errorf("exit code %d, want %d", code, exitInterrupted)
+	}
+	listener.Close()
+	<-done
+	if stdout.Len() > 0 || !strings.Contains(stderr.String(), "hint: "+hintUnknown) {
+		t.Errorf("stdout %q, stderr %q", stdout.String(), stderr.String())
+	}
+}
+
+type brokenPipe struct{}
+
+func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
+
+// TestCountedButNotPrinted: a number that was taken and cannot be printed is not lost in silence.
+func TestCountedButNotPrinted(t *testing.T) {
+	t.Parallel()
+	tcp, _ := serveFor(t, server.Goroutine)
+	var stderr bytes.Buffer
+	args := []string{"gcd", "count", "orders", "--addr", tcp}
+	if code := run(t.Context(), args, brokenPipe{}, &stderr); code != exitFailure {
+		t.Errorf("exit code %d, want %d", code, exitFailure)
+	}
+	if got := stderr.String(); !strings.Contains(got, `could not print "1": broken pipe`) {
+		t.Errorf("stderr is %q", got)
+	}
+}

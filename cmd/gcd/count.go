@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"gcd/client"
+	"gcd/codec"
+)
+
+const serverFlags = "The server"
+
+// clientFlags are the flags of count and reset; attempts is how many datagrams the command sends when it is not told.
+func clientFlags(attempts int) []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "addr", Value: codec.DefaultAddr, EnvVars: fromEnv("addr"), Category: serverFlags,
+			Usage: "The server's address, `HOST:PORT`."},
+		&cli.GenericFlag{Name: "network", Value: newChoice("tcp", "udp"), EnvVars: fromEnv("network"), Category: serverFlags,
+			Usage: "How to talk to it, `NETWORK`: tcp or udp."},
+		&cli.DurationFlag{Name: "timeout", DefaultText: "5s over TCP, 100ms over UDP", EnvVars: fromEnv("timeout"), Category: serverFlags,
+			Usage: "The `TIME` to wait for the answer: over TCP in all, over UDP to each datagram."},
+		&cli.IntFlag{Name: "attempts", Value: attempts, EnvVars: fromEnv("attempts"), Category: serverFlags,
+			Usage: "Over UDP send at most `N` datagrams while no answer comes. Each one that arrives takes effect. Over TCP nothing is sent twice."},
+		&cli.BoolFlag{Name: "any-port", EnvVars: fromEnv("any-port"), Category: serverFlags,
+			Usage: "Over UDP take answers from any port of the server's host, as some servers send them."},
+	}
+}
+
+func countCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "count",
+		Usage:     "Count once and print the number",
+		Category:  categoryClient,
+		ArgsUsage: "[TOPIC]",
+		Description: `Adds one to the topic and prints its new sum, alone on a line. Without TOPIC it counts "` + codec.DefaultTopic + `", as the
+protocol's clients do. A topic is any UTF-8 text, the empty one ('') included; "--" goes before one that begins with "-".
+
+Examples:
+  gcd count orders
+  n=$(gcd count orders) || exit
+  gcd count --addr 10.0.0.7:5555 --network udp orders
+
+When it ends with exit code 6 the count may or may not have been made.`,
+		Flags: clientFlags(5),
+		Action: func(c *cli.Context) error {
+			return ask(c, func(ctx context.Context, client *client.Client, topic string) error {
+				n, err := client.Count(ctx, topic)
+				if err != nil {
+					return err
+				}
+				return printLine(c.App.Writer, strconv.FormatUint(n, 10))
+			})
+		},
+	}
+}
+
+func resetCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "reset",
+		Usage:     "Set a topic's sum to zero",
+		Category:  categoryClient,
+		ArgsUsage: "[TOPIC]",
+		Description: `The next count of the topic returns 1 again: numbers that were handed out are handed out anew. Without TOPIC it resets
+"` + codec.DefaultTopic + `". Prints nothing.
+
+Example:
+  gcd reset orders`,
+		Flags: clientFlags(1),
+		Action: func(c *cli.Context) error {
+			return ask(c, func(ctx context.Context, client *client.Client, topic string) error {
+				return client.Reset(ctx, topic)
+			})
+		},
+	}
+}
+
+// ask makes a client as the flags say and has one request made.
+func ask(c *cli.Context, request func(ctx context.Context, client *client.Client, topic string) error) error {
+	if err := takesArgs(c, 1); err != nil {
+		return err
+	}
+	topic := codec.DefaultTopic
+	if c.Args().Present() {
+		topic = c.Args().First()
+	}
+	addr, timeout, attempts := c.String("addr"), c.Duration("timeout"), c.Int("attempts")
+	switch {
+	case addr == "": // the client would take it for its default
+		return usagef(c.Command.Name, "--addr is empty: it takes HOST:PORT, such as %s", codec.DefaultAddr)
+	case c.IsSet("timeout") && timeout <= 0:
+		return usagef(c.Command.Name, "--timeout is %v: it must be above 0", timeout)
+	case attempts < 1:
+		return usagef(c.Command.Name, "--attempts is %d: it must be at least 1", attempts)
+	}
+	cl, err := client.New(addr, client.Options{
+		Network:       word(c, "network"),
+		Timeout:       timeout,
+		Attempts:      attempts,
+		ResetAttempts: attempts,
+		AnyPort:       c.Bool("any-port"),
+	})
+	if err != nil { // of what is wrong with the options, the address is left
+		return usagef(c.Command.Name, "--addr: %s", plain(err))
+	}
+	defer cl.Close()
+	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return request(ctx, cl, topic)
+}

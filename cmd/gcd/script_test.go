@@ -1,0 +1,397 @@
+package main
+
+import (
+	"bufio"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"gcd": main})
+}
+
+var update = flag.Bool("update", false, "rewrite the golden texts in testdata")
+
+// hang is when a test that waits for something gives up; it decides nothing but how a failure looks.
+const hang = time.Minute
+
+// TestScripts runs the command lines in testdata/script against the real main, as processes of their own. "go test
+// ./cmd/gcd -update" rewrites the golden help texts.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		UpdateScripts:       *update,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // under the race detector a process would sleep a second before it ends
+			env.Values[stateKey{}] = &state{servers: make(map[string]*serverProcess)}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":     cmdExits,
+			"start":     cmdStart,
+			"signal":    cmdSignal,
+			"ends":      cmdEnds,
+			"ignore":    cmdIgnore,
+			"logged":    cmdLogged,
+			"silent":    cmdSilent,
+			"long":      cmdLong,
+			"nobody":    cmdNobody,
+			"occupy":    cmdOccupy,
+			"patch":     cmdPatch,
+			"umask":     cmdUmask,
+			"elsewhere": cmdElsewhere,
+			"notify":    cmdNotify,
+			"notified":  cmdNotified,
+		},
+	})
+}
+
+// exits CODE PROGRAM ARGS...
+//
+// Runs the program and requires that it ends with the code; stdout and stderr are there for the commands of these names.
+func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM ARGS...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	if got := exitCode(ts, ts.Exec(args[1], args[2:]...)); got != want {
+		ts.Fatalf("%s ended with exit code %d, want %d", strings.Join(args[1:], " "), got, want)
+	}
+}
+
+func gcdPath(ts *testscript.TestScript) string {
+	path, err := exec.LookPath("gcd") // TestMain has put it there
+	ts.Check(err)
+	return path
+}
+
+func exitCode(ts *testscript.TestScript, err error) int {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode()
+	}
+	ts.Check(err)
+	return 0
+}
+
+// state is what the commands of one script remember.
+type state struct {
+	servers map[string]*serverProcess
+	notify  *net.UnixConn
+}
+
+type stateKey struct{}
+
+// serverProcess is a "gcd serve" in the background.
+type serverProcess struct {
+	command *exec.Cmd
+	stderr  io.ReadCloser
+	ready   chan struct{} // closed when it has said what it listens on, or ended
+
+	mu       sync.Mutex
+	log      strings.Builder
+	tcp, udp string
+	done     chan struct{} // closed when its stderr has ended
+}
+
+// serving is the line with the addresses, as text and as JSON.
+var serving = regexp.MustCompile(`(?:serving: tcp=|"serving".*"tcp":")([^ "]+)(?: udp=|","udp":")([^ "]+)`)
+
+// follow collects what the server writes to stderr, until it ends.
+func (p *serverProcess) follow() {
+	defer close(p.done)
+	ready := sync.OnceFunc(func() { close(p.ready) })
+	defer ready()
+	for lines := bufio.NewScanner(p.stderr); lines.Scan(); {
+		p.mu.Lock()
+		p.log.WriteString(lines.Text() + "\n")
+		said := serving.FindStringSubmatch(lines.Text())
+		if said != nil {
+			p.tcp, p.udp = said[1], said[2]
+		}
+		p.mu.Unlock()
+		if said != nil {
+			ready()
+		}
+	}
+}
+
+func (p *serverProcess) text() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.String()
+}
+
+func findServer(ts *testscript.TestScript, name string) *serverProcess {
+	p := ts.Value(stateKey{}).(*state).servers[name]
+	if p == nil {
+		ts.Fatalf("no server %q was started", name)
+	}
+	return p
+}
+
+// start NAME FLAGS...
+//
+// Starts "gcd serve FLAGS..." in the background and waits until it listens. $TCP and $UDP are its addresses.
+func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: start NAME FLAGS...")
+	}
+	command := exec.Command(gcdPath(ts), append([]string{"serve"}, args[1:]...)...)
+	command.Dir = ts.MkAbs(".")
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GOCOVERDIR", "GORACE", "NOTIFY_SOCKET", "GCD_DATA", "GCD_DISPATCH"} {
+		if value := ts.Getenv(name); value != "" {
+			command.Env = append(command.Env, name+"="+value)
+		}
+	}
+	stderr, err := command.StderrPipe()
+	ts.Check(err)
+	ts.Check(command.Start())
+	p := &serverProcess{command: command, stderr: stderr, ready: make(chan struct{}), done: make(chan struct{})}
+	go p.follow()
+	ts.Defer(func() {
+		_ = command.Process.Kill() // fails when it was stopped by the script, as it should
+		<-p.done
+		_ = command.Wait()
+	})
+	select {
+	case <-p.ready:
+	case <-time.After(hang):
+		ts.Fatalf("gcd serve neither serves nor ends:\n%s", p.text())
+	}
+	ts.Value(stateKey{}).(*state).servers[args[0]] = p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.tcp == "" {
+		ts.Fatalf("gcd serve ended before it served:\n%s", p.log.String())
+	}
+	ts.Setenv("TCP", p.tcp)
+	ts.Setenv("UDP", p.udp)
+}
+
+// signal NAME SIGNAL CODE
+//
+// Sends the signal (INT, TERM or KILL) and requires that the server ends with the code (-1 when the signal killed it).
+func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: signal NAME SIGNAL CODE")
+	}
+	p := findServer(ts, args[0])
+	signal, ok := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "KILL": os.Kill}[args[1]]
+	if !ok {
+		ts.Fatalf("unknown signal %q", args[1])
+	}
+	ts.Check(p.command.Process.Signal(signal))
+	p.waitFor(ts, args[2])
+}
+
+// ends NAME CODE
+//
+// Waits until the server ends by itself and requires that it does so with the code.
+func cmdEnds(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: ends NAME CODE")
+	}
+	findServer(ts, args[0]).waitFor(ts, args[1])
+}
+
+func (p *serverProcess) waitFor(ts *testscript.TestScript, code string) {
+	select {
+	case <-p.done:
+	case <-time.After(hang):
+		ts.Fatalf("the server does not end:\n%s", p.text())
+	}
+	if got := strconv.Itoa(exitCode(ts, p.command.Wait())); got != code {
+		ts.Fatalf("the server ended with exit code %s, want %s:\n%s", got, code, p.text())
+	}
+}
+
+// [!] logged NAME REGEXP
+//
+// Looks at what the server has written to stderr so far.
+func cmdLogged(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: [!] logged NAME REGEXP")
+	}
+	p := findServer(ts, args[0])
+	if regexp.MustCompile(`(?m)`+args[1]).MatchString(p.text()) == neg {
+		ts.Fatalf("match of %q is %t in the log of %s:\n%s", args[1], neg, args[0], p.text())
+	}
+}
+
+// ignore NAME: nobody reads the server's stderr any more.
+func cmdIgnore(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: ignore NAME")
+	}
+	p := findServer(ts, args[0])
+	ts.Check(p.stderr.Close())
+	<-p.done
+}
+
+// silent: starts listeners that take what comes and never answer; $SILENT_TCP and $SILENT_UDP are their addresses.
+func cmdSilent(ts *testscript.TestScript, _ bool, _ []string) {
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+	ts.Check(err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := tcp.Accept()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+		}
+	}()
+	ts.Defer(func() {
+		tcp.Close()
+		udp.Close()
+		<-done
+	})
+	ts.Setenv("SILENT_TCP", tcp.Addr().String())
+	ts.Setenv("SILENT_UDP", udp.LocalAddr().String())
+}
+
+// long SIZE: $LONG is a topic of so many bytes.
+func cmdLong(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: long SIZE")
+	}
+	size, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	ts.Setenv("LONG", strings.Repeat("x", size))
+}
+
+// nobody: $NOBODY is an address where nothing listens, and nothing can start to: it is the client's end of a connection.
+func cmdNobody(ts *testscript.TestScript, _ bool, _ []string) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	ts.Check(err)
+	ts.Defer(func() {
+		conn.Close()
+		listener.Close()
+	})
+	ts.Setenv("NOBODY", conn.LocalAddr().String())
+}
+
+// occupy: $OCCUPIED is an address on which something else listens already.
+func cmdOccupy(ts *testscript.TestScript, _ bool, _ []string) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { listener.Close() })
+	ts.Setenv("OCCUPIED", listener.Addr().String())
+}
+
+// elsewhere: $ELSEWHERE is the address of a UDP server that answers each request from another port, with the sum 7.
+func cmdElsewhere(ts *testscript.TestScript, _ bool, _ []string) {
+	asked, err := net.ListenPacket("udp", "127.0.0.1:0")
+	ts.Check(err)
+	answering, err := net.ListenPacket("udp", "127.0.0.1:0")
+	ts.Check(err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		request := make([]byte, 1024)
+		for {
+			_, from, err := asked.ReadFrom(request)
+			if err != nil {
+				return
+			}
+			answering.WriteTo([]byte{0x80, 7}, from)
+		}
+	}()
+	ts.Defer(func() {
+		asked.Close()
+		answering.Close()
+		<-done
+	})
+	ts.Setenv("ELSEWHERE", asked.LocalAddr().String())
+}
+
+// umask NAME MASK
+//
+// Requires the mask, in octal, with which the server makes files. Linux alone tells it.
+func cmdUmask(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: umask NAME MASK")
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", findServer(ts, args[0]).command.Process.Pid))
+	ts.Check(err)
+	if !strings.Contains(string(status), "\nUmask:\t"+args[1]+"\n") {
+		ts.Fatalf("the umask is not %s:\n%s", args[1], status)
+	}
+}
+
+// patch FILE OFFSET HEX: writes bytes over a file.
+func cmdPatch(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: patch FILE OFFSET HEX")
+	}
+	offset, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	data, err := hex.DecodeString(args[2])
+	ts.Check(err)
+	file, err := os.OpenFile(ts.MkAbs(args[0]), os.O_WRONLY, 0)
+	ts.Check(err)
+	_, err = file.WriteAt(data, offset)
+	ts.Check(err)
+	ts.Check(file.Close())
+}
+
+// notify: makes the socket to which a service tells its manager how it is, and sets $NOTIFY_SOCKET for start.
+func cmdNotify(ts *testscript.TestScript, _ bool, _ []string) {
+	dir, err := os.MkdirTemp("", "gcd") // the script's own directory has too long a path for a socket
+	ts.Check(err)
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
+	ts.Check(err)
+	ts.Defer(func() {
+		conn.Close()
+		os.RemoveAll(dir)
+	})
+	ts.Value(stateKey{}).(*state).notify = conn
+	ts.Setenv("NOTIFY_SOCKET", filepath.Join(dir, "notify"))
+}
+
+// notified REGEXP: reads what was told until something matches.
+func cmdNotified(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: notified REGEXP")
+	}
+	conn := ts.Value(stateKey{}).(*state).notify
+	want := regexp.MustCompile(args[0])
+	ts.Check(conn.SetReadDeadline(time.Now().Add(hang)))
+	message := make([]byte, 4096)
+	for {
+		n, err := conn.Read(message)
+		if err != nil {
+			ts.Fatalf("waiting for a notice that matches %q: %v", args[0], err)
+		}
+		if want.Match(message[:n]) {
+			return
+		}
+	}
+}

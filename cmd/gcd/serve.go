@@ -1,0 +1,266 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/hashicorp/go-hclog"
+	"github.com/urfave/cli/v2"
+
+	"gcd/server"
+	"gcd/store"
+)
+
+const (
+	// progressEvery is the time between two log lines of a long recovery.
+	progressEvery = 5 * time.Second
+	// failureGrace is how long answers may still take that were decided before the store stopped.
+	failureGrace = time.Second
+)
+
+func serveCommand() *cli.Command {
+	return &cli.Command{
+		Name:     "serve",
+		Usage:    "Run the server",
+		Category: categoryServer,
+		Description: `Serves the counters in a directory over TCP and UDP, until SIGTERM or SIGINT. Everything it has to say goes to
+stderr.
+
+Examples:
+  gcd serve                              keep the counters in ./gcd-data, listen on 127.0.0.1:5555
+  gcd serve --data /var/lib/gcd --tcp 10.0.0.7:5555 --udp 10.0.0.7:5555
+  gcd serve --memory --udp ''            keep nothing, TCP only`,
+		Flags: serveFlags(),
+		Action: func(c *cli.Context) error {
+			if err := takesArgs(c, 0); err != nil {
+				return err
+			}
+			s, err := readSettings(c, c.App.ErrWriter)
+			if err != nil {
+				return err
+			}
+			signal.Ignore(syscall.SIGPIPE)     // nobody reading the log is no reason to stop counting
+			signals := make(chan os.Signal, 2) // the second must not be lost while the first is acted upon
+			signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+			defer signal.Stop(signals)
+			return serve(c.Context, s, signals)
+		},
+	}
+}
+
+// serve runs a server until a signal comes, ctx ends or the store fails. An error of it ends the process: what could not be
+// waited for in time is still running then.
+func serve(ctx context.Context, s settings, signals <-chan os.Signal) error {
+	keepFilesPrivate()
+	b := readBuild()
+	s.log.Info("starting", "version", b.Version, "commit", b.Commit, "pid", os.Getpid())
+
+	counters, err := openStore(ctx, s, signals)
+	if err != nil {
+		return err
+	}
+	srv, err := listen(s, counters)
+	if err != nil {
+		return errors.Join(err, counters.Close())
+	}
+
+	p := &process{settings: s, counters: counters, server: srv, served: make(chan struct{})}
+	go func() {
+		defer close(p.served)
+		p.serveErr = srv.Serve()
+	}()
+	p.notify(daemon.SdNotifyReady)
+	return p.supervise(ctx, signals, p.stop)
+}
+
+// openStore recovers the counters. A recovery may take long and changes nothing that a kill could spoil, so a signal ends
+// the process in the middle of it.
+func openStore(ctx context.Context, s settings, signals <-chan os.Signal) (*store.Store, error) {
+	if s.dir == "" {
+		s.log.Warn("the counters are in memory only: they are gone when this process ends")
+	} else if s.store.Sync == store.SyncInterval {
+		s.log.Warn("a power loss or a crash of the system can lose counts that were acknowledged, and their values are then handed out again; --sync always prevents it",
+			"sync", s.store.Sync, "loses_up_to", s.store.SyncInterval.String())
+	}
+	if s.dir != "" && s.store.SnapshotInterval < 0 && s.store.SnapshotBytes < 0 {
+		s.log.Warn("snapshots are off: the log is never shortened")
+	}
+	s.store.Progress = (&progressLog{log: s.log, next: time.Now().Add(progressEvery)}).report
+
+	counters, err := await(ctx, signals, func() (*store.Store, error) { return store.Open(s.dir, s.store) })
+	if err == nil && s.dir != "" {
+		logRecovery(s.log, s.dir, counters.Recovery())
+	}
+	return counters, err
+}
+
+// await opens the store, or stops waiting for it.
+func await(ctx context.Context, signals <-chan os.Signal, open func() (*store.Store, error)) (*store.Store, error) {
+	type result struct {
+		counters *store.Store
+		err      error
+	}
+	opened := make(chan result, 1)
+	go func() {
+		counters, err := open()
+		opened <- result{counters, err}
+	}()
+	select {
+	case r := <-opened:
+		return r.counters, r.err
+	case <-signals:
+	case <-ctx.Done():
+	}
+	return nil, &failure{exitInterrupted, errors.New("interrupted during recovery"), "nothing is lost: the next start begins it anew"}
+}
+
+func logRecovery(log hclog.Logger, dir string, r store.Recovery) {
+	took := r.Duration.Round(time.Microsecond).String()
+	if r.Created {
+		log.Info("made a new store", "data", dir, "took", took)
+		return
+	}
+	log.Info("recovered", "data", dir, "topics", r.Topics, "snapshot_entries", r.Entries, "records", r.Records, "clean", r.Clean, "took", took)
+}
+
+// progressLog says now and then how far a recovery is, and asks systemd for patience.
+type progressLog struct {
+	log  hclog.Logger
+	next time.Time // no line before
+}
+
+func (p *progressLog) report(at store.Progress) {
+	now := time.Now()
+	if now.Before(p.next) {
+		return
+	}
+	p.next = now.Add(progressEvery)
+	p.log.Info("recovering", "phase", at.Phase, "done", at.Done, "of", at.Total)
+	tell(p.log, fmt.Sprintf("STATUS=recovering: %s %d of %d\nEXTEND_TIMEOUT_USEC=%d",
+		at.Phase, at.Done, at.Total, (10*progressEvery).Microseconds()))
+}
+
+// listen opens the doors; nobody is served yet.
+func listen(s settings, counters *store.Store) (*server.Server, error) {
+	srv, err := server.New(counters, s.server)
+	if err != nil {
+		return nil, err
+	}
+	if err := srv.Listen(); err != nil {
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return nil, &failure{exitFailure, err, "something listens there already: stop it, or choose other addresses with --tcp and --udp"}
+		}
+		return nil, &failure{exitFailure, err, "choose addresses of this machine with --tcp and --udp"}
+	}
+	warnExposed(s.log, srv.TCPAddr(), srv.UDPAddr())
+	return srv, nil
+}
+
+// warnExposed says so when other machines may reach one of the addresses.
+func warnExposed(log hclog.Logger, addrs ...net.Addr) {
+	for _, addr := range addrs {
+		if exposed(addr) {
+			log.Warn("listening on more than loopback: the protocol has no authentication, so whoever reaches this address can count and reset",
+				"network", addr.Network(), "addr", addr.String())
+		}
+	}
+}
+
+// exposed tells whether other machines may reach an address.
+func exposed(addr net.Addr) bool {
+	switch a := addr.(type) {
+	case *net.TCPAddr:
+		return !a.IP.IsLoopback()
+	case *net.UDPAddr:
+		return !a.IP.IsLoopback()
+	}
+	return false // off
+}
+
+// process is a server that serves.
+type process struct {
+	settings
+	counters *store.Store
+	server   *server.Server
+	served   chan struct{} // closed when Serve has returned
+	serveErr error         // what it returned
+}
+
+// supervise waits for a reason to stop, and stops. Whatever the disk does, it returns within twice the timeout of the
+// reason's coming.
+func (p *process) supervise(ctx context.Context, signals <-chan os.Signal, stop func(timeout time.Duration) error) error {
+	var cause error
+	timeout := p.shutdownTimeout
+	select {
+	case s := <-signals:
+		p.log.Info("shutting down", "signal", s.String(), "timeout", timeout.String())
+	case <-ctx.Done():
+		p.log.Info("shutting down", "timeout", timeout.String())
+	case <-p.counters.Failed():
+	case <-p.served:
+		cause = p.serveErr
+	}
+	failed := p.counters.Err()
+	if failed != nil { // the reason behind all others
+		cause = &failure{exitFailure, failed, "start it again: only a start finds out what is on the disk"}
+		timeout = failureGrace
+	}
+	p.notify(daemon.SdNotifyStopping)
+
+	stopped := make(chan error, 1)
+	go func() { stopped <- stop(timeout) }()
+	hung := time.NewTimer(2 * timeout)
+	defer hung.Stop()
+	select {
+	case err := <-stopped:
+		if failed != nil {
+			return cause // which a store that failed returns from Close once more
+		}
+		return errors.Join(cause, err)
+	case <-hung.C:
+		return &failure{exitFailure, errors.Join(cause, errors.New("the disk did not let the store close in time")),
+			"what was acknowledged is in the log: the next start reads it"}
+	case <-signals:
+		return &failure{exitInterrupted, errors.New("interrupted during shutdown"), "what was acknowledged is in the log: the next start reads it"}
+	}
+}
+
+// stop takes everything down, in the order in which it depends on each other.
+func (p *process) stop(timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+
+	// No new clients and no new requests; what the store was given is answered.
+	if err := p.server.Shutdown(ctx); err != nil {
+		p.log.Warn("some clients were cut off", "error", err)
+	}
+	<-p.served
+	stats := p.counters.Stats()
+
+	// Nobody asks any more: the last sync, and the note in the snapshot that the log is complete.
+	err := p.counters.Close()
+
+	syncsPerOp := 0.0
+	if ops := stats.Ops(); ops > 0 {
+		syncsPerOp = float64(stats.Syncs) / float64(ops)
+	}
+	p.log.Info("stopped", "counts", stats.Counts, "resets", stats.Resets, "refused", stats.Refused, "unknown", stats.Unknown,
+		"records", stats.Batches, "syncs", stats.Syncs, "syncs_per_op", fmt.Sprintf("%.4f", syncsPerOp), "log_bytes", stats.LogBytes)
+	return err
+}
+
+func (p *process) notify(state string) { tell(p.log, state) }
+
+// tell passes a state on to systemd, if the process runs under it.
+func tell(log hclog.Logger, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		log.Warn("cannot notify systemd", "error", err)
+	}
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"gcd/server"
+	"gcd/store"
+)
+
+// newProcess makes a process over a store in memory, as serve does, that does not serve yet.
+func newProcess(t *testing.T, timeout time.Duration) *process {
+	t.Helper()
+	counters, err := store.Open("", store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { counters.Close() })
+	srv, err := server.New(counters, server.Options{TCP: "127.0.0.1:0", Dispatch: server.Goroutine})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &process{
+		settings: settings{shutdownTimeout: timeout, log: hclog.NewNullLogger()},
+		counters: counters, server: srv, served: make(chan struct{}),
+	}
+}
+
+// never is a stop that does not return while the test runs, as if the disk hung.
+func never(t *testing.T) func(time.Duration) error {
+	ended := make(chan struct{})
+	t.Cleanup(func() { close(ended) })
+	return func(time.Duration) error {
+		<-ended
+		return nil
+	}
+}
+
+func TestSuperviseSecondSignal(t *testing.T) {
+	t.Parallel()
+	p := newProcess(t, time.Hour)
+	signals := make(chan os.Signal, 2)
+	signals <- syscall.SIGTERM
+	signals <- syscall.SIGTERM
+	err := p.supervise(t.Context(), signals, never(t))
+	if code := report(t.Output(), err); code != exitInterrupted {
+		t.Errorf("exit code %d after the second signal, want %d", code, exitInterrupted)
+	}
+}
+
+func TestSuperviseHungDisk(t *testing.T) {
+	t.Parallel()
+	p := newProcess(t, time.Millisecond)
+	signals := make(chan os.Signal, 2)
+	signals <- os.Interrupt
+	err := p.supervise(t.Context(), signals, never(t))
+	if code := report(t.Output(), err); code != exitFailure {
+		t.Errorf("exit code %d when the store does not close, want %d", code, exitFailure)
+	}
+}
+
+func TestSuperviseReasons(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("no more sockets")
+	ended, end := context.WithCancel(t.Context())
+	end()
+	for _, test := range []struct {
+		name    string
+		ctx     context.Context
+		arrange func(p *process)
+		stopErr error
+		want    int
+		timeout time.Duration // that stop is given
+	}{
+		{"context", ended, func(*process) {}, nil, exitOK, time.Hour},
+		{"context, and the store fails to close", ended, func(*process) {}, errors.New("EIO"), exitFailure, time.Hour},
+		{"serving ended", t.Context(), func(p *process) { p.serveErr = broken; close(p.served) }, nil, exitFailure, time.Hour},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			p := newProcess(t, time.Hour)
+			test.arrange(p)
+			var given time.Duration
+			err := p.supervise(test.ctx, nil, func(timeout time.Duration) error {
+				given = timeout
+				return test.stopErr
+			})
+			if code := report(t.Output(), err); code != test.want {
+				t.Errorf("exit code %d, want %d", code, test.want)
+			}
+			if given != test.timeout {
+				t.Errorf("stop was given %v, want %v", given, test.timeout)
+			}
+		})
+	}
+}
+
+func TestWarnExposed(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		addr net.Addr
+		warn bool
+	}{
+		{nil, false},
+		{&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5555}, false},
+		{&net.TCPAddr{IP: net.IPv6loopback, Port: 5555}, false},
+		{&net.UDPAddr{IP: net.IPv4(127, 1, 2, 3), Port: 5555}, false},
+		{&net.TCPAddr{IP: net.IPv4zero, Port: 5555}, true},
+		{&net.TCPAddr{IP: net.IPv6zero, Port: 5555}, true},
+		{&net.UDPAddr{IP: net.IPv4(10, 0, 0, 7), Port: 5555}, true},
+		{&net.UDPAddr{Port: 5555}, true}, // every address
+	} {
+		var log bytes.Buffer
+		warnExposed(hclog.New(&hclog.LoggerOptions{Output: &log}), test.addr)
+		if warned := strings.Contains(log.String(), "no authentication"); warned != test.warn {
+			t.Errorf("%v: warned is %t, want %t: %s", test.addr, warned, test.warn, log.String())
+		}
+	}
+}
+
+// TestProgress: nothing for a quick recovery, then a line now and then.
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	p := &progressLog{log: hclog.New(&hclog.LoggerOptions{Output: &log}), next: time.Now().Add(time.Hour)}
+	p.report(store.Progress{Phase: "log", Done: 1, Total: 3})
+	if log.Len() > 0 {
+		t.Errorf("logged before it was due: %s", log.String())
+	}
+	p.next = time.Time{}
+	p.report(store.Progress{Phase: "log", Done: 2, Total: 3})
+	p.report(store.Progress{Phase: "log", Done: 3, Total: 3})
+	if got := log.String(); strings.Count(got, "recovering: phase=log") != 1 || !strings.Contains(got, "done=2 of=3") {
+		t.Errorf("want one line for 2 of 3, got %s", got)
+	}
+}
+
+// TestInterruptedRecovery: a signal ends a start at once, with its own exit code.
+func TestInterruptedRecovery(t *testing.T) {
+	t.Parallel()
+	ended, end := context.WithCancel(t.Context())
+	end()
+	_, err := await(ended, nil, func() (*store.Store, error) {
+		<-t.Context().Done() // longer than anybody would wait
+		return nil, nil
+	})
+	if code := report(t.Output(), err); code != exitInterrupted {
+		t.Errorf("exit code %d, want %d", code, exitInterrupted)
+	}
+}

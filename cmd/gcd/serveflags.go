@@ -1,0 +1,232 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/urfave/cli/v2"
+
+	"gcd/server"
+	"gcd/store"
+)
+
+const defaultData = "gcd-data"
+
+// The headings under which help shows the flags of serve.
+const (
+	whereFlags    = "Where the counters live"
+	listenFlags   = "Where it listens (there is no authentication: whoever reaches it can count and reset)"
+	durableFlags  = "Durability"
+	snapshotFlags = "Snapshots and log"
+	limitFlags    = "Limits (what is over one is refused with a code)"
+	dispatchFlags = "How requests are carried"
+	processFlags  = "Process"
+)
+
+func serveFlags() []cli.Flag {
+	segment, snapshot, inFlight := byteSize(64<<20), byteSize(128<<20), byteSize(256<<20)
+	return []cli.Flag{
+		&cli.StringFlag{Name: "data", Value: defaultData, EnvVars: fromEnv("data"), Category: whereFlags,
+			Usage: "The directory `DIR` that keeps the counters; made when it is not there. One server at a time."},
+		&cli.BoolFlag{Name: "memory", EnvVars: fromEnv("memory"), Category: whereFlags,
+			Usage: "Keep the counters in memory only: they are gone when the server stops. For tests and trying out."},
+
+		&cli.StringFlag{Name: "tcp", Value: server.DefaultAddr, EnvVars: fromEnv("tcp"), Category: listenFlags,
+			Usage: "Listen for TCP on `HOST:PORT`; port 0 takes a free one, an empty value turns TCP off."},
+		&cli.StringFlag{Name: "udp", Value: server.DefaultAddr, EnvVars: fromEnv("udp"), Category: listenFlags,
+			Usage: "Listen for UDP on `HOST:PORT`; port 0 takes a free one, an empty value turns UDP off."},
+
+		&cli.GenericFlag{Name: "sync", Value: newChoice(string(store.SyncAlways), string(store.SyncInterval)), EnvVars: fromEnv("sync"), Category: durableFlags,
+			Usage: "When the log is synced to disk, `MODE`: always, before any answer; or interval, now and then, which is faster and loses acknowledged counts in a power loss."},
+		&cli.DurationFlag{Name: "sync-interval", Value: time.Second, EnvVars: fromEnv("sync-interval"), Category: durableFlags,
+			Usage: "The `TIME` between two syncs with --sync interval."},
+
+		&cli.DurationFlag{Name: "snapshot-interval", Value: 5 * time.Minute, DefaultText: "5m", EnvVars: fromEnv("snapshot-interval"), Category: snapshotFlags,
+			Usage: "Take a snapshot of what changed every `TIME`; 0 turns it off."},
+		&cli.GenericFlag{Name: "snapshot-bytes", Value: &snapshot, EnvVars: fromEnv("snapshot-bytes"), Category: snapshotFlags,
+			Usage: "Take a snapshot when the log has grown by `BYTES`; bounds how long a start takes; 0 turns it off."},
+		&cli.GenericFlag{Name: "segment-size", Value: &segment, EnvVars: fromEnv("segment-size"), Category: snapshotFlags,
+			Usage: "The size of one file of the log, `BYTES`, a multiple of 4KiB. There are always at least two."},
+
+		&cli.IntFlag{Name: "max-topics", Value: 1 << 24, EnvVars: fromEnv("max-topics"), Category: limitFlags,
+			Usage: "The most topics, `N`. A topic takes about 50 bytes of memory and its name, and stays for ever."},
+		&cli.IntFlag{Name: "max-topic-length", Value: store.MaxTopicLen, EnvVars: fromEnv("max-topic-length"), Category: limitFlags,
+			Usage: "The longest topic in bytes, `N`, at most 65535."},
+		&cli.IntFlag{Name: "max-connections", Value: 10_000, EnvVars: fromEnv("max-connections"), Category: limitFlags,
+			Usage: "The most TCP connections at once, `N`."},
+		&cli.IntFlag{Name: "max-connections-per-address", DefaultText: "as --max-connections", EnvVars: fromEnv("max-connections-per-address"), Category: limitFlags,
+			Usage: "The most TCP connections at once from one IPv4 address or IPv6 /64 network, `N`."},
+		&cli.IntFlag{Name: "max-in-flight", Value: 65_536, EnvVars: fromEnv("max-in-flight"), Category: limitFlags,
+			Usage: "The most requests that wait for the disk at once, `N`."},
+		&cli.GenericFlag{Name: "max-in-flight-bytes", Value: &inFlight, EnvVars: fromEnv("max-in-flight-bytes"), Category: limitFlags,
+			Usage: "The most bytes of requests that wait for the disk at once, `BYTES`."},
+		&cli.IntFlag{Name: "refusal-rate", Value: 100, EnvVars: fromEnv("refusal-rate"), Category: limitFlags,
+			Usage: "The most refusals a second to one source over UDP, `N`; further bad datagrams get no answer."},
+		&cli.DurationFlag{Name: "read-timeout", Value: 10 * time.Second, EnvVars: fromEnv("read-timeout"), Category: limitFlags,
+			Usage: "The `TIME` a TCP client has from connecting to the end of its message."},
+		&cli.DurationFlag{Name: "write-timeout", Value: 10 * time.Second, EnvVars: fromEnv("write-timeout"), Category: limitFlags,
+			Usage: "The `TIME` a TCP client has to take its answer."},
+
+		&cli.GenericFlag{Name: "dispatch", Value: newChoice(string(server.Pool), string(server.Goroutine)), EnvVars: fromEnv("dispatch"), Category: dispatchFlags,
+			Usage: "The `WAY`: pool, a fixed number of workers (Linux; elsewhere it becomes goroutine); or goroutine, one for each request."},
+		&cli.IntFlag{Name: "workers", DefaultText: "one for each CPU", EnvVars: fromEnv("workers"), Category: dispatchFlags,
+			Usage: "The number of workers of the pool, `N`."},
+		&cli.DurationFlag{Name: "settle", Value: 5 * time.Millisecond, EnvVars: fromEnv("settle"), Category: dispatchFlags,
+			Usage: "The `TIME` without a byte after which a TCP message that may be unfinished counts as whole."},
+
+		&cli.DurationFlag{Name: "shutdown-timeout", Value: 10 * time.Second, EnvVars: fromEnv("shutdown-timeout"), Category: processFlags,
+			Usage: "The `TIME` that answering what is under way may take after SIGTERM or SIGINT. A second signal ends it at once."},
+		&cli.GenericFlag{Name: "log-level", Value: &choice{value: "info", allowed: []string{"trace", "debug", "info", "warn", "error"}}, EnvVars: fromEnv("log-level"), Category: processFlags,
+			Usage: "The least `LEVEL` that is logged: trace, debug, info, warn or error."},
+		&cli.GenericFlag{Name: "log-format", Value: newChoice("text", "json"), EnvVars: fromEnv("log-format"), Category: processFlags,
+			Usage: "The `FORMAT` of the log on stderr: text or json."},
+	}
+}
+
+// settings is what the flags of serve say, checked.
+type settings struct {
+	dir             string // "": in memory only
+	store           store.Options
+	server          server.Options
+	shutdownTimeout time.Duration
+	log             hclog.Logger
+}
+
+// readSettings reads and checks the flags of serve. The log goes to stderr.
+func readSettings(c *cli.Context, stderr io.Writer) (settings, error) {
+	s := settings{
+		dir: c.String("data"),
+		store: store.Options{
+			Sync:             store.SyncMode(word(c, "sync")),
+			SyncInterval:     c.Duration("sync-interval"),
+			SnapshotInterval: c.Duration("snapshot-interval"),
+			SnapshotBytes:    size(c, "snapshot-bytes"),
+			MaxTopics:        c.Int("max-topics"),
+			MaxTopicLen:      c.Int("max-topic-length"),
+			SegmentSize:      size(c, "segment-size"),
+		},
+		server: server.Options{
+			TCP:               c.String("tcp"),
+			UDP:               c.String("udp"),
+			Dispatch:          server.Dispatch(word(c, "dispatch")),
+			Workers:           c.Int("workers"),
+			Settle:            c.Duration("settle"),
+			ReadTimeout:       c.Duration("read-timeout"),
+			WriteTimeout:      c.Duration("write-timeout"),
+			MaxConns:          c.Int("max-connections"),
+			MaxConnsPerSource: c.Int("max-connections-per-address"),
+			MaxInFlight:       c.Int("max-in-flight"),
+			MaxInFlightBytes:  int(size(c, "max-in-flight-bytes")),
+			RefusalRate:       c.Int("refusal-rate"),
+		},
+		shutdownTimeout: c.Duration("shutdown-timeout"),
+	}
+	if err := s.check(c); err != nil {
+		return settings{}, err
+	}
+
+	if c.Bool("memory") {
+		s.dir = ""
+	}
+	if s.store.SnapshotInterval == 0 {
+		s.store.SnapshotInterval = -1 // the store takes 0 for its default
+	}
+	if s.store.SnapshotBytes == 0 {
+		s.store.SnapshotBytes = -1
+	}
+	s.log = hclog.New(&hclog.LoggerOptions{
+		Name:       "gcd",
+		Level:      hclog.LevelFromString(word(c, "log-level")),
+		JSONFormat: word(c, "log-format") == "json",
+		Output:     stderr,
+	})
+	s.store.Logger = s.log.Named("store")
+	s.server.Logger = s.log.Named("server")
+	return s, nil
+}
+
+// check finds what is wrong with the flags before anything is opened, and names the flag.
+func (s *settings) check(c *cli.Context) error {
+	if c.Bool("memory") && c.IsSet("data") {
+		return usagef("serve", "--memory keeps nothing, and --data says where to keep it: give one of them")
+	}
+	if s.dir == "" {
+		return usagef("serve", "--data is empty: it takes a directory; --memory is there for a server that keeps nothing")
+	}
+	if info, err := os.Stat(s.dir); err == nil && !info.IsDir() {
+		return usagef("serve", "--data %s is a file: it takes a directory", s.dir)
+	}
+	if s.server.TCP == "" && s.server.UDP == "" {
+		return usagef("serve", "--tcp and --udp are both off: nobody could ask the server anything")
+	}
+	for _, flag := range []string{"tcp", "udp"} {
+		if err := checkListenAddr(c.String(flag)); err != nil {
+			return usagef("serve", "--%s %q is no address to listen on: %v", flag, c.String(flag), err)
+		}
+	}
+	if s.store.SegmentSize%4096 != 0 {
+		return usagef("serve", "--segment-size is %d bytes: it must be a multiple of 4096", s.store.SegmentSize)
+	}
+	for _, bound := range []struct {
+		flag        string
+		value       int64
+		least, most int64
+	}{
+		{"max-topics", int64(s.store.MaxTopics), 1, 1<<32 - 1},
+		{"max-topic-length", int64(s.store.MaxTopicLen), 1, store.MaxTopicLen},
+		{"max-connections", int64(s.server.MaxConns), 1, 1 << 24},
+		{"max-connections-per-address", int64(s.server.MaxConnsPerSource), 0, 1 << 24},
+		{"max-in-flight", int64(s.server.MaxInFlight), 1, 1 << 30},
+		{"max-in-flight-bytes", int64(s.server.MaxInFlightBytes), 1 << 20, 1 << 40},
+		{"refusal-rate", int64(s.server.RefusalRate), 1, 1 << 30},
+		{"workers", int64(s.server.Workers), 0, 1024},
+		{"segment-size", s.store.SegmentSize, 64 << 10, 1 << 32},
+	} {
+		if bound.value < bound.least || bound.value > bound.most {
+			return usagef("serve", "--%s is %d: it must be between %d and %d", bound.flag, bound.value, bound.least, bound.most)
+		}
+	}
+	for _, bound := range []struct {
+		flag        string
+		value       time.Duration
+		least, most time.Duration
+	}{
+		{"sync-interval", s.store.SyncInterval, time.Millisecond, time.Hour},
+		{"snapshot-interval", s.store.SnapshotInterval, 0, 1000 * time.Hour},
+		{"settle", s.server.Settle, time.Microsecond, time.Minute},
+		{"read-timeout", s.server.ReadTimeout, time.Millisecond, 24 * time.Hour},
+		{"write-timeout", s.server.WriteTimeout, time.Millisecond, 24 * time.Hour},
+		{"shutdown-timeout", s.shutdownTimeout, time.Millisecond, time.Hour},
+	} {
+		if bound.value < bound.least || bound.value > bound.most {
+			return usagef("serve", "--%s is %v: it must be between %v and %v", bound.flag, bound.value, bound.least, bound.most)
+		}
+	}
+	return nil
+}
+
+// checkListenAddr checks the form HOST:PORT; HOST may be empty, and whether it exists only listening can tell.
+func checkListenAddr(addr string) error {
+	if addr == "" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("it takes HOST:PORT such as 127.0.0.1:5555, or [::1]:5555")
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("the port %q is no number between 0 and 65535", port)
+	}
+	return nil
+}
+
+// word is the value of a choice flag.
+func word(c *cli.Context, flag string) string { return c.Generic(flag).(*choice).value }
+
+// size is the value of a size flag.
+func size(c *cli.Context, flag string) int64 { return int64(*c.Generic(flag).(*byteSize)) }

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"io"
+	"testing"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"gcd/server"
+	"gcd/store"
+)
+
+// readArgs runs the flag parser over the arguments of serve and returns the settings that come of them.
+func readArgs(t *testing.T, args ...string) settings {
+	t.Helper()
+	var got settings
+	app := newApp(io.Discard, io.Discard)
+	app.Command("serve").Action = func(c *cli.Context) (err error) {
+		got, err = readSettings(c, io.Discard)
+		return err
+	}
+	if err := app.Run(append([]string{"gcd", "serve"}, args...)); err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// TestSettings gives every flag another value than its default, and each a different one.
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	got := readArgs(t,
+		"--data", "elsewhere", "--tcp", "127.0.0.1:1", "--udp", "[::1]:2",
+		"--sync", "interval", "--sync-interval", "3s",
+		"--snapshot-interval", "4m", "--snapshot-bytes", "5MiB", "--segment-size", "68KiB",
+		"--max-topics", "6", "--max-topic-length", "7", "--max-connections", "8", "--max-connections-per-address", "9",
+		"--max-in-flight", "10", "--max-in-flight-bytes", "17MiB", "--refusal-rate", "11", "--read-timeout", "12s", "--write-timeout", "13s",
+		"--dispatch", "goroutine", "--workers", "14", "--settle", "15ms", "--shutdown-timeout", "16s",
+		"--log-level", "error", "--log-format", "json")
+	if got.dir != "elsewhere" || got.shutdownTimeout != 16*time.Second || got.log.IsWarn() || !got.log.IsError() {
+		t.Errorf("directory %q, timeout %v, log level %v", got.dir, got.shutdownTimeout, got.log.GetLevel())
+	}
+	// The options hold functions and interfaces, so they cannot be compared as a whole.
+	counters, doors := got.store, got.server
+	for _, field := range []struct {
+		name      string
+		got, want any
+	}{
+		{"store Sync", counters.Sync, store.SyncInterval},
+		{"store SyncInterval", counters.SyncInterval, 3 * time.Second},
+		{"store SnapshotInterval", counters.SnapshotInterval, 4 * time.Minute},
+		{"store SnapshotBytes", counters.SnapshotBytes, int64(5 << 20)},
+		{"store SegmentSize", counters.SegmentSize, int64(68 << 10)},
+		{"store MaxTopics", counters.MaxTopics, 6},
+		{"store MaxTopicLen", counters.MaxTopicLen, 7},
+		{"server TCP", doors.TCP, "127.0.0.1:1"},
+		{"server UDP", doors.UDP, "[::1]:2"},
+		{"server MaxConns", doors.MaxConns, 8},
+		{"server MaxConnsPerSource", doors.MaxConnsPerSource, 9},
+		{"server MaxInFlight", doors.MaxInFlight, 10},
+		{"server MaxInFlightBytes", doors.MaxInFlightBytes, 17 << 20},
+		{"server RefusalRate", doors.RefusalRate, 11},
+		{"server ReadTimeout", doors.ReadTimeout, 12 * time.Second},
+		{"server WriteTimeout", doors.WriteTimeout, 13 * time.Second},
+		{"server Dispatch", doors.Dispatch, server.Goroutine},
+		{"server Workers", doors.Workers, 14},
+		{"server Settle", doors.Settle, 15 * time.Millisecond},
+	} {
+		if field.got != field.want {
+			t.Errorf("option %s is %v, want %v", field.name, field.got, field.want)
+		}
+	}
+}
+
+// TestSettingsOff: what the flags turn off with 0 or nothing must not become a default of the libraries.
+func TestSettingsOff(t *testing.T) {
+	t.Parallel()
+	got := readArgs(t, "--memory", "--udp", "", "--snapshot-interval", "0", "--snapshot-bytes", "0")
+	if got.dir != "" || got.server.UDP != "" || got.server.TCP != server.DefaultAddr {
+		t.Errorf("directory %q, TCP %q, UDP %q", got.dir, got.server.TCP, got.server.UDP)
+	}
+	if got.store.SnapshotInterval >= 0 || got.store.SnapshotBytes >= 0 {
+		t.Errorf("snapshots every %v and %d bytes, want never", got.store.SnapshotInterval, got.store.SnapshotBytes)
+	}
+}
+
+func TestByteSize(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		text string
+		want int64 // -1: refused
+		back string
+	}{
+		{"0", 0, "0"},
+		{"4095", 4095, "4095"},
+		{"4096", 4096, "4KiB"},
+		{"1536KiB", 1536 << 10, "1536KiB"},
+		{"1024MiB", 1 << 30, "1GiB"},
+		{"8589934591GiB", 8589934591 << 30, "8589934591GiB"},
+		{"8589934592GiB", -1, ""},
+		{"-1", -1, ""}, {"", -1, ""}, {"MiB", -1, ""}, {"1.5MiB", -1, ""}, {"1MB", -1, ""}, {"1 MiB", -1, ""}, {"0x10", -1, ""},
+	} {
+		var b byteSize
+		err := b.Set(test.text)
+		if test.want < 0 {
+			if err == nil {
+				t.Errorf("%q was taken as %d", test.text, b)
+			}
+			continue
+		}
+		if err != nil || int64(b) != test.want || b.String() != test.back {
+			t.Errorf("%q: %d, %q, %v; want %d, %q", test.text, b, b.String(), err, test.want, test.back)
+		}
+	}
+}
+
+func TestDidYouMean(t *testing.T) {
+	t.Parallel()
+	candidates := []string{"serve", "count", "reset", "--addr"}
+	for typed, want := range map[string]string{
+		"serv": "; did you mean serve?", "cuont": "; did you mean count?", "rest": "; did you mean reset?", "adr": "; did you mean --addr?",
+		"": "", "c": "", "xy": "", "frobnicate": "",
+	} {
+		if got := didYouMean(typed, candidates); got != want {
+			t.Errorf("%q: %q, want %q", typed, got, want)
+		}
+	}
+}

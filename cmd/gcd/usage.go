@@ -1,0 +1,124 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// usagef makes an error in the command line of a command ("" for gcd itself).
+func usagef(command, format string, args ...any) error {
+	help := "gcd --help"
+	if command != "" {
+		help = "gcd " + command + " --help"
+	}
+	return &failure{exitUsage, fmt.Errorf(format, args...), "see " + help}
+}
+
+// explainUsage turns an error of the library's flag parser into one that names the flag, or the variable, as the user wrote
+// it, and says what it takes.
+func explainUsage(c *cli.Context, err error, _ bool) error {
+	message := err.Error()
+	name := c.Command.Name
+	if flag, ok := strings.CutPrefix(message, "flag provided but not defined: -"); ok {
+		if name == c.App.Name {
+			return usagef("", "unknown flag %s: flags go behind a command", dashed(flag))
+		}
+		return usagef(name, "unknown flag %s%s", dashed(flag), didYouMean(flag, flagNames(c.Command)))
+	}
+	for _, f := range c.Command.Flags {
+		flag := f.(cli.DocGenerationFlag)
+		// could not parse "x" as int value from environment variable "GCD_WORKERS" for flag workers: reason
+		if _, reason, ok := strings.Cut(message, " for flag "+flag.Names()[0]+": "); ok {
+			variable := flag.GetEnvVars()[0]
+			return usagef(name, "%s cannot be %q: %s", variable, os.Getenv(variable), form(flag, reason))
+		}
+		// invalid value "x" for flag -workers: reason
+		// invalid boolean value "x" for -memory: reason
+		for _, pattern := range []string{" for flag -", " for -"} {
+			value, reason, ok := strings.Cut(message, pattern+flag.Names()[0]+": ")
+			if ok {
+				value = strings.TrimPrefix(strings.TrimPrefix(value, "invalid boolean value "), "invalid value ")
+				return usagef(name, "%s cannot be %s: %s", dashed(flag.Names()[0]), value, form(flag, reason))
+			}
+		}
+	}
+	return usagef(name, "%s", message)
+}
+
+// form says what the values of a flag look like. Flags of our own types say it themselves, as the reason.
+func form(flag cli.Flag, reason string) string {
+	switch flag.(type) {
+	case *cli.IntFlag:
+		return "it takes a whole number"
+	case *cli.DurationFlag:
+		return "it takes a time such as 500ms, 10s or 5m"
+	case *cli.BoolFlag:
+		return "it takes true or false"
+	}
+	return reason
+}
+
+// takesArgs refuses arguments beyond the most that a command takes.
+func takesArgs(c *cli.Context, most int) error {
+	if c.NArg() <= most {
+		return nil
+	}
+	extra := c.Args().Get(most)
+	if most == 0 {
+		return usagef(c.Command.Name, "%s takes no arguments, but got %q", c.Command.Name, extra)
+	}
+	return usagef(c.Command.Name, "%s takes at most %d argument, and %q is one more", c.Command.Name, most, extra)
+}
+
+func dashed(flag string) string {
+	if len(flag) == 1 {
+		return "-" + flag
+	}
+	return "--" + flag
+}
+
+func flagNames(command *cli.Command) []string {
+	var names []string
+	for _, flag := range command.Flags {
+		names = append(names, dashed(flag.Names()[0]))
+	}
+	return names
+}
+
+// didYouMean returns the rest of a sentence that suggests the candidate next to what was typed, or "" when none is near.
+func didYouMean(typed string, candidates []string) string {
+	best, distance := "", 3 // two slips of the finger are a typing error, three are another word
+	for _, candidate := range candidates {
+		if d := slips(typed, strings.TrimLeft(candidate, "-")); d < distance && d < len(typed) {
+			best, distance = candidate, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %s?", best)
+}
+
+// slips counts the letters to insert, delete or replace that turn a into b (the Levenshtein distance, in bytes).
+func slips(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replaced := diagonal
+			if a[i] != b[j] {
+				replaced++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

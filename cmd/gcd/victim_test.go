@@ -1,0 +1,131 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// buildBinary builds the program under test.
+func buildBinary(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "gcd")
+	if runtime.GOOS == "windows" {
+		binary += ".exe"
+	}
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return binary
+}
+
+// victim is a running server that is to be killed. Its log is JSON lines on stderr.
+type victim struct {
+	cmd      *exec.Cmd
+	tcp, udp string
+	lines    chan struct{} // one value a line, until serving
+	serving  chan struct{}
+	exited   chan struct{}
+	err      error // after exited
+
+	mu  sync.Mutex
+	log []byte
+}
+
+func startVictim(t *testing.T, binary, data, dispatch string) *victim {
+	t.Helper()
+	p := &victim{lines: make(chan struct{}, 100), serving: make(chan struct{}), exited: make(chan struct{})}
+	// Small segments and frequent snapshots, so that kills hit rotations and snapshots too.
+	p.cmd = exec.Command(binary, "serve", "--data", data, "--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--dispatch", dispatch,
+		"--segment-size", "256KiB", "--snapshot-bytes", "8KiB", "--log-format", "json")
+	stderr, err := p.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.kill(t) })
+	go func() {
+		defer close(p.exited)
+		p.read(stderr)
+		p.err = p.cmd.Wait()
+	}()
+	return p
+}
+
+func (p *victim) read(stderr io.Reader) {
+	lines := bufio.NewScanner(stderr)
+	serving := false
+	for lines.Scan() {
+		p.mu.Lock()
+		p.log = append(append(p.log, lines.Bytes()...), '\n')
+		p.mu.Unlock()
+		var entry struct {
+			Message string `json:"@message"`
+			TCP     string `json:"tcp"`
+			UDP     string `json:"udp"`
+		}
+		if json.Unmarshal(lines.Bytes(), &entry) == nil && entry.Message == "serving" && !serving {
+			serving = true
+			p.tcp, p.udp = entry.TCP, entry.UDP
+			close(p.serving)
+		}
+		select {
+		case p.lines <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (p *victim) output() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return string(p.log)
+}
+
+func (p *victim) waitServing(t *testing.T) {
+	t.Helper()
+	select {
+	case <-p.serving:
+	case <-p.exited:
+		t.Fatalf("the server did not start: %v\n%s", p.err, p.output())
+	}
+}
+
+// killAfterLines kills the server when it has said so many lines: at once, after its first, or later in its start.
+func (p *victim) killAfterLines(n int) {
+	for range n {
+		select {
+		case <-p.lines:
+		case <-p.exited:
+		}
+	}
+	_ = p.cmd.Process.Kill()
+	<-p.exited
+}
+
+// kill sends SIGKILL, waits, and checks that this is what ended the process.
+func (p *victim) kill(t *testing.T) {
+	t.Helper()
+	select {
+	case <-p.exited:
+		return
+	default:
+	}
+	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		t.Error(err)
+	}
+	<-p.exited
+	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && runtime.GOOS != "windows" && !status.Signaled() {
+		t.Errorf("the server was not killed but exited: %v\n%s", p.err, p.output())
+	}
+}
