@@ -15,8 +15,9 @@ const (
 	// an answer come that nobody waits for any more, and still be found before the socket's next call begins.
 	restingSockets = 64
 
-	// lookupTimeout bounds finding the address of the server's name.
-	lookupTimeout = 5 * time.Second
+	// localTimeout bounds what comes before a datagram is out: finding the address of the server's name, and handing the
+	// datagram to the operating system.
+	localTimeout = 5 * time.Second
 )
 
 // sockets opens UDP sockets and lets them rest between calls. A resting socket is a port that nobody else gets, so an
@@ -97,7 +98,7 @@ func (p *sockets) close() {
 }
 
 func (p *sockets) open(ctx context.Context) (*socket, error) {
-	dialer := net.Dialer{Timeout: lookupTimeout}
+	dialer := net.Dialer{Timeout: localTimeout}
 	dialed, err := dialer.DialContext(ctx, "udp", p.addr)
 	if err != nil {
 		return nil, err

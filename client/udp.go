@@ -69,17 +69,21 @@ func (x *exchange) settled() bool {
 
 // run sends until an answer comes, at most attempts times.
 func (x *exchange) run(ctx context.Context, attempts int, timeout time.Duration) (codec.Reply, error) {
+	// The order matters twice: a context that ends after a check sets the deadline after us; and the wait begins when the
+	// datagram is out, however long the scheduler took.
+	conn := x.socket.conn
 	for range attempts {
-		// The order matters: a context that ends after the check sets the deadline after us.
-		if err := x.socket.conn.SetDeadline(time.Now().Add(timeout)); err != nil {
-			return x.failed(err)
-		}
+		conn.SetWriteDeadline(time.Now().Add(localTimeout))
 		if err := interrupted(ctx); err != nil {
 			return x.failed(err)
 		}
 		// Where an earlier datagram was sent its answer is still worth waiting for.
 		if err := x.send(); err != nil && x.sent == 0 {
 			return x.failed(because(ctx, err))
+		}
+		conn.SetReadDeadline(time.Now().Add(timeout))
+		if err := interrupted(ctx); err != nil {
+			return x.failed(err)
 		}
 		reply, err := x.listen()
 		if err == nil {
@@ -88,14 +92,11 @@ func (x *exchange) run(ctx context.Context, attempts int, timeout time.Duration)
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return x.failed(err)
 		}
-		if err := interrupted(ctx); err != nil {
-			return x.failed(err)
-		}
 		if x.refusal != nil {
 			break // another datagram would only be one more whose outcome is unknown
 		}
 	}
-	return x.failed(timedOut("no answer to %d datagrams, %v after the last", x.sent, timeout))
+	return x.failed(because(ctx, timedOut("no answer to %d datagrams, %v after the last", x.sent, timeout)))
 }
 
 // failed returns the error of a call without an answer: cause, in the class that the datagrams' fates allow.

@@ -94,7 +94,7 @@ func (m *meter) note(now time.Time) (silenced uint64, speak bool) {
 // refused notes a refusal of a message, or of a connection when msg is nil.
 func (j *journal) refused(code codec.Code, peer netip.AddrPort, msg []byte) {
 	if silenced, speak := j.refusals[code].note(j.now()); speak {
-		j.log.Warn("refused a client", "code", int(code), "reason", code.String(), "peer", peer.String(),
+		j.log.Warn("refused a client", "code", int(code), "reason", code.String(), "peer", peerText(peer),
 			"message", quote(msg), "suppressed", silenced)
 	}
 }
@@ -107,7 +107,7 @@ func (j *journal) happened(e event, peer netip.AddrPort, detail any) {
 	}
 	args := []any{"suppressed", silenced}
 	if peer.IsValid() {
-		args = append(args, "peer", peer.String())
+		args = append(args, "peer", peerText(peer))
 	}
 	if detail != nil {
 		args = append(args, "detail", detail)
@@ -117,6 +117,11 @@ func (j *journal) happened(e event, peer netip.AddrPort, detail any) {
 		return
 	}
 	j.log.Warn(e.text(), args...)
+}
+
+// peerText shows an IPv4 address as one also where it came through a socket for both families.
+func peerText(peer netip.AddrPort) string {
+	return netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port()).String()
 }
 
 // quote makes a message safe for a log: printable ASCII in quotes, cut to a bounded length.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"gcd/internal/vfs"
 	"gcd/wal"
@@ -185,9 +186,9 @@ func (f *snapshotFile) open(readOnly bool) (*bolt.DB, error) {
 		},
 	})
 	switch {
-	case errors.Is(err, bolt.ErrInvalid), errors.Is(err, bolt.ErrChecksum):
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum):
 		return nil, f.damaged(err)
-	case errors.Is(err, bolt.ErrVersionMismatch):
+	case errors.Is(err, bolterrors.ErrVersionMismatch):
 		return nil, fmt.Errorf("%s: %w: %w", f.path, wal.ErrVersion, err)
 	case err != nil:
 		return nil, fmt.Errorf("opening %s: %w", f.path, err)

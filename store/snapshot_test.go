@@ -366,7 +366,7 @@ func TestWitness(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(stateClosed, 3, 2)
-	s = openStore(t, dir, Options{SegmentSize: 8192})
+	openStore(t, dir, Options{SegmentSize: 8192})
 	check(stateOpen, 3, 2)
 }
 

@@ -13,7 +13,7 @@ var (
 	// ErrExists: Create was asked to make a log where another one is. It is also an fs.ErrExist.
 	ErrExists = fmt.Errorf("there is a log already: %w", fs.ErrExist)
 	// ErrNotOurs: a file with a segment's name does not begin as one.
-	ErrNotOurs = errors.New("not a segment of this log: the magic bytes are wrong")
+	ErrNotOurs = errors.New("not a file of gcd")
 	// ErrVersion: a segment was written in a format that this program does not know.
 	ErrVersion = errors.New("unknown format version")
 	// ErrTooLarge: a payload is empty or longer than MaxRecord.
