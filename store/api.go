@@ -10,6 +10,8 @@ const (
 	Count Kind = 1 // add N to the topic's sum
 	Reset Kind = 2 // end the topic's epoch: sum 0, epoch + 1
 	Read  Kind = 3 // report sum and epoch as they are behind every earlier op of the group and of groups submitted before
+	// Delete is a Reset of a topic that has a sum; one whose sum is 0, or that is not there, stays as it is, and nothing is logged.
+	Delete Kind = 4
 )
 
 // Op is one operation and, once its group's Done was called, its outcome.
@@ -22,7 +24,7 @@ type Op struct {
 	// Max refuses a Count whose last value would be above it with ErrOverflow; 0 means 2^64−1.
 	Max uint64
 
-	// Sum is, after a Count, the last value it took (the first is Sum−N+1); after a Reset the sum that the ended epoch
+	// Sum is, after a Count, the last value it took (the first is Sum−N+1); after a Reset or Delete the sum that the topic
 	// had; after a Read the sum.
 	Sum uint64
 	// Epoch is the epoch that Sum belongs to.

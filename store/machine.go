@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"sync/atomic"
 )
 
 // maxEpoch is the highest epoch a topic can have; a reset in it is refused. An entry keeps one bit of its version for itself.
@@ -11,7 +12,8 @@ const maxEpoch = 1<<63 - 1
 // I/O, no configuration. The same code runs behind live batches and in recovery.
 type machine struct {
 	*table
-	applied uint64 // index of the last batch
+	applied uint64       // index of the last batch
+	live    atomic.Int64 // topics whose sum is not 0
 }
 
 func newMachine() *machine { return &machine{table: newTable()} }
@@ -54,6 +56,11 @@ func (m *machine) applyChange(index uint64, c *change) error {
 	} else {
 		m.entry(id).reset(c.epoch + 1)
 	}
+	if c.sum == 0 && c.n > 0 {
+		m.live.Add(1)
+	} else if c.sum > 0 && c.n == 0 {
+		m.live.Add(-1)
+	}
 	m.mark(id, index)
 	return nil
 }
@@ -86,5 +93,8 @@ func (m *machine) load(topic []byte, v Value) error {
 	e := m.entry(m.insert(hash, topic))
 	e.sum.Store(v.Sum)
 	e.version.Store(v.Epoch << 1)
+	if v.Sum > 0 {
+		m.live.Add(1)
+	}
 	return nil
 }

@@ -72,6 +72,12 @@ func (s *sequencer) add(g *Group) bool {
 			s.count(v, op)
 		case Reset:
 			s.reset(v, op)
+		case Delete:
+			if v.sum > 0 {
+				s.reset(v, op)
+			} else {
+				op.Sum, op.Epoch, op.Err = 0, v.epoch, nil
+			}
 		default:
 			op.Sum, op.Epoch, op.Err = v.sum, v.epoch, nil
 		}

@@ -28,7 +28,7 @@ func (m *modelStore) do(op Op) Op {
 		highest = math.MaxUint64
 	}
 	switch {
-	case op.Kind == Read:
+	case op.Kind == Read, op.Kind == Delete && v.Sum == 0:
 		return op
 	case op.Kind == Count && (v.Sum > highest || n > highest-v.Sum):
 		op.Err = ErrOverflow
@@ -49,10 +49,34 @@ func (m *modelStore) compare(t *testing.T, s *Store) {
 	if s.Len() != len(m.values) {
 		t.Errorf("%d topics, want %d", s.Len(), len(m.values))
 	}
+	live := 0
 	for topic, want := range m.values {
 		if got, ok := s.Get(topic); !ok || got != want {
 			t.Errorf("topic %.40q is at %+v (%v), want %+v", topic, got, ok, want)
 		}
+		if want.Sum > 0 {
+			live++
+		}
+	}
+	if s.Live() != live {
+		t.Errorf("%d topics are live, want %d", s.Live(), live)
+	}
+	seen := map[string]bool{}
+	for cursor := s.Scan(0, 3, m.seen(t, seen)); cursor != 0; {
+		cursor = s.Scan(cursor, 3, m.seen(t, seen))
+	}
+	if len(seen) != len(m.values) {
+		t.Errorf("a scan saw %d topics, want %d", len(seen), len(m.values))
+	}
+}
+
+// seen checks each topic of a scan: as the model has it, and never before.
+func (m *modelStore) seen(t *testing.T, before map[string]bool) func([]byte, Value) {
+	return func(topic []byte, v Value) {
+		if want, ok := m.values[string(topic)]; !ok || want != v || before[string(topic)] {
+			t.Errorf("a scan saw %.40q at %+v, want %+v; before: %v", topic, v, want, before[string(topic)])
+		}
+		before[string(topic)] = true
 	}
 }
 
@@ -72,8 +96,10 @@ func randomOp(r *rand.Rand) Op {
 		if x == 2 && r.IntN(10) == 0 {
 			op.N = math.MaxUint64 - r.Uint64N(2000)
 		}
-	case x < 15:
+	case x < 14:
 		op.Kind = Reset
+	case x < 16:
+		op.Kind = Delete
 	default:
 		op.Kind = Read
 	}

@@ -7,7 +7,7 @@ import (
 
 // Stats is what the store did since it was opened.
 type Stats struct {
-	Counts, Resets, Reads uint64 // ops that took effect, by kind; a Count of N values is one
+	Counts, Resets, Reads uint64 // ops that took effect, by kind; a Count of N values is one, a Delete is a Reset
 	Refused               uint64 // ops that surely did not
 	Unknown               uint64 // ops whose outcome is not known
 	Batches               uint64 // committed; each is one record of the log
@@ -16,6 +16,7 @@ type Stats struct {
 	LogBytes              uint64 // appended to the log, headers and padding included
 	Segments              int    // of the log, now
 	Topics                int    // now
+	Live                  int    // those of them whose sum is not 0
 	Index                 uint64 // of the newest durable record
 	Snapshots             uint64 // completed
 	SnapshotEntries       uint64 // written by them
@@ -26,19 +27,19 @@ type Stats struct {
 func (s Stats) Ops() uint64 { return s.Counts + s.Resets + s.Reads }
 
 type counters struct {
-	byKind           [Read + 1]atomic.Uint64
+	byKind           [Delete + 1]atomic.Uint64
 	refused, unknown atomic.Uint64
 	batches, changes atomic.Uint64
 }
 
 // note counts the outcomes of a group.
 func (c *counters) note(g *Group) {
-	var byKind [Read + 1]uint64
+	var byKind [Delete + 1]uint64
 	var refused, unknown uint64
 	for i := range g.Ops {
 		switch op := &g.Ops[i]; {
 		case op.Err == nil:
-			byKind[min(op.Kind, Read)]++
+			byKind[min(op.Kind, Delete)]++
 		case errors.Is(op.Err, ErrUnknown):
 			unknown++
 		default:
@@ -61,10 +62,10 @@ func (c *counters) note(g *Group) {
 // Stats returns the store's figures. Each is exact; together they may be a batch apart.
 func (s *Store) Stats() Stats {
 	st := Stats{
-		Counts: s.stats.byKind[Count].Load(), Resets: s.stats.byKind[Reset].Load(), Reads: s.stats.byKind[Read].Load(),
+		Counts: s.stats.byKind[Count].Load(), Resets: s.stats.byKind[Reset].Load() + s.stats.byKind[Delete].Load(), Reads: s.stats.byKind[Read].Load(),
 		Refused: s.stats.refused.Load(), Unknown: s.stats.unknown.Load(),
 		Batches: s.stats.batches.Load(), Changes: s.stats.changes.Load(),
-		Topics:    s.machine.len(),
+		Topics: s.machine.len(), Live: s.Live(),
 		Snapshots: s.snapshot.done.Load(), SnapshotEntries: s.snapshot.entries.Load(), SnapshotIndex: s.snapshot.replay.Load(),
 	}
 	if s.wal != nil {

@@ -287,8 +287,30 @@ func (s *Store) Err() error {
 // Get returns the state of a topic, and whether it was ever counted or reset. It sees every op that was answered before.
 func (s *Store) Get(topic string) (Value, bool) { return s.machine.get([]byte(topic)) }
 
-// Len is the number of topics.
+// GetBytes is Get of a topic in bytes, which it does not keep.
+func (s *Store) GetBytes(topic []byte) (Value, bool) { return s.machine.get(topic) }
+
+// Len is the number of topics: all that were ever counted or reset.
 func (s *Store) Len() int { return s.machine.len() }
+
+// Live is the number of topics whose sum is not 0.
+func (s *Store) Live() int { return int(s.machine.live.Load()) }
+
+// Scan calls each with at most limit topics and their states, beginning where the cursor says, and returns the cursor to go
+// on with: 0 when it is through. Cursor 0 begins. A scan sees each topic that was there when it began exactly once, in the order in which they
+// appeared; those that appear meanwhile it may see. The topic is not to be changed or kept.
+func (s *Store) Scan(cursor uint64, limit int, each func(topic []byte, v Value)) uint64 {
+	count := uint64(s.machine.len())
+	for ; limit > 0 && cursor < count; limit-- {
+		id := uint32(cursor)
+		each(s.machine.topic(id), s.machine.entry(id).read())
+		cursor++
+	}
+	if cursor >= count {
+		return 0
+	}
+	return cursor
+}
 
 // Count adds one to a topic and returns its sum. When ctx ends first the error is ErrUnknown, and ctx's.
 func (s *Store) Count(ctx context.Context, topic string) (uint64, error) {
