@@ -32,6 +32,11 @@ type Options struct {
 	// AnyPort accepts answers from every port of the server's host. UDP only; see the package documentation for what
 	// it gives up.
 	AnyPort bool
+
+	// Settle takes a sum as whole when nothing followed it for so long, for servers that answer and then leave the
+	// connection open, as the Python server with a pool of processes does. The default, 0, insists on the end of the connection: half a
+	// sum looks like a sum. TCP only.
+	Settle time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -63,6 +68,9 @@ func (o Options) check() error {
 	}
 	if o.Timeout < 0 {
 		return fmt.Errorf("client: Timeout %v: want a positive duration, or 0 for the default", o.Timeout)
+	}
+	if o.Settle < 0 {
+		return fmt.Errorf("client: Settle %v: want a positive duration, or 0 to wait for the end", o.Settle)
 	}
 	for _, number := range []struct {
 		name  string

@@ -16,12 +16,13 @@ import (
 type tcp struct {
 	addr    string
 	timeout time.Duration
+	settle  time.Duration // 0: an answer ends with its connection
 	dialer  net.Dialer
 }
 
 func newTCP(addr string, opts Options) *tcp {
 	// A connection is too short-lived for keep-alives, and setting them up costs three system calls.
-	return &tcp{addr: addr, timeout: opts.Timeout, dialer: net.Dialer{KeepAlive: -1}}
+	return &tcp{addr: addr, timeout: opts.Timeout, settle: opts.Settle, dialer: net.Dialer{KeepAlive: -1}}
 }
 
 func (t *tcp) longest() int { return codec.MaxMessage }
@@ -58,9 +59,9 @@ func (t *tcp) converse(ctx context.Context, conn *net.TCPConn, op codec.Op, msg 
 	// One byte more than the longest reply is enough to know that there was more. It is read even after a failed write: a
 	// server that is over its limits refuses and closes without reading first.
 	var buf [codec.MaxReply + 1]byte
-	n, readErr := io.ReadFull(conn, buf[:])
+	n, settled, readErr := t.read(ctx, conn, buf[:])
 	reply, parseErr := codec.ParseReply(buf[:n])
-	ended := readErr == nil || readErr == io.EOF || readErr == io.ErrUnexpectedEOF
+	ended := settled || readErr == nil || readErr == io.EOF
 	ended = ended || reply.Op == codec.OpResetReply // it has one byte and needs no end, while half a sum looks like a sum
 
 	switch {
@@ -83,4 +84,31 @@ func (t *tcp) converse(ctx context.Context, conn *net.TCPConn, op codec.Op, msg 
 		return codec.Reply{}, unknown(fmt.Errorf("the answer has opcode %d, want %d", reply.Op, op+128))
 	}
 	return reply, nil
+}
+
+// read reads until the connection ends, buf is full, or, if the client was told so, an answer stands there and nothing follows it for
+// the settle time; settled then says so.
+func (t *tcp) read(ctx context.Context, conn *net.TCPConn, buf []byte) (n int, settled bool, err error) {
+	for n < len(buf) && err == nil {
+		var m int
+		m, err = conn.Read(buf[n:])
+		n += m
+		if t.settle == 0 || m == 0 {
+			continue
+		}
+		if _, bad := codec.ParseReply(buf[:n]); bad != nil {
+			continue
+		}
+		// The call's own deadline is not looked at again: there is an answer, and waiting for more of it ends soon.
+		conn.SetReadDeadline(time.Now().Add(t.settle))
+		if ctx.Err() != nil { // its end may have set a deadline that was just moved
+			return n, false, os.ErrDeadlineExceeded
+		}
+		m, err = conn.Read(buf[n:])
+		n += m
+		if m == 0 && errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil {
+			return n, true, err
+		}
+	}
+	return n, false, err
 }

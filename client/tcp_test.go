@@ -126,6 +126,34 @@ func TestTCPAnswers(t *testing.T) {
 	}
 }
 
+// TestTCPSettle: a client that was told to takes the sum of a server that does not close its connection. What follows in time is part of it.
+func TestTCPSettle(t *testing.T) {
+	t.Parallel()
+	gone := make(chan struct{}, 1)
+	addr := tcpServer(t, func(conn *net.TCPConn) {
+		answering("\x80\x01")(conn)
+		io.Copy(io.Discard, conn) // until the client closes
+		gone <- struct{}{}
+	})
+	c := newClient(t, addr, Options{Settle: 20 * time.Millisecond, Timeout: time.Hour})
+	sum, err := c.Count(t.Context(), "orders")
+	wantSum(t, sum, err, 1)
+	<-gone
+	closing := newClient(t, tcpServer(t, answering("\x80\x01\x02")), Options{Settle: time.Hour})
+	sum, err = closing.Count(t.Context(), "orders")
+	wantSum(t, sum, err, 0x0102)
+	inTwo := newClient(t, tcpServer(t, func(conn *net.TCPConn) {
+		read(conn)
+		io.WriteString(conn, "\x80\x01")
+		io.WriteString(conn, "\x02")
+	}), Options{Settle: time.Hour})
+	sum, err = inTwo.Count(t.Context(), "orders")
+	wantSum(t, sum, err, 0x0102)
+	if _, err := New(addr, Options{Settle: -1}); err == nil {
+		t.Error("a negative Settle was taken")
+	}
+}
+
 func TestTCPResetAnswers(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, answer, class string }{

@@ -28,6 +28,8 @@ func clientFlags(attempts int) []cli.Flag {
 			Usage: "Over UDP send at most `N` datagrams while no answer comes. Each one that arrives takes effect. Over TCP nothing is sent twice."},
 		&cli.BoolFlag{Name: "any-port", EnvVars: fromEnv("any-port"), Category: serverFlags,
 			Usage: "Over UDP take answers from any port of the server's host, as some servers send them."},
+		&cli.DurationFlag{Name: "answer-settle", DefaultText: "0, wait for the end", EnvVars: fromEnv("answer-settle"), Category: serverFlags,
+			Usage: "Over TCP take an answer as whole when nothing followed it for `TIME`, for a server that does not close the connection."},
 	}
 }
 
@@ -94,6 +96,8 @@ func ask(c *cli.Context, request func(ctx context.Context, client *client.Client
 		return usagef(c.Command.Name, "--addr is empty: it takes HOST:PORT, such as %s", codec.DefaultAddr)
 	case c.IsSet("timeout") && timeout <= 0:
 		return usagef(c.Command.Name, "--timeout is %v: it must be above 0", timeout)
+	case c.Duration("answer-settle") < 0:
+		return usagef(c.Command.Name, "--answer-settle is %v: it must not be below 0", c.Duration("answer-settle"))
 	case attempts < 1:
 		return usagef(c.Command.Name, "--attempts is %d: it must be at least 1", attempts)
 	}
@@ -103,6 +107,7 @@ func ask(c *cli.Context, request func(ctx context.Context, client *client.Client
 		Attempts:      attempts,
 		ResetAttempts: attempts,
 		AnyPort:       c.Bool("any-port"),
+		Settle:        c.Duration("answer-settle"),
 	})
 	if err != nil { // of what is wrong with the options, the address is left
 		return usagef(c.Command.Name, "--addr: %s", plain(err))
