@@ -321,7 +321,7 @@ func (f *snapshotFile) readMeta(tx *bolt.Tx) (meta, error) {
 }
 
 // read calls each with every entry, in the order of keys, and checks count and digest. The item is valid during the call.
-func (f *snapshotFile) read(each func(m meta, it item) error) (meta, error) {
+func (f *snapshotFile) read(each func(m meta, it item)) (meta, error) {
 	var m meta
 	err := f.view(func(tx *bolt.Tx) error {
 		var err error
@@ -330,18 +330,20 @@ func (f *snapshotFile) read(each func(m meta, it item) error) (meta, error) {
 		}
 		var count uint64
 		var sum digest
-		var scratch []byte
+		var scratch, before []byte
 		c := tx.Bucket(bucketTopics).Cursor()
 		for k, v := c.First(); k != nil; k, v = c.Next() {
+			if bytes.Compare(before, k) >= 0 { // so no topic comes twice
+				return f.damaged(fmt.Errorf("entry %.64x comes behind %.64x", k, before))
+			}
+			before = k
 			it, err := decodeItem(k, v)
 			if err != nil {
 				return f.damaged(err)
 			}
 			count++
 			sum.add(entryHash(&scratch, k, v))
-			if err := each(m, it); err != nil {
-				return f.damaged(err)
-			}
+			each(m, it)
 		}
 		if count != m.count || sum != m.digest {
 			return f.damaged(fmt.Errorf("it holds %d entries with digest %016x%016x, but should hold %d with %016x%016x",

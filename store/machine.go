@@ -84,17 +84,21 @@ func (m *machine) replay(index uint64, payload []byte) error {
 	return nil
 }
 
-// load sets a topic's state as a snapshot has it. It is an error if the topic is there already.
-func (m *machine) load(topic []byte, v Value) error {
-	hash := m.hash(topic)
-	if _, ok := m.find(hash, topic); ok {
-		return fmt.Errorf("topic %.64q is there twice", topic)
-	}
-	e := m.entry(m.insert(hash, topic))
-	e.sum.Store(v.Sum)
-	e.version.Store(v.Epoch << 1)
-	if v.Sum > 0 {
-		m.live.Add(1)
-	}
-	return nil
+// loader puts the entries of a snapshot into a new machine.
+type loader struct {
+	m *machine
+	b bulk
 }
+
+func (m *machine) loader() *loader { return &loader{m: m, b: bulk{t: m.table}} }
+
+// add sets the state of a topic that was not added before.
+func (l *loader) add(topic []byte, v Value) {
+	l.b.add(topic, v)
+	if v.Sum > 0 {
+		l.m.live.Add(1)
+	}
+}
+
+// finish makes the machine ready.
+func (l *loader) finish() { l.b.finish() }

@@ -36,9 +36,9 @@ func TestApply(t *testing.T) {
 			t.Parallel()
 			m := newMachine()
 			topic := []byte("topic")
-			if err := m.load(topic, row.at); err != nil {
-				t.Fatal(err)
-			}
+			l := m.loader()
+			l.add(topic, row.at)
+			l.finish()
 			row.change.topic = topic
 			for range 2 { // through the live path and through the bytes of a record
 				err := m.apply(9, []change{row.change})

@@ -182,16 +182,13 @@ func (s *Store) loadSnapshot() (meta, error) {
 	if _, err := os.Stat(s.file.path); err != nil {
 		return meta{}, err
 	}
-	reserved := false
-	return s.file.read(func(m meta, it item) error {
-		if !reserved {
-			s.machine.reserve(min(m.count, uint64(s.options.MaxTopics)))
-			reserved = true
-		}
+	l := s.machine.loader()
+	defer l.finish()
+	return s.file.read(func(m meta, it item) {
 		if s.recover.Entries++; s.recover.Entries%progressEvery == 0 {
 			s.options.Progress(Progress{Phase: "snapshot", Done: s.recover.Entries, Total: m.count})
 		}
-		return s.machine.load(it.topic, it.value)
+		l.add(it.topic, it.value)
 	})
 }
 

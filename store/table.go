@@ -143,44 +143,50 @@ func (e *entry) reset(epoch uint64) {
 
 // insert adds a topic that is not there, at (0, 0), and returns its id. The topic is copied.
 func (t *table) insert(hash uint64, topic []byte) uint32 {
-	id := uint32(t.count.Load())
-	chunks := *t.chunks.Load()
-	if int(id/chunkEntries) == len(chunks) {
-		chunks = append(chunks, new([chunkEntries]entry))
-		t.chunks.Store(&chunks)
-	}
-	chunks[id/chunkEntries][id%chunkEntries].topic = t.keep(topic)
-
+	id := t.add(topic)
 	s := &t.shards[hash>>(64-shardBits)]
 	s.mu.Lock()
 	if s.used >= len(s.slots)/4*3 {
 		s.grow()
 	}
-	s.put(uint64(uint32(hash))<<32 | uint64(id+1))
+	s.put(slotOf(hash, id))
 	s.used++
 	s.mu.Unlock()
 	t.count.Store(int64(id) + 1)
 	return id
 }
 
+// add makes the entry of the next id. Nobody sees it yet: it is in no shard and not counted.
+func (t *table) add(topic []byte) uint32 {
+	id := uint32(t.count.Load())
+	if int(id/chunkEntries) == len(*t.chunks.Load()) {
+		grown := append(*t.chunks.Load(), new([chunkEntries]entry))
+		t.chunks.Store(&grown)
+	}
+	t.entry(id).topic = t.keep(topic)
+	return id
+}
+
 // keep copies a topic into the arena and returns its reference.
 func (t *table) keep(topic []byte) uint64 {
-	arenas := *t.arenas.Load()
-	if len(topic) > len(t.arenaFree) || len(arenas) == 0 {
-		size := min(arenaMin<<min(len(arenas), 16), arenaMax) // small stores stay small
+	if len(topic) > len(t.arenaFree) || len(*t.arenas.Load()) == 0 {
+		size := min(arenaMin<<min(len(*t.arenas.Load()), 16), arenaMax) // small stores stay small
 		if size < len(topic) {
 			size = 1 << refLengthBits
 		}
 		t.arenaFree = make([]byte, size)
-		arenas = append(arenas, t.arenaFree)
-		t.arenas.Store(&arenas)
+		grown := append(*t.arenas.Load(), t.arenaFree)
+		t.arenas.Store(&grown)
 	}
+	arenas := *t.arenas.Load()
 	last := len(arenas) - 1
 	off := len(arenas[last]) - len(t.arenaFree)
 	n := copy(t.arenaFree, topic)
 	t.arenaFree = t.arenaFree[n:]
 	return uint64(last)<<(refLengthBits+refOffsetBits) | uint64(off)<<refLengthBits | uint64(n)
 }
+
+func slotOf(hash uint64, id uint32) uint64 { return uint64(uint32(hash))<<32 | uint64(id+1) }
 
 func (s *shard) put(slot uint64) {
 	mask := uint32(len(s.slots) - 1)
@@ -201,17 +207,39 @@ func (s *shard) grow() {
 	}
 }
 
-// reserve makes room in the index for n topics, so that loading a snapshot does not grow it step by step.
-func (t *table) reserve(n uint64) {
-	perShard := int(n>>shardBits) + int(n>>(shardBits+4)) // hashes spread evenly, within a few percent
-	size := 8
-	for size/4*3 <= perShard {
-		size *= 2
-	}
-	for i := range t.shards {
-		if s := &t.shards[i]; s.used == 0 && size > len(s.slots) {
-			s.slots = make([]uint64, size)
+// bulk fills a table that nobody reads yet. It keeps the slots of each shard aside and builds the index at the end, one shard at a
+// time: put into the whole index in the order of the snapshot, nearly every slot would be a cache miss.
+type bulk struct {
+	t     *table
+	slots [1 << shardBits][]uint64
+}
+
+// add adds a topic, which must be new, with its state.
+func (b *bulk) add(topic []byte, v Value) {
+	hash := b.t.hash(topic)
+	id := b.t.add(topic)
+	e := b.t.entry(id)
+	e.sum.Store(v.Sum)
+	e.version.Store(v.Epoch << 1)
+	list := &b.slots[hash>>(64-shardBits)]
+	*list = append(*list, slotOf(hash, id))
+	b.t.count.Store(int64(id) + 1)
+}
+
+// finish builds the index.
+func (b *bulk) finish() {
+	for i, list := range b.slots {
+		s := &b.t.shards[i]
+		size := 8
+		for size/4*3 <= len(list) {
+			size *= 2
 		}
+		s.slots = make([]uint64, size)
+		for _, slot := range list {
+			s.put(slot)
+		}
+		s.used = len(list)
+		b.slots[i] = nil
 	}
 }
 
