@@ -7,6 +7,8 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/debug"
+	"sync"
 	"syscall"
 	"time"
 
@@ -71,6 +73,12 @@ func serve(ctx context.Context, s settings, signals <-chan os.Signal) error {
 		return errors.Join(err, counters.Close())
 	}
 
+	ctx, cancel := context.WithCancel(ctx)
+	var tidying sync.WaitGroup
+	tidying.Go(func() { boundGarbage(ctx) })
+	defer tidying.Wait()
+	defer cancel()
+
 	p := &process{settings: s, counters: counters, server: srv, served: make(chan struct{})}
 	go func() {
 		defer close(p.served)
@@ -97,6 +105,7 @@ func openStore(ctx context.Context, s settings, signals <-chan os.Signal) (*stor
 	counters, err := await(ctx, signals, func() (*store.Store, error) { return store.Open(s.dir, s.store) })
 	if err == nil && s.dir != "" {
 		logRecovery(s.log, s.dir, counters.Recovery())
+		debug.FreeOSMemory() // what reading the snapshot needed, the server never needs again
 	}
 	return counters, err
 }

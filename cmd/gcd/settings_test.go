@@ -126,3 +126,12 @@ func TestDidYouMean(t *testing.T) {
 		}
 	}
 }
+
+func TestGCPercent(t *testing.T) {
+	t.Parallel()
+	for live, want := range map[uint64]int{0: 100, 1 << 20: 100, garbageAllowance: 100, 4 * garbageAllowance: 25, 1 << 40: minGCPercent} {
+		if got := gcPercent(live); got != want {
+			t.Errorf("%d live bytes: %d, want %d", live, got, want)
+		}
+	}
+}
