@@ -16,8 +16,7 @@ const acceptBatch = 128
 
 // loop is one worker of a pool. A turn of it reads everything that is ready, gives all requests to the backend as one
 // list, commits them itself if nobody else is committing, and writes the answers of everything that was committed
-// meanwhile, by whomever. Its fields belong to its goroutine where nothing else
-// is said.
+// meanwhile, by whomever. Its fields belong to its goroutine where nothing else is said.
 type loop struct {
 	p     *pool
 	s     *Server
@@ -40,9 +39,7 @@ type loop struct {
 	packets      *packetDoor // nil when off
 	sharedEvents [2]unix.EpollEvent
 
-	drained  bool
-	acceptAt time.Duration // when accepting is tried again after it failed; 0 if it is not to be
-	failing  backoff
+	drained bool
 
 	// Guarded by watch.mu:
 	bed        int  // its place among the sleepers, while it sleeps
@@ -149,18 +146,10 @@ func (l *loop) step(c *stream, f func()) {
 // untilDue is how long the loop may sleep: until the next timer, or -1 for as long as nothing happens.
 func (l *loop) untilDue() time.Duration {
 	due := time.Duration(-1)
-	sooner := func(at time.Duration) {
-		if due < 0 || at < due {
-			due = at
-		}
-	}
 	for _, ts := range [...]*timers{&l.settling, &l.reading, &l.writing, &l.lingering} {
-		if ts.first != nil {
-			sooner(ts.first.due)
+		if ts.first != nil && (due < 0 || ts.first.due < due) {
+			due = ts.first.due
 		}
-	}
-	if l.acceptAt > 0 {
-		sooner(l.acceptAt)
 	}
 	if due < 0 {
 		return -1
@@ -182,12 +171,6 @@ func (l *loop) expire() {
 	}
 	for c := l.lingering.expired(l.now); c != nil; c = l.lingering.expired(l.now) {
 		c.close()
-	}
-	if l.acceptAt > 0 && l.acceptAt <= l.now {
-		l.acceptAt = 0
-		if err := l.p.watch.accept(); err != nil {
-			l.pauseAccept(err)
-		}
 	}
 }
 
@@ -221,18 +204,18 @@ func (l *loop) deliver() {
 func (l *loop) accept() {
 	for range acceptBatch {
 		fd, peer, err := l.acceptOne()
-		if err != nil {
-			switch {
-			case err == unix.EAGAIN || l.p.stage.Load() != serving:
-				return
-			case acceptGoesOn(err):
-				l.s.journal.happened(acceptError, netip.AddrPort{}, err)
-				continue
-			}
-			l.pauseAccept(err)
+		if err == unix.EAGAIN || err != nil && l.p.stage.Load() != serving {
 			return
 		}
-		l.failing.reset()
+		if err != nil {
+			l.s.journal.happened(acceptError, netip.AddrPort{}, err)
+			if acceptGoesOn(err) {
+				continue
+			}
+			l.p.watch.pause()
+			return
+		}
+		l.p.watch.accepted()
 		l.s.accepted.Add(1)
 		code := l.s.conns.acquire(peer.Addr())
 		if code != 0 && !l.s.conns.acquireLingering() {
@@ -258,13 +241,6 @@ func (l *loop) acceptOne() (int, netip.AddrPort, error) {
 	return acceptSocket(l.p.listener)
 }
 
-// pauseAccept has nothing accepted for a while: out of descriptors or memory, the loops would spin.
-func (l *loop) pauseAccept(err error) {
-	l.s.journal.happened(acceptError, netip.AddrPort{}, err)
-	l.p.watch.pause()
-	l.acceptAt = l.now + l.failing.next()
-}
-
 // turnAway refuses a connection for which not even a place to linger is free: it is told, if it listens.
 func (l *loop) turnAway(fd int, peer netip.AddrPort, code codec.Code) {
 	l.s.journal.refused(code, peer, nil)
@@ -278,7 +254,6 @@ func (l *loop) turnAway(fd int, peer netip.AddrPort, code codec.Code) {
 func (l *loop) end(stage int32) bool {
 	if !l.drained {
 		l.drained = true
-		l.acceptAt = 0
 		for l.reading.first != nil {
 			l.reading.first.c.close()
 		}

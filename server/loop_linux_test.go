@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -94,23 +96,15 @@ func TestWriteDeadline(t *testing.T) {
 // is the one that can be full.
 func fullPacketDoor(t *testing.T) (d *packetDoor, other, sent int) {
 	t.Helper()
-	s, err := New(nil, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := newLoop(&pool{s: s, listener: -1, packets: fds[0]})
-	if err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() {
-		l.close()
 		unix.Close(fds[0])
 		unix.Close(fds[1])
 	})
+	l := idleLoop(t, fds[0])
 	for err == nil {
 		err = unix.Send(fds[0], codec.AppendCountReply(nil, uint64(sent)), unix.MSG_DONTWAIT)
 		sent++
@@ -169,6 +163,96 @@ func TestDatagramAnswersAreLostWhenNoRoomComes(t *testing.T) {
 	finishBatch(d, 0, 3)
 	if st := d.l.s.Stats(); st.Answered != 0 || st.LostAnswers != 3 || d.outstanding != 0 {
 		t.Errorf("%d answered, %d lost, %d outstanding; want 0, 3, 0", st.Answered, st.LostAnswers, d.outstanding)
+	}
+}
+
+// A loop that nothing serves but the test.
+func idleLoop(t *testing.T, packets int) *loop {
+	t.Helper()
+	s, err := New(nil, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := newLoop(&pool{s: s, listener: -1, packets: packets})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.close)
+	return l
+}
+
+// An event of a connection that has ended says nothing about the next one in its slot.
+func TestStaleEvent(t *testing.T) {
+	t.Parallel()
+	l := idleLoop(t, -1)
+	connect := func(msg string) (*stream, int) {
+		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := unix.Write(fds[1], []byte(msg)); err != nil {
+			t.Fatal(err)
+		}
+		return l.newStream(fds[0], netip.AddrPort{}), fds[1]
+	}
+	first, end := connect("\x00")
+	l.step(first, first.ready)
+	stale := unix.EpollEvent{Fd: first.slot, Pad: first.generation}
+	unix.Close(end)
+	first.close()
+	second, end := connect("\x00orders")
+	defer unix.Close(end)
+	if second.slot != stale.Fd {
+		t.Fatalf("slot %d is not used again: %d", stale.Fd, second.slot)
+	}
+	l.handle(stale)
+	if len(l.groups) != 0 || len(second.in) != 0 {
+		t.Fatal("a stale event was taken for the new connection's")
+	}
+	l.handle(unix.EpollEvent{Fd: second.slot, Pad: second.generation})
+	if len(l.groups) != 1 {
+		t.Fatal("the new connection's own event was not")
+	}
+	l.s.done(1, len(second.in))
+	second.close()
+	if l.open != 0 || len(l.streams) != 1 || len(l.free) != 1 {
+		t.Errorf("%d open, %d streams, %d free", l.open, len(l.streams), len(l.free))
+	}
+}
+
+// What was refused takes no memory.
+func TestRefusedDatagramsAreForgotten(t *testing.T) {
+	t.Parallel()
+	c, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fd, err := duplicate(c.(*net.UDPConn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	l := idleLoop(t, fd)
+	client, err := net.Dial("udp4", c.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for i := range 50 { // on the loopback a datagram has arrived when it is sent
+		if _, err := client.Write([]byte("\x63" + strings.Repeat("x", 5000))); err != nil {
+			t.Fatal(err)
+		}
+		l.packets.receive()
+		if n := l.s.Stats().Datagrams; n != uint64(i+1) {
+			t.Fatalf("%d datagrams received, want %d", n, i+1)
+		}
+	}
+	if n := len(l.packets.free); n != 1 {
+		t.Fatalf("%d batches were made, want 1", n)
+	}
+	if b := l.packets.free[0]; len(b.bytes) != 0 || cap(b.bytes) > 3*5001 {
+		t.Errorf("the batch holds %d bytes of %d", len(b.bytes), cap(b.bytes))
 	}
 }
 

@@ -142,19 +142,23 @@ func (d *packetDoor) take(b *packets, i int) {
 	at := len(b.bytes)
 	b.bytes = append(b.bytes, msg...)
 	var op store.Op
-	if !s.guard(peer, func() {
+	taken := false
+	s.guard(peer, func() {
 		if err := s.decode(b.bytes[at:], &op); err != nil {
 			d.refuse(&from, refusal(err).Code, msg)
 		} else if !s.admit(1, len(msg)) {
 			d.refuse(&from, codec.CodeTooManyRequests, msg)
 		} else {
-			b.ops = append(b.ops, op)
-			b.senders = append(b.senders, from)
-			b.size += len(msg)
+			taken = true
 		}
-	}) {
+	})
+	if !taken {
+		b.bytes = b.bytes[:at]
 		return
 	}
+	b.ops = append(b.ops, op)
+	b.senders = append(b.senders, from)
+	b.size += len(msg)
 }
 
 // refuse answers a datagram that reached no group.

@@ -20,7 +20,7 @@ const (
 	lingering              // its client to have read a refusal
 )
 
-// maxKept is the capacity of a message's buffer that a closed stream keeps for the next.
+// maxKept is the most capacity of a buffer that a closed stream keeps for the next.
 const maxKept = 1 << 10
 
 // handler gives meaning to a stream's bytes. Its methods run on the stream's loop and may close it.
@@ -80,13 +80,18 @@ func (c *stream) close() {
 		return
 	}
 	c.shut()
-	if cap(c.in) > maxKept {
-		c.in = nil
-	}
-	c.in, c.out = c.in[:0], c.out[:0]
+	c.in, c.out = kept(c.in), kept(c.out)
 	c.ops[0] = store.Op{}
 	c.watched, c.extra, c.refused, c.sent, c.lingered = false, false, false, 0, 0
 	c.l.free = append(c.l.free, c)
+}
+
+// kept is an empty buffer of b's room, if that is not too much to keep.
+func kept(b []byte) []byte {
+	if cap(b) > maxKept {
+		return nil
+	}
+	return b[:0]
 }
 
 // abandon ends the connection of a stream that may still be the backend's, and so must not be used again.

@@ -2,6 +2,8 @@ package server
 
 import (
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,11 +17,14 @@ type watch struct {
 	listener int     // -1 when off
 	packets  int     // likewise
 
-	mu        sync.Mutex
-	accepting bool // poll watches the listener
-	drained   bool // poll watches nothing any more
-	holder    *loop
-	sleepers  []*loop
+	troubled atomic.Bool // accepting failed the last time
+
+	mu       sync.Mutex
+	drained  bool        // poll watches nothing any more
+	failing  backoff     // of accept
+	resume   *time.Timer // calls accept while the listener is not watched; nil when it is
+	holder   *loop
+	sleepers []*loop
 }
 
 func newWatch(listener, packets int) (*watch, error) {
@@ -28,7 +33,9 @@ func newWatch(listener, packets int) (*watch, error) {
 		return nil, err
 	}
 	w := &watch{poll: p, listener: listener, packets: packets}
-	err = w.accept()
+	if listener >= 0 {
+		err = p.add(listener, unix.EPOLLIN, listenerToken, 0)
+	}
 	if err == nil && packets >= 0 {
 		err = p.add(packets, unix.EPOLLIN, packetsToken, 0)
 	}
@@ -47,32 +54,42 @@ func (w *watch) begin(l *loop) error {
 	return l.poll.add(w.poll.fd, unix.EPOLLIN, watchToken, 0)
 }
 
-// accept has the listener watched, from the start or again.
-func (w *watch) accept() error {
+// accepted is told of each connection that was accepted.
+func (w *watch) accepted() {
+	if !w.troubled.Load() {
+		return
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.listener < 0 || w.accepting || w.drained {
-		return nil
-	}
-	if err := w.poll.add(w.listener, unix.EPOLLIN, listenerToken, 0); err != nil {
-		return err
-	}
-	w.accepting = true
-	return nil
+	w.troubled.Store(false)
+	w.failing.reset()
 }
 
-// pause stops watching the listener.
+// pause stops watching the listener for a while, because accepting failed: out of descriptors or memory, the loops would
+// spin.
 func (w *watch) pause() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.pauseLocked()
+	if w.resume != nil || w.drained {
+		return
+	}
+	w.troubled.Store(true)
+	w.poll.remove(w.listener)
+	w.resume = time.AfterFunc(w.failing.next(), w.accept)
 }
 
-func (w *watch) pauseLocked() {
-	if w.accepting {
-		w.accepting = false
-		w.poll.remove(w.listener)
+// accept watches the listener again.
+func (w *watch) accept() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.drained {
+		return
 	}
+	if w.poll.add(w.listener, unix.EPOLLIN, listenerToken, 0) != nil {
+		w.resume.Reset(w.failing.next())
+		return
+	}
+	w.resume = nil
 }
 
 // drain stops watching both sockets for good.
@@ -82,11 +99,15 @@ func (w *watch) drain() {
 	if w.drained {
 		return
 	}
-	w.pauseLocked()
-	if w.packets >= 0 {
-		w.poll.remove(w.packets)
-	}
 	w.drained = true
+	if w.resume != nil {
+		w.resume.Stop()
+	}
+	for _, fd := range []int{w.listener, w.packets} {
+		if fd >= 0 {
+			w.poll.remove(fd)
+		}
+	}
 }
 
 // sleep is called by a loop before it waits.
