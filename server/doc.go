@@ -14,7 +14,7 @@
 //	run                 Serve's; the dispatch itself, until it is drained or aborted
 //	loop (pool)         run's; Options.Workers of them
 //	accept, receive     run's (goroutine dispatch); until the socket is closed
-//	connection          accept's (goroutine dispatch); bounded by Options.MaxConns and maxLingering
+//	connection          accept's (goroutine dispatch); bounded by Options.MaxConns and MaxLingering
 //	datagram            receive's (goroutine dispatch); bounded by Options.MaxInFlight
 //
 // Every resource that a client can claim is bounded by an option or a constant of this package. What is over a bound is

@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	// maxLingering is how many connections beyond MaxConns are open at once only to hear that they are too many. Further
-	// ones are told without waiting whether they listen.
-	maxLingering = 256
+	// MaxLingering is how many connections beyond MaxConns, and no more than MaxConns, are open at once only to hear that
+	// they are too many. Further ones are told without waiting whether they listen.
+	MaxLingering = 256
 	// lingerTime and lingerBytes bound what is still read after a refusal: closing on unread bytes would reset the
 	// connection and could destroy the refusal before the client has read it.
 	lingerTime  = time.Second
@@ -87,7 +87,7 @@ func (l *connLimit) release(addr netip.Addr) {
 
 // acquireLingering takes one of the few places for connections that acquire refused.
 func (l *connLimit) acquireLingering() bool {
-	if l.lingering.Add(1) > maxLingering {
+	if l.lingering.Add(1) > int64(min(l.max, MaxLingering)) {
 		l.lingering.Add(-1)
 		return false
 	}

@@ -131,7 +131,7 @@ func (s *Store) takeSnapshot() error {
 	s.snapshot.replay.Store(begun)
 	s.snapshot.done.Add(1)
 	s.snapshot.entries.Add(uint64(len(ids)))
-	s.options.Logger.Info("snapshot", "topics", len(ids), "index", begun, "took", time.Since(started).Round(time.Millisecond))
+	s.options.Logger.Info("snapshot", "topics", len(ids), "index", begun, "took", time.Since(started).Round(time.Millisecond).String())
 	if err := s.wal.Release(begun); err != nil {
 		return fmt.Errorf("removing covered segments: %w", err)
 	}

@@ -158,6 +158,9 @@ func (p *progressLog) report(at store.Progress) {
 
 // listen opens the doors; nobody is served yet.
 func listen(s settings, counters *store.Store) (*server.Server, error) {
+	if files, ok := openFiles(); ok {
+		s.server.MaxConns = leaveFiles(s.server.MaxConns, files, s.log)
+	}
 	srv, err := server.New(counters, s.server)
 	if err != nil {
 		return nil, err

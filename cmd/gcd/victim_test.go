@@ -42,10 +42,18 @@ type victim struct {
 
 func startVictim(t *testing.T, binary, data, dispatch string) *victim {
 	t.Helper()
-	p := &victim{lines: make(chan struct{}, 100), serving: make(chan struct{}), exited: make(chan struct{})}
-	// Small segments and frequent snapshots, so that kills hit rotations and snapshots too.
-	p.cmd = exec.Command(binary, "serve", "--data", data, "--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--dispatch", dispatch,
-		"--segment-size", "256KiB", "--snapshot-bytes", "8KiB", "--log-format", "json")
+	return runVictim(t, exec.Command(binary, victimArgs(data, dispatch)...))
+}
+
+// victimArgs makes small segments and frequent snapshots, so that faults hit rotations and snapshots too.
+func victimArgs(data, dispatch string) []string {
+	return []string{"serve", "--data", data, "--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--dispatch", dispatch,
+		"--segment-size", "256KiB", "--snapshot-bytes", "8KiB", "--log-format", "json"}
+}
+
+func runVictim(t *testing.T, cmd *exec.Cmd) *victim {
+	t.Helper()
+	p := &victim{cmd: cmd, lines: make(chan struct{}, 100), serving: make(chan struct{}), exited: make(chan struct{})}
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
