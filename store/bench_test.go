@@ -181,3 +181,72 @@ func BenchmarkRecovery(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkSnapshotUnderLoad: counting of 64 callers, 16 counts at a time, while a snapshot of a million changed topics is
+// written, against the same before it. The callers count a few hot topics: it is the snapshot that costs, not they.
+func BenchmarkSnapshotUnderLoad(b *testing.B) {
+	const topics = 1 << 20
+	var during, ratio []float64
+	for b.Loop() {
+		b.StopTimer()
+		s, err := Open(b.TempDir(), Options{SnapshotInterval: -1, SnapshotBytes: -1})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for i := 0; i < topics; i += 8192 {
+			ops := make([]Op, 8192)
+			for j := range ops {
+				ops[j] = Op{Kind: Count, Topic: fmt.Appendf(nil, "counter:%012d", (i+j)*7919%topics)}
+			}
+			runOps(b, s, ops)
+		}
+		stop := make(chan struct{})
+		var wg sync.WaitGroup
+		for c := range 64 {
+			wg.Go(func() {
+				done := make(chan struct{}, 1)
+				g := &Group{Ops: make([]Op, 16), Done: func(*Group) { done <- struct{}{} }}
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					for i := range g.Ops {
+						g.Ops[i] = Op{Kind: Count, Topic: fmt.Appendf(nil, "hot-%d", c%8)}
+					}
+					s.Submit(g)
+					<-done
+				}
+			})
+		}
+		rate := func(f func()) float64 {
+			before, began := s.Stats().Counts, time.Now()
+			f()
+			return float64(s.Stats().Counts-before) / time.Since(began).Seconds()
+		}
+		quiet := rate(func() {
+			for began := time.Now(); time.Since(began) < time.Second; {
+				time.Sleep(time.Millisecond)
+			}
+		})
+		b.StartTimer()
+		busy := rate(func() {
+			if err := s.Snapshot(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		})
+		b.StopTimer()
+		during, ratio = append(during, busy), append(ratio, busy/quiet)
+		close(stop)
+		wg.Wait()
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+	slices.Sort(ratio)
+	slices.Sort(during)
+	b.ReportMetric(during[len(during)/2], "counts/s")
+	b.ReportMetric(ratio[len(ratio)/2], "during/before")
+}
