@@ -320,11 +320,36 @@ func (f *snapshotFile) readMeta(tx *bolt.Tx) (meta, error) {
 	return m, nil
 }
 
+// checkPages looks at every page that a transaction can reach, before bbolt does.
+func (f *snapshotFile) checkPages(tx *bolt.Tx) error {
+	file, err := os.Open(f.path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	size := tx.DB().Info().PageSize
+	if tx.Size() > info.Size() {
+		return f.damaged(fmt.Errorf("it has %d bytes, but should have %d", info.Size(), tx.Size()))
+	}
+	w := pageWalk{file: file, pageSize: size, pages: uint64(tx.Size()) / uint64(size)}
+	if err := w.check(uint64(tx.Cursor().Bucket().Root()), uint64(tx.ID())); err != nil {
+		return f.damaged(err)
+	}
+	return nil
+}
+
 // read calls each with every entry, in the order of keys, and checks count and digest. The item is valid during the call.
 func (f *snapshotFile) read(each func(m meta, it item)) (meta, error) {
 	var m meta
 	err := f.view(func(tx *bolt.Tx) error {
-		var err error
+		err := f.checkPages(tx)
+		if err != nil {
+			return err
+		}
 		if m, err = f.readMeta(tx); err != nil {
 			return err
 		}
@@ -357,6 +382,9 @@ func (f *snapshotFile) read(each func(m meta, it item)) (meta, error) {
 // check runs bbolt's own consistency check over the file.
 func (f *snapshotFile) check() error {
 	return f.view(func(tx *bolt.Tx) error {
+		if err := f.checkPages(tx); err != nil {
+			return err
+		}
 		var first error
 		for err := range tx.Check() { // it must be read to its end
 			if first == nil {

@@ -155,6 +155,11 @@ func TestRefusals(t *testing.T) {
 		{"snapshot with a state of nonsense", func(t *testing.T, dir string) string {
 			return editBolt(t, dir, func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyState, []byte{9}) })
 		}, nil},
+		{"snapshot with a page in use on the list of free ones", func(t *testing.T, dir string) string {
+			path := filepath.Join(dir, snapshotName)
+			freeRoot(t, path)
+			return path
+		}, nil},
 		{"snapshot of another program", func(t *testing.T, dir string) string {
 			return editBolt(t, dir, func(tx *bolt.Tx) error { return tx.DeleteBucket(bucketMeta) })
 		}, wal.ErrNotOurs},

@@ -172,7 +172,7 @@ func TestCountContext(t *testing.T) {
 	gated := false
 	fault := vfs.NewFault(vfs.NewMem(), func(op vfs.Op) (out vfs.Outcome) {
 		mu.Lock()
-		wait := gated && op.Kind == vfs.KindSync
+		wait := gated && op.Kind == vfs.KindSync && strings.HasSuffix(op.Name, ".seg")
 		mu.Unlock()
 		if wait {
 			entered <- struct{}{}
