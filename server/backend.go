@@ -21,7 +21,21 @@ type Backend interface {
 	Round()
 	// Failed is closed when the backend can acknowledge nothing any more.
 	Failed() <-chan struct{}
+
+	// What RESP reads: everything that was acknowledged before, and nothing that is not durable.
+
+	// GetBytes returns the state of a topic, and whether it was ever counted or reset.
+	GetBytes(topic []byte) (store.Value, bool)
+	// Live is the number of topics whose sum is not 0.
+	Live() int
+	// Scan calls each with at most limit topics and returns the cursor to go on with, 0 at the end; 0 begins.
+	Scan(cursor uint64, limit int, each func(topic []byte, v store.Value)) uint64
+	// Stats are the backend's figures.
+	Stats() store.Stats
 }
+
+// errTooManyRequests is the outcome of operations for which admit had no places.
+var errTooManyRequests = errors.New("server: too many requests in flight")
 
 // codeOf translates why an operation was not done. It returns false when the outcome is unknown: then nothing may be
 // answered, for every answer would be a claim.
@@ -41,6 +55,8 @@ func codeOf(err error) (codec.Code, bool) {
 		return codec.CodeShuttingDown, true
 	case errors.Is(err, store.ErrFailed):
 		return codec.CodeStoppedAfterError, true
+	case err == errTooManyRequests:
+		return codec.CodeTooManyRequests, true
 	}
 	// An error that is not ErrUnknown means that nothing was done, whatever it is.
 	return codec.CodeMalformed, true

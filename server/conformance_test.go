@@ -140,6 +140,7 @@ func TestRefusals(t *testing.T) {
 	t.Parallel()
 	eachCell(t, func(t *testing.T, network string, o server.Options) {
 		o.RefusalRate = 1000 // above what this test asks for
+		o.NoRESP = true
 		s, f := serveFake(t, o)
 		refused := func(msg []byte, code byte) {
 			t.Helper()

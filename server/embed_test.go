@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"gcd/server"
+	"gcd/store"
 )
 
 // listenAndServe runs a whole service, and returns its server and what ends it.
@@ -55,6 +56,35 @@ func TestListenAndServe(t *testing.T) {
 			wantRefusal(t, network, ask(t, network, addr, count("\xff")), 4)
 			end()
 		}
+	})
+}
+
+// What is refused at the door never reaches the log.
+func TestRefusalsLeaveTheLogAlone(t *testing.T) {
+	t.Parallel()
+	eachCell(t, func(t *testing.T, network string, o server.Options) {
+		o.NoRESP = true
+		st, err := store.Open(t.TempDir(), store.Options{SegmentSize: 64 << 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		s := serve(t, st, o, nil)
+		wantAnswer(t, ask(t, network, s.addr(network), count("orders")), 128, 1)
+		before := st.Stats()
+		for _, bad := range []string{"\x02orders", "\x00\xff", "\x01\xc3", "GET / HTTP/1.1\r\n", "\x7f"} {
+			got := ask(t, network, s.addr(network), []byte(bad))
+			if len(got) < 2 || got[0] != 255 {
+				t.Errorf("%q was answered % x", bad, got)
+			}
+		}
+		if after := st.Stats(); after != before {
+			t.Errorf("the store did %+v, and before it had done %+v", after, before)
+		}
+		if v, _ := st.Get("orders"); v.Sum != 1 || st.Len() != 1 {
+			t.Errorf("the sum is %d among %d topics", v.Sum, st.Len())
+		}
+		s.stop(t)
 	})
 }
 

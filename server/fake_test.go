@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"math"
 	"sync"
 
 	"gcd/store"
@@ -15,9 +16,11 @@ type fake struct {
 	cond    sync.Cond
 	queue   []*store.Group
 	sums    map[string]uint64
-	held    bool // somebody owns the commit
-	handed  bool // it is the committer
-	blocked bool // commits wait
+	epochs  map[string]uint64
+	topics  []string // in the order in which they appeared
+	held    bool     // somebody owns the commit
+	handed  bool     // it is the committer
+	blocked bool     // commits wait
 	closed  bool
 	rounds  int
 	failed  chan struct{}
@@ -25,7 +28,7 @@ type fake struct {
 }
 
 func newFake() *fake {
-	f := &fake{sums: make(map[string]uint64), failed: make(chan struct{}), ended: make(chan struct{})}
+	f := &fake{sums: make(map[string]uint64), epochs: make(map[string]uint64), failed: make(chan struct{}), ended: make(chan struct{})}
 	f.cond.L = &f.mu
 	go f.committer()
 	return f
@@ -74,21 +77,74 @@ func (f *fake) Round() {
 }
 
 func (f *fake) apply(op *store.Op) {
+	op.Err = nil
 	if f.outcome != nil {
 		if op.Err = f.outcome(op); op.Err != nil {
 			return
 		}
 	}
 	topic := string(op.Topic)
+	sum, known := f.sums[topic]
+	op.Sum, op.Epoch = sum, f.epochs[topic]
 	switch op.Kind {
 	case store.Count:
-		f.sums[topic] += max(op.N, 1)
-		op.Sum = f.sums[topic]
-	case store.Reset:
-		op.Sum = f.sums[topic]
+		n, most := max(op.N, 1), op.Max
+		if most == 0 {
+			most = math.MaxUint64
+		}
+		if sum > most || n > most-sum {
+			op.Err = store.ErrOverflow
+			return
+		}
+		op.Sum += n
+		f.sums[topic] = op.Sum
+	case store.Delete, store.Reset:
+		if sum == 0 && op.Kind == store.Delete {
+			return
+		}
 		f.sums[topic] = 0
+		f.epochs[topic]++
+	default:
+		return
+	}
+	if !known {
+		f.topics = append(f.topics, topic)
 	}
 }
+
+func (f *fake) GetBytes(topic []byte) (store.Value, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	sum, ok := f.sums[string(topic)]
+	return store.Value{Sum: sum, Epoch: f.epochs[string(topic)]}, ok
+}
+
+func (f *fake) Live() (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, sum := range f.sums {
+		if sum > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+func (f *fake) Scan(cursor uint64, limit int, each func([]byte, store.Value)) uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for ; limit > 0 && cursor < uint64(len(f.topics)); limit-- {
+		topic := f.topics[cursor]
+		each([]byte(topic), store.Value{Sum: f.sums[topic], Epoch: f.epochs[topic]})
+		cursor++
+	}
+	if cursor >= uint64(len(f.topics)) {
+		return 0
+	}
+	return cursor
+}
+
+func (f *fake) Stats() store.Stats { return store.Stats{Live: f.Live(), Topics: len(f.state())} }
 
 func (f *fake) Failed() <-chan struct{} { return f.failed }
 
@@ -126,6 +182,9 @@ func (f *fake) unblock() {
 func (f *fake) setSum(topic string, sum uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if _, known := f.sums[topic]; !known {
+		f.topics = append(f.topics, topic)
+	}
 	f.sums[topic] = sum
 }
 

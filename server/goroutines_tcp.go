@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -16,7 +17,10 @@ type streamConn struct {
 	nc   *net.TCPConn
 	peer netip.AddrPort
 	// taken, under goroutines.mu: its message was whole, so drain leaves it to its goroutine.
-	taken bool
+	taken    bool
+	deadline time.Time // of what is read
+
+	speaksRESP bool // not one message, but RESP
 }
 
 // accept runs until the listening socket is closed.
@@ -129,6 +133,12 @@ func (d *goroutines) converse(c *streamConn) {
 	r := d.requests.Get().(*request)
 	admitted := false
 	d.s.guard(c.peer, func() { admitted = d.ask(c, r) })
+	if c.speaksRESP {
+		first := bytes.Clone(r.msg)
+		d.recycle(r)
+		d.talk(c, first)
+		return
+	}
 	if admitted {
 		if !d.commit(r) {
 			return // r is the backend's still
@@ -146,6 +156,8 @@ func (d *goroutines) ask(c *streamConn, r *request) bool {
 		d.refuse(c, r, codec.CodeNothingArrived, advice(codec.CodeNothingArrived))
 		return false
 	case errors.Is(err, net.ErrClosed): // by drain
+		return false
+	case c.speaksRESP:
 		return false
 	case err != nil:
 		d.s.journal.happened(brokenConn, c.peer, err)
@@ -169,9 +181,10 @@ func (d *goroutines) ask(c *streamConn, r *request) bool {
 // errNothingArrived says that no whole message came before the read deadline.
 var errNothingArrived = errors.New("server: no complete message in time")
 
-// readMessage reads up to the message's end (ended) into r.msg.
+// readMessage reads up to the message's end (ended) into r.msg, or until it shows that c speaks RESP.
 func (d *goroutines) readMessage(c *streamConn, r *request) error {
 	deadline := time.Now().Add(d.s.opts.ReadTimeout)
+	c.deadline = deadline
 	c.nc.SetReadDeadline(deadline)
 	buf := r.first[:]
 	n := 0
@@ -184,6 +197,10 @@ func (d *goroutines) readMessage(c *streamConn, r *request) error {
 		closed := err == io.EOF
 		if err != nil && !closed && !isTimeout(err) {
 			return err
+		}
+		if n > 0 && d.s.speaksRESP(buf[0]) {
+			c.speaksRESP = true
+			return nil
 		}
 		quiet := isTimeout(err) && n > 0 && last
 		if ended(r.msg, drained, closed, quiet) {
@@ -250,7 +267,7 @@ func (d *goroutines) refuse(c *streamConn, r *request, code codec.Code, text str
 	if !d.write(c, r.out) || c.nc.CloseWrite() != nil {
 		return
 	}
-	c.nc.SetReadDeadline(time.Now().Add(lingerTime))
+	c.nc.SetReadDeadline(time.Now().Add(d.s.linger))
 	for left := lingerBytes; left > 0; {
 		n, err := c.nc.Read(r.first[:])
 		if err != nil {

@@ -79,6 +79,12 @@ func TestShutdownIsBoundedByItsContext(t *testing.T) {
 		if err := s.Shutdown(ctx); !errors.Is(err, context.Canceled) {
 			t.Errorf("Shutdown returned %v", err)
 		}
+		if o.Dispatch == server.Goroutine { // nothing of it is inside the store
+			if err := <-s.served; err != nil {
+				t.Error(err)
+			}
+			s.served <- nil
+		}
 		f.unblock()
 		if err := <-s.served; err != nil {
 			t.Error(err)
@@ -246,6 +252,20 @@ func TestAddressInUse(t *testing.T) {
 			}
 			if err := other.Serve(); !errors.Is(err, syscall.EADDRINUSE) {
 				t.Errorf("a second server on %+v: %v", second, err)
+			}
+		}
+	})
+}
+
+// An IPv4 address is not taken for one of both families, as package net does with 0.0.0.0.
+func TestIPv4Only(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.TCP, o.UDP = "0.0.0.0:0", "0.0.0.0:0"
+		s, _ := serveFake(t, o)
+		for _, addr := range []string{s.addr("tcp"), s.addr("udp")} {
+			if !strings.HasPrefix(addr, "0.0.0.0:") {
+				t.Errorf("it listens on %s", addr)
 			}
 		}
 	})

@@ -43,7 +43,9 @@ func TestFloodOfConnections(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
 		o.MaxConns = 1
-		s, _ := serveFake(t, o)
+		f := newFake()
+		t.Cleanup(f.close)
+		s := serve(t, f, o, func(s *server.Server) { s.SetLinger(time.Hour) })
 		first := dial(t, "tcp", s.addr("tcp"))
 		eventually(t, "the place is taken", func() bool { return s.Stats().Connections == 1 })
 		var extra []net.Conn
@@ -52,6 +54,12 @@ func TestFloodOfConnections(t *testing.T) {
 		}
 		for _, c := range extra {
 			wantRefusal(t, "tcp", answer(t, c), 9)
+		}
+		if n := s.Stats().Connections; n != 2 { // as many linger as are let in, at most
+			t.Errorf("%d connections are kept, want 2", n)
+		}
+		for _, c := range extra {
+			c.Close()
 		}
 		send(t, first, count("orders"))
 		wantAnswer(t, answer(t, first), 128, 1)

@@ -29,6 +29,9 @@ type loop struct {
 	groups  []*store.Group // this turn's requests
 	spare   []finisher     // the mailbox's other room
 
+	again, spareAgain []*conversation // those that go on in the next turn, and the list's other room
+	exchanges         []*loopExchange // that nobody uses
+
 	handler handler   // of new streams
 	streams []*stream // by slot
 	free    []*stream // closed ones, to be used again
@@ -65,7 +68,7 @@ func newLoop(p *pool) (*loop, error) {
 		settling:  timers{wait: o.Settle},
 		reading:   timers{wait: o.ReadTimeout},
 		writing:   timers{wait: o.WriteTimeout},
-		lingering: timers{wait: lingerTime},
+		lingering: timers{wait: p.s.linger},
 	}
 	err = poll.add(wakeFD, unix.EPOLLIN|unix.EPOLLET, wakeToken, 0)
 	if err != nil {
@@ -88,6 +91,7 @@ func (l *loop) run() {
 		for _, ev := range l.wait() {
 			l.handle(ev)
 		}
+		l.goOn()
 		l.expire()
 		l.commit()
 		l.deliver()
@@ -100,7 +104,7 @@ func (l *loop) run() {
 // wait returns what is ready. It sleeps until something is, unless there is something else to do.
 func (l *loop) wait() []unix.EpollEvent {
 	var events []unix.EpollEvent
-	if l.mail.sleep() {
+	if len(l.groups) == 0 && len(l.again) == 0 && l.mail.sleep() {
 		l.p.watch.sleep(l)
 		events = l.poll.wait(l.untilDue())
 		l.p.watch.awake(l)
@@ -125,6 +129,7 @@ func (l *loop) handle(ev unix.EpollEvent) {
 		}
 	default:
 		if c := l.streams[ev.Fd]; c.generation == ev.Pad {
+			c.hung = c.hung || ev.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
 			l.step(c, c.ready)
 		}
 	}
@@ -141,6 +146,20 @@ func (l *loop) step(c *stream, f func()) {
 	if !l.s.guard(c.peer, f) {
 		c.close()
 	}
+}
+
+// goOn gives their turns to the conversations that did not get through in the last one.
+func (l *loop) goOn() {
+	list := l.again
+	l.again = l.spareAgain[:0]
+	for _, v := range list {
+		v.queued = false
+		if v.c.handler == v {
+			l.step(v.c, v.goOn)
+		}
+	}
+	clear(list)
+	l.spareAgain = list[:0]
 }
 
 // untilDue is how long the loop may sleep: until the next timer, or -1 for as long as nothing happens.
@@ -163,7 +182,7 @@ func (l *loop) expire() {
 		l.step(c, c.settled)
 	}
 	for c := l.reading.expired(l.now); c != nil; c = l.reading.expired(l.now) {
-		l.step(c, c.nothingArrived)
+		l.step(c, func() { c.handler.late(c) })
 	}
 	for c := l.writing.expired(l.now); c != nil; c = l.writing.expired(l.now) {
 		l.s.journal.happened(lostAnswer, c.peer, "write deadline")
@@ -254,8 +273,10 @@ func (l *loop) turnAway(fd int, peer netip.AddrPort, code codec.Code) {
 func (l *loop) end(stage int32) bool {
 	if !l.drained {
 		l.drained = true
-		for l.reading.first != nil {
-			l.reading.first.c.close()
+		for _, c := range l.streams {
+			if c.state == reading {
+				c.close()
+			}
 		}
 	}
 	if stage == aborting {

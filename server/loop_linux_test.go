@@ -1,13 +1,16 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -15,22 +18,20 @@ import (
 	"gcd/store"
 )
 
-// flood answers a message with more than sockets buffer.
-type flood struct{}
+// flood answers anything with more than sockets buffer.
+type flood struct{ oneMessage }
 
 const floodSize = 32 << 20
 
-func (flood) received(c *stream, drained, closed, quiet bool) bool {
-	if !ended(c.in, drained, closed, quiet) {
-		return true
+func (flood) readable(c *stream) {
+	if _, err := readSocket(c.fd, c.l.scratch); err == unix.EAGAIN {
+		c.await()
+		return
 	}
 	c.deadline.stop()
 	c.out = append(c.out, make([]byte, floodSize)...)
 	c.flush()
-	return false
 }
-
-func (flood) committed(*stream) {}
 
 // startFlood serves flood on a pool until the test ends.
 func startFlood(t *testing.T, o Options) (*Server, net.Conn) {
@@ -123,30 +124,35 @@ func finishBatch(d *packetDoor, first, answers int) {
 	b.finish()
 }
 
+// receiveAnswers expects counts from zero on.
+func receiveAnswers(fd, answers int, done chan<- error) {
+	buf := make([]byte, 64)
+	for want := range uint64(answers) {
+		n, err := unix.Read(fd, buf)
+		if err == nil {
+			var r codec.Reply
+			if r, err = codec.ParseReply(buf[:n]); err == nil && r.Sum != want {
+				err = fmt.Errorf("sum %d, want %d", r.Sum, want)
+			}
+		}
+		if err != nil {
+			done <- err
+			return
+		}
+	}
+	done <- nil
+}
+
 // Answers for which the socket has no room wait for it, and go out in order.
 func TestDatagramAnswersWaitForRoom(t *testing.T) {
 	t.Parallel()
 	d, other, sent := fullPacketDoor(t)
-	d.patience = time.Minute
 	const answers = 1000
 	read := make(chan error, 1)
-	go func() {
-		buf := make([]byte, 64)
-		for want := range uint64(sent + answers) {
-			n, err := unix.Read(other, buf)
-			if err == nil {
-				var r codec.Reply
-				if r, err = codec.ParseReply(buf[:n]); err == nil && r.Sum != want {
-					err = fmt.Errorf("sum %d, want %d", r.Sum, want)
-				}
-			}
-			if err != nil {
-				read <- err
-				return
-			}
-		}
-		read <- nil
-	}()
+	d.room = sync.OnceValue(func() bool {
+		go receiveAnswers(other, sent+answers, read)
+		return true // from now on there is, again and again
+	})
 	finishBatch(d, sent, answers)
 	if err := <-read; err != nil {
 		t.Error(err)
@@ -220,6 +226,33 @@ func TestStaleEvent(t *testing.T) {
 	}
 }
 
+// What has arrived when the settle time is over belongs to the message, although the loop was late and has not read it.
+func TestLateLoopStillReads(t *testing.T) {
+	t.Parallel()
+	l := idleLoop(t, -1)
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fds[1])
+	c := l.newStream(fds[0], netip.AddrPort{})
+	write := func(part string) {
+		if _, err := unix.Write(fds[1], []byte(part)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("\x00caf\xc3")
+	c.ready()
+	write("\xa9")
+	l.now += l.s.opts.Settle
+	l.expire()
+	if len(l.groups) != 1 || string(l.groups[0].Ops[0].Topic) != "café" {
+		t.Fatalf("%d groups", len(l.groups))
+	}
+	l.s.done(1, len(c.in))
+	c.close()
+}
+
 // What was refused takes no memory.
 func TestRefusedDatagramsAreForgotten(t *testing.T) {
 	t.Parallel()
@@ -278,5 +311,104 @@ func TestTimers(t *testing.T) {
 	}
 	if got := other.expired(8); got != &c[2] || other.first != nil || other.last != nil || ts.last != nil {
 		t.Error("the lists are not empty at the end")
+	}
+}
+
+// A connection that waits, and a request, cost little.
+func TestSizes(t *testing.T) {
+	t.Parallel()
+	if n := unsafe.Sizeof(stream{}); n > 512 {
+		t.Errorf("a stream has %d bytes", n)
+	}
+	if n := unsafe.Sizeof(request{}); n > 1024 {
+		t.Errorf("a request has %d bytes", n)
+	}
+}
+
+// The watch is with a loop that sleeps, if one does, and not with one that commits.
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	w, err := newWatch(-1, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.poll.close()
+	a, b, c := idleLoop(t, -1), idleLoop(t, -1), idleLoop(t, -1)
+	if err := w.begin(a); err != nil {
+		t.Fatal(err)
+	}
+	holder := func(want *loop, when string) {
+		t.Helper()
+		if w.holder != want {
+			t.Errorf("the wrong loop holds the watch %s", when)
+		}
+		for _, l := range []*loop{a, b, c} {
+			// What is watched already cannot be added: so the pollers say who watches.
+			err := l.poll.add(w.poll.fd, unix.EPOLLIN, watchToken, 0)
+			if watches := errors.Is(err, unix.EEXIST); watches != (l == want) {
+				t.Errorf("%s: a loop watches: %v (%v)", when, watches, err)
+			}
+			if err == nil {
+				l.poll.remove(w.poll.fd)
+			}
+		}
+	}
+	w.commits(b, true)
+	w.commits(b, false)
+	w.sleep(c)
+	holder(a, "after others committed and slept")
+	w.awake(c)
+	w.commits(a, true)
+	holder(a, "when it commits and nobody sleeps")
+	w.sleep(b)
+	holder(b, "when one goes to sleep while the holder commits")
+	w.sleep(c)
+	holder(b, "when another does")
+	w.commits(a, false)
+	w.awake(b)
+	w.commits(b, true)
+	holder(c, "when the holder commits and one sleeps")
+	w.awake(c)
+	if len(w.sleepers) != 0 {
+		t.Errorf("%d sleepers at the end", len(w.sleepers))
+	}
+	w.drain()
+	w.commits(c, true)
+	w.sleep(b)
+	holder(c, "after the end")
+	w.awake(b)
+}
+
+// A loop that is told to go round while it is awake does so before it sleeps.
+func TestMailbox(t *testing.T) {
+	t.Parallel()
+	l := idleLoop(t, -1)
+	m := &l.mail
+	m.wake()
+	if m.sleep() {
+		t.Error("slept although it was told to go round")
+	}
+	if !m.sleep() {
+		t.Fatal("did not sleep with nothing to do")
+	}
+	c := &stream{}
+	m.put(c)
+	if events := l.poll.wait(time.Minute); len(events) != 1 || events[0].Fd != wakeToken {
+		t.Error("was not woken")
+	}
+	if m.sleep() {
+		t.Error("slept on something to finish")
+	}
+	if items := m.take(nil); len(items) != 1 || items[0] != finisher(c) {
+		t.Errorf("took %v", items)
+	}
+	if events := l.poll.ready(); len(events) != 0 {
+		t.Error("was woken twice")
+	}
+	m.close()
+	m.put(c)
+	m.wake()
+	if items := m.take(nil); len(items) != 0 {
+		t.Error("a closed mailbox kept something")
 	}
 }

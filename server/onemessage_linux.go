@@ -1,17 +1,23 @@
 package server
 
-import (
-	"gcd/codec"
-)
+import "gcd/codec"
 
 // oneMessage is the counter protocol on a stream: one message, one answer.
 type oneMessage struct{}
 
-func (oneMessage) received(c *stream, drained, closed, quiet bool) bool {
+func (oneMessage) readable(c *stream) { c.receive(false) }
+
+// received is told that c.in may have grown; of the last read, whether it left the socket empty, whether the client will
+// send no more, and whether it has been quiet for the settle time. It returns true to wait for more.
+func (c *stream) received(drained, closed, quiet bool) bool {
+	s := c.l.s
+	if len(c.in) > 0 && s.speaksRESP(c.in[0]) {
+		c.converse(drained)
+		return false
+	}
 	if !ended(c.in, drained, closed, quiet) {
 		return true
 	}
-	s := c.l.s
 	if err := s.decode(c.in, &c.ops[0]); err != nil {
 		r := refusal(err)
 		c.refuse(r.Code, r.Text)
@@ -41,3 +47,18 @@ func (oneMessage) committed(c *stream) {
 	}
 	c.refuse(code, advice(code))
 }
+
+func (oneMessage) written(c *stream) {
+	if c.refused {
+		c.linger()
+		return
+	}
+	c.l.s.answered.Add(1)
+	c.close()
+}
+
+func (oneMessage) late(c *stream) {
+	c.refuse(codec.CodeNothingArrived, advice(codec.CodeNothingArrived))
+}
+
+func (oneMessage) ended(*stream) {}

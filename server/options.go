@@ -32,11 +32,16 @@ type Options struct {
 	Dispatch Dispatch // default Pool
 	Workers  int      // readiness loops of Pool; default runtime.NumCPU()
 
+	// NoRESP turns off RESP, the protocol of Redis, on the TCP port (docs/resp.md). Without it a connection whose first byte is '*' or
+	// an ASCII letter speaks RESP.
+	NoRESP bool
+
 	// Settle is how long a TCP client must be quiet before bytes that may be an unfinished message count as whole.
 	Settle time.Duration // default 5 ms
-	// ReadTimeout is the time from a connection's arrival to the end of its message.
+	// ReadTimeout is the time from a connection's arrival to the end of its message; over RESP also from a command's first byte to its
+	// last. Between commands a RESP connection may be silent for ever.
 	ReadTimeout time.Duration // default 10 s
-	// WriteTimeout is the time that a client has to take its answer.
+	// WriteTimeout is the time that a client has to take its answer; over RESP the answers of one turn.
 	WriteTimeout time.Duration // default 10 s
 
 	MaxConns int // TCP connections open at once; default 10,000

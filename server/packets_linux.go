@@ -43,8 +43,9 @@ type packetDoor struct {
 	}
 
 	free        []*packets
-	outstanding int           // batches that the backend has
-	patience    time.Duration // sendPatience, except in a test
+	outstanding int // batches that the backend has
+
+	room func() bool // waitForRoom, except in a test
 }
 
 // packets is a batch of datagrams that is one group.
@@ -75,13 +76,14 @@ type sender struct {
 
 func newPacketDoor(l *loop, fd int) *packetDoor {
 	d := &packetDoor{
-		l: l, fd: fd, patience: sendPatience,
+		l: l, fd: fd,
 		messages: make([]message, packetBatch),
 		vectors:  make([]unix.Iovec, packetBatch),
 		names:    make([]unix.RawSockaddrInet6, packetBatch),
 		controls: make([][controlSize]byte, packetBatch),
 		bytes:    make([]byte, packetBatch*maxRead),
 	}
+	d.room = d.waitForRoom
 	for i := range d.messages {
 		d.vectors[i].Base = &d.bytes[i*maxRead]
 		d.vectors[i].SetLen(maxRead)
@@ -286,9 +288,9 @@ func (b *packets) send() {
 	}
 }
 
-// room waits until the socket's buffer takes more. It is full only when datagrams are made faster than the network takes
+// waitForRoom waits until the socket's buffer takes more, or for sendPatience. It is full only when datagrams are made faster than the network takes
 // them, so there is nothing better to do, for a moment.
-func (d *packetDoor) room() bool {
-	n, _ := unix.Poll([]unix.PollFd{{Fd: int32(d.fd), Events: unix.POLLOUT}}, int(d.patience/time.Millisecond))
+func (d *packetDoor) waitForRoom() bool {
+	n, _ := unix.Poll([]unix.PollFd{{Fd: int32(d.fd), Events: unix.POLLOUT}}, int(sendPatience/time.Millisecond))
 	return n > 0
 }

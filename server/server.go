@@ -34,10 +34,13 @@ type Server struct {
 	accepted      atomic.Uint64
 	datagrams     atomic.Uint64
 	answered      atomic.Uint64
+	resp          *respDoor
 
-	// Where tests put faults: parse is codec.ParseRequest, and a non-nil beforeAccept may fail an accept.
+	// Where tests put faults and stretch time: parse is codec.ParseRequest, a non-nil beforeAccept may fail an accept, and
+	// linger is lingerTime.
 	parse        func([]byte) (codec.Request, error)
 	beforeAccept func() error
+	linger       time.Duration
 
 	finished chan struct{} // closed when Serve has nothing running any more
 
@@ -62,7 +65,7 @@ type dispatcher interface {
 	abort()
 }
 
-// New makes a server. It opens no socket yet.
+// New makes a server. It opens no socket yet. A nil backend is to come by Use.
 func New(backend Backend, o Options) (*Server, error) {
 	o = o.withDefaults()
 	if err := o.check(); err != nil {
@@ -75,10 +78,15 @@ func New(backend Backend, o Options) (*Server, error) {
 		journal:  journal{log: o.Logger, now: time.Now},
 		conns:    newConnLimit(o.MaxConns, o.MaxConnsPerSource),
 		refusals: newRefusalLimit(o.RefusalRate),
+		resp:     newRespDoor(),
 		parse:    codec.ParseRequest,
+		linger:   lingerTime,
 		finished: make(chan struct{}),
 	}, nil
 }
+
+// Use gives a server that was made without one its backend. It comes before Serve.
+func (s *Server) Use(backend Backend) { s.backend = backend }
 
 // Listen opens the sockets, so that TCPAddr and UDPAddr are known. Serve does it if nobody did.
 func (s *Server) Listen() error {
@@ -95,7 +103,11 @@ func (s *Server) listen() error {
 		return nil
 	}
 	if s.opts.TCP != "" {
-		l, err := net.Listen(network("tcp", s.opts.TCP), s.opts.TCP)
+		// What is set before the first connection is there goes for all of them.
+		config := net.ListenConfig{Control: bequeath, KeepAliveConfig: net.KeepAliveConfig{
+			Enable: true, Idle: keepAlive, Interval: keepAlive / keepAliveProbes, Count: keepAliveProbes,
+		}}
+		l, err := config.Listen(context.Background(), network("tcp", s.opts.TCP), s.opts.TCP)
 		if err != nil {
 			return fmt.Errorf("server: cannot listen for TCP: %w", err)
 		}
@@ -189,6 +201,9 @@ func (s *Server) start() (dispatcher, error) {
 	}
 	if s.dispatch != nil {
 		return nil, errors.New("server: Serve was called before")
+	}
+	if s.backend == nil {
+		return nil, errors.New("server: Serve was called without a backend")
 	}
 	kind := s.opts.Dispatch
 	if kind == Pool && !havePool {

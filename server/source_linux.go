@@ -1,6 +1,34 @@
 package server
 
-import "golang.org/x/sys/unix"
+import (
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// bequeath sets on the listening socket what connections take over from it, so that it costs a loop no call for each of them: answers leave
+// at once, and a client that has vanished is noticed.
+func bequeath(_, _ string, c syscall.RawConn) error {
+	var err error
+	set := func(fd uintptr) {
+		for _, o := range []struct{ level, name, value int }{
+			{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
+			{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+			{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(keepAlive.Seconds())},
+			{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int(keepAlive.Seconds()) / keepAliveProbes},
+			{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepAliveProbes},
+		} {
+			if err = unix.SetsockoptInt(int(fd), o.level, o.name, o.value); err != nil {
+				return
+			}
+		}
+	}
+	if controlErr := c.Control(set); controlErr != nil {
+		return controlErr
+	}
+	return os.NewSyscallError("setsockopt", err)
+}
 
 // answerControl turns the control message that came with a datagram, in place, into the one for its answer: from the address
 // that the datagram was sent to, but through whatever interface the routes say.

@@ -25,11 +25,16 @@ const maxKept = 1 << 10
 
 // handler gives meaning to a stream's bytes. Its methods run on the stream's loop and may close it.
 type handler interface {
-	// received is told that c.in may have grown; of the last read, whether it left the socket empty, whether the client
-	// will send no more, and whether it has been quiet for the settle time. It returns true to wait for more.
-	received(c *stream, drained, closed, quiet bool) bool
-	// committed is told that c.group has its outcomes.
+	// readable is told that the socket may have become readable.
+	readable(c *stream)
+	// committed is told that the group has its outcomes.
 	committed(c *stream)
+	// written is told that all of c.out is written.
+	written(c *stream)
+	// late is told that the read deadline has passed.
+	late(c *stream)
+	// ended is told that the stream is about to be closed.
+	ended(c *stream)
 }
 
 // stream is a TCP connection of a loop. It costs a few hundred bytes while it waits: bytes are read into the loop's
@@ -44,7 +49,9 @@ type stream struct {
 	state      streamState
 	watched    bool // by the poller
 	extra      bool // beyond MaxConns: here only to be refused
-	refused    bool // linger when the answer is out
+	refused    bool // the answer is a refusal
+	unread     bool // there may be something to read that no edge will tell of
+	hung       bool // the client will send no more
 
 	handler  handler
 	in       []byte // received and not yet used; not to be touched while committing
@@ -64,13 +71,13 @@ func (l *loop) newStream(fd int, peer netip.AddrPort) *stream {
 	if n := len(l.free); n > 0 {
 		c, l.free = l.free[n-1], l.free[:n-1]
 	} else {
-		c = &stream{l: l, slot: int32(len(l.streams)), handler: l.handler}
+		c = &stream{l: l, slot: int32(len(l.streams))}
 		c.deadline.c, c.settle.c = c, c
 		c.group.Done = c.done
 		l.streams = append(l.streams, c)
 	}
 	l.open++
-	c.fd, c.peer, c.state = fd, peer, reading
+	c.fd, c.peer, c.state, c.handler = fd, peer, reading, l.handler
 	return c
 }
 
@@ -82,7 +89,7 @@ func (c *stream) close() {
 	c.shut()
 	c.in, c.out = kept(c.in), kept(c.out)
 	c.ops[0] = store.Op{}
-	c.watched, c.extra, c.refused, c.sent, c.lingered = false, false, false, 0, 0
+	c.watched, c.extra, c.refused, c.unread, c.hung, c.sent, c.lingered = false, false, false, false, false, 0, 0
 	c.l.free = append(c.l.free, c)
 }
 
@@ -98,6 +105,7 @@ func kept(b []byte) []byte {
 func (c *stream) abandon() { c.shut() }
 
 func (c *stream) shut() {
+	c.handler.ended(c)
 	unix.Close(c.fd) // takes it out of the poller
 	c.state = closed
 	c.generation++
@@ -115,8 +123,11 @@ func (c *stream) shut() {
 func (c *stream) ready() {
 	switch c.state {
 	case reading:
-		c.receive(false)
+		c.handler.readable(c)
+	case committing:
+		c.unread = true
 	case writing:
+		c.unread = true
 		c.flush()
 	case lingering:
 		c.drain()
@@ -126,14 +137,14 @@ func (c *stream) ready() {
 // settled is called when the settle time has passed. If the loop was late, what came meanwhile is there to be read.
 func (c *stream) settled() { c.receive(true) }
 
-// receive reads until the socket is empty or the handler has enough.
+// receive reads until the socket is empty or the message is whole.
 func (c *stream) receive(quiet bool) {
 	for {
 		room := c.l.scratch[:maxRead-len(c.in)]
 		n, err := readSocket(c.fd, room)
 		switch {
 		case err == unix.EAGAIN:
-			if !quiet || c.handler.received(c, true, false, true) {
+			if !quiet || c.received(true, false, true) {
 				c.await()
 			}
 			return
@@ -145,7 +156,7 @@ func (c *stream) receive(quiet bool) {
 		c.in = append(c.in, room[:n]...)
 		// A read that left the socket empty may have left the end behind, of which no edge would tell: so go on.
 		drained, ended := n < len(room), n == 0
-		if !c.handler.received(c, drained, ended, false) {
+		if !c.received(drained, ended, false) {
 			return
 		}
 		quiet = false
@@ -169,10 +180,11 @@ func (c *stream) await() {
 // missed between a read and this. When it fails the stream is closed.
 func (c *stream) watch(events uint32) bool {
 	var err error
+	const always = unix.EPOLLET | unix.EPOLLRDHUP // RDHUP becomes c.hung
 	if !c.watched {
-		err = c.l.poll.add(c.fd, events|unix.EPOLLET, c.slot, c.generation)
+		err = c.l.poll.add(c.fd, events|always, c.slot, c.generation)
 	} else if events&unix.EPOLLOUT != 0 {
-		err = c.l.poll.modify(c.fd, events|unix.EPOLLET, c.slot, c.generation)
+		err = c.l.poll.modify(c.fd, events|always, c.slot, c.generation)
 	}
 	if err != nil {
 		c.l.s.journal.happened(brokenConn, c.peer, err)
@@ -200,7 +212,7 @@ func (c *stream) done(*store.Group) {
 // finish is called when the group has its outcomes.
 func (c *stream) finish() { c.l.step(c, func() { c.handler.committed(c) }) }
 
-// flush writes c.out; when all is written the connection ends, at once or, after a refusal, by lingering.
+// flush writes c.out, and tells the handler when all is written.
 func (c *stream) flush() {
 	for c.sent < len(c.out) {
 		n, err := writeSocket(c.fd, c.out[c.sent:])
@@ -218,11 +230,14 @@ func (c *stream) flush() {
 		}
 		c.sent += n
 	}
-	if !c.refused {
-		c.l.s.answered.Add(1)
-		c.close()
-		return
-	}
+	c.handler.written(c)
+}
+
+// linger ends the connection when its client has read what it was sent, or has had the time for it. Closing on bytes that were never
+// read would reset the connection and could destroy the answer.
+func (c *stream) linger() {
+	c.settle.stop()
+	c.deadline.stop()
 	if unix.Shutdown(c.fd, unix.SHUT_WR) != nil {
 		c.close()
 		return
@@ -232,8 +247,7 @@ func (c *stream) flush() {
 	c.drain()
 }
 
-// refuse answers with a refusal. Closing on bytes that were never read would reset the connection and could destroy the
-// answer, so the client gets some time to have read it.
+// refuse answers with a refusal, and then lingers.
 func (c *stream) refuse(code codec.Code, text string) {
 	c.l.s.journal.refused(code, c.peer, c.in)
 	c.settle.stop()
@@ -257,9 +271,4 @@ func (c *stream) drain() {
 		c.lingered += n
 	}
 	c.close()
-}
-
-// nothingArrived is called at the read deadline.
-func (c *stream) nothingArrived() {
-	c.refuse(codec.CodeNothingArrived, advice(codec.CodeNothingArrived))
 }

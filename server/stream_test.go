@@ -94,7 +94,7 @@ func TestQuietEndsAMessage(t *testing.T) {
 func TestHalfCloseEndsAMessage(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
-		o.Settle = never
+		o.Settle, o.NoRESP = never, true
 		s, f := serveFake(t, o)
 		for _, c := range []struct {
 			msg  []byte
@@ -153,6 +153,47 @@ func TestRefusalHasAText(t *testing.T) {
 		if !bytes.Contains(got[2:], []byte("opcode")) {
 			t.Errorf("the text is %q", got[2:])
 		}
+	})
+}
+
+// A refused client that is still sending can finish, within bounds, and then reads the refusal to its orderly end.
+func TestRefusedClientMaySendOn(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		f := newFake()
+		t.Cleanup(f.close)
+		s := serve(t, f, o, func(s *server.Server) { s.SetLinger(time.Hour) })
+		c := dial(t, "tcp", s.addr("tcp"))
+		send(t, c, []byte("\x09what is this"))
+		wantRefusal(t, "tcp", answer(t, c), 2)
+		more := make([]byte, 64<<10)
+		for range server.LingerBytes / len(more) / 2 {
+			send(t, c, more)
+		}
+		if n := s.Stats().Connections; n != 1 {
+			t.Errorf("%d connections while the client sends, want 1", n)
+		}
+		var err error
+		for sent := 0; err == nil && sent < 1<<30; sent += len(more) {
+			_, err = c.Write(more)
+		}
+		if err == nil {
+			t.Error("the client may send without end")
+		}
+	})
+}
+
+// A refused client that stays is not waited for without end.
+func TestRefusedClientThatStays(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		f := newFake()
+		t.Cleanup(f.close)
+		s := serve(t, f, o, func(s *server.Server) { s.SetLinger(50 * time.Millisecond) })
+		c := dial(t, "tcp", s.addr("tcp"))
+		send(t, c, []byte("\x09what is this"))
+		wantRefusal(t, "tcp", answer(t, c), 2)
+		eventually(t, "the server has ended it", func() bool { return s.Stats().Connections == 0 })
 	})
 }
 

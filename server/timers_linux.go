@@ -29,6 +29,13 @@ func (ts *timers) start(t *timer, now time.Duration) {
 	ts.last = t
 }
 
+// stopIn takes t out of the list if it is in that one.
+func (t *timer) stopIn(ts *timers) {
+	if t.list == ts {
+		t.stop()
+	}
+}
+
 // stop takes t out of the list that it is in, if any.
 func (t *timer) stop() {
 	ts := t.list

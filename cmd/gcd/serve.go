@@ -23,6 +23,9 @@ import (
 const (
 	// progressEvery is the time between two log lines of a long recovery.
 	progressEvery = 5 * time.Second
+	// loadingAfter is how long a recovery may take before the doors open to say so. A start that is refused, because the
+	// directory is in use, say, has been by then.
+	loadingAfter = 250 * time.Millisecond
 	// failureGrace is how long answers may still take that were decided before the store stopped.
 	failureGrace = time.Second
 )
@@ -64,12 +67,16 @@ func serve(ctx context.Context, s settings, signals <-chan os.Signal) error {
 	b := readBuild()
 	s.log.Info("starting", "version", b.Version, "commit", b.Commit, "pid", os.Getpid())
 
-	counters, err := openStore(ctx, s, signals)
+	srv, err := newServer(s)
 	if err != nil {
 		return err
 	}
-	srv, err := listen(s, counters)
+	counters, err := openStore(ctx, s, signals, srv)
 	if err != nil {
+		return err
+	}
+	srv.Use(counters)
+	if err := listen(s, srv); err != nil {
 		return errors.Join(err, counters.Close())
 	}
 
@@ -90,7 +97,7 @@ func serve(ctx context.Context, s settings, signals <-chan os.Signal) error {
 
 // openStore recovers the counters. A recovery may take long and changes nothing that a kill could spoil, so a signal ends
 // the process in the middle of it.
-func openStore(ctx context.Context, s settings, signals <-chan os.Signal) (*store.Store, error) {
+func openStore(ctx context.Context, s settings, signals <-chan os.Signal, srv *server.Server) (*store.Store, error) {
 	if s.dir == "" {
 		s.log.Warn("the counters are in memory only: they are gone when this process ends")
 	} else if s.store.Sync == store.SyncInterval {
@@ -102,7 +109,9 @@ func openStore(ctx context.Context, s settings, signals <-chan os.Signal) (*stor
 	}
 	s.store.Progress = (&progressLog{log: s.log, next: time.Now().Add(progressEvery)}).report
 
-	counters, err := await(ctx, signals, func() (*store.Store, error) { return store.Open(s.dir, s.store) })
+	loading := sayLoading{s: s, server: srv}
+	defer loading.end()
+	counters, err := await(ctx, signals, loading.begin, func() (*store.Store, error) { return store.Open(s.dir, s.store) })
 	if err == nil && s.dir != "" {
 		logRecovery(s.log, s.dir, counters.Recovery())
 		debug.FreeOSMemory() // what reading the snapshot needed, the server never needs again
@@ -110,8 +119,8 @@ func openStore(ctx context.Context, s settings, signals <-chan os.Signal) (*stor
 	return counters, err
 }
 
-// await opens the store, or stops waiting for it.
-func await(ctx context.Context, signals <-chan os.Signal, open func() (*store.Store, error)) (*store.Store, error) {
+// await opens the store, or stops waiting for it. When that takes long it calls long, once, and its error ends the wait.
+func await(ctx context.Context, signals <-chan os.Signal, long func() error, open func() (*store.Store, error)) (*store.Store, error) {
 	type result struct {
 		counters *store.Store
 		err      error
@@ -121,11 +130,21 @@ func await(ctx context.Context, signals <-chan os.Signal, open func() (*store.St
 		counters, err := open()
 		opened <- result{counters, err}
 	}()
-	select {
-	case r := <-opened:
-		return r.counters, r.err
-	case <-signals:
-	case <-ctx.Done():
+	patience := time.NewTimer(loadingAfter)
+	defer patience.Stop()
+	for {
+		select {
+		case r := <-opened:
+			return r.counters, r.err
+		case <-patience.C:
+			if err := long(); err != nil {
+				return nil, err
+			}
+			continue
+		case <-signals:
+		case <-ctx.Done():
+		}
+		break
 	}
 	return nil, &failure{exitInterrupted, errors.New("interrupted during recovery"), "nothing is lost: the next start begins it anew"}
 }
@@ -156,23 +175,56 @@ func (p *progressLog) report(at store.Progress) {
 		at.Phase, at.Done, at.Total, (10*progressEvery).Microseconds()))
 }
 
-// listen opens the doors; nobody is served yet.
-func listen(s settings, counters *store.Store) (*server.Server, error) {
+// sayLoading opens the doors of a server whose counters take long to load, so that clients hear why they have to wait.
+type sayLoading struct {
+	s      settings
+	server *server.Server
+	stop   func()
+}
+
+func (l *sayLoading) begin() error {
+	if err := listen(l.s, l.server); err != nil {
+		return err
+	}
+	stop, err := l.server.AnswerLoading()
+	l.stop = stop
+	l.s.log.Info("loading: clients are told to try again", "tcp", addrText(l.server.TCPAddr()), "udp", addrText(l.server.UDPAddr()))
+	return err
+}
+
+func (l *sayLoading) end() {
+	if l.stop != nil {
+		l.stop()
+	}
+}
+
+func addrText(a net.Addr) string {
+	if a == nil {
+		return "off"
+	}
+	return a.String()
+}
+
+func newServer(s settings) (*server.Server, error) {
 	if files, ok := openFiles(); ok {
 		s.server.MaxConns = leaveFiles(s.server.MaxConns, files, s.log)
 	}
-	srv, err := server.New(counters, s.server)
-	if err != nil {
-		return nil, err
+	return server.New(nil, s.server)
+}
+
+// listen opens the doors, if they are not open yet; nobody is served yet.
+func listen(s settings, srv *server.Server) error {
+	if srv.TCPAddr() != nil || srv.UDPAddr() != nil {
+		return nil
 	}
 	if err := srv.Listen(); err != nil {
 		if errors.Is(err, syscall.EADDRINUSE) {
-			return nil, &failure{exitFailure, err, "something listens there already: stop it, or choose other addresses with --tcp and --udp"}
+			return &failure{exitFailure, err, "something listens there already: stop it, or choose other addresses with --tcp and --udp"}
 		}
-		return nil, &failure{exitFailure, err, "choose addresses of this machine with --tcp and --udp"}
+		return &failure{exitFailure, err, "choose addresses of this machine with --tcp and --udp"}
 	}
 	warnExposed(s.log, srv.TCPAddr(), srv.UDPAddr())
-	return srv, nil
+	return nil
 }
 
 // warnExposed says so when other machines may reach one of the addresses.

@@ -149,11 +149,34 @@ func TestInterruptedRecovery(t *testing.T) {
 	t.Parallel()
 	ended, end := context.WithCancel(t.Context())
 	end()
-	_, err := await(ended, nil, func() (*store.Store, error) {
+	_, err := await(ended, nil, func() error { return nil }, func() (*store.Store, error) {
 		<-t.Context().Done() // longer than anybody would wait
 		return nil, nil
 	})
 	if code := report(t.Output(), err); code != exitInterrupted {
 		t.Errorf("exit code %d, want %d", code, exitInterrupted)
+	}
+}
+
+// TestLongRecovery: a start that takes long opens the doors meanwhile, once, to say so; a quick one never does.
+func TestLongRecovery(t *testing.T) {
+	t.Parallel()
+	long := make(chan struct{}) // a second close would panic
+	counters, err := await(t.Context(), nil, func() error { close(long); return nil }, func() (*store.Store, error) {
+		<-long
+		return store.Open("", store.Options{})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := counters.Close(); err != nil {
+		t.Fatal(err)
+	}
+	refused := errors.New("address in use")
+	if _, err := await(t.Context(), nil, func() error { return refused }, func() (*store.Store, error) {
+		<-t.Context().Done()
+		return nil, nil
+	}); !errors.Is(err, refused) {
+		t.Errorf("%v, want %v", err, refused)
 	}
 }

@@ -40,6 +40,8 @@ func serveFlags() []cli.Flag {
 			Usage: "Listen for TCP on `HOST:PORT`; port 0 takes a free one, an empty value turns TCP off."},
 		&cli.StringFlag{Name: "udp", Value: server.DefaultAddr, EnvVars: fromEnv("udp"), Category: listenFlags,
 			Usage: "Listen for UDP on `HOST:PORT`; port 0 takes a free one, an empty value turns UDP off."},
+		&cli.BoolFlag{Name: "resp", Value: true, EnvVars: fromEnv("resp"), Category: listenFlags,
+			Usage: "Speak the protocol of Redis, too, on the TCP port; --resp=false turns it off."},
 
 		&cli.GenericFlag{Name: "sync", Value: newChoice(string(store.SyncAlways), string(store.SyncInterval)), EnvVars: fromEnv("sync"), Category: durableFlags,
 			Usage: "When the log is synced to disk, `MODE`: always, before any answer; or interval, now and then, which is faster and loses acknowledged counts in a power loss."},
@@ -113,6 +115,7 @@ func readSettings(c *cli.Context, stderr io.Writer) (settings, error) {
 		server: server.Options{
 			TCP:               c.String("tcp"),
 			UDP:               c.String("udp"),
+			NoRESP:            !c.Bool("resp"),
 			Dispatch:          server.Dispatch(word(c, "dispatch")),
 			Workers:           c.Int("workers"),
 			Settle:            c.Duration("settle"),

@@ -1,0 +1,161 @@
+package server
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gcd/codec"
+	"gcd/resp"
+)
+
+// respVersion is the version of Redis whose commands and replies these are, as far as they are there. Clients choose by it.
+const respVersion = "7.2.0"
+
+// respDoor is what a server's RESP connections share.
+type respDoor struct {
+	commands map[string]*command // by their names in lower case
+	started  time.Time
+	runID    string
+	lastID   atomic.Uint64
+	answered atomic.Uint64 // commands
+
+	mu      sync.Mutex
+	clients map[*respClient]struct{}
+}
+
+func newRespDoor() *respDoor {
+	id := make([]byte, 20)
+	rand.Read(id)
+	d := &respDoor{
+		commands: make(map[string]*command), started: time.Now(), runID: hex.EncodeToString(id),
+		clients: make(map[*respClient]struct{}),
+	}
+	for _, c := range allCommands() {
+		d.commands[c.name] = c
+	}
+	return d
+}
+
+// command finds a command by its name, which the client may have written in any case; nil if there is none.
+func (d *respDoor) command(name []byte) *command {
+	var lower [maxCommandName]byte
+	if len(name) > len(lower) {
+		return nil
+	}
+	for i, c := range name {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		lower[i] = c
+	}
+	return d.commands[string(lower[:len(name)])]
+}
+
+const maxCommandName = 32
+
+// speaksRESP tells whether a TCP connection that begins with this byte is RESP's: an array, or the name of an inline command.
+func (s *Server) speaksRESP(first byte) bool { return !s.opts.NoRESP && isRESP(first) }
+
+// respClient is what is known of a RESP connection, as long as it is open. The fields belong to the connection where nothing else is said.
+type respClient struct {
+	s     *Server
+	id    uint64
+	peer  netip.AddrPort
+	since time.Time
+
+	version  resp.Version
+	refusing bool // MULTI was refused, and neither EXEC nor DISCARD has come yet
+
+	label atomic.Pointer[respLabel] // read by other connections, too
+}
+
+// respLabel is what a client says of itself.
+type respLabel struct{ name, library, libraryVersion string }
+
+// enterRESP makes a client of a connection.
+func (s *Server) enterRESP(peer netip.AddrPort) *respClient {
+	c := &respClient{s: s, id: s.resp.lastID.Add(1), peer: peer, since: time.Now(), version: resp.V2}
+	c.label.Store(new(respLabel))
+	s.resp.mu.Lock()
+	defer s.resp.mu.Unlock()
+	s.resp.clients[c] = struct{}{}
+	return c
+}
+
+// leave forgets the client.
+func (c *respClient) leave() {
+	c.s.resp.mu.Lock()
+	defer c.s.resp.mu.Unlock()
+	delete(c.s.resp.clients, c)
+}
+
+// list returns all clients, oldest first.
+func (d *respDoor) list() []*respClient {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all := make([]*respClient, 0, len(d.clients))
+	for c := range d.clients {
+		all = append(all, c)
+	}
+	slices.SortFunc(all, func(a, b *respClient) int { return int(a.id) - int(b.id) })
+	return all
+}
+
+func (d *respDoor) count() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.clients)
+}
+
+// finished counts the commands of a turn whose answers were handed to the system.
+func (c *respClient) finished(x *exchange) {
+	c.s.answered.Add(uint64(x.taken))
+	c.s.resp.answered.Add(uint64(x.taken))
+	x.taken = 0
+}
+
+// refusalText is the error for what the backend surely did not do. The first word is one that Redis uses for what is most like it.
+func refusalText(code codec.Code) string {
+	switch code {
+	case codec.CodeSumAtMaximum:
+		return "ERR increment or decrement would overflow"
+	case codec.CodeTopicTooLong:
+		return "ERR topic is too long for this server"
+	case codec.CodeTooManyTopics:
+		return "OOM too many topics: the server holds as many as it may"
+	case codec.CodeTooManyRequests:
+		return "BUSY too many requests in flight: try again later"
+	case codec.CodeNoRoom:
+		return "MISCONF no room for the log: the disk is full"
+	case codec.CodeShuttingDown:
+		return "LOADING the server is shutting down: try again when it is back"
+	case codec.CodeStoppedAfterError:
+		return "MISCONF stopped after a disk error: the server counts no more and exits"
+	case codec.CodeTooManyConns, codec.CodeTooManyConnsAddr:
+		return "ERR max number of clients reached"
+	case codec.CodeNothingArrived:
+		return "ERR Protocol error: the command was not complete in time"
+	}
+	return "ERR " + code.String()
+}
+
+// keepAlive is how long a connection is silent before the system asks whether its client is there still. It asks keepAliveProbes times
+// within the same time, and then closes the connection.
+const (
+	keepAlive       = 300 * time.Second
+	keepAliveProbes = 3
+)
+
+// tcpPort is the port that the server listens on for TCP, 0 for none.
+func (s *Server) tcpPort() int {
+	if a, ok := s.TCPAddr().(*net.TCPAddr); ok {
+		return a.Port
+	}
+	return 0
+}

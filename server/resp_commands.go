@@ -1,0 +1,250 @@
+package server
+
+import (
+	"strconv"
+	"strings"
+
+	"gcd/codec"
+)
+
+// command is one command of RESP.
+type command struct {
+	name    string // lower case, at most maxCommandName bytes
+	summary string
+	group   string // of Redis' documentation, which clients show
+	arity   int    // arguments, the name included; at least as many if negative; unchecked if 0
+	flags   string // for COMMAND
+	keys    keys
+	run     func(*exchange)
+
+	alone           bool // what was asked for before it has to be done first
+	endsTransaction bool // also run when a transaction was refused
+}
+
+// keys is which arguments are topics: first, last (−1: all that follow) and the distance from one to the next.
+type keys struct{ first, last, step int }
+
+var (
+	oneKey   = keys{1, 1, 1}
+	manyKeys = keys{1, -1, 1}
+)
+
+// The groups and flags of commands.
+const (
+	groupString     = "string"
+	groupGeneric    = "generic"
+	groupConnection = "connection"
+	groupServer     = "server"
+	groupOther      = "transactions"
+
+	flagsCount = "write denyoom fast"
+	flagsReset = "write fast"
+	flagsRead  = "readonly fast"
+	flagsScan  = "readonly"
+	flagsTalk  = "loading stale fast"
+)
+
+// allCommands lists the commands, those included that are there only to say why they are not.
+func allCommands() []*command {
+	return append([]*command{
+		{name: "incr", arity: 2, keys: oneKey, flags: flagsCount, group: groupString, run: (*exchange).incr,
+			summary: "Counts once and returns the topic's new sum."},
+		{name: "incrby", arity: 3, keys: oneKey, flags: flagsCount, group: groupString, run: (*exchange).incrBy,
+			summary: "Takes a range of n values, n above 0, and returns its last."},
+		{name: "gcd.count", arity: -2, keys: oneKey, flags: flagsCount, group: groupString, run: (*exchange).gcdCount,
+			summary: "Counts n times, once if n is not given, and returns the last value as decimal digits, up to 2^64-1."},
+		{name: "gcd.reset", arity: 2, keys: oneKey, flags: flagsReset, group: groupString, run: (*exchange).gcdReset,
+			summary: "Ends the topic's epoch: its sum is 0. The epoch always grows by one, also if the sum was 0."},
+		{name: "gcd.info", arity: 2, keys: oneKey, flags: flagsRead, group: groupString, run: func(x *exchange) { x.read(formInfo) },
+			summary: "Returns the topic's sum and epoch."},
+		{name: "get", arity: 2, keys: oneKey, flags: flagsRead, group: groupString, run: func(x *exchange) { x.read(formValue) },
+			summary: "Returns the topic's sum as decimal digits, or nothing if it is 0."},
+		{name: "mget", arity: -2, keys: manyKeys, flags: flagsRead, group: groupString, run: func(x *exchange) { x.read(formValues) },
+			summary: "Returns the sums of topics."},
+		{name: "strlen", arity: 2, keys: oneKey, flags: flagsRead, group: groupString, run: func(x *exchange) { x.read(formLength) },
+			summary: "Returns how many digits the topic's sum has, 0 if it is 0."},
+		{name: "set", arity: -3, keys: oneKey, flags: flagsReset, group: groupString, run: (*exchange).set,
+			summary: "With the value 0, resets the topic. No other value can be set."},
+		{name: "getset", arity: 3, keys: oneKey, flags: flagsReset, group: groupString, run: (*exchange).getSet,
+			summary: "With the value 0, resets the topic and returns the sum it had. No other value can be set."},
+		{name: "getdel", arity: 2, keys: oneKey, flags: flagsReset, group: groupString, run: (*exchange).getDel,
+			summary: "Resets the topic and returns the sum it had."},
+
+		{name: "del", arity: -2, keys: manyKeys, flags: flagsReset, group: groupGeneric, run: (*exchange).del,
+			summary: "Resets topics and returns how many had a sum."},
+		{name: "unlink", arity: -2, keys: manyKeys, flags: flagsReset, group: groupGeneric, run: (*exchange).del,
+			summary: "The same as DEL."},
+		{name: "exists", arity: -2, keys: manyKeys, flags: flagsRead, group: groupGeneric, run: func(x *exchange) { x.read(formLive) },
+			summary: "Returns how many of the topics have a sum above 0."},
+		{name: "touch", arity: -2, keys: manyKeys, flags: flagsRead, group: groupGeneric, run: func(x *exchange) { x.read(formLive) },
+			summary: "The same as EXISTS."},
+		{name: "type", arity: 2, keys: oneKey, flags: flagsRead, group: groupGeneric, run: func(x *exchange) { x.read(formType) },
+			summary: "Returns string for a topic whose sum is above 0, else none."},
+		{name: "ttl", arity: 2, keys: oneKey, flags: flagsRead, group: groupGeneric, run: func(x *exchange) { x.read(formExpiry) },
+			summary: "Returns -1, since topics do not expire, or -2 if the sum is 0."},
+		{name: "pttl", arity: 2, keys: oneKey, flags: flagsRead, group: groupGeneric, run: func(x *exchange) { x.read(formExpiry) },
+			summary: "The same as TTL."},
+		{name: "scan", arity: -2, flags: flagsScan, group: groupGeneric, alone: true, run: (*exchange).scan,
+			summary: "Goes through the topics that have a sum above 0."},
+		{name: "keys", arity: 2, flags: flagsScan, group: groupGeneric, alone: true, run: (*exchange).keys,
+			summary: "Returns the topics that match a pattern, if they are not too many."},
+
+		{name: "dbsize", arity: 1, flags: flagsRead, group: groupServer, alone: true, run: (*exchange).dbSize,
+			summary: "Returns how many topics have a sum above 0."},
+		{name: "info", arity: -1, flags: flagsTalk, group: groupServer, alone: true, run: (*exchange).info,
+			summary: "Returns figures of the server."},
+		{name: "command", arity: -1, flags: flagsTalk, group: groupServer, run: (*exchange).command,
+			summary: "Returns what is known of commands."},
+		{name: "config", arity: -2, flags: flagsTalk, group: groupServer, run: (*exchange).config,
+			summary: "GET returns settings; they are changed by flags of the server only."},
+		{name: "role", arity: 1, flags: flagsTalk, group: groupServer, run: (*exchange).role,
+			summary: "Returns master."},
+		{name: "time", arity: 1, flags: flagsTalk, group: groupServer, run: (*exchange).time,
+			summary: "Returns the server's time in seconds and microseconds."},
+		{name: "module", arity: -2, flags: flagsTalk, group: groupServer, run: (*exchange).module,
+			summary: "LIST returns nothing: there are no modules."},
+		{name: "wait", arity: 3, flags: flagsTalk, group: groupGeneric, run: func(x *exchange) { x.integer(0) },
+			summary: "Returns 0: there are no replicas, and what was answered is durable already."},
+
+		{name: "ping", arity: -1, flags: flagsTalk, group: groupConnection, run: (*exchange).ping,
+			summary: "Returns PONG or the message."},
+		{name: "echo", arity: 2, flags: flagsTalk, group: groupConnection, run: func(x *exchange) { x.bulk(x.arg(1)) },
+			summary: "Returns the message."},
+		{name: "hello", arity: -1, flags: flagsTalk, group: groupConnection, alone: true, run: (*exchange).hello,
+			summary: "Agrees on the protocol's version and returns what the server is."},
+		{name: "client", arity: -2, flags: flagsTalk, group: groupConnection, run: (*exchange).clientCommand,
+			summary: "Sets and returns what is known of connections."},
+		{name: "select", arity: 2, flags: flagsTalk, group: groupConnection, run: (*exchange).selectDB,
+			summary: "With 0, does nothing: there is one database."},
+		{name: "auth", arity: -2, flags: flagsTalk, group: groupConnection, run: (*exchange).auth,
+			summary: "Fails: there is no authentication."},
+		{name: "reset", arity: 1, flags: flagsTalk, group: groupConnection, alone: true, endsTransaction: true, run: (*exchange).resetConnection,
+			summary: "Puts the connection, not a topic, back to how it began."},
+		{name: "quit", arity: -1, flags: flagsTalk, group: groupConnection, endsTransaction: true, run: (*exchange).quit,
+			summary: "Closes the connection."},
+
+		{name: "multi", arity: 1, flags: flagsTalk, group: groupOther, run: (*exchange).multi,
+			summary: "Fails: there are no transactions."},
+		{name: "exec", arity: 1, flags: flagsTalk, group: groupOther, endsTransaction: true, run: (*exchange).exec,
+			summary: "Fails: there are no transactions."},
+		{name: "discard", arity: 1, flags: flagsTalk, group: groupOther, endsTransaction: true, run: (*exchange).discard,
+			summary: "Ends what MULTI refused to begin."},
+	}, refusedCommands()...)
+}
+
+// refusedCommands are those that clients may take for granted and that are not there. Each says why.
+func refusedCommands() []*command {
+	var all []*command
+	for _, r := range []struct{ why, names string }{
+		{"the values of a topic are handed out one after the other and never again, so a sum only grows, by INCR and INCRBY, until DEL begins anew",
+			"decr decrby incrbyfloat append setrange setbit bitfield mset msetnx setnx setex psetex getex"},
+		{"topics do not expire: DEL ends what was counted when you say so",
+			"expire pexpire expireat pexpireat expiretime pexpiretime persist"},
+		{"a topic keeps its name and its history; DEL resets the ones that you name",
+			"flushall flushdb swapdb move rename renamenx copy restore migrate dump"},
+		{"there are no transactions; a pipeline takes effect in its order and costs one round trip",
+			"watch unwatch"},
+		{"there are no channels", "subscribe unsubscribe psubscribe punsubscribe ssubscribe sunsubscribe publish spublish pubsub"},
+		{"there are no scripts", "eval evalsha eval_ro evalsha_ro script function fcall fcall_ro"},
+		{"there is no replication", "replicaof slaveof psync sync replconf failover"},
+		{"the server writes its log and its snapshots by itself", "save bgsave bgrewriteaof lastsave"},
+		{"the server is stopped by a signal, not by whoever reaches its port", "shutdown"},
+		{"there is nothing to look at", "monitor debug memory latency slowlog object acl waitaof"},
+	} {
+		for _, name := range strings.Fields(r.names) {
+			text := "ERR " + strings.ToUpper(name) + " is not supported: " + r.why
+			all = append(all, &command{name: name, flags: flagsTalk, group: groupOther, summary: "Fails: " + r.why + ".",
+				run: func(x *exchange) { x.fail(text) }})
+		}
+	}
+	for _, name := range []string{"cluster", "readonly", "readwrite", "asking"} {
+		all = append(all, &command{name: name, flags: flagsTalk, group: groupOther, summary: "Fails: there is no cluster.",
+			run: func(x *exchange) { x.fail("ERR This instance has cluster support disabled") }})
+	}
+	return all
+}
+
+// The errors of what is wrong with a command, in Redis' words.
+const (
+	errNotAnInteger = "ERR value is not an integer or out of range"
+	errSyntax       = "ERR syntax error"
+)
+
+func (x *exchange) wrongArity(name string) {
+	x.fail("ERR wrong number of arguments for '" + name + "' command")
+}
+
+// maxShown is how much of a client's own words an error returns.
+const maxShown = 128
+
+func (x *exchange) unknownCommand() {
+	name := x.arg(0)
+	if is(name, "post") || is(name, "host:") {
+		// A browser was made to send this. What follows may look like commands and must not be run.
+		x.client.s.journal.refused(codec.CodeMalformed, x.client.peer, x.in[x.at:])
+		x.closing = true
+		return
+	}
+	text := append([]byte("ERR unknown command '"), name[:min(len(name), maxShown)]...)
+	text = append(text, "', with args beginning with: "...)
+	for i, room := 1, maxShown; i < x.parser.Len() && room > 0; i++ {
+		arg := x.arg(i)
+		arg = arg[:min(len(arg), room)]
+		room -= len(arg) + 3
+		text = append(append(append(text, '\''), arg...), "' "...)
+	}
+	x.fail(string(text))
+}
+
+func (x *exchange) unknownSubcommand() {
+	arg := x.arg(1)
+	x.fail("ERR unknown subcommand '" + string(arg[:min(len(arg), maxShown)]) + "'")
+}
+
+// is tells whether a word of a client's is the given one in any case; word is in lower case.
+func is(b []byte, word string) bool {
+	if len(b) != len(word) {
+		return false
+	}
+	for i := range b {
+		c := b[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != word[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// parseInteger reads an integer as Redis does: no blanks, no plus, no superfluous zeros.
+func parseInteger(b []byte) (int64, bool) {
+	if !plainNumber(b) {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(string(b), 10, 64)
+	return n, err == nil
+}
+
+// parseUnsigned does it up to 2^64−1.
+func parseUnsigned(b []byte) (uint64, bool) {
+	if !plainNumber(b) {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(string(b), 10, 64)
+	return n, err == nil
+}
+
+func plainNumber(b []byte) bool {
+	if len(b) == 0 || len(b) > 20 || b[0] == '+' {
+		return false
+	}
+	if b[0] == '-' {
+		b = b[1:]
+		if len(b) > 0 && b[0] == '0' {
+			return false
+		}
+	}
+	return len(b) > 0 && (b[0] != '0' || len(b) == 1)
+}

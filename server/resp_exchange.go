@@ -1,0 +1,396 @@
+package server
+
+import (
+	"errors"
+	"math"
+	"unicode/utf8"
+
+	"gcd/codec"
+	"gcd/resp"
+	"gcd/store"
+)
+
+// The bounds of what one turn of a RESP connection takes. What is beyond them has its turn later, so a connection's memory is bounded by
+// them, by its input (one read and at most one command of resp.MaxCommand), and by what one command may answer.
+const (
+	maxTurnOps     = 4096      // operations; one command alone may have more
+	maxTurnReplies = 256 << 10 // bytes of replies after which no further command is taken
+)
+
+// form is how the outcome of operations is told.
+type form uint8
+
+const (
+	// A reply that is known already; it takes no operation. The number of a step of this form is the reply's size in bytes.
+	formReady form = iota
+	// A reply to each operation.
+	formInteger // the sum, as an integer
+	formDecimal // the sum, as decimal digits
+	formValue   // the sum, as decimal digits, or nothing if it is 0
+	formOK
+	formType
+	formExpiry
+	formLength // how many digits the sum has
+	formInfo   // sum and epoch
+	// One reply to all operations of the step.
+	formValues // an array of formValue
+	formLive   // how many sums are not 0
+)
+
+// step is a part of the answer: n replies of a form of the first kinds, or one reply to n operations.
+type step struct {
+	form form
+	n    uint32
+}
+
+// exchange is one turn of a RESP connection: commands that were received, what they ask of the backend, as one group, and the
+// replies, in the commands' order. It is used by turns; between them it keeps the bytes of a command that is not whole, and a
+// connection that has none needs no exchange.
+type exchange struct {
+	client *respClient
+	in     []byte // received
+	at     int    // where the first command begins that was not taken
+	parser resp.Parser
+	held   int // the length of that command, if it is parsed already
+
+	ops   []store.Op
+	group store.Group
+	size  int // bytes of the commands that were taken, for admit
+	steps []step
+	ready []byte // the replies of formReady
+	out   []byte // to be written
+
+	taken   int  // commands
+	more    bool // there is more to take when this turn is over
+	closing bool // the connection ends when out is written
+
+	listing listing
+}
+
+// take takes commands from what was received: operations are collected, and everything else is done.
+func (x *exchange) take() {
+	room := x.client.s.room()
+	x.more = false
+	for !x.closing {
+		if len(x.ops) >= room || len(x.out)+len(x.ready) >= maxTurnReplies {
+			x.more = true
+			return
+		}
+		if x.held == 0 {
+			n, err := x.parser.Next(x.in[x.at:])
+			if err != nil {
+				x.malformed(err)
+				return
+			}
+			if n == 0 {
+				return
+			}
+			x.held = n
+		}
+		if x.parser.Len() > 0 {
+			if !x.run() {
+				x.more = true
+				return
+			}
+			x.taken++
+		}
+		x.at += x.held
+		x.size += x.held
+		x.held = 0
+	}
+}
+
+// room is how many operations a turn may collect.
+func (s *Server) room() int {
+	return max(1, min(maxTurnOps, s.opts.MaxInFlight-int(s.inFlight.Load())))
+}
+
+// run does the command that was parsed. It returns false if the command has to wait: for what was collected before it, or for its next turn.
+func (x *exchange) run() bool {
+	name := x.arg(0)
+	if len(name) == 4 && x.parser.Len() == 2 && !x.client.refusing && // the hot one
+		name[0]|0x20 == 'i' && name[1]|0x20 == 'n' && name[2]|0x20 == 'c' && name[3]|0x20 == 'r' {
+		x.incr()
+		return true
+	}
+	c := x.client.s.resp.command(name)
+	switch {
+	case c == nil:
+		x.unknownCommand()
+	case x.client.refusing && !c.endsTransaction:
+		x.fail("ERR not run, because MULTI was refused on this connection and what follows it is meant to be run as a whole or not at all; EXEC, DISCARD or RESET ends that")
+	case c.arity > 0 && x.parser.Len() != c.arity, x.parser.Len() < -c.arity:
+		x.wrongArity(c.name)
+	case len(x.ops) > 0 && (c.alone || len(x.ops)+x.parser.Len() > maxTurnOps):
+		return false
+	default:
+		c.run(x)
+		return !x.listing.unfinished
+	}
+	return true
+}
+
+// malformed answers bytes that are no command.
+func (x *exchange) malformed(err error) {
+	x.client.s.journal.refused(codec.CodeMalformed, x.client.peer, x.in[x.at:])
+	x.fail("ERR " + err.Error())
+	x.closing = true
+}
+
+// arg is the i-th argument of the command that is run; the 0th is its name.
+func (x *exchange) arg(i int) []byte { return x.parser.Arg(i) }
+
+// begin returns the buffer to append a reply to that is known now, and end takes it back.
+func (x *exchange) begin() []byte {
+	if len(x.steps) == 0 {
+		return x.out
+	}
+	return x.ready
+}
+
+func (x *exchange) end(b []byte) {
+	if len(x.steps) == 0 {
+		x.out = b
+		return
+	}
+	x.step(formReady, len(b)-len(x.ready))
+	x.ready = b
+}
+
+func (x *exchange) fail(text string)   { x.end(resp.AppendError(x.begin(), text)) }
+func (x *exchange) status(text string) { x.end(resp.AppendSimple(x.begin(), text)) }
+func (x *exchange) integer(n int64)    { x.end(resp.AppendInt(x.begin(), n)) }
+func (x *exchange) bulk(b []byte)      { x.end(resp.AppendBulk(x.begin(), b)) }
+
+// step adds to the plan of the answer.
+func (x *exchange) step(f form, n int) {
+	if last := len(x.steps) - 1; last >= 0 && x.steps[last].form == f && f < formValues {
+		x.steps[last].n += uint32(n)
+		return
+	}
+	x.steps = append(x.steps, step{f, uint32(n)})
+}
+
+// do collects an operation.
+func (x *exchange) do(kind store.Kind, topic []byte, n, highest uint64) {
+	if len(x.ops) == cap(x.ops) {
+		x.ops = append(x.ops, store.Op{})
+	} else {
+		x.ops = x.ops[:len(x.ops)+1] // what an old operation left is overwritten by the backend
+	}
+	op := &x.ops[len(x.ops)-1]
+	op.Kind, op.Topic, op.N, op.Max = kind, topic, n, highest
+}
+
+// one collects an operation on the topic that is the first argument, and answers in the given form.
+func (x *exchange) one(f form, kind store.Kind, n, highest uint64) {
+	topic := x.arg(1)
+	if why := badTopic(topic); why != "" {
+		x.fail(why)
+		return
+	}
+	x.do(kind, topic, n, highest)
+	x.step(f, 1)
+}
+
+// each collects an operation on each topic from the first argument on, and answers once.
+func (x *exchange) each(f form, kind store.Kind) {
+	n := x.parser.Len()
+	for i := 1; i < n; i++ {
+		if why := badTopic(x.arg(i)); why != "" {
+			x.fail(why)
+			return
+		}
+	}
+	for i := 1; i < n; i++ {
+		x.do(kind, x.arg(i), 0, 0)
+	}
+	x.step(f, n-1)
+}
+
+// read answers with the states of the topics that are the arguments. Behind operations they are read in their order; with none before
+// it, now.
+func (x *exchange) read(f form) {
+	if len(x.ops) > 0 {
+		x.each(f, store.Read)
+		return
+	}
+	n := x.parser.Len()
+	for i := 1; i < n; i++ {
+		if why := badTopic(x.arg(i)); why != "" {
+			x.ops = x.ops[:0]
+			x.fail(why)
+			return
+		}
+		v, _ := x.client.s.backend.GetBytes(x.arg(i))
+		x.do(store.Read, x.arg(i), 0, 0)
+		op := &x.ops[i-1]
+		op.Sum, op.Epoch, op.Err = v.Sum, v.Epoch, nil
+	}
+	b, _ := x.appendReply(x.begin(), f, x.ops)
+	x.ops = x.ops[:0]
+	x.end(b)
+}
+
+// badTopic is the error for what can be no topic, or empty.
+func badTopic(topic []byte) string {
+	switch {
+	case len(topic) > codec.MaxTopic:
+		return "ERR topic is too long: it has at most 65535 bytes"
+	case !utf8.Valid(topic):
+		return "ERR topic is not UTF-8"
+	}
+	return ""
+}
+
+// refuse gives all operations that were collected an outcome without the backend.
+func (x *exchange) refuse(err error) {
+	for i := range x.ops {
+		x.ops[i].Err = err
+	}
+}
+
+// answer makes the replies when the operations have their outcomes.
+func (x *exchange) answer() {
+	ops, ready, known := x.ops, x.ready, true
+	for _, s := range x.steps {
+		n := int(s.n)
+		switch {
+		case s.form == formReady:
+			x.out = append(x.out, ready[:n]...)
+			ready = ready[n:]
+		case s.form >= formValues:
+			x.out, known = x.appendReply(x.out, s.form, ops[:n])
+			ops = ops[n:]
+		default:
+			for i := 0; i < n && known; i++ {
+				if op := &ops[i]; op.Err == nil && s.form == formInteger {
+					x.out = resp.AppendInt(x.out, int64(op.Sum)) // fits: Max was 2^63−1
+				} else {
+					x.out, known = x.appendReply(x.out, s.form, ops[i:i+1])
+				}
+			}
+			ops = ops[n:]
+		}
+		if !known { // to answer what follows would be to answer out of order
+			x.closing, x.more = true, false
+			break
+		}
+	}
+	x.ops, x.steps, x.ready, x.size = x.ops[:0], x.steps[:0], x.ready[:0], 0
+}
+
+// appendReply appends the reply to operations with outcomes. It returns false if an outcome is not known: then there is none.
+func (x *exchange) appendReply(dst []byte, f form, ops []store.Op) (b []byte, known bool) {
+	for i := range ops {
+		op := &ops[i]
+		if op.Err == nil {
+			continue
+		}
+		if op.Kind == store.Read && errors.Is(op.Err, store.ErrTopicTooLong) { // then it is surely not there
+			op.Sum = 0
+			continue
+		}
+		code, known := codeOf(op.Err)
+		if !known {
+			x.client.s.journal.happened(unknownOutcome, x.client.peer, op.Err)
+			return dst, false
+		}
+		x.client.s.journal.refused(code, x.client.peer, op.Topic)
+		return resp.AppendError(dst, refusalText(code)), true
+	}
+	op := &ops[0]
+	switch f {
+	case formInteger:
+		return resp.AppendInt(dst, int64(op.Sum)), true
+	case formDecimal:
+		return resp.AppendDecimal(dst, op.Sum), true
+	case formValue:
+		return x.appendValue(dst, op.Sum), true
+	case formOK:
+		return resp.AppendSimple(dst, "OK"), true
+	case formType:
+		if op.Sum > 0 {
+			return resp.AppendSimple(dst, "string"), true
+		}
+		return resp.AppendSimple(dst, "none"), true
+	case formExpiry:
+		if op.Sum > 0 {
+			return resp.AppendInt(dst, -1), true
+		}
+		return resp.AppendInt(dst, -2), true
+	case formLength:
+		return resp.AppendInt(dst, digits(op.Sum)), true
+	case formInfo:
+		dst = x.client.version.AppendMap(dst, 2)
+		dst = resp.AppendDecimal(resp.AppendBulk(dst, "sum"), op.Sum)
+		return resp.AppendInt(resp.AppendBulk(dst, "epoch"), int64(op.Epoch)), true // at most 2^63−1
+	case formValues:
+		dst = resp.AppendArray(dst, len(ops))
+		for i := range ops {
+			dst = x.appendValue(dst, ops[i].Sum)
+		}
+		return dst, true
+	default: // formLive
+		n := int64(0)
+		for i := range ops {
+			if ops[i].Sum > 0 {
+				n++
+			}
+		}
+		return resp.AppendInt(dst, n), true
+	}
+}
+
+func (x *exchange) appendValue(dst []byte, sum uint64) []byte {
+	if sum == 0 {
+		return x.client.version.AppendNull(dst)
+	}
+	return resp.AppendDecimal(dst, sum)
+}
+
+// digits is the number of decimal digits of a sum; a topic whose sum is 0 is not there and has none.
+func digits(sum uint64) int64 {
+	n := int64(0)
+	for ; sum > 0; sum /= 10 {
+		n++
+	}
+	return n
+}
+
+// compact moves what was not taken to the beginning, so that more can be received. It keeps the address of a command that is held.
+func (x *exchange) compact() {
+	if x.at > 0 && x.held == 0 {
+		x.in = x.in[:copy(x.in, x.in[x.at:])]
+		x.at = 0
+	}
+}
+
+// idle tells that nothing of a command is there.
+func (x *exchange) idle() bool { return x.at == len(x.in) }
+
+// release makes the exchange ready for another connection; what is large is given back.
+func (x *exchange) release() {
+	x.parser.Reset()
+	x.client, x.at, x.held, x.size, x.taken, x.more, x.closing = nil, 0, 0, 0, 0, false, false
+	x.in, x.out, x.ready = keptRoom(x.in, maxKeptBytes), keptRoom(x.out, maxKeptBytes), keptRoom(x.ready, maxKeptBytes)
+	x.ops, x.steps = keptRoom(x.ops, maxKeptOps), keptRoom(x.steps, maxKeptOps)
+	x.group.Ops = nil
+	x.listing = listing{}
+}
+
+// What an exchange that waits for its next use keeps room for: a pipeline of some hundred commands.
+const (
+	maxKeptBytes = 32 << 10
+	maxKeptOps   = 1024
+)
+
+func keptRoom[T any](s []T, most int) []T {
+	if cap(s) > most {
+		return nil
+	}
+	return s[:0]
+}
+
+// maxInteger is the highest sum that RESP's integers can tell.
+const maxInteger = math.MaxInt64

@@ -1,0 +1,141 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"net"
+	"time"
+
+	"gcd/codec"
+	"gcd/resp"
+	"gcd/store"
+)
+
+// talker is an exchange of goroutine dispatch, where a connection keeps its own.
+type talker struct {
+	exchange
+	done chan struct{} // gets one value for each submission
+}
+
+// talk serves a RESP connection to its end. first is what was received already.
+func (d *goroutines) talk(c *streamConn, first []byte) {
+	t := &talker{done: make(chan struct{}, 1)}
+	t.client = d.s.enterRESP(c.peer)
+	defer t.client.leave()
+	t.group.Done = func(*store.Group) {
+		d.s.done(len(t.group.Ops), t.size)
+		t.done <- struct{}{} // has room: one submission at a time
+	}
+	t.in = first
+	for d.turn(c, t) {
+		if !t.more && !d.listen(c, t) {
+			return
+		}
+	}
+}
+
+// turn takes and answers commands. It returns false when the connection has ended.
+func (d *goroutines) turn(c *streamConn, t *talker) bool {
+	if !d.take(c) {
+		return false
+	}
+	goesOn := false
+	if !d.s.guard(c.peer, t.take) {
+		return false
+	}
+	if t.taken > 0 {
+		c.deadline = time.Time{} // what is read next is another command
+	}
+	if len(t.ops) > 0 && !d.commitRESP(t) {
+		return false // t is the backend's still
+	}
+	d.s.guard(c.peer, func() {
+		t.answer()
+		goesOn = d.reply(c, t)
+	})
+	return goesOn && d.release(c)
+}
+
+// commitRESP has t's operations done. It returns false if the dispatch was aborted before they were.
+func (d *goroutines) commitRESP(t *talker) bool {
+	if !d.s.admit(len(t.ops), t.size) {
+		t.refuse(errTooManyRequests)
+		return true
+	}
+	t.group.Ops = t.ops
+	d.s.backend.Submit(&t.group)
+	select {
+	case <-t.done:
+		return true
+	case <-d.aborting:
+		return false
+	}
+}
+
+// reply writes what there is to write, and returns false if that was the last of the connection.
+func (d *goroutines) reply(c *streamConn, t *talker) bool {
+	if len(t.out) > 0 && !d.write(c, t.out) {
+		return false
+	}
+	t.client.finished(&t.exchange)
+	t.out = keptRoom(t.out, maxKeptBytes)
+	if t.closing {
+		d.lingerRESP(c)
+		return false
+	}
+	t.compact()
+	return true
+}
+
+// release lets drain close c again. It returns false if the dispatch drains.
+func (d *goroutines) release(c *streamConn) bool {
+	d.mu.Lock()
+	c.taken = false
+	drained := d.drained
+	d.mu.Unlock()
+	if drained {
+		d.lingerRESP(c)
+	}
+	return !drained
+}
+
+// lingerRESP lets the client read the last answers, as refuse does.
+func (d *goroutines) lingerRESP(c *streamConn) {
+	if c.nc.CloseWrite() != nil {
+		return
+	}
+	c.nc.SetReadDeadline(time.Now().Add(d.s.linger))
+	_, _ = io.CopyN(io.Discard, c.nc, lingerBytes)
+}
+
+// listen reads more of what the client says: the rest of a command in time, the beginning of one whenever it likes. It returns false
+// at the connection's end.
+func (d *goroutines) listen(c *streamConn, t *talker) bool {
+	if t.idle() {
+		t.in = keptRoom(t.in, maxKeptBytes)
+		t.at = 0
+		c.nc.SetReadDeadline(time.Time{})
+		c.deadline = time.Time{}
+	} else if c.deadline.IsZero() {
+		c.deadline = time.Now().Add(d.s.opts.ReadTimeout)
+		c.nc.SetReadDeadline(c.deadline)
+	}
+	const room = 16 << 10
+	if cap(t.in)-len(t.in) < room/4 {
+		t.in = append(make([]byte, 0, 2*len(t.in)+room), t.in...)
+	}
+	n, err := c.nc.Read(t.in[len(t.in):cap(t.in)])
+	t.in = t.in[:len(t.in)+n]
+	switch {
+	case err == nil:
+		return true
+	case isTimeout(err):
+		d.s.journal.refused(codec.CodeNothingArrived, c.peer, t.in)
+		if d.write(c, resp.AppendError(nil, refusalText(codec.CodeNothingArrived))) {
+			d.lingerRESP(c)
+		}
+	case !errors.Is(err, net.ErrClosed) && err != io.EOF && !t.idle():
+		d.s.journal.happened(brokenConn, c.peer, err)
+	}
+	return false
+}

@@ -1,0 +1,196 @@
+package server
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/metrics"
+	"strings"
+	"time"
+
+	"gcd/codec"
+	"gcd/resp"
+	"gcd/store"
+)
+
+// The commands on the server.
+
+// infoSections are the parts of INFO, in their order.
+func infoSections() []infoSection {
+	return []infoSection{
+		{"Server", (*infoText).server},
+		{"Clients", (*infoText).clients},
+		{"Memory", (*infoText).memory},
+		{"Persistence", (*infoText).persistence},
+		{"Stats", (*infoText).stats},
+		{"Replication", (*infoText).replication},
+		{"Cluster", (*infoText).cluster},
+		{"Keyspace", (*infoText).keyspace},
+		{"GCD", (*infoText).gcd},
+	}
+}
+
+type infoSection struct {
+	name  string
+	write func(*infoText)
+}
+
+// infoText is an INFO reply in the making.
+type infoText struct {
+	s     *Server
+	mine  Stats
+	store store.Stats
+	b     []byte
+}
+
+// add appends a line for each pair of a field's name and its value.
+func (t *infoText) add(pairs ...any) {
+	for i := 0; i < len(pairs); i += 2 {
+		t.b = fmt.Appendf(t.b, "%v:%v\r\n", pairs[i], pairs[i+1])
+	}
+}
+
+func (x *exchange) info() {
+	s := x.client.s
+	t := &infoText{s: s, mine: s.Stats(), store: s.backend.Stats()}
+	for _, section := range infoSections() {
+		wanted := x.parser.Len() == 1
+		for i := 1; i < x.parser.Len(); i++ {
+			arg := x.arg(i)
+			wanted = wanted || is(arg, strings.ToLower(section.name)) || is(arg, "all") || is(arg, "default") || is(arg, "everything")
+		}
+		if !wanted {
+			continue
+		}
+		if len(t.b) > 0 {
+			t.b = append(t.b, "\r\n"...)
+		}
+		t.b = append(append(append(t.b, "# "...), section.name...), "\r\n"...)
+		section.write(t)
+	}
+	x.end(x.client.version.AppendText(x.begin(), t.b))
+}
+
+func (t *infoText) server() {
+	uptime := time.Since(t.s.resp.started)
+	t.add("redis_version", respVersion, "redis_mode", "standalone", "os", runtime.GOOS+" "+runtime.GOARCH, "arch_bits", 64,
+		"process_id", os.Getpid(), "run_id", t.s.resp.runID, "tcp_port", t.s.tcpPort(),
+		"uptime_in_seconds", int64(uptime.Seconds()), "uptime_in_days", int64(uptime.Hours()/24))
+}
+
+func (t *infoText) clients() {
+	t.add("connected_clients", t.s.resp.count(), "maxclients", t.s.opts.MaxConns, "blocked_clients", 0)
+}
+
+func (t *infoText) memory() {
+	sample := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(sample)
+	used := sample[0].Value.Uint64() - sample[1].Value.Uint64()
+	t.add("used_memory", used, "used_memory_human", fmt.Sprintf("%.2fM", float64(used)/(1<<20)), "maxmemory", 0, "maxmemory_policy", "noeviction")
+}
+
+func (t *infoText) persistence() {
+	t.add("loading", 0, "async_loading", 0, "rdb_bgsave_in_progress", 0, "aof_enabled", flag(t.store.Segments > 0),
+		"aof_rewrite_in_progress", 0, "aof_last_write_status", "ok")
+}
+
+func (t *infoText) stats() {
+	t.add("total_connections_received", t.mine.Accepted, "total_commands_processed", t.s.resp.answered.Load(),
+		"rejected_connections", t.mine.rejectedConnections(), "expired_keys", 0, "evicted_keys", 0)
+}
+
+func (t *infoText) replication() { t.add("role", "master", "connected_slaves", 0) }
+
+func (t *infoText) cluster() { t.add("cluster_enabled", 0) }
+
+func (t *infoText) keyspace() {
+	if t.store.Live > 0 {
+		t.b = fmt.Appendf(t.b, "db0:keys=%d,expires=0,avg_ttl=0\r\n", t.store.Live)
+	}
+}
+
+func (t *infoText) gcd() {
+	refused := uint64(0)
+	for _, n := range t.mine.Refused {
+		refused += n
+	}
+	t.add("topics", t.store.Topics, "live_topics", t.store.Live, "counts", t.store.Counts, "resets", t.store.Resets, "reads", t.store.Reads,
+		"batches", t.store.Batches, "changes", t.store.Changes, "syncs", t.store.Syncs, "log_bytes", t.store.LogBytes,
+		"log_segments", t.store.Segments, "log_index", t.store.Index,
+		"snapshots", t.store.Snapshots, "snapshot_entries", t.store.SnapshotEntries, "snapshot_index", t.store.SnapshotIndex,
+		"connections", t.mine.Connections, "in_flight", t.mine.InFlight, "datagrams", t.mine.Datagrams,
+		"answered", t.mine.Answered, "refused", refused, "unknown", t.mine.UnknownOutcomes,
+		"lost_answers", t.mine.LostAnswers, "broken_connections", t.mine.BrokenConns, "panics", t.mine.Panics)
+}
+
+// rejectedConnections counts the connections that were too many.
+func (s *Stats) rejectedConnections() uint64 {
+	return s.Refused[codec.CodeTooManyConns] + s.Refused[codec.CodeTooManyConnsAddr]
+}
+
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// settings are what CONFIG GET tells.
+func (x *exchange) settings() [][2]string {
+	appendOnly := "no"
+	if x.client.s.backend.Stats().Segments > 0 {
+		appendOnly = "yes"
+	}
+	o := &x.client.s.opts
+	return [][2]string{
+		{"save", ""}, {"appendonly", appendOnly}, {"databases", "1"}, {"maxclients", fmt.Sprint(o.MaxConns)}, {"maxmemory", "0"},
+		{"maxmemory-policy", "noeviction"}, {"port", fmt.Sprint(x.client.s.tcpPort())}, {"proto-max-bulk-len", fmt.Sprint(resp.MaxCommand)},
+		{"tcp-keepalive", fmt.Sprint(int(keepAlive.Seconds()))}, {"timeout", "0"},
+	}
+}
+
+func (x *exchange) config() {
+	switch {
+	case !is(x.arg(1), "get"):
+		x.fail("ERR CONFIG " + strings.ToUpper(string(lowered(x.arg(1)[:min(len(x.arg(1)), maxShown)]))) +
+			" is not supported: settings are flags of the server, and CONFIG GET shows some of them")
+		return
+	case x.parser.Len() < 3:
+		x.wrongArity("config|get")
+		return
+	}
+	var found [][2]string
+	for _, setting := range x.settings() {
+		for i := 2; i < x.parser.Len(); i++ {
+			if pattern := x.arg(i); len(pattern) <= maxPattern && matches(lowered(pattern), []byte(setting[0])) {
+				found = append(found, setting)
+				break
+			}
+		}
+	}
+	b := x.client.version.AppendMap(x.begin(), len(found))
+	for _, setting := range found {
+		b = resp.AppendBulk(resp.AppendBulk(b, setting[0]), setting[1])
+	}
+	x.end(b)
+}
+
+func (x *exchange) role() {
+	b := resp.AppendArray(x.begin(), 3)
+	x.end(resp.AppendArray(resp.AppendInt(resp.AppendBulk(b, "master"), 0), 0))
+}
+
+func (x *exchange) time() {
+	now := time.Now()
+	b := resp.AppendArray(x.begin(), 2)
+	b = resp.AppendDecimal(b, uint64(now.Unix()))
+	x.end(resp.AppendDecimal(b, uint64(now.Nanosecond()/1000)))
+}
+
+func (x *exchange) module() {
+	if !is(x.arg(1), "list") {
+		x.unknownSubcommand()
+		return
+	}
+	x.end(resp.AppendArray(x.begin(), 0))
+}

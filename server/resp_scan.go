@@ -1,0 +1,189 @@
+package server
+
+import (
+	"gcd/resp"
+	"gcd/store"
+)
+
+// The bounds of a look at all topics. It goes by steps, so that a loop's other connections get their turns.
+const (
+	scanDefault  = 10      // topics that SCAN looks at without COUNT
+	maxLook      = 4096    // topics that SCAN looks at, whatever COUNT says, and KEYS in one turn
+	maxLookWork  = 1 << 22 // bytes of topics × bytes of the pattern, after which a step ends too
+	maxScanReply = 1 << 20 // bytes of topics after which SCAN returns
+	maxKeysReply = 8 << 20 // bytes of topics that KEYS returns
+	maxPattern   = 256     // bytes
+)
+
+// listing is what a look at the topics has found.
+type listing struct {
+	found      []byte // replies
+	n          int    // how many
+	cursor     uint64
+	unfinished bool // KEYS goes on in the next turn
+}
+
+// look goes on through the topics from the listing's cursor, for so many of them or until found has so many bytes. It returns false
+// when it is through.
+func (x *exchange) look(topics, most int, pattern []byte) bool {
+	l, work := &x.listing, 0
+	one := func(topic []byte, v store.Value) {
+		work += len(topic) * len(pattern)
+		if v.Sum > 0 && (pattern == nil || matches(pattern, topic)) {
+			l.found = resp.AppendBulk(l.found, topic)
+			l.n++
+		}
+	}
+	for ; topics > 0 && work < maxLookWork && len(l.found) < most; topics-- {
+		if l.cursor = x.client.s.backend.Scan(l.cursor, 1, one); l.cursor == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (x *exchange) scan() {
+	cursor, ok := parseUnsigned(x.arg(1))
+	if !ok {
+		x.fail("ERR invalid cursor")
+		return
+	}
+	topics, none := int64(scanDefault), false
+	var pattern []byte
+	for i := 2; i < x.parser.Len(); i += 2 {
+		if i+1 == x.parser.Len() {
+			x.fail(errSyntax)
+			return
+		}
+		value := x.arg(i + 1)
+		switch option := x.arg(i); {
+		case is(option, "match"):
+			pattern = value
+		case is(option, "count"):
+			if topics, ok = parseInteger(value); !ok {
+				x.fail(errNotAnInteger)
+				return
+			}
+			if topics < 1 {
+				x.fail(errSyntax)
+				return
+			}
+		case is(option, "type"):
+			none = !is(value, "string")
+		default:
+			x.fail(errSyntax)
+			return
+		}
+	}
+	if len(pattern) > maxPattern {
+		x.fail(errPattern)
+		return
+	}
+	x.listing.cursor = cursor
+	if none {
+		x.listing.cursor = 0
+	} else {
+		x.look(int(min(topics, maxLook)), maxScanReply, pattern)
+	}
+	b := resp.AppendArray(x.begin(), 2)
+	b = resp.AppendDecimal(b, x.listing.cursor)
+	x.end(x.listing.take(b))
+}
+
+const errPattern = "ERR pattern is too long: it has at most 256 bytes"
+
+// keys looks at some topics in each turn.
+func (x *exchange) keys() {
+	l := &x.listing
+	if len(x.arg(1)) > maxPattern {
+		x.fail(errPattern)
+		return
+	}
+	switch more := x.look(maxLook, maxKeysReply, x.arg(1)); {
+	case len(l.found) >= maxKeysReply:
+		*l = listing{}
+		x.fail("ERR too many topics for one answer: use SCAN")
+	case more:
+		l.unfinished = true
+	default:
+		x.end(l.take(x.begin()))
+	}
+}
+
+// take appends what was found as an array, and forgets it.
+func (l *listing) take(dst []byte) []byte {
+	dst = resp.AppendArray(dst, l.n)
+	dst = append(dst, l.found...)
+	*l = listing{found: keptRoom(l.found, maxKeptBytes)}
+	return dst
+}
+
+func (x *exchange) dbSize() { x.integer(int64(x.client.s.backend.Live())) }
+
+// matches tells whether s is what the pattern says: * is any bytes, ? any byte, [a-z] one of those, [^a-z] none of them, and a
+// backslash takes the next byte as it is. It takes at most len(pattern) × len(s) steps.
+func matches(pattern, s []byte) bool {
+	p, i := 0, 0
+	star, from := -1, 0 // the last *, and where what it stands for ends
+	for i < len(s) {
+		if p < len(pattern) && pattern[p] == '*' {
+			star, from = p, i
+			p++
+			continue
+		}
+		if n, ok := matchesOne(pattern[p:], s[i]); ok {
+			p += n
+			i++
+			continue
+		}
+		if star < 0 {
+			return false
+		}
+		from++
+		p, i = star+1, from
+	}
+	for p < len(pattern) && pattern[p] == '*' {
+		p++
+	}
+	return p == len(pattern)
+}
+
+// matchesOne tells whether c is what the pattern begins with, and how many bytes of the pattern say that.
+func matchesOne(pattern []byte, c byte) (n int, ok bool) {
+	if len(pattern) == 0 {
+		return 0, false
+	}
+	switch pattern[0] {
+	case '?':
+		return 1, true
+	case '[':
+		return matchesClass(pattern, c)
+	case '\\':
+		if len(pattern) > 1 {
+			return 2, pattern[1] == c
+		}
+	}
+	return 1, pattern[0] == c
+}
+
+// matchesClass does it for [...]; a class that is not closed goes to the pattern's end.
+func matchesClass(pattern []byte, c byte) (n int, ok bool) {
+	i, not := 1, false
+	if i < len(pattern) && pattern[i] == '^' {
+		i, not = 2, true
+	}
+	for ; i < len(pattern) && pattern[i] != ']'; i++ {
+		if pattern[i] == '\\' && i+1 < len(pattern) {
+			i++
+			ok = ok || pattern[i] == c
+			continue
+		}
+		low, high := pattern[i], pattern[i]
+		if i+2 < len(pattern) && pattern[i+1] == '-' {
+			high = pattern[i+2]
+			i += 2
+		}
+		ok = ok || min(low, high) <= c && c <= max(low, high)
+	}
+	return min(i+1, len(pattern)), ok != not
+}

@@ -1,0 +1,141 @@
+package server_test
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"gcd/server"
+)
+
+// scanAll goes through all topics and returns what it saw and in how many answers.
+func scanAll(t *testing.T, s *running, options string) (topics []string, answers int) {
+	t.Helper()
+	c := dialRESP(t, s, 2)
+	for cursor := "0"; ; {
+		send(t, c, []byte("SCAN "+cursor+options+"\r\nECHO end\r\n"))
+		lines := strings.Split(readUntil(t, c, "$3\r\nend\r\n"), "\r\n")
+		answers++
+		if lines[0] != "*2" || len(lines) < 5 {
+			t.Fatalf("SCAN says %q", lines)
+		}
+		cursor = lines[2]
+		if n, err := strconv.Atoi(lines[3][1:]); err != nil || len(lines) != 2*n+5 {
+			t.Fatalf("SCAN says %q", lines)
+		}
+		for i := 5; i < len(lines); i += 2 {
+			topics = append(topics, lines[i])
+		}
+		if cursor == "0" {
+			return topics, answers
+		}
+	}
+}
+
+func TestRESPScan(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		s, _ := serveMemory(t, o)
+		c := dialRESP(t, s, 2)
+		var in, counted, want []string
+		for i := range 10_000 {
+			topic := fmt.Sprintf("scan:%05d", i)
+			in, counted = append(in, array("INCR", topic)), append(counted, ":1\r\n")
+			if i%3 == 0 { // a topic whose sum is 0 is not there
+				in, counted = append(in, array("DEL", topic)), append(counted, ":1\r\n")
+			} else {
+				want = append(want, topic)
+			}
+		}
+		say(t, c, strings.Join(in, ""), strings.Join(counted, ""))
+		say(t, c, "DBSIZE\r\n", fmt.Sprintf(":%d\r\n", len(want)))
+		odd := slices.DeleteFunc(slices.Clone(want), func(s string) bool { return !strings.HasSuffix(s, "1") })
+		for _, test := range []struct {
+			options string
+			want    []string
+			answers int
+		}{
+			{"", want, 1000},
+			{" COUNT 1000", want, 10},
+			{" COUNT 100000000", want, 3}, // in turns of 4,096
+			{" count 1000 match *1", odd, 10},
+			{" MATCH nosuch* COUNT 5000", nil, 3},
+			{" TYPE string COUNT 5000", want, 3},
+			{" TYPE list", nil, 1},
+			{" MATCH scan:00001 TYPE STRING COUNT 4096", []string{"scan:00001"}, 3},
+		} {
+			got, answers := scanAll(t, s, test.options)
+			slices.Sort(got)
+			if !slices.Equal(got, test.want) || answers != test.answers {
+				t.Errorf("SCAN%s: %d topics in %d answers, want %d in %d", test.options, len(got), answers, len(test.want), test.answers)
+			}
+		}
+		send(t, c, []byte("INCR scan:00003\r\nKEYS *\r\nINCR scan:00003\r\nECHO end\r\n"))
+		lines := strings.Split(readUntil(t, c, "$3\r\nend\r\n"), "\r\n")
+		if lines[0] != ":1" || lines[1] != fmt.Sprintf("*%d", len(want)+1) || lines[len(lines)-2] != ":2" || len(lines) != 2*len(want)+2+4 {
+			t.Errorf("KEYS says %.100q in %d lines", lines, len(lines))
+		}
+		say(t, c, "KEYS scan:0000[13]\r\n", "*2\r\n"+bulk("scan:00001")+bulk("scan:00003"))
+		say(t, c, "KEYS nosuch\r\n", "*0\r\n")
+
+		for in, want := range map[string]string{
+			"SCAN":                           "-ERR wrong number of arguments for 'scan' command\r\n",
+			"SCAN x":                         "-ERR invalid cursor\r\n",
+			"SCAN -1":                        "-ERR invalid cursor\r\n",
+			"SCAN 0 COUNT":                   "-ERR syntax error\r\n",
+			"SCAN 0 COUNT 0":                 "-ERR syntax error\r\n",
+			"SCAN 0 COUNT x":                 "-ERR value is not an integer or out of range\r\n",
+			"SCAN 0 WHAT x":                  "-ERR syntax error\r\n",
+			"SCAN 18446744073709551615":      "*2\r\n$1\r\n0\r\n*0\r\n",
+			"SCAN 18446744073709551616":      "-ERR invalid cursor\r\n",
+			"SCAN 0 MATCH " + long("x", 257): "-ERR pattern is too long: it has at most 256 bytes\r\n",
+			"KEYS " + long("*", 257):         "-ERR pattern is too long: it has at most 256 bytes\r\n",
+			"KEYS":                           "-ERR wrong number of arguments for 'keys' command\r\n",
+		} {
+			say(t, c, in+"\r\n", want)
+		}
+	})
+}
+
+func long(s string, n int) string { return strings.Repeat(s, n) }
+
+// What KEYS returns is bounded.
+func TestRESPKeysAreTooMany(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		s, _ := serveMemory(t, o)
+		c := dialRESP(t, s, 2)
+		var in strings.Builder
+		const topics = 9000
+		for i := range topics {
+			in.WriteString(array("INCR", fmt.Sprintf("%01000d", i)))
+		}
+		say(t, c, in.String(), long(":1\r\n", topics))
+		say(t, c, "KEYS *\r\nKEYS nosuch\r\nKEYS *00001\r\n", "-ERR too many topics for one answer: use SCAN\r\n*0\r\n*1\r\n"+bulk(fmt.Sprintf("%01000d", 1)))
+		got, answers := scanAll(t, s, " COUNT 1000000") // a megabyte at a time
+		if len(got) != topics || answers < 9 || answers > 10 {
+			t.Errorf("%d topics in %d answers", len(got), answers)
+		}
+	})
+}
+
+// A long look at all topics leaves other connections their turns, and its own connection what it sent meanwhile.
+func TestRESPKeysInSteps(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.Workers = 1
+		s, _ := serveMemory(t, o)
+		c, other := dialRESP(t, s, 2), dialRESP(t, s, 2)
+		const topics = 20_000
+		var in strings.Builder
+		for i := range topics {
+			in.WriteString(array("INCR", fmt.Sprintf("t%d", i)))
+		}
+		say(t, c, in.String(), long(":1\r\n", topics))
+		send(t, c, []byte(long("KEYS none*\r\n", 50)))
+		say(t, other, "INCR t1\r\n", ":2\r\n")
+		expect(t, c, "KEYS", long("*0\r\n", 50))
+	})
+}

@@ -1,0 +1,122 @@
+package server_test
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"gcd/server"
+)
+
+// INFO has what clients look for, by sections, and our figures are true.
+func TestRESPInfo(t *testing.T) {
+	t.Parallel()
+	eachRESP(t, func(t *testing.T, o server.Options, version int) {
+		s, _ := serveMemory(t, o)
+		c := dialRESP(t, s, version)
+		say(t, c, "INCRBY info 5\r\nINCR info2\r\nGCD.RESET info3\r\n", ":5\r\n:1\r\n+OK\r\n")
+		ask := func(in string) string {
+			send(t, c, []byte(in+"\r\nECHO end\r\n"))
+			got := readUntil(t, c, "$3\r\nend\r\n")
+			head, text, _ := strings.Cut(got, "\r\n")
+			prefix := "$"
+			if version == 3 {
+				prefix = "="
+			}
+			if n, err := strconv.Atoi(strings.TrimPrefix(head, prefix)); err != nil || n != len(text)-2 {
+				t.Errorf("%s: the answer's head is %q for %d bytes", in, head, len(text)-2)
+			}
+			return text
+		}
+		for _, in := range []string{"INFO", "INFO all", "INFO everything", "info DEFAULT"} {
+			got := ask(in)
+			for _, line := range []string{"# Server", "redis_version:7.2.0", "redis_mode:standalone", "tcp_port:" + strings.TrimPrefix(s.addr("tcp"), "127.0.0.1:"),
+				"# Clients", "connected_clients:1", "blocked_clients:0", "# Memory", "# Persistence", "loading:0", "aof_enabled:0", "# Stats", "total_connections_received:1",
+				"# Replication", "role:master", "connected_slaves:0", "# Cluster", "cluster_enabled:0", "# Keyspace", "db0:keys=2,expires=0,avg_ttl=0",
+				"# GCD", "topics:3", "live_topics:2", "counts:2", "resets:1", "in_flight:0", "refused:0", "unknown:0"} {
+				if !strings.Contains(got, line+"\r\n") {
+					t.Errorf("%s: no line %q in %q", in, line, got)
+				}
+			}
+		}
+		if got := ask("INFO keyspace"); !strings.HasSuffix(got, "# Keyspace\r\ndb0:keys=2,expires=0,avg_ttl=0\r\n\r\n") || strings.Contains(got, "# Server") {
+			t.Errorf("one section: %q", got)
+		}
+		if got := ask("INFO keyspace CLUSTER"); !strings.HasSuffix(got, "# Cluster\r\ncluster_enabled:0\r\n\r\n# Keyspace\r\ndb0:keys=2,expires=0,avg_ttl=0\r\n\r\n") {
+			t.Errorf("two sections: %q", got)
+		}
+		if got := ask("INFO nosuch"); !strings.HasSuffix(got, "\r\n") || strings.Contains(got, "#") {
+			t.Errorf("no section: %q", got)
+		}
+		// Figures of what came before in the same pipeline are in it.
+		send(t, c, []byte("DEL info info2\r\nINFO keyspace\r\nDBSIZE\r\nINCR info\r\nDBSIZE\r\nECHO end\r\n"))
+		if got := readUntil(t, c, "$3\r\nend\r\n"); !strings.HasPrefix(got, ":2\r\n") || strings.Contains(got, "db0") || !strings.HasSuffix(got, ":0\r\n:1\r\n:1\r\n") {
+			t.Errorf("behind DEL: %q", got)
+		}
+	})
+}
+
+func TestRESPConfig(t *testing.T) {
+	t.Parallel()
+	eachRESP(t, func(t *testing.T, o server.Options, version int) {
+		s, _ := serveMemory(t, o)
+		c := dialRESP(t, s, version)
+		pairs := func(n int) string {
+			if version == 3 {
+				return fmt.Sprintf("%%%d\r\n", n)
+			}
+			return fmt.Sprintf("*%d\r\n", 2*n)
+		}
+		say(t, c, "CONFIG GET save\r\n", pairs(1)+bulk("save")+bulk(""))
+		say(t, c, "config get APPENDONLY\r\n", pairs(1)+bulk("appendonly")+bulk("no"))
+		say(t, c, "CONFIG GET max* timeout maxmemory\r\n", pairs(4)+bulk("maxclients")+bulk("10000")+bulk("maxmemory")+bulk("0")+
+			bulk("maxmemory-policy")+bulk("noeviction")+bulk("timeout")+bulk("0"))
+		say(t, c, "CONFIG GET nosuch\r\n", pairs(0))
+		say(t, c, "CONFIG GET "+strings.Repeat("*", 300)+"\r\n", pairs(0))
+		say(t, c, "CONFIG GET\r\n", "-ERR wrong number of arguments for 'config|get' command\r\n")
+		say(t, c, "CONFIG SET save x\r\n", "-ERR CONFIG SET is not supported: settings are flags of the server, and CONFIG GET shows some of them\r\n")
+	})
+}
+
+// COMMAND tells of every command what a client needs to know.
+func TestRESPCommand(t *testing.T) {
+	t.Parallel()
+	eachRESP(t, func(t *testing.T, o server.Options, version int) {
+		s, _ := serveMemory(t, o)
+		c := dialRESP(t, s, version)
+		set, dict := "*", func(n int) string { return fmt.Sprintf("*%d\r\n", 2*n) }
+		nothing := "*-1\r\n"
+		if version == 3 {
+			set, dict, nothing = "~", func(n int) string { return fmt.Sprintf("%%%d\r\n", n) }, "_\r\n"
+		}
+		incr := "*10\r\n$4\r\nincr\r\n:2\r\n" + set + "3\r\n+write\r\n+denyoom\r\n+fast\r\n:1\r\n:1\r\n:1\r\n" + set + "0\r\n*0\r\n*0\r\n*0\r\n"
+		say(t, c, "COMMAND INFO INCR nosuch incr\r\n", "*3\r\n"+incr+nothing+incr)
+		say(t, c, "COMMAND DOCS incr nosuch\r\n", dict(1)+bulk("incr")+dict(3)+bulk("summary")+bulk("Counts once and returns the topic's new sum.")+
+			bulk("since")+bulk("1.0.0")+bulk("group")+bulk("string"))
+		say(t, c, "COMMAND NOSUCH\r\n", "-ERR unknown subcommand 'NOSUCH'\r\n")
+		say(t, c, "COMMAND LIST FILTERBY MODULE x\r\n", "-ERR syntax error\r\n")
+
+		ask := func(in string) string {
+			send(t, c, []byte(in+"\r\nECHO end\r\n"))
+			return readUntil(t, c, "$3\r\nend\r\n")
+		}
+		n, err := strconv.Atoi(strings.Trim(ask("COMMAND COUNT"), ":\r\n"))
+		if err != nil || n < 50 {
+			t.Fatalf("%d commands (%v)", n, err)
+		}
+		names := strings.Split(ask("COMMAND LIST"), "\r\n")
+		if names[0] != fmt.Sprintf("*%d", n) || !slices.Contains(names, "gcd.count") {
+			t.Errorf("COMMAND LIST says %q", names)
+		}
+		for _, in := range []string{"COMMAND", "COMMAND INFO"} {
+			if got := ask(in); !strings.HasPrefix(got, fmt.Sprintf("*%d\r\n", n)) || strings.Count(got, "*10\r\n") != n {
+				t.Errorf("%s says %q", in, got)
+			}
+		}
+		if got := ask("COMMAND DOCS"); !strings.HasPrefix(got, dict(n)) || strings.Count(got, "summary\r\n") != n {
+			t.Errorf("COMMAND DOCS says %q", got)
+		}
+	})
+}

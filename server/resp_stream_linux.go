@@ -1,0 +1,196 @@
+package server
+
+import (
+	"golang.org/x/sys/unix"
+
+	"gcd/codec"
+	"gcd/resp"
+	"gcd/store"
+)
+
+// conversation is RESP on a stream of a loop. In each turn of the loop it takes what its client has sent, hands that over as one group, and
+// when the group has its outcomes writes the answers and goes on. Meanwhile it reads nothing, so what a client can have under way is bounded.
+type conversation struct {
+	c      *stream
+	client *respClient
+	x      *loopExchange // nil while nothing of a command is there
+	queued bool          // in loop.again
+}
+
+// loopExchange is an exchange of a loop's, which lends it to conversations.
+type loopExchange struct {
+	exchange
+	c *stream
+}
+
+// converse makes a stream RESP's, with what it has received.
+func (c *stream) converse(drained bool) {
+	v := &conversation{c: c, client: c.l.s.enterRESP(c.peer)}
+	c.handler = v
+	c.settle.stop()
+	c.unread = !drained || c.hung
+	x := v.exchange()
+	x.in = append(x.in, c.in...)
+	c.in = kept(c.in)
+	v.proceed()
+}
+
+// exchange returns the conversation's exchange, a new one if it has none.
+func (v *conversation) exchange() *loopExchange {
+	if v.x != nil {
+		return v.x
+	}
+	l := v.c.l
+	if n := len(l.exchanges); n > 0 {
+		v.x, l.exchanges = l.exchanges[n-1], l.exchanges[:n-1]
+	} else {
+		v.x = new(loopExchange)
+		v.x.group.Done = v.x.done
+	}
+	v.x.c, v.x.client = v.c, v.client
+	return v.x
+}
+
+// giveBack returns the exchange to the loop.
+func (v *conversation) giveBack() {
+	if v.x == nil {
+		return
+	}
+	v.x.release()
+	v.x.c = nil
+	v.c.l.exchanges = append(v.c.l.exchanges, v.x)
+	v.x = nil
+}
+
+// done runs on the goroutine that owns the commit.
+func (x *loopExchange) done(*store.Group) {
+	x.client.s.done(len(x.group.Ops), x.size)
+	x.c.l.mail.put(x)
+}
+
+// finish is called when the group has its outcomes.
+func (x *loopExchange) finish() {
+	c := x.c
+	c.l.step(c, func() { c.handler.committed(c) })
+}
+
+// goOn is the turn of a conversation that has more to do than it did in its last.
+func (v *conversation) goOn() {
+	if v.x != nil && v.x.more {
+		v.proceed()
+		return
+	}
+	v.receive()
+}
+
+// readable is called when the client may have sent something.
+func (v *conversation) readable(c *stream) {
+	if v.queued { // it comes to that
+		c.unread = true
+		return
+	}
+	v.receive()
+}
+
+// receive reads once. A read that left the socket empty is the last until there is an edge, unless the client will send no more:
+// then the end is still to be read.
+func (v *conversation) receive() {
+	c := v.c
+	n, err := readSocket(c.fd, c.l.scratch)
+	switch {
+	case err == unix.EAGAIN:
+		c.unread = false
+		v.await()
+	case err != nil || n == 0:
+		if err != nil && v.x != nil {
+			c.l.s.journal.happened(brokenConn, c.peer, err)
+		}
+		c.close()
+	default:
+		c.unread = n == len(c.l.scratch) || c.hung
+		x := v.exchange()
+		x.in = append(x.in, c.l.scratch[:n]...)
+		v.proceed()
+	}
+}
+
+// proceed takes commands and has them done.
+func (v *conversation) proceed() {
+	c, x := v.c, v.x
+	x.take()
+	if x.taken > 0 || x.held > 0 { // what is not whole yet began later
+		c.deadline.stop()
+	}
+	switch {
+	case len(x.ops) == 0:
+		v.reply()
+	case !c.l.s.admit(len(x.ops), x.size):
+		x.refuse(errTooManyRequests)
+		v.reply()
+	default:
+		c.deadline.stop()
+		c.state = committing
+		x.group.Ops = x.ops
+		c.l.groups = append(c.l.groups, &x.group)
+	}
+}
+
+func (v *conversation) committed(*stream) { v.reply() }
+
+// reply writes what is to be answered.
+func (v *conversation) reply() {
+	c, x := v.c, v.x
+	x.answer()
+	c.out, c.sent, x.out = x.out, 0, nil
+	c.flush()
+}
+
+// written is called when the client was sent all answers.
+func (v *conversation) written(c *stream) {
+	x := v.x
+	x.out, c.out = c.out[:0], nil
+	v.client.finished(&x.exchange)
+	c.deadline.stopIn(&c.l.writing)
+	if x.closing || c.l.drained {
+		c.linger()
+		return
+	}
+	c.state = reading
+	x.compact()
+	if !x.more && !c.unread {
+		v.await()
+	} else if !v.queued {
+		v.queued = true
+		c.l.again = append(c.l.again, v)
+	}
+}
+
+// await makes the loop call when there is more to read. A command that has begun has to be whole in time.
+func (v *conversation) await() {
+	c := v.c
+	if !c.watch(unix.EPOLLIN) {
+		return
+	}
+	if v.x == nil || v.x.idle() {
+		v.giveBack()
+		c.deadline.stop()
+	} else if c.deadline.list == nil {
+		c.l.reading.start(&c.deadline, c.l.now)
+	}
+}
+
+// late is called when a command was not whole in time.
+func (v *conversation) late(c *stream) {
+	c.l.s.journal.refused(codec.CodeNothingArrived, c.peer, v.x.in)
+	v.x.closing = true
+	v.x.out = resp.AppendError(v.x.out, refusalText(codec.CodeNothingArrived))
+	v.reply()
+}
+
+// ended is called when the stream is closed. What the backend has is not touched.
+func (v *conversation) ended(c *stream) {
+	v.client.leave()
+	if c.state != committing {
+		v.giveBack()
+	}
+}
