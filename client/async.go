@@ -3,6 +3,7 @@ package client
 import (
 	"container/list"
 	"context"
+	"sync"
 
 	"gcd/codec"
 )
@@ -16,29 +17,51 @@ type Call struct {
 	place  *list.Element // in Client.waiting, nil once a worker or a canceled context took the call out; guarded by Client.mu
 	forget func() bool   // takes back what was registered with ctx; set before place, and not changed
 
-	done chan struct{}
-	sum  uint64 // sum and err are written before done is closed and read after
-	err  error
+	mu    sync.Mutex
+	ended bool
+	done  chan struct{} // made when somebody asks for it
+	sum   uint64        // sum and err are not changed once ended is true
+	err   error
 }
 
 // Done returns a channel that is closed when the call has ended.
-func (call *Call) Done() <-chan struct{} { return call.done }
+func (call *Call) Done() <-chan struct{} {
+	call.mu.Lock()
+	defer call.mu.Unlock()
+	if call.done == nil {
+		call.done = make(chan struct{})
+		if call.ended {
+			close(call.done)
+		}
+	}
+	return call.done
+}
 
 // Result waits until the call has ended and returns what Count or Reset would have returned; the sum of a Reset is 0. The
 // call ends with its context, so to stop waiting end that.
 func (call *Call) Result() (uint64, error) {
-	<-call.done
+	call.mu.Lock()
+	ended := call.ended
+	call.mu.Unlock()
+	if !ended {
+		<-call.Done()
+	}
 	return call.sum, call.err
 }
 
+// finish ends the call; it is called once.
 func (call *Call) finish(sum uint64, err error) {
-	call.sum, call.err = sum, err
-	close(call.done)
+	call.mu.Lock()
+	defer call.mu.Unlock()
+	call.sum, call.err, call.ended = sum, err, true
+	if call.done != nil {
+		close(call.done)
+	}
 }
 
-// CountAsync begins a Count and returns at once. Calls that find MaxInFlight others in flight wait in order, without a
-// goroutine and without a bound on their number: one that waits costs its topic and some 500 bytes. ctx governs the call,
-// also while it waits.
+// CountAsync begins a Count and returns at once. Unless Options.Network says otherwise it goes over RESP, where thousands of
+// calls share a connection. Calls that find MaxInFlight others in flight wait in order, without a goroutine and without a bound on
+// their number: one that waits costs its topic and some 200 bytes over RESP, 500 otherwise. ctx governs the call, also while it waits.
 func (c *Client) CountAsync(ctx context.Context, topic string) *Call {
 	return c.begin(ctx, codec.OpCount, topic)
 }
@@ -49,7 +72,10 @@ func (c *Client) ResetAsync(ctx context.Context, topic string) *Call {
 }
 
 func (c *Client) begin(ctx context.Context, op codec.Op, topic string) *Call {
-	call := &Call{ctx: ctx, op: op, topic: topic, done: make(chan struct{})}
+	if c.pipeline != nil {
+		return &c.pipeline.begin(ctx, op, topic, 1, true).Call
+	}
+	call := &Call{ctx: ctx, op: op, topic: topic}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {

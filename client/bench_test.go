@@ -62,7 +62,7 @@ func BenchmarkCount(b *testing.B) {
 // What an asynchronous call costs that waits in the queue: every call after the first.
 func BenchmarkQueuedCall(b *testing.B) {
 	addr := tcpServer(b, func(conn *net.TCPConn) { io.Copy(io.Discard, conn) })
-	c := newClient(b, addr, Options{MaxInFlight: 1})
+	c := newClient(b, addr, Options{Network: "tcp", MaxInFlight: 1})
 	b.ReportAllocs()
 	for b.Loop() {
 		c.CountAsync(b.Context(), "orders")

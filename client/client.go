@@ -10,12 +10,14 @@ import (
 
 // Client counts at one server. New makes one; it is safe for many goroutines and has to be closed.
 //
-// Its goroutines are the workers of asynchronous calls, at most MaxInFlight, and one for each function that WrapAsync
-// runs; Close waits for all of them.
+// Its goroutines are the two that write and read while there is a connection over RESP, or else the workers of asynchronous calls,
+// at most MaxInFlight; and one for each function that WrapAsync runs. Close waits for all of them.
 type Client struct {
-	addr      string
-	opts      Options
-	transport transport
+	addr string
+	opts Options // of transport if there is one, else of pipeline
+
+	transport transport // carries the synchronous calls, nil if pipeline does
+	pipeline  *pipeline // carries the asynchronous calls, nil if transport does
 
 	// life ends with Close, by the cause ErrClosed, and takes every call with it.
 	life context.Context
@@ -50,21 +52,23 @@ func New(addr string, opts Options) (*Client, error) {
 	if err := checkAddr(addr); err != nil {
 		return nil, err
 	}
-	opts = opts.withDefaults()
 	if err := opts.check(); err != nil {
 		return nil, err
 	}
-	c := &Client{
-		addr:    addr,
-		opts:    opts,
-		slots:   make(chan struct{}, opts.MaxInFlight),
-		waiting: list.New(),
+	c := &Client{addr: addr, waiting: list.New()}
+	if opts.Network == "" {
+		c.opts = opts.over("tcp")
+		c.pipeline = newPipeline(addr, opts.over("resp"))
+	} else if c.opts = opts.over(opts.Network); opts.Network == "resp" {
+		c.pipeline = newPipeline(addr, c.opts)
 	}
-	if opts.Network == "udp" {
-		c.transport = newUDP(addr, opts)
-	} else {
-		c.transport = newTCP(addr, opts)
+	switch c.opts.Network {
+	case "tcp":
+		c.transport = newTCP(addr, c.opts)
+	case "udp":
+		c.transport = newUDP(addr, c.opts)
 	}
+	c.slots = make(chan struct{}, c.opts.MaxInFlight)
 	c.life, c.end = context.WithCancelCause(context.Background())
 	return c, nil
 }
@@ -98,8 +102,13 @@ func (c *Client) Close() error {
 	for _, call := range waiting {
 		call.finish(0, c.requestError(call.op, call.topic, notSent(ErrClosed)))
 	}
+	if c.pipeline != nil {
+		c.pipeline.close()
+	}
 	c.running.Wait()
-	c.transport.close()
+	if c.transport != nil {
+		c.transport.close()
+	}
 	return nil
 }
 
@@ -128,6 +137,9 @@ func (c *Client) bound(ctx context.Context) (bound context.Context, release func
 
 // request makes one call, from the check of the topic to the error's last word. The sum is 0 for a RESET.
 func (c *Client) request(ctx context.Context, op codec.Op, topic string) (uint64, error) {
+	if c.transport == nil {
+		return c.pipeline.do(ctx, op, topic, 1)
+	}
 	sum, err := c.try(ctx, op, topic)
 	if err != nil {
 		return 0, c.requestError(op, topic, err)

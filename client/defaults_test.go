@@ -9,12 +9,33 @@ import (
 
 func TestOptionDefaults(t *testing.T) {
 	t.Parallel()
-	tcp := Options{Network: "tcp", Timeout: 5 * time.Second, Attempts: 5, ResetAttempts: 1, MaxInFlight: 256}
-	udp := Options{Network: "udp", Timeout: 100 * time.Millisecond, Attempts: 5, ResetAttempts: 1, MaxInFlight: 256}
-	own := Options{Network: "udp", Timeout: 1, Attempts: 2, ResetAttempts: 3, MaxInFlight: 4, AnyPort: true}
-	for given, want := range map[Options]Options{{}: tcp, {Network: "udp"}: udp, own: own} {
-		if got := given.withDefaults(); got != want {
-			t.Errorf("%+v: got %+v, want %+v", given, got, want)
+	for _, test := range []struct {
+		given Options
+		over  string
+		want  Options
+	}{
+		{Options{}, "tcp", Options{Network: "tcp", Timeout: 5 * time.Second, Attempts: 5, ResetAttempts: 1, MaxInFlight: 256}},
+		{Options{}, "udp", Options{Network: "udp", Timeout: 100 * time.Millisecond, Attempts: 5, ResetAttempts: 1, MaxInFlight: 256}},
+		{Options{}, "resp", Options{Network: "resp", Timeout: 5 * time.Second, Attempts: 5, ResetAttempts: 1, MaxInFlight: 16_384}},
+		{
+			Options{Timeout: 1, Attempts: 2, ResetAttempts: 3, MaxInFlight: 4, AnyPort: true}, "udp",
+			Options{Network: "udp", Timeout: 1, Attempts: 2, ResetAttempts: 3, MaxInFlight: 4, AnyPort: true},
+		},
+		{Options{MaxInFlight: 4}, "resp", Options{Network: "resp", Timeout: 5 * time.Second, Attempts: 5, ResetAttempts: 1, MaxInFlight: 4}},
+	} {
+		if got := test.given.over(test.over); got != test.want {
+			t.Errorf("%+v over %s: got %+v, want %+v", test.given, test.over, got, test.want)
+		}
+	}
+}
+
+// Which calls go over which network.
+func TestNetworks(t *testing.T) {
+	t.Parallel()
+	for network, want := range map[string][2]bool{"": {true, true}, "tcp": {true, false}, "udp": {true, false}, "resp": {false, true}} {
+		c := newClient(t, "", Options{Network: network})
+		if got := [2]bool{c.transport != nil, c.pipeline != nil}; got != want {
+			t.Errorf("network %q: the protocol and RESP are %v, want %v", network, got, want)
 		}
 	}
 }
@@ -29,6 +50,7 @@ func TestNewRefusesWhatMakesNoSense(t *testing.T) {
 		{"", Options{}, ""},
 		{"127.0.0.1:5555", Options{}, ""},
 		{"[::1]:5555", Options{Network: "udp"}, ""},
+		{"[::1]:5555", Options{Network: "resp"}, ""},
 		{"counter.example:5555", Options{}, ""},
 		{":5555", Options{}, ""},
 		{"127.0.0.1", Options{}, "host:port"},

@@ -1,4 +1,4 @@
-// Package client counts at a server of the counter protocol, over TCP or UDP, and waits for the answer or not, as the
+// Package client counts at a server of the counter protocol, over TCP, UDP or RESP, and waits for the answer or not, as the
 // caller likes.
 //
 //	c, err := client.New("127.0.0.1:5555", client.Options{})
@@ -8,9 +8,10 @@
 //	stamped := client.Wrap(c, "orders", doThings) // does things, then counts
 //	n, result, err := stamped(ctx)
 //
-// A Client is safe for many goroutines. The protocol has no request id, so a call in flight has a socket of its own;
-// Options.MaxInFlight bounds them, and further calls queue in the order in which they came. A synchronous call
-// runs on the caller's goroutine.
+// A Client is safe for many goroutines. The protocol has no request id, so a call in flight has a socket of its own, while over RESP
+// all calls share a connection; Options.MaxInFlight bounds those in flight, and further calls queue in the order in which they came. Who
+// names no network has TCP for calls that wait and RESP for calls that do not. A synchronous call over TCP or UDP runs on the caller's
+// goroutine.
 //
 // # When a call fails
 //
@@ -35,6 +36,22 @@
 // One connection carries one message. The client sends it in one write, does not close its half, and reads until the server
 // has closed: where the answer ends is nowhere else to be seen. Options.Timeout bounds the whole, from connecting to the
 // end of the answer. A TCP call is never repeated by the client.
+//
+// # RESP
+//
+// RESP is the protocol of Redis, which a gcd server speaks on its TCP port. The client has one connection, makes it when a call needs it, and
+// writes the commands of all calls that wait in one piece. Answers come in the order of the commands. It sends GCD.COUNT, not INCR:
+// RESP's integers end at 2^63−1, GCD.COUNT answers with digits up to 2^64−1. CountN takes a range of numbers by one command.
+//
+// A connection begins with a PING, so a server that has no RESP, is full or hangs is found out before anything is sent: the
+// calls that wait then fail as not sent, or as refused if the server gave a code. After a failed attempt, or a connection that answered
+// nothing, the next attempt waits 10 ms, then twice as long each time up to 1 s, less up to half of it by chance. A call waits for one
+// attempt and no further.
+//
+// When the connection ends, the calls whose commands it had are unknown, except those of which no byte left: they wait for the next
+// connection. A call whose context ends while the connection has its command is unknown, too, and its answer, when it comes, is
+// dropped. What is no answer to the command whose turn it is ends the connection. So does the oldest call's wait for
+// more than Options.Timeout, because answers come in order and those behind it would be late as well. No command is ever sent twice.
 //
 // # UDP
 //

@@ -72,17 +72,21 @@ func dialFailure(ctx context.Context, err error) error {
 // longAgo is a deadline that interrupts whatever waits on a socket.
 func longAgo() time.Time { return time.Unix(1, 0) }
 
-// requestError puts in front of err what was asked and of whom.
 func (c *Client) requestError(op codec.Op, topic string, err error) error {
+	return requestError(c.addr, c.opts.Network, op, topic, err)
+}
+
+// requestError puts in front of err what was asked and of whom.
+func requestError(addr, network string, op codec.Op, topic string, err error) error {
 	what := "COUNT"
 	if op == codec.OpReset {
 		what = "RESET"
 	}
 	var refusal *RefusedError
 	if errors.As(err, &refusal) {
-		return fmt.Errorf("client: %s %s at %s (%s): refused: %w", what, brief(topic), c.addr, c.opts.Network, err)
+		return fmt.Errorf("client: %s %s at %s (%s): refused: %w", what, brief(topic), addr, network, err)
 	}
-	return fmt.Errorf("client: %s %s at %s (%s): %w", what, brief(topic), c.addr, c.opts.Network, err)
+	return fmt.Errorf("client: %s %s at %s (%s): %w", what, brief(topic), addr, network, err)
 }
 
 // brief quotes a topic for a message, cut to 64 bytes.

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -12,34 +13,72 @@ import (
 	"gcd/client"
 )
 
-// startServer runs a counter without topics, just large enough for the examples.
+// counter is a server without topics, just large enough for the examples. It speaks the protocol and RESP.
+type counter struct {
+	mu  sync.Mutex
+	sum int
+}
+
+// startServer runs a counter.
 func startServer() (addr string, stop func()) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
+	var c counter
 	var running sync.WaitGroup
 	running.Go(func() {
-		for sum := byte(0); ; {
+		for {
 			conn, err := listener.Accept()
 			if err != nil {
 				return
 			}
-			request := make([]byte, 100)
-			if n, _ := conn.Read(request); n > 0 && request[0] == 1 {
-				sum = 0
-				io.WriteString(conn, "\x81")
-			} else if n > 0 {
-				sum++
-				conn.Write([]byte{0x80, sum})
-			}
-			conn.Close()
+			running.Go(func() {
+				defer conn.Close()
+				c.serve(bufio.NewReader(conn), conn)
+			})
 		}
 	})
 	return listener.Addr().String(), func() {
 		listener.Close()
 		running.Wait()
 	}
+}
+
+func (c *counter) serve(from *bufio.Reader, to io.Writer) {
+	switch first, _ := from.Peek(1); string(first) {
+	case "\x00":
+		to.Write([]byte{0x80, byte(c.count())})
+		return
+	case "\x01":
+		c.reset()
+		io.WriteString(to, "\x81")
+		return
+	}
+	for lines := bufio.NewScanner(from); lines.Scan(); {
+		switch lines.Text() {
+		case "PING":
+			io.WriteString(to, "+PONG\r\n")
+		case "GCD.COUNT":
+			fmt.Fprintf(to, ":%d\r\n", c.count())
+		case "GCD.RESET":
+			c.reset()
+			io.WriteString(to, "+OK\r\n")
+		}
+	}
+}
+
+func (c *counter) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sum++
+	return c.sum
+}
+
+func (c *counter) reset() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sum = 0
 }
 
 func Example() {
@@ -80,6 +119,43 @@ func ExampleClient_CountAsync() {
 	<-call.Done()
 	fmt.Println(call.Result())
 	// Output: 1 <nil>
+}
+
+// Many calls in flight share a connection.
+func ExampleClient_CountAsync_many() {
+	addr, stop := startServer()
+	defer stop()
+	c, err := client.New(addr, client.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+
+	var calls []*client.Call
+	for range 1000 {
+		calls = append(calls, c.CountAsync(context.Background(), "orders"))
+	}
+	for i, call := range calls {
+		if n, err := call.Result(); err != nil || i%250 == 249 {
+			fmt.Println(n, err)
+		}
+	}
+	// Output:
+	// 250 <nil>
+	// 500 <nil>
+	// 750 <nil>
+	// 1000 <nil>
+}
+
+// A range is taken by one command.
+func ExampleClient_CountN() {
+	c, err := client.New("127.0.0.1:5555", client.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	first, last, err := c.CountN(context.Background(), "orders", 100)
+	fmt.Println(first, last, err) // after 5 counts: 6 105 <nil>
 }
 
 func ExampleWrap() {

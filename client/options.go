@@ -9,24 +9,28 @@ import (
 	"gcd/codec"
 )
 
-// Options say how a Client talks to its server. The zero value is TCP with the defaults below; a zero field
-// means its default.
+// Options say how a Client talks to its server. The zero value, with the defaults below, is the protocol over TCP for
+// synchronous calls and RESP for asynchronous ones; a zero field means its default.
 type Options struct {
-	// Network is "tcp" (default) or "udp".
+	// Network is "tcp" or "udp", the protocol over one of these for all calls; or "resp", RESP over TCP for all calls. When
+	// it is empty, Count, Reset and Wrap go over "tcp", and CountAsync, ResetAsync, WrapAsync and CountN over "resp": to the same
+	// address, where a gcd server has both. For a server without RESP give "tcp" or "udp".
 	Network string
 
 	// Timeout is how long the client waits. Over TCP it bounds a whole call, from connecting to the end of the answer; default 5
-	// s. Over UDP it is the wait for an answer to one datagram; default 100 ms. Waiting in the queue for a free socket does not
-	// count: that is bounded by the call's context alone.
+	// s. Over UDP it is the wait for an answer to one datagram; default 100 ms. Over RESP it bounds making the connection, and then,
+	// for each call, the time from when its command is given to the connection until its answer is there; default 5 s. Waiting in the
+	// queue while MaxInFlight calls are in flight does not count: that is bounded by the call's context alone.
 	Timeout time.Duration
 
-	// Attempts is how many datagrams a Count sends at most; default 5. UDP only: over TCP nothing is ever sent again.
+	// Attempts is how many datagrams a Count sends at most; default 5. UDP only: over TCP and RESP nothing is ever sent again.
 	Attempts int
 
 	// ResetAttempts is how many datagrams a Reset sends at most; default 1. UDP only.
 	ResetAttempts int
 
-	// MaxInFlight bounds the calls that have a socket at a time; default 256. Further calls queue.
+	// MaxInFlight bounds the calls that have a socket at a time; default 256. Over RESP it bounds the calls that the
+	// connection has and that were not answered; default 16,384. Further calls queue.
 	MaxInFlight int
 
 	// AnyPort accepts answers from every port of the server's host. UDP only; see the package documentation for what
@@ -39,10 +43,14 @@ type Options struct {
 	Settle time.Duration
 }
 
+// over returns the options, with their defaults, for the calls that go over the network.
+func (o Options) over(network string) Options {
+	o.Network = network
+	return o.withDefaults()
+}
+
+// withDefaults fills in what the network's calls use.
 func (o Options) withDefaults() Options {
-	if o.Network == "" {
-		o.Network = "tcp"
-	}
 	if o.Timeout == 0 {
 		o.Timeout = 5 * time.Second
 		if o.Network == "udp" {
@@ -57,14 +65,19 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxInFlight == 0 {
 		o.MaxInFlight = 256
+		if o.Network == "resp" {
+			o.MaxInFlight = 16_384
+		}
 	}
 	return o
 }
 
-// check names the first option that makes no sense, of options with their defaults filled in.
+// check names the first option that makes no sense.
 func (o Options) check() error {
-	if o.Network != "tcp" && o.Network != "udp" {
-		return fmt.Errorf(`client: network %q: want "tcp" or "udp"`, o.Network)
+	switch o.Network {
+	case "", "tcp", "udp", "resp":
+	default:
+		return fmt.Errorf(`client: network %q: want "tcp", "udp", "resp" or none`, o.Network)
 	}
 	if o.Timeout < 0 {
 		return fmt.Errorf("client: Timeout %v: want a positive duration, or 0 for the default", o.Timeout)

@@ -63,7 +63,7 @@ func fullServer(t *testing.T) string {
 // The server's queue of connections is full, so that connecting takes until the client gives up.
 func TestTCPCanceledWhileConnecting(t *testing.T) {
 	t.Parallel()
-	c := newClient(t, fullServer(t), Options{})
+	c := newClient(t, fullServer(t), Options{Network: "tcp"})
 	connecting := make(chan struct{})
 	c.transport.(*tcp).dialer.Control = func(_, _ string, _ syscall.RawConn) error {
 		close(connecting)
@@ -98,6 +98,24 @@ func TestTCPTimeoutWhileConnecting(t *testing.T) {
 	}
 }
 
+func TestRESPWhileConnecting(t *testing.T) {
+	t.Parallel()
+	addr := fullServer(t)
+	_, err := outcome(t, respClient(t, addr, Options{Timeout: impatience}).CountAsync(t.Context(), "orders"))
+	wantClass(t, err, "not sent")
+	if !errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the client's own time-out: %v", err)
+	}
+	c := respClient(t, addr, Options{})
+	call := c.CountAsync(t.Context(), "orders")
+	c.Close()
+	_, err = outcome(t, call)
+	wantClass(t, err, "not sent")
+	if !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+}
+
 // A message of which only a part was sent must not look whole to the server: the connection has to end in a reset.
 func TestTCPPartWritten(t *testing.T) {
 	t.Parallel()
@@ -118,7 +136,7 @@ func TestTCPPartWritten(t *testing.T) {
 		_, err := io.Copy(io.Discard, conn)
 		end <- err
 	})
-	c := newClient(t, listener.Addr().String(), Options{})
+	c := newClient(t, listener.Addr().String(), Options{Network: "tcp"})
 	c.transport.(*tcp).dialer.Control = func(_, _ string, raw syscall.RawConn) error {
 		return setBuffer(raw, syscall.SO_SNDBUF, small)
 	}

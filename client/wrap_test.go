@@ -44,7 +44,7 @@ func TestWrapCountsAfterTheFunction(t *testing.T) {
 	t.Parallel()
 	eachWrap(t, func(t *testing.T, wrap wrapper) {
 		addr, topics := countingServer(t)
-		c := newClient(t, addr, Options{})
+		c := newClient(t, addr, Options{Network: "tcp"})
 		type key struct{}
 		ctx := context.WithValue(t.Context(), key{}, "value")
 		stamped := wrap(c, "orders", func(ctx context.Context) (string, error) {
@@ -73,7 +73,7 @@ func TestWrapFunctionFails(t *testing.T) {
 	t.Parallel()
 	eachWrap(t, func(t *testing.T, wrap wrapper) {
 		addr, topics := countingServer(t)
-		c := newClient(t, addr, Options{})
+		c := newClient(t, addr, Options{Network: "tcp"})
 		sum, result, err := wrap(c, "orders", func(context.Context) (string, error) { return "half", errWork })(t.Context())
 		if sum != 0 || result != "half" || err != errWork {
 			t.Errorf("got %d, %q, %v", sum, result, err)
@@ -90,7 +90,7 @@ func TestWrapCountFails(t *testing.T) {
 	eachWrap(t, func(t *testing.T, wrap wrapper) {
 		for answer, class := range map[string]string{"\xff\x08": "refused", "": "unknown"} {
 			runs := 0
-			c := newClient(t, tcpServer(t, answering(answer)), Options{})
+			c := newClient(t, tcpServer(t, answering(answer)), Options{Network: "tcp"})
 			sum, result, err := wrap(c, "orders", func(context.Context) (string, error) {
 				runs++
 				return "result", nil
@@ -106,7 +106,7 @@ func TestWrapCountFails(t *testing.T) {
 func TestWrapPanic(t *testing.T) {
 	t.Parallel()
 	addr, topics := countingServer(t)
-	c := newClient(t, addr, Options{})
+	c := newClient(t, addr, Options{Network: "tcp"})
 	func() {
 		defer func() {
 			if got := recover(); got != errWork {
@@ -124,7 +124,7 @@ func TestWrapPanic(t *testing.T) {
 func TestWrapAsyncDoesNotWait(t *testing.T) {
 	t.Parallel()
 	addr, topics := countingServer(t)
-	c := newClient(t, addr, Options{MaxInFlight: 1})
+	c := newClient(t, addr, Options{Network: "tcp", MaxInFlight: 1})
 	// More runs than calls may be in flight, and the first ends last.
 	const runs = 10
 	work := make([]chan int, runs)
@@ -156,7 +156,7 @@ func TestWrapAsyncDoesNotWait(t *testing.T) {
 func TestWrapAsyncGoexit(t *testing.T) {
 	t.Parallel()
 	addr, topics := countingServer(t)
-	c := newClient(t, addr, Options{})
+	c := newClient(t, addr, Options{Network: "tcp"})
 	call := WrapAsync(c, "orders", func(context.Context) (int, error) {
 		runtime.Goexit()
 		return 1, nil
@@ -172,7 +172,7 @@ func TestWrapAsyncGoexit(t *testing.T) {
 func TestWrapAsyncAndClose(t *testing.T) {
 	t.Parallel()
 	addr, topics := countingServer(t)
-	c := newClient(t, addr, Options{})
+	c := newClient(t, addr, Options{Network: "tcp"})
 	started := make(chan struct{})
 	stamped := WrapAsync(c, "orders", func(ctx context.Context) (string, error) {
 		close(started)

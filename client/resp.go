@@ -1,0 +1,240 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"gcd/codec"
+)
+
+// pipeline carries calls over RESP, many at a time over one connection. Answers come in the order of the commands: the
+// oldest command without an answer gets the next one. Whatever else arrives ends the connection, so that no call gets the
+// answer of another.
+//
+// A call waits until a goroutine, run, takes it for the connection that there is or that run makes. From that moment on the
+// outcome of a call that gets no answer is unknown, except when the connection has ended and took none of the command's bytes:
+// then the call waits again. A second goroutine reads the answers while there is a connection.
+type pipeline struct {
+	addr     string
+	timeout  time.Duration // to make a connection
+	patience time.Duration // for the answer to a command
+	most     int           // commands in flight
+	// rest waits between two attempts to connect.
+	rest func(context.Context, time.Duration)
+
+	// life ends with close, by the cause ErrClosed.
+	life    context.Context
+	end     context.CancelCauseFunc
+	running sync.WaitGroup
+	wake    chan struct{} // tells run, when it is idle, that there is something to do
+
+	mu       sync.Mutex
+	closed   bool
+	started  bool
+	idle     bool  // run waits for wake
+	waiting  queue // commands that no connection has
+	inFlight queue // commands that the connection has, and that have no answer
+	watches  watches
+	conn     *net.TCPConn // the last that there was
+	guarded  bool         // it has a deadline for reading
+}
+
+// command is a call over RESP.
+type command struct {
+	Call
+	n     uint64    // what a COUNT adds
+	since time.Time // when it was taken for the connection
+
+	// Guarded by pipeline.mu. Who changes stage to over must finish the call, and nobody else does.
+	stage stage
+	watch *watch // the end of its context, nil if nobody watches that
+	slot  int    // its place in watch.commands
+}
+
+type stage uint8
+
+const (
+	waiting stage = iota
+	inFlight
+	over
+)
+
+// newPipeline returns a pipeline that connects when it is first needed.
+func newPipeline(addr string, opts Options) *pipeline {
+	p := &pipeline{
+		addr:     addr,
+		timeout:  opts.Timeout,
+		patience: opts.Timeout,
+		most:     opts.MaxInFlight,
+		rest:     rest,
+		wake:     make(chan struct{}, 1),
+		watches:  make(watches),
+	}
+	p.life, p.end = context.WithCancelCause(context.Background())
+	return p
+}
+
+// do makes one call and waits for its end. n is what a COUNT adds, and 1 for a RESET.
+func (p *pipeline) do(ctx context.Context, op codec.Op, topic string, n uint64) (uint64, error) {
+	cmd := p.begin(ctx, op, topic, n, false)
+	select {
+	case <-cmd.Done():
+	case <-ctx.Done():
+		p.abandon(cmd)
+	}
+	return cmd.Result()
+}
+
+// begin starts a call. The end of ctx ends it if watched is true, and is the caller's affair otherwise.
+func (p *pipeline) begin(ctx context.Context, op codec.Op, topic string, n uint64, watched bool) *command {
+	cmd := &command{Call: Call{ctx: ctx, op: op, topic: topic}, n: n}
+	err := p.check(ctx, topic)
+	p.mu.Lock()
+	if err == nil && p.closed {
+		err = notSent(ErrClosed)
+	}
+	if err != nil {
+		cmd.stage = over
+		p.mu.Unlock()
+		p.fail(cmd, err)
+		return cmd
+	}
+	if watched {
+		p.watches.add(cmd, p)
+	}
+	p.waiting.push(cmd)
+	if !p.started {
+		p.started = true
+		p.running.Go(p.run)
+	}
+	p.rouse()
+	p.mu.Unlock()
+	return cmd
+}
+
+func (p *pipeline) check(ctx context.Context, topic string) error {
+	switch {
+	case len(topic) > codec.MaxTopic:
+		return tooLong("resp", codec.MaxTopic, len(topic))
+	case !utf8.ValidString(topic):
+		return &RefusedError{Code: codec.CodeNotUTF8, Text: "encode the topic as UTF-8"}
+	case ctx.Err() != nil:
+		return notSent(interrupted(ctx))
+	}
+	return nil
+}
+
+// rouse wakes run if it is idle and has something to do. p.mu is held.
+func (p *pipeline) rouse() {
+	if p.idle && p.waiting.len() > 0 && p.inFlight.len() < p.most {
+		p.idle = false
+		select {
+		case p.wake <- struct{}{}:
+		default: // one that run has not seen yet will do
+		}
+	}
+}
+
+// abandon ends a call whose context ended, unless it is over.
+func (p *pipeline) abandon(cmd *command) {
+	p.mu.Lock()
+	was := p.retire(cmd)
+	p.mu.Unlock()
+	p.giveUp(cmd, was)
+}
+
+// abandonAll does that for all commands of a watch.
+func (p *pipeline) abandonAll(w *watch) {
+	p.mu.Lock()
+	commands, stages := w.commands, make([]stage, len(w.commands))
+	p.watches.remove(w)
+	for i, cmd := range commands {
+		stages[i] = p.retire(cmd)
+	}
+	p.mu.Unlock()
+	for i, cmd := range commands {
+		p.giveUp(cmd, stages[i])
+	}
+}
+
+func (p *pipeline) giveUp(cmd *command, was stage) {
+	switch was {
+	case waiting:
+		p.fail(cmd, notSent(interrupted(cmd.ctx)))
+	case inFlight:
+		p.fail(cmd, unknown(interrupted(cmd.ctx)))
+	}
+}
+
+// retire makes a command's stage over and returns what it was before: when that is not over, the caller has to finish the
+// call. The command may stay in its queue; there it only holds a place. p.mu is held.
+func (p *pipeline) retire(cmd *command) (was stage) {
+	was, cmd.stage = cmd.stage, over
+	p.watches.forget(cmd)
+	return was
+}
+
+// failWaiting ends the calls that no connection has.
+func (p *pipeline) failWaiting(err error) { p.failAll(&p.waiting, err) }
+
+// failInFlight ends the calls that a connection had when it ended.
+func (p *pipeline) failInFlight(err error) { p.failAll(&p.inFlight, err) }
+
+func (p *pipeline) failAll(q *queue, err error) {
+	var failed []*command
+	p.mu.Lock()
+	for q.len() > 0 {
+		if cmd := q.pop(); p.retire(cmd) != over {
+			failed = append(failed, cmd)
+		}
+	}
+	p.mu.Unlock()
+	for _, cmd := range failed {
+		p.fail(cmd, err)
+	}
+}
+
+func (p *pipeline) fail(cmd *command, err error) {
+	cmd.finish(0, requestError(p.addr, "resp", cmd.op, cmd.topic, err))
+}
+
+// close ends every call and both goroutines.
+func (p *pipeline) close() {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.end(ErrClosed)
+	p.running.Wait()
+}
+
+// CountN adds n to the topic's sum at once and returns the first and the last number of the range that is the caller's: n numbers
+// that nobody else gets. It needs a client over RESP: Options.Network "resp", or none given. Topics and errors are those of
+// Count; n is at least 1.
+func (c *Client) CountN(ctx context.Context, topic string, n uint64) (first, last uint64, err error) {
+	switch {
+	case c.pipeline == nil:
+		err = fmt.Errorf("%s carries no ranges: make the client with Network %q, or with none", c.opts.Network, "resp")
+	case n == 0:
+		err = fmt.Errorf("a range of 0 numbers, want at least 1")
+	default:
+		if last, err = c.pipeline.do(ctx, codec.OpCount, topic, n); err != nil {
+			return 0, 0, err
+		}
+		return last - (n - 1), last, nil
+	}
+	return 0, 0, c.requestError(codec.OpCount, topic, notSent(err))
+}
+
+// rest waits for d, or until ctx ends.
+func rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

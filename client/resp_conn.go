@@ -1,0 +1,273 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"gcd/codec"
+)
+
+const (
+	// maxBatch is how many bytes of commands are written at once, plus one command.
+	maxBatch = 1 << 16
+	// readSize is how many bytes of answers are read at once.
+	readSize = 1 << 16
+
+	firstPause = 10 * time.Millisecond
+	maxPause   = time.Second
+)
+
+// nextPause is the pause between two attempts to connect, after the one that was before.
+func nextPause(pause time.Duration) time.Duration {
+	return min(max(2*pause, firstPause), maxPause)
+}
+
+// run makes connections as long as there are calls that need one, and writes their commands.
+func (p *pipeline) run() {
+	var pause time.Duration
+	for p.awaitCall() {
+		conn, err := p.connect(pause)
+		useful := false
+		if err != nil {
+			p.failWaiting(err)
+		} else {
+			useful = p.serve(conn)
+		}
+		if pause = nextPause(pause); useful {
+			pause = 0
+		}
+	}
+	p.failWaiting(notSent(ErrClosed))
+}
+
+// awaitCall waits until a call waits, and returns false when the pipeline is closed.
+func (p *pipeline) awaitCall() bool {
+	for p.life.Err() == nil {
+		p.mu.Lock()
+		for p.waiting.len() > 0 && p.waiting.oldest().stage == over {
+			p.waiting.pop()
+		}
+		p.idle = p.waiting.len() == 0
+		idle := p.idle
+		p.mu.Unlock()
+		if !idle {
+			return true
+		}
+		select {
+		case <-p.wake:
+		case <-p.life.Done():
+		}
+	}
+	return false
+}
+
+// connect returns a connection whose server has shown that it speaks RESP. The calls that wait for it wait no longer than
+// the pipeline's timeout; of that, pause passes before the attempt, give or take, so that a server that comes back is not met by all
+// its clients at once. An error has a class.
+func (p *pipeline) connect(pause time.Duration) (*net.TCPConn, error) {
+	deadline := time.Now().Add(p.timeout)
+	if pause = min(pause, p.timeout/2); pause > 0 {
+		p.rest(p.life, pause/2+rand.N(pause/2+1))
+	}
+	dialer := net.Dialer{Deadline: deadline}
+	dialed, err := dialer.DialContext(p.life, "tcp", p.addr)
+	if err != nil {
+		return nil, notSent(dialFailure(p.life, err))
+	}
+	conn := dialed.(*net.TCPConn)
+	stop := context.AfterFunc(p.life, func() { conn.SetDeadline(longAgo()) })
+	defer stop()
+	conn.SetDeadline(deadline)
+	if err := p.greet(conn); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	conn.SetDeadline(time.Time{})
+	return conn, nil
+}
+
+// greet sends a PING and reads the answer. Before that no call is in the connection's hands, so whatever is wrong with the server
+// costs no call its outcome: it speaks something else, is full, or was the kernel that accepted for a server that hangs.
+func (p *pipeline) greet(conn net.Conn) error {
+	var buf [maxReplyLine]byte
+	io.WriteString(conn, "*1\r\n$4\r\nPING\r\n") // when that fails, reading tells why, or brings a refusal that came first
+	n := 0
+	var err error
+	for err == nil && n < len(buf) {
+		var m int
+		m, err = conn.Read(buf[n:])
+		n += m
+		if n > 0 && codec.Op(buf[0]) == codec.OpRefusal {
+			continue // it ends with the connection
+		}
+		r, size, bad := parseReply(buf[:n])
+		switch {
+		case bad == nil && size == 0:
+		case bad == nil && r.kind == '-':
+			return refusal(r.text)
+		case bad == nil && size == n && r.kind == '+' && string(r.text) == "PONG":
+			return nil
+		default:
+			return notSent(fmt.Errorf("%w: it answered a PING with %q", errNoRESP, clip(buf[:n])))
+		}
+	}
+	if reply, bad := codec.ParseReply(buf[:n]); bad == nil && reply.Op == codec.OpRefusal {
+		if reply.Code == codec.CodeUnknownOpcode {
+			return notSent(fmt.Errorf("%w: it refused a PING: %w", errNoRESP, errors.New(reply.Code.String())))
+		}
+		return refused(reply) // it did not look at what we speak
+	}
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = timedOut("no answer to a PING within %v; does the server speak RESP?", p.timeout)
+	case n == 0 && err == io.EOF:
+		err = fmt.Errorf("%w: it closed the connection on a PING", errNoRESP)
+	}
+	return notSent(because(p.life, err))
+}
+
+// errNoRESP tells what to do about a server that has no RESP.
+var errNoRESP = errors.New(`the server does not seem to speak RESP; give Options.Network "tcp" or "udp" to do without`)
+
+// serve carries calls over conn until it ends. It returns whether the server answered any.
+func (p *pipeline) serve(conn *net.TCPConn) (useful bool) {
+	stop := context.AfterFunc(p.life, func() { conn.Close() })
+	defer stop()
+	p.mu.Lock()
+	p.conn, p.guarded = conn, false
+	p.mu.Unlock()
+
+	r := reader{pipeline: p, conn: conn}
+	gone := make(chan struct{})
+	var cause error
+	go func() {
+		defer close(gone)
+		cause = r.read()
+		conn.Close()
+	}()
+	p.write(conn, gone)
+	<-gone
+	p.failInFlight(unknown(because(p.life, cause)))
+	return r.useful
+}
+
+// write writes the commands of calls until the connection ends, as many at a time as wait.
+func (p *pipeline) write(conn *net.TCPConn, gone <-chan struct{}) {
+	var batch []*command
+	var buf []byte
+	for {
+		if batch = p.take(batch[:0]); len(batch) == 0 {
+			select {
+			case <-p.wake:
+				continue
+			case <-gone:
+				return
+			}
+		}
+		buf = buf[:0]
+		for _, cmd := range batch {
+			buf = cmd.append(buf)
+		}
+		clear(batch)
+		if n, err := conn.Write(buf); err != nil {
+			// Answers may still be there to be read, to what was written.
+			p.putBack(len(buf) - n)
+			<-gone
+			return
+		}
+	}
+}
+
+// take moves calls that wait into flight and appends them to batch: all if they are few, and none when nothing is to be done
+// until wake tells otherwise.
+func (p *pipeline) take(batch []*command) []*command {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	for size := 0; size < maxBatch && p.waiting.len() > 0 && p.inFlight.len() < p.most; {
+		cmd := p.waiting.pop()
+		if cmd.stage == over {
+			continue
+		}
+		cmd.stage, cmd.since = inFlight, now
+		p.inFlight.push(cmd)
+		batch = append(batch, cmd)
+		size += cmd.size()
+	}
+	p.idle = len(batch) == 0
+	if !p.idle && !p.guarded {
+		p.guarded = true
+		p.conn.SetReadDeadline(now.Add(p.patience))
+	}
+	return batch
+}
+
+// putBack makes those commands wait again that are entirely among the last unsent bytes of what was to be written: the server has
+// nothing of them.
+func (p *pipeline) putBack(unsent int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.inFlight.len() > 0 {
+		cmd := p.inFlight.unpush()
+		if unsent -= cmd.size(); unsent < 0 {
+			p.inFlight.push(cmd)
+			return
+		}
+		if cmd.stage != over {
+			cmd.stage = waiting
+			p.waiting.unpop(cmd)
+		}
+	}
+	p.conn.Close() // there is no answer to wait for
+}
+
+// size is the number of bytes that append appends.
+func (cmd *command) size() int {
+	size := len("*2\r\n$9\r\nGCD.COUNT\r\n$\r\n\r\n") + digits(uint64(len(cmd.topic))) + len(cmd.topic)
+	if cmd.n != 1 {
+		n := digits(cmd.n)
+		size += len("$\r\n\r\n") + digits(uint64(n)) + n
+	}
+	return size
+}
+
+// append appends the command as it goes over the wire. GCD.COUNT has INCR's meaning without its bound of 2^63−1: it answers
+// with a string.
+func (cmd *command) append(b []byte) []byte {
+	switch {
+	case cmd.op == codec.OpReset:
+		b = append(b, "*2\r\n$9\r\nGCD.RESET\r\n$"...)
+	case cmd.n == 1:
+		b = append(b, "*2\r\n$9\r\nGCD.COUNT\r\n$"...)
+	default:
+		b = append(b, "*3\r\n$9\r\nGCD.COUNT\r\n$"...)
+	}
+	b = strconv.AppendInt(b, int64(len(cmd.topic)), 10)
+	b = append(b, "\r\n"...)
+	b = append(b, cmd.topic...)
+	b = append(b, "\r\n"...)
+	if cmd.n != 1 {
+		b = append(b, '$')
+		b = strconv.AppendInt(b, int64(digits(cmd.n)), 10)
+		b = append(b, "\r\n"...)
+		b = strconv.AppendUint(b, cmd.n, 10)
+		b = append(b, "\r\n"...)
+	}
+	return b
+}
+
+// digits is how many decimal digits n has.
+func digits(n uint64) int {
+	d := 1
+	for ; n >= 10; n /= 10 {
+		d++
+	}
+	return d
+}

@@ -1,0 +1,136 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"gcd/codec"
+)
+
+// reader gives the answers that arrive on a connection to the calls that they belong to.
+type reader struct {
+	*pipeline
+	conn     *net.TCPConn
+	useful   bool       // an answer has come
+	replies  []reply    // of one turn
+	commands []*command // that they answer
+	over     []bool     // those of them that nobody waits for
+}
+
+// read reads until the connection ends or is not to be trusted any more, and returns why.
+func (r *reader) read() error {
+	buf := make([]byte, readSize)
+	for end := 0; ; {
+		n, err := r.conn.Read(buf[end:])
+		end += n
+		used, bad := r.parse(buf[:end])
+		if surprise := r.deliver(); surprise != nil {
+			return surprise
+		}
+		switch {
+		case bad != nil:
+			return bad
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			if r.overdue() {
+				return timedOut("no answer within %v", r.patience)
+			}
+		case err == io.EOF && used < end:
+			return fmt.Errorf("the server closed the connection in the middle of an answer: %q", clip(buf[used:end]))
+		case err == io.EOF:
+			return errors.New("the server closed the connection without an answer")
+		case err != nil:
+			return err
+		}
+		end = copy(buf, buf[used:end]) // less than the longest reply, so there is room
+	}
+}
+
+// parse finds the replies in b and returns how many bytes they have. An error is about what follows them.
+func (r *reader) parse(b []byte) (used int, err error) {
+	r.replies = r.replies[:0]
+	for {
+		reply, size, err := parseReply(b[used:])
+		if size == 0 || err != nil {
+			return used, err
+		}
+		r.replies = append(r.replies, reply)
+		used += size
+	}
+}
+
+// deliver ends the calls that were answered. An error means that an answer is none to its command, or to no command at all.
+func (r *reader) deliver() error {
+	if len(r.replies) == 0 {
+		return nil
+	}
+	r.commands, r.over = r.commands[:0], r.over[:0]
+	r.mu.Lock()
+	for len(r.commands) < len(r.replies) && r.inFlight.len() > 0 {
+		cmd := r.inFlight.pop()
+		r.commands = append(r.commands, cmd)
+		r.over = append(r.over, r.retire(cmd) == over)
+	}
+	r.rouse()
+	r.mu.Unlock()
+
+	var surprise error
+	for i, cmd := range r.commands {
+		var sum uint64
+		var refusal error
+		if surprise == nil {
+			sum, refusal, surprise = r.replies[i].answer(cmd)
+		}
+		switch {
+		case r.over[i]: // nobody waits, but the answer had to be looked at
+		case surprise != nil:
+			r.fail(cmd, unknown(surprise))
+		case refusal != nil:
+			r.fail(cmd, refusal)
+		default:
+			cmd.finish(sum, nil)
+		}
+		r.useful = r.useful || surprise == nil
+	}
+	clear(r.commands)
+	if surprise == nil && len(r.replies) > len(r.commands) {
+		surprise = errors.New("the server sent an answer that nothing was asked for")
+	}
+	return surprise
+}
+
+// answer tells what the reply means to the command: a sum, a refusal, or nothing that an answer to it can be.
+func (r reply) answer(cmd *command) (sum uint64, refused, surprise error) {
+	switch {
+	case r.kind == '-':
+		return 0, refusal(r.text), nil
+	case cmd.op == codec.OpReset && r.kind == '+' && string(r.text) == "OK":
+		return 0, nil, nil
+	case cmd.op == codec.OpReset:
+		return 0, nil, errors.New("the answer to a RESET is not OK")
+	case r.kind != ':' || r.number < cmd.n:
+		return 0, nil, fmt.Errorf("the answer to a COUNT is no sum of at least %d", cmd.n)
+	}
+	return r.number, nil, nil
+}
+
+// overdue tells whether the oldest command has waited too long for its answer: then no younger one will get its own in time, for
+// answers come in order. Otherwise it moves the deadline that has passed.
+func (r *reader) overdue() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.inFlight.len() == 0 {
+		r.guarded = false
+		r.conn.SetReadDeadline(time.Time{})
+		return false
+	}
+	due := r.inFlight.oldest().since.Add(r.patience)
+	if !time.Now().Before(due) {
+		return true
+	}
+	r.conn.SetReadDeadline(due)
+	return false
+}
