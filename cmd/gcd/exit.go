@@ -56,7 +56,7 @@ func report(stderr io.Writer, err error) int {
 // plain is the text of an error on one line, without the name of the package that it comes from.
 func plain(err error) string {
 	text := strings.ReplaceAll(err.Error(), "\n", "; ")
-	for _, name := range []string{"client: ", "server: ", "store: ", "wal: "} {
+	for _, name := range []string{"client: ", "loadgen: ", "server: ", "store: ", "wal: "} {
 		text = strings.TrimPrefix(text, name)
 	}
 	return text

@@ -44,6 +44,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			serveCommand(),
 			countCommand(),
 			resetCommand(),
+			benchCommand(),
 			versionCommand(),
 			completionCommand(),
 			completeCommand(),

@@ -30,7 +30,7 @@ func readArgs(t *testing.T, args ...string) settings {
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	got := readArgs(t,
-		"--data", "elsewhere", "--tcp", "127.0.0.1:1", "--udp", "[::1]:2",
+		"--data", "elsewhere", "--tcp", "127.0.0.1:1", "--udp", "[::1]:2", "--resp=false",
 		"--sync", "interval", "--sync-interval", "3s",
 		"--snapshot-interval", "4m", "--snapshot-bytes", "5MiB", "--segment-size", "68KiB",
 		"--max-topics", "6", "--max-topic-length", "7", "--max-connections", "8", "--max-connections-per-address", "9",
@@ -55,6 +55,7 @@ func TestSettings(t *testing.T) {
 		{"store MaxTopicLen", counters.MaxTopicLen, 7},
 		{"server TCP", doors.TCP, "127.0.0.1:1"},
 		{"server UDP", doors.UDP, "[::1]:2"},
+		{"server NoRESP", doors.NoRESP, true},
 		{"server MaxConns", doors.MaxConns, 8},
 		{"server MaxConnsPerSource", doors.MaxConnsPerSource, 9},
 		{"server MaxInFlight", doors.MaxInFlight, 10},
@@ -76,8 +77,8 @@ func TestSettings(t *testing.T) {
 func TestSettingsOff(t *testing.T) {
 	t.Parallel()
 	got := readArgs(t, "--memory", "--udp", "", "--snapshot-interval", "0", "--snapshot-bytes", "0")
-	if got.dir != "" || got.server.UDP != "" || got.server.TCP != server.DefaultAddr {
-		t.Errorf("directory %q, TCP %q, UDP %q", got.dir, got.server.TCP, got.server.UDP)
+	if got.dir != "" || got.server.UDP != "" || got.server.TCP != server.DefaultAddr || got.server.NoRESP {
+		t.Errorf("directory %q, TCP %q, UDP %q, RESP off: %v", got.dir, got.server.TCP, got.server.UDP, got.server.NoRESP)
 	}
 	if got.store.SnapshotInterval >= 0 || got.store.SnapshotBytes >= 0 {
 		t.Errorf("snapshots every %v and %d bytes, want never", got.store.SnapshotInterval, got.store.SnapshotBytes)

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"gcd/codec"
+	"gcd/loadgen"
+)
+
+// The headings under which help shows the flags of bench.
+const (
+	loadFlags   = "The load"
+	topicFlags  = "The topics (they stay on the server)"
+	outputFlags = "Output"
+)
+
+func benchFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "addr", Value: codec.DefaultAddr, EnvVars: fromEnv("addr"), Category: serverFlags,
+			Usage: "The server's address, `HOST:PORT`."},
+		&cli.GenericFlag{Name: "network", Value: newChoice(string(loadgen.TCP), string(loadgen.UDP), string(loadgen.RESP)), EnvVars: fromEnv("network"), Category: serverFlags,
+			Usage: "How to talk to it, `NETWORK`: tcp, a connection for each count; udp, a datagram each way; or resp, INCR over connections that stay open."},
+		&cli.DurationFlag{Name: "timeout", DefaultText: "5s, over UDP 1s", EnvVars: fromEnv("timeout"), Category: serverFlags,
+			Usage: "The `TIME` to wait for an answer; after it the outcome is unknown. Nothing is sent twice."},
+
+		&cli.IntFlag{Name: "clients", Value: 64, EnvVars: fromEnv("clients"), Category: loadFlags,
+			Usage: "The number of connections, or UDP sockets, at once, `N`."},
+		&cli.IntFlag{Name: "pipeline", Value: 1, EnvVars: fromEnv("pipeline"), Category: loadFlags,
+			Usage: "With --network resp, send `N` requests in one write and wait for all their answers."},
+		&cli.IntFlag{Name: "rate", DefaultText: "0, closed loop", EnvVars: fromEnv("rate"), Category: loadFlags,
+			Usage: "Send `N` requests a second, of all clients together, by the clock (open loop), and measure each from when it was due. In the closed loop a client sends when its last answer is there."},
+		&cli.DurationFlag{Name: "duration", DefaultText: "10s, or no end with --requests", EnvVars: fromEnv("duration"), Category: loadFlags,
+			Usage: "Measure for `TIME`."},
+		&cli.IntFlag{Name: "requests", DefaultText: "0, no bound", EnvVars: fromEnv("requests"), Category: loadFlags,
+			Usage: "Measure at most `N` requests."},
+		&cli.DurationFlag{Name: "warmup", Value: time.Second, EnvVars: fromEnv("warmup"), Category: loadFlags,
+			Usage: "Put on the load for `TIME` before anything is measured."},
+		&cli.IntFlag{Name: "threads", DefaultText: "half of the CPUs", EnvVars: fromEnv("threads"), Category: loadFlags,
+			Usage: "Drive all clients from `N` threads."},
+
+		&cli.IntFlag{Name: "topics", Value: 1, EnvVars: fromEnv("topics"), Category: topicFlags,
+			Usage: "The number of topics to count, `N`; one is a hot topic."},
+		&cli.GenericFlag{Name: "dist", Value: newChoice(string(loadgen.Uniform), string(loadgen.Zipf), string(loadgen.Sequential)), EnvVars: fromEnv("dist"), Category: topicFlags,
+			Usage: "How they are chosen, `WAY`: uniform; zipf, some much more often than others; or sequential, one after the other, which fills a server."},
+		&cli.StringFlag{Name: "prefix", Value: loadgen.DefaultPrefix, EnvVars: fromEnv("prefix"), Category: topicFlags,
+			Usage: "What their names begin with, `TEXT`; twelve digits follow. With --verify the run's own id comes between."},
+
+		&cli.BoolFlag{Name: "verify", EnvVars: fromEnv("verify"), Category: outputFlags,
+			Usage: "Check every value that comes back: none twice, none missing, none out of order."},
+		&cli.BoolFlag{Name: "json", EnvVars: fromEnv("json"), Category: outputFlags,
+			Usage: "Print the result as an object."},
+		&cli.BoolFlag{Name: "quiet", EnvVars: fromEnv("quiet"), Category: outputFlags,
+			Usage: "Print no progress."},
+	}
+}
+
+func benchCommand() *cli.Command {
+	return &cli.Command{
+		Name:     "bench",
+		Usage:    "Put load on a server and measure it",
+		Category: categoryClient,
+		Description: `Counts as fast as the server answers, or at a rate, and prints what came back: requests a second, latencies, failures.
+Progress goes to stderr. The topics are its own, and the server keeps them for ever.
+
+Examples:
+  gcd bench                                              64 clients, one topic, a connection for each count
+  gcd bench --network udp --clients 256 --verify         and check every number
+  gcd bench --network resp --pipeline 16 --topics 1000000
+  gcd bench --network resp --rate 50000 --json           an open loop: latencies at that rate
+
+Exit codes say what the worst was: 1 when a value was wrong or a request refused, 4 when one was not sent, 6 when the outcome
+of one is unknown, 130 when it was interrupted. The result is printed all the same.`,
+		Flags: benchFlags(),
+		Action: func(c *cli.Context) error {
+			if err := takesArgs(c, 0); err != nil {
+				return err
+			}
+			o, err := readLoad(c)
+			if err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			context.AfterFunc(ctx, stop) // a second signal ends it at once
+			return bench(ctx, c, o)
+		},
+	}
+}
+
+// readLoad reads the flags of bench. What a zero means to the library is its default, and to a flag that was set a mistake.
+func readLoad(c *cli.Context) (loadgen.Options, error) {
+	wrong := func(format string, args ...any) (loadgen.Options, error) {
+		return loadgen.Options{}, usagef(c.Command.Name, format, args...)
+	}
+	for _, bound := range []struct {
+		flag  string
+		least int
+	}{
+		{"clients", 1}, {"pipeline", 1}, {"topics", 1}, {"rate", 0}, {"requests", 0}, {"threads", 0},
+	} {
+		if n := c.Int(bound.flag); n < bound.least {
+			return wrong("--%s is %d: it must be at least %d", bound.flag, n, bound.least)
+		}
+	}
+	for _, flag := range []string{"timeout", "duration"} {
+		if c.IsSet(flag) && c.Duration(flag) <= 0 {
+			return wrong("--%s is %v: it must be above 0", flag, c.Duration(flag))
+		}
+	}
+	for flag, example := range map[string]string{"addr": "HOST:PORT, such as " + codec.DefaultAddr, "prefix": "text, such as " + loadgen.DefaultPrefix} {
+		if c.String(flag) == "" {
+			return wrong("--%s is empty: it takes %s", flag, example)
+		}
+	}
+	o := loadgen.Options{
+		Network:  loadgen.Network(word(c, "network")),
+		Addr:     c.String("addr"),
+		Clients:  c.Int("clients"),
+		Pipeline: c.Int("pipeline"),
+		Topics:   uint64(c.Int("topics")),
+		Dist:     loadgen.Dist(word(c, "dist")),
+		Prefix:   c.String("prefix"),
+		Seed:     rand.Uint64(),
+		Rate:     float64(c.Int("rate")),
+		Warmup:   c.Duration("warmup"),
+		Duration: c.Duration("duration"),
+		Requests: uint64(c.Int("requests")),
+		Timeout:  c.Duration("timeout"),
+		Threads:  c.Int("threads"),
+		Verify:   c.Bool("verify"),
+	}
+	if o.Verify { // on topics that nobody has counted
+		o.Prefix += fmt.Sprintf("%012x:", rand.Uint64()>>16)
+	}
+	return o, nil
+}
+
+// bench makes the load and prints what came of it.
+func bench(ctx context.Context, c *cli.Context, o loadgen.Options) error {
+	progress := newBenchProgress(c.App.ErrWriter, c.Bool("quiet"))
+	o.Progress, o.ProgressEvery = progress.report, progress.every
+	result, err := loadgen.Run(ctx, o)
+	progress.end()
+	var wrong *loadgen.OptionError
+	switch {
+	case errors.As(err, &wrong):
+		return usagef(c.Command.Name, "--%s %s", strings.ToLower(wrong.Field), wrong.Reason)
+	case errors.Is(err, loadgen.ErrNotReached):
+		return &failure{exitNotSent, err, "nothing was counted; is the server running, and are --addr and --network right?"}
+	case err != nil:
+		return err
+	}
+	text := benchTable(result)
+	if c.Bool("json") {
+		if text, err = benchJSON(result); err != nil {
+			return err
+		}
+	}
+	if _, err := io.WriteString(c.App.Writer, text); err != nil {
+		return fmt.Errorf("could not print the result: %w", err)
+	}
+	return benchFailure(result)
+}
+
+// benchFailure is the error of a run with a result: the worst of what happened, or nil.
+func benchFailure(r *loadgen.Result) error {
+	const hint = "the server's log may say why"
+	causes, failures := r.Causes, r.Errors
+	switch {
+	case r.Verified != nil && !r.Verified.OK():
+		return &failure{exitFailure, errors.New("the server handed out wrong values: " + violations(r.Verified)),
+			"this must never happen unless somebody else counts on the same topics; keep the output and the server's data directory"}
+	case r.Interrupted:
+		return &failure{exitInterrupted, errors.New("interrupted"), ""}
+	case failures.Unknown > 0:
+		return &failure{exitUnknown, fmt.Errorf("%s without an answer, the first: %w", quantity(failures.Unknown, "request"), causes[2]), hint}
+	case failures.Refused > 0:
+		return &failure{exitFailure, fmt.Errorf("%s refused, the first: %w", quantity(failures.Refused, "request"), causes[0]), hint}
+	case failures.NotSent > 0:
+		return &failure{exitNotSent, fmt.Errorf("%s not sent, the first: %w", quantity(failures.NotSent, "request"), causes[1]), hint}
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+package loadgen
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"gcd/codec"
+)
+
+// door knows how requests and answers look on one network.
+type door struct {
+	network Network
+	before  []byte // of a request, what comes before the topic's digits
+	behind  []byte // and behind them
+}
+
+func newDoor(o *Options) (*door, error) {
+	d := &door{network: o.Network}
+	switch o.Network {
+	case TCP, UDP:
+		var err error
+		if d.before, err = codec.AppendRequest(nil, codec.OpCount, o.Prefix); err != nil {
+			return nil, fmt.Errorf("loadgen: prefix %q: %w", o.Prefix, err)
+		}
+	case RESP, RESPOnce:
+		topic := fmt.Sprintf("$%d\r\n%s", len(o.Prefix)+topicDigits, o.Prefix)
+		d.before, d.behind = []byte("*2\r\n$4\r\nINCR\r\n"+topic), []byte("\r\n")
+		if o.By > 1 {
+			by := strconv.FormatUint(o.By, 10)
+			d.before = []byte("*3\r\n$6\r\nINCRBY\r\n" + topic)
+			d.behind = fmt.Appendf(d.behind, "$%d\r\n%s\r\n", len(by), by)
+		}
+		if o.Network == RESPOnce {
+			d.behind = append(d.behind, "*1\r\n$4\r\nQUIT\r\n"...)
+		}
+	}
+	return d, nil
+}
+
+// perRequest tells whether each request has a connection of its own, whose end is the answer's end.
+func (d *door) perRequest() bool { return d.network == TCP || d.network == RESPOnce }
+
+// appendRequest appends a request that counts the topic of this number.
+func (d *door) appendRequest(dst []byte, topic uint64) []byte {
+	dst = append(dst, d.before...)
+	dst = appendDigits(dst, topic)
+	return append(dst, d.behind...)
+}
+
+func appendDigits(dst []byte, n uint64) []byte {
+	var digits [topicDigits]byte
+	for i := topicDigits - 1; i >= 0; i-- {
+		digits[i] = byte('0' + n%10)
+		n /= 10
+	}
+	return append(dst, digits[:]...)
+}
+
+// answer is what came back to one request.
+type answer struct {
+	sum     uint64
+	refused error // the request surely had no effect; nil when it counted
+}
+
+var (
+	errIncomplete = errors.New("loadgen: the answer is not complete")
+	errNoAnswer   = errors.New("the connection ended without an answer")
+	errTwoAnswers = errors.New("there is something behind the answer")
+)
+
+// firstAnswer reads the first answer in data, whose length is n. whole says that nothing more belongs to data: it is a datagram, or
+// the connection has ended. Otherwise errIncomplete asks for more. Any other error means that the outcome cannot be told.
+func (d *door) firstAnswer(data []byte, whole bool) (a answer, n int, err error) {
+	if whole && len(data) == 0 {
+		return answer{}, 0, errNoAnswer
+	}
+	if d.network == TCP || d.network == UDP {
+		if !whole {
+			return answer{}, 0, errIncomplete
+		}
+		if a, err = protocolAnswer(data); err != nil {
+			return answer{}, 0, err
+		}
+		return a, len(data), nil
+	}
+	a, n, err = respAnswer(data)
+	switch {
+	case err == errIncomplete && whole:
+		return answer{}, 0, fmt.Errorf("the connection ended within the answer %s", brief(data))
+	case err == nil && d.network == RESPOnce && whole:
+		if rest := data[n:]; len(rest) > 0 && !bytes.Equal(rest, []byte("+OK\r\n")) { // to QUIT
+			return answer{}, 0, errTwoAnswers
+		}
+		n = len(data)
+	}
+	return a, n, err
+}
+
+func protocolAnswer(data []byte) (answer, error) {
+	reply, err := codec.ParseReply(data)
+	switch {
+	case err != nil:
+		return answer{}, err
+	case reply.Op == codec.OpCountReply:
+		return answer{sum: reply.Sum}, nil
+	case reply.Op == codec.OpRefusal:
+		return answer{refused: &codec.RefusalError{Code: reply.Code, Text: reply.Text}}, nil
+	}
+	return answer{}, fmt.Errorf("%w to COUNT: it begins with opcode %d", codec.ErrBadReply, reply.Op)
+}
+
+const (
+	maxLine    = 1024                     // the longest line of RESP that is waited for, its end included
+	longAnswer = codec.MaxReply + maxLine // more than any answer to one request has
+)
+
+// respAnswer reads one integer or one error of RESP.
+func respAnswer(data []byte) (a answer, n int, err error) {
+	if len(data) > 0 && data[0] != ':' && data[0] != '-' {
+		return answer{}, 0, fmt.Errorf("neither an integer nor an error: %s", brief(data))
+	}
+	end := bytes.IndexByte(data, '\n')
+	if end < 0 {
+		if len(data) >= maxLine {
+			return answer{}, 0, fmt.Errorf("an answer without an end: %s", brief(data))
+		}
+		return answer{}, 0, errIncomplete
+	}
+	if end < 2 || end >= maxLine || data[end-1] != '\r' {
+		return answer{}, 0, fmt.Errorf("a bad line: %s", brief(data[:end+1]))
+	}
+	line := data[1 : end-1]
+	if data[0] == '-' {
+		return answer{refused: fmt.Errorf("%s", briefText(line))}, end + 1, nil
+	}
+	if len(line) == 0 || len(line) > 19 {
+		return answer{}, 0, fmt.Errorf("a bad integer: %s", brief(data[:end+1]))
+	}
+	for _, c := range line {
+		if c < '0' || c > '9' {
+			return answer{}, 0, fmt.Errorf("no sum: %s", brief(data[:end+1]))
+		}
+		a.sum = a.sum*10 + uint64(c-'0')
+	}
+	return a, end + 1, nil
+}
+
+// brief quotes bytes of a server for a message.
+func brief(data []byte) string { return strconv.Quote(string(data[:min(len(data), 64)])) }
+
+// briefText is brief for what should be text: without the quotes when nothing needs them.
+func briefText(data []byte) string {
+	quoted := strconv.Quote(string(data[:min(len(data), 200)]))
+	return quoted[1 : len(quoted)-1]
+}

@@ -1,0 +1,155 @@
+package loadgen
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// longestSleep bounds how late a goroutine that waits for its next request's time learns of the end.
+const longestSleep = 100 * time.Millisecond
+
+// goroutines drives connections from a goroutine for each: where there are no loops.
+type goroutines struct {
+	clients []*client
+}
+
+// client is one connection of a goroutine.
+type client struct {
+	lane
+	exchange
+	network string // as package net calls it
+	peer    string
+	conn    net.Conn // nil: none
+	out     []byte
+	buffer  []byte // its beginning may be the beginning of an answer
+	part    int    // bytes of it
+}
+
+func newGoroutines(ln lane, clients int, peer *net.TCPAddr) (driver, error) {
+	g := &goroutines{clients: make([]*client, clients)}
+	for i := range g.clients {
+		c := &client{lane: ln, network: "tcp", peer: peer.String(), buffer: make([]byte, 4*longAnswer)}
+		c.topics = newTopics(&ln.run.Options, ln.topics.thread, i, &ln.run.next)
+		if ln.run.Network == UDP {
+			c.network = "udp"
+		}
+		g.clients[i] = c
+	}
+	return g, nil
+}
+
+func (g *goroutines) open() error {
+	for _, c := range g.clients {
+		if c.run.door.perRequest() {
+			continue
+		}
+		if err := c.connect(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *goroutines) close() {
+	for _, c := range g.clients {
+		c.hangUp()
+	}
+}
+
+func (g *goroutines) drive() {
+	var running sync.WaitGroup
+	for _, c := range g.clients {
+		running.Go(c.drive)
+	}
+	running.Wait()
+}
+
+func (c *client) drive() {
+	for {
+		var wait int64
+		c.out, wait = c.begin(&c.exchange, c.out[:0], c.run.now())
+		switch {
+		case wait < 0:
+			return
+		case wait > 0:
+			time.Sleep(min(time.Duration(wait), longestSleep))
+			continue
+		}
+		if class, err := c.ask(); err != nil {
+			c.fail(&c.exchange, class, err)
+			c.hangUp()
+		}
+		if c.run.door.perRequest() {
+			c.hangUp()
+		}
+		if c.troubled {
+			time.Sleep(pause)
+		}
+	}
+}
+
+func (c *client) connect() error {
+	var err error
+	c.conn, err = net.DialTimeout(c.network, c.peer, c.run.Timeout)
+	return err
+}
+
+func (c *client) hangUp() {
+	if c.conn != nil {
+		_ = c.conn.Close()
+		c.conn = nil
+	}
+	c.part = 0
+}
+
+// ask sends the requests of an exchange and takes all answers. After an error the connection is of no more use.
+func (c *client) ask() (class, error) {
+	if c.conn == nil {
+		if err := c.connect(); err != nil {
+			return notSent, err
+		}
+	}
+	if err := c.conn.SetDeadline(time.Now().Add(c.run.Timeout)); err != nil {
+		return notSent, err
+	}
+	if n, err := c.conn.Write(c.out); err != nil {
+		if n == 0 {
+			return notSent, err
+		}
+		return unknown, err
+	}
+	for !c.done() {
+		if c.part == len(c.buffer) {
+			return unknown, errTwoAnswers
+		}
+		n, err := c.conn.Read(c.buffer[c.part:])
+		now := c.run.now()
+		data, whole := c.buffer[:c.part+n], c.run.Network == UDP
+		var timeout net.Error
+		switch {
+		case err == io.EOF && c.run.door.perRequest():
+			whole = true
+		case err == io.EOF:
+			return unknown, errNoAnswer
+		case errors.Is(err, syscall.ECONNREFUSED) && c.run.Network == UDP:
+			return notSent, err // the system says that nobody listens there
+		case errors.As(err, &timeout) && timeout.Timeout():
+			return unknown, c.run.timedOut()
+		case err != nil:
+			return unknown, err
+		case c.run.door.perRequest():
+			c.part = len(data)
+			continue
+		}
+		rest, err := c.receive(&c.exchange, data, whole, now)
+		if err != nil {
+			return unknown, err
+		}
+		c.part = copy(c.buffer, rest)
+	}
+	return 0, nil
+}

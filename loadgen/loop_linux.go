@@ -1,0 +1,396 @@
+package loadgen
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	haveLoops = true
+
+	maxEvents  = 512
+	readBuffer = 64 << 10
+
+	sweepEvery = 100 * time.Millisecond // deadlines are checked so often
+	timerSlot  = -1                     // of the timer among the events
+)
+
+// conn is a client of a loop: a socket, and what is under way on it.
+type conn struct {
+	exchange
+	slot     int32
+	fd       int    // -1: none
+	interest uint32 // what epoll was told, 0: nothing yet
+	rest     []byte // of the requests, still to be written
+	busy     bool   // something is under way
+	started  bool   // something of the requests was written
+	part     []byte // the beginning of an answer
+	deadline int64  // while something is under way
+	resume   int64  // while it is paused
+}
+
+// loop drives connections from one goroutine, by readiness.
+type loop struct {
+	lane
+	family  int
+	peer    unix.Sockaddr
+	poll    int
+	timer   int
+	conns   []conn
+	idle    []*conn // the next request is not due yet
+	paused  []*conn // after a failure
+	busy    int     // how many connections are
+	armed   int64   // when the timer goes off
+	swept   int64
+	events  [maxEvents]unix.EpollEvent
+	buffer  [readBuffer]byte
+	out     []byte
+	scratch [8]byte
+}
+
+func newLoop(ln lane, clients int, peer *net.TCPAddr) (driver, error) {
+	l := &loop{lane: ln, poll: -1, timer: -1, conns: make([]conn, clients)}
+	for i := range l.conns {
+		l.conns[i].slot, l.conns[i].fd = int32(i), -1
+	}
+	if ip := peer.IP.To4(); ip != nil {
+		l.family, l.peer = unix.AF_INET, &unix.SockaddrInet4{Port: peer.Port, Addr: [4]byte(ip)}
+	} else {
+		address := &unix.SockaddrInet6{Port: peer.Port, Addr: [16]byte(peer.IP.To16())}
+		if zone, err := net.InterfaceByName(peer.Zone); err == nil {
+			address.ZoneId = uint32(zone.Index)
+		}
+		l.family, l.peer = unix.AF_INET6, address
+	}
+	var err error
+	if l.poll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("loadgen: epoll: %w", err)
+	}
+	if l.timer, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK); err != nil {
+		l.close()
+		return nil, fmt.Errorf("loadgen: timer: %w", err)
+	}
+	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: timerSlot}
+	if err := unix.EpollCtl(l.poll, unix.EPOLL_CTL_ADD, l.timer, &event); err != nil {
+		l.close()
+		return nil, fmt.Errorf("loadgen: epoll: %w", err)
+	}
+	return l, nil
+}
+
+func (l *loop) close() {
+	for i := range l.conns {
+		l.hangUp(&l.conns[i])
+	}
+	for _, fd := range []int{l.timer, l.poll} {
+		if fd >= 0 {
+			_ = unix.Close(fd)
+		}
+	}
+	l.timer, l.poll = -1, -1
+}
+
+// open connects those that stay connected, one after the other, so that a queue of the server does not overflow.
+func (l *loop) open() error {
+	if l.run.door.perRequest() {
+		return nil
+	}
+	for i := range l.conns {
+		c := &l.conns[i]
+		if err := l.connect(c); err != nil {
+			return err
+		}
+		if l.run.Network == RESP {
+			if err := l.awaitConnected(c.fd); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// awaitConnected waits until a connection is made, or has failed.
+func (l *loop) awaitConnected(fd int) error {
+	deadline := time.Now().Add(l.run.Timeout)
+	for {
+		left := time.Until(deadline)
+		if left <= 0 {
+			return fmt.Errorf("no connection within %v", l.run.Timeout)
+		}
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, int(left.Milliseconds())+1)
+		if err != nil && err != unix.EINTR {
+			return os.NewSyscallError("poll", err)
+		}
+		if n > 0 {
+			break
+		}
+	}
+	code, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err == nil && code != 0 {
+		err = unix.Errno(code)
+	}
+	return os.NewSyscallError("connect", err)
+}
+
+// connect makes a socket and begins to connect it. A write that follows at once succeeds where the server is near.
+func (l *loop) connect(c *conn) error {
+	kind := unix.SOCK_STREAM
+	if l.run.Network == UDP {
+		kind = unix.SOCK_DGRAM
+	}
+	fd, err := unix.Socket(l.family, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return os.NewSyscallError("socket", err)
+	}
+	c.fd, c.interest = fd, 0
+	if l.run.Network == RESP {
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
+			l.hangUp(c)
+			return os.NewSyscallError("setsockopt", err)
+		}
+	}
+	if err := unix.Connect(fd, l.peer); err != nil && err != unix.EINPROGRESS {
+		l.hangUp(c)
+		return os.NewSyscallError("connect", err)
+	}
+	return nil
+}
+
+func (l *loop) hangUp(c *conn) {
+	if c.fd >= 0 {
+		_ = unix.Close(c.fd) // which takes it out of the epoll set
+		c.fd = -1
+	}
+	c.rest, c.part = c.rest[:0], c.part[:0]
+}
+
+// want tells epoll what to wait for on a connection.
+func (l *loop) want(c *conn, interest uint32) error {
+	if c.interest == interest {
+		return nil
+	}
+	op := unix.EPOLL_CTL_MOD
+	if c.interest == 0 {
+		op = unix.EPOLL_CTL_ADD
+	}
+	event := unix.EpollEvent{Events: interest, Fd: c.slot}
+	if err := unix.EpollCtl(l.poll, op, c.fd, &event); err != nil {
+		return os.NewSyscallError("epoll_ctl", err)
+	}
+	c.interest = interest
+	return nil
+}
+
+// drive runs until nothing is left to send and nothing is under way.
+func (l *loop) drive() {
+	now := l.run.now()
+	for i := range l.conns {
+		l.next(&l.conns[i], now)
+	}
+	for l.busy+len(l.idle)+len(l.paused) > 0 {
+		n, err := unix.EpollWait(l.poll, l.events[:], l.patience())
+		if err != nil && err != unix.EINTR {
+			panic(fmt.Sprintf("loadgen: epoll_wait: %v", err)) // only a wrong argument makes it fail
+		}
+		for i := range max(n, 0) {
+			if e := &l.events[i]; e.Fd == timerSlot {
+				_, _ = unix.Read(l.timer, l.scratch[:]) // that it went off is all there is to know
+				l.armed = 0
+			} else {
+				l.handle(&l.conns[e.Fd], e.Events)
+			}
+		}
+		now := l.run.now()
+		if now-l.swept >= int64(sweepEvery) {
+			l.sweep(now)
+		}
+		l.wake(now)
+	}
+}
+
+// patience is how long to wait for events, in milliseconds.
+func (l *loop) patience() int {
+	if len(l.paused) > 0 {
+		return int(pause.Milliseconds())
+	}
+	return int(sweepEvery.Milliseconds())
+}
+
+// sweep gives up what has waited too long.
+func (l *loop) sweep(now int64) {
+	l.swept = now
+	for i := range l.conns {
+		if c := &l.conns[i]; c.busy && now >= c.deadline {
+			l.lose(c, unknown, l.run.timedOut(), now)
+		}
+	}
+}
+
+// wake goes on with connections that were paused long enough, and with idle ones when requests are due.
+func (l *loop) wake(now int64) {
+	paused := l.paused
+	l.paused = l.paused[:0]
+	for _, c := range paused {
+		if now < c.resume && !l.run.schedule.stopped.Load() {
+			l.paused = append(l.paused, c)
+		} else {
+			l.next(c, now)
+		}
+	}
+	for n := len(l.idle); n > 0; n-- {
+		c := l.idle[0]
+		l.idle = l.idle[1:]
+		if !l.next(c, now) && len(l.idle) > 0 && l.idle[len(l.idle)-1] == c {
+			return // none is due for the others either
+		}
+	}
+}
+
+// next makes the next requests of a connection that has nothing under way, and tells whether there were any to make.
+func (l *loop) next(c *conn, now int64) bool {
+	out, wait := l.begin(&c.exchange, l.out[:0], now)
+	l.out = out[:0]
+	switch {
+	case wait < 0: // the end
+		l.hangUp(c)
+		return false
+	case wait > 0:
+		l.idle = append(l.idle, c)
+		l.alarm(now, wait)
+		return false
+	}
+	l.busy++
+	c.busy, c.started, c.deadline = true, false, now+int64(l.run.Timeout)
+	if c.fd < 0 {
+		if err := l.connect(c); err != nil {
+			l.lose(c, notSent, err, now)
+			return true
+		}
+	}
+	l.write(c, out, now)
+	return true
+}
+
+// alarm sets the timer, unless it goes off early enough.
+func (l *loop) alarm(now, wait int64) {
+	if at := now + wait; l.armed == 0 || at < l.armed {
+		l.armed = at
+		spec := unix.ItimerSpec{Value: unix.NsecToTimespec(wait)}
+		_ = unix.TimerfdSettime(l.timer, 0, &spec, nil) // fails for wrong arguments only; the sweep comes anyway
+	}
+}
+
+// write sends requests. What the socket does not take is sent when it does.
+func (l *loop) write(c *conn, out []byte, now int64) {
+	n, err := unix.Write(c.fd, out)
+	if err == unix.EAGAIN {
+		n, err = 0, nil
+	}
+	if err != nil {
+		l.lose(c, unknown, os.NewSyscallError("write", err), now)
+		return
+	}
+	c.started = c.started || n > 0
+	c.rest = append(c.rest[:0], out[n:]...)
+	interest := uint32(unix.EPOLLIN)
+	switch {
+	case len(c.rest) > 0:
+		interest = unix.EPOLLIN | unix.EPOLLOUT
+	case l.run.door.perRequest():
+		interest = unix.EPOLLRDHUP // the answer and its end in one event
+	}
+	if err := l.want(c, interest); err != nil {
+		l.lose(c, unknown, err, now)
+	}
+}
+
+// lose ends what is under way on a connection, and the connection. Nothing of requests that were not even begun to be written can
+// have been counted, whatever class the caller fears.
+func (l *loop) lose(c *conn, cl class, err error, now int64) {
+	if !c.started {
+		cl = notSent
+	}
+	l.fail(&c.exchange, cl, err)
+	l.hangUp(c)
+	l.rest(c, now)
+}
+
+// rest pauses a connection that was busy, after a failure. Others are idle or paused already, and stay that.
+func (l *loop) rest(c *conn, now int64) {
+	if c.busy {
+		l.busy--
+		c.busy, c.resume = false, now+int64(pause)
+		l.paused = append(l.paused, c)
+	}
+}
+
+// handle does what a connection has become ready for.
+func (l *loop) handle(c *conn, events uint32) {
+	if c.fd < 0 {
+		return
+	}
+	if len(c.rest) > 0 && events&(unix.EPOLLOUT|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
+		l.write(c, append(l.out[:0], c.rest...), l.run.now())
+		if c.fd < 0 {
+			return
+		}
+		events &^= unix.EPOLLOUT
+	}
+	if events&^unix.EPOLLOUT == 0 {
+		return
+	}
+	begun := copy(l.buffer[:], c.part)
+	n, err := unix.Read(c.fd, l.buffer[begun:])
+	now := l.run.now()
+	if err == unix.EAGAIN {
+		return
+	}
+	data, ended := l.buffer[:begun+max(n, 0)], n == 0
+	switch {
+	case err == unix.ECONNREFUSED && l.run.Network == UDP:
+		l.lose(c, notSent, os.NewSyscallError("read", err), now) // the system says that nobody listens there
+	case err != nil:
+		l.lose(c, unknown, os.NewSyscallError("read", err), now)
+	case l.run.Network == UDP:
+		l.take(c, data, true, now)
+	case l.run.Network == RESP && ended && c.busy:
+		l.lose(c, unknown, errNoAnswer, now)
+	case l.run.Network == RESP && ended:
+		l.hangUp(c) // it connects again for its next requests
+	case l.run.Network == RESP:
+		l.take(c, data, false, now)
+	case ended || events&unix.EPOLLRDHUP != 0 && events&unix.EPOLLERR == 0 && n < readBuffer-begun:
+		l.take(c, data, true, now) // all of it
+	case len(data) > longAnswer:
+		l.lose(c, unknown, errTwoAnswers, now)
+	default:
+		c.part = append(c.part[:0], data...)
+	}
+}
+
+// take takes the answers that have arrived, and makes the next requests when all are there.
+func (l *loop) take(c *conn, data []byte, whole bool, now int64) {
+	rest, err := l.receive(&c.exchange, data, whole, now)
+	if err != nil {
+		l.lose(c, unknown, err, now)
+		return
+	}
+	c.part = append(c.part[:0], rest...)
+	if !c.busy || !c.done() {
+		return
+	}
+	if l.run.door.perRequest() {
+		l.hangUp(c)
+	}
+	if c.troubled {
+		l.rest(c, now)
+		return
+	}
+	l.busy--
+	c.busy = false
+	l.next(c, now)
+}

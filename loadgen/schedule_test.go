@@ -1,0 +1,115 @@
+package loadgen
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+func TestClosedLoop(t *testing.T) {
+	t.Parallel()
+	s := newSchedule(&Options{Warmup: 10, Duration: 100, Requests: 7})
+	for i, step := range []struct {
+		now  int64
+		most int
+		n    int
+		wait int64
+	}{
+		{0, 5, 5, 0}, {9, 5, 5, 0}, // the warm-up is not bounded by the number of requests
+		{10, 5, 5, 0}, {11, 5, 2, 0}, {12, 5, 0, -1}, {0, 5, 5, 0},
+	} {
+		if _, n, wait := s.take(step.now, step.most); n != step.n || wait != step.wait {
+			t.Errorf("step %d: %d, %d", i, n, wait)
+		}
+	}
+	s = newSchedule(&Options{Duration: 100})
+	if _, n, _ := s.take(99, 5); n != 5 {
+		t.Errorf("%d before the end", n)
+	}
+	if _, n, wait := s.take(100, 5); n != 0 || wait >= 0 {
+		t.Errorf("%d at the end, wait %d", n, wait)
+	}
+	s.stopped.Store(true)
+	if _, n, wait := s.take(50, 5); n != 0 || wait >= 0 {
+		t.Errorf("%d after it was stopped, wait %d", n, wait)
+	}
+	if s.unsent(100) != 0 {
+		t.Error("a closed loop owes nothing")
+	}
+}
+
+func TestOpenLoopSchedule(t *testing.T) {
+	t.Parallel()
+	// One each 100 nanoseconds: due at 0, 100, …, 900.
+	s := newSchedule(&Options{Rate: 1e7, Duration: 1000})
+	for i, step := range []struct {
+		now   int64
+		most  int
+		first int64
+		n     int
+		wait  int64
+	}{
+		{0, 3, 0, 1, 0}, {0, 3, 0, 0, 100}, {99, 3, 0, 0, 1}, {100, 3, 1, 1, 0},
+		{650, 3, 2, 3, 0}, {650, 3, 5, 2, 0}, {650, 3, 0, 0, 50}, {999, 99, 7, 3, 0}, {999, 1, 0, 0, -1},
+	} {
+		if first, n, wait := s.take(step.now, step.most); n != step.n || wait != step.wait || n > 0 && first != step.first {
+			t.Errorf("step %d: %d, %d, %d", i, first, n, wait)
+		}
+	}
+	s = newSchedule(&Options{Rate: 1e7, Warmup: 250, Duration: 1000, Requests: 4})
+	s.take(150, 1)
+	// 3 in the warm-up and 4 behind it.
+	if got := s.unsent(620); got != 6 {
+		t.Errorf("%d unsent, want 6", got)
+	}
+	if got := s.unsent(320); got != 3 {
+		t.Errorf("%d unsent after 320, want 3", got)
+	}
+	if _, n, _ := s.take(1200, 99); n != 6 {
+		t.Errorf("took %d, want 6", n)
+	}
+	if _, n, wait := s.take(1200, 99); n != 0 || wait >= 0 {
+		t.Errorf("took %d more, wait %d", n, wait)
+	}
+}
+
+// TestBefore compares the arithmetic with counting, for rates that divide nothing.
+func TestBefore(t *testing.T) {
+	t.Parallel()
+	seed := rand.Uint64()
+	random := rand.New(rand.NewPCG(seed, 0))
+	for range 1000 {
+		s := newSchedule(&Options{Rate: math.Exp(random.Float64() * 20)})
+		at := random.Int64N(int64(time.Minute))
+		if n := s.before(at); n > 0 && s.due(n-1) >= at || s.due(n) < at {
+			t.Fatalf("seed %d: interval %v: %d before %d, due %d and %d", seed, s.interval, n, at, s.due(n-1), s.due(n))
+		}
+	}
+}
+
+// TestDueTimes: a request that is sent late is measured from when it was due.
+func TestDueTimes(t *testing.T) {
+	t.Parallel()
+	o := Options{Network: RESP, Rate: 1000, Pipeline: 10}.withDefaults()
+	r := &run{Options: o, schedule: newSchedule(&o)}
+	var err error
+	if r.door, err = newDoor(&o); err != nil {
+		t.Fatal(err)
+	}
+	l := lane{run: r, topics: newTopics(&o, 0, 0, &r.next), rec: newRecorder(0)}
+	var x exchange
+	// Everybody waited for 5.5 milliseconds, then six requests are due at once.
+	if _, wait := l.begin(&x, nil, 5_500_000); wait != 0 || len(x.requests) != 6 {
+		t.Fatalf("%d requests, wait %d", len(x.requests), wait)
+	}
+	if _, err := l.receive(&x, []byte(":1\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n"), false, 6_000_000); err != nil || !x.done() {
+		t.Fatal(err)
+	}
+	for i, want := range []time.Duration{1e6, 2e6, 3e6, 4e6, 5e6, 6e6} {
+		got := time.Duration(l.rec.latency.ValueAtQuantile(float64(i+1) * 100 / 6.001))
+		if got < want || got > want+want/500 {
+			t.Errorf("latency %d is %v, want %v", i, got, want)
+		}
+	}
+}
