@@ -5,7 +5,7 @@ ROUNDS   ?= 100
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race ten lint fuzz bench crash cover
+.PHONY: help build test race ten lint fuzz bench compare crash cover
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 
 bench: ## all benchmarks; the disk's bare sync latency is measured beside them
 	go test -run '^$$' -bench . -benchmem ./...
+
+compare: ## gcd beside Redis and others, into docs/benchmarks.md; flags in COMPARE, such as COMPARE=--quick
+	cd bench && go run . --out ../docs/benchmarks.md $(COMPARE)
 
 crash: ## kill -9 under load, ROUNDS (100) rounds
 	GCD_CRASH_ROUNDS=$(ROUNDS) go test -run TestKill -count=1 -timeout 30m -v ./cmd/gcd

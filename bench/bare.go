@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The bare loops are what any server of the same shape must at least do: the ceilings against which gcd is measured. They run in
+// processes of their own, as servers do, from this program's own binary.
+
+// bareAnswer is what they answer to everything: a COUNT reply with the sum 1.
+var bareAnswer = []byte{0x80, 1}
+
+// serveBare is the program of a bare server: it listens, says where, and serves until it is killed.
+func serveBare(kind string) error {
+	runtime.LockOSThread()
+	socketType := map[string]int{"tcp": unix.SOCK_STREAM, "udp": unix.SOCK_DGRAM}[kind]
+	if socketType == 0 {
+		return fmt.Errorf("no bare server %q", kind)
+	}
+	fd, err := unix.Socket(unix.AF_INET, socketType|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return os.NewSyscallError("socket", err)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		return os.NewSyscallError("bind", err)
+	}
+	if kind == "udp" { // room for a datagram of each client, and then some
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 4<<20); err != nil {
+			return os.NewSyscallError("setsockopt", err)
+		}
+	}
+	if kind == "tcp" {
+		if err := unix.Listen(fd, 4096); err != nil {
+			return os.NewSyscallError("listen", err)
+		}
+	}
+	addr, err := unix.Getsockname(fd)
+	if err != nil {
+		return os.NewSyscallError("getsockname", err)
+	}
+	fmt.Printf("listening on 127.0.0.1:%d\n", addr.(*unix.SockaddrInet4).Port)
+	if kind == "tcp" {
+		return acceptLoop(fd)
+	}
+	return echoLoop(fd)
+}
+
+// acceptLoop accepts, reads, writes and closes, one connection after the other.
+func acceptLoop(fd int) error {
+	buf := make([]byte, 65536)
+	for {
+		conn, _, err := unix.Accept4(fd, unix.SOCK_CLOEXEC)
+		if err == unix.EINTR || err == unix.ECONNABORTED {
+			continue
+		}
+		if err != nil {
+			return os.NewSyscallError("accept4", err)
+		}
+		if n, err := unix.Read(conn, buf); err == nil && n > 0 {
+			_, _ = unix.Write(conn, bareAnswer) // whoever has gone gets none
+		}
+		_ = unix.Close(conn)
+	}
+}
+
+// echoBatch is how many datagrams one system call moves at most.
+const echoBatch = 64
+
+// message is struct mmsghdr.
+type message struct {
+	header unix.Msghdr
+	_      uint32 // the length, as the system fills it in
+	_      [4]byte
+}
+
+// echoLoop answers every datagram, as many as there are with two system calls.
+func echoLoop(fd int) error {
+	var (
+		messages [echoBatch]message
+		vectors  [echoBatch]unix.Iovec
+		names    [echoBatch]unix.RawSockaddrInet4
+		buffers  [echoBatch][2048]byte
+	)
+	for {
+		for i := range messages {
+			vectors[i].Base = &buffers[i][0]
+			vectors[i].SetLen(len(buffers[i]))
+			h := &messages[i].header
+			h.Name, h.Namelen, h.Iov = (*byte)(unsafe.Pointer(&names[i])), unix.SizeofSockaddrInet4, &vectors[i]
+			h.SetIovlen(1)
+		}
+		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&messages)), echoBatch, unix.MSG_WAITFORONE, 0, 0)
+		if errno == unix.EINTR {
+			continue
+		}
+		if errno != 0 {
+			return os.NewSyscallError("recvmmsg", errno)
+		}
+		for i := range n {
+			vectors[i].Base = &bareAnswer[0]
+			vectors[i].SetLen(len(bareAnswer))
+		}
+		_, _, errno = unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&messages)), n, 0, 0, 0)
+		if errno != 0 && errno != unix.EINTR && errno != unix.ECONNREFUSED {
+			return os.NewSyscallError("sendmmsg", errno)
+		}
+	}
+}
+
+// startBare starts a bare server.
+func (b *bench) startBare(kind string) (*instance, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	p, err := startProcess(self, []string{bareCommand, kind}, processOptions{})
+	if err != nil {
+		return nil, err
+	}
+	in := b.adopt(&instance{name: "bare " + kind, process: p, signal: syscall.SIGKILL})
+	said, err := p.await(b.ctx, `listening on (\S+)$`)
+	if err != nil {
+		return nil, errors.Join(err, in.close())
+	}
+	in.addr = said[1]
+	return in, nil
+}
+
+const (
+	recordSize = 64        // bytes that a bareLog appends at a time
+	recordFile = 64 << 20  // bytes of its file, filled with zeros before
+	recordPage = 256 << 10 // bytes of them that are written at once
+)
+
+// syncs is how long an append and its sync took.
+type syncs struct{ mean, p50, p99 time.Duration }
+
+// bareLog is a file whose blocks are there already, to which records are appended.
+type bareLog struct{ file *os.File }
+
+func newBareLog(dir string) (*bareLog, error) {
+	file, err := os.OpenFile(filepath.Join(dir, "bare-log"), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	l := &bareLog{file: file}
+	zeros := make([]byte, recordPage)
+	for at := int64(0); at < recordFile; at += recordPage {
+		if _, err := file.WriteAt(zeros, at); err != nil {
+			return nil, errors.Join(err, l.close())
+		}
+	}
+	if err := file.Sync(); err != nil {
+		return nil, errors.Join(err, l.close())
+	}
+	return l, nil
+}
+
+func (l *bareLog) close() error { return errors.Join(l.file.Close(), os.Remove(l.file.Name())) }
+
+// appendAndSync makes each record durable before the next, for a while or until ctx ends: what a durable answer costs at least.
+func (l *bareLog) appendAndSync(ctx context.Context, d time.Duration) (syncs, error) {
+	fd, record := int(l.file.Fd()), make([]byte, recordSize)
+	var took []time.Duration
+	begun := time.Now()
+	for at := int64(0); time.Since(begun) < d && ctx.Err() == nil; at = (at + recordSize) % recordFile {
+		record[0]++
+		before := time.Now()
+		if _, err := l.file.WriteAt(record, at); err != nil {
+			return syncs{}, err
+		}
+		if err := unix.Fdatasync(fd); err != nil {
+			return syncs{}, os.NewSyscallError("fdatasync", err)
+		}
+		took = append(took, time.Since(before))
+	}
+	all := time.Since(begun)
+	if len(took) == 0 {
+		return syncs{}, errors.New("no time for a single sync")
+	}
+	slices.Sort(took)
+	at := func(q float64) time.Duration { return took[int(q*float64(len(took)-1))] }
+	return syncs{mean: all / time.Duration(len(took)), p50: at(0.5), p99: at(0.99)}, nil
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == bareCommand { // a bare server, which the tests start from their own binary
+		runtime.LockOSThread()
+		fmt.Fprintln(os.Stderr, serveBare(os.Args[2]))
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// TestSmoke runs a group from the command line to the page: servers are started, loaded, measured and gone.
+func TestSmoke(t *testing.T) {
+	runtime.LockOSThread() // see startProcess; for good, since the thread's end must come after its children's
+	dir := t.TempDir()
+	var stdout, stderr bytes.Buffer
+	if code := runMain(t.Context(), []string{"--quick", "--only", "udp", "--dir", dir}, &stdout, &stderr); code != 0 {
+		t.Fatalf("exit code %d:\n%s", code, stderr.String())
+	}
+	for _, want := range []string{
+		`## machine\n\n\|`, `\| processors \| \d+ × `, `\| bare append of 64 bytes and fdatasync \| p50 \d`,
+		`## udp\n`, `\| N \| gcd \| R \| S µs \|`, `\| 1 \| [\d.]+( k| M)? \| `, `\| 256 \| [\d.]+( k| M)? \| `, `A smoke run`, `gcd serve --data DIR --tcp 127.0.0.1:0`,
+	} {
+		if !regexp.MustCompile(want).MatchString(stdout.String()) {
+			t.Errorf("nothing like %q in\n%s", want, stdout.String())
+		}
+	}
+	nothingLeft(t, dir)
+}
+
+// cancelWriter ends a context when something is written that contains a text.
+type cancelWriter struct {
+	bytes.Buffer
+	text   string
+	cancel context.CancelFunc
+}
+
+func (w *cancelWriter) Write(p []byte) (int, error) {
+	n, err := w.Buffer.Write(p)
+	if strings.Contains(w.Buffer.String(), w.text) {
+		w.cancel()
+	}
+	return n, err
+}
+
+// TestInterrupt: an interrupt ends what was started, and removes what was made.
+func TestInterrupt(t *testing.T) {
+	runtime.LockOSThread()
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var stdout bytes.Buffer
+	stderr := &cancelWriter{text: "UDP, 1 client", cancel: cancel}
+	if code := runMain(ctx, []string{"--quick", "--only", "udp,growth", "--dir", dir}, &stdout, stderr); code != 130 {
+		t.Errorf("exit code %d:\n%s", code, stderr.String())
+	}
+	if strings.Contains(stdout.String(), "## udp") {
+		t.Errorf("published half a result:\n%s", stdout.String())
+	}
+	nothingLeft(t, dir)
+}
+
+func nothingLeft(t *testing.T, dir string) {
+	t.Helper()
+	for _, pid := range children(os.Getpid()) {
+		command, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		t.Errorf("process %d is left: %q", pid, command)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		t.Errorf("%s is left", entry.Name())
+	}
+}
+
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		args string
+		code int
+		text string
+	}{
+		{"--help", 0, "snapshot  counting while"},
+		{"--only resp,nothing", 2, `no group "nothing"; there are resp, tcp`},
+		{"--rounds 0", 2, "--rounds is 0"},
+		{"--time 1ns", 2, "--time is 1ns"},
+		{"resp", 2, `what is "resp"?`},
+		{"--frobnicate", 2, "not defined"},
+		{"--dir /nowhere/at/all --only udp", 1, "no such file"},
+	} {
+		var stdout, stderr bytes.Buffer
+		if code := runMain(t.Context(), strings.Fields(test.args), &stdout, &stderr); code != test.code || !strings.Contains(stderr.String(), test.text) || stdout.Len() > 0 {
+			t.Errorf("%s: exit code %d, %s%s", test.args, code, stdout.String(), stderr.String())
+		}
+	}
+}
+
+func TestChoose(t *testing.T) {
+	t.Parallel()
+	all, err := choose("")
+	if err != nil || len(all) != len(groups()) {
+		t.Errorf("%d groups, %v", len(all), err)
+	}
+	some, err := choose("udp, resp")
+	if err != nil || len(some) != 2 || some[0].name != "udp" || some[1].name != "resp" {
+		t.Errorf("%v, %v", some, err)
+	}
+}
+
+// TestGoals holds what is wanted, as the project set it out.
+func TestGoals(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		clients int
+		many    bool
+		want    [3]float64 // pipeline 1, 16, 128
+	}{
+		{64, false, [3]float64{1.3, 2.5, 5}},
+		{64, true, [3]float64{1.5, 2.2, 2.2}},
+		{1, false, [3]float64{1.1, 1.5, 2}}, {8, false, [3]float64{1.1, 1.5, 2}}, {256, true, [3]float64{1.1, 1.5, 2}},
+	} {
+		for i, pipeline := range []int{1, 16, 128} {
+			if got := respGoal(test.clients, pipeline, test.many); got != test.want[i] {
+				t.Errorf("%d connections, pipeline %d, many topics %t: %v, want %v", test.clients, pipeline, test.many, got, test.want[i])
+			}
+		}
+	}
+}

@@ -1,0 +1,239 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func TestReadRedisBenchmark(t *testing.T) {
+	t.Parallel()
+	const header = `"test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_latency_ms","p99_latency_ms","max_latency_ms"` + "\n"
+	got, err := readRedisBenchmark("WARNING: Could not fetch server CONFIG\n" + header + `"INCR","66445.19","0.605","0.104","0.527","1.039","1.439","10.391"` + "\n")
+	if err != nil || got.rate != 66445.19 || got.p50 != 527*time.Microsecond || got.p99 != 1439*time.Microsecond {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, text := range []string{"", "ERR\n", header, header + `"INCR","0","0","0","0","0","0","0"`, header + `"INCR","many","0","0","0","0","0","0"`} {
+		if got, err := readRedisBenchmark(text); err == nil {
+			t.Errorf("%q: %+v", text, got)
+		}
+	}
+}
+
+func TestReadPgbench(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if _, err := readPgbench(dir); err == nil {
+		t.Error("no log was read")
+	}
+	// Client, transaction, microseconds, script, end in seconds and microseconds.
+	for name, text := range map[string]string{
+		"pgbench_log.1":   "0 1 1000 0 1700000000 500000\n1 1 2000 0 1700000001 0\n",
+		"pgbench_log.1.1": "2 1 3000 0 1700000002 499000\n3 1 failed 0 1700000003 0\n\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := readPgbench(dir)
+	if err != nil || got.answers != 3 || got.rate < 1.4999 || got.rate > 1.5001 || got.p50.Round(10*time.Microsecond) != 2*time.Millisecond {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestMountOf(t *testing.T) {
+	t.Parallel()
+	const mounts = "/dev/a / ext4 rw 0 0\ntmpfs /tmp tmpfs rw 0 0\n/dev/b /tmp/data xfs rw 0 0\n/dev/c /tmp/data btrfs rw 0 0\nbad\n"
+	for dir, want := range map[string]string{"/": "ext4 /dev/a", "/tmpfoo": "ext4 /dev/a", "/tmp": "tmpfs tmpfs", "/tmp/data/x": "btrfs /dev/c"} {
+		if device, kind := mountOf(mounts, dir); kind+" "+device != want {
+			t.Errorf("%s: %s on %s, want %s", dir, kind, device, want)
+		}
+	}
+}
+
+func TestDescribeDisk(t *testing.T) {
+	t.Parallel()
+	text, _, err := describeDisk(t.TempDir())
+	if err != nil || !strings.Contains(text, " on ") || strings.Contains(text, "unknown") {
+		t.Errorf("%q, %v", text, err)
+	}
+	if _, err := os.Stat("/dev/shm"); err == nil {
+		if text, tmpfs, err := describeDisk("/dev/shm"); err != nil || !tmpfs {
+			t.Errorf("/dev/shm is %q, tmpfs %t, %v", text, tmpfs, err)
+		}
+	}
+}
+
+// TestAccounting looks at this process and at a child.
+func TestAccounting(t *testing.T) {
+	t.Parallel()
+	if size, err := residentBytes(os.Getpid()); err != nil || size < 1<<20 {
+		t.Errorf("%d bytes, %v", size, err)
+	}
+	child := exec.Command("sh", "-c", "read line")
+	stdin, err := child.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for _, pid := range children(os.Getpid()) {
+		found = found || pid == child.Process.Pid
+	}
+	if !found {
+		t.Errorf("%d is not among the children %v", child.Process.Pid, children(os.Getpid()))
+	}
+	if _, err := cpuTime(child.Process.Pid); err != nil {
+		t.Error(err)
+	}
+	stdin.Close()
+	_ = child.Wait() // it ends with an error, having read nothing
+	if _, err := cpuTime(child.Process.Pid); err == nil {
+		t.Error("a process that is gone has used time")
+	}
+
+	// A loop of a few ticks is seen.
+	before, err := cpuTime(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for after := before; after < before+2*time.Second/ticksPerSecond; {
+		for range 1_000_000 {
+			rand.Uint64()
+		}
+		if after, err = cpuTime(os.Getpid()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "file"), make([]byte, 1234), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if size, err := treeSize(dir); err != nil || size != 1234 {
+		t.Errorf("%d bytes in the directory, %v", size, err)
+	}
+}
+
+// TestProcess: what a process says is found, whether it was said before or comes later, and how it ends is told.
+func TestProcess(t *testing.T) {
+	runtime.LockOSThread()
+	sh, err := find("sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := startProcess(sh, []string{"-c", "echo one 1; read line; echo two 2"}, processOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pattern := range []string{`one (\d)`, `two (\d)`, `one (\d)`} {
+		if said, err := p.await(t.Context(), pattern); err != nil || len(said) != 2 {
+			t.Errorf("%s: %q, %v", pattern, said, err)
+		}
+	}
+	if _, err := p.await(t.Context(), "three"); err == nil || !strings.Contains(err.Error(), "it ended:\none 1\ntwo 2") {
+		t.Errorf("of an ended process: %v", err)
+	}
+	if err := p.awaitAnswer(t.Context(), func() error { return errors.New("nobody") }); err == nil {
+		t.Error("an ended process answered")
+	}
+	if err := p.stop(0); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRedisCommand(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			in := bufio.NewReader(conn)
+			var lines [5]string // of "*2 $3 GET $… word"
+			for i := range lines {
+				lines[i], _ = in.ReadString('\n')
+			}
+			answer := strings.NewReplacer("_", "\r\n").Replace(strings.TrimSpace(lines[4]))
+			conn.Write([]byte(answer))
+			conn.Close()
+		}
+	}()
+	defer func() {
+		listener.Close()
+		<-done
+	}()
+	for word, want := range map[string]string{":7_": "7", "+PONG_": "PONG", "$5_10001_": "10001", "$-1_": "", "$0__": ""} {
+		if got, err := redisCommand(listener.Addr().String(), "GET", word); err != nil || got != want {
+			t.Errorf("%q: %q, %v", word, got, err)
+		}
+	}
+	for _, word := range []string{"-LOADING_", "$x_", "$99999999_", "$5_1", "_", "x"} {
+		if got, err := redisCommand(listener.Addr().String(), "GET", word); err == nil {
+			t.Errorf("%q: %q", word, got)
+		}
+	}
+}
+
+func TestClosedLoop(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	got, err := closedLoop(t.Context(), 4, 5*time.Millisecond, func(int, *rand.Rand) error {
+		calls.Add(1)
+		return nil
+	})
+	if err != nil || got.answers == 0 || got.answers != uint64(calls.Load()) || got.rate <= 0 {
+		t.Errorf("%+v, %v, %d calls", got, err, calls.Load())
+	}
+	broken := errors.New("broken")
+	if _, err := closedLoop(t.Context(), 4, time.Hour, func(client int, _ *rand.Rand) error {
+		if client == 2 {
+			return broken
+		}
+		return nil
+	}); !errors.Is(err, broken) {
+		t.Errorf("%v, want the client's error", err)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if _, err := closedLoop(ended, 1, time.Hour, func(int, *rand.Rand) error { return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v after an interrupt", err)
+	}
+}
+
+func TestBareLog(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	log, err := newBareLog(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := log.appendAndSync(t.Context(), 20*time.Millisecond)
+	if err != nil || s.mean <= 0 || s.p50 <= 0 || s.p50 > s.p99 {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if err := log.close(); err != nil {
+		t.Error(err)
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) > 0 {
+		t.Errorf("%v is left", entries)
+	}
+}
