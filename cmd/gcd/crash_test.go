@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	killClients = 16 // half over TCP, half over UDP
+	killClients = 24 // a third each over TCP, UDP and RESP
 	killShared  = 4  // topics that all count and nobody resets
 )
 
@@ -178,8 +178,11 @@ func (k *killTest) round(t *testing.T, round int) {
 // load counts and resets until the server is gone.
 func (k *killTest) load(ctx context.Context, p *victim, i int, r *rand.Rand, acked func()) error {
 	o, addr := client.Options{Network: "tcp", Timeout: time.Minute}, p.tcp
-	if i%2 == 1 {
+	switch i % 3 {
+	case 1:
 		o, addr = client.Options{Network: "udp", Timeout: time.Minute, Attempts: 1}, p.udp
+	case 2:
+		o.Network = "resp"
 	}
 	c, err := client.New(addr, o)
 	if err != nil {
