@@ -16,9 +16,10 @@ import (
 
 // settings says how much is measured.
 type settings struct {
-	rounds int           // runs of each cell
-	time   time.Duration // of one run
-	quick  bool          // a smoke run: small numbers, which mean nothing
+	rounds  int           // runs of each cell
+	time    time.Duration // of one run
+	threads int           // of gcd's own generator
+	quick   bool          // a smoke run: small numbers, which mean nothing
 }
 
 // scale is a number of topics or connections, smaller in a smoke run.
@@ -257,7 +258,7 @@ func (b *bench) generate(o loadgen.Options) (*loadgen.Result, error) {
 func (b *bench) generated(o loadgen.Options) func(time.Duration) (load, error) {
 	return func(d time.Duration) (load, error) {
 		o := o
-		o.Duration, o.Warmup = d, d/10
+		o.Duration, o.Warmup, o.Threads = d, d/10, b.threads
 		r, err := b.generate(o)
 		if err != nil {
 			return load{}, err

@@ -13,7 +13,6 @@ const (
 	tcpBareGoal   = 0.75 // × a bare accept loop
 	udpGoal       = 0.9  // × the formula
 	udpAloneGoal  = 1.15 // × echo and sync, at most, for one client
-	doorThreads   = 1    // of the generator, on both sides
 	doorsTimeout  = 10 * time.Second
 	udpEchoNotice = "N clients, each with one datagram under way. R is the rate of a bare loop that answers datagrams, for the same clients; S the mean time of a bare append and sync. " +
 		"A server that reads all there is, syncs once and answers all, one after the other, makes N/(N/R + S) a second; overlapping reading with the sync makes more."
@@ -49,7 +48,7 @@ func (b *bench) tcpCell(clients int) (map[string][]point, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := loadgen.Options{Network: loadgen.TCP, Addr: in.addr, Clients: clients, Threads: doorThreads, Timeout: doorsTimeout}
+	o := loadgen.Options{Network: loadgen.TCP, Addr: in.addr, Clients: clients, Timeout: doorsTimeout}
 	subjects = append(subjects, &subject{name: "gcd", in: in, load: b.generated(o)})
 	for _, mode := range []string{"always", "none"} {
 		in, err := b.startRedis(mode, "")
@@ -117,7 +116,7 @@ func (b *bench) udpCell(clients int) (map[string][]point, []syncs, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	o := loadgen.Options{Network: loadgen.UDP, Addr: in.udp, Clients: clients, Threads: doorThreads, Timeout: time.Second}
+	o := loadgen.Options{Network: loadgen.UDP, Addr: in.udp, Clients: clients, Timeout: time.Second}
 	subjects = append(subjects, &subject{name: "gcd", in: in, load: b.generated(o)})
 	if in, err = b.startBare("udp"); err != nil {
 		return nil, nil, err

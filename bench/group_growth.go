@@ -81,7 +81,7 @@ func (b *bench) growthCell(workers, topics, connections, pipeline int) ([]point,
 		}
 	}
 	s := &subject{name: "gcd", in: in, load: b.generated(loadgen.Options{
-		Network: loadgen.RESP, Addr: in.addr, Clients: connections, Pipeline: pipeline, Topics: uint64(topics), Prefix: fillPrefix, Threads: doorThreads, Timeout: time.Minute,
+		Network: loadgen.RESP, Addr: in.addr, Clients: connections, Pipeline: pipeline, Topics: uint64(topics), Prefix: fillPrefix, Timeout: time.Minute,
 	})}
 	points, err := b.compare(fmt.Sprintf("growth: %s, %s, %s", plural(workers, "worker"), plural(topics, "topic"), plural(connections, "connection")), []*subject{s}, nil)
 	return points["gcd"], err

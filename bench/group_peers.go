@@ -76,7 +76,7 @@ func (b *bench) peerCell(topics int) (map[string][]point, map[string]string, err
 		if in == nil {
 			return nil
 		}
-		return b.generated(loadgen.Options{Network: loadgen.RESP, Addr: in.addr, Clients: peerClients, Threads: doorThreads, Topics: uint64(topics), Prefix: fillPrefix, Timeout: doorsTimeout})
+		return b.generated(loadgen.Options{Network: loadgen.RESP, Addr: in.addr, Clients: peerClients, Topics: uint64(topics), Prefix: fillPrefix, Timeout: doorsTimeout})
 	}
 
 	in, err := b.startGCD("")

@@ -138,7 +138,7 @@ func (b *bench) trySnapshot(topics, pipeline int, interval time.Duration) (besid
 	})
 	var samples []loadgen.Sample
 	_, err = loadgen.Run(ctx, loadgen.Options{
-		Network: loadgen.RESP, Addr: in.addr, Clients: 64, Pipeline: pipeline, Prefix: "hot:", Threads: doorThreads, Duration: snapshotMost,
+		Network: loadgen.RESP, Addr: in.addr, Clients: 64, Pipeline: pipeline, Prefix: "hot:", Threads: b.threads, Duration: snapshotMost,
 		ProgressEvery: sampleEvery, Progress: func(s loadgen.Sample) { samples = append(samples, s) },
 	})
 	end()

@@ -67,6 +67,7 @@ func runMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	rounds := flags.Int("rounds", 5, "runs of each cell")
 	each := flags.Duration("time", 2*time.Second, "length of one run")
+	threads := flags.Int("threads", 1, "threads of gcd's own generator; redis-benchmark has one")
 	quick := flags.Bool("quick", false, "a smoke run: one round of short runs of fewer cells with fewer topics, whose figures mean nothing")
 	only := flags.String("only", "", "the groups to run, with commas between; all when empty")
 	dir := flags.String("dir", os.TempDir(), "where the servers' data goes: a directory on the disk to be measured")
@@ -93,6 +94,8 @@ func runMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		err = fmt.Errorf("what is %q? bench takes flags only", flags.Arg(0))
 	case *rounds < 1 || *rounds > 1000:
 		err = fmt.Errorf("--rounds is %d: it must be between 1 and 1000", *rounds)
+	case *threads < 1 || *threads > 1024:
+		err = fmt.Errorf("--threads is %d: it must be between 1 and 1024", *threads)
 	case *each < 10*time.Millisecond || *each > time.Hour:
 		err = fmt.Errorf("--time is %v: it must be between 10ms and 1h", *each)
 	}
@@ -100,7 +103,7 @@ func runMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "bench: %v\n", err)
 		return 2
 	}
-	s := settings{rounds: *rounds, time: *each, quick: *quick}
+	s := settings{rounds: *rounds, time: *each, threads: *threads, quick: *quick}
 	if s.quick {
 		s.rounds, s.time = 1, 200*time.Millisecond
 		if *out != "" {
@@ -209,7 +212,7 @@ func compareAll(ctx context.Context, s settings, chosen []group, dir, out, binar
 
 // provenance says when and how a result was measured.
 func (b *bench) provenance(version string) string {
-	text := fmt.Sprintf("\nMeasured %s, %s of %v for each cell, gcd %s.", today(), plural(b.rounds, "run"), b.time, version)
+	text := fmt.Sprintf("\nMeasured %s, %s of %v for each cell, gcd's own generator on %s, gcd %s.", today(), plural(b.rounds, "run"), b.time, plural(b.threads, "thread"), version)
 	if b.quick {
 		text += " **A smoke run, whose figures mean nothing.**"
 	}

@@ -96,6 +96,7 @@ func TestUsage(t *testing.T) {
 		{"--help", 0, "snapshot  counting while"},
 		{"--only resp,nothing", 2, `no group "nothing"; there are resp, tcp`},
 		{"--rounds 0", 2, "--rounds is 0"},
+		{"--threads 0", 2, "--threads is 0"},
 		{"--time 1ns", 2, "--time is 1ns"},
 		{"resp", 2, `what is "resp"?`},
 		{"--frobnicate", 2, "not defined"},

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -150,6 +151,43 @@ func TestProcess(t *testing.T) {
 	}
 	if err := p.stop(0); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCloseAll: what nobody closed is ended, and its directory removed.
+func TestCloseAll(t *testing.T) {
+	runtime.LockOSThread()
+	b := &bench{ctx: t.Context(), root: filepath.Join(t.TempDir(), "root"), log: t.Output()}
+	if err := os.Mkdir(b.root, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var all []*instance
+	for range 3 {
+		dir, err := b.newDir("of a server")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := startProcess("/bin/sh", []string{"-c", "exec sleep 3600"}, processOptions{dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, b.adopt(&instance{name: "sh", process: p, dir: dir, signal: syscall.SIGTERM}))
+	}
+	if err := all[1].close(); err != nil {
+		t.Error(err)
+	}
+	if err := errors.Join(b.closeAll(), b.closeAll()); err != nil {
+		t.Error(err)
+	}
+	for _, in := range all {
+		select {
+		case <-in.process.ended:
+		default:
+			t.Errorf("process %d goes on", in.pid())
+		}
+	}
+	if _, err := os.Stat(b.root); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory is left: %v", err)
 	}
 }
 

@@ -36,7 +36,7 @@ func closedLoop(ctx context.Context, clients int, d time.Duration, call func(cli
 		running.Go(func() {
 			mine, random := loadgen.NewHistogram(), rand.New(rand.NewPCG(1, uint64(i)))
 			var err error
-			for err == nil && time.Since(begun) < d && ctx.Err() == nil {
+			for first := true; err == nil && (first || time.Since(begun) < d && ctx.Err() == nil); first = false {
 				before := time.Now()
 				if err = call(i, random); err == nil {
 					err = mine.RecordValue(max(1, int64(time.Since(before))))

@@ -1,6 +1,7 @@
 package loadgen
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -110,6 +111,28 @@ func TestDueTimes(t *testing.T) {
 		got := time.Duration(l.rec.latency.ValueAtQuantile(float64(i+1) * 100 / 6.001))
 		if got < want || got > want+want/500 {
 			t.Errorf("latency %d is %v, want %v", i, got, want)
+		}
+	}
+}
+
+// TestSurplus: what follows the last answer is an error, in the same read or a later one, and what belongs to an answer is kept.
+func TestSurplus(t *testing.T) {
+	t.Parallel()
+	o := Options{Network: RESP, Pipeline: 2}.withDefaults()
+	r := &run{Options: o, schedule: newSchedule(&o), door: mustDoor(t, o)}
+	for _, reads := range [][]string{{":1\r\n:2\r\n:"}, {":1\r\n:2\r\n", ":3\r\n"}, {":1\r", ":1\r\n:2\r\n:3"}} {
+		l := lane{run: r, topics: newTopics(&o, 0, 0, &r.next), rec: newRecorder(0)}
+		var x exchange
+		l.begin(&x, nil, 0)
+		for i, data := range reads {
+			rest, err := l.receive(&x, []byte(data), false, 1)
+			last := i == len(reads)-1
+			if last != errors.Is(err, errTwoAnswers) || !last && x.done() != (len(rest) == 0) {
+				t.Errorf("%q, read %d: rest %q, %v", reads, i, rest, err)
+			}
+		}
+		if got := l.rec.latency.TotalCount(); got != 2 {
+			t.Errorf("%q: %d answers", reads, got)
 		}
 	}
 }
