@@ -72,6 +72,7 @@ func dialFailure(ctx context.Context, err error) error {
 // longAgo is a deadline that interrupts whatever waits on a socket.
 func longAgo() time.Time { return time.Unix(1, 0) }
 
+// requestError is the function of that name for the calls over c.transport.
 func (c *Client) requestError(op codec.Op, topic string, err error) error {
 	return requestError(c.addr, c.opts.Network, op, topic, err)
 }

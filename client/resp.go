@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -219,7 +220,7 @@ func (c *Client) CountN(ctx context.Context, topic string, n uint64) (first, las
 	case c.pipeline == nil:
 		err = fmt.Errorf("%s carries no ranges: make the client with Network %q, or with none", c.opts.Network, "resp")
 	case n == 0:
-		err = fmt.Errorf("a range of 0 numbers, want at least 1")
+		err = errors.New("a range of 0 numbers, want at least 1")
 	default:
 		if last, err = c.pipeline.do(ctx, codec.OpCount, topic, n); err != nil {
 			return 0, 0, err

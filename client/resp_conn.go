@@ -120,7 +120,7 @@ func (p *pipeline) greet(conn net.Conn) error {
 	}
 	if reply, bad := codec.ParseReply(buf[:n]); bad == nil && reply.Op == codec.OpRefusal {
 		if reply.Code == codec.CodeUnknownOpcode {
-			return notSent(fmt.Errorf("%w: it refused a PING: %w", errNoRESP, errors.New(reply.Code.String())))
+			return notSent(fmt.Errorf("%w: it refused a PING: %v", errNoRESP, reply.Code))
 		}
 		return refused(reply) // it did not look at what we speak
 	}

@@ -82,7 +82,9 @@ func (r *reader) deliver() error {
 		var sum uint64
 		var refusal error
 		if surprise == nil {
-			sum, refusal, surprise = r.replies[i].answer(cmd)
+			if sum, refusal, surprise = r.replies[i].answer(cmd); surprise != nil {
+				r.conn.Close() // before anybody hears of it and begins another call
+			}
 		}
 		switch {
 		case r.over[i]: // nobody waits, but the answer had to be looked at

@@ -15,3 +15,10 @@ func (s *Server) SetParse(f func([]byte) (codec.Request, error)) { s.parse = f }
 func (s *Server) SetBeforeAccept(f func() error) { s.beforeAccept = f }
 
 func (s *Server) SetLinger(d time.Duration) { s.linger = d }
+
+func (s *Server) SetFirstByte(d time.Duration) { s.firstByte = d }
+
+// SetCommand adds a command of RESP.
+func (s *Server) SetCommand(name string, run func()) {
+	s.resp.commands[name] = &command{name: name, run: func(*exchange) { run() }}
+}

@@ -72,7 +72,11 @@ func (d *goroutines) drain() {
 		d.mu.Lock()
 		d.drained = true
 		for c := range d.conns {
-			if !c.taken {
+			switch {
+			case c.taken:
+			case c.talks:
+				c.nc.SetReadDeadline(time.Unix(1, 0))
+			default:
 				c.nc.Close()
 			}
 		}

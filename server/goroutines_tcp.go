@@ -17,10 +17,12 @@ type streamConn struct {
 	nc   *net.TCPConn
 	peer netip.AddrPort
 	// taken, under goroutines.mu: its message was whole, so drain leaves it to its goroutine.
-	taken    bool
-	deadline time.Time // of what is read
+	taken bool
+	// talks, under goroutines.mu: it is RESP's, so drain does not close it but interrupts its reading.
+	talks bool
 
-	speaksRESP bool // not one message, but RESP
+	speaksRESP bool      // not one message, but RESP
+	deadline   time.Time // of what is read
 }
 
 // accept runs until the listening socket is closed.
@@ -73,7 +75,7 @@ func (d *goroutines) welcome(nc *net.TCPConn) {
 	r := d.requests.Get().(*request)
 	if d.s.conns.acquireLingering() {
 		d.start(c, func() {
-			d.refuse(c, r, code, advice(code))
+			d.refuseSurplus(c, r, code)
 			d.recycle(r)
 		}, d.s.conns.releaseLingering)
 		return
@@ -84,6 +86,18 @@ func (d *goroutines) welcome(nc *net.TCPConn) {
 	nc.CloseWrite()
 	nc.Close()
 	d.recycle(r)
+}
+
+// refuseSurplus tells c that it is too many, in the language that it speaks.
+func (d *goroutines) refuseSurplus(c *streamConn, r *request, code codec.Code) {
+	c.nc.SetReadDeadline(time.Now().Add(d.s.firstByte))
+	n, _ := c.nc.Read(r.first[:])
+	r.msg = r.first[:n]
+	d.s.journal.refused(code, c.peer, r.msg)
+	r.out = d.s.appendSurplus(r.out[:0], r.msg, code)
+	if d.write(c, r.out) {
+		d.linger(c)
+	}
 }
 
 // start runs serve in a goroutine of c's own, unless the dispatch is draining, and release at c's end.
@@ -264,15 +278,16 @@ func (d *goroutines) write(c *streamConn, b []byte) bool {
 func (d *goroutines) refuse(c *streamConn, r *request, code codec.Code, text string) {
 	d.s.journal.refused(code, c.peer, r.msg)
 	r.out = codec.AppendRefusal(r.out[:0], code, text)
-	if !d.write(c, r.out) || c.nc.CloseWrite() != nil {
+	if d.write(c, r.out) {
+		d.linger(c)
+	}
+}
+
+// linger lets c's client read its last answer.
+func (d *goroutines) linger(c *streamConn) {
+	if c.nc.CloseWrite() != nil {
 		return
 	}
 	c.nc.SetReadDeadline(time.Now().Add(d.s.linger))
-	for left := lingerBytes; left > 0; {
-		n, err := c.nc.Read(r.first[:])
-		if err != nil {
-			return
-		}
-		left -= n
-	}
+	_, _ = io.CopyN(io.Discard, c.nc, lingerBytes)
 }

@@ -9,12 +9,16 @@ import (
 	"golang.org/x/time/rate"
 
 	"gcd/codec"
+	"gcd/resp"
 )
 
 const (
 	// MaxLingering is how many connections beyond MaxConns, and no more than MaxConns, are open at once only to hear that
 	// they are too many. Further ones are told without waiting whether they listen.
 	MaxLingering = 256
+	// firstByteTime is how long such a connection may say nothing before it is refused in the words of the protocol and not in those
+	// of RESP.
+	firstByteTime = 100 * time.Millisecond
 	// lingerTime and lingerBytes bound what is still read after a refusal: closing on unread bytes would reset the
 	// connection and could destroy the refusal before the client has read it.
 	lingerTime  = time.Second
@@ -92,6 +96,14 @@ func (l *connLimit) acquireLingering() bool {
 		return false
 	}
 	return true
+}
+
+// appendSurplus appends what a connection that is too many is told, in the language of what it said, if anything.
+func (s *Server) appendSurplus(dst, said []byte, code codec.Code) []byte {
+	if len(said) > 0 && s.speaksRESP(said[0]) {
+		return resp.AppendError(dst, refusalText(code))
+	}
+	return codec.AppendRefusal(dst, code, advice(code))
 }
 
 func (l *connLimit) releaseLingering() { l.lingering.Add(-1) }

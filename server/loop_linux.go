@@ -37,7 +37,7 @@ type loop struct {
 	free    []*stream // closed ones, to be used again
 	open    int       // streams that are not closed
 
-	settling, reading, writing, lingering timers
+	settling, reading, writing, greeting, lingering timers
 
 	packets      *packetDoor // nil when off
 	sharedEvents [2]unix.EpollEvent
@@ -68,6 +68,7 @@ func newLoop(p *pool) (*loop, error) {
 		settling:  timers{wait: o.Settle},
 		reading:   timers{wait: o.ReadTimeout},
 		writing:   timers{wait: o.WriteTimeout},
+		greeting:  timers{wait: p.s.firstByte},
 		lingering: timers{wait: p.s.linger},
 	}
 	err = poll.add(wakeFD, unix.EPOLLIN|unix.EPOLLET, wakeToken, 0)
@@ -108,6 +109,7 @@ func (l *loop) wait() []unix.EpollEvent {
 		l.p.watch.sleep(l)
 		events = l.poll.wait(l.untilDue())
 		l.p.watch.awake(l)
+		l.mail.awake()
 	} else {
 		events = l.poll.ready()
 	}
@@ -165,7 +167,7 @@ func (l *loop) goOn() {
 // untilDue is how long the loop may sleep: until the next timer, or -1 for as long as nothing happens.
 func (l *loop) untilDue() time.Duration {
 	due := time.Duration(-1)
-	for _, ts := range [...]*timers{&l.settling, &l.reading, &l.writing, &l.lingering} {
+	for _, ts := range [...]*timers{&l.settling, &l.reading, &l.writing, &l.greeting, &l.lingering} {
 		if ts.first != nil && (due < 0 || ts.first.due < due) {
 			due = ts.first.due
 		}
@@ -187,6 +189,9 @@ func (l *loop) expire() {
 	for c := l.writing.expired(l.now); c != nil; c = l.writing.expired(l.now) {
 		l.s.journal.happened(lostAnswer, c.peer, "write deadline")
 		c.close()
+	}
+	for c := l.greeting.expired(l.now); c != nil; c = l.greeting.expired(l.now) {
+		l.step(c, func() { c.handler.late(c) })
 	}
 	for c := l.lingering.expired(l.now); c != nil; c = l.lingering.expired(l.now) {
 		c.close()
@@ -243,9 +248,7 @@ func (l *loop) accept() {
 		}
 		c := l.newStream(fd, peer)
 		if code != 0 {
-			c.extra = true
-			l.step(c, func() { c.refuse(code, advice(code)) })
-			continue
+			c.extra, c.handler = true, surplus{code}
 		}
 		l.step(c, c.ready)
 	}
@@ -262,10 +265,11 @@ func (l *loop) acceptOne() (int, netip.AddrPort, error) {
 
 // turnAway refuses a connection for which not even a place to linger is free: it is told, if it listens.
 func (l *loop) turnAway(fd int, peer netip.AddrPort, code codec.Code) {
-	l.s.journal.refused(code, peer, nil)
-	_, _ = writeSocket(fd, codec.AppendRefusal(nil, code, advice(code)))
+	n, _ := readSocket(fd, l.scratch) // what was sent already would else reset the connection
+	said := l.scratch[:max(0, n)]
+	l.s.journal.refused(code, peer, said)
+	_, _ = writeSocket(fd, l.s.appendSurplus(nil, said, code))
 	_ = unix.Shutdown(fd, unix.SHUT_WR)
-	_, _ = readSocket(fd, l.scratch) // what was sent already would else reset the connection
 	unix.Close(fd)
 }
 
@@ -275,7 +279,7 @@ func (l *loop) end(stage int32) bool {
 		l.drained = true
 		for _, c := range l.streams {
 			if c.state == reading {
-				c.close()
+				c.handler.draining(c)
 			}
 		}
 	}

@@ -61,4 +61,6 @@ func (oneMessage) late(c *stream) {
 	c.refuse(codec.CodeNothingArrived, advice(codec.CodeNothingArrived))
 }
 
+func (oneMessage) draining(c *stream) { c.close() }
+
 func (oneMessage) ended(*stream) {}

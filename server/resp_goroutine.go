@@ -22,6 +22,9 @@ func (d *goroutines) talk(c *streamConn, first []byte) {
 	t := &talker{done: make(chan struct{}, 1)}
 	t.client = d.s.enterRESP(c.peer)
 	defer t.client.leave()
+	d.mu.Lock()
+	c.talks = true
+	d.mu.Unlock()
 	t.group.Done = func(*store.Group) {
 		d.s.done(len(t.group.Ops), t.size)
 		t.done <- struct{}{} // has room: one submission at a time
@@ -37,6 +40,7 @@ func (d *goroutines) talk(c *streamConn, first []byte) {
 // turn takes and answers commands. It returns false when the connection has ended.
 func (d *goroutines) turn(c *streamConn, t *talker) bool {
 	if !d.take(c) {
+		d.drainRESP(c)
 		return false
 	}
 	goesOn := false
@@ -53,7 +57,7 @@ func (d *goroutines) turn(c *streamConn, t *talker) bool {
 		t.answer()
 		goesOn = d.reply(c, t)
 	})
-	return goesOn && d.release(c)
+	return goesOn
 }
 
 // commitRESP has t's operations done. It returns false if the dispatch was aborted before they were.
@@ -80,45 +84,50 @@ func (d *goroutines) reply(c *streamConn, t *talker) bool {
 	t.client.finished(&t.exchange)
 	t.out = keptRoom(t.out, maxKeptBytes)
 	if t.closing {
-		d.lingerRESP(c)
+		d.linger(c)
 		return false
 	}
 	t.compact()
 	return true
 }
 
-// release lets drain close c again. It returns false if the dispatch drains.
-func (d *goroutines) release(c *streamConn) bool {
+// await lets drain interrupt c, which is about to read until the deadline. It returns false if the dispatch drains.
+func (d *goroutines) await(c *streamConn, deadline time.Time) bool {
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	c.taken = false
-	drained := d.drained
-	d.mu.Unlock()
-	if drained {
-		d.lingerRESP(c)
+	if !d.drained {
+		c.nc.SetReadDeadline(deadline)
 	}
-	return !drained
+	return !d.drained
 }
 
-// lingerRESP lets the client read the last answers, as refuse does.
-func (d *goroutines) lingerRESP(c *streamConn) {
-	if c.nc.CloseWrite() != nil {
-		return
+// drainRESP ends a connection without destroying answers that its client has not read yet: closing on unread bytes would.
+func (d *goroutines) drainRESP(c *streamConn) {
+	c.nc.SetReadDeadline(time.Now().Add(lastLook))
+	if n, _ := c.nc.Read(make([]byte, 1)); n > 0 {
+		d.linger(c)
 	}
-	c.nc.SetReadDeadline(time.Now().Add(d.s.linger))
-	_, _ = io.CopyN(io.Discard, c.nc, lingerBytes)
+}
+
+func (d *goroutines) isDrained() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.drained
 }
 
 // listen reads more of what the client says: the rest of a command in time, the beginning of one whenever it likes. It returns false
 // at the connection's end.
 func (d *goroutines) listen(c *streamConn, t *talker) bool {
 	if t.idle() {
-		t.in = keptRoom(t.in, maxKeptBytes)
-		t.at = 0
-		c.nc.SetReadDeadline(time.Time{})
+		t.in, t.at = keptRoom(t.in, maxKeptBytes), 0
 		c.deadline = time.Time{}
 	} else if c.deadline.IsZero() {
 		c.deadline = time.Now().Add(d.s.opts.ReadTimeout)
-		c.nc.SetReadDeadline(c.deadline)
+	}
+	if !d.await(c, c.deadline) {
+		d.drainRESP(c)
+		return false
 	}
 	const room = 16 << 10
 	if cap(t.in)-len(t.in) < room/4 {
@@ -129,10 +138,12 @@ func (d *goroutines) listen(c *streamConn, t *talker) bool {
 	switch {
 	case err == nil:
 		return true
+	case isTimeout(err) && d.isDrained():
+		d.drainRESP(c)
 	case isTimeout(err):
 		d.s.journal.refused(codec.CodeNothingArrived, c.peer, t.in)
 		if d.write(c, resp.AppendError(nil, refusalText(codec.CodeNothingArrived))) {
-			d.lingerRESP(c)
+			d.linger(c)
 		}
 	case !errors.Is(err, net.ErrClosed) && err != io.EOF && !t.idle():
 		d.s.journal.happened(brokenConn, c.peer, err)

@@ -275,3 +275,39 @@ func TestRESPHalfClose(t *testing.T) {
 		eventually(t, "nothing is left", func() bool { return s.Stats().Connections == 0 })
 	})
 }
+
+// Who is too many hears it in the language that it speaks.
+func TestRESPTooManyClients(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.MaxConns = 1
+		f := newFake()
+		t.Cleanup(f.close)
+		s := serve(t, f, o, func(s *server.Server) { s.SetFirstByte(time.Hour) })
+		first := dialRESP(t, s, 2)
+		say(t, first, "PING\r\n", "+PONG\r\n")
+		for i := range 4 {
+			c := dial(t, "tcp", s.addr("tcp"))
+			if i%2 == 0 { // else it may or may not be read before it speaks
+				eventually(t, "it is there", func() bool { return s.Stats().Accepted == uint64(i+2) })
+			}
+			if i < 2 {
+				send(t, c, []byte("*1\r\n$4\r\nPING\r\n"))
+				if got := string(answer(t, c)); got != "-ERR max number of clients reached\r\n" {
+					t.Errorf("answered %q", got)
+				}
+			} else {
+				send(t, c, count("orders"))
+				wantRefusal(t, "tcp", answer(t, c), 9)
+			}
+			c.Close()
+			eventually(t, "it is gone", func() bool { return s.Stats().Connections == 1 })
+		}
+		if n := s.Stats().Refused[codec.CodeTooManyConns]; n != 4 {
+			t.Errorf("%d refusals were counted, want 4", n)
+		}
+		dial(t, "tcp", s.addr("tcp")).Close() // without a word
+		say(t, first, "INCR orders\r\n", ":1\r\n")
+		eventually(t, "it is gone", func() bool { return s.Stats().Accepted == 6 && s.Stats().Connections == 1 })
+	})
+}

@@ -151,11 +151,15 @@ func (v *conversation) written(c *stream) {
 	x.out, c.out = c.out[:0], nil
 	v.client.finished(&x.exchange)
 	c.deadline.stopIn(&c.l.writing)
-	if x.closing || c.l.drained {
+	if x.closing {
 		c.linger()
 		return
 	}
 	c.state = reading
+	if c.l.p.stage.Load() != serving {
+		v.draining(c)
+		return
+	}
 	x.compact()
 	if !x.more && !c.unread {
 		v.await()
@@ -185,6 +189,15 @@ func (v *conversation) late(c *stream) {
 	v.x.closing = true
 	v.x.out = resp.AppendError(v.x.out, refusalText(codec.CodeNothingArrived))
 	v.reply()
+}
+
+// draining ends the connection without destroying answers that its client has not read yet: closing on unread bytes would.
+func (v *conversation) draining(c *stream) {
+	if n, _ := readSocket(c.fd, c.l.scratch); n > 0 {
+		c.linger()
+		return
+	}
+	c.close()
 }
 
 // ended is called when the stream is closed. What the backend has is not touched.

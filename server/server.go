@@ -37,10 +37,11 @@ type Server struct {
 	resp          *respDoor
 
 	// Where tests put faults and stretch time: parse is codec.ParseRequest, a non-nil beforeAccept may fail an accept, and
-	// linger is lingerTime.
+	// linger and firstByte are lingerTime and firstByteTime.
 	parse        func([]byte) (codec.Request, error)
 	beforeAccept func() error
 	linger       time.Duration
+	firstByte    time.Duration
 
 	finished chan struct{} // closed when Serve has nothing running any more
 
@@ -72,16 +73,17 @@ func New(backend Backend, o Options) (*Server, error) {
 		return nil, err
 	}
 	return &Server{
-		opts:     o,
-		backend:  backend,
-		log:      o.Logger,
-		journal:  journal{log: o.Logger, now: time.Now},
-		conns:    newConnLimit(o.MaxConns, o.MaxConnsPerSource),
-		refusals: newRefusalLimit(o.RefusalRate),
-		resp:     newRespDoor(),
-		parse:    codec.ParseRequest,
-		linger:   lingerTime,
-		finished: make(chan struct{}),
+		opts:      o,
+		backend:   backend,
+		log:       o.Logger,
+		journal:   journal{log: o.Logger, now: time.Now},
+		conns:     newConnLimit(o.MaxConns, o.MaxConnsPerSource),
+		refusals:  newRefusalLimit(o.RefusalRate),
+		resp:      newRespDoor(),
+		parse:     codec.ParseRequest,
+		linger:    lingerTime,
+		firstByte: firstByteTime,
+		finished:  make(chan struct{}),
 	}, nil
 }
 

@@ -33,6 +33,8 @@ type handler interface {
 	written(c *stream)
 	// late is told that the read deadline has passed.
 	late(c *stream)
+	// draining is told, while the stream reads, that nothing more is taken. It ends the connection.
+	draining(c *stream)
 	// ended is told that the stream is about to be closed.
 	ended(c *stream)
 }

@@ -1,0 +1,257 @@
+package server
+
+import (
+	"bytes"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"gcd/store"
+)
+
+// newTestExchange is a connection without a socket, over a store in memory.
+func newTestExchange(t testing.TB) *exchange {
+	t.Helper()
+	st, err := store.Open("", store.Options{MaxTopics: 1000, MaxTopicLen: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { st.Close() })
+	s, err := New(st, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &exchange{client: s.enterRESP(netip.AddrPort{})}
+	x.group.Done = func(*store.Group) {}
+	return x
+}
+
+// feed gives an exchange what was received, and returns the answers to what is whole.
+func feed(x *exchange, piece []byte) []byte {
+	x.compact()
+	x.in = append(x.in, piece...)
+	var out []byte
+	for {
+		x.take()
+		if len(x.ops) > 0 {
+			x.group.Ops = x.ops
+			if x.client.s.backend.Enqueue(&x.group) {
+				x.client.s.backend.Round()
+			}
+		}
+		x.answer()
+		out = append(out, x.out...)
+		x.out = x.out[:0]
+		if !x.more || x.closing {
+			return out
+		}
+	}
+}
+
+// FuzzRESP: however bytes are split, they are answered the same, and nothing breaks.
+func FuzzRESP(f *testing.F) {
+	for _, seed := range []string{
+		"*2\r\n$4\r\nINCR\r\n$1\r\nx\r\nGET \"x\"\r\n*2\r\n$3\r\nDEL\r\n$1\r\nx\r\n", "INCRBY x 5\r\nSCAN 0 MATCH [a-z]* COUNT 3\r\nKEYS \\x\r\nDBSIZE\r\n",
+		"MGET a b\r\nINCR a\r\nMGET a b\r\nGETDEL a\r\nGETSET a 0\r\nSET a 0\r\nTYPE a\r\nTTL a\r\nSTRLEN a\r\n", "GCD.COUNT x 18446744073709551615\r\nINCR x\r\nGCD.INFO x\r\nGCD.RESET x\r\n",
+		"MULTI\r\nINCR x\r\nEXEC\r\nINCR x\r\n", "COMMAND DOCS incr\r\nCOMMAND INFO get\r\nCONFIG GET *\r\nROLE\r\n", "PING\r\n*1\r\n$x\r\n", "INCR \"\xff\"\r\nSELECT 1\r\nAUTH x\r\nQUIT\r\nPING\r\n",
+		"nosuch 'a b' c\r\nRESET\r\nECHO x\r\nUNLINK x y z\r\nEXISTS x x\r\n", "POST / HTTP/1.1\r\nINCR x\r\n",
+	} {
+		f.Add([]byte(seed), uint(len(seed)/3), uint(len(seed)/2))
+	}
+	f.Fuzz(func(t *testing.T, in []byte, i, j uint) {
+		lower := bytes.ToLower(in)
+		for _, word := range []string{"time", "info", "client", "hello"} { // whose answers are not always the same
+			if bytes.Contains(lower, []byte(word)) {
+				return
+			}
+		}
+		whole := newTestExchange(t)
+		want := feed(whole, bytes.Clone(in))
+		i = min(i, uint(len(in)))
+		j = max(i, min(j, uint(len(in))))
+		split := newTestExchange(t)
+		var got []byte
+		for _, piece := range [][]byte{in[:i], in[i:j], in[j:]} {
+			if !split.closing {
+				got = append(got, feed(split, bytes.Clone(piece))...)
+			}
+		}
+		if !bytes.Equal(got, want) || whole.closing != split.closing {
+			t.Errorf("whole: %q (closing %v)\nsplit: %q (closing %v)", want, whole.closing, got, split.closing)
+		}
+		if whole.closing {
+			return
+		}
+		if len(whole.ops) != 0 || len(whole.steps) != 0 || len(whole.ready) != 0 || whole.held != 0 {
+			t.Errorf("left behind: %d operations, %d steps, %d bytes, %d held", len(whole.ops), len(whole.steps), len(whole.ready), whole.held)
+		}
+	})
+}
+
+// The hot path allocates nothing.
+func TestCountingOverRESPDoesNotAllocate(t *testing.T) {
+	x := newTestExchange(t)
+	in := []byte(strings.Repeat("*2\r\n$4\r\nINCR\r\n$6\r\norders\r\n", 100) + strings.Repeat("*2\r\n$3\r\nGET\r\n$6\r\norders\r\n*1\r\n$4\r\nPING\r\n", 10))
+	turn := func() {
+		x.in, x.at = append(x.in[:0], in...), 0
+		x.take()
+		for i := range x.ops {
+			x.ops[i].Sum = 1 << 40
+		}
+		x.answer()
+		x.out, x.taken = x.out[:0], 0
+	}
+	turn()
+	if n := testing.AllocsPerRun(100, turn); n != 0 {
+		t.Errorf("%v allocations for a pipeline", n)
+	}
+}
+
+// What an exchange keeps for its next use is bounded.
+func TestExchangeGivesBack(t *testing.T) {
+	t.Parallel()
+	x := newTestExchange(t)
+	if got := feed(x, []byte(strings.Repeat("INCR x\r\n", 20_000)+strings.Repeat("PING "+strings.Repeat("x", 1000)+"\r\n", 500)+"KEYS *\r\nINC")); len(got) == 0 {
+		t.Fatal("no answer")
+	}
+	x.release()
+	if cap(x.in) > maxKeptBytes || cap(x.out) > maxKeptBytes || cap(x.ready) > maxKeptBytes || cap(x.ops) > maxKeptOps || cap(x.steps) > maxKeptOps ||
+		x.client != nil || x.at != 0 || x.held != 0 || len(x.in) != 0 {
+		t.Errorf("%d, %d, %d bytes, %d operations, %d steps are kept", cap(x.in), cap(x.out), cap(x.ready), cap(x.ops), cap(x.steps))
+	}
+}
+
+// A turn takes a bounded number of operations and bytes of replies, and the rest in its next ones.
+func TestTurnsAreBounded(t *testing.T) {
+	t.Parallel()
+	x := newTestExchange(t)
+	for _, in := range []string{strings.Repeat("INCR x\n", 50_000), strings.Repeat("INFO\n", 2000), strings.Repeat("COMMAND\n", 100), strings.Repeat("INCR x\nECHO "+strings.Repeat("y", 1000)+"\n", 1000)} {
+		x.in, x.at = []byte(in), 0
+		for turns := 0; ; turns++ {
+			x.take()
+			if len(x.ops) > maxTurnOps || len(x.out)+len(x.ready) > maxTurnReplies+64<<10 {
+				t.Fatalf("%.10q: %d operations, %d and %d bytes in a turn", in, len(x.ops), len(x.out), len(x.ready))
+			}
+			x.answer()
+			x.out = nil
+			if !x.more {
+				if turns < 3 {
+					t.Errorf("%.10q: all in %d turns", in, turns+1)
+				}
+				break
+			}
+		}
+	}
+	// A client that asks for an unreasonable step gets a reasonable one.
+	x.client.s.opts.MaxInFlight = 10
+	x.in, x.at = []byte(strings.Repeat("INCR x\n", 25)), 0
+	for _, want := range []int{10, 10, 5} {
+		x.take()
+		if len(x.ops) != want {
+			t.Errorf("%d operations in a turn, want %d", len(x.ops), want)
+		}
+		x.answer()
+	}
+}
+
+func TestMatches(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		pattern string
+		yes, no []string
+	}{
+		{"", []string{""}, []string{"a"}},
+		{"*", []string{"", "a", "abc", "\xff"}, nil},
+		{"a*", []string{"a", "ab", "abc"}, []string{"", "ba"}},
+		{"*a", []string{"a", "ba", "aba"}, []string{"", "ab"}},
+		{"*a*", []string{"a", "bab"}, []string{"", "b"}},
+		{"a*b*c", []string{"abc", "axxbyyc", "abbcc"}, []string{"ab", "acb", "abcx"}},
+		{"*ab*ab", []string{"abab", "xabyab", "ababab"}, []string{"ab", "abaab x"}},
+		{"?", []string{"a", "?"}, []string{"", "ab"}},
+		{"a??d", []string{"abcd"}, []string{"abd", "abcde"}},
+		{"**?**", []string{"a", "ab"}, []string{""}},
+		{"[abc]", []string{"a", "b", "c"}, []string{"d", "", "ab"}},
+		{"[a-c]x", []string{"ax", "bx", "cx"}, []string{"dx", "-x"}},
+		{"[c-a]", []string{"a", "b", "c"}, []string{"d"}},
+		{"[^a-c]", []string{"d", "^"}, []string{"a", "b", ""}},
+		{"[a^]", []string{"a", "^"}, []string{"b"}},
+		{"[a-]", []string{"a", "]", "^"}, []string{"-", "b"}}, // as Redis has it: from a to ]
+		{`[\]]`, []string{"]"}, []string{`\`}},
+		{`[\-a]`, []string{"-", "a"}, []string{`\`}},
+		{"[]a", []string{}, []string{"a", "]a", ""}},
+		{"[^]a", []string{"xa"}, []string{"a"}},
+		{"[abc", []string{"a", "c"}, []string{"[", "d"}},
+		{"[", nil, []string{"[", "a", ""}},
+		{`\*`, []string{"*"}, []string{"a", `\`}},
+		{`a\`, []string{`a\`}, []string{"a"}},
+		{"order:[0-9]*", []string{"order:1", "order:10"}, []string{"order:", "order:x"}},
+		{"é*", []string{"é", "école"}, []string{"e"}},
+	} {
+		for _, s := range c.yes {
+			if !matches([]byte(c.pattern), []byte(s)) {
+				t.Errorf("%q does not match %q", c.pattern, s)
+			}
+		}
+		for _, s := range c.no {
+			if matches([]byte(c.pattern), []byte(s)) {
+				t.Errorf("%q matches %q", c.pattern, s)
+			}
+		}
+	}
+}
+
+// FuzzMatches holds matching against the plain definition.
+func FuzzMatches(f *testing.F) {
+	f.Add("a*[b-d]?\\*", "axxc1*")
+	f.Add("*a*b*a", "aabbaba")
+	f.Fuzz(func(t *testing.T, pattern, s string) {
+		if len(pattern) > 12 || len(s) > 12 {
+			return
+		}
+		if got, want := matches([]byte(pattern), []byte(s)), defined([]byte(pattern), []byte(s)); got != want {
+			t.Errorf("%q, %q: %v, want %v", pattern, s, got, want)
+		}
+	})
+}
+
+func defined(pattern, s []byte) bool {
+	switch {
+	case len(pattern) == 0:
+		return len(s) == 0
+	case pattern[0] == '*':
+		return defined(pattern[1:], s) || len(s) > 0 && defined(pattern, s[1:])
+	case len(s) == 0:
+		return false
+	}
+	n, ok := matchesOne(pattern, s[0])
+	return ok && defined(pattern[n:], s[1:])
+}
+
+// BenchmarkExchange is what a command costs beside sockets and store: parsing, planning, answering.
+func BenchmarkExchange(b *testing.B) {
+	for _, c := range []struct{ name, command string }{
+		{"INCR", "*2\r\n$4\r\nINCR\r\n$20\r\ncounter:000000123456\r\n"},
+		{"INCRBY", "*3\r\n$6\r\nINCRBY\r\n$20\r\ncounter:000000123456\r\n$2\r\n10\r\n"},
+		{"GET", "*2\r\n$3\r\nGET\r\n$20\r\ncounter:000000123456\r\n"},
+		{"PING", "*1\r\n$4\r\nPING\r\n"},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			const pipeline = 128
+			x := newTestExchange(b)
+			in := []byte(strings.Repeat(c.command, pipeline))
+			b.ReportAllocs()
+			for n := 0; b.Loop(); n++ {
+				if n%pipeline != 0 {
+					continue
+				}
+				x.in, x.at = append(x.in[:0], in...), 0
+				x.take()
+				for i := range x.ops {
+					x.ops[i].Sum, x.ops[i].Err = uint64(n), nil
+				}
+				x.answer()
+				x.out, x.taken = x.out[:0], 0
+			}
+		})
+	}
+}

@@ -1,0 +1,234 @@
+package server
+
+import (
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// A loop sets nothing on a connection: it takes over what the listener has, from the first connection on.
+func TestConnectionsInherit(t *testing.T) {
+	t.Parallel()
+	s, err := New(nil, Options{TCP: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	defer s.closeSockets()
+	c, err := net.Dial("tcp", s.TCPAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	listener, err := duplicate(s.tcp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(listener)
+	if _, err := unix.Poll([]unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}}, -1); err != nil {
+		t.Fatal(err)
+	}
+	fd, _, err := acceptSocket(listener)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	for _, o := range []struct {
+		name               string
+		level, value, want int
+	}{
+		{"TCP_NODELAY", unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
+		{"SO_KEEPALIVE", unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+		{"TCP_KEEPIDLE", unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 300},
+		{"TCP_KEEPINTVL", unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 100},
+		{"TCP_KEEPCNT", unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3},
+	} {
+		if got, err := unix.GetsockoptInt(fd, o.level, o.value); got != o.want || err != nil {
+			t.Errorf("%s is %d (%v), want %d", o.name, got, err, o.want)
+		}
+	}
+}
+
+// pair is a stream of a loop that nothing serves but the test, and the client's end of it.
+type pair struct {
+	t      *testing.T
+	l      *loop
+	c      *stream
+	client int
+}
+
+func newPair(t *testing.T, l *loop) *pair {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fds[1]) })
+	return &pair{t, l, l.newStream(fds[0], netip.AddrPort{}), fds[1]}
+}
+
+func (p *pair) send(s string) {
+	p.t.Helper()
+	if n, err := unix.Write(p.client, []byte(s)); n != len(s) || err != nil {
+		p.t.Fatal(n, err)
+	}
+}
+
+func (p *pair) want(s string) {
+	p.t.Helper()
+	b := make([]byte, 4096)
+	n, err := unix.Read(p.client, b)
+	if got := string(b[:max(0, n)]); got != s && !(s == "" && err == unix.EAGAIN) {
+		p.t.Errorf("the client reads %q (%v), want %q", got, err, s)
+	}
+}
+
+// turn does what a turn of the loop does with one edge of the stream.
+func (p *pair) turn() {
+	p.l.handle(unix.EpollEvent{Events: unix.EPOLLIN, Fd: p.c.slot, Pad: p.c.generation})
+	p.l.goOn()
+}
+
+// commit gives the groups that wait their outcomes, the values from first on.
+func (p *pair) commit(first uint64) {
+	groups := p.l.groups
+	p.l.groups = nil
+	for _, g := range groups {
+		for i := range g.Ops {
+			g.Ops[i].Sum, g.Ops[i].Err = first, nil
+			first++
+		}
+		g.Done(g)
+	}
+	p.l.deliver()
+}
+
+// A conversation that waits for its client keeps no buffer.
+func TestIdleConversationsKeepNothing(t *testing.T) {
+	t.Parallel()
+	l := idleLoop(t, -1)
+	for range 3 {
+		p := newPair(t, l)
+		p.send("INCR x\r\nINCR x\r\n")
+		p.turn()
+		p.commit(1)
+		p.want(":1\r\n:2\r\n")
+		v := p.c.handler.(*conversation)
+		if v.x != nil || cap(p.c.in) > maxKept || p.c.out != nil || p.c.deadline.list != nil {
+			t.Errorf("exchange %v, %d and %d bytes, deadline %v", v.x, cap(p.c.in), cap(p.c.out), p.c.deadline.list)
+		}
+		defer p.c.close()
+	}
+	if len(l.exchanges) != 1 {
+		t.Errorf("%d exchanges were made, want 1", len(l.exchanges))
+	}
+}
+
+// What arrives while a group is under way is read when it is answered, and not before; no edge tells of it then.
+func TestConversationReadsWhenItHasAnswered(t *testing.T) {
+	t.Parallel()
+	l := idleLoop(t, -1)
+	p := newPair(t, l)
+	defer func() { p.c.close() }()
+	p.send("INCR x\r\n")
+	p.turn()
+	p.send("INCR x\r\nPING\r\n")
+	p.turn()
+	if len(l.groups) != 1 || len(l.again) != 0 {
+		t.Fatalf("%d groups, %d go on; want 1 and none", len(l.groups), len(l.again))
+	}
+	p.commit(1)
+	p.want(":1\r\n")
+	if len(l.again) != 1 {
+		t.Fatalf("%d go on, want 1", len(l.again))
+	}
+	if !l.mail.sleep() { // what wait asks for when there is nothing to go on with
+		t.Error("the mailbox is not empty")
+	}
+	if l.wait(); len(l.again) != 1 { // does not sleep
+		t.Error("it does not go on")
+	}
+	l.goOn()
+	p.commit(2)
+	p.want(":2\r\n+PONG\r\n")
+	if len(l.again) != 0 || len(l.groups) != 0 {
+		t.Errorf("%d go on, %d groups at the end", len(l.again), len(l.groups))
+	}
+}
+
+// A conversation with more to do has one turn after another, with those of others between.
+func TestConversationsTakeTurns(t *testing.T) {
+	t.Parallel()
+	l := idleLoop(t, -1)
+	p, q := newPair(t, l), newPair(t, l)
+	defer func() { p.c.close(); q.c.close() }()
+	l.s.opts.MaxInFlight = 2
+	p.send(strings.Repeat("INCR x\r\n", 5))
+	p.turn()
+	first := uint64(1)
+	for _, want := range []string{":1\r\n:2\r\n", ":3\r\n:4\r\n", ":5\r\n"} {
+		if len(l.groups) != 1 {
+			t.Fatalf("%d groups", len(l.groups))
+		}
+		p.commit(first)
+		p.want(want)
+		q.send("PING\r\n")
+		l.handle(unix.EpollEvent{Events: unix.EPOLLIN, Fd: q.c.slot, Pad: q.c.generation})
+		q.want("+PONG\r\n")
+		l.goOn()
+		first += 2
+	}
+}
+
+// A conversation that was closed while it waited for its next turn has none, also when its stream is another's by then.
+func TestClosedConversationHasNoTurn(t *testing.T) {
+	t.Parallel()
+	l := idleLoop(t, -1)
+	l.s.opts.MaxInFlight = 1
+	p := newPair(t, l)
+	p.send("INCR x\r\nINCR x\r\n")
+	p.turn()
+	p.commit(1)
+	if len(l.again) != 1 {
+		t.Fatalf("%d go on, want 1", len(l.again))
+	}
+	p.c.close()
+	q := newPair(t, l)
+	defer func() { q.c.close() }()
+	if q.c != p.c {
+		t.Fatal("the stream is not used again")
+	}
+	q.send("PI")
+	q.turn()
+	if len(l.groups) != 0 || q.c.state != reading {
+		t.Error("a closed conversation had a turn")
+	}
+	q.send("NG\r\n")
+	q.turn()
+	q.want("+PONG\r\n")
+	if n := len(l.s.resp.list()); n != 1 {
+		t.Errorf("%d clients are known, want 1", n)
+	}
+}
+
+// What a loop that is awake puts into its own mailbox wakes nobody.
+func TestAwakeLoopIsNotWoken(t *testing.T) {
+	t.Parallel()
+	l := idleLoop(t, -1)
+	if !l.mail.sleep() {
+		t.Fatal("did not sleep with nothing to do")
+	}
+	l.mail.awake()
+	l.mail.put(&stream{})
+	if events := l.poll.ready(); len(events) != 0 {
+		t.Error("it was woken")
+	}
+	if items := l.mail.take(nil); len(items) != 1 {
+		t.Errorf("%d items, want 1", len(items))
+	}
+}
