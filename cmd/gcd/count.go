@@ -20,8 +20,8 @@ func clientFlags(attempts int) []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "addr", Value: codec.DefaultAddr, EnvVars: fromEnv("addr"), Category: serverFlags,
 			Usage: "The server's address, `HOST:PORT`."},
-		&cli.GenericFlag{Name: "network", Value: newChoice("tcp", "udp"), EnvVars: fromEnv("network"), Category: serverFlags,
-			Usage: "How to talk to it, `NETWORK`: tcp or udp."},
+		&cli.GenericFlag{Name: "network", Value: newChoice("tcp", "udp", "resp"), EnvVars: fromEnv("network"), Category: serverFlags,
+			Usage: "How to talk to it, `NETWORK`: tcp or udp, or resp, the protocol of Redis, over TCP."},
 		&cli.DurationFlag{Name: "timeout", DefaultText: "5s over TCP, 100ms over UDP", EnvVars: fromEnv("timeout"), Category: serverFlags,
 			Usage: "The `TIME` to wait for the answer: over TCP in all, over UDP to each datagram."},
 		&cli.IntFlag{Name: "attempts", Value: attempts, EnvVars: fromEnv("attempts"), Category: serverFlags,
