@@ -231,6 +231,9 @@ func TestUnfinishedCommandIsNotParsedAgain(t *testing.T) {
 			t.Fatal(n, err)
 		}
 		at, args := p.pos, len(p.args)
+		if at < len(b)-2 {
+			t.Errorf("%.20q: only %d of %d bytes are done with", in, at, len(b))
+		}
 		clear(b[:at]) // who looked again would find nothing that makes sense
 		if n, err := p.Next(append(b, 'y')[:len(b)]); n != 0 || err != nil || p.pos < at || len(p.args) < args {
 			t.Errorf("%.20q: %d, %v; at %d with %d arguments, was at %d with %d", in, n, err, p.pos, len(p.args), at, args)

@@ -142,7 +142,16 @@ func TestTurnsAreBounded(t *testing.T) {
 			}
 		}
 	}
-	// A client that asks for an unreasonable step gets a reasonable one.
+	// A command with very many topics has a turn of its own.
+	x.in, x.at = []byte("INCR x\nDEL"+strings.Repeat(" x", 5000)+"\nINCR x\n"), 0
+	for _, want := range []int{1, 5000, 1} {
+		x.take()
+		if len(x.ops) != want {
+			t.Errorf("%d operations in a turn, want %d", len(x.ops), want)
+		}
+		x.answer()
+	}
+	// With few places in flight a turn takes no more than there are.
 	x.client.s.opts.MaxInFlight = 10
 	x.in, x.at = []byte(strings.Repeat("INCR x\n", 25)), 0
 	for _, want := range []int{10, 10, 5} {
@@ -151,6 +160,21 @@ func TestTurnsAreBounded(t *testing.T) {
 			t.Errorf("%d operations in a turn, want %d", len(x.ops), want)
 		}
 		x.answer()
+	}
+}
+
+// What was taken makes room for what follows, also when there is always the beginning of a further command.
+func TestInputIsCompacted(t *testing.T) {
+	t.Parallel()
+	x := newTestExchange(t)
+	feed(x, []byte("PI"))
+	for range 1000 {
+		if got := string(feed(x, []byte("NG\r\nPI"))); got != "+PONG\r\n" {
+			t.Fatalf("answered %q", got)
+		}
+	}
+	if cap(x.in) > 100 {
+		t.Errorf("room for %d bytes", cap(x.in))
 	}
 }
 

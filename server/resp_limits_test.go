@@ -200,6 +200,24 @@ func TestRESPReadDeadline(t *testing.T) {
 	})
 }
 
+// Each command has its own time: one that had begun earlier does not shorten it.
+func TestRESPReadDeadlineOfEachCommand(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.ReadTimeout = 2 * time.Second
+		clock, _ := serveFake(t, o)
+		o.ReadTimeout = 3 * time.Second
+		s, _ := serveFake(t, o)
+		c := dialRESP(t, s, 2)
+		send(t, c, []byte("INCR or"))
+		answer(t, dial(t, "tcp", clock.addr("tcp")))
+		send(t, c, []byte("ders\r\nINCR or"))
+		readUntil(t, c, ":1\r\n")
+		answer(t, dial(t, "tcp", clock.addr("tcp")))
+		say(t, c, "ders\r\n", ":2\r\n")
+	})
+}
+
 // A client that takes no answers holds up nobody, is not read from without end, and is given up at the write deadline.
 func TestRESPSlowReader(t *testing.T) {
 	t.Parallel()

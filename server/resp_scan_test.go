@@ -125,6 +125,10 @@ func TestRESPKeysAreTooMany(t *testing.T) {
 		if len(got) != topics || answers != 9 {
 			t.Errorf("%d topics in %d answers", len(got), answers)
 		}
+		// A pattern that takes long is matched with few topics at a time.
+		if got, answers := scanAll(t, s, " COUNT 1000000 MATCH *"+long("0*", 100)+"7"); len(got) != 14 || answers != topics {
+			t.Errorf("%d topics in %d answers", len(got), answers)
+		}
 	})
 }
 

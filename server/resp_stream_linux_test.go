@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -89,8 +90,12 @@ func (p *pair) want(s string) {
 }
 
 // turn does what a turn of the loop does with one edge of the stream.
-func (p *pair) turn() {
-	p.l.handle(unix.EpollEvent{Events: unix.EPOLLIN, Fd: p.c.slot, Pad: p.c.generation})
+func (p *pair) turn(more ...uint32) {
+	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: p.c.slot, Pad: p.c.generation}
+	for _, e := range more {
+		ev.Events |= e
+	}
+	p.l.handle(ev)
 	p.l.goOn()
 }
 
@@ -204,6 +209,7 @@ func TestClosedConversationHasNoTurn(t *testing.T) {
 		t.Fatal("the stream is not used again")
 	}
 	q.send("PI")
+	l.goOn()
 	q.turn()
 	if len(l.groups) != 0 || q.c.state != reading {
 		t.Error("a closed conversation had a turn")
@@ -230,5 +236,135 @@ func TestAwakeLoopIsNotWoken(t *testing.T) {
 	}
 	if items := l.mail.take(nil); len(items) != 1 {
 		t.Errorf("%d items, want 1", len(items))
+	}
+}
+
+// The end of what the client sends is found, although one edge tells of bytes and end together.
+func TestConversationHearsTheEnd(t *testing.T) {
+	t.Parallel()
+	for _, established := range []bool{false, true} {
+		l := idleLoop(t, -1)
+		p := newPair(t, l)
+		p.turn() // nothing there: from now on it is watched
+		if established {
+			p.send("PING\r\n")
+			p.turn()
+			p.want("+PONG\r\n")
+		}
+		p.send("INCR x\r\n")
+		if err := unix.Shutdown(p.client, unix.SHUT_WR); err != nil {
+			t.Fatal(err)
+		}
+		p.turn(unix.EPOLLRDHUP)
+		p.commit(1)
+		p.want(":1\r\n")
+		l.goOn()
+		if l.open != 0 {
+			t.Errorf("established %v: the connection is open still", established)
+		}
+	}
+}
+
+// What arrives while the client takes no answers is read when it has taken them; and the deadline for that is over then.
+func TestConversationAfterASlowAnswer(t *testing.T) {
+	t.Parallel()
+	l := idleLoop(t, -1)
+	p := newPair(t, l)
+	defer func() { p.c.close() }()
+	value := strings.Repeat("x", 1<<16-100)
+	for range 10 {
+		p.send("ECHO " + value + "\r\n")
+		p.turn()
+		if p.c.state == writing {
+			break
+		}
+	}
+	if p.c.state != writing || p.c.deadline.list != &l.writing {
+		t.Fatalf("it does not wait for its client: state %d", p.c.state)
+	}
+	p.send("PING\r\nPI")
+	p.turn()
+	for b := make([]byte, 1<<20); p.c.state == writing; {
+		if _, err := unix.Read(p.client, b); err != nil && err != unix.EAGAIN {
+			t.Fatal(err)
+		}
+		l.handle(unix.EpollEvent{Events: unix.EPOLLOUT, Fd: p.c.slot, Pad: p.c.generation})
+	}
+	for b := make([]byte, 1<<20); ; { // the rest of the answer
+		if _, err := unix.Read(p.client, b); err == unix.EAGAIN {
+			break
+		}
+	}
+	if p.c.deadline.list != nil {
+		t.Error("the write deadline goes on")
+	}
+	l.goOn()
+	p.want("+PONG\r\n")
+	if p.c.deadline.list != &l.reading {
+		t.Error("the deadline is not the one for the rest of a command")
+	}
+}
+
+// Each command has its own time, from its own beginning.
+func TestConversationDeadlines(t *testing.T) {
+	t.Parallel()
+	l := idleLoop(t, -1)
+	p := newPair(t, l)
+	defer func() { p.c.close() }()
+	wait := l.s.opts.ReadTimeout
+	due := func(want time.Duration, when string) {
+		t.Helper()
+		if d := &p.c.deadline; d.list != &l.reading || d.due != want {
+			t.Errorf("%s: list %p, due %v, want %v", when, d.list, d.due, want)
+		}
+	}
+	p.send("INCR or")
+	p.turn()
+	due(wait, "a command has begun")
+	l.now += wait / 2
+	p.send("de")
+	p.turn()
+	due(wait, "it goes on")
+	p.send("rs\r\nINCR or")
+	p.turn()
+	p.commit(1)
+	due(wait/2+wait, "the next has begun")
+	p.send("ders\r\n")
+	p.turn()
+	p.commit(2)
+	if p.c.deadline.list != nil {
+		t.Error("there is a deadline although nothing has begun")
+	}
+	p.want(":1\r\n:2\r\n")
+}
+
+// Draining, a conversation answers what is under way and ends: at once, or if its client has sent more when that has read the answers.
+func TestConversationDrains(t *testing.T) {
+	t.Parallel()
+	for more, want := range map[string]streamState{"": closed, "INCR x\r\n": lingering} {
+		l := idleLoop(t, -1)
+		p, silent := newPair(t, l), newPair(t, l)
+		p.send("INCR x\r\n")
+		p.turn()
+		silent.send("PING\r\n")
+		silent.turn()
+		silent.want("+PONG\r\n")
+		l.p.stage.Store(draining)
+		if l.end(draining) || silent.c.state != closed || p.c.state != committing {
+			t.Errorf("states %d and %d, want closed and committing", silent.c.state, p.c.state)
+		}
+		p.send(more)
+		p.turn()
+		p.commit(1)
+		p.want(":1\r\n")
+		if l.goOn(); p.c.state != want || len(l.groups) != 0 {
+			t.Errorf("state %d with %q behind, want %d", p.c.state, more, want)
+		}
+		if want != closed {
+			p.c.close()
+		}
+		if !l.end(draining) {
+			t.Error("the loop does not end")
+		}
 	}
 }
