@@ -28,21 +28,22 @@ func acceptSocket(listener int) (int, netip.AddrPort, error) {
 	}
 }
 
-func readSocket(fd int, b []byte) (int, error) {
-	for {
-		n, err := unix.Read(fd, b)
-		if err != unix.EINTR {
-			return n, err
-		}
-	}
-}
+// readSocket is read(2). The call never blocks, so the scheduler need not hear of it.
+func readSocket(fd int, b []byte) (int, error) { return transfer(unix.SYS_READ, fd, b) }
 
-func writeSocket(fd int, b []byte) (int, error) {
+// writeSocket is write(2), likewise.
+func writeSocket(fd int, b []byte) (int, error) { return transfer(unix.SYS_WRITE, fd, b) }
+
+func transfer(call uintptr, fd int, b []byte) (int, error) {
 	for {
-		n, err := unix.Write(fd, b)
-		if err != unix.EINTR {
-			return n, err
+		n, _, errno := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+		if errno == unix.EINTR {
+			continue
 		}
+		if errno != 0 {
+			return -1, errno
+		}
+		return int(n), nil
 	}
 }
 
