@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -152,8 +153,10 @@ func entryHash(scratch *[]byte, k, v []byte) uint64 {
 
 // snapshotFile is counters.db. It is opened for each use, so that tools can take its lock in between.
 type snapshotFile struct {
-	path  string
-	hooks hooks
+	path    string
+	hooks   hooks
+	timeout time.Duration            // how long to wait for its lock; 0: lockTimeout
+	source  func() (*os.File, error) // opens it for reading, if it is not to be found under path
 }
 
 // guard runs f with faults of the memory map turned into errors: bbolt panics on pages that make no sense, and a page that
@@ -172,20 +175,16 @@ func (f *snapshotFile) damaged(err error) error { return &CorruptionError{File: 
 
 // open opens the existing file. It never creates one.
 func (f *snapshotFile) open(readOnly bool) (*bolt.DB, error) {
-	info, err := os.Stat(f.path)
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() == 0 { // bbolt would make it a new, empty database
-		return nil, f.damaged(errors.New("the file is empty"))
-	}
 	db, err := bolt.Open(f.path, 0o600, &bolt.Options{
-		Timeout: lockTimeout, ReadOnly: readOnly, FreelistType: bolt.FreelistMapType, NoStatistics: true, NoSync: f.hooks.noSync,
-		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
-			return os.OpenFile(name, flag&^os.O_CREATE, mode)
+		Timeout: cmp.Or(f.timeout, lockTimeout), ReadOnly: readOnly, FreelistType: bolt.FreelistMapType, NoStatistics: true, NoSync: f.hooks.noSync,
+		OpenFile: func(_ string, flag int, mode os.FileMode) (*os.File, error) {
+			return f.openFile(flag&^os.O_CREATE, mode)
 		},
 	})
+	var damage *CorruptionError
 	switch {
+	case errors.As(err, &damage):
+		return nil, damage
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum):
 		return nil, f.damaged(err)
 	case errors.Is(err, bolterrors.ErrVersionMismatch):
@@ -194,6 +193,26 @@ func (f *snapshotFile) open(readOnly bool) (*bolt.DB, error) {
 		return nil, fmt.Errorf("opening %s: %w", f.path, err)
 	}
 	return db, nil
+}
+
+// openFile opens the file itself; one of no bytes is refused, since bbolt would make it a new, empty database.
+func (f *snapshotFile) openFile(flag int, mode os.FileMode) (*os.File, error) {
+	open := f.source
+	if open == nil {
+		open = func() (*os.File, error) { return os.OpenFile(f.path, flag, mode) }
+	}
+	file, err := open()
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && info.Size() == 0 {
+		err = f.damaged(errors.New("the file is empty"))
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
 }
 
 // view runs do in a read transaction of a fresh open.
@@ -322,7 +341,7 @@ func (f *snapshotFile) readMeta(tx *bolt.Tx) (meta, error) {
 
 // checkPages looks at every page that a transaction can reach, before bbolt does.
 func (f *snapshotFile) checkPages(tx *bolt.Tx) error {
-	file, err := os.Open(f.path)
+	file, err := f.openFile(os.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}
@@ -342,8 +361,9 @@ func (f *snapshotFile) checkPages(tx *bolt.Tx) error {
 	return nil
 }
 
-// read calls each with every entry, in the order of keys, and checks count and digest. The item is valid during the call.
-func (f *snapshotFile) read(each func(m meta, it item)) (meta, error) {
+// read calls each with every entry, in the order of keys, and checks count and digest. The item is valid during the call. An error of
+// each ends it.
+func (f *snapshotFile) read(each func(m meta, it item) error) (meta, error) {
 	var m meta
 	err := f.view(func(tx *bolt.Tx) error {
 		err := f.checkPages(tx)
@@ -368,7 +388,9 @@ func (f *snapshotFile) read(each func(m meta, it item)) (meta, error) {
 			}
 			count++
 			sum.add(entryHash(&scratch, k, v))
-			each(m, it)
+			if err := each(m, it); err != nil {
+				return err
+			}
 		}
 		if count != m.count || sum != m.digest {
 			return f.damaged(fmt.Errorf("it holds %d entries with digest %016x%016x, but should hold %d with %016x%016x",

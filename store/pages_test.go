@@ -23,7 +23,7 @@ func FuzzSnapshotEdit(f *testing.F) {
 	entries := func(path string) (map[string]Value, error) {
 		seen := map[string]Value{}
 		file := snapshotFile{path: path}
-		_, err := file.read(func(_ meta, it item) { seen[string(it.topic)] = it.value })
+		_, err := file.read(func(_ meta, it item) error { seen[string(it.topic)] = it.value; return nil })
 		return seen, err
 	}
 	want, err := entries(filepath.Join("testdata", "v1", snapshotName))

@@ -103,24 +103,24 @@ func (s *Store) load() error {
 		return err
 	}
 	s.wal, err = wal.Open(logDir, s.walOptions())
-	switch {
-	case errors.Is(err, wal.ErrNoLog) && (missing || m.state == stateCreating):
+	if err != nil && !errors.Is(err, wal.ErrNoLog) {
+		return err
+	}
+	var snapshot *SnapshotMeta
+	if !missing {
+		found := m.export()
+		snapshot = &found
+	}
+	if err := Fits(s.dir, snapshot, s.wal); err != nil {
+		return err
+	}
+	if s.wal == nil {
 		s.recover.Created = true
 		if m, err = s.create(m, logDir, missing); err != nil {
 			return err
 		}
-	case errors.Is(err, wal.ErrNoLog):
-		return &CorruptionError{File: logDir, Err: fmt.Errorf("the log is gone; %s says that it reached record %d", snapshotName, m.witness)}
-	case err != nil:
-		return err
-	case missing && s.wal.First() != 1:
-		return &CorruptionError{File: s.file.path, Err: fmt.Errorf("it is missing, and the log begins at record %d, so counters that only it held are gone", s.wal.First())}
 	}
-	if !missing {
-		if err := s.compare(m, logDir); err != nil {
-			return err
-		}
-	}
+	s.recover.Clean = m.state == stateClosed
 	if err := s.replay(m.replay); err != nil {
 		return err
 	}
@@ -159,22 +159,6 @@ func (s *Store) create(m meta, logDir string, missing bool) (meta, error) {
 	return m, err
 }
 
-// compare holds the log against the snapshot's evidence.
-func (s *Store) compare(m meta, logDir string) error {
-	s.recover.Clean = m.state == stateClosed
-	switch first, last := s.wal.First(), s.wal.Last(); {
-	case s.wal.ID() != m.store:
-		return &CorruptionError{File: logDir, Err: fmt.Errorf("the log belongs to store %s, %s to store %s: one of them was put here from elsewhere", s.wal.ID(), snapshotName, m.store)}
-	case first > m.replay+1:
-		return &CorruptionError{File: logDir, Err: fmt.Errorf("the log begins at record %d, but the snapshot ends at %d: records in between are gone", first, m.replay)}
-	case last < m.witness:
-		tail := s.wal.Tail()
-		return &wal.CorruptionError{File: tail.File, Offset: tail.Offset, Index: last + 1,
-			Err: fmt.Errorf("the log ends at record %d, but %s is witness that it reached %d", last, snapshotName, m.witness)}
-	}
-	return nil
-}
-
 // progressEvery is how many entries or records pass between two reports of progress.
 const progressEvery = 1 << 16
 
@@ -184,11 +168,12 @@ func (s *Store) loadSnapshot() (meta, error) {
 	}
 	l := s.machine.loader()
 	defer l.finish()
-	return s.file.read(func(m meta, it item) {
+	return s.file.read(func(m meta, it item) error {
 		if s.recover.Entries++; s.recover.Entries%progressEvery == 0 {
 			s.options.Progress(Progress{Phase: "snapshot", Done: s.recover.Entries, Total: m.count})
 		}
 		l.add(it.topic, it.value)
+		return nil
 	})
 }
 

@@ -47,10 +47,11 @@ func TestCountOfCapturedTopic(t *testing.T) {
 	if got := s.Stats().SnapshotEntries - before; got != 2*transactionEntries/10 {
 		t.Errorf("%d entries in the second snapshot, want %d", got, 2*transactionEntries/10)
 	}
-	_, err := s.file.read(func(_ meta, it item) {
+	_, err := s.file.read(func(_ meta, it item) error {
 		if topic := string(it.topic); (topic == first || topic == last) && it.value.Sum != 2 {
 			t.Errorf("%s is at %d in the snapshot, want 2", topic, it.value.Sum)
 		}
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)

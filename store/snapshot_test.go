@@ -191,8 +191,9 @@ func TestSnapshotIncremental(t *testing.T) {
 		}
 	}
 	seen := map[string]item{}
-	m, err := s.file.read(func(_ meta, it item) {
+	m, err := s.file.read(func(_ meta, it item) error {
 		seen[string(it.topic)] = item{value: it.value, last: it.last}
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -241,11 +242,12 @@ func TestSnapshotPutOff(t *testing.T) {
 		t.Errorf("%d segments before, %d after the snapshot", segments, now)
 	}
 	n := 0
-	m, err := s.file.read(func(_ meta, it item) {
+	m, err := s.file.read(func(_ meta, it item) error {
 		n++
 		if string(it.topic) == "a" && it.value.Sum != 42 {
 			t.Errorf("a is at %d in the snapshot", it.value.Sum)
 		}
+		return nil
 	})
 	if err != nil || n != 43 || m.replay != 42 {
 		t.Errorf("%d entries, %+v, %v", n, m, err)
@@ -342,7 +344,7 @@ func TestWitness(t *testing.T) {
 	check := func(state byte, witness, replay uint64) {
 		t.Helper()
 		f := snapshotFile{path: filepath.Join(dir, snapshotName)}
-		m, err := f.read(func(meta, item) {})
+		m, err := f.read(func(meta, item) error { return nil })
 		if err != nil || m.state != state || m.witness != witness || m.replay != replay {
 			t.Errorf("state %d, witness %d, replay %d (%v); want %d, %d, %d", m.state, m.witness, m.replay, err, state, witness, replay)
 		}
