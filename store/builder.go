@@ -1,0 +1,175 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+
+	bolt "go.etcd.io/bbolt"
+
+	"gcd/internal/vfs"
+	"gcd/wal"
+)
+
+// buildBytes is how many bytes of entries a Builder collects before it writes them in one transaction: with them bounded its
+// memory is, however long the topics are.
+const buildBytes = 4 << 20
+
+// A Builder writes a new snapshot file from entries that come in order, without gaps between its pages. It is for tools; a
+// running store changes its file in place. A Builder is used by one goroutine, and ended by Finish or Abort.
+type Builder struct {
+	fs   vfs.FS
+	file snapshotFile
+	db   *bolt.DB
+	meta meta
+
+	ends    []int // where each pending entry's key ends in pending, and where its value does
+	pending []byte
+	before  []byte // the last key
+	scratch []byte
+	err     error // the first; it is final
+	done    bool  // Finish has succeeded
+}
+
+// NewBuilder begins a snapshot file for a store. There must be no file of that name. The file has no good state before Finish, so
+// it wants a name that nobody takes for a snapshot.
+func NewBuilder(fsys vfs.FS, path string, id wal.ID) (*Builder, error) {
+	b := &Builder{fs: fsys, file: snapshotFile{path: path}, meta: meta{store: id, state: stateCreating}}
+	empty, err := fsys.Create(path)
+	if err != nil {
+		return nil, fmt.Errorf("creating a snapshot: %w", err)
+	}
+	if err := empty.Close(); err != nil {
+		return nil, fmt.Errorf("creating %s: %w", path, err)
+	}
+	// Nothing of it is of use before it is whole: one sync at the end does.
+	b.db, err = bolt.Open(path, 0o600, &bolt.Options{
+		Timeout: lockTimeout, FreelistType: bolt.FreelistMapType, NoStatistics: true, NoSync: true, NoGrowSync: true,
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("creating %s: %w", path, err), fsys.Remove(path))
+	}
+	err = b.update(func(tx *bolt.Tx) error {
+		_, err := tx.CreateBucket(bucketTopics)
+		if err != nil {
+			return err
+		}
+		m, err := tx.CreateBucket(bucketMeta)
+		if err != nil {
+			return err
+		}
+		return m.Put(keyFormat, binary.LittleEndian.AppendUint32(nil, snapshotFormat))
+	})
+	if err != nil {
+		return nil, errors.Join(err, b.Abort())
+	}
+	return b, nil
+}
+
+// Add adds an entry, which must come behind the one before it in the order of CompareTopics. The topic is copied. Every
+// error is final.
+func (b *Builder) Add(e Entry) error {
+	if b.err != nil {
+		return b.err
+	}
+	if len(e.Topic) > MaxTopicLen || e.Epoch > maxEpoch {
+		b.err = fmt.Errorf("topic %.64q of %d bytes in epoch %d: longest is %d, highest %d", e.Topic, len(e.Topic), e.Epoch, MaxTopicLen, uint64(maxEpoch))
+		return b.err
+	}
+	it := item{topic: e.Topic, value: e.Value, last: e.Last}
+	start := len(b.pending)
+	b.pending = it.key(b.pending)
+	keyEnd := len(b.pending)
+	b.pending = it.encode(b.pending)
+	key, value := b.pending[start:keyEnd], b.pending[keyEnd:]
+	if bytes.Compare(key, b.before) <= 0 {
+		b.err = fmt.Errorf("topic %.64q comes out of order", e.Topic)
+		return b.err
+	}
+	b.before = append(b.before[:0], key...)
+	b.ends = append(b.ends, keyEnd, len(b.pending))
+	b.meta.count++
+	b.meta.digest.add(entryHash(&b.scratch, key, value))
+	if len(b.pending) >= buildBytes || len(b.ends) >= 2*transactionEntries {
+		b.err = b.flush()
+	}
+	return b.err
+}
+
+// flush writes what is pending in one transaction.
+func (b *Builder) flush() error {
+	err := b.update(func(tx *bolt.Tx) error {
+		topics := tx.Bucket(bucketTopics)
+		topics.FillPercent = 0.9 // room for sums that grow longer
+		start := 0
+		for i := 0; i < len(b.ends); i += 2 {
+			keyEnd, end := b.ends[i], b.ends[i+1]
+			if err := topics.Put(b.pending[start:keyEnd], b.pending[keyEnd:end]); err != nil {
+				return err
+			}
+			start = end
+		}
+		return nil
+	})
+	b.ends, b.pending = b.ends[:0], b.pending[:0]
+	return err
+}
+
+// Finish completes the file as that of a store that was closed cleanly behind the record at index, and makes its bytes durable; that
+// its name is, is up to the caller. It returns what the file says of itself. The entries of the file are then as they
+// were added only as far as memory can be trusted: who is careful reads it back.
+func (b *Builder) Finish(index uint64) (SnapshotMeta, error) {
+	if b.err != nil {
+		return SnapshotMeta{}, b.err
+	}
+	b.err = errors.New("the snapshot is finished")
+	if err := b.flush(); err != nil {
+		return SnapshotMeta{}, err
+	}
+	b.meta.state, b.meta.witness, b.meta.replay = stateClosed, index, index
+	err := b.update(func(tx *bolt.Tx) error { return b.meta.put(tx.Bucket(bucketMeta)) })
+	if err != nil {
+		return SnapshotMeta{}, err
+	}
+	if err := b.seal(); err != nil {
+		return SnapshotMeta{}, fmt.Errorf("writing a snapshot: %w", err)
+	}
+	b.done = true
+	return b.meta.export(), nil
+}
+
+// seal closes the file and makes it durable.
+func (b *Builder) seal() error {
+	var size int64
+	err := b.db.View(func(tx *bolt.Tx) error { size = tx.Size(); return nil })
+	if err = errors.Join(err, b.db.Close()); err != nil {
+		return err
+	}
+	if err := os.Truncate(b.file.path, size); err != nil { // bbolt makes its file longer in large steps
+		return err
+	}
+	file, err := b.fs.Open(b.file.path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Sync(), file.Close())
+}
+
+// Abort ends the building and removes the file. Behind a Finish that succeeded it does nothing.
+func (b *Builder) Abort() error {
+	if b.done {
+		return nil
+	}
+	b.done, b.err = true, errors.New("the building was given up")
+	return errors.Join(b.db.Close(), b.fs.Remove(b.file.path)) // bbolt takes a second Close
+}
+
+func (b *Builder) update(do func(*bolt.Tx) error) error {
+	err := b.file.guard(func() error { return b.db.Update(do) })
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", b.file.path, err)
+	}
+	return nil
+}
