@@ -250,3 +250,46 @@ func BenchmarkSnapshotUnderLoad(b *testing.B) {
 	b.ReportMetric(during[len(during)/2], "counts/s")
 	b.ReportMetric(ratio[len(ratio)/2], "during/before")
 }
+
+// BenchmarkOpenWithHistory: a start of a small store whose log is kept for history, 1 GiB of it, against one without.
+func BenchmarkOpenWithHistory(b *testing.B) {
+	for _, size := range []int64{0, 1 << 30} {
+		b.Run(fmt.Sprintf("kept=%dMiB", size>>20), func(b *testing.B) {
+			dir := b.TempDir()
+			o := Options{Sync: SyncInterval, SnapshotInterval: -1, SnapshotBytes: -1, Retain: Retain{Bytes: size}}
+			s, err := Open(dir, o)
+			if err != nil {
+				b.Fatal(err)
+			}
+			ops := make([]Op, 16)
+			for written := int64(0); written < max(size, 64<<20); written += 1 << 20 {
+				for i := range ops {
+					ops[i] = Op{Kind: Count, Topic: fmt.Appendf(nil, "%065000d", i)}
+				}
+				runOps(b, s, ops)
+			}
+			if err := s.Snapshot(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			if err := s.Close(); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				s, err := Open(dir, o)
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.StopTimer()
+				if err := s.Close(); err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
+			}
+			kept := 0
+			if dir, err := os.ReadDir(filepath.Join(dir, logName)); err == nil {
+				kept = len(dir)
+			}
+			b.ReportMetric(float64(kept), "segments")
+		})
+	}
+}

@@ -29,6 +29,9 @@ type Options struct {
 	SnapshotInterval time.Duration
 	SnapshotBytes    int64
 
+	// Retain is what is kept of the log though recovery does not need it.
+	Retain Retain
+
 	MaxTopics   int // default 16,777,216; a topic takes about 40 bytes and its name
 	MaxTopicLen int // bytes; default and most 65,535
 

@@ -102,7 +102,9 @@ func (s *Store) load() error {
 	if err != nil && !missing {
 		return err
 	}
-	s.wal, err = wal.Open(logDir, s.walOptions())
+	o := s.walOptions()
+	o.Settled = m.replay // what is kept for history must not make a start slower; 0 without a snapshot, then all is needed
+	s.wal, err = wal.Open(logDir, o)
 	if err != nil && !errors.Is(err, wal.ErrNoLog) {
 		return err
 	}

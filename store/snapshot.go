@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -83,6 +82,12 @@ func (s *Store) snapshotter() {
 			next = min(interval, snapshotRetry)
 			s.options.Logger.Warn("no snapshot this time; the log is kept and nothing is lost", "error", err)
 		}
+		if err == nil { // without anything new, too: what is kept for history grows old
+			if err = s.shorten(); err != nil && s.ctx.Err() == nil && s.Err() == nil {
+				next = min(interval, snapshotRetry)
+				s.options.Logger.Warn("the log is longer than it need be: its old segments cannot be removed", "error", err)
+			}
+		}
 		timer.Reset(next)
 		if result != nil {
 			result <- err
@@ -90,8 +95,8 @@ func (s *Store) snapshotter() {
 	}
 }
 
-// takeSnapshot brings the snapshot file up to what is applied now, and lets segments go that it covers. If it returns an
-// error everything that was not written is still due.
+// takeSnapshot brings the snapshot file up to what is applied now. If it returns an error everything that was not written is
+// still due.
 func (s *Store) takeSnapshot() error {
 	if !s.snapshot.checked {
 		if err := s.file.check(); err != nil {
@@ -132,9 +137,6 @@ func (s *Store) takeSnapshot() error {
 	s.snapshot.done.Add(1)
 	s.snapshot.entries.Add(uint64(len(ids)))
 	s.options.Logger.Info("snapshot", "topics", len(ids), "index", begun, "took", time.Since(started).Round(time.Millisecond).String())
-	if err := s.wal.Release(begun); err != nil {
-		return fmt.Errorf("removing covered segments: %w", err)
-	}
 	return nil
 }
 

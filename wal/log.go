@@ -21,8 +21,13 @@ const DefaultSegmentSize = 64 << 20
 type Options struct {
 	FS          vfs.FS           // the disk; nil: vfs.OS{}
 	SegmentSize int64            // bytes of a new segment, a multiple of 4096, at least 8192; 0: DefaultSegmentSize
-	Now         func() time.Time // wall clock for the time of a record, which nothing depends on; nil: time.Now
+	Now         func() time.Time // wall clock for the time of a record, which no recovery depends on; nil: time.Now
 	Logger      hclog.Logger     // nil: no logging
+
+	// Settled is an index up to which the caller needs no record: it has them in a snapshot, checked. Of segments wholly at or
+	// below it Open checks the headers and the chain of their numbers, and leaves the records to whoever reads them. 0: all is
+	// checked. The last segment always is.
+	Settled uint64
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -85,7 +90,7 @@ type Tail struct {
 	Length int64  // bytes up to the last one that is not zero
 }
 
-// Open reads and checks the whole log in dir and writes nothing: whatever it returns, every byte is as it was. ErrNoLog
+// Open reads and checks the log in dir, all of it but what is settled, and writes nothing: whatever it returns, every byte is as it was. ErrNoLog
 // if dir is missing or holds no segment; ErrNotOurs, ErrVersion or *CorruptionError if the log must not be used. Start
 // makes it ready for Append.
 func Open(dir string, o Options) (*Log, error) {
@@ -99,6 +104,9 @@ func Open(dir string, o Options) (*Log, error) {
 	}
 	l := &Log{dir: dir, o: o, id: segs[0].store, segs: segs, current: segs[len(segs)-1], needSpare: make(chan struct{}, 1)}
 	for i := range segs {
+		if i < len(segs)-1 && segs[i+1].first-1 <= o.Settled {
+			continue
+		}
 		if err := l.check(i); err != nil {
 			return nil, err
 		}

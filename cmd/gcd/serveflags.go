@@ -30,6 +30,7 @@ const (
 
 func serveFlags() []cli.Flag {
 	segment, snapshot, inFlight := byteSize(64<<20), byteSize(128<<20), byteSize(256<<20)
+	retain := retention{Age: day, Bytes: 1 << 30}
 	return []cli.Flag{
 		&cli.StringFlag{Name: "data", Value: defaultData, EnvVars: fromEnv("data"), Category: whereFlags,
 			Usage: "The directory `DIR` that keeps the counters; made when it is not there. One server at a time."},
@@ -54,6 +55,8 @@ func serveFlags() []cli.Flag {
 			Usage: "Take a snapshot when the log has grown by `BYTES`; bounds how long a start takes; 0 turns it off."},
 		&cli.GenericFlag{Name: "segment-size", Value: &segment, EnvVars: fromEnv("segment-size"), Category: snapshotFlags,
 			Usage: "The size of one file of the log, `BYTES`, a multiple of 4KiB. There are always at least two."},
+		&cli.GenericFlag{Name: "retain", Value: &retain, EnvVars: fromEnv("retain"), Category: snapshotFlags,
+			Usage: "Keep the log's files for history although a start does not need them, `AMOUNT`: a time such as 7d, a size such as 10GiB, or both, and then what is beyond either goes. 0 keeps none."},
 
 		&cli.IntFlag{Name: "max-topics", Value: 1 << 24, EnvVars: fromEnv("max-topics"), Category: limitFlags,
 			Usage: "The most topics, `N`. A topic takes about 50 bytes of memory and its name, and stays for ever."},
@@ -111,6 +114,7 @@ func readSettings(c *cli.Context, stderr io.Writer) (settings, error) {
 			MaxTopics:        c.Int("max-topics"),
 			MaxTopicLen:      c.Int("max-topic-length"),
 			SegmentSize:      size(c, "segment-size"),
+			Retain:           store.Retain(*c.Generic("retain").(*retention)),
 		},
 		server: server.Options{
 			TCP:               c.String("tcp"),

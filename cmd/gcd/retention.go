@@ -1,0 +1,75 @@
+package main
+
+import (
+	"errors"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"gcd/store"
+)
+
+const day = 24 * time.Hour
+
+// retention is the value of a flag that takes a time, a size, or both, or 0.
+type retention store.Retain
+
+// String writes the value as Set takes it, the time in days if it is whole ones.
+func (r *retention) String() string {
+	var parts []string
+	switch {
+	case r.Age == 0:
+	case r.Age%day == 0:
+		parts = append(parts, strconv.FormatInt(int64(r.Age/day), 10)+"d")
+	default:
+		parts = append(parts, r.Age.String())
+	}
+	if r.Bytes != 0 {
+		size := byteSize(r.Bytes)
+		parts = append(parts, size.String())
+	}
+	if len(parts) == 0 {
+		return "0"
+	}
+	return strings.Join(parts, ",")
+}
+
+var errRetention = errors.New("it takes a time such as 7d or 36h, a size such as 10GiB, both as 7d,10GiB, or 0")
+
+func (r *retention) Set(value string) error {
+	var parsed retention
+	if value != "0" {
+		for part := range strings.SplitSeq(value, ",") {
+			if err := parsed.add(part); err != nil {
+				return err
+			}
+		}
+	}
+	*r = parsed
+	return nil
+}
+
+// add takes a time or a size; each at most once, and above 0.
+func (r *retention) add(part string) error {
+	var size byteSize
+	if age, ok := parseAge(part); ok && age > 0 && r.Age == 0 {
+		r.Age = age
+		return nil
+	}
+	if size.Set(part) == nil && size > 0 && r.Bytes == 0 {
+		r.Bytes = int64(size)
+		return nil
+	}
+	return errRetention
+}
+
+// parseAge reads a number of days, such as 7d, or a duration of Go's, such as 36h or 90m.
+func parseAge(text string) (time.Duration, bool) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 32)
+		return time.Duration(n) * day, err == nil && n <= uint64(math.MaxInt64/day)
+	}
+	age, err := time.ParseDuration(text)
+	return age, err == nil
+}
