@@ -10,8 +10,9 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## the binary, as bin/gcd
+build: ## the binaries, as bin/gcd and bin/gcd-tool
 	go build -o bin/gcd ./cmd/gcd
+	go build -o bin/gcd-tool ./cmd/gcd-tool
 
 test: ## all tests, as the README says
 	go test ./...

@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"gcd/codec"
+	"gcd/internal/cmdline"
 	"gcd/loadgen"
 )
 
@@ -29,7 +30,7 @@ func benchFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "addr", Value: codec.DefaultAddr, EnvVars: fromEnv("addr"), Category: serverFlags,
 			Usage: "The server's address, `HOST:PORT`."},
-		&cli.GenericFlag{Name: "network", Value: newChoice(string(loadgen.TCP), string(loadgen.UDP), string(loadgen.RESP)), EnvVars: fromEnv("network"), Category: serverFlags,
+		&cli.GenericFlag{Name: "network", Value: cmdline.NewChoice(string(loadgen.TCP), string(loadgen.UDP), string(loadgen.RESP)), EnvVars: fromEnv("network"), Category: serverFlags,
 			Usage: "How to talk to it, `NETWORK`: tcp, a connection for each count; udp, a datagram each way; or resp, INCR over connections that stay open."},
 		&cli.DurationFlag{Name: "timeout", DefaultText: "5s, over UDP 1s", EnvVars: fromEnv("timeout"), Category: serverFlags,
 			Usage: "The `TIME` to wait for an answer; after it the outcome is unknown. Nothing is sent twice."},
@@ -51,7 +52,7 @@ func benchFlags() []cli.Flag {
 
 		&cli.IntFlag{Name: "topics", Value: 1, EnvVars: fromEnv("topics"), Category: topicFlags,
 			Usage: "The number of topics to count, `N`; one is a hot topic."},
-		&cli.GenericFlag{Name: "dist", Value: newChoice(string(loadgen.Uniform), string(loadgen.Zipf), string(loadgen.Sequential)), EnvVars: fromEnv("dist"), Category: topicFlags,
+		&cli.GenericFlag{Name: "dist", Value: cmdline.NewChoice(string(loadgen.Uniform), string(loadgen.Zipf), string(loadgen.Sequential)), EnvVars: fromEnv("dist"), Category: topicFlags,
 			Usage: "How they are chosen, `WAY`: uniform; zipf, some much more often than others; or sequential, one after the other, which fills a server."},
 		&cli.StringFlag{Name: "prefix", Value: loadgen.DefaultPrefix, EnvVars: fromEnv("prefix"), Category: topicFlags,
 			Usage: "What their names begin with, `TEXT`; twelve digits follow. With --verify the run's own id comes between."},
@@ -83,7 +84,7 @@ Exit codes say what the worst was: 1 when a value was wrong or a request refused
 of one is unknown, 130 when it was interrupted. The result is printed all the same.`,
 		Flags: benchFlags(),
 		Action: func(c *cli.Context) error {
-			if err := takesArgs(c, 0); err != nil {
+			if err := cmdline.TakesArgs(c, 0); err != nil {
 				return err
 			}
 			o, err := readLoad(c)

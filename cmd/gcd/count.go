@@ -11,6 +11,7 @@ import (
 
 	"gcd/client"
 	"gcd/codec"
+	"gcd/internal/cmdline"
 )
 
 const serverFlags = "The server"
@@ -20,7 +21,7 @@ func clientFlags(attempts int) []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "addr", Value: codec.DefaultAddr, EnvVars: fromEnv("addr"), Category: serverFlags,
 			Usage: "The server's address, `HOST:PORT`."},
-		&cli.GenericFlag{Name: "network", Value: newChoice("tcp", "udp", "resp"), EnvVars: fromEnv("network"), Category: serverFlags,
+		&cli.GenericFlag{Name: "network", Value: cmdline.NewChoice("tcp", "udp", "resp"), EnvVars: fromEnv("network"), Category: serverFlags,
 			Usage: "How to talk to it, `NETWORK`: tcp or udp, or resp, the protocol of Redis, over TCP."},
 		&cli.DurationFlag{Name: "timeout", DefaultText: "5s over TCP, 100ms over UDP", EnvVars: fromEnv("timeout"), Category: serverFlags,
 			Usage: "The `TIME` to wait for the answer: over TCP in all, over UDP to each datagram."},
@@ -55,7 +56,7 @@ When it ends with exit code 6 the count may or may not have been made.`,
 				if err != nil {
 					return err
 				}
-				return printLine(c.App.Writer, strconv.FormatUint(n, 10))
+				return cmdline.PrintLine(c.App.Writer, strconv.FormatUint(n, 10))
 			})
 		},
 	}
@@ -83,7 +84,7 @@ Example:
 
 // ask makes a client as the flags say and has one request made.
 func ask(c *cli.Context, request func(ctx context.Context, client *client.Client, topic string) error) error {
-	if err := takesArgs(c, 1); err != nil {
+	if err := cmdline.TakesArgs(c, 1); err != nil {
 		return err
 	}
 	topic := codec.DefaultTopic

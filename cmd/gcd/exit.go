@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"gcd/client"
+	"gcd/internal/cmdline"
 	"gcd/store"
 	"gcd/wal"
 )
@@ -55,17 +55,14 @@ func report(stderr io.Writer, err error) int {
 
 // plain is the text of an error on one line, without the name of the package that it comes from.
 func plain(err error) string {
-	text := strings.ReplaceAll(err.Error(), "\n", "; ")
-	for _, name := range []string{"client: ", "loadgen: ", "server: ", "store: ", "wal: "} {
-		text = strings.TrimPrefix(text, name)
-	}
-	return text
+	return cmdline.OneLine(err, "client", "loadgen", "server", "store", "wal")
 }
 
 // classify finds the exit code and the hint for an error of any of the parts.
 func classify(err error) *failure {
 	var (
 		known      *failure
+		usage      *cmdline.UsageError
 		refused    *client.RefusedError
 		logDamage  *wal.CorruptionError
 		dataDamage *store.CorruptionError
@@ -73,6 +70,8 @@ func classify(err error) *failure {
 	switch {
 	case errors.As(err, &known):
 		return known
+	case errors.As(err, &usage):
+		return &failure{exitUsage, err, usage.Hint}
 
 	case errors.As(err, &refused):
 		return &failure{exitFailure, err, hintNotDone}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"gcd/internal/cmdline"
 	"gcd/store"
 )
 
@@ -26,7 +27,7 @@ func (r *retention) String() string {
 		parts = append(parts, r.Age.String())
 	}
 	if r.Bytes != 0 {
-		size := byteSize(r.Bytes)
+		size := cmdline.ByteSize(r.Bytes)
 		parts = append(parts, size.String())
 	}
 	if len(parts) == 0 {
@@ -52,7 +53,7 @@ func (r *retention) Set(value string) error {
 
 // add takes a time or a size; each at most once, and above 0.
 func (r *retention) add(part string) error {
-	var size byteSize
+	var size cmdline.ByteSize
 	if age, ok := parseAge(part); ok && age > 0 && r.Age == 0 {
 		r.Age = age
 		return nil

@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/urfave/cli/v2"
 
+	"gcd/internal/cmdline"
 	"gcd/server"
 	"gcd/store"
 )
@@ -44,7 +45,7 @@ Examples:
   gcd serve --memory --udp ''            keep nothing, TCP only`,
 		Flags: serveFlags(),
 		Action: func(c *cli.Context) error {
-			if err := takesArgs(c, 0); err != nil {
+			if err := cmdline.TakesArgs(c, 0); err != nil {
 				return err
 			}
 			s, err := readSettings(c, c.App.ErrWriter)
@@ -64,7 +65,7 @@ Examples:
 // waited for in time is still running then.
 func serve(ctx context.Context, s settings, signals <-chan os.Signal) error {
 	keepFilesPrivate()
-	b := readBuild()
+	b := cmdline.ReadBuild()
 	s.log.Info("starting", "version", b.Version, "commit", b.Commit, "pid", os.Getpid())
 
 	srv, err := newServer(s)

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/urfave/cli/v2"
 
+	"gcd/internal/cmdline"
 	"gcd/server"
 	"gcd/store"
 )
@@ -29,7 +30,7 @@ const (
 )
 
 func serveFlags() []cli.Flag {
-	segment, snapshot, inFlight := byteSize(64<<20), byteSize(128<<20), byteSize(256<<20)
+	segment, snapshot, inFlight := cmdline.ByteSize(64<<20), cmdline.ByteSize(128<<20), cmdline.ByteSize(256<<20)
 	retain := retention{Age: day, Bytes: 1 << 30}
 	return []cli.Flag{
 		&cli.StringFlag{Name: "data", Value: defaultData, EnvVars: fromEnv("data"), Category: whereFlags,
@@ -44,7 +45,7 @@ func serveFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "resp", Value: true, EnvVars: fromEnv("resp"), Category: listenFlags,
 			Usage: "Speak the protocol of Redis, too, on the TCP port; --resp=false turns it off."},
 
-		&cli.GenericFlag{Name: "sync", Value: newChoice(string(store.SyncAlways), string(store.SyncInterval)), EnvVars: fromEnv("sync"), Category: durableFlags,
+		&cli.GenericFlag{Name: "sync", Value: cmdline.NewChoice(string(store.SyncAlways), string(store.SyncInterval)), EnvVars: fromEnv("sync"), Category: durableFlags,
 			Usage: "When the log is synced to disk, `MODE`: always, before any answer; or interval, now and then, which is faster and loses acknowledged counts in a power loss."},
 		&cli.DurationFlag{Name: "sync-interval", Value: time.Second, EnvVars: fromEnv("sync-interval"), Category: durableFlags,
 			Usage: "The `TIME` between two syncs with --sync interval."},
@@ -77,7 +78,7 @@ func serveFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "write-timeout", Value: 10 * time.Second, EnvVars: fromEnv("write-timeout"), Category: limitFlags,
 			Usage: "The `TIME` a TCP client has to take its answer."},
 
-		&cli.GenericFlag{Name: "dispatch", Value: newChoice(string(server.Pool), string(server.Goroutine)), EnvVars: fromEnv("dispatch"), Category: dispatchFlags,
+		&cli.GenericFlag{Name: "dispatch", Value: cmdline.NewChoice(string(server.Pool), string(server.Goroutine)), EnvVars: fromEnv("dispatch"), Category: dispatchFlags,
 			Usage: "The `WAY`: pool, a fixed number of workers (Linux; elsewhere it becomes goroutine); or goroutine, one for each request."},
 		&cli.IntFlag{Name: "workers", DefaultText: "one for each CPU", EnvVars: fromEnv("workers"), Category: dispatchFlags,
 			Usage: "The number of workers of the pool, `N`."},
@@ -86,9 +87,9 @@ func serveFlags() []cli.Flag {
 
 		&cli.DurationFlag{Name: "shutdown-timeout", Value: 10 * time.Second, EnvVars: fromEnv("shutdown-timeout"), Category: processFlags,
 			Usage: "The `TIME` that answering what is under way may take after SIGTERM or SIGINT. A second signal ends it at once."},
-		&cli.GenericFlag{Name: "log-level", Value: &choice{value: "info", allowed: []string{"trace", "debug", "info", "warn", "error"}}, EnvVars: fromEnv("log-level"), Category: processFlags,
+		&cli.GenericFlag{Name: "log-level", Value: cmdline.NewChoice("trace", "debug", "info", "warn", "error").Default("info"), EnvVars: fromEnv("log-level"), Category: processFlags,
 			Usage: "The least `LEVEL` that is logged: trace, debug, info, warn or error."},
-		&cli.GenericFlag{Name: "log-format", Value: newChoice("text", "json"), EnvVars: fromEnv("log-format"), Category: processFlags,
+		&cli.GenericFlag{Name: "log-format", Value: cmdline.NewChoice("text", "json"), EnvVars: fromEnv("log-format"), Category: processFlags,
 			Usage: "The `FORMAT` of the log on stderr: text or json."},
 	}
 }
@@ -231,9 +232,3 @@ func checkListenAddr(addr string) error {
 	}
 	return nil
 }
-
-// word is the value of a choice flag.
-func word(c *cli.Context, flag string) string { return c.Generic(flag).(*choice).value }
-
-// size is the value of a size flag.
-func size(c *cli.Context, flag string) int64 { return int64(*c.Generic(flag).(*byteSize)) }

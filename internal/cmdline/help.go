@@ -1,4 +1,4 @@
-package main
+package cmdline
 
 import (
 	"fmt"
@@ -10,45 +10,26 @@ import (
 
 const helpWidth = 100 // columns
 
-const helpIntro = `Counts named things, durably: each COUNT of a topic returns the next number, 1, 2, 3, …, and a number that was
-returned is on disk and is never returned again.`
-
-const helpOutro = `Try it:
-  gcd serve --data ./gcd-data      in one shell
-  gcd count orders                 in another: prints 1, then 2, then 3
-
-Every flag can come from the environment: --addr is GCD_ADDR, --max-topics is GCD_MAX_TOPICS. Flags win.
-
-Exit codes:
-  0    done
-  1    failed, or the server refused
-  2    the command line is wrong
-  4    the server could not be reached, nothing was sent: surely not counted
-  6    sent, but no answer came: it may have been counted
-  7    the data directory is damaged
-  8    the data directory is in use by another process
-  9    the data directory is not gcd's, or was written by a newer version
-  130  interrupted by a signal`
-
-func helpCommand() *cli.Command {
+// helpCommand says what the program and its commands do.
+func (p *Program) helpCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "help",
-		Usage:     "Say what gcd and its commands do",
-		Category:  categoryAbout,
+		Usage:     "Say what " + p.Name + " and its commands do",
+		Category:  p.category(),
 		ArgsUsage: "[COMMAND]",
 		Action: func(c *cli.Context) error {
-			if err := takesArgs(c, 1); err != nil {
+			if err := TakesArgs(c, 1); err != nil {
 				return err
 			}
 			if !c.Args().Present() {
-				return writeHelp(c.App.Writer, appHelp(c.App))
+				return writeHelp(c.App.Writer, p.help(c.App))
 			}
 			name := c.Args().First()
 			command := c.App.Command(name)
 			if command == nil {
-				return usagef("", "unknown command %q%s", name, didYouMean(name, commandNames(c.App)))
+				return Usagef(c.App.Name, "", "unknown command %q%s", name, DidYouMean(name, commandNames(c.App)))
 			}
-			return writeHelp(c.App.Writer, commandHelp(command))
+			return writeHelp(c.App.Writer, commandHelp(c.App.Name, command))
 		},
 	}
 }
@@ -58,9 +39,9 @@ func writeHelp(w io.Writer, text string) error {
 	return err
 }
 
-func appHelp(app *cli.App) string {
+func (p *Program) help(app *cli.App) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "gcd - %s\n\n%s\n\nUsage:\n  gcd COMMAND [FLAGS] [ARGUMENTS]\n", app.Usage, helpIntro)
+	fmt.Fprintf(&b, "%s - %s\n\n%s\n\nUsage:\n  %s COMMAND [FLAGS] [ARGUMENTS]\n", p.Name, p.Usage, p.Intro, p.Name)
 	category := ""
 	for _, command := range visibleCommands(app) {
 		if command.Category != category {
@@ -69,13 +50,13 @@ func appHelp(app *cli.App) string {
 		}
 		fmt.Fprintf(&b, "  %-11s %s\n", command.Name, command.Usage)
 	}
-	fmt.Fprintf(&b, "\n\"gcd COMMAND --help\" says more about one.\n\n%s\n", helpOutro)
+	fmt.Fprintf(&b, "\n\"%s COMMAND --help\" says more about one.\n\n%s\n", p.Name, p.Outro)
 	return b.String()
 }
 
-func commandHelp(command *cli.Command) string {
+func commandHelp(program string, command *cli.Command) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "gcd %s - %s\n\nUsage:\n  gcd %s", command.Name, command.Usage, command.Name)
+	fmt.Fprintf(&b, "%s %s - %s\n\nUsage:\n  %s %s", program, command.Name, command.Usage, program, command.Name)
 	if len(command.Flags) > 0 {
 		b.WriteString(" [FLAGS]")
 	}

@@ -1,4 +1,4 @@
-package main
+package cmdline
 
 import (
 	"strings"
@@ -6,13 +6,13 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// arrange puts the arguments into the order that the library understands: it stops to look for flags at the first
-// argument that is none, so that "gcd count orders --addr …" would count "orders" on the wrong server. Behind arrange the
+// Arrange puts the arguments into the order that the library understands: it stops to look for flags at the first
+// argument that is none, so that "gcd count orders --addr …" would count "orders" on the wrong server. Behind Arrange the
 // flags come first, then "--", then the rest. What stood behind a "--" already is never taken for a flag, which is how a
 // topic that begins with "-" is given.
 //
 // --help and -h become the command help, --version becomes the command version.
-func arrange(app *cli.App, args []string) ([]string, error) {
+func Arrange(app *cli.App, args []string) ([]string, error) {
 	if len(args) < 2 {
 		return args, nil
 	}
@@ -49,12 +49,12 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 			continue // the library names the flag that it does not know
 		}
 		if i+1 == len(rest) {
-			return nil, usagef(command.Name, "flag --%s needs a value", flagName)
+			return nil, Usagef(app.Name, command.Name, "flag --%s needs a value", flagName)
 		}
 		i++
 		// "--addr $SERVER --network udp" with an empty variable
 		if next := strings.TrimLeft(rest[i], "-"); next != rest[i] && findFlag(command, next) != nil {
-			return nil, usagef(command.Name, "flag --%s needs a value, but %s follows", flagName, rest[i])
+			return nil, Usagef(app.Name, command.Name, "flag --%s needs a value, but %s follows", flagName, rest[i])
 		}
 		flags = append(flags, rest[i])
 	}
@@ -76,9 +76,4 @@ func findFlag(command *cli.Command, name string) cli.DocGenerationFlag {
 		}
 	}
 	return nil
-}
-
-// fromEnv names the environment variable of a flag: GCD_ and the flag's name in upper case.
-func fromEnv(flag string) []string {
-	return []string{"GCD_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))}
 }

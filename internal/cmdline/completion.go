@@ -1,57 +1,57 @@
-package main
+package cmdline
 
 import (
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 )
 
-// The scripts ask the hidden command "complete" for candidates: it gets the words between "gcd" and the cursor, the last
-// of them being the one that is typed and possibly empty. They never evaluate what was typed.
+// The scripts ask the hidden command "complete" for candidates: it gets the words between the program's name and the cursor,
+// the last of them being the one that is typed and possibly empty. They never evaluate what was typed. PROGRAM stands for the program's name, FUNCTION
+// for a name that a shell takes for a function.
 var completionScripts = map[string]string{
-	"bash": `# bash completion for gcd; load it with: source <(gcd completion bash)
-_gcd() {
+	"bash": `# bash completion for PROGRAM; load it with: source <(PROGRAM completion bash)
+_FUNCTION() {
   local cur=${COMP_WORDS[COMP_CWORD]} candidates
-  candidates=$(command gcd complete "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+  candidates=$(command PROGRAM complete "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
   COMPREPLY=()
   while IFS= read -r candidate; do
     [[ -n $candidate && $candidate == "$cur"* ]] && COMPREPLY+=("$candidate")
   done <<<"$candidates"
 }
-complete -o default -F _gcd gcd
+complete -o default -F _FUNCTION PROGRAM
 `,
-	"zsh": `#compdef gcd
-# zsh completion for gcd; load it with: source <(gcd completion zsh)
-_gcd() {
+	"zsh": `#compdef PROGRAM
+# zsh completion for PROGRAM; load it with: source <(PROGRAM completion zsh)
+_FUNCTION() {
   local -a candidates
-  candidates=("${(@f)$(command gcd complete "${(@)words[2,CURRENT]}" 2>/dev/null)}")
+  candidates=("${(@f)$(command PROGRAM complete "${(@)words[2,CURRENT]}" 2>/dev/null)}")
   if [[ -n ${candidates[1]} ]]; then
     compadd -a candidates
   else
     _files
   fi
 }
-if [[ ${funcstack[1]} == _gcd ]]; then
-  _gcd "$@"
+if [[ ${funcstack[1]} == _FUNCTION ]]; then
+  _FUNCTION "$@"
 else
-  compdef _gcd gcd
+  compdef _FUNCTION PROGRAM
 fi
 `,
-	"fish": `# fish completion for gcd; load it with: gcd completion fish | source
-function __gcd_complete
+	"fish": `# fish completion for PROGRAM; load it with: PROGRAM completion fish | source
+function __FUNCTION_complete
     set -l typed (commandline -opc) (commandline -ct)
-    command gcd complete $typed[2..-1] 2>/dev/null
+    command PROGRAM complete $typed[2..-1] 2>/dev/null
 end
-complete -c gcd -a '(__gcd_complete)'
+complete -c PROGRAM -a '(__FUNCTION_complete)'
 `,
-	"powershell": `# PowerShell completion for gcd; load it with: gcd completion powershell | Out-String | Invoke-Expression
-Register-ArgumentCompleter -Native -CommandName gcd -ScriptBlock {
+	"powershell": `# PowerShell completion for PROGRAM; load it with: PROGRAM completion powershell | Out-String | Invoke-Expression
+Register-ArgumentCompleter -Native -CommandName PROGRAM -ScriptBlock {
     param($wordToComplete, $commandAst, $cursorPosition)
     $typed = @($commandAst.CommandElements | Select-Object -Skip 1 | ForEach-Object { $_.ToString() })
     if ($wordToComplete -eq '') { $typed += ' ' }
-    gcd complete @typed 2>$null | Where-Object { $_ -like "$wordToComplete*" } | ForEach-Object {
+    PROGRAM complete @typed 2>$null | Where-Object { $_ -like "$wordToComplete*" } | ForEach-Object {
         [System.Management.Automation.CompletionResult]::new($_, $_, 'ParameterValue', $_)
     }
 }
@@ -60,27 +60,28 @@ Register-ArgumentCompleter -Native -CommandName gcd -ScriptBlock {
 
 var completionShells = []string{"bash", "zsh", "fish", "powershell"}
 
-func completionCommand() *cli.Command {
+func (p *Program) completionCommand() *cli.Command {
+	named := strings.NewReplacer("PROGRAM", p.Name, "FUNCTION", strings.ReplaceAll(p.Name, "-", "_"))
 	return &cli.Command{
 		Name:      "completion",
-		Usage:     "Print a script that completes gcd's commands and flags in a shell",
-		Category:  categoryAbout,
+		Usage:     "Print a script that completes " + p.Name + "'s commands and flags in a shell",
+		Category:  p.category(),
 		ArgsUsage: strings.Join(completionShells, "|"),
-		Description: `To try it:           source <(gcd completion bash)
-To keep it, bash:    gcd completion bash > ~/.local/share/bash-completion/completions/gcd
-zsh:                 gcd completion zsh > "${fpath[1]}/_gcd"
-fish:                gcd completion fish > ~/.config/fish/completions/gcd.fish
-PowerShell:          gcd completion powershell >> $PROFILE`,
+		Description: named.Replace(`To try it:           source <(PROGRAM completion bash)
+To keep it, bash:    PROGRAM completion bash > ~/.local/share/bash-completion/completions/PROGRAM
+zsh:                 PROGRAM completion zsh > "${fpath[1]}/_PROGRAM"
+fish:                PROGRAM completion fish > ~/.config/fish/completions/PROGRAM.fish
+PowerShell:          PROGRAM completion powershell >> $PROFILE`),
 		Action: func(c *cli.Context) error {
-			if err := takesArgs(c, 1); err != nil {
+			if err := TakesArgs(c, 1); err != nil {
 				return err
 			}
 			shell := c.Args().First()
 			script, ok := completionScripts[shell]
 			if !ok {
-				return usagef("completion", "name a shell: %s", strings.Join(completionShells, ", "))
+				return Usagef(c.App.Name, "completion", "name a shell: %s", strings.Join(completionShells, ", "))
 			}
-			_, err := io.WriteString(c.App.Writer, script)
+			_, err := named.WriteString(c.App.Writer, script)
 			return err
 		},
 	}
@@ -136,7 +137,7 @@ func candidates(app *cli.App, words []string) []string {
 // flagValues are the words that a flag takes, if there are few.
 func flagValues(flag cli.Flag) []string {
 	if generic, ok := flag.(*cli.GenericFlag); ok {
-		if c, ok := generic.Value.(*choice); ok {
+		if c, ok := generic.Value.(*Choice); ok {
 			return c.allowed
 		}
 	}

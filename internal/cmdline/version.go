@@ -1,4 +1,4 @@
-package main
+package cmdline
 
 import (
 	"encoding/json"
@@ -9,14 +9,8 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-const (
-	categoryServer = "Server"
-	categoryClient = "Client"
-	categoryAbout  = "About gcd"
-)
-
-// build is what the binary knows about where it came from.
-type build struct {
+// Build is what the binary knows about where it came from.
+type Build struct {
 	Version  string `json:"version"`          // of the module, "(devel)" for a build from a working tree
 	Commit   string `json:"commit,omitempty"` // empty when built outside of a repository
 	Time     string `json:"time,omitempty"`   // of the commit
@@ -25,8 +19,9 @@ type build struct {
 	Platform string `json:"platform"`
 }
 
-func readBuild() build {
-	b := build{Version: "(unknown)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+// ReadBuild reads it.
+func ReadBuild() Build {
+	b := Build{Version: "(unknown)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return b
@@ -47,8 +42,9 @@ func readBuild() build {
 	return b
 }
 
-func (b build) String() string {
-	text := "gcd " + b.Version
+// String is the line that the command version prints, without the program's name.
+func (b Build) String() string {
+	text := b.Version
 	if b.Commit != "" {
 		text += fmt.Sprintf(" (commit %s of %s)", b.Commit, b.Time)
 	}
@@ -58,27 +54,27 @@ func (b build) String() string {
 	return text + " " + b.Go + " " + b.Platform
 }
 
-func versionCommand() *cli.Command {
+func (p *Program) versionCommand() *cli.Command {
 	return &cli.Command{
 		Name:     "version",
 		Usage:    "Print the version of this binary",
-		Category: categoryAbout,
+		Category: p.category(),
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "json", Category: "Output", Usage: "Print an object with version, commit, time, modified, go and platform."},
 		},
 		Action: func(c *cli.Context) error {
-			if err := takesArgs(c, 0); err != nil {
+			if err := TakesArgs(c, 0); err != nil {
 				return err
 			}
-			b := readBuild()
+			b := ReadBuild()
 			if !c.Bool("json") {
-				return printLine(c.App.Writer, b.String())
+				return PrintLine(c.App.Writer, p.Name+" "+b.String())
 			}
 			line, err := json.Marshal(b)
 			if err != nil {
 				return err
 			}
-			return printLine(c.App.Writer, string(line))
+			return PrintLine(c.App.Writer, string(line))
 		},
 	}
 }

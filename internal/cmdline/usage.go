@@ -1,4 +1,4 @@
-package main
+package cmdline
 
 import (
 	"fmt"
@@ -8,13 +8,21 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// usagef makes an error in the command line of a command ("" for gcd itself).
-func usagef(command, format string, args ...any) error {
-	help := "gcd --help"
+// A UsageError says what is wrong with a command line.
+type UsageError struct {
+	Reason string
+	Hint   string // where to read on
+}
+
+func (e *UsageError) Error() string { return e.Reason }
+
+// Usagef makes an error in the command line of a program's command ("" for the program itself).
+func Usagef(program, command, format string, args ...any) error {
+	help := program
 	if command != "" {
-		help = "gcd " + command + " --help"
+		help += " " + command
 	}
-	return &failure{exitUsage, fmt.Errorf(format, args...), "see " + help}
+	return &UsageError{Reason: fmt.Sprintf(format, args...), Hint: "see " + help + " --help"}
 }
 
 // explainUsage turns an error of the library's flag parser into one that names the flag, or the variable, as the user wrote
@@ -24,16 +32,16 @@ func explainUsage(c *cli.Context, err error, _ bool) error {
 	name := c.Command.Name
 	if flag, ok := strings.CutPrefix(message, "flag provided but not defined: -"); ok {
 		if name == c.App.Name {
-			return usagef("", "unknown flag %s: flags go behind a command", dashed(flag))
+			return Usagef(c.App.Name, "", "unknown flag %s: flags go behind a command", dashed(flag))
 		}
-		return usagef(name, "unknown flag %s%s", dashed(flag), didYouMean(flag, flagNames(c.Command)))
+		return Usagef(c.App.Name, name, "unknown flag %s%s", dashed(flag), DidYouMean(flag, flagNames(c.Command)))
 	}
 	for _, f := range c.Command.Flags {
 		flag := f.(cli.DocGenerationFlag)
 		// could not parse "x" as int value from environment variable "GCD_WORKERS" for flag workers: reason
 		if _, reason, ok := strings.Cut(message, " for flag "+flag.Names()[0]+": "); ok {
-			variable := flag.GetEnvVars()[0]
-			return usagef(name, "%s cannot be %q: %s", variable, os.Getenv(variable), form(flag, reason))
+			variable := flag.GetEnvVars()[0] // it came from there
+			return Usagef(c.App.Name, name, "%s cannot be %q: %s", variable, os.Getenv(variable), form(flag, reason))
 		}
 		// invalid value "x" for flag -workers: reason
 		// invalid boolean value "x" for -memory: reason
@@ -41,11 +49,11 @@ func explainUsage(c *cli.Context, err error, _ bool) error {
 			value, reason, ok := strings.Cut(message, pattern+flag.Names()[0]+": ")
 			if ok {
 				value = strings.TrimPrefix(strings.TrimPrefix(value, "invalid boolean value "), "invalid value ")
-				return usagef(name, "%s cannot be %s: %s", dashed(flag.Names()[0]), value, form(flag, reason))
+				return Usagef(c.App.Name, name, "%s cannot be %s: %s", dashed(flag.Names()[0]), value, form(flag, reason))
 			}
 		}
 	}
-	return usagef(name, "%s", message)
+	return Usagef(c.App.Name, name, "%s", message)
 }
 
 // form says what the values of a flag look like. Flags of our own types say it themselves, as the reason.
@@ -61,16 +69,16 @@ func form(flag cli.Flag, reason string) string {
 	return reason
 }
 
-// takesArgs refuses arguments beyond the most that a command takes.
-func takesArgs(c *cli.Context, most int) error {
+// TakesArgs refuses arguments beyond the most that a command takes.
+func TakesArgs(c *cli.Context, most int) error {
 	if c.NArg() <= most {
 		return nil
 	}
 	extra := c.Args().Get(most)
 	if most == 0 {
-		return usagef(c.Command.Name, "%s takes no arguments, but got %q", c.Command.Name, extra)
+		return Usagef(c.App.Name, c.Command.Name, "%s takes no arguments, but got %q", c.Command.Name, extra)
 	}
-	return usagef(c.Command.Name, "%s takes at most %d argument, and %q is one more", c.Command.Name, most, extra)
+	return Usagef(c.App.Name, c.Command.Name, "%s takes at most %d argument, and %q is one more", c.Command.Name, most, extra)
 }
 
 func dashed(flag string) string {
@@ -88,8 +96,8 @@ func flagNames(command *cli.Command) []string {
 	return names
 }
 
-// didYouMean returns the rest of a sentence that suggests the candidate next to what was typed, or "" when none is near.
-func didYouMean(typed string, candidates []string) string {
+// DidYouMean returns the rest of a sentence that suggests the candidate next to what was typed, or "" when none is near.
+func DidYouMean(typed string, candidates []string) string {
 	best, distance := "", 3 // two slips of the finger are a typing error, three are another word
 	for _, candidate := range candidates {
 		if d := slips(typed, strings.TrimLeft(candidate, "-")); d < distance && d < len(typed) {

@@ -1,0 +1,83 @@
+// Command gcd-tool works on the data directories of gcd: it dumps, restores, checks and mends them.
+//
+// Data goes to stdout and nothing else does; messages and progress go to stderr, errors as "gcd-tool: …" in lower case, with a line
+// "hint: …" where there is something to do about it. How a command ended is its exit code; exit.go has them all.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"gcd/internal/cmdline"
+)
+
+const (
+	categoryRead  = "Read (changes nothing, also beside a running server)"
+	categoryWrite = "Write (no server may run)"
+)
+
+const helpIntro = `Says what the counters of a data directory are, since when, and what was handed out; checks and restores it. A directory is
+the one that "gcd serve --data" was given.`
+
+const helpOutro = `Exit codes:
+  0    done
+  1    failed
+  2    the command line is wrong
+  7    the data directory, or the dump, is damaged
+  8    the data directory is in use by another process
+  9    the data directory is not gcd's, or was written by a newer version
+  130  interrupted by a signal`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run executes the command line args, whose first element is the program's name, and returns the exit code. When ctx
+// ends, the command is interrupted.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	return report(stderr, program().Run(ctx, args, stdout, stderr))
+}
+
+func program() *cmdline.Program {
+	return &cmdline.Program{
+		Name:  "gcd-tool",
+		Usage: "looks into gcd's data directories, and restores them",
+		Intro: helpIntro,
+		Outro: helpOutro,
+		Commands: []*cli.Command{
+			dumpCommand(),
+		},
+	}
+}
+
+// usagef makes an error in the command line of a command.
+func usagef(command, format string, args ...any) error {
+	return cmdline.Usagef("gcd-tool", command, format, args...)
+}
+
+// named returns the arguments of a command that takes just these, in the order of their names.
+func named(c *cli.Context, names ...string) ([]string, error) {
+	args := c.Args().Slice()
+	for i, name := range names {
+		if i >= len(args) || args[i] == "" {
+			return nil, usagef(c.Command.Name, "%s is missing: gcd-tool %s [FLAGS] %s", name, c.Command.Name, c.Command.ArgsUsage)
+		}
+	}
+	if len(args) > len(names) {
+		return nil, usagef(c.Command.Name, "%q is one argument too many: gcd-tool %s [FLAGS] %s", args[len(names)], c.Command.Name, c.Command.ArgsUsage)
+	}
+	return args, nil
+}
+
+// quietFlag is of every command that may take long.
+func quietFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "quiet", Category: "Messages", Usage: "Say nothing but errors."}
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"gcd/internal/cmdline"
+)
+
+const (
+	categoryServer = "Server"
+	categoryClient = "Client"
+)
+
+const helpIntro = `Counts named things, durably: each COUNT of a topic returns the next number, 1, 2, 3, …, and a number that was
+returned is on disk and is never returned again.`
+
+const helpOutro = `Try it:
+  gcd serve --data ./gcd-data      in one shell
+  gcd count orders                 in another: prints 1, then 2, then 3
+
+Every flag can come from the environment: --addr is GCD_ADDR, --max-topics is GCD_MAX_TOPICS. Flags win.
+
+Exit codes:
+  0    done
+  1    failed, or the server refused
+  2    the command line is wrong
+  4    the server could not be reached, nothing was sent: surely not counted
+  6    sent, but no answer came: it may have been counted
+  7    the data directory is damaged
+  8    the data directory is in use by another process
+  9    the data directory is not gcd's, or was written by a newer version
+  130  interrupted by a signal`
+
+func program() *cmdline.Program {
+	return &cmdline.Program{
+		Name:     "gcd",
+		Usage:    "a durable counter service",
+		Intro:    helpIntro,
+		Outro:    helpOutro,
+		Commands: []*cli.Command{serveCommand(), countCommand(), resetCommand(), benchCommand()},
+	}
+}
+
+// usagef makes an error in the command line of a command.
+func usagef(command, format string, args ...any) error {
+	return cmdline.Usagef("gcd", command, format, args...)
+}
+
+// fromEnv names the environment variable of a flag: GCD_ and the flag's name in upper case.
+func fromEnv(flag string) []string {
+	return []string{"GCD_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))}
+}
+
+// word is the value of a flag that takes one of a few words.
+func word(c *cli.Context, flag string) string { return cmdline.Word(c, flag) }
+
+// size is the value of a flag that takes bytes.
+func size(c *cli.Context, flag string) int64 { return cmdline.Bytes(c, flag) }

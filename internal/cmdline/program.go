@@ -1,0 +1,99 @@
+// Package cmdline is what gcd's programs share of their command lines: commands with flags before or behind the arguments,
+// errors that name what was typed, help, completion, version. It prints nothing but what it was asked for, and never exits.
+package cmdline
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// Program is one of them.
+type Program struct {
+	Name     string
+	Usage    string // in a few words
+	Intro    string // of the help, above the commands
+	Outro    string // below them
+	Commands []*cli.Command
+}
+
+// category is that of the commands that every program has.
+func (p *Program) category() string { return "About " + p.Name }
+
+// Run executes the command line args, whose first element is the program's name. When ctx ends, the command is interrupted. What is wrong
+// with the command line is a *UsageError; every other error is the command's.
+func (p *Program) Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	app := p.app(stdout, stderr)
+	args, err := Arrange(app, args)
+	if err != nil {
+		return err
+	}
+	return app.RunContext(ctx, args)
+}
+
+// app makes the tree of commands. The library prints and exits by itself in several places (help, usage errors, exit
+// coders), and to os.Stdout and os.Stderr; all of them are turned off here, so that every error comes back to Run.
+func (p *Program) app(stdout, stderr io.Writer) *cli.App {
+	app := &cli.App{
+		Name:           p.Name,
+		Usage:          p.Usage,
+		HideHelp:       true, // Arrange turns --help into the command help
+		HideVersion:    true, // and --version into the command version
+		Writer:         stdout,
+		ErrWriter:      stderr,
+		ExitErrHandler: func(*cli.Context, error) {},
+		OnUsageError:   explainUsage,
+		Commands:       append(p.Commands[:len(p.Commands):len(p.Commands)], p.versionCommand(), p.completionCommand(), completeCommand(), p.helpCommand()),
+		// Reached only when the first argument names no command.
+		Action: func(c *cli.Context) error {
+			if !c.Args().Present() {
+				return Usagef(p.Name, "", "no command given")
+			}
+			return Usagef(p.Name, "", "unknown command %q%s", c.Args().First(), DidYouMean(c.Args().First(), commandNames(c.App)))
+		},
+	}
+	for _, command := range app.Commands {
+		command.HideHelp = true // or a topic named "help" could not be counted
+		command.OnUsageError = explainUsage
+	}
+	return app
+}
+
+// visibleCommands are the commands that help and completion show.
+func visibleCommands(app *cli.App) []*cli.Command {
+	var visible []*cli.Command
+	for _, command := range app.Commands {
+		if !command.Hidden {
+			visible = append(visible, command)
+		}
+	}
+	return visible
+}
+
+func commandNames(app *cli.App) []string {
+	var names []string
+	for _, command := range visibleCommands(app) {
+		names = append(names, command.Name)
+	}
+	return names
+}
+
+// PrintLine writes one line of data. A number that was counted and cannot be printed must not look like success.
+func PrintLine(w io.Writer, line string) error {
+	if _, err := fmt.Fprintln(w, line); err != nil {
+		return fmt.Errorf("could not print %q: %w", line, err)
+	}
+	return nil
+}
+
+// OneLine is the text of an error on one line, without the name of the package that it comes from, which is one of packages.
+func OneLine(err error, packages ...string) string {
+	text := strings.ReplaceAll(err.Error(), "\n", "; ")
+	for _, name := range packages {
+		text = strings.TrimPrefix(text, name+": ")
+	}
+	return text
+}
