@@ -188,10 +188,12 @@ func (x *exchange) clientList() {
 	x.end(x.client.version.AppendText(x.begin(), text))
 }
 
-// appendLine appends what CLIENT LIST says of a client. It may be another connection's.
+// appendLine appends what CLIENT LIST says of a client. It may be another connection's. There are fields that programs insist on and that say nothing
+// here: they are what they are in Redis for a client without transactions, subscriptions and waiting output.
 func (c *respClient) appendLine(dst []byte, now time.Time) []byte {
 	label := c.label.Load()
-	return fmt.Appendf(dst, "id=%d addr=%s name=%s age=%d flags=N db=0 lib-name=%s lib-ver=%s\n",
+	return fmt.Appendf(dst, "id=%d addr=%s name=%s age=%d idle=0 flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 "+
+		"obl=0 oll=0 omem=0 tot-mem=0 user=default redir=-1 lib-name=%s lib-ver=%s\n",
 		c.id, peerText(c.peer), label.name, int(now.Sub(c.since).Seconds()), label.library, label.libraryVersion)
 }
 
