@@ -5,7 +5,7 @@ ROUNDS   ?= 100
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race ten lint fuzz bench compare crash cover
+.PHONY: help build test race ten lint fuzz bench compare clients crash cover
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ bench: ## all benchmarks; the disk's bare sync latency is measured beside them
 
 compare: ## gcd beside Redis and others, into docs/benchmarks.md; flags in COMPARE, such as COMPARE=--quick
 	cd bench && go run . --out ../docs/benchmarks.md $(COMPARE)
+
+clients: ## the tests with Redis client libraries, a module of its own
+	cd clients && go test -race ./...
 
 crash: ## kill -9 under load, ROUNDS (100) rounds
 	GCD_CRASH_ROUNDS=$(ROUNDS) go test -run TestKill -count=1 -timeout 30m -v ./cmd/gcd
