@@ -1,0 +1,243 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"time"
+
+	"gcd/internal/vfs"
+)
+
+// A SegmentSurvey is what Survey found in one segment.
+type SegmentSurvey struct {
+	Number  uint64 // as in the file's name
+	Path    string
+	Missing bool   // the segments before and behind it are there
+	Size    int64  // of the file, in bytes
+	Store   ID     // as in the header; zero if that cannot be read
+	Begins  uint64 // the first index as in the header; 0 if that cannot be read
+
+	First, Last uint64    // indices of the first and the last record that can be read; 0 if there is none
+	Records     uint64    // that can be read
+	Began       time.Time // the first record's
+	Ended       time.Time // the last record's
+	End         int64     // offset behind the last record
+	Torn        int64     // bytes behind it that an interrupted write left; only in the last segment
+
+	// Damage is what is wrong, in the order of offsets: *CorruptionError, or wrapped ErrNotOurs and ErrVersion, or the disk's error.
+	Damage []error
+}
+
+// Survey reads every record of a damaged log that can still be read. Where Open stops, it says why in the segment's Damage and
+// goes on behind it. Segment by segment and in each by offset, it calls each with the records; checked is false for a record
+// whose header is whole, but whose payload has nothing to be compared with, because the record before it is gone. id is the store's if it is
+// known from elsewhere, and zero otherwise; it serves where a header cannot be read. Records of other stores are not read.
+//
+// It finds no damage exactly where Open finds none. The error is that of each, or of listing dir: ErrNoLog if there is no segment.
+func Survey(dir string, id ID, o Options, each func(r Record, checked bool) error) ([]SegmentSurvey, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	numbers, err := listSegments(o.FS, dir)
+	if err != nil {
+		return nil, err
+	}
+	var found []SegmentSurvey
+	var segs []segment // beside found; number 0: nothing of it can be read
+	for i, number := range numbers {
+		name := path.Join(dir, segmentName(number))
+		if i > 0 && number != numbers[i-1]+1 {
+			gap := path.Join(dir, segmentName(numbers[i-1]+1))
+			found = append(found, SegmentSurvey{Number: numbers[i-1] + 1, Path: gap, Missing: true, Damage: []error{
+				&CorruptionError{File: gap, Err: fmt.Errorf("the segment is missing, %s is there", segmentName(number))}}})
+			segs = append(segs, segment{})
+		}
+		s := SegmentSurvey{Number: number, Path: name}
+		seg, err := readSegmentHeader(o.FS, name, number)
+		if err == nil {
+			s.Store, s.Begins, s.Size = seg.store, seg.first, seg.size
+			if id == (ID{}) {
+				id = seg.store
+			}
+		} else {
+			s.Damage = append(s.Damage, err)
+			seg = segment{}
+		}
+		found, segs = append(found, s), append(segs, seg)
+	}
+	for i := range found {
+		s := surveyor{o: o, id: id, found: &found[i], last: i == len(found)-1, each: each}
+		if i > 0 && segs[i].number != 0 && segs[i-1].number != 0 {
+			if err := follows(segs[i], segs[i-1]); err != nil {
+				s.damage(err)
+			}
+		}
+		if !s.last {
+			s.next = segs[i+1]
+		}
+		if err := s.survey(segs[i]); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// A surveyor reads one segment.
+type surveyor struct {
+	o     Options
+	id    ID
+	found *SegmentSurvey
+	next  segment // number 0: not known
+	last  bool
+	each  func(Record, bool) error
+}
+
+func (s *surveyor) damage(err error) { s.found.Damage = append(s.found.Damage, err) }
+
+// survey reads the segment; number 0 stands for one without a header that can be read.
+func (s *surveyor) survey(seg segment) error {
+	if s.found.Missing {
+		return nil
+	}
+	f, err := s.o.FS.OpenRead(s.found.Path)
+	if err != nil {
+		if seg.number != 0 {
+			s.damage(err)
+		}
+		return nil
+	}
+	defer f.Close()
+	if s.found.Size, err = f.Size(); err != nil {
+		s.damage(err)
+		return nil
+	}
+	whole := seg.number != 0
+	if !whole { // what its name and the other segments say of it is enough to read its records
+		seg = segment{segmentHeader: segmentHeader{store: s.id, number: s.found.Number, size: s.found.Size &^ (alignment - 1)}, path: s.found.Path}
+	}
+	if seg.store != s.id || seg.size <= segmentHeaderSize || s.foreign() {
+		return nil
+	}
+	return s.records(newScanner(seg, f), f, whole)
+}
+
+// foreign says whether the segment is in another format: its bytes mean nothing to this program.
+func (s *surveyor) foreign() bool {
+	for _, err := range s.found.Damage {
+		if errors.Is(err, ErrVersion) {
+			return true
+		}
+	}
+	return false
+}
+
+// records reads records to the end. known says whether the scanner knows what comes next, which it does not without a header.
+func (s *surveyor) records(sc *scanner, f vfs.File, known bool) error {
+	for {
+		rec, reason, err := s.record(sc, known)
+		switch {
+		case err != nil:
+			s.damage(err)
+			return nil
+		case reason == nil:
+			if err := s.yield(rec, true); err != nil {
+				return err
+			}
+			continue
+		}
+		s.found.End = sc.off
+		if known && s.last {
+			torn, err := sc.torn(reason)
+			if err == nil {
+				s.found.Torn = torn
+				return nil
+			}
+			s.damage(err)
+		} else if known {
+			var err error
+			if s.next.number != 0 {
+				err = sc.sealed(reason, s.next)
+			} else if at, readErr := sc.win.nonZero(sc.off); readErr != nil {
+				err = readErr
+			} else if at < sc.seg.size {
+				err = &CorruptionError{File: sc.seg.path, Offset: sc.off, Index: sc.next, Err: fmt.Errorf("%w, and the bytes from offset %d on are not zero", reason, at)}
+			}
+			if err == nil {
+				return nil
+			}
+			s.damage(err)
+		}
+		rec, checked, found, err := s.resume(sc, known)
+		if err != nil {
+			s.damage(err)
+			return nil
+		}
+		if !found {
+			return nil
+		}
+		known = true
+		if rec.Payload == nil {
+			continue // a record whose payload is damaged: stepped over
+		}
+		if err := s.yield(rec, checked); err != nil {
+			return err
+		}
+	}
+}
+
+// record is the scanner's next record, or the reason why there is none.
+func (s *surveyor) record(sc *scanner, known bool) (rec Record, reason, err error) {
+	if !known {
+		return Record{}, errRecordHeader, nil
+	}
+	rec, err = sc.record()
+	var bad *invalid
+	if errors.As(err, &bad) {
+		return Record{}, bad.reason, nil
+	}
+	return rec, nil, err
+}
+
+// resume looks for the next record header from the scanner's offset on and steps over its record. The payload is nil if the record is the very one
+// that should be there and its payload is damaged: what follows can be compared with its header.
+func (s *surveyor) resume(sc *scanner, known bool) (rec Record, checked, found bool, err error) {
+	for off := sc.off; ; off += alignment {
+		if off, err = sc.win.nonZero(off); err != nil || sc.seg.size-off < smallestRecord {
+			return Record{}, false, false, err
+		}
+		b, err := sc.win.from(off, recordHeaderSize)
+		if err != nil {
+			return Record{}, false, false, err
+		}
+		h, err := decodeRecordHeader(b, sc.seed, sc.seg.size-off)
+		if err != nil || known && (h.index < sc.next || h.index-sc.next > uint64(off-sc.off)/smallestRecord) {
+			continue
+		}
+		size := recordSize(h.length)
+		if b, err = sc.win.from(off, int(size)); err != nil {
+			return Record{}, false, false, err
+		}
+		rec := Record{Index: h.index, Durable: h.durable, Time: time.Unix(0, h.time), Type: typeBatch,
+			Payload: b[recordHeaderSize : recordHeaderSize+h.length], Segment: sc.seg.number, Offset: off}
+		if known && off == sc.off {
+			rec.Payload = nil
+		}
+		sc.off, sc.next = off+size, h.index+1
+		le.PutUint32(sc.link[:], h.sum)
+		return rec, false, true, nil
+	}
+}
+
+func (s *surveyor) yield(rec Record, checked bool) error {
+	if s.found.First == 0 {
+		s.found.First, s.found.Began = rec.Index, rec.Time
+	}
+	s.found.Last, s.found.Ended, s.found.End = rec.Index, rec.Time, rec.Offset+recordSize(len(rec.Payload))
+	s.found.Records++
+	if s.each == nil {
+		return nil
+	}
+	return s.each(rec, checked)
+}
