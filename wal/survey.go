@@ -74,7 +74,7 @@ func Survey(dir string, id ID, o Options, each func(r Record, checked bool) erro
 				s.damage(err)
 			}
 		}
-		if !s.last {
+		if !s.last && segs[i+1].store == id {
 			s.next = segs[i+1]
 		}
 		if err := s.survey(segs[i]); err != nil {
