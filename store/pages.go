@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -36,13 +37,18 @@ type pageWalk struct {
 	pages    uint64   // the file has
 	inUse    []bool   // by page: reached
 	free     [][]byte // buffers of pageSize
+	freed    int      // pages on the list of free ones, if it is strict
+
+	// strict, if set, has the walk refuse also what bbolt takes and never writes, and is told of the bytes that hold something. What
+	// it is not told of nobody reads.
+	strict func(off, n int64)
 }
 
 // check checks the tree below the root page, and that no page of it is on the list of free pages of the transaction: the
 // next one would overwrite it.
 func (w *pageWalk) check(root, transaction uint64) error {
 	w.inUse = make([]bool, w.pages)
-	if err := w.walk(root); err != nil {
+	if _, err := w.walk(root); err != nil {
 		return err
 	}
 	ne := binary.NativeEndian
@@ -58,7 +64,10 @@ func (w *pageWalk) check(root, transaction uint64) error {
 			}
 		}
 	}
-	return nil
+	if w.strict == nil {
+		return nil
+	}
+	return w.lost()
 }
 
 // freeList checks the list of free pages.
@@ -83,17 +92,35 @@ func (w *pageWalk) freeList(id uint64) error {
 			return fmt.Errorf("page %d lists page %d as free, which is in use or not in the file", id, free)
 		}
 	}
+	if w.strict == nil {
+		return nil
+	}
+	w.strict(int64(id)*int64(w.pageSize), int64(len(page)-len(ids))+int64(8*count))
+	for i := range count { // behind the other check: two pages of the list may be the same
+		free := ne.Uint64(ids[8*i:])
+		if w.inUse[free] {
+			return fmt.Errorf("page %d lists page %d as free twice", id, free)
+		}
+		w.inUse[free] = true
+	}
+	w.freed = int(count)
 	return nil
 }
 
-// walk checks the tree below a page: that everything that its pages point at lies within them and within the file.
-func (w *pageWalk) walk(id uint64) error {
+// walk checks the tree below a page: that everything that its pages point at lies within them and within the file. It returns
+// the tree's first key, if it is strict.
+func (w *pageWalk) walk(id uint64) ([]byte, error) {
 	page, err := w.read(id)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer w.release(page)
-	return w.elements(id, page)
+	end, err := w.elements(id, page, int64(id)*int64(w.pageSize))
+	if err != nil || w.strict == nil {
+		return nil, err
+	}
+	w.strict(int64(id)*int64(w.pageSize), int64(end))
+	return bytes.Clone(firstKey(page)), nil
 }
 
 // read returns a page, overflow included, and marks it as in use. A tree has each page once, so a second time is an error:
@@ -144,19 +171,21 @@ func (w *pageWalk) release(page []byte) {
 	}
 }
 
-// elements checks a page that is read, or one that is inside of a value.
-func (w *pageWalk) elements(id uint64, page []byte) error {
+// elements checks a page that is read, or one that is inside of a value; off is where it is in the file. It returns where in
+// the page what it holds ends.
+func (w *pageWalk) elements(id uint64, page []byte, off int64) (end int, err error) {
 	ne := binary.NativeEndian
 	if len(page) < pageHeaderSize {
-		return fmt.Errorf("page %d: a page inside of it is cut off", id)
+		return 0, fmt.Errorf("page %d: a page inside of it is cut off", id)
 	}
 	flags, count := ne.Uint16(page[8:]), int(ne.Uint16(page[10:]))
 	if flags != branchPage && flags != leafPage {
-		return fmt.Errorf("page %d has the kind %#x", id, flags)
+		return 0, fmt.Errorf("page %d has the kind %#x", id, flags)
 	}
 	if pageHeaderSize+count*pageElementSize > len(page) || flags == branchPage && count == 0 {
-		return fmt.Errorf("page %d has %d elements", id, count)
+		return 0, fmt.Errorf("page %d has %d elements", id, count)
 	}
+	end = pageHeaderSize + count*pageElementSize
 	for i := range count {
 		at := pageHeaderSize + i*pageElementSize
 		e := page[at : at+pageElementSize]
@@ -167,29 +196,72 @@ func (w *pageWalk) elements(id uint64, page []byte) error {
 			begin, key, value = uint64(at)+uint64(ne.Uint32(e[4:])), uint64(ne.Uint32(e[8:])), uint64(ne.Uint32(e[12:]))
 		}
 		if begin < uint64(pageHeaderSize+count*pageElementSize) || begin+key+value > uint64(len(page)) {
-			return fmt.Errorf("page %d: element %d lies outside of it", id, i)
+			return 0, fmt.Errorf("page %d: element %d lies outside of it", id, i)
 		}
-		var err error
+		if w.strict != nil && (begin != uint64(end) || flags == leafPage && ne.Uint32(e) > bucketLeaf) {
+			return 0, fmt.Errorf("page %d: element %d is not where it belongs, or of no known kind", id, i)
+		}
+		end = int(begin + key + value)
 		switch {
 		case flags == branchPage:
-			err = w.walk(ne.Uint64(e[8:]))
+			var first []byte
+			first, err = w.walk(ne.Uint64(e[8:]))
+			if err == nil && w.strict != nil && !bytes.Equal(first, page[begin:end]) {
+				err = fmt.Errorf("page %d: element %d has the key %.64x, the page below it begins with %.64x", id, i, page[begin:end], first)
+			}
 		case ne.Uint32(e)&bucketLeaf != 0:
-			err = w.bucket(id, page[begin+key:begin+key+value])
+			err = w.bucket(id, page[begin+key:end], off+int64(begin+key))
 		}
 		if err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	return end, nil
 }
 
-// bucket checks the tree of a bucket.
-func (w *pageWalk) bucket(id uint64, value []byte) error {
+// bucket checks the tree of a bucket, whose value is at off in the file.
+func (w *pageWalk) bucket(id uint64, value []byte, off int64) error {
 	if len(value) < bucketHeaderSize {
 		return fmt.Errorf("page %d: a bucket of %d bytes", id, len(value))
 	}
-	if root := binary.NativeEndian.Uint64(value); root != 0 {
-		return w.walk(root)
+	ne := binary.NativeEndian
+	if w.strict != nil && ne.Uint64(value[8:]) != 0 {
+		return fmt.Errorf("page %d: a bucket has a sequence, which is never used", id)
 	}
-	return w.elements(id, value[bucketHeaderSize:])
+	if root := ne.Uint64(value); root != 0 {
+		if w.strict != nil && len(value) != bucketHeaderSize {
+			return fmt.Errorf("page %d: a bucket of %d bytes with pages of its own", id, len(value))
+		}
+		_, err := w.walk(root)
+		return err
+	}
+	page := value[bucketHeaderSize:]
+	end, err := w.elements(id, page, off+bucketHeaderSize)
+	if err == nil && w.strict != nil && (end != len(page) || ne.Uint64(page) != 0 || ne.Uint32(page[12:]) != 0) {
+		err = fmt.Errorf("page %d: the page of a bucket inside of it makes no sense", id)
+	}
+	return err
+}
+
+// firstKey is the key of a page's first element, of a page that was checked.
+func firstKey(page []byte) []byte {
+	ne := binary.NativeEndian
+	e := page[pageHeaderSize:]
+	switch {
+	case ne.Uint16(page[10:]) == 0:
+		return nil
+	case ne.Uint16(page[8:]) == branchPage:
+		return e[ne.Uint32(e):][:ne.Uint32(e[4:])]
+	}
+	return e[ne.Uint32(e[4:]):][:ne.Uint32(e[8:])]
+}
+
+// lost checks that each page was reached or is on the list of free pages.
+func (w *pageWalk) lost() error {
+	for id, reached := range w.inUse {
+		if !reached {
+			return fmt.Errorf("page %d is neither in use nor free", id)
+		}
+	}
+	return nil
 }
