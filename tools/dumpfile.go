@@ -1,0 +1,349 @@
+package tools
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"hash/crc32"
+	"io"
+	"time"
+
+	"gcd/store"
+	"gcd/wal"
+)
+
+// maxDumpLine is the longest line of a dump in bytes: a topic in which each byte is escaped as six, and the rest.
+const maxDumpLine = 6*store.MaxTopicLen + 1024
+
+// DumpHeader is the first line of a dump file.
+type DumpHeader struct {
+	Store wal.ID
+	Index uint64    // of the state that the dump holds
+	Time  time.Time // of the record at Index; zero if it is not known
+}
+
+// DumpFooter is the last line of a dump file.
+type DumpFooter struct {
+	Entries uint64
+	Digest  [sha256.Size]byte // of all bytes between the first line and this one
+}
+
+// A DumpError says that a dump file is not what a dump wrote: cut off, changed, or no dump at all.
+type DumpError struct {
+	Line   uint64 // the line with which it is wrong, from 1
+	Offset int64  // of that line in the file, in bytes
+	Err    error
+}
+
+// Error names line, offset and what is wrong.
+func (e *DumpError) Error() string {
+	return fmt.Sprintf("line %d (offset %d): %v", e.Line, e.Offset, e.Err)
+}
+
+// Unwrap returns what is wrong.
+func (e *DumpError) Unwrap() error { return e.Err }
+
+// ReadDump reads a dump file, NDJSON or CSV, and calls each with every entry, in the order of store.CompareTopics. What each
+// saw is to be believed only when the error is nil: the digest comes last. A topic is valid during the call. An error of each
+// ends the reading and is returned; what is wrong with the file is a *DumpError, other errors are the reader's.
+func ReadDump(r io.Reader, each func(DumpHeader, store.Entry) error) (DumpHeader, DumpFooter, error) {
+	d := dumpReader{lines: bufio.NewReaderSize(r, 64<<10), digest: sha256.New()}
+	header, footer, err := d.read(each)
+	if errors.As(err, new(*badLine)) {
+		err = &DumpError{Line: d.line, Offset: d.start, Err: err}
+	}
+	return header, footer, err
+}
+
+// badLine is an error that the current line explains.
+type badLine struct{ text string }
+
+func (e *badLine) Error() string { return e.text }
+
+func badf(format string, args ...any) error { return &badLine{fmt.Sprintf(format, args...)} }
+
+var errCutOff = &badLine{"the file is cut off: its last line, with the number of entries and their digest, is missing"}
+
+// dumpFormat is how the lines of a dump are written.
+type dumpFormat interface {
+	// header parses the first line.
+	header(line []byte) (DumpHeader, error)
+	// columns returns what parses the second line, if that one names the columns; nil if it does not.
+	columns() func(line []byte) error
+	// footer parses the last line; ok is false if the line is an entry.
+	footer(line []byte) (f DumpFooter, ok bool, err error)
+	// entry parses one entry; the topic is valid until the next call.
+	entry(line []byte) (store.Entry, error)
+}
+
+// dumpReader reads one dump.
+type dumpReader struct {
+	lines  *bufio.Reader
+	buf    []byte // a line that is longer than the reader's buffer
+	line   uint64 // number of the current line
+	start  int64  // its offset
+	next   int64  // offset of the one behind it
+	digest hash.Hash
+	before []byte // the last topic
+}
+
+func (d *dumpReader) read(each func(DumpHeader, store.Entry) error) (h DumpHeader, f DumpFooter, err error) {
+	line, err := d.readLine()
+	if err == io.EOF {
+		return h, f, badf("the file is empty")
+	}
+	if err != nil {
+		return h, f, err
+	}
+	format, err := dumpFormatOf(line)
+	if err != nil {
+		return h, f, err
+	}
+	if h, err = format.header(line[:len(line)-1]); err != nil {
+		return h, f, err
+	}
+	if columns := format.columns(); columns != nil {
+		line, err := d.body()
+		if err != nil {
+			return h, f, err
+		}
+		if err := columns(line[:len(line)-1]); err != nil {
+			return h, f, err
+		}
+		d.digest.Write(line)
+	}
+	for entries := uint64(0); ; entries++ {
+		line, err := d.body()
+		if err != nil {
+			return h, f, err
+		}
+		text := line[:len(line)-1]
+		f, last, err := format.footer(text)
+		if err != nil {
+			return h, f, err
+		}
+		if last {
+			return h, f, d.end(f, entries)
+		}
+		d.digest.Write(line)
+		e, err := format.entry(text)
+		if err != nil {
+			return h, f, err
+		}
+		if err := d.check(h, entries, e); err != nil {
+			return h, f, err
+		}
+		if err := each(h, e); err != nil {
+			return h, f, err
+		}
+	}
+}
+
+// body reads a line behind the first one.
+func (d *dumpReader) body() ([]byte, error) {
+	line, err := d.readLine()
+	if err == io.EOF {
+		err = errCutOff
+	}
+	return line, err
+}
+
+// check looks at what one line alone cannot tell of an entry.
+func (d *dumpReader) check(h DumpHeader, entries uint64, e store.Entry) error {
+	if e.Last > h.Index {
+		return badf("the topic changed last at %d, but the dump is of index %d", e.Last, h.Index)
+	}
+	if entries > 0 {
+		switch order := store.CompareTopics(d.before, e.Topic); {
+		case order == 0:
+			return badf("the topic %.64q comes twice", e.Topic)
+		case order > 0:
+			return badf("the topic %.64q comes behind %.64q", e.Topic, d.before)
+		}
+	}
+	d.before = append(d.before[:0], e.Topic...)
+	return nil
+}
+
+// end compares the last line with what came before it, and looks for anything behind it.
+func (d *dumpReader) end(f DumpFooter, entries uint64) error {
+	if f.Entries != entries {
+		return badf("the file holds %d entries, but should hold %d", entries, f.Entries)
+	}
+	if sum := d.digest.Sum(nil); !bytes.Equal(sum, f.Digest[:]) {
+		return badf("the lines between the first and this one were changed: their digest is %x, but should be %x", sum, f.Digest)
+	}
+	if _, err := d.readLine(); err == nil || errors.As(err, new(*badLine)) {
+		return badf("something comes behind what should be the last line")
+	} else if err != io.EOF {
+		return err
+	}
+	return nil
+}
+
+// readLine returns the next line with its end; valid until the next call. io.EOF if there is none.
+func (d *dumpReader) readLine() ([]byte, error) {
+	d.line++
+	d.start = d.next
+	d.buf = d.buf[:0]
+	for {
+		part, err := d.lines.ReadSlice('\n')
+		d.next += int64(len(part))
+		switch {
+		case err == nil && len(d.buf) == 0:
+			return part, nil
+		case err != nil && err != io.EOF && err != bufio.ErrBufferFull:
+			return nil, err
+		case len(d.buf)+len(part) > maxDumpLine:
+			return nil, badf("the line is longer than %d bytes", maxDumpLine)
+		}
+		d.buf = append(d.buf, part...)
+		switch {
+		case err == nil:
+			return d.buf, nil
+		case err == io.EOF && len(d.buf) == 0:
+			return nil, io.EOF
+		case err == io.EOF:
+			return nil, badf("the file is cut off within this line")
+		}
+	}
+}
+
+func dumpFormatOf(line []byte) (dumpFormat, error) {
+	switch {
+	case bytes.HasPrefix(line, []byte(`{"gcd_dump":`)):
+		return &ndjsonDump{}, nil
+	case bytes.HasPrefix(line, []byte(`# gcd_dump `)):
+		return &csvDump{}, nil
+	case bytes.HasPrefix(line, []byte(`{"header":`)):
+		return nil, badf("this is a dump in the format json, which cannot be read back; ndjson and csv can")
+	}
+	return nil, badf("the file does not begin as a dump does")
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// parts takes a line apart from its beginning. After the first thing that is not there it is bad, and everything is zero.
+type parts struct {
+	rest []byte
+	bad  bool
+}
+
+// skip takes a text that must be there.
+func (p *parts) skip(text string) {
+	if !p.try(text) {
+		p.bad = true
+	}
+}
+
+// try takes a text if it is there.
+func (p *parts) try(text string) bool {
+	if p.bad || len(p.rest) < len(text) || string(p.rest[:len(text)]) != text {
+		return false
+	}
+	p.rest = p.rest[len(text):]
+	return true
+}
+
+// until takes what is before a byte, which it leaves.
+func (p *parts) until(end byte) []byte {
+	i := bytes.IndexByte(p.rest, end)
+	if p.bad || i < 0 {
+		p.bad = true
+		return nil
+	}
+	part := p.rest[:i]
+	p.rest = p.rest[i:]
+	return part
+}
+
+// number takes a decimal number as strconv writes it.
+func (p *parts) number() uint64 {
+	var n uint64
+	i := 0
+	for ; i < len(p.rest) && p.rest[i]-'0' <= 9; i++ {
+		digit := uint64(p.rest[i] - '0')
+		if i > 0 && n == 0 || n > (1<<64-1-digit)/10 {
+			p.bad = true
+		}
+		n = 10*n + digit
+	}
+	p.rest = p.rest[i:]
+	if i == 0 || p.bad {
+		p.bad = true
+		return 0
+	}
+	return n
+}
+
+// hex takes 2·len(to) hexadecimal digits in lower case.
+func (p *parts) hex(to []byte) {
+	n := 2 * len(to)
+	if p.bad || len(p.rest) < n || bytes.ContainsAny(p.rest[:n], "ABCDEF") {
+		p.bad = true
+		return
+	}
+	if _, err := hex.Decode(to, p.rest[:n]); err != nil {
+		p.bad = true
+	}
+	p.rest = p.rest[n:]
+}
+
+// id takes a UUID.
+func (p *parts) id() (id wal.ID) {
+	at := 0
+	for i, size := range []int{4, 2, 2, 2, 6} {
+		if i > 0 {
+			p.skip("-")
+		}
+		p.hex(id[at : at+size])
+		at += size
+	}
+	return id
+}
+
+// time parses a time in UTC, to the nanosecond.
+func (p *parts) time(text []byte) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, string(text))
+	if err != nil || len(text) == 0 || text[len(text)-1] != 'Z' {
+		p.bad = true
+		return time.Time{}
+	}
+	return t
+}
+
+// sum takes the checksum of a first line, which covers the bytes before a text that introduces it.
+func (p *parts) sum(line []byte, introduction string) error {
+	covered := line[:len(line)-len(p.rest)]
+	p.skip(introduction)
+	var sum [4]byte
+	p.hex(sum[:])
+	if p.bad {
+		return nil
+	}
+	if want := crc32.Checksum(covered, castagnoli); want != binary.BigEndian.Uint32(sum[:]) {
+		return badf("the first line was changed: its checksum is %x, but should be %08x", sum, want)
+	}
+	return nil
+}
+
+// version takes the number of the format.
+func (p *parts) version() error {
+	if v := p.number(); !p.bad && v != 1 {
+		return badf("the dump has format version %d, this program knows 1: a newer gcd-tool wrote it", v)
+	}
+	return nil
+}
+
+// done says what a line is, if it is anything else than it should be.
+func (p *parts) done(what string) error {
+	if p.bad || len(p.rest) > 0 {
+		return badf("this is not %s", what)
+	}
+	return nil
+}

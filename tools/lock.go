@@ -1,0 +1,37 @@
+package tools
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/gofrs/flock"
+
+	"gcd/store"
+)
+
+// lockDir takes the lock of a store's directory, as a server does; store.ErrLocked if a process has it. A directory without any
+// file of a store has none to take.
+func lockDir(dir string) (release func() error, err error) {
+	ours := false
+	for _, path := range []string{store.LockPath(dir), store.SnapshotPath(dir), store.LogDir(dir)} {
+		if _, err := os.Lstat(path); err == nil {
+			ours = true
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	if !ours {
+		return func() error { return nil }, nil
+	}
+	lock := flock.New(store.LockPath(dir), flock.SetPermissions(0o600))
+	locked, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("locking %s: %w", dir, err)
+	}
+	if !locked {
+		return nil, fmt.Errorf("%w: %s", store.ErrLocked, dir)
+	}
+	return lock.Unlock, nil
+}

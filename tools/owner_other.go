@@ -1,0 +1,6 @@
+//go:build !unix
+
+package tools
+
+// keepOwner does nothing here.
+func keepOwner(string, string) error { return nil }

@@ -1,0 +1,396 @@
+package tools
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"time"
+
+	"gcd/internal/vfs"
+	"gcd/store"
+	"gcd/wal"
+)
+
+// RestoreOptions say how a dump becomes a directory. The zero value works.
+type RestoreOptions struct {
+	Force       bool   // take the place of a directory that is not empty; the old one is kept aside
+	Advance     uint64 // is added to every sum
+	SegmentSize int64  // of the new log's files, in bytes, as store.Options has it; 0: the default
+	Progress    ProgressFunc
+
+	fs       vfs.FS                  // default the OS
+	exchange func(a, b string) error // default exchange
+	step     func(done string) error // called behind each step; an error ends the work as it is
+	now      func() time.Time
+}
+
+func (o RestoreOptions) withDefaults() RestoreOptions {
+	if o.fs == nil {
+		o.fs = vfs.OS{}
+	}
+	if o.exchange == nil {
+		o.exchange = exchange
+	}
+	if o.step == nil {
+		o.step = func(string) error { return nil }
+	}
+	if o.now == nil {
+		o.now = time.Now
+	}
+	return o
+}
+
+// Restored is what Restore did.
+type Restored struct {
+	From    DumpHeader
+	Entries uint64
+	Store   wal.ID // the new directory's
+	Aside   string // path of the directory whose place was taken; empty if there was none
+}
+
+// Restore makes a store's directory from a dump file, NDJSON or CSV: all of it or nothing. It is built beside dir, checked, made
+// durable and renamed; interrupted at any moment it leaves what was there before, and perhaps a directory dir.restore-… beside
+// it. The new directory is a store of its own, with a new UUID; its log goes on behind the dump's index.
+//
+// A dir that is not empty is fs.ErrExist without Force, and store.ErrLocked while a server runs in it. Damage to the file is
+// a *DumpError. The directory above dir has to be writable, and dir must not be a mount point.
+func Restore(ctx context.Context, file, dir string, o RestoreOptions) (Restored, error) {
+	r := &restore{ctx: ctx, RestoreOptions: o.withDefaults()}
+	if err := r.open(file); err != nil {
+		return Restored{}, err
+	}
+	defer r.file.Close()
+	if err := r.read(); err != nil {
+		return Restored{}, err
+	}
+	release, err := r.target(dir)
+	if err != nil {
+		return Restored{}, err
+	}
+	err = r.replace()
+	return r.result, errors.Join(err, release())
+}
+
+// restore is one Restore.
+type restore struct {
+	RestoreOptions
+	ctx  context.Context
+	file *os.File
+	size int64
+
+	// Of the first reading.
+	footer DumpFooter
+	sum    [sha256.Size]byte // of the entries as they are to be
+
+	dir    string // absolute, no link
+	there  bool   // something is at dir
+	empty  bool   // an empty directory
+	result Restored
+}
+
+func (r *restore) open(name string) error {
+	if name == "-" {
+		return errors.New("a dump is read twice, so it must be a file, not the standard input")
+	}
+	var err error
+	if r.file, err = os.Open(name); err != nil {
+		return err
+	}
+	info, err := r.file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s: a dump is read twice, so it must be a regular file", name)
+	}
+	if err != nil {
+		return errors.Join(err, r.file.Close())
+	}
+	r.size = info.Size()
+	return nil
+}
+
+// read is the first reading: the file is whole, its digest is right, and no sum would be too large.
+func (r *restore) read() error {
+	sum := newEntrySum()
+	header, footer, err := r.dump("checking the dump", 0, func(_ DumpHeader, e store.Entry) error {
+		sum.add(e)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if header.Index > math.MaxInt64 {
+		return fmt.Errorf("%s: the index %d leaves no room for a log behind it", r.file.Name(), header.Index)
+	}
+	r.footer, r.sum = footer, sum.sum()
+	r.result.From, r.result.Entries = header, footer.Entries
+	return nil
+}
+
+// dump reads the file from its beginning and calls each with its entries, advanced.
+func (r *restore) dump(phase string, total uint64, each func(DumpHeader, store.Entry) error) (DumpHeader, DumpFooter, error) {
+	var done uint64
+	header, footer, err := ReadDump(io.NewSectionReader(r.file, 0, r.size), func(h DumpHeader, e store.Entry) error {
+		done++
+		if err := r.passed(phase, done, total); err != nil {
+			return err
+		}
+		if e.Sum > math.MaxUint64-r.Advance {
+			return fmt.Errorf("the sum %d of topic %.64q cannot be advanced by %d: the highest sum is %d", e.Sum, e.Topic, r.Advance, uint64(math.MaxUint64))
+		}
+		e.Sum += r.Advance
+		return each(h, e)
+	})
+	if err != nil {
+		return header, footer, fmt.Errorf("%s: %w", r.file.Name(), err)
+	}
+	return header, footer, r.ctx.Err()
+}
+
+// passed is called behind each entry: now and then it reports, and looks whether to go on.
+func (r *restore) passed(phase string, done, total uint64) error {
+	r.Progress.report(phase, "topics", done, total)
+	if done%progressEvery == 0 {
+		return r.ctx.Err()
+	}
+	return nil
+}
+
+// target finds out what is at dir, and takes the lock of what is replaced.
+func (r *restore) target(dir string) (release func() error, err error) {
+	if r.dir, err = filepath.Abs(dir); err != nil {
+		return nil, err
+	}
+	if real, err := filepath.EvalSymlinks(r.dir); err == nil { // or a link would take the place of what it points at
+		r.dir = real
+	}
+	release = func() error { return nil }
+	names, err := r.fs.ReadDir(r.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return release, r.fs.MkdirAll(filepath.Dir(r.dir))
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.there, r.empty = true, len(names) == 0
+	switch {
+	case r.empty:
+		return release, nil
+	case !r.Force:
+		return nil, &fs.PathError{Op: "restore", Path: dir, Err: fs.ErrExist}
+	}
+	return lockDir(r.dir)
+}
+
+// replace builds the new directory and puts it where it belongs.
+func (r *restore) replace() error {
+	build, err := os.MkdirTemp(filepath.Dir(r.dir), filepath.Base(r.dir)+".restore-")
+	if err != nil {
+		return err
+	}
+	placed := false
+	err = r.build(build)
+	if err == nil {
+		placed, err = r.place(build)
+	}
+	if err != nil && !placed {
+		err = errors.Join(err, os.RemoveAll(build))
+	}
+	return err
+}
+
+// build makes a whole, durable store in an empty directory.
+func (r *restore) build(dir string) error {
+	id, err := wal.NewID()
+	if err != nil {
+		return err
+	}
+	r.result.Store = id
+	if err := r.step("begun"); err != nil {
+		return err
+	}
+	if err := r.buildSnapshot(store.SnapshotPath(dir)); err != nil {
+		return err
+	}
+	if err := r.step("snapshot"); err != nil {
+		return err
+	}
+	if err := wal.Create(store.LogDir(dir), id, r.result.From.Index+1, wal.Options{FS: r.fs, SegmentSize: r.SegmentSize}); err != nil {
+		return err
+	}
+	if err := r.step("log"); err != nil {
+		return err
+	}
+	if err := r.verify(dir); err != nil {
+		return fmt.Errorf("what was restored does not read back: %w", err)
+	}
+	if r.there {
+		if err := keepOwner(r.dir, dir); err != nil {
+			return err
+		}
+	}
+	if err := r.fs.SyncDir(dir); err != nil {
+		return err
+	}
+	return r.step("durable")
+}
+
+// buildSnapshot is the second reading.
+func (r *restore) buildSnapshot(path string) error {
+	b, err := store.NewBuilder(r.fs, path, r.result.Store)
+	if err != nil {
+		return err
+	}
+	header, footer, err := r.dump("building", r.result.Entries, func(_ DumpHeader, e store.Entry) error { return b.Add(e) })
+	if err == nil && (header != r.result.From || footer != r.footer) {
+		err = fmt.Errorf("%s was changed while it was read", r.file.Name())
+	}
+	if err == nil {
+		_, err = b.Finish(r.result.From.Index)
+	}
+	return errors.Join(err, b.Abort())
+}
+
+// verify reads the new files as a start would, and compares every entry with what the dump said at the first reading.
+func (r *restore) verify(dir string) error {
+	sum := newEntrySum()
+	var done uint64
+	m, err := store.ReadSnapshot(store.SnapshotPath(dir), func(_ store.SnapshotMeta, e store.Entry) error {
+		done++
+		if err := r.passed("reading back", done, r.result.Entries); err != nil {
+			return err
+		}
+		sum.add(e)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	log, err := wal.Open(store.LogDir(dir), wal.Options{FS: r.fs, SegmentSize: r.SegmentSize})
+	if err != nil {
+		return err
+	}
+	index := r.result.From.Index
+	switch {
+	case sum.sum() != r.sum:
+		err = errors.New("the entries differ from those of the dump")
+	case m.State != store.StateClosed || m.Store != r.result.Store || m.Replay != index || log.First() != index+1 || log.Last() != index:
+		err = fmt.Errorf("snapshot and log are not those of a closed store at index %d", index)
+	default:
+		err = store.Fits(dir, &m, log)
+	}
+	return errors.Join(err, log.Close())
+}
+
+// place gives the new directory its name. placed says that it has it, whatever the error is.
+func (r *restore) place(build string) (placed bool, err error) {
+	parent := filepath.Dir(r.dir)
+	if err := r.fs.SyncDir(parent); err != nil {
+		return false, err
+	}
+	switch {
+	case r.empty: // its place is free, unless somebody took it meanwhile: then this fails
+		if err := r.fs.Remove(r.dir); err != nil {
+			return false, err
+		}
+		fallthrough
+	case !r.there:
+		err = r.fs.Rename(build, r.dir)
+	default:
+		err = r.swap(build)
+	}
+	if err != nil {
+		return false, err
+	}
+	if err := r.step("placed"); err != nil {
+		return true, err
+	}
+	if err := r.fs.SyncDir(parent); err != nil {
+		return true, fmt.Errorf("%s is in its place, but a power loss may undo that: %w", r.dir, err)
+	}
+	return true, r.step("done")
+}
+
+// swap puts the new directory into the place of one that is kept aside. Where the system can exchange two names there is
+// no moment without a directory in that place: the new one gets the name of the other's future, and then they are exchanged.
+func (r *restore) swap(build string) error {
+	aside, err := r.asideName()
+	if err != nil {
+		return err
+	}
+	if err := r.fs.Rename(build, aside); err != nil {
+		return err
+	}
+	back := func(err error) error { return errors.Join(err, r.fs.Rename(aside, build)) }
+	if err := r.step("named"); err != nil {
+		return back(err)
+	}
+	if err := r.fs.SyncDir(filepath.Dir(aside)); err != nil {
+		return back(err)
+	}
+	err = r.exchange(aside, r.dir)
+	if err == nil {
+		r.result.Aside = aside
+		return nil
+	}
+	if err := back(nil); err != nil {
+		return err
+	}
+	if !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	if err := r.fs.Rename(r.dir, aside); err != nil {
+		return err
+	}
+	undo := func(err error) error { return errors.Join(err, r.fs.Rename(aside, r.dir)) }
+	if err := r.step("aside"); err != nil {
+		return undo(err)
+	}
+	if err := r.fs.Rename(build, r.dir); err != nil {
+		return undo(err)
+	}
+	r.result.Aside = aside
+	return nil
+}
+
+// asideName is a free name for the directory whose place is taken.
+func (r *restore) asideName() (string, error) {
+	name := r.dir + ".before-restore-" + r.now().UTC().Format("20060102T150405Z")
+	for i := 1; ; i++ {
+		free := name
+		if i > 1 {
+			free = fmt.Sprintf("%s-%d", name, i)
+		}
+		if _, err := os.Lstat(free); errors.Is(err, fs.ErrNotExist) {
+			return free, nil
+		} else if err != nil {
+			return "", err
+		}
+	}
+}
+
+// entrySum is a digest of entries in their order, of our own so that it depends on no file's format.
+type entrySum struct {
+	hash hash.Hash
+	buf  []byte
+}
+
+func newEntrySum() *entrySum { return &entrySum{hash: sha256.New()} }
+
+func (s *entrySum) add(e store.Entry) {
+	b := binary.AppendUvarint(s.buf[:0], uint64(len(e.Topic)))
+	b = append(b, e.Topic...)
+	b = binary.AppendUvarint(b, e.Sum)
+	b = binary.AppendUvarint(b, e.Epoch)
+	b = binary.AppendUvarint(b, e.Last)
+	s.hash.Write(b)
+	s.buf = b
+}
+
+func (s *entrySum) sum() [sha256.Size]byte { return [sha256.Size]byte(s.hash.Sum(nil)) }

@@ -1,0 +1,236 @@
+package tools
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"gcd/internal/vfs"
+	"gcd/store"
+)
+
+// copyTree copies directories and files: what a crash at this moment would leave.
+func copyTree(t testing.TB, from string) string {
+	t.Helper()
+	to := t.TempDir()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// restoreCase is a restore into one kind of place.
+type restoreCase struct {
+	name     string
+	prepare  func(t testing.TB, dir string)
+	exchange func(a, b string) error
+}
+
+func restoreCases() []restoreCase {
+	used := func(t testing.TB, dir string) {
+		s := openDir(t, dir)
+		if _, err := s.Count(t.Context(), "old"); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return []restoreCase{
+		{name: "missing", prepare: func(testing.TB, string) {}},
+		{name: "empty", prepare: func(t testing.TB, dir string) {
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{name: "used", prepare: used},
+		{name: "used, no exchange", prepare: used, exchange: func(string, string) error { return errors.ErrUnsupported }},
+	}
+}
+
+// TestRestoreStopped stops a restore at each operation on the disk and at each of its steps, in three ways: by a crash (what is there
+// at that moment is copied, and starts), by an error of the operation, and by one behind it.
+func TestRestoreStopped(t *testing.T) {
+	t.Parallel()
+	entries := randomEntries(rand.New(rand.NewPCG(7, 7)), 20, testHeader().Index)
+	dump := writeDump(t, "ndjson", testHeader(), entries)
+	dumped := valuesOf(entries)
+	for _, test := range restoreCases() {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			for _, way := range []string{"crash", "error", "error behind"} {
+				for n := 1; ; n++ {
+					parent := t.TempDir()
+					dir := filepath.Join(parent, "data")
+					test.prepare(t, dir)
+					moment := 0
+					var what, crashed string
+					reach := func(now string) bool { // the n-th moment
+						if moment++; moment != n {
+							return false
+						}
+						what = fmt.Sprintf("%s at moment %d, %s", way, n, now)
+						if way == "crash" {
+							crashed = copyTree(t, parent)
+							return false
+						}
+						return true
+					}
+					stopped := errors.New("stopped")
+					o := RestoreOptions{Force: true, SegmentSize: testSegment, exchange: test.exchange}
+					o.step = func(step string) error {
+						if reach(step) {
+							return stopped
+						}
+						return nil
+					}
+					o.fs = vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
+						switch {
+						case op.Kind == vfs.KindClose: // of a file that was read, or is durable
+							return vfs.Outcome{}
+						case !reach(string(op.Kind) + " " + filepath.Base(op.Name)):
+							return vfs.Outcome{}
+						case way == "error":
+							return vfs.Fail(stopped)
+						}
+						return vfs.FailAfter(stopped)
+					})
+					_, err := Restore(t.Context(), dump, dir, o)
+					if moment < n {
+						if err != nil {
+							t.Fatalf("undisturbed: %v", err)
+						}
+						break
+					}
+					if way == "crash" {
+						parent = crashed
+						if err != nil {
+							t.Fatalf("%s: %v", what, err)
+						}
+					} else if !errors.Is(err, stopped) {
+						t.Fatalf("%s: %v", what, err)
+					}
+					checkStopped(t, what, parent, test, dumped, way == "crash")
+				}
+			}
+		})
+	}
+}
+
+// checkStopped checks that a stopped restore left what was there before or what is to be there, and nothing else but a half-made directory behind a
+// crash.
+func checkStopped(t *testing.T, what, parent string, test restoreCase, dumped map[string]store.Value, crash bool) {
+	t.Helper()
+	dir := filepath.Join(parent, "data")
+	before := map[string]store.Value{"old": {Sum: 1}}
+	if !strings.HasPrefix(test.name, "used") {
+		before = map[string]store.Value{}
+	}
+	names, err := os.ReadDir(parent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var aside string
+	for _, name := range names {
+		switch {
+		case strings.HasPrefix(name.Name(), "data.before-restore-"):
+			aside = filepath.Join(parent, name.Name())
+		case strings.HasPrefix(name.Name(), "data.restore-"):
+			if !crash {
+				t.Errorf("%s: %s is left over", what, name.Name())
+			}
+		case name.Name() != "data":
+			t.Errorf("%s: %s is there", what, name.Name())
+		}
+	}
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		if aside != "" && test.exchange != nil { // the moment that a system without exchange has
+			dir = aside
+		} else if len(before) > 0 {
+			t.Fatalf("%s: the directory is gone", what)
+		}
+	}
+	got := sums(t, dir)
+	if isOld, isNew := equalValues(got, before), equalValues(got, dumped); !isOld && !isNew {
+		t.Errorf("%s: %d counters, neither those of before nor those of the dump", what, len(got))
+	} else if isNew && len(before) > 0 {
+		if aside == "" {
+			t.Errorf("%s: the old directory is gone", what)
+		} else if !equalValues(sums(t, aside), before) {
+			t.Errorf("%s: what was kept aside is not what was there before", what)
+		}
+	}
+}
+
+// TestRestoreSyncs checks what a power loss could undo: everything of the new directory is synced before it gets its name,
+// and that name before Restore returns.
+func TestRestoreSyncs(t *testing.T) {
+	t.Parallel()
+	dump := writeDump(t, "ndjson", testHeader(), []store.Entry{{Topic: []byte("a"), Value: store.Value{Sum: 1}, Last: 1}})
+	for _, test := range restoreCases() {
+		parent := t.TempDir()
+		dir := filepath.Join(parent, "data")
+		test.prepare(t, dir)
+		files, names := map[string]bool{}, map[string]bool{} // not synced: bytes of files, names in directories
+		placed := false
+		check := func(when string) {
+			for name := range files {
+				t.Errorf("%s: %s: the bytes of %s are not synced", test.name, when, name)
+			}
+			for name := range names {
+				if name != parent || when == "return" {
+					t.Errorf("%s: %s: the names in %s are not synced", test.name, when, name)
+				}
+			}
+		}
+		o := RestoreOptions{Force: true, SegmentSize: testSegment}
+		o.fs = vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
+			switch op.Kind {
+			case vfs.KindCreate:
+				names[filepath.Dir(op.Name)], files[op.Name] = true, true
+			case vfs.KindWrite:
+				files[op.Name] = true
+			case vfs.KindSync:
+				delete(files, op.Name)
+			case vfs.KindSyncDir:
+				delete(names, op.Name)
+			case vfs.KindRemove:
+				names[filepath.Dir(op.Name)] = true
+			case vfs.KindRename:
+				if filepath.Dir(op.To) == parent && op.To == dir {
+					placed = true
+					check("placing")
+				}
+				names[filepath.Dir(op.Name)] = true
+			}
+			return vfs.Outcome{}
+		})
+		swap := exchange
+		if test.exchange != nil {
+			swap = test.exchange
+		}
+		o.exchange = func(a, b string) error {
+			if err := swap(a, b); err != nil {
+				return err
+			}
+			if placed = true; names[parent] {
+				t.Errorf("%s: the name of the new directory is not synced before the exchange", test.name)
+			}
+			check("exchange")
+			names[parent] = true
+			return nil
+		}
+		if _, err := Restore(t.Context(), dump, dir, o); err != nil {
+			t.Fatal(err)
+		}
+		if !placed {
+			t.Errorf("%s: it was placed unseen", test.name)
+		}
+		check("return")
+	}
+}
