@@ -124,6 +124,7 @@ func (s *Server) listen() error {
 		}
 		s.udp = c.(*net.UDPConn)
 		pinSource(s.udp)
+		s.widen(s.udp)
 		s.udpAddr = c.LocalAddr()
 	}
 	s.listens = true
