@@ -63,7 +63,7 @@ func TestListenAndServe(t *testing.T) {
 func TestRefusalsLeaveTheLogAlone(t *testing.T) {
 	t.Parallel()
 	eachCell(t, func(t *testing.T, network string, o server.Options) {
-		o.NoRESP = true
+		o.NoRESP = network != "resp"
 		st, err := store.Open(t.TempDir(), store.Options{SegmentSize: 64 << 10})
 		if err != nil {
 			t.Fatal(err)

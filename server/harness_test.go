@@ -32,10 +32,10 @@ func eachDispatch(t *testing.T, f func(t *testing.T, o server.Options)) {
 	}
 }
 
-// eachCell runs f for every pair of network and dispatch.
+// eachCell runs f for every pair of network and dispatch; "resp" is RESP, and f need not know.
 func eachCell(t *testing.T, f func(t *testing.T, network string, o server.Options)) {
 	eachDispatch(t, func(t *testing.T, o server.Options) {
-		for _, network := range []string{"tcp", "udp"} {
+		for _, network := range []string{"tcp", "udp", "resp"} {
 			t.Run(network, func(t *testing.T) {
 				t.Parallel()
 				f(t, network, o)
@@ -93,10 +93,10 @@ func (r *running) stop(t *testing.T) {
 }
 
 func (r *running) addr(network string) string {
-	if network == "tcp" {
-		return r.TCPAddr().String()
+	if network == "udp" {
+		return r.UDPAddr().String()
 	}
-	return r.UDPAddr().String()
+	return r.TCPAddr().String()
 }
 
 // serveFake starts a server over a new fake.
@@ -110,13 +110,20 @@ func serveFake(t *testing.T, o server.Options) (*running, *fake) {
 // dial connects; the connection fails the test's reads and writes rather than hanging, and is closed with the test.
 func dial(t testing.TB, network, addr string) net.Conn {
 	t.Helper()
-	c, err := net.Dial(network, addr)
+	c, err := connect(network, addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
 	c.SetDeadline(time.Now().Add(patience))
 	return c
+}
+
+func connect(network, addr string) (net.Conn, error) {
+	if network == "resp" {
+		return dialOverRESP(addr)
+	}
+	return net.Dial(network, addr)
 }
 
 // ask sends one message and returns the answer. Over TCP that is everything up to the end, which must be orderly.
@@ -191,7 +198,7 @@ func eventually(t testing.TB, what string, condition func() bool) {
 
 // tryAsk is ask for goroutines that are not the test's own.
 func tryAsk(network, addr string, msg []byte) ([]byte, error) {
-	c, err := net.Dial(network, addr)
+	c, err := connect(network, addr)
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +207,7 @@ func tryAsk(network, addr string, msg []byte) ([]byte, error) {
 	if _, err := c.Write(msg); err != nil {
 		return nil, err
 	}
-	if network == "tcp" {
+	if network != "udp" {
 		return io.ReadAll(c)
 	}
 	b := make([]byte, 64)

@@ -208,6 +208,9 @@ func TestAbortedConnectionsAreSkipped(t *testing.T) {
 func TestPanicInAHandler(t *testing.T) {
 	t.Parallel()
 	eachCell(t, func(t *testing.T, network string, o server.Options) {
+		if network == "resp" {
+			t.Skip("the bug is in what reads the protocol; TestRESPPanic has one in a command")
+		}
 		f := newFake()
 		t.Cleanup(f.close)
 		s := serve(t, f, o, func(s *server.Server) {

@@ -98,7 +98,12 @@ func TestMaxInFlight(t *testing.T) {
 	eachCell(t, func(t *testing.T, network string, o server.Options) {
 		for name, limit := range map[string]func(*server.Options){
 			"requests": func(o *server.Options) { o.MaxInFlight = 2 },
-			"bytes":    func(o *server.Options) { o.MaxInFlightBytes = 25 },
+			"bytes": func(o *server.Options) {
+				o.MaxInFlightBytes = 25
+				if network == "resp" { // its framing counts
+					o.MaxInFlightBytes = 75
+				}
+			},
 		} {
 			t.Run(name, func(t *testing.T) {
 				limit(&o)
@@ -208,13 +213,13 @@ func TestOutcomesOfTheStore(t *testing.T) {
 		c := dial(t, network, s.addr(network))
 		send(t, c, count("unknown"))
 		eventually(t, "the unknown outcome is noted", func() bool { return s.Stats().UnknownOutcomes == 1 })
-		if network == "tcp" {
+		if network != "udp" {
 			wantAnswer(t, answer(t, c)) // the end, and nothing before
 		} else {
 			send(t, c, count("good"))
 			wantAnswer(t, answer(t, c), 128, 1) // nothing before it either
 		}
-		if state := f.state(); state["overflow"] != 0 || s.Stats().Answered > 1 {
+		if state := f.state(); state["overflow"] != 0 || network != "resp" && s.Stats().Answered > 1 {
 			t.Errorf("state %v, %d answered", state, s.Stats().Answered)
 		}
 	})

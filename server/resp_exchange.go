@@ -185,8 +185,7 @@ func (x *exchange) do(kind store.Kind, topic []byte, n, highest uint64) {
 // one collects an operation on the topic that is the first argument, and answers in the given form.
 func (x *exchange) one(f form, kind store.Kind, n, highest uint64) {
 	topic := x.arg(1)
-	if why := badTopic(topic); why != "" {
-		x.fail(why)
+	if !x.isTopic(topic) {
 		return
 	}
 	x.do(kind, topic, n, highest)
@@ -197,8 +196,7 @@ func (x *exchange) one(f form, kind store.Kind, n, highest uint64) {
 func (x *exchange) each(f form, kind store.Kind) {
 	n := x.parser.Len()
 	for i := 1; i < n; i++ {
-		if why := badTopic(x.arg(i)); why != "" {
-			x.fail(why)
+		if !x.isTopic(x.arg(i)) {
 			return
 		}
 	}
@@ -217,9 +215,8 @@ func (x *exchange) read(f form) {
 	}
 	n := x.parser.Len()
 	for i := 1; i < n; i++ {
-		if why := badTopic(x.arg(i)); why != "" {
+		if !x.isTopic(x.arg(i)) {
 			x.ops = x.ops[:0]
-			x.fail(why)
 			return
 		}
 		v, _ := x.client.s.backend.GetBytes(x.arg(i))
@@ -232,15 +229,19 @@ func (x *exchange) read(f form) {
 	x.end(b)
 }
 
-// badTopic is the error for what can be no topic, or empty.
-func badTopic(topic []byte) string {
+// isTopic tells whether an argument can be a topic, and else refuses the command.
+func (x *exchange) isTopic(topic []byte) bool {
 	switch {
 	case len(topic) > codec.MaxTopic:
-		return "ERR topic is too long: it has at most 65535 bytes"
+		x.client.s.journal.refused(codec.CodeMessageTooLong, x.client.peer, topic)
+		x.fail("ERR topic is too long: it has at most 65535 bytes")
 	case !utf8.Valid(topic):
-		return "ERR topic is not UTF-8"
+		x.client.s.journal.refused(codec.CodeNotUTF8, x.client.peer, topic)
+		x.fail("ERR topic is not UTF-8")
+	default:
+		return true
 	}
-	return ""
+	return false
 }
 
 // refuse gives all operations that were collected an outcome without the backend.

@@ -16,7 +16,7 @@ import (
 	"gcd/store"
 )
 
-// TestLinearizable has many clients count few topics over both networks and compares the order of their calls and returns
+// TestLinearizable has many clients count few topics over all networks and compares the order of their calls and returns
 // with the numbers that they got. Where nothing is reset that is the whole of linearizability: each number once, and a
 // count that returned before another was sent has the smaller one.
 func TestLinearizable(t *testing.T) {
@@ -35,8 +35,11 @@ func TestLinearizable(t *testing.T) {
 			)
 			for i := range clients {
 				addr, o := tcp, client.Options{Network: "tcp", Timeout: hang}
-				if i%2 == 1 {
+				switch i % 3 {
+				case 1:
 					addr, o = udp, client.Options{Network: "udp", Timeout: hang, Attempts: 1}
+				case 2:
+					o.Network = "resp"
 				}
 				wg.Go(func() {
 					c, err := client.New(addr, o)
