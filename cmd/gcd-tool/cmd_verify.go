@@ -1,0 +1,144 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/urfave/cli/v2"
+
+	"gcd/tools"
+)
+
+func verifyCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "verify",
+		Usage:     "Check everything in a directory, and say what cannot be proved",
+		Category:  categoryRead,
+		ArgsUsage: "DIR",
+		Flags: []cli.Flag{
+			formatFlag("table", "json"),
+			tempDirFlag(),
+			quietFlag(),
+		},
+		Action: func(c *cli.Context) error {
+			args, err := named(c, "DIR")
+			if err != nil {
+				return err
+			}
+			if err := oneOf(c, "format", "table", "json"); err != nil {
+				return err
+			}
+			m := newMeter(c)
+			v, err := tools.Verify(c.Context, args[0], tools.VerifyOptions{TempDir: c.String("temp-dir"), Progress: m.report})
+			m.end()
+			if err != nil {
+				return err
+			}
+			if c.String("format") == "json" {
+				err = printJSON(c.App.Writer, v)
+			} else {
+				err = printVerified(c.App.Writer, v)
+			}
+			if err != nil {
+				return err
+			}
+			return v.Err()
+		},
+	}
+}
+
+func printVerified(w io.Writer, v *tools.Verified) error {
+	t := plainTable()
+	t.AppendHeader(table.Row{"file", "bytes", "holds", "result"})
+	for _, f := range v.Files {
+		holds := fmt.Sprintf("%d topics", f.Entries)
+		switch {
+		case f.Records > 0:
+			holds = fmt.Sprintf("records %d to %d", f.First, f.Last)
+		case f.Name != "counters.db":
+			holds = "no records"
+		}
+		result := "sound"
+		if f.Damages > 0 {
+			result = fmt.Sprintf("%d damaged", f.Damages)
+		}
+		t.AppendRow(table.Row{f.Name, f.Bytes, holds, result})
+	}
+	text := t.Render() + "\n"
+	for _, f := range v.Files {
+		for _, d := range f.Damage {
+			text += fmt.Sprintf("%s is damaged at offset %d: %s\n", f.Name, d.Offset, d.Text)
+		}
+		if more := f.Damages - len(f.Damage); more > 0 {
+			text += fmt.Sprintf("%s has %d damages more\n", f.Name, more)
+		}
+	}
+	for _, u := range v.Unproven {
+		text += "not proved: " + u + "\n"
+	}
+	switch {
+	case v.Err() == nil:
+		text += fmt.Sprintf("sound: store %s, records %d to %d, %s\n", v.Store, v.First, v.Last, stateText(v))
+	case v.Starts:
+		text += "damaged, but a server starts here: what is damaged is history, or holds nothing\n"
+	default:
+		text += "damaged: a server does not start here\n"
+	}
+	_, err := io.WriteString(w, text)
+	return err
+}
+
+func stateText(v *tools.Verified) string {
+	switch {
+	case v.Running:
+		return "a server is running"
+	case v.State == "":
+		return "without a snapshot"
+	case v.State == "open":
+		return "not closed cleanly"
+	}
+	return v.State
+}
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// plainTable is a table without a frame, as all of ours are.
+func plainTable() table.Writer {
+	t := table.NewWriter()
+	s := table.StyleLight
+	s.Options = table.OptionsNoBordersAndSeparators
+	t.SetStyle(s)
+	return t
+}
+
+func formatFlag(formats ...string) cli.Flag {
+	text := "`FORMAT` of what is printed: "
+	for i, f := range formats {
+		if i > 0 {
+			text += ", "
+		}
+		text += f
+	}
+	return &cli.StringFlag{Name: "format", Category: "Output", Value: formats[0], Usage: text + "."}
+}
+
+func tempDirFlag() cli.Flag {
+	return &cli.StringFlag{Name: "temp-dir", Category: "Output", Usage: "`DIR` for what does not fit into memory. Default: that of the system."}
+}
+
+// oneOf refuses a flag's value that is not one of these.
+func oneOf(c *cli.Context, flag string, values ...string) error {
+	for _, v := range values {
+		if c.String(flag) == v {
+			return nil
+		}
+	}
+	return usagef(c.Command.Name, "--%s cannot be %q: it takes one of %v", flag, c.String(flag), values)
+}

@@ -1,0 +1,232 @@
+package tools
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"gcd/store"
+)
+
+// A chain is what a run of records says of one topic: its changes, each following from the one before, folded.
+type chain struct {
+	topic     []byte
+	first     uint64      // index of the first change
+	from      store.Value // that it starts from
+	last      uint64      // index of the last one
+	at        store.Value // that it leads to
+	settled   uint64      // index of the last one that the snapshot is said to have; 0: none
+	settledAt store.Value // that this one leads to
+}
+
+// chainSize is about what a chain takes in memory beside its topic, in bytes.
+const chainSize = 240
+
+// join adds a later run's chain of the same topic.
+func (c *chain) join(later *chain) {
+	c.last, c.at = later.last, later.at
+	if later.settled > 0 {
+		c.settled, c.settledAt = later.settled, later.settledAt
+	}
+}
+
+// chains collects chains in memory of bounded size, spills them as sorted runs into temporary files without names, and gives them back sorted as the
+// entries of a snapshot are.
+type chains struct {
+	dir    string
+	memory int
+	open   map[string]*chain
+	size   int
+
+	runs   []*chainRun // sorted, earlier records first
+	sorted []*chain    // the last run, in memory
+	head   *chain      // what next will return
+}
+
+func newChains(dir string, memory int) *chains {
+	return &chains{dir: dir, memory: memory, open: map[string]*chain{}}
+}
+
+// add adds a change. It is not ok if it does not follow from the state that an earlier change of the present run led to, which is returned.
+func (c *chains) add(index uint64, change *store.Change, settled bool) (before store.Value, ok bool, err error) {
+	ch := c.open[string(change.Topic)]
+	if ch == nil {
+		if c.size += len(change.Topic) + chainSize; c.size > c.memory {
+			if err := c.spill(); err != nil {
+				return store.Value{}, false, err
+			}
+			c.size = len(change.Topic) + chainSize
+		}
+		ch = &chain{topic: bytes.Clone(change.Topic), first: index, from: change.Before(), at: change.Before()}
+		c.open[string(ch.topic)] = ch
+	}
+	before = ch.at
+	ch.last, ch.at = index, change.After()
+	if settled {
+		ch.settled, ch.settledAt = ch.last, ch.at
+	}
+	return before, before == change.Before(), nil
+}
+
+// take empties the map into a sorted list.
+func (c *chains) take() []*chain {
+	list := make([]*chain, 0, len(c.open))
+	for _, ch := range c.open {
+		list = append(list, ch)
+	}
+	clear(c.open)
+	slices.SortFunc(list, func(a, b *chain) int { return store.CompareTopics(a.topic, b.topic) })
+	return list
+}
+
+// spill writes what is collected as a run.
+func (c *chains) spill() error {
+	file, err := os.CreateTemp(c.dir, "gcd-tool-")
+	if err != nil {
+		return fmt.Errorf("temporary file: %w", err)
+	}
+	if err := os.Remove(file.Name()); err != nil {
+		return errors.Join(fmt.Errorf("temporary file: %w", err), file.Close())
+	}
+	c.runs = append(c.runs, &chainRun{file: file})
+	w := bufio.NewWriterSize(file, 256<<10)
+	var b []byte
+	for _, ch := range c.take() {
+		b = binary.AppendUvarint(b[:0], uint64(len(ch.topic)))
+		b = append(b, ch.topic...)
+		for _, n := range []uint64{ch.first, ch.from.Epoch, ch.from.Sum, ch.last, ch.at.Epoch, ch.at.Sum, ch.settled, ch.settledAt.Epoch, ch.settledAt.Sum} {
+			b = binary.AppendUvarint(b, n)
+		}
+		if _, err := w.Write(b); err != nil {
+			return fmt.Errorf("temporary file: %w", err)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("temporary file: %w", err)
+	}
+	return nil
+}
+
+// sort ends the collecting.
+func (c *chains) sort() error {
+	c.sorted = c.take()
+	for _, run := range c.runs {
+		if _, err := run.file.Seek(0, io.SeekStart); err != nil {
+			return fmt.Errorf("temporary file: %w", err)
+		}
+		run.r = bufio.NewReaderSize(run.file, 64<<10)
+		if err := run.read(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// brokenFunc is told of a change that does not follow from the one before it.
+type brokenFunc func(topic []byte, index uint64, from, at store.Value) error
+
+// peek is next, without stepping over it.
+func (c *chains) peek(broken brokenFunc) (*chain, error) {
+	if c.head != nil {
+		return c.head, nil
+	}
+	var least []byte
+	found := false
+	for _, run := range c.runs {
+		if run.head != nil && (!found || store.CompareTopics(run.head.topic, least) < 0) {
+			least, found = run.head.topic, true
+		}
+	}
+	if len(c.sorted) > 0 && (!found || store.CompareTopics(c.sorted[0].topic, least) < 0) {
+		least, found = c.sorted[0].topic, true
+	}
+	if !found {
+		return nil, nil
+	}
+	var whole *chain
+	join := func(ch *chain) error {
+		if whole == nil {
+			whole = ch
+			return nil
+		}
+		if ch.from != whole.at {
+			if err := broken(ch.topic, ch.first, ch.from, whole.at); err != nil {
+				return err
+			}
+		}
+		whole.join(ch)
+		return nil
+	}
+	for _, run := range c.runs {
+		if run.head == nil || !bytes.Equal(run.head.topic, least) {
+			continue
+		}
+		ch := run.head
+		if err := run.read(); err != nil {
+			return nil, err
+		}
+		if err := join(ch); err != nil {
+			return nil, err
+		}
+	}
+	if len(c.sorted) > 0 && bytes.Equal(c.sorted[0].topic, least) {
+		ch := c.sorted[0]
+		c.sorted = c.sorted[1:]
+		if err := join(ch); err != nil {
+			return nil, err
+		}
+	}
+	c.head = whole
+	return whole, nil
+}
+
+// next returns the next topic's chain over all records; nil at the end.
+func (c *chains) next(broken brokenFunc) (*chain, error) {
+	ch, err := c.peek(broken)
+	c.head = nil
+	return ch, err
+}
+
+func (c *chains) close() {
+	for _, run := range c.runs {
+		_ = run.file.Close() // it has no name, and nothing of it is kept
+	}
+}
+
+// chainRun is a sorted run in a temporary file.
+type chainRun struct {
+	file *os.File
+	r    *bufio.Reader
+	head *chain // nil at the end
+}
+
+func (r *chainRun) read() error {
+	n, err := binary.ReadUvarint(r.r)
+	if errors.Is(err, io.EOF) {
+		r.head = nil
+		return nil
+	}
+	if err == nil && n > store.MaxTopicLen {
+		err = errors.New("it was changed")
+	}
+	if err != nil {
+		return fmt.Errorf("temporary file: %w", err)
+	}
+	ch := &chain{topic: make([]byte, n)}
+	_, err = io.ReadFull(r.r, ch.topic)
+	for _, to := range []*uint64{&ch.first, &ch.from.Epoch, &ch.from.Sum, &ch.last, &ch.at.Epoch, &ch.at.Sum, &ch.settled, &ch.settledAt.Epoch, &ch.settledAt.Sum} {
+		if err == nil {
+			*to, err = binary.ReadUvarint(r.r)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("temporary file: %w", err)
+	}
+	r.head = ch
+	return nil
+}

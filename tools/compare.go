@@ -1,0 +1,260 @@
+package tools
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"gcd/store"
+	"gcd/wal"
+)
+
+// A comparison holds the snapshot against the records that are kept: each topic's changes follow one from another, the snapshot's entry is
+// what they lead to at the record that it names, and it lacks none that it should have. The topics of the log are collected, sorted as the
+// snapshot is, and read beside it.
+type comparison struct {
+	*verifier
+	replay uint64 // the snapshot's
+	first  uint64 // record that is kept
+	chains *chains
+
+	newer map[string]newer // entries newer than replay, not looked for yet
+	size  int              // of newer, bytes
+}
+
+// newer is an entry that was written while the log grew on: the record that it names says what it should be.
+type newer struct {
+	last        uint64
+	value, seen store.Value
+}
+
+func newComparison(v *verifier) *comparison {
+	c := &comparison{verifier: v, newer: map[string]newer{}, chains: newChains(v.TempDir, v.memory), first: v.result.First}
+	if v.meta != nil {
+		c.replay = v.meta.Replay
+	}
+	return c
+}
+
+func (c *comparison) close() { c.chains.close() }
+
+func (c *comparison) run() error {
+	if c.log != nil {
+		if err := c.collect(); err != nil {
+			return err
+		}
+	}
+	if err := c.chains.sort(); err != nil {
+		return err
+	}
+	if c.snapshot >= 0 {
+		if err := c.entries(); err != nil {
+			return err
+		}
+	}
+	for { // topics behind the last one of the snapshot
+		ch, err := c.chains.next(c.broken)
+		if err != nil || ch == nil {
+			return err
+		}
+		if err := c.without(ch); err != nil {
+			return err
+		}
+	}
+}
+
+// collect reads every record into chains.
+func (c *comparison) collect() error {
+	total := c.log.Last() + 1 - c.first
+	var done uint64
+	for r, err := range c.log.Records(c.first) {
+		if err != nil {
+			return c.logDamage(c.log.Last(), err)
+		}
+		for change, err := range store.Changes(r.Payload) {
+			if err != nil {
+				if err := c.recordDamage(r, err); err != nil {
+					return err
+				}
+				break
+			}
+			c.result.Changes++
+			before, ok, err := c.chains.add(r.Index, &change, r.Index <= c.replay)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				if err := c.recordDamage(r, doesNotFollow(change.Topic, r.Index, change.Before(), before)); err != nil {
+					return err
+				}
+			}
+		}
+		done++
+		c.Progress.report("reading the log", "records", done, total)
+		if done%progressEvery == 0 && c.ctx.Err() != nil {
+			return c.ctx.Err()
+		}
+	}
+	return nil
+}
+
+func doesNotFollow(topic []byte, index uint64, from, at store.Value) error {
+	return fmt.Errorf("record %d takes topic %.64q from epoch %d, sum %d, but it was at epoch %d, sum %d", index, topic, from.Epoch, from.Sum, at.Epoch, at.Sum)
+}
+
+func (c *comparison) recordDamage(r wal.Record, err error) error {
+	at := c.segments[r.Segment]
+	return c.damage(at, &wal.CorruptionError{File: filepath.Join(c.dir, c.result.Files[at].Name), Offset: r.Offset, Index: r.Index, Err: err})
+}
+
+// logDamage is for what a record that was read before says now, too.
+func (c *comparison) logDamage(index uint64, err error) error {
+	return c.damage(c.segmentFile(index), err)
+}
+
+// broken is told of two changes of a topic, the second of which does not follow.
+func (c *comparison) broken(topic []byte, index uint64, from, at store.Value) error {
+	for r, err := range c.log.Records(index) {
+		if err != nil {
+			return c.logDamage(index, err)
+		}
+		return c.recordDamage(r, doesNotFollow(topic, index, from, at))
+	}
+	return nil
+}
+
+func (c *comparison) wrong(format string, args ...any) error {
+	return c.damage(c.snapshot, &store.CorruptionError{File: store.SnapshotPath(c.dir), Err: fmt.Errorf(format, args...)})
+}
+
+// entries reads the snapshot beside the chains.
+func (c *comparison) entries() error {
+	var done uint64
+	var ours error
+	_, err := c.readEntries(func(m store.SnapshotMeta, e store.Entry) error {
+		done++
+		c.Progress.report("comparing the snapshot", "topics", done, m.Count)
+		if done%progressEvery == 0 {
+			ours = c.ctx.Err()
+		}
+		if ours == nil {
+			ours = c.entry(e)
+		}
+		return ours
+	})
+	if ours != nil {
+		return ours
+	}
+	c.result.Files[c.snapshot].Entries = done
+	if err != nil && len(c.result.Files[c.snapshot].Damage) == 0 {
+		return c.damage(c.snapshot, err)
+	}
+	return c.checkNewer()
+}
+
+// entry compares one entry.
+func (c *comparison) entry(e store.Entry) error {
+	if c.log == nil {
+		return nil
+	}
+	var ch *chain
+	for {
+		head, err := c.chains.peek(c.broken)
+		if err != nil {
+			return err
+		}
+		order := 1
+		if head != nil {
+			order = store.CompareTopics(head.topic, e.Topic)
+		}
+		if order > 0 {
+			break
+		}
+		if _, err := c.chains.next(c.broken); err != nil {
+			return err
+		}
+		if order == 0 {
+			ch = head
+			break
+		}
+		if err := c.without(head); err != nil {
+			return err
+		}
+	}
+	last := c.log.Last()
+	switch {
+	case e.Last > last:
+		return c.wrong("topic %.64q was changed last by record %d, but the log ends at %d", e.Topic, e.Last, last)
+	case e.Last < c.first && ch == nil:
+		c.rested++
+	case ch == nil:
+		return c.wrong("topic %.64q was changed last by record %d, which does not change it", e.Topic, e.Last)
+	case e.Last < c.first:
+		if ch.settled > 0 {
+			return c.wrong("topic %.64q is as record %d left it, but record %d changed it and is said to be in the snapshot", e.Topic, e.Last, ch.settled)
+		}
+		if e.Value != ch.from {
+			return c.wrong("topic %.64q is at epoch %d, sum %d, but record %d takes it from epoch %d, sum %d", e.Topic, e.Epoch, e.Sum, ch.first, ch.from.Epoch, ch.from.Sum)
+		}
+	case e.Last <= c.replay:
+		if ch.settled != e.Last || ch.settledAt != e.Value {
+			return c.wrong("topic %.64q is at epoch %d, sum %d by record %d, but the log has it at epoch %d, sum %d by record %d",
+				e.Topic, e.Epoch, e.Sum, e.Last, ch.settledAt.Epoch, ch.settledAt.Sum, ch.settled)
+		}
+	default:
+		c.newer[string(e.Topic)] = newer{last: e.Last, value: e.Value}
+		if c.size += len(e.Topic) + 128; c.size > c.memory {
+			return c.checkNewer()
+		}
+	}
+	return nil
+}
+
+// without is for a topic that the log has and the snapshot has not.
+func (c *comparison) without(ch *chain) error {
+	at := c.snapshot
+	if at < 0 {
+		at = c.segmentFile(ch.first)
+	}
+	switch {
+	case ch.settled > 0:
+		return c.wrong("topic %.64q is missing, though record %d, which is said to be in the snapshot, changed it", ch.topic, ch.settled)
+	case ch.from != store.Value{}:
+		return c.broken(ch.topic, ch.first, ch.from, store.Value{})
+	}
+	return nil
+}
+
+// checkNewer looks up in the log what entries newer than replay should be.
+func (c *comparison) checkNewer() error {
+	if len(c.newer) == 0 {
+		return nil
+	}
+	for r, err := range c.log.Records(c.replay + 1) {
+		if err != nil {
+			return c.logDamage(r.Index, err)
+		}
+		for change, err := range store.Changes(r.Payload) {
+			if err != nil {
+				break // said before
+			}
+			if n, ok := c.newer[string(change.Topic)]; ok && n.last == r.Index {
+				n.seen = change.After()
+				c.newer[string(change.Topic)] = n
+			}
+		}
+		if r.Index%progressEvery == 0 && c.ctx.Err() != nil {
+			return c.ctx.Err()
+		}
+	}
+	var errs []error
+	for topic, n := range c.newer {
+		if n.seen != n.value {
+			errs = append(errs, c.wrong("topic %.64q is at epoch %d, sum %d by record %d, but that record left it at epoch %d, sum %d",
+				topic, n.value.Epoch, n.value.Sum, n.last, n.seen.Epoch, n.seen.Sum))
+		}
+	}
+	clear(c.newer)
+	c.size = 0
+	return errors.Join(errs...)
+}

@@ -1,0 +1,428 @@
+package tools
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/gofrs/flock"
+
+	"gcd/internal/vfs"
+	"gcd/store"
+	"gcd/wal"
+)
+
+// VerifyOptions say how a directory is verified. The zero value works.
+type VerifyOptions struct {
+	TempDir  string // where what does not fit into memory goes; empty: that of the system
+	Progress ProgressFunc
+
+	memory int // of collected topics, bytes; 0: verifyMemory
+}
+
+// verifyMemory is how much of the log's topics is collected before it goes to a temporary file, in bytes.
+const verifyMemory = 24 << 20
+
+// maxDamage is how many damages of one file are named; of more it is said how many there are.
+const maxDamage = 20
+
+// A Damage is something wrong with a file.
+type Damage struct {
+	Offset int64  `json:"offset"`           // in the file, bytes; 0 also where only the whole file is known
+	Record uint64 `json:"record,omitempty"` // index; 0 if it is about none
+	Text   string `json:"text"`
+	err    error
+}
+
+// A VerifiedFile is one file of the directory.
+type VerifiedFile struct {
+	Name    string   `json:"name"` // in the directory
+	Bytes   int64    `json:"bytes"`
+	Used    int64    `json:"used"` // of them hold something
+	Entries uint64   `json:"entries,omitempty"`
+	Records uint64   `json:"records,omitempty"`
+	First   uint64   `json:"first,omitempty"` // index of its first record
+	Last    uint64   `json:"last,omitempty"`
+	Damage  []Damage `json:"damage,omitempty"`
+	Damages int      `json:"damages"` // all of them, the ones that Damage has no room for included
+}
+
+// Verified is what Verify found.
+type Verified struct {
+	Dir      string         `json:"dir"`
+	Store    string         `json:"store"`
+	State    string         `json:"state"` // as the snapshot says; empty without one
+	Running  bool           `json:"running"`
+	Topics   uint64         `json:"topics"` // in the snapshot
+	Changes  uint64         `json:"changes"`
+	First    uint64         `json:"first"` // record of the log; behind Last if there is none
+	Last     uint64         `json:"last"`
+	Replay   uint64         `json:"replay"`
+	Files    []VerifiedFile `json:"files"`
+	Starts   bool           `json:"starts"`   // a server would start here
+	Unproven []string       `json:"unproven"` // what no file can prove
+}
+
+// Err is the first damage, as an error of store or wal that names file and offset; nil if there is none.
+func (v *Verified) Err() error {
+	for _, f := range v.Files {
+		for _, d := range f.Damage {
+			return d.err
+		}
+	}
+	return nil
+}
+
+// Verify reads everything in a store's directory and says what is wrong with it, by file: every record's checksum and its chain, the snapshot's pages, entries
+// and digest, and that each counter is what the log's records lead to, as far back as they are kept. It changes nothing. Damage is in what is
+// returned; the error is for what keeps it from looking: store.ErrNoStore, or the disk's. Memory is bounded: what does not fit goes to temporary files.
+func Verify(ctx context.Context, dir string, o VerifyOptions) (*Verified, error) {
+	r, err := openReading(dir)
+	if err != nil {
+		return nil, err
+	}
+	if o.memory == 0 {
+		o.memory = verifyMemory
+	}
+	v := &verifier{VerifyOptions: o, ctx: ctx, reading: r, result: &Verified{Dir: dir, Running: r.running, Unproven: []string{}}}
+	err = v.verify()
+	if closeErr := r.close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return nil, err
+	}
+	return v.result, nil
+}
+
+// verifier is one Verify.
+type verifier struct {
+	VerifyOptions
+	reading
+	ctx    context.Context
+	result *Verified
+
+	meta     *store.SnapshotMeta // nil: there is no snapshot that can be read
+	snapshot int                 // place in result.Files; -1: none
+	segments map[uint64]int      // number → place in result.Files
+	log      *wal.Log            // nil: there is none that can be read
+	rested   uint64              // topics whose sums no kept record can prove
+}
+
+// file adds a file.
+func (v *verifier) file(path string, size int64) int {
+	name, err := filepath.Rel(v.dir, path)
+	if err != nil {
+		name = path
+	}
+	v.result.Files = append(v.result.Files, VerifiedFile{Name: name, Bytes: size})
+	return len(v.result.Files) - 1
+}
+
+// damage notes an error as damage of a file. Errors that are not about what the file holds are returned.
+func (v *verifier) damage(at int, err error) error {
+	var log *wal.CorruptionError
+	var snapshot *store.CorruptionError
+	d := Damage{Text: err.Error(), err: err}
+	switch {
+	case errors.As(err, &log):
+		d.Offset, d.Record, d.Text = log.Offset, log.Index, log.Err.Error()
+	case errors.As(err, &snapshot):
+		d.Text = snapshot.Err.Error()
+	case errors.Is(err, wal.ErrNotOurs), errors.Is(err, wal.ErrVersion):
+	default:
+		return err
+	}
+	f := &v.result.Files[at]
+	if f.Damages++; len(f.Damage) < maxDamage {
+		f.Damage = append(f.Damage, d)
+	}
+	return nil
+}
+
+func (v *verifier) unproven(format string, args ...any) {
+	v.result.Unproven = append(v.result.Unproven, fmt.Sprintf(format, args...))
+}
+
+func (v *verifier) verify() error {
+	if err := v.readSnapshot(); err != nil {
+		return err
+	}
+	if err := v.readLog(); err != nil {
+		return err
+	}
+	if v.snapshot < 0 && len(v.segments) == 0 {
+		return fmt.Errorf("%w: %s", store.ErrNoStore, v.dir)
+	}
+	if err := v.together(); err != nil {
+		return err
+	}
+	v.starts()
+	v.doubts()
+	return nil
+}
+
+// readSnapshot checks the snapshot's pages, and what it says of itself.
+func (v *verifier) readSnapshot() error {
+	v.snapshot = -1
+	path := store.SnapshotPath(v.dir)
+	size, err := v.snapshotSize()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	v.snapshot = v.file(path, size)
+	pages, err := store.CheckSnapshot(path, v.open, nil)
+	v.result.Files[v.snapshot].Used = pages.Used
+	if err != nil {
+		if err := v.damage(v.snapshot, err); err != nil {
+			return err
+		}
+	}
+	m, err := v.snapshotMeta()
+	if err != nil {
+		if len(v.result.Files[v.snapshot].Damage) > 0 {
+			return nil // that is why
+		}
+		return v.damage(v.snapshot, err)
+	}
+	v.meta = &m
+	v.result.Store, v.result.State, v.result.Topics, v.result.Replay = m.Store.String(), m.State.String(), m.Count, m.Replay
+	return nil
+}
+
+// readLog checks all segments, and all records of each.
+func (v *verifier) readLog() error {
+	v.segments = map[uint64]int{}
+	v.result.First = 1
+	log, err := wal.Open(store.LogDir(v.dir), wal.Options{FS: v.fs})
+	if errors.Is(err, wal.ErrNoLog) {
+		return nil
+	}
+	if err == nil {
+		v.log = log
+		v.result.Store, v.result.First, v.result.Last = log.ID().String(), log.First(), log.Last()
+		for _, s := range log.Segments() {
+			at := v.file(s.Path, s.Size)
+			v.segments[s.Number] = at
+			f := &v.result.Files[at]
+			f.Used = s.Size // zeros are checked to be zeros
+			if s.Last >= s.First {
+				f.First, f.Last, f.Records = s.First, s.Last, s.Last-s.First+1
+			}
+		}
+		return nil
+	}
+	var id wal.ID
+	if v.meta != nil {
+		id = v.meta.Store
+	}
+	found, surveyErr := wal.Survey(store.LogDir(v.dir), id, wal.Options{FS: v.fs}, nil)
+	if surveyErr != nil {
+		return surveyErr
+	}
+	for _, s := range found {
+		at := v.file(s.Path, s.Size)
+		v.segments[s.Number] = at
+		f := &v.result.Files[at]
+		f.First, f.Last, f.Records, f.Used = s.First, s.Last, s.Records, s.Size
+		v.result.Last = max(v.result.Last, s.Last)
+		for _, damage := range s.Damage {
+			if err := v.damage(at, damage); err != nil {
+				return err
+			}
+		}
+	}
+	if v.result.Err() == nil { // what Open refuses is damage, whatever a survey makes of it
+		return err
+	}
+	return nil
+}
+
+// together compares the snapshot with the log.
+func (v *verifier) together() error {
+	at := v.snapshot
+	if last := len(v.result.Files) - 1; v.log != nil && len(v.segments) > 0 {
+		at = last // the last segment
+	}
+	if v.log != nil || len(v.segments) == 0 {
+		m := v.meta
+		if m == nil && v.snapshot >= 0 {
+			return nil // it is damaged, and was said to be
+		}
+		if err := store.Fits(v.dir, m, v.log); err != nil {
+			var snapshot *store.CorruptionError
+			if errors.As(err, &snapshot) && v.snapshot >= 0 && snapshot.File == store.SnapshotPath(v.dir) {
+				at = v.snapshot
+			}
+			return v.damage(at, err)
+		}
+		if err := v.states(at); err != nil {
+			return err
+		}
+	}
+	if v.log == nil && v.meta == nil {
+		return nil
+	}
+	c := newComparison(v)
+	defer c.close()
+	return c.run()
+}
+
+// states checks what the snapshot says of how the last process ended.
+func (v *verifier) states(at int) error {
+	if v.meta == nil || v.log == nil || v.running {
+		return nil
+	}
+	tail, last := v.log.Tail(), v.log.Last()
+	switch {
+	case v.meta.State == store.StateCreating && (last >= v.log.First() || v.meta.Witness > 0 || v.meta.Count > 0):
+		return v.damage(v.snapshot, &store.CorruptionError{File: store.SnapshotPath(v.dir), Err: errors.New("it says that the store was never used, but there are records")})
+	case v.meta.State != store.StateClosed:
+		return nil
+	case v.meta.Witness != last:
+		return v.damage(v.snapshot, &store.CorruptionError{File: store.SnapshotPath(v.dir),
+			Err: fmt.Errorf("it says that the store was closed at record %d, but the log ends at %d", v.meta.Witness, last)})
+	case tail.Length > 0:
+		return v.damage(at, &wal.CorruptionError{File: tail.File, Offset: tail.Offset, Index: last + 1,
+			Err: fmt.Errorf("%d bytes behind the last record are not zero, though the store was closed cleanly; they hold nothing, and a start cuts them off", tail.Length)})
+	}
+	return nil
+}
+
+// starts finds out whether a server would start: what is kept for history only does not matter to one.
+func (v *verifier) starts() {
+	var settled uint64
+	if v.snapshot >= 0 {
+		if v.meta == nil {
+			return
+		}
+		settled = v.meta.Replay
+		if len(v.result.Files[v.snapshot].Damage) > 0 {
+			if _, err := v.readEntries(func(store.SnapshotMeta, store.Entry) error { return v.ctx.Err() }); err != nil {
+				return
+			}
+		}
+	}
+	log, err := wal.Open(store.LogDir(v.dir), wal.Options{FS: v.fs, Settled: settled})
+	if err != nil && !errors.Is(err, wal.ErrNoLog) || store.Fits(v.dir, v.meta, log) != nil {
+		return
+	}
+	v.result.Starts = true
+}
+
+// doubts says what the files cannot prove.
+func (v *verifier) doubts() {
+	if v.running {
+		v.unproven("a server is running: what it wrote behind record %d was not read", v.result.Last)
+	}
+	if v.log == nil && len(v.segments) > 0 {
+		v.unproven("the log is damaged, so its records were not compared with the snapshot")
+		return
+	}
+	if v.log == nil {
+		return
+	}
+	switch {
+	case v.meta == nil && v.snapshot < 0:
+		v.unproven("there is no snapshot, and so no witness of how far the log reached")
+	case v.meta != nil && v.meta.State == store.StateOpen && !v.running:
+		v.unproven("the store was not closed: damage to exactly the record behind %d would look like a write that was under way (%d bytes)", v.result.Last, v.log.Tail().Length)
+	}
+	if v.log.First() > 1 {
+		v.unproven("the log begins at record %d: %d sums rest on the snapshot and its digest alone", v.log.First(), v.rested)
+	}
+	v.unproven("that the whole directory was put back to an older state cannot be noticed")
+}
+
+// reading is where a directory's files are read: in place, or from copies and open files while a server runs.
+type reading struct {
+	dir     string
+	running bool
+	fs      vfs.FS
+	open    func() (*os.File, error) // the snapshot; nil: by its name
+	close   func() error
+}
+
+// openReading holds the lock while a stopped directory is read. store.ErrLocked if a server runs in it.
+func openReading(dir string) (reading, error) {
+	if _, err := os.Stat(dir); err != nil {
+		return reading{}, err
+	}
+	r := reading{dir: dir, fs: vfs.OS{}, close: func() error { return nil }}
+	lock := flock.New(store.LockPath(dir), flock.SetFlag(os.O_RDONLY)) // a directory without the file has no server
+	locked, err := lock.TryLock()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return reading{}, fmt.Errorf("locking %s: %w", dir, err)
+	case !locked:
+		return reading{}, fmt.Errorf("%w: %s", store.ErrLocked, dir)
+	default:
+		r.close = lock.Unlock
+	}
+	return r, nil
+}
+
+func (r *reading) snapshotSize() (int64, error) {
+	if r.open == nil {
+		info, err := os.Stat(store.SnapshotPath(r.dir))
+		if err != nil {
+			return 0, err
+		}
+		return info.Size(), nil
+	}
+	f, err := r.open()
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+var errEnough = errors.New("enough was read")
+
+func (r *reading) snapshotMeta() (store.SnapshotMeta, error) {
+	if r.open == nil {
+		return store.ReadSnapshotMeta(store.SnapshotPath(r.dir))
+	}
+	var m store.SnapshotMeta
+	found, err := r.readEntries(func(read store.SnapshotMeta, _ store.Entry) error {
+		m = read
+		return errEnough
+	})
+	if errors.Is(err, errEnough) {
+		return m, nil
+	}
+	return found, err
+}
+
+func (r *reading) readEntries(each func(store.SnapshotMeta, store.Entry) error) (store.SnapshotMeta, error) {
+	path := store.SnapshotPath(r.dir)
+	if r.open == nil {
+		return store.ReadSnapshot(path, each)
+	}
+	return store.ReadOpenSnapshot(path, r.open, each)
+}
+
+// segmentFile is the place in the report of the segment that holds a record.
+func (v *verifier) segmentFile(index uint64) int {
+	segments := v.log.Segments()
+	at, _ := slices.BinarySearchFunc(segments, index, func(s wal.SegmentInfo, index uint64) int {
+		if s.Last < index {
+			return -1
+		}
+		return 1
+	})
+	return v.segments[segments[min(at, len(segments)-1)].Number]
+}

@@ -1,0 +1,302 @@
+package tools
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	bolt "go.etcd.io/bbolt"
+
+	"gcd/internal/vfs"
+	"gcd/store"
+	"gcd/wal"
+)
+
+// counted submits ops to a store, each in a record of its own.
+func counted(t testing.TB, s *store.Store, ops ...store.Op) {
+	t.Helper()
+	for _, op := range ops {
+		done := make(chan error, 1)
+		s.Submit(&store.Group{Ops: []store.Op{op}, Done: func(g *store.Group) { done <- g.Ops[0].Err }})
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// closedStore makes a cleanly closed directory: several segments, a snapshot, records before and behind it.
+func closedStore(t testing.TB, r *rand.Rand, before, behind int) string {
+	t.Helper()
+	return closedStoreOf(t, r, before, behind, true)
+}
+
+func closedStoreOf(t testing.TB, r *rand.Rand, before, behind int, long bool) string {
+	t.Helper()
+	dir := t.TempDir()
+	s, err := store.Open(dir, store.Options{SegmentSize: 8192, SnapshotInterval: -1, SnapshotBytes: -1, Retain: store.Retain{Age: 1 << 60, Bytes: 1 << 40}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ops := func(n int) {
+		for range n {
+			op := store.Op{Kind: store.Count, Topic: fmt.Appendf(nil, "topic %d", r.IntN(30)), N: 1 + r.Uint64N(1000)}
+			switch r.IntN(12) {
+			case 0:
+				op.Kind, op.N = store.Reset, 0
+			case 1:
+				if long {
+					op.Topic = []byte(strings.Repeat("l", 1030+r.IntN(3)))
+				}
+			}
+			counted(t, s, op)
+		}
+	}
+	ops(before)
+	if err := s.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ops(behind)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(store.LogDir(dir), "spare")); err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// servedSums are what a copy of the directory serves, and nil if a start refuses.
+func servedSums(t testing.TB, dir string) map[string]store.Value {
+	t.Helper()
+	copied := t.TempDir()
+	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	s, err := store.Open(copied, store.Options{SegmentSize: 8192, SnapshotInterval: -1})
+	if err != nil {
+		return nil
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return folded(t, copied)
+}
+
+// folded is what a directory's snapshot and log lead to.
+func folded(t testing.TB, dir string) map[string]store.Value {
+	t.Helper()
+	all := map[string]store.Value{}
+	m, err := store.ReadSnapshot(store.SnapshotPath(dir), func(_ store.SnapshotMeta, e store.Entry) error {
+		all[string(e.Topic)] = e.Value
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := wal.Open(store.LogDir(dir), wal.Options{Settled: m.Replay})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for r, err := range log.Records(m.Replay + 1) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for c, err := range store.Changes(r.Payload) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !c.Held(all[string(c.Topic)]) {
+				all[string(c.Topic)] = c.After()
+			}
+		}
+	}
+	return all
+}
+
+func verified(t testing.TB, dir string, o VerifyOptions) *Verified {
+	t.Helper()
+	v, err := Verify(t.Context(), dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func seeded(t testing.TB) *rand.Rand {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	return rand.New(rand.NewPCG(seed, 1))
+}
+
+// TestVerifyTakesWhatIsWhole: of directories that nothing happened to nothing is said, also where the topics do not fit into memory, and no file changes.
+func TestVerifyTakesWhatIsWhole(t *testing.T) {
+	t.Parallel()
+	r := seeded(t)
+	for _, memory := range []int{0, 1, 3000} {
+		dir := closedStore(t, r, 500, 200)
+		before := contents(t, dir)
+		v := verified(t, dir, VerifyOptions{memory: memory})
+		if err := v.Err(); err != nil || !v.Starts || v.State != "closed cleanly" || v.Last != 700 || v.Changes != 700 || v.First != 1 {
+			t.Errorf("%+v, %v", v, err)
+		}
+		if !maps.Equal(before, contents(t, dir)) {
+			t.Error("files changed")
+		}
+	}
+	for _, dir := range []string{filepath.Join("..", "store", "testdata", "v1")} {
+		if v := verified(t, dir, VerifyOptions{}); v.Err() != nil || v.Last != 52 || v.Topics != 7 {
+			t.Errorf("%s: %+v, %v", dir, v, v.Err())
+		}
+	}
+}
+
+// contents are the files of a directory, with their times.
+func contents(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
+		if err != nil || info.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		all[path] = info.ModTime().String() + string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// TestVerifyComparesSums puts a snapshot in the place of the right one that is whole in itself, and wrong in one entry.
+func TestVerifyComparesSums(t *testing.T) {
+	t.Parallel()
+	r := seeded(t)
+	dir := closedStore(t, r, 400, 0)
+	path := store.SnapshotPath(dir)
+	var all []store.Entry
+	m, err := store.ReadSnapshot(path, func(_ store.SnapshotMeta, e store.Entry) error {
+		e.Topic = bytes.Clone(e.Topic)
+		all = append(all, e)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	build := func(index uint64, entries []store.Entry) {
+		t.Helper()
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		b, err := store.NewBuilder(vfs.OS{}, path, m.Store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if err := b.Add(e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := b.Finish(index); err != nil {
+			t.Fatal(err)
+		}
+	}
+	build(m.Witness, all)
+	if v := verified(t, dir, VerifyOptions{}); v.Err() != nil {
+		t.Fatal(v.Err())
+	}
+	changes := map[string]func(e []store.Entry) []store.Entry{
+		"lower sum":      func(e []store.Entry) []store.Entry { e[3].Sum--; return e },
+		"higher sum":     func(e []store.Entry) []store.Entry { e[3].Sum++; return e },
+		"other epoch":    func(e []store.Entry) []store.Entry { e[3].Epoch++; return e },
+		"earlier record": func(e []store.Entry) []store.Entry { e[3].Last--; return e },
+		"later record":   func(e []store.Entry) []store.Entry { e[3].Last += 1000; return e },
+		"before the log": func(e []store.Entry) []store.Entry { e[3].Last = 0; return e },
+		"missing topic":  func(e []store.Entry) []store.Entry { return append(e[:3], e[4:]...) },
+		"missing last":   func(e []store.Entry) []store.Entry { return e[:len(e)-1] },
+		"a topic too many": func(e []store.Entry) []store.Entry {
+			return append([]store.Entry{{Value: store.Value{Sum: 1}, Last: 3}}, e...)
+		},
+	}
+	for name, change := range changes {
+		build(m.Witness, change(append([]store.Entry(nil), all...)))
+		for _, memory := range []int{0, 1} {
+			v := verified(t, dir, VerifyOptions{memory: memory})
+			var damage *store.CorruptionError
+			if !errors.As(v.Err(), &damage) || v.Files[0].Damages != 1 {
+				t.Errorf("%s: %+v", name, v.Files[0])
+			}
+		}
+	}
+	build(m.Witness-1, all) // the log goes on behind what is said to be its end
+	if v := verified(t, dir, VerifyOptions{}); v.Err() == nil {
+		t.Error("not noticed that the log goes on behind a clean end")
+	}
+}
+
+// TestVerifyNewerEntries: entries that are newer than replay are compared with the records that they name.
+func TestVerifyNewerEntries(t *testing.T) {
+	t.Parallel()
+	dir := closedStore(t, seeded(t), 300, 100)
+	rewrite := func(replay uint64) {
+		t.Helper()
+		db, err := bolt.Open(store.SnapshotPath(dir), 0o600, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = db.Update(func(tx *bolt.Tx) error {
+			return tx.Bucket([]byte("meta")).Put([]byte("replay"), []byte{byte(replay), byte(replay >> 8), 0, 0, 0, 0, 0, 0})
+		})
+		if err := errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, replay := range []uint64{0, 1, 150, 299} { // entries are of record 300 then, all the same
+		rewrite(replay)
+		for _, memory := range []int{0, 1} {
+			if v := verified(t, dir, VerifyOptions{memory: memory}); v.Err() != nil {
+				t.Errorf("replay %d: %v", replay, v.Err())
+			}
+		}
+	}
+	rewrite(301) // record 301 is said to be in the snapshot, and is not
+	if v := verified(t, dir, VerifyOptions{}); v.Err() == nil {
+		t.Error("not noticed that a record is missing in the snapshot")
+	}
+}
+
+func TestVerifyWithoutAStore(t *testing.T) {
+	t.Parallel()
+	if _, err := Verify(t.Context(), t.TempDir(), VerifyOptions{}); !errors.Is(err, store.ErrNoStore) {
+		t.Error(err)
+	}
+	if _, err := Verify(t.Context(), filepath.Join(t.TempDir(), "none"), VerifyOptions{}); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+	dir := closedStore(t, seeded(t), 30, 0)
+	if err := os.Remove(store.SnapshotPath(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if v := verified(t, dir, VerifyOptions{}); v.Err() != nil || !v.Starts || len(v.Unproven) == 0 {
+		t.Errorf("%+v", v)
+	}
+	if err := os.RemoveAll(store.LogDir(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Verify(t.Context(), dir, VerifyOptions{}); !errors.Is(err, store.ErrNoStore) {
+		t.Error(err)
+	}
+	dir = closedStore(t, seeded(t), 30, 0)
+	if err := os.RemoveAll(store.LogDir(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if v := verified(t, dir, VerifyOptions{}); v.Err() == nil || v.Starts {
+		t.Errorf("%+v", v)
+	}
+}
