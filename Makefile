@@ -45,6 +45,9 @@ clients: ## the tests with Redis client libraries, a module of its own
 crash: ## kill -9 under load, ROUNDS (100) rounds
 	GCD_CRASH_ROUNDS=$(ROUNDS) go test -run TestKill -count=1 -timeout 30m -v ./cmd/gcd
 
+flip: ## each bit of a small directory flipped, and each length it can be cut to, before gcd-tool verify
+	GCD_FLIP=1 go test -run TestFlip -count=1 -timeout 60m -v ./tools
+
 cover: ## coverage of all packages by all tests, as cover.html
 	go test -coverpkg=./... -coverprofile=cover.out ./...
 	go tool cover -html=cover.out -o cover.html

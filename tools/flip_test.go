@@ -97,7 +97,7 @@ func TestFlip(t *testing.T) {
 		default:
 			t.Errorf("%s, offset %d: %s: verify says that it is fine", file, offset, what)
 		}
-		if total%16 == 0 || v.State != whole.State || exhaustive && total%8 == 0 {
+		if total%32 == 0 || v.State != whole.State { // what a start makes of it takes its time
 			if got := servedSums(t, dir); !maps.Equal(got, want) {
 				t.Errorf("%s, offset %d: %s: verify says that it is fine, and other sums are served", file, offset, what)
 			}

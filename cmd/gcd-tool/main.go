@@ -54,6 +54,7 @@ func program() *cmdline.Program {
 		Outro: helpOutro,
 		Commands: []*cli.Command{
 			dumpCommand(),
+			verifyCommand(),
 		},
 	}
 }
