@@ -202,6 +202,7 @@ func (c *comparison) entry(e store.Entry) error {
 				e.Topic, e.Epoch, e.Sum, e.Last, ch.settledAt.Epoch, ch.settledAt.Sum, ch.settled)
 		}
 	default:
+		c.newerEntries++
 		c.newer[string(e.Topic)] = newer{last: e.Last, value: e.Value}
 		if c.size += len(e.Topic) + 128; c.size > c.memory {
 			return c.checkNewer()

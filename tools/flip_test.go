@@ -60,7 +60,7 @@ func smallStore(t testing.TB) string {
 }
 
 // TestFlip flips bits of a cleanly closed directory, and cuts its files off: whatever is done to it, Verify reports damage, or says that
-// the directory was not closed cleanly, or the bit is in a part of bbolt's file that holds nothing. In the two last cases a start serves the same sums. With
+// the directory was not closed cleanly or that its snapshot was interrupted, or the bit is in a part of bbolt's file that holds nothing. In the two last cases a start serves the same sums. With
 // GCD_FLIP set each bit and each length is tried.
 func TestFlip(t *testing.T) {
 	t.Parallel()
@@ -81,6 +81,8 @@ func TestFlip(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	// What a start takes for a crash, or for a snapshot that was interrupted, is no damage that a file can prove; but it is said.
+	doubtful := func(v *Verified) bool { return v.State != whole.State || len(v.Unproven) > len(whole.Unproven) }
 	var total, found, empty, unclean int
 	judge := func(file string, offset int, what string) {
 		t.Helper()
@@ -90,14 +92,14 @@ func TestFlip(t *testing.T) {
 		case err != nil || v.Err() != nil:
 			found++
 			return
-		case v.State != whole.State:
+		case doubtful(v):
 			unclean++
 		case file == path && !used[offset]:
 			empty++
 		default:
 			t.Errorf("%s, offset %d: %s: verify says that it is fine", file, offset, what)
 		}
-		if total%32 == 0 || v.State != whole.State { // what a start makes of it takes its time
+		if total%32 == 0 || doubtful(v) { // what a start makes of it takes its time
 			if got := servedSums(t, dir); !maps.Equal(got, want) {
 				t.Errorf("%s, offset %d: %s: verify says that it is fine, and other sums are served", file, offset, what)
 			}
@@ -146,7 +148,7 @@ func TestFlip(t *testing.T) {
 	if verified(t, dir, VerifyOptions{}).Err() != nil {
 		t.Error("the directory was not put back")
 	}
-	if bytes > 24<<10 || unclean > 8 {
+	if bytes > 24<<10 || unclean > 16 {
 		t.Errorf("%d bytes, %d look like a crash", bytes, unclean)
 	}
 }

@@ -106,11 +106,12 @@ type verifier struct {
 	ctx    context.Context
 	result *Verified
 
-	meta     *store.SnapshotMeta // nil: there is no snapshot that can be read
-	snapshot int                 // place in result.Files; -1: none
-	segments map[uint64]int      // number → place in result.Files
-	log      *wal.Log            // nil: there is none that can be read
-	rested   uint64              // topics whose sums no kept record can prove
+	meta         *store.SnapshotMeta // nil: there is no snapshot that can be read
+	snapshot     int                 // place in result.Files; -1: none
+	segments     map[uint64]int      // number → place in result.Files
+	log          *wal.Log            // nil: there is none that can be read
+	newerEntries uint64              // of the snapshot, newer than its replay
+	rested       uint64              // topics whose sums no kept record can prove
 }
 
 // file adds a file.
@@ -334,6 +335,9 @@ func (v *verifier) doubts() {
 		v.unproven("there is no snapshot, and so no witness of how far the log reached")
 	case v.meta != nil && v.meta.State == store.StateOpen && !v.running:
 		v.unproven("the store was not closed: damage to exactly the record behind %d would look like a write that was under way (%d bytes)", v.result.Last, v.log.Tail().Length)
+	}
+	if v.newerEntries > 0 {
+		v.unproven("%d entries of the snapshot are newer than record %d, up to which it is said to be whole: it was interrupted, or the number is too low, which costs a start time and no sum", v.newerEntries, v.result.Replay)
 	}
 	if v.log.First() > 1 {
 		v.unproven("the log begins at record %d: %d sums rest on the snapshot and its digest alone", v.log.First(), v.rested)

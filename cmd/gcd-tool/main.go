@@ -55,6 +55,8 @@ func program() *cmdline.Program {
 		Commands: []*cli.Command{
 			dumpCommand(),
 			verifyCommand(),
+			inspectCommand(),
+			historyCommand(),
 		},
 	}
 }

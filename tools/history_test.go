@@ -1,0 +1,119 @@
+package tools
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"gcd/store"
+	"gcd/wal"
+)
+
+// TestHistory: the steps of a topic, one behind the other, are what was handed out, and each starts where the one before ended.
+func TestHistory(t *testing.T) {
+	t.Parallel()
+	dir := closedStore(t, seeded(t), 400, 200)
+	before := contents(t, dir)
+	want := servedSums(t, dir)
+	for topic, value := range want {
+		var at store.Value
+		var middle time.Time
+		var steps []Step
+		found, err := History(t.Context(), []byte(topic), dir, HistoryOptions{}, func(s Step) error {
+			steps = append(steps, s)
+			if s.Epoch != at.Epoch || s.Reset && s.Last != at.Sum || !s.Reset && s.First != at.Sum+1 {
+				t.Errorf("topic %.20q: %+v does not follow from %+v", topic, s, at)
+			}
+			if at.Sum = s.Last; s.Reset {
+				at = store.Value{Epoch: at.Epoch + 1}
+			}
+			return nil
+		})
+		if err != nil || at != value || !found.Covered || found.Last != 600 || found.Steps != uint64(len(steps)) {
+			t.Fatalf("topic %.20q: %+v, want %+v, %v", topic, at, value, err)
+		}
+		middle = steps[len(steps)/2].Time
+		late := 0
+		if _, err := History(t.Context(), []byte(topic), dir, HistoryOptions{Since: middle}, func(s Step) error {
+			if late++; s.Time.Before(middle) {
+				t.Error("too early")
+			}
+			return nil
+		}); err != nil || late == 0 || late > len(steps) {
+			t.Error(late, err)
+		}
+	}
+	if after := contents(t, dir); len(after) != len(before) {
+		t.Error("files changed")
+	}
+	found, err := History(t.Context(), []byte("nobody counts this"), dir, HistoryOptions{}, func(Step) error { return nil })
+	if err != nil || found.Steps != 0 {
+		t.Error(found, err)
+	}
+	if err := os.Remove(filepath.Join(store.LogDir(dir), "0000000000000001.seg")); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := History(t.Context(), []byte("topic 1"), dir, HistoryOptions{}, func(Step) error { return nil }); err != nil || found.Covered || found.First == 1 {
+		t.Error(found, err)
+	}
+	path := filepath.Join(store.LogDir(dir), "0000000000000002.seg")
+	flip(t, path, 64+45)
+	var damage *wal.CorruptionError
+	if _, err := History(t.Context(), []byte("topic 1"), dir, HistoryOptions{}, func(Step) error { return nil }); !errors.As(err, &damage) || damage.File != path {
+		t.Error(err)
+	}
+}
+
+// flip flips a bit of a file.
+func flip(t testing.TB, path string, at int64) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b := []byte{0}
+	if _, err := f.ReadAt(b, at); err != nil {
+		t.Fatal(err)
+	}
+	b[0] ^= 4
+	if _, err := f.WriteAt(b, at); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestInspect(t *testing.T) {
+	t.Parallel()
+	dir := closedStore(t, seeded(t), 300, 100)
+	if err := os.WriteFile(filepath.Join(dir, "notes"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	in, err := Inspect(t.Context(), dir)
+	if err != nil || in.Running || in.State != "closed cleanly" || in.First != 1 || in.Last != 400 || in.Replay != 300 || in.Witness != 400 || in.Problem != "" || in.Tail == 0 || in.Estimate <= 0 {
+		t.Fatalf("%+v, %v", in, err)
+	}
+	kinds := map[string]int{}
+	for _, f := range in.Files {
+		kinds[f.Kind]++
+		if f.Kind == "segment, format 1" && (f.First == 0 || f.Begun.IsZero()) {
+			t.Errorf("%+v", f)
+		}
+	}
+	if kinds["snapshot, format 1"] != 1 || kinds["lock"] != 1 || kinds["not ours"] != 1 || kinds["segment, format 1"] < 2 {
+		t.Errorf("%v", kinds)
+	}
+	if err := os.Remove(store.SnapshotPath(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(store.LogDir(dir), "0000000000000001.seg")); err != nil {
+		t.Fatal(err)
+	}
+	if in, err := Inspect(t.Context(), dir); err != nil || in.Problem == "" {
+		t.Errorf("%+v, %v", in, err)
+	}
+	if _, err := Inspect(t.Context(), t.TempDir()); !errors.Is(err, store.ErrNoStore) {
+		t.Error(err)
+	}
+}

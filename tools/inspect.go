@@ -1,0 +1,150 @@
+package tools
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"gcd/store"
+	"gcd/wal"
+)
+
+// How fast a start is, for an estimate: measured by the benchmarks of package store on two slow cores. It is the order of magnitude that matters.
+const (
+	loadRate   = 2_000_000 // entries of a snapshot, a second
+	replayRate = 500 << 20 // bytes of the log behind the snapshot, a second
+)
+
+// An InspectedFile is one file or directory entry.
+type InspectedFile struct {
+	Name  string    `json:"name"` // in the directory
+	Kind  string    `json:"kind"`
+	Bytes int64     `json:"bytes"`
+	Time  time.Time `json:"time"`            // of the last change
+	First uint64    `json:"first,omitempty"` // record
+	Last  uint64    `json:"last,omitempty"`
+	Begun time.Time `json:"begun,omitzero"` // time of the first record
+}
+
+// Inspected is what is in a store's directory.
+type Inspected struct {
+	Dir      string          `json:"dir"`
+	Running  bool            `json:"running"`
+	Store    string          `json:"store,omitempty"`
+	State    string          `json:"state,omitempty"` // as the snapshot says
+	Topics   uint64          `json:"topics"`          // in the snapshot
+	Replay   uint64          `json:"replay"`          // record up to which the snapshot reaches
+	Witness  uint64          `json:"witness"`
+	First    uint64          `json:"first"` // record of the log; behind Last if there is none
+	Last     uint64          `json:"last"`
+	Tail     int64           `json:"tail"` // bytes of the log behind the snapshot, about
+	Files    []InspectedFile `json:"files"`
+	Estimate time.Duration   `json:"estimate_ns"`       // of how long a start takes: an estimate
+	Problem  string          `json:"problem,omitempty"` // why a start would refuse
+}
+
+// Inspect lists what is in a store's directory. It reads what a start reads of the log, and of the snapshot its pages. What a start would refuse
+// is Problem, and no error.
+func Inspect(_ context.Context, dir string) (result *Inspected, err error) {
+	r, err := openReading(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.close()) }()
+	in := &Inspected{Dir: dir, Running: r.running, First: 1}
+	problem := func(err error) {
+		if in.Problem == "" {
+			in.Problem = err.Error()
+		}
+	}
+	m, err := r.snapshotMeta()
+	snapshot := &m
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		snapshot = nil
+	case err != nil:
+		problem(err)
+		snapshot = nil
+	default:
+		in.Store, in.State, in.Topics, in.Replay, in.Witness = m.Store.String(), m.State.String(), m.Count, m.Replay, m.Witness
+	}
+	log, logErr := wal.Open(store.LogDir(dir), wal.Options{FS: r.fs, Settled: in.Replay})
+	if errors.Is(logErr, wal.ErrNoLog) && errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s", store.ErrNoStore, dir)
+	}
+	if logErr != nil && !errors.Is(logErr, wal.ErrNoLog) {
+		problem(logErr)
+	} else if fit := store.Fits(dir, snapshot, log); fit != nil {
+		problem(fit)
+	}
+	segments := map[string]wal.SegmentInfo{}
+	if log != nil {
+		in.Store, in.First, in.Last = log.ID().String(), log.First(), log.Last()
+		for _, s := range log.Segments() {
+			segments[filepath.Base(s.Path)] = s
+			if s.Last > in.Replay {
+				in.Tail += s.Size
+			}
+		}
+	}
+	if err := in.list(dir, "", log, segments); err != nil {
+		return nil, err
+	}
+	if err := in.list(store.LogDir(dir), filepath.Base(store.LogDir(dir)), log, segments); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	in.Estimate = time.Duration(float64(in.Topics)/loadRate*1e9) + time.Duration(float64(in.Tail)/replayRate*1e9)
+	return in, nil
+}
+
+// list adds the files of a directory.
+func (in *Inspected) list(dir, under string, log *wal.Log, segments map[string]wal.SegmentInfo) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a running server removed it
+		}
+		if err != nil {
+			return err
+		}
+		if info.IsDir() {
+			continue
+		}
+		f := InspectedFile{Name: filepath.Join(under, e.Name()), Bytes: info.Size(), Time: info.ModTime(), Kind: "not ours"}
+		switch {
+		case under == "" && e.Name() == filepath.Base(store.SnapshotPath("")):
+			f.Kind = "snapshot, format 1"
+		case under == "" && e.Name() == filepath.Base(store.SnapshotPath(""))+".new":
+			f.Kind = "half-made snapshot, removed at a start"
+		case under == "" && e.Name() == filepath.Base(store.LockPath("")):
+			f.Kind = "lock"
+		case under != "" && e.Name() == "spare":
+			f.Kind = "the next segment's zeros"
+		case under != "" && strings.HasSuffix(e.Name(), ".seg"):
+			f.Kind = "segment, not readable"
+			if s, ok := segments[e.Name()]; ok {
+				f.Kind = "segment, format 1"
+				if s.Last >= s.First {
+					f.First, f.Last = s.First, s.Last
+					for rec, err := range log.Records(s.First) {
+						if err == nil {
+							f.Begun = rec.Time
+						}
+						break
+					}
+				}
+			}
+		}
+		in.Files = append(in.Files, f)
+	}
+	return nil
+}
