@@ -57,6 +57,7 @@ func program() *cmdline.Program {
 			verifyCommand(),
 			inspectCommand(),
 			historyCommand(),
+			repairCommand(),
 		},
 	}
 }

@@ -1,0 +1,84 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// SalvageSnapshot reads what can be read of a damaged snapshot file: it looks at each page on its own, those of older transactions included, and
+// calls each with every entry that makes sense, in no order. The same topic may come several times: what is furthest (the highest epoch, then the highest
+// sum) is newest. Nothing says that an entry is right, and none that all are there. An entry's topic is valid during the call. Errors are each's and those of reading.
+func SalvageSnapshot(path string, each func(Entry) error) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	size, err := salvagePageSize(file, info.Size())
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", path, err)
+	}
+	ne := binary.NativeEndian
+	head := make([]byte, size)
+	pages := info.Size() / int64(size)
+	for id := range pages {
+		if _, err := file.ReadAt(head, id*int64(size)); err != nil {
+			return fmt.Errorf("reading %s: %w", path, err)
+		}
+		count, overflow := int(ne.Uint16(head[10:])), int64(ne.Uint32(head[12:]))
+		if ne.Uint64(head) != uint64(id) || ne.Uint16(head[8:]) != leafPage || pageHeaderSize+count*pageElementSize > size {
+			continue
+		}
+		page := head
+		if overflow > 0 && overflow < pages-id && overflow*int64(size) <= 1<<20 { // the longest entry takes a sixteenth of that
+			page = make([]byte, (1+overflow)*int64(size))
+			if _, err := file.ReadAt(page, id*int64(size)); err != nil {
+				return fmt.Errorf("reading %s: %w", path, err)
+			}
+		}
+		for i := range count {
+			at := pageHeaderSize + i*pageElementSize
+			e := page[at : at+pageElementSize]
+			begin, key, value := uint64(at)+uint64(ne.Uint32(e[4:])), uint64(ne.Uint32(e[8:])), uint64(ne.Uint32(e[12:]))
+			if ne.Uint32(e) != 0 || begin+key+value > uint64(len(page)) {
+				continue
+			}
+			it, err := decodeItem(page[begin:begin+key], page[begin+key:begin+key+value])
+			if err != nil {
+				continue // the pages have other things, too: the bucket meta, and what is damaged
+			}
+			if err := each(Entry{Topic: it.topic, Value: it.value, Last: it.last}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// salvagePageSize finds the size of pages: that of bbolt's first two that say so, or the system's.
+func salvagePageSize(file io.ReaderAt, size int64) (int, error) {
+	ne := binary.NativeEndian
+	for candidate := int64(1024); candidate <= 64<<10; candidate *= 2 {
+		for id := range int64(2) {
+			b := make([]byte, pageHeaderSize+metaSize)
+			off := id * candidate
+			if off+int64(len(b)) > size {
+				continue
+			}
+			if _, err := file.ReadAt(b, off); err != nil && !errors.Is(err, io.EOF) {
+				return 0, err
+			}
+			if ne.Uint32(b[pageHeaderSize:]) == metaMagic && int64(ne.Uint32(b[pageHeaderSize+8:])) == candidate {
+				return int(candidate), nil
+			}
+		}
+	}
+	return os.Getpagesize(), nil
+}

@@ -1,0 +1,188 @@
+package tools
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"gcd/store"
+	"gcd/wal"
+)
+
+// TestRepair damages directories in ways that stop a start. A repair that may not do it changes nothing. One that may leaves a directory that starts, in which no
+// topic that it calls sure has less than it had, and keeps the old one whole.
+func TestRepair(t *testing.T) {
+	t.Parallel()
+	seg := func(dir string, n int) string { return filepath.Join(store.LogDir(dir), fmt.Sprintf("%016x.seg", n)) }
+	remove := func(t *testing.T, path string) {
+		t.Helper()
+		if err := os.RemoveAll(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows := []struct {
+		name   string
+		damage func(t *testing.T, r *rand.Rand, dir string)
+		whole  bool
+		sure   bool // some topics are
+	}{
+		{"a record behind the snapshot", func(t *testing.T, r *rand.Rand, dir string) {
+			flip(t, seg(dir, 7), 64+45+r.Int64N(1500))
+		}, false, true},
+		{"many bits behind the snapshot", func(t *testing.T, r *rand.Rand, dir string) {
+			for range 20 {
+				flip(t, seg(dir, 7), 64+r.Int64N(5000))
+			}
+		}, false, true},
+		{"a segment header", func(t *testing.T, _ *rand.Rand, dir string) { flip(t, seg(dir, 7), 33) }, true, true},
+		{"the magic of a header", func(t *testing.T, _ *rand.Rand, dir string) { flip(t, seg(dir, 7), 1) }, true, true},
+		{"a missing segment", func(t *testing.T, _ *rand.Rand, dir string) { remove(t, seg(dir, 7)) }, false, true},
+		{"a segment cut off", func(t *testing.T, _ *rand.Rand, dir string) {
+			if err := os.Truncate(seg(dir, 7), 5000); err != nil {
+				t.Fatal(err)
+			}
+		}, false, true},
+		{"the log gone", func(t *testing.T, _ *rand.Rand, dir string) { remove(t, store.LogDir(dir)) }, false, false},
+		{"the snapshot damaged, the log from 1", func(t *testing.T, _ *rand.Rand, dir string) { flipEntry(t, dir) }, true, true},
+		{"the snapshot missing, the log later", func(t *testing.T, _ *rand.Rand, dir string) {
+			remove(t, store.SnapshotPath(dir))
+			remove(t, seg(dir, 1))
+		}, false, false},
+		{"the snapshot's entries damaged, the log later", func(t *testing.T, r *rand.Rand, dir string) {
+			flipEntry(t, dir)
+			remove(t, seg(dir, 1))
+		}, false, false},
+		{"the snapshot of no bytes, the log later", func(t *testing.T, _ *rand.Rand, dir string) {
+			if err := os.Truncate(store.SnapshotPath(dir), 0); err != nil {
+				t.Fatal(err)
+			}
+			remove(t, seg(dir, 1))
+		}, false, false},
+		{"the last segment missing", func(t *testing.T, _ *rand.Rand, dir string) { remove(t, lastSegment(t, dir)) }, false, false},
+		{"the last record damaged behind a clean end", func(t *testing.T, _ *rand.Rand, dir string) {
+			log, err := wal.Open(store.LogDir(dir), wal.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			flip(t, lastSegment(t, dir), log.Tail().Offset-9)
+		}, false, false},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			r := seeded(t)
+			dir := filepath.Join(t.TempDir(), "data")
+			if err := os.CopyFS(dir, os.DirFS(closedStore(t, r, 200, 500))); err != nil {
+				t.Fatal(err)
+			}
+			had := servedSums(t, dir)
+			row.damage(t, r, dir)
+			if servedSums(t, dir) != nil {
+				t.Fatal("it starts all the same")
+			}
+			before := contents(t, dir)
+			plan, err := Repair(t.Context(), dir, RepairOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if plan.Done || plan.Needless || plan.Whole() != row.whole || !maps.Equal(before, contents(t, dir)) {
+				t.Fatalf("%+v", plan)
+			}
+			done, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true, SegmentSize: 8192})
+			if err != nil || !done.Done {
+				t.Fatalf("%+v, %v", done, err)
+			}
+			unsure := map[string]bool{}
+			for _, topic := range done.Unsure {
+				unsure[string(topic)] = true
+			}
+			got := servedSums(t, dir)
+			if got == nil {
+				t.Fatal("it does not start")
+			}
+			if uint64(len(got)) != done.Topics || done.Sure+uint64(len(unsure)) != done.Topics || row.sure && done.Sure == 0 {
+				t.Errorf("%d topics; %+v", len(got), done)
+			}
+			for topic, v := range had {
+				now, there := got[topic]
+				if !there {
+					if row.whole {
+						t.Errorf("topic %.20q is gone", topic)
+					}
+					continue
+				}
+				if !unsure[topic] && further(v, now) || row.whole && v != now {
+					t.Errorf("topic %.20q had %+v, and has %+v", topic, v, now)
+				}
+			}
+			if v := verified(t, dir, VerifyOptions{}); v.Err() != nil || v.First <= 700 && !row.whole && done.Index < plan.Index {
+				t.Errorf("%+v", v)
+			}
+			aside := contents(t, done.Aside)
+			if len(aside) < len(before) {
+				t.Errorf("%d files are kept of %d", len(aside), len(before))
+			}
+			again, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true})
+			if err != nil || !again.Needless {
+				t.Errorf("%+v, %v", again, err)
+			}
+		})
+	}
+}
+
+func lastSegment(t testing.TB, dir string) string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(store.LogDir(dir), "*.seg"))
+	if err != nil || len(names) < 2 {
+		t.Fatal(names, err)
+	}
+	return names[len(names)-1]
+}
+
+// flipEntry damages an entry of the snapshot: the page that begins with a topic that was counted.
+func flipEntry(t testing.TB, dir string) {
+	t.Helper()
+	path := store.SnapshotPath(dir)
+	size := int64(0)
+	if info, err := os.Stat(path); err == nil {
+		size = info.Size()
+	}
+	for at := size - 1; at >= 0; at-- { // the first bit that a start notices in the entries
+		flip(t, path, at)
+		if _, err := store.ReadSnapshot(path, func(store.SnapshotMeta, store.Entry) error { return nil }); err != nil {
+			return
+		}
+		flip(t, path, at)
+	}
+	t.Fatal("nothing is noticed")
+}
+
+func TestRepairRefuses(t *testing.T) {
+	t.Parallel()
+	dir := closedStore(t, seeded(t), 60, 10)
+	if err := os.RemoveAll(store.LogDir(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(store.LogDir(dir), os.DirFS(store.LogDir(closedStore(t, seeded(t), 60, 10)))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true}); !errors.Is(err, ErrTwoStores) {
+		t.Error(err)
+	}
+	if _, err := Repair(t.Context(), t.TempDir(), RepairOptions{AcceptLoss: true}); !errors.Is(err, store.ErrNoStore) {
+		t.Error(err)
+	}
+	running := t.TempDir()
+	s, err := store.Open(running, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := Repair(t.Context(), running, RepairOptions{AcceptLoss: true}); !errors.Is(err, store.ErrLocked) {
+		t.Error(err)
+	}
+}
