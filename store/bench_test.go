@@ -293,3 +293,51 @@ func BenchmarkOpenWithHistory(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkRound is what the commit owner does for a batch besides the disk: 64 groups of 128 counts each, in a store without a directory.
+func BenchmarkRound(b *testing.B) {
+	for _, topics := range []int{1, 1 << 10, 1 << 20} {
+		b.Run(fmt.Sprintf("topics=%d", topics), func(b *testing.B) {
+			s := openStore(b, "", Options{})
+			names := make([][]byte, topics)
+			for i := range names {
+				names[i] = fmt.Appendf(nil, "counter:%012d", i)
+			}
+			groups := make([]*Group, 64)
+			for i := range groups {
+				groups[i] = &Group{Ops: make([]Op, 128), Done: func(*Group) {}}
+			}
+			round := func(name func() []byte) {
+				for _, g := range groups {
+					for i := range g.Ops {
+						g.Ops[i] = Op{Kind: Count, Topic: name()}
+					}
+				}
+				b.StartTimer()
+				if !s.Enqueue(groups...) {
+					b.Fatal("somebody else owns the commit")
+				}
+				s.Round()
+				b.StopTimer()
+			}
+			b.StopTimer()
+			for n := 0; n < topics; n += 64 * 128 { // all are there, made in an order that has nothing to do with their names
+				at := n
+				round(func() []byte { at++; return names[at*7919%topics] })
+			}
+			// Topics come in a copy each, as from the network.
+			var buf []byte
+			b.ResetTimer()
+			ops, at := 0, uint32(1)
+			for ops < b.N {
+				buf = buf[:0]
+				round(func() []byte {
+					at = at*1664525 + 1013904223
+					buf = append(buf, names[int(at>>8)%topics]...)
+					return buf[len(buf)-len(names[0]):]
+				})
+				ops += 64 * 128
+			}
+		})
+	}
+}

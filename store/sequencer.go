@@ -22,6 +22,8 @@ type sequencer struct {
 	// an older generation is free, so starting a batch costs nothing.
 	slots      []uint64
 	generation uint32
+
+	ahead lookahead
 }
 
 type limits struct {
@@ -57,7 +59,11 @@ func (s *sequencer) begin() {
 // add sequences ops of a group from where the last call stopped. It returns false when the batch is full and the group is
 // not yet through.
 func (s *sequencer) add(g *Group) bool {
+	from, to := g.pos, g.pos // the ops that are looked up
 	for ; g.pos < len(g.Ops); g.pos++ {
+		if g.pos == to {
+			from, to = to, to+s.ahead.over(s.m.table, g.Ops[to:])
+		}
 		op := &g.Ops[g.pos]
 		if len(op.Topic) > s.limits.maxTopicLen {
 			op.Sum, op.Epoch, op.Err = 0, 0, ErrTopicTooLong
@@ -66,7 +72,7 @@ func (s *sequencer) add(g *Group) bool {
 		if s.size+len(op.Topic)+maxChangeLen > s.limits.maxBatch && len(s.changes) > 0 {
 			return false
 		}
-		v := s.view(op.Topic)
+		v := s.view(op.Topic, s.ahead.found[g.pos-from])
 		switch op.Kind {
 		case Count:
 			s.count(v, op)
@@ -147,11 +153,14 @@ func (s *sequencer) admit(v *view) bool {
 }
 
 // view finds or makes the view of a topic.
-func (s *sequencer) view(topic []byte) *view {
+func (s *sequencer) view(topic []byte, known lookup) *view {
 	if s.last >= 0 && bytes.Equal(s.views[s.last].topic, topic) {
 		return &s.views[s.last]
 	}
-	hash := s.m.hash(topic)
+	hash := known.hash
+	if hash == 0 {
+		hash = s.m.hash(topic)
+	}
 	if 4*len(s.views) >= 3*len(s.slots) {
 		s.growSlots()
 	}
@@ -166,7 +175,11 @@ func (s *sequencer) view(topic []byte) *view {
 	s.last = len(s.views)
 	s.slots[i] = uint64(s.generation)<<32 | uint64(s.last)
 	v := view{hash: hash, topic: topic, run: -1}
-	if id, ok := s.m.find(hash, topic); ok {
+	id, ok := known.ref-1, known.ref > 0 && bytes.Equal(s.m.topic(known.ref-1), topic)
+	if !ok {
+		id, ok = s.m.find(hash, topic)
+	}
+	if ok {
 		at := s.m.entry(id).read()
 		v.epoch, v.sum, v.ref = at.Epoch, at.Sum, id+1
 	}

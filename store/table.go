@@ -80,10 +80,19 @@ func (t *table) entry(id uint32) *entry {
 
 // topic returns the bytes of an entry's topic; they never change.
 func (t *table) topic(id uint32) []byte {
-	ref := t.entry(id).topic
-	n := ref & (1<<refLengthBits - 1)
-	off := ref >> refLengthBits & (1<<refOffsetBits - 1)
-	return (*t.arenas.Load())[ref>>(refLengthBits+refOffsetBits)][off : off+n : off+n]
+	at := unpackName(t.entry(id).topic)
+	return (*t.arenas.Load())[at.arena][at.offset : at.offset+at.length : at.offset+at.length]
+}
+
+// nameAt is where a topic's bytes are.
+type nameAt struct{ arena, offset, length uint64 }
+
+func unpackName(ref uint64) nameAt {
+	return nameAt{
+		arena:  ref >> (refLengthBits + refOffsetBits),
+		offset: ref >> refLengthBits & (1<<refOffsetBits - 1),
+		length: ref & (1<<refLengthBits - 1),
+	}
 }
 
 // find looks a topic up by its hash. The owner calls it as it is; a reader holds the shard's lock.
@@ -105,6 +114,22 @@ func (t *table) find(hash uint64, topic []byte) (id uint32, ok bool) {
 			}
 		}
 	}
+}
+
+// candidate returns id+1 of the first entry that find would compare with a topic, or 0. The owner's.
+func (t *table) candidate(hash uint64) uint32 {
+	s := &t.shards[hash>>(64-shardBits)]
+	if len(s.slots) == 0 {
+		return 0
+	}
+	mask := uint32(len(s.slots) - 1)
+	tag := uint32(hash)
+	for i := tag & mask; s.slots[i] != 0; i = (i + 1) & mask {
+		if uint32(s.slots[i]>>32) == tag {
+			return uint32(s.slots[i])
+		}
+	}
+	return 0
 }
 
 // get reads a topic's state; any goroutine. A topic that is not there is at (0, 0).
@@ -258,6 +283,14 @@ func (t *table) mark(id uint32, index uint64) {
 		t.changed[c].n++
 	}
 	*at = index
+}
+
+// marked returns the index of an entry's last change, or 0.
+func (t *table) marked(id uint32) uint64 {
+	if c := int(id / chunkEntries); c < len(t.changed) && t.changed[c] != nil {
+		return t.changed[c].index[id%chunkEntries]
+	}
+	return 0
 }
 
 // takeDirty returns the ids that changed since the last call and starts a new list. Their marks stay until clear.

@@ -1,0 +1,83 @@
+package store
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+)
+
+// With topics enough for it to look ahead, every op has the outcome that it has one by one: known topics and new ones, the empty
+// one, the same one several times in a row, resets between, in groups shorter and longer than what is looked up at once.
+func TestLookahead(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, "", Options{})
+	model := map[string]Value{}
+	rng := rand.New(rand.NewPCG(1, 2))
+	run := func(g *Group) {
+		g.Done = func(*Group) {}
+		if !s.Enqueue(g) {
+			t.Fatal("somebody else owns the commit")
+		}
+		s.Round()
+		for i := range g.Ops {
+			op := &g.Ops[i]
+			v := model[string(op.Topic)]
+			switch op.Kind {
+			case Count:
+				v.Sum++
+				model[string(op.Topic)] = v
+			case Reset:
+				model[string(op.Topic)] = Value{Epoch: v.Epoch + 1}
+			}
+			if op.Err != nil || op.Sum != v.Sum || op.Epoch != v.Epoch {
+				t.Fatalf("op %d of %d on %q: sum %d, epoch %d, %v; want %+v", i, len(g.Ops), op.Topic, op.Sum, op.Epoch, op.Err, v)
+			}
+		}
+	}
+	for n := 0; s.Len() < lookAheadTopics; n++ {
+		run(&Group{Ops: []Op{{Kind: Count, Topic: fmt.Append(nil, n)}}})
+	}
+	topic := []byte("")
+	for range 500 {
+		g := &Group{Ops: make([]Op, 1+rng.IntN(4*lookAhead))}
+		for i := range g.Ops {
+			if rng.IntN(3) > 0 {
+				topic = fmt.Append(nil, rng.IntN(2*lookAheadTopics))
+			}
+			if rng.IntN(50) == 0 {
+				topic = nil
+			}
+			kind := []Kind{Count, Count, Count, Read, Reset}[rng.IntN(5)]
+			g.Ops[i] = Op{Kind: kind, Topic: topic}
+		}
+		run(g)
+	}
+	for topic, want := range model {
+		if got, _ := s.Get(topic); got != want {
+			t.Errorf("%q is at %+v, want %+v", topic, got, want)
+		}
+	}
+}
+
+// Two topics with one hash are two topics, whichever of them was looked up.
+func TestLookaheadCollision(t *testing.T) {
+	t.Parallel()
+	m := newMachine()
+	hash := uint64(1<<32 | 7)
+	a, b := m.insert(hash, []byte("a")), m.insert(hash, []byte("b"))
+	m.entry(a).sum.Store(1)
+	m.entry(b).sum.Store(2)
+	if got := m.candidate(hash); got != a+1 {
+		t.Fatalf("candidate is %d, want %d", got, a+1)
+	}
+	if got := m.candidate(hash + 1<<8); got != 0 {
+		t.Errorf("candidate of an unknown hash is %d", got)
+	}
+	seq := newSequencer(m, limits{})
+	seq.begin()
+	for topic, want := range map[string]uint64{"a": 1, "b": 2, "c": 0} {
+		if v := seq.view([]byte(topic), lookup{hash: hash, ref: a + 1}); v.sum != want || string(v.topic) != topic {
+			t.Errorf("%q is viewed as %+v", topic, *v)
+		}
+	}
+}
