@@ -13,6 +13,7 @@
 //	Serve               the caller's; returns when all below have ended
 //	run                 Serve's; the dispatch itself, until it is drained or aborted
 //	loop (pool)         run's; Options.Workers of them
+//	backup (pool)       run's; one at a time (in goroutine dispatch the connection's own goroutine sends it); drain ends it
 //	accept (pool)       of a timer, for an instant, some time after accepting failed; drain stops the timer
 //	accept, receive     run's (goroutine dispatch); until the socket is closed
 //	connection          accept's (goroutine dispatch); bounded by Options.MaxConns and MaxLingering

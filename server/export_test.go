@@ -1,6 +1,7 @@
 package server
 
 import (
+	"net/netip"
 	"time"
 
 	"gcd/codec"
@@ -21,4 +22,14 @@ func (s *Server) SetFirstByte(d time.Duration) { s.firstByte = d }
 // SetCommand adds a command of RESP.
 func (s *Server) SetCommand(name string, run func()) {
 	s.resp.commands[name] = &command{name: name, run: func(*exchange) { run() }}
+}
+
+// MayBackUp tells whether a client may have a backup.
+func MayBackUp(allowed bool, peer netip.Addr) bool {
+	return (&Options{AllowBackup: allowed}).mayBackUp(peer)
+}
+
+// BackUp sends a backup over a connection.
+func (s *Server) BackUp(conn backupConn, format string) bool {
+	return s.backUp(conn, netip.AddrPort{}, format)
 }

@@ -31,6 +31,7 @@ const (
 	lostAnswer
 	acceptError
 	receiveError
+	brokenBackup
 	handlerPanic
 	numEvents
 )
@@ -56,6 +57,8 @@ func (e event) text() string {
 		return "cannot accept connections"
 	case receiveError:
 		return "cannot receive datagrams"
+	case brokenBackup:
+		return "a backup was not sent, or not to its end"
 	}
 	return "panic while handling a client"
 }
@@ -152,6 +155,8 @@ type Stats struct {
 	LostAnswers       uint64 // answers that a client did not take
 	AcceptErrors      uint64
 	ReceiveErrors     uint64
+	Backups           uint64 // sent
+	BrokenBackups     uint64 // not sent to their end
 	Panics            uint64
 }
 
@@ -167,6 +172,7 @@ func (s *Server) Stats() Stats {
 		UnknownOutcomes: j.events[unknownOutcome].total.Load(), BrokenConns: j.events[brokenConn].total.Load(),
 		LostAnswers: j.events[lostAnswer].total.Load(), AcceptErrors: j.events[acceptError].total.Load(),
 		ReceiveErrors: j.events[receiveError].total.Load(), Panics: j.events[handlerPanic].total.Load(),
+		Backups: s.backups.done.Load(), BrokenBackups: j.events[brokenBackup].total.Load(),
 	}
 	for code := range j.refusals {
 		if n := j.refusals[code].total.Load(); n > 0 {

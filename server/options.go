@@ -1,7 +1,9 @@
 package server
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"runtime"
 	"time"
 
@@ -53,6 +55,12 @@ type Options struct {
 	// RefusalRate is how many refusals per second one source gets over UDP, with as many at once; further ones are
 	// silent. A source is what it is for MaxConnsPerSource.
 	RefusalRate int // default 100
+
+	// Backup writes a dump of all counters, in the format ndjson or csv, for the command GCD.BACKUP of RESP; nil refuses that. It ends early
+	// when ctx does or w fails.
+	Backup func(ctx context.Context, w io.Writer, format string) error
+	// AllowBackup gives backups to clients elsewhere, too, and not only to those that come from a loopback address.
+	AllowBackup bool
 
 	Logger hclog.Logger // default: none
 

@@ -28,6 +28,7 @@ type pool struct {
 	watch    *watch
 	loops    []*loop
 	stage    atomic.Int32
+	lent     sync.WaitGroup // who writes to lent streams
 
 	mu     sync.Mutex
 	closed bool // everything is, so the descriptors may be somebody else's
@@ -104,6 +105,7 @@ func (p *pool) run() {
 		}()
 	}
 	wg.Wait()
+	p.lent.Wait()
 	p.close()
 }
 

@@ -89,6 +89,8 @@ func allCommands() []*command {
 		{name: "keys", arity: 2, flags: flagsScan, group: groupGeneric, alone: true, run: (*exchange).keys,
 			summary: "Returns the topics that match a pattern, if they are not too many."},
 
+		{name: "gcd.backup", arity: -1, flags: flagsScan, group: groupServer, alone: true, run: (*exchange).backupCommand,
+			summary: "Sends all counters, as a streamed string with their dump in NDJSON or CSV."},
 		{name: "dbsize", arity: 1, flags: flagsRead, group: groupServer, alone: true, run: (*exchange).dbSize,
 			summary: "Returns how many topics have a sum above 0."},
 		{name: "info", arity: -1, flags: flagsTalk, group: groupServer, alone: true, run: (*exchange).info,

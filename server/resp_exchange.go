@@ -65,6 +65,7 @@ type exchange struct {
 	closing bool // the connection ends when out is written
 
 	listing listing
+	backup  string // the format of one that is to be sent when out is written; empty: none
 }
 
 // take takes commands from what was received: operations are collected, and everything else is done.
@@ -72,7 +73,7 @@ func (x *exchange) take() {
 	room := x.client.s.room()
 	x.more = false
 	for !x.closing {
-		if len(x.ops) >= room || len(x.out)+len(x.ready) >= maxTurnReplies {
+		if len(x.ops) >= room || len(x.out)+len(x.ready) >= maxTurnReplies || x.backup != "" {
 			x.more = true
 			return
 		}
@@ -377,7 +378,7 @@ func (x *exchange) release() {
 	x.in, x.out, x.ready = keptRoom(x.in, maxKeptBytes), keptRoom(x.out, maxKeptBytes), keptRoom(x.ready, maxKeptBytes)
 	x.ops, x.steps = keptRoom(x.ops, maxKeptOps), keptRoom(x.steps, maxKeptOps)
 	x.group.Ops = nil
-	x.listing = listing{}
+	x.listing, x.backup = listing{}, ""
 }
 
 // What an exchange that waits for its next use keeps room for: a pipeline of some hundred commands.

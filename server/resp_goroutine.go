@@ -83,6 +83,13 @@ func (d *goroutines) reply(c *streamConn, t *talker) bool {
 	}
 	t.client.finished(&t.exchange)
 	t.out = keptRoom(t.out, maxKeptBytes)
+	if t.backup != "" {
+		format := t.backup
+		t.backup = ""
+		if !d.s.backUp(c.nc, c.peer, format) {
+			return false
+		}
+	}
 	if t.closing {
 		d.linger(c)
 		return false

@@ -151,10 +151,19 @@ func (v *conversation) written(c *stream) {
 	x.out, c.out = c.out[:0], nil
 	v.client.finished(&x.exchange)
 	c.deadline.stopIn(&c.l.writing)
-	if x.closing {
+	switch {
+	case x.backup != "":
+		v.lend()
+	case x.closing:
 		c.linger()
-		return
+	default:
+		v.next()
 	}
+}
+
+// next sees to what comes behind a turn.
+func (v *conversation) next() {
+	c, x := v.c, v.x
 	c.state = reading
 	if c.l.p.stage.Load() != serving {
 		v.draining(c)

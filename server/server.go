@@ -35,6 +35,7 @@ type Server struct {
 	datagrams     atomic.Uint64
 	answered      atomic.Uint64
 	resp          *respDoor
+	backups       *backups
 
 	// Where tests put faults and stretch time: parse is codec.ParseRequest, a non-nil beforeAccept may fail an accept, and
 	// linger and firstByte are lingerTime and firstByteTime.
@@ -80,6 +81,7 @@ func New(backend Backend, o Options) (*Server, error) {
 		conns:     newConnLimit(o.MaxConns, o.MaxConnsPerSource),
 		refusals:  newRefusalLimit(o.RefusalRate),
 		resp:      newRespDoor(),
+		backups:   newBackups(),
 		parse:     codec.ParseRequest,
 		linger:    lingerTime,
 		firstByte: firstByteTime,
@@ -179,6 +181,7 @@ func (s *Server) Serve() error {
 	select {
 	case <-ran:
 	case <-s.backend.Failed():
+		s.backups.end()
 		d.drain()
 		impatient := time.AfterFunc(s.opts.WriteTimeout, d.abort)
 		<-ran
@@ -243,6 +246,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	d := s.dispatch
 	s.closeSockets()
 	s.mu.Unlock()
+	s.backups.end()
 	if d == nil {
 		return nil
 	}

@@ -18,6 +18,7 @@ const (
 	committing             // the backend
 	writing                // its client to take the answer
 	lingering              // its client to have read a refusal
+	lent                   // a backup to be sent, by somebody else
 )
 
 // maxKept is the most capacity of a buffer that a closed stream keeps for the next.

@@ -1,0 +1,178 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"gcd/resp"
+)
+
+// GCD.BACKUP: a backup is made by Options.Backup and sent as a streamed string, so long as it takes, by a goroutine that may wait for its
+// client. Meanwhile the connection takes no commands.
+
+// backups is what the backups of a server share.
+type backups struct {
+	under atomic.Bool // one is under way
+	done  atomic.Uint64
+	ctx   context.Context // of all of them
+	end   context.CancelFunc
+}
+
+func newBackups() *backups {
+	b := new(backups)
+	b.ctx, b.end = context.WithCancel(context.Background())
+	return b
+}
+
+// The formats of a backup.
+const (
+	backupNDJSON = "ndjson"
+	backupCSV    = "csv"
+)
+
+const errBackupUnderWay = "BUSY another backup is under way: there is one at a time"
+
+// backupCommand asks for a backup, which begins when what was answered before is written.
+func (x *exchange) backupCommand() {
+	s := x.client.s
+	format := backupNDJSON
+	switch {
+	case x.parser.Len() == 1:
+	case x.parser.Len() != 3 || !is(x.arg(1), "format"):
+		x.fail(errSyntax)
+		return
+	case is(x.arg(2), backupCSV):
+		format = backupCSV
+	case !is(x.arg(2), backupNDJSON):
+		x.fail("ERR unknown format of a backup: use ndjson or csv")
+		return
+	}
+	switch {
+	case s.opts.Backup == nil:
+		x.fail("ERR there is nothing to back up: the server keeps its counters in memory only")
+	case !s.opts.mayBackUp(x.client.peer.Addr()):
+		x.fail("NOPERM backups are for clients on the server's own machine, unless it is started with --allow-backup")
+	default:
+		x.backup = format
+	}
+}
+
+// mayBackUp tells whether a client at an address may have a backup.
+func (o *Options) mayBackUp(peer netip.Addr) bool { return o.AllowBackup || peer.Unmap().IsLoopback() }
+
+// backupConn is the connection that a backup is sent over.
+type backupConn interface {
+	io.Writer
+	SetWriteDeadline(time.Time) error
+}
+
+// backUp sends a backup, or says why there is none. It returns false if the connection has to end, because a part of a backup was sent
+// and the rest cannot be.
+func (s *Server) backUp(conn backupConn, peer netip.AddrPort, format string) bool {
+	ctx, cancel := context.WithCancel(s.backups.ctx)
+	defer cancel()
+	w := &backupWriter{s: s, ctx: ctx, conn: conn}
+	if !s.backups.under.CompareAndSwap(false, true) {
+		return w.refuse(errBackupUnderWay) == nil
+	}
+	defer s.backups.under.Store(false)
+	interrupt := context.AfterFunc(ctx, func() { conn.SetWriteDeadline(time.Unix(1, 0)) })
+	defer interrupt()
+	began := time.Now()
+	err := s.opts.Backup(ctx, w, format)
+	if err == nil {
+		err = w.close()
+	}
+	switch {
+	case err == nil:
+		s.backups.done.Add(1)
+		s.log.Info("sent a backup", "peer", peerText(peer), "format", format, "bytes", w.sent, "took", time.Since(began).Round(time.Millisecond).String())
+		return true
+	case w.begun || w.failure != nil || ctx.Err() != nil:
+		s.journal.happened(brokenBackup, peer, err)
+		return false
+	}
+	s.journal.happened(brokenBackup, peer, err)
+	return w.refuse("ERR backup failed: "+err.Error()) == nil
+}
+
+// backupChunk is how much of a backup is sent at once. It is little, because between two chunks whoever waits for a processor gets it: making
+// a backup is work for seconds, and requests are not to wait for it.
+const backupChunk = 16 << 10
+
+// backupWriter sends what is written to it in chunks of a streamed string.
+type backupWriter struct {
+	s       *Server
+	ctx     context.Context
+	conn    backupConn
+	pending []byte // of the next chunk
+	frame   []byte
+	begun   bool
+	sent    int64
+	failure error // of the connection
+}
+
+func (w *backupWriter) Write(p []byte) (n int, err error) {
+	if w.pending == nil {
+		w.pending = make([]byte, 0, backupChunk)
+	}
+	for n < len(p) && err == nil {
+		part := p[n:min(len(p), n+backupChunk-len(w.pending))]
+		w.pending = append(w.pending, part...)
+		n += len(part)
+		if len(w.pending) == backupChunk {
+			err = w.flush()
+		}
+	}
+	return n, err
+}
+
+func (w *backupWriter) flush() error {
+	w.frame = w.frame[:0]
+	if !w.begun {
+		w.frame = append(w.frame, resp.StreamHead...)
+	}
+	if len(w.pending) > 0 {
+		w.frame = resp.AppendChunk(w.frame, w.pending)
+	}
+	w.sent += int64(len(w.pending))
+	w.pending = w.pending[:0]
+	w.begun = true
+	if err := w.send(w.frame); err != nil {
+		return err
+	}
+	runtime.Gosched()
+	return nil
+}
+
+// close ends the string, which is whole then.
+func (w *backupWriter) close() error {
+	if err := w.flush(); err != nil {
+		return err
+	}
+	return w.send([]byte(resp.StreamEnd))
+}
+
+// refuse answers with an error instead.
+func (w *backupWriter) refuse(why string) error { return w.send(resp.AppendError(nil, why)) }
+
+// send gives the client the write timeout to take b. When the backup is to end, it does not begin.
+func (w *backupWriter) send(b []byte) error {
+	if w.failure != nil {
+		return w.failure
+	}
+	w.conn.SetWriteDeadline(time.Now().Add(w.s.opts.WriteTimeout))
+	// Behind the deadline that it may just have replaced: either this sees that ctx has ended, or the interruption is still to come.
+	if w.ctx.Err() != nil {
+		w.failure = errors.New("server: shutting down")
+	} else if _, err := w.conn.Write(b); err != nil {
+		w.failure = fmt.Errorf("server: sending a backup: %w", err)
+	}
+	return w.failure
+}
