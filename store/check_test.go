@@ -130,8 +130,15 @@ func TestCheckSnapshotSeesEveryBit(t *testing.T) {
 	if testing.Short() {
 		step = 101
 	}
-	noticed := 0
+	var offsets []int
+	for i := range pageHeaderSize + metaSize { // of bbolt's two meta pages each byte
+		offsets = append(offsets, i, os.Getpagesize()+i)
+	}
 	for i := r.IntN(step); i < len(intact); i += 1 + r.IntN(step) {
+		offsets = append(offsets, i)
+	}
+	noticed := 0
+	for _, i := range offsets {
 		bit := byte(1) << r.IntN(8)
 		if _, err := f.WriteAt([]byte{intact[i] ^ bit}, int64(i)); err != nil {
 			t.Fatal(err)

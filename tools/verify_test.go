@@ -2,6 +2,7 @@ package tools
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -234,6 +235,14 @@ func TestVerifyComparesSums(t *testing.T) {
 			}
 		}
 	}
+	// The same where the entries are newer than what the snapshot is said to be whole up to.
+	build(m.Witness, changes["lower sum"](append([]store.Entry(nil), all...)))
+	setReplay(t, dir, 1)
+	for _, memory := range []int{0, 1} {
+		if v := verified(t, dir, VerifyOptions{memory: memory}); v.Err() == nil {
+			t.Errorf("newer entry with a lower sum: %+v", v)
+		}
+	}
 	build(m.Witness-1, all) // the log goes on behind what is said to be its end
 	if v := verified(t, dir, VerifyOptions{}); v.Err() == nil {
 		t.Error("not noticed that the log goes on behind a clean end")
@@ -244,28 +253,15 @@ func TestVerifyComparesSums(t *testing.T) {
 func TestVerifyNewerEntries(t *testing.T) {
 	t.Parallel()
 	dir := closedStore(t, seeded(t), 300, 100)
-	rewrite := func(replay uint64) {
-		t.Helper()
-		db, err := bolt.Open(store.SnapshotPath(dir), 0o600, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = db.Update(func(tx *bolt.Tx) error {
-			return tx.Bucket([]byte("meta")).Put([]byte("replay"), []byte{byte(replay), byte(replay >> 8), 0, 0, 0, 0, 0, 0})
-		})
-		if err := errors.Join(err, db.Close()); err != nil {
-			t.Fatal(err)
-		}
-	}
 	for _, replay := range []uint64{0, 1, 150, 299} { // entries are of record 300 then, all the same
-		rewrite(replay)
+		setReplay(t, dir, replay)
 		for _, memory := range []int{0, 1} {
 			if v := verified(t, dir, VerifyOptions{memory: memory}); v.Err() != nil {
 				t.Errorf("replay %d: %v", replay, v.Err())
 			}
 		}
 	}
-	rewrite(301) // record 301 is said to be in the snapshot, and is not
+	setReplay(t, dir, 301) // record 301 is said to be in the snapshot, and is not
 	if v := verified(t, dir, VerifyOptions{}); v.Err() == nil {
 		t.Error("not noticed that a record is missing in the snapshot")
 	}
@@ -298,5 +294,115 @@ func TestVerifyWithoutAStore(t *testing.T) {
 	}
 	if v := verified(t, dir, VerifyOptions{}); v.Err() == nil || v.Starts {
 		t.Errorf("%+v", v)
+	}
+}
+
+// setReplay writes another replay index into a snapshot.
+func setReplay(t testing.TB, dir string, replay uint64) {
+	t.Helper()
+	db, err := bolt.Open(store.SnapshotPath(dir), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		return tx.Bucket([]byte("meta")).Put([]byte("replay"), binary.LittleEndian.AppendUint64(nil, replay))
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// handmade makes a directory of entries up to an index and records behind it, whether they fit each other or not.
+func handmade(t testing.TB, index uint64, entries []store.Entry, changes ...store.Change) string {
+	t.Helper()
+	dir := t.TempDir()
+	id := wal.ID{1}
+	b, err := store.NewBuilder(vfs.OS{}, store.SnapshotPath(dir), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if err := b.Add(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := b.Finish(index + uint64(len(changes))); err != nil {
+		t.Fatal(err)
+	}
+	setReplay(t, dir, index)
+	o := wal.Options{SegmentSize: 8192}
+	if err := wal.Create(store.LogDir(dir), id, index+1, o); err != nil {
+		t.Fatal(err)
+	}
+	log, err := wal.Open(store.LogDir(dir), o)
+	if err == nil {
+		err = log.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range changes {
+		head := uint64(len(c.Topic)) * 2
+		if c.N == 0 {
+			head++
+		}
+		p := append(binary.AppendUvarint(nil, head), c.Topic...)
+		p = binary.AppendUvarint(binary.AppendUvarint(p, c.Epoch), c.Sum)
+		if c.N > 0 {
+			p = binary.AppendUvarint(p, c.N)
+		}
+		if _, err := log.Append(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(log.Sync(), log.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestVerifyFollowsChanges: records whose checksums are all right, and that do not follow from one another or from the snapshot.
+func TestVerifyFollowsChanges(t *testing.T) {
+	t.Parallel()
+	count := func(topic string, epoch, sum, n uint64) store.Change {
+		return store.Change{Topic: []byte(topic), Epoch: epoch, Sum: sum, N: n}
+	}
+	entry := func(topic string, sum, last uint64) store.Entry {
+		return store.Entry{Topic: []byte(topic), Value: store.Value{Sum: sum}, Last: last}
+	}
+	rows := []struct {
+		name    string
+		replay  uint64 // 0: as handmade
+		entries []store.Entry
+		changes []store.Change
+		file    string // of the damage; empty: none
+	}{
+		{"right", 0, []store.Entry{entry("a", 4, 9)}, []store.Change{count("a", 0, 4, 2), count("b", 0, 0, 1), count("a", 0, 6, 0), count("a", 1, 0, 3)}, ""},
+		{"a gap", 0, []store.Entry{entry("a", 4, 9)}, []store.Change{count("a", 0, 4, 2), count("b", 0, 0, 1), count("a", 0, 7, 1)}, "wal/0000000000000001.seg"},
+		{"twice", 0, []store.Entry{entry("a", 4, 9)}, []store.Change{count("a", 0, 4, 2), count("b", 0, 0, 1), count("a", 0, 4, 2)}, "wal/0000000000000001.seg"},
+		{"other epoch", 0, []store.Entry{entry("a", 4, 9)}, []store.Change{count("a", 0, 4, 2), count("b", 0, 0, 1), count("a", 1, 6, 2)}, "wal/0000000000000001.seg"},
+		{"a new topic above 0", 0, []store.Entry{entry("a", 4, 9)}, []store.Change{count("b", 0, 3, 2)}, "wal/0000000000000001.seg"},
+		{"a new last topic above 0", 0, nil, []store.Change{count("b", 0, 3, 2)}, "wal/0000000000000001.seg"},
+		{"not from the entry", 0, []store.Entry{entry("a", 4, 9)}, []store.Change{count("a", 0, 5, 2)}, "counters.db"},
+		{"said to be in the entry", 11, []store.Entry{entry("a", 4, 9)}, []store.Change{count("a", 0, 4, 2)}, "counters.db"},
+		{"in the entry", 11, []store.Entry{entry("a", 6, 11)}, []store.Change{count("a", 0, 4, 2)}, ""},
+	}
+	for _, row := range rows {
+		dir := handmade(t, 10, row.entries, row.changes...)
+		if row.replay > 0 {
+			setReplay(t, dir, row.replay)
+		}
+		for _, memory := range []int{0, 1} {
+			v := verified(t, dir, VerifyOptions{memory: memory})
+			damaged := ""
+			for _, f := range v.Files {
+				if f.Damages > 0 {
+					damaged += f.Name
+				}
+			}
+			if damaged != row.file {
+				t.Errorf("%s, memory %d: damage in %q, want %q: %v", row.name, memory, damaged, row.file, v.Err())
+			}
+		}
 	}
 }

@@ -69,6 +69,9 @@ func TestSurveyGoesOn(t *testing.T) {
 		{"empty segment", func(f frozen) { f[name(2)] = nil }, []uint64{5, 6, 7, 8}, nil, 1},
 		{"cut off", func(f frozen) { f[name(2)] = f[name(2)][:second+2040+1] }, []uint64{7, 8}, []uint64{5}, 2},
 		{"a sector of zeros", func(f frozen) { clear(f[name(2)][2560:3072]) }, []uint64{6}, nil, 1},
+		{"a record in another's place", func(f frozen) {
+			copy(f[name(2)][second+2040:], f[name(2)][segmentHeaderSize:segmentHeaderSize+2040])
+		}, []uint64{7}, []uint64{8}, 1},
 		{"newer version", func(f frozen) { f[name(2)][8] = 2 }, []uint64{5, 6, 7, 8}, nil, 1},
 		{"of another store", func(f frozen) { f[name(2)] = otherLife(t, ID{1})[name(2)] }, []uint64{5, 6, 7, 8}, nil, 2},
 		{"first of two in the last segment", func(f frozen) { f[name(4)][segmentHeaderSize+50] ^= 1 }, []uint64{13}, nil, 1},
