@@ -213,12 +213,8 @@ func (c *comparison) entry(e store.Entry) error {
 
 // without is for a topic that the log has and the snapshot has not.
 func (c *comparison) without(ch *chain) error {
-	at := c.snapshot
-	if at < 0 {
-		at = c.segmentFile(ch.first)
-	}
 	switch {
-	case ch.settled > 0:
+	case ch.settled > 0: // so there is a snapshot
 		return c.wrong("topic %.64q is missing, though record %d, which is said to be in the snapshot, changed it", ch.topic, ch.settled)
 	case ch.from != store.Value{}:
 		return c.broken(ch.topic, ch.first, ch.from, store.Value{})
