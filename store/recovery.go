@@ -136,6 +136,9 @@ func (s *Store) load() error {
 	if err := s.wal.Start(); err != nil {
 		return err
 	}
+	if err := os.Remove(s.file.path + ".new"); err != nil && !errors.Is(err, fs.ErrNotExist) { // half made
+		return fmt.Errorf("store: %w", err)
+	}
 	s.snapshot.replay.Store(m.replay)
 	s.snapshot.grown.Store(int64(s.recover.Records)) // a lower bound: records are longer than a byte
 	return s.setState(stateOpen)

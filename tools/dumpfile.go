@@ -17,8 +17,8 @@ import (
 	"gcd/wal"
 )
 
-// maxDumpLine is the longest line of a dump in bytes: a topic in which each byte is escaped as six, and the rest.
-const maxDumpLine = 6*store.MaxTopicLen + 1024
+// maxDumpLine is the longest line of a dump in bytes; a topic in which each byte is escaped as six fits.
+const maxDumpLine = 400_000
 
 // DumpHeader is the first line of a dump file.
 type DumpHeader struct {
@@ -59,6 +59,9 @@ func ReadDump(r io.Reader, each func(DumpHeader, store.Entry) error) (DumpHeader
 	}
 	return header, footer, err
 }
+
+// ErrPartial says that a dump holds the topics of one prefix alone.
+var ErrPartial = errors.New("the dump does not hold the whole store")
 
 // badLine is an error that the current line explains.
 type badLine struct{ text string }
@@ -338,6 +341,18 @@ func (p *parts) version() error {
 		return badf("the dump has format version %d, this program knows 1: a newer gcd-tool wrote it", v)
 	}
 	return nil
+}
+
+// prefix takes the prefix that a dump of a part of the topics has, and refuses it.
+func (p *parts) prefix(introduction string) error {
+	if !p.try(introduction) {
+		return nil
+	}
+	prefix := p.jsonString(nil)
+	if p.bad {
+		return nil
+	}
+	return fmt.Errorf("%w: only topics that begin with %.64q", ErrPartial, prefix)
 }
 
 // done says what a line is, if it is anything else than it should be.

@@ -27,7 +27,7 @@ func hostileTopics() []string {
 		"a\nb", "\n", "\r", "\r\n", "\t", "a\tb ", " leading", "trailing ", "=1+1", "@x", "-1", "+1", "'", ";", "|", "\x00", "\x00\x00", "\x01", "\x1b[31mred", "\x7f", "\u0080", "\u0085", "\u009f",
 		"\u00a0", "\u200b", "\u200f", "\u2028", "\u2029", "\ufeff", "\ufeffbom", "\ufffd", "\ufffe", "\uffff", "\U0010ffff", "\U0001f600", "<b>&amp;</b>", `\.`,
 		"Ελληνικά", "русский", "עברית", "العربية", "हिन्दी", "ไทย", "한국어", "日本語", "中文", "ქართული", "አማርኛ", "தமிழ்", "é", "e\u0301", "𐍈𐌰", "👩‍👩‍👧",
-		strings.Repeat("k", 1024), strings.Repeat("k", 1025), strings.Repeat("é", 513),
+		"\xff", "a\xe2\x82", "\xc0\x80\n", strings.Repeat("\xfe", store.MaxTopicLen), strings.Repeat("k", 1024), strings.Repeat("k", 1025), strings.Repeat("é", 513),
 		strings.Repeat("\x00", store.MaxTopicLen), strings.Repeat("\n", store.MaxTopicLen), strings.Repeat(`"`, store.MaxTopicLen), strings.Repeat(`\`, store.MaxTopicLen),
 		strings.Repeat("日", store.MaxTopicLen/3), strings.Repeat("\u2028", store.MaxTopicLen/3),
 	}
@@ -97,7 +97,11 @@ func encodeDump(format string, h DumpHeader, entries []store.Entry, times bool) 
 			body.WriteString("\n")
 			continue
 		}
-		fmt.Fprintf(&body, `{"topic":%s,"sum":%d,"epoch":%d,"last":%d`, jsonTopic(string(e.Topic)), e.Sum, e.Epoch, e.Last)
+		topic := `"topic":` + jsonTopic(string(e.Topic))
+		if !utf8.Valid(e.Topic) {
+			topic = fmt.Sprintf(`"topic_hex":"%x"`, e.Topic)
+		}
+		fmt.Fprintf(&body, `{%s,"sum":%d,"epoch":%d,"last":%d`, topic, e.Sum, e.Epoch, e.Last)
 		if stamp != "" {
 			fmt.Fprintf(&body, `,"time":"%s"`, stamp)
 		}
@@ -146,7 +150,11 @@ func jsonTopic(topic string) string {
 
 func csvTopic(topic string) string {
 	b := []byte{}
-	for _, c := range topic {
+	for i, c := range topic {
+		if _, size := utf8.DecodeRuneInString(topic[i:]); c == utf8.RuneError && size == 1 {
+			b = fmt.Appendf(b, `\x%02x`, topic[i])
+			continue
+		}
 		switch {
 		case c == '\\':
 			b = append(b, `\\`...)
@@ -272,7 +280,7 @@ func TestReadDumpRefuses(t *testing.T) {
 		{"ndjson", `{"topic":"\x41","sum":1,"epoch":0,"last":1}` + "\n", 2, "not an entry"},
 		{"ndjson", `{"topic":"\`, 2, "cut off"},
 		{"ndjson", "{\"topic\":\"\x01\",\"sum\":1,\"epoch\":0,\"last\":1}\n", 2, "not an entry"},
-		{"ndjson", "{\"topic\":\"\xff\",\"sum\":1,\"epoch\":0,\"last\":1}\n", 2, "not UTF-8"},
+		{"ndjson", "{\"topic\":\"\xff\",\"sum\":1,\"epoch\":0,\"last\":1}\n", 2, "not an entry"},
 		{"ndjson", `{"topic":"` + strings.Repeat("a", store.MaxTopicLen+1) + `","sum":1,"epoch":0,"last":1}` + "\n", 2, "longest"},
 		{"ndjson", strings.Repeat(" ", 10*maxDumpLine) + "\n", 2, "longer than"},
 		{"ndjson", strings.Repeat(" ", 10*maxDumpLine), 2, "longer than"},
@@ -317,6 +325,7 @@ func TestReadDumpHeaders(t *testing.T) {
 		{"\n", "does not begin as a dump"},
 		{"PK\x03\x04\n", "does not begin as a dump"},
 		{`{"header":{` + "\n", "format json"},
+		{`{"gcd_dump":1,"store":"x"}` + "\n", "not the first line"},
 		{`{"gcd_dump":2,"anything":1}` + "\n", "version 2"},
 		{"# gcd_dump 2 anything\n", "version 2"},
 		{`{"gcd_dump":1,"store":"x"}` + "\n", "not the first line"},
@@ -326,6 +335,18 @@ func TestReadDumpHeaders(t *testing.T) {
 		var bad *DumpError
 		if !errors.As(err, &bad) || bad.Line != 1 || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%q: %v, want line 1 and %q", test.text, err, test.says)
+		}
+	}
+}
+
+func TestReadDumpOfPrefix(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		`{"gcd_dump":1,"store":"00000000-0000-0000-0000-000000000000","index":1,"prefix":"a\"b","check":"00000000"}` + "\n",
+		`# gcd_dump 1 store 00000000-0000-0000-0000-000000000000 index 1 prefix "a\"b" check 00000000` + "\n",
+	} {
+		if _, _, err := readDump(strings.NewReader(text)); !errors.Is(err, ErrPartial) || !strings.Contains(err.Error(), `"a\"b"`) {
+			t.Errorf("%s: %v", text, err)
 		}
 	}
 }

@@ -28,6 +28,9 @@ func (*ndjsonDump) header(line []byte) (h DumpHeader, err error) {
 		h.Time = p.time(p.until('"'))
 		p.skip(`"`)
 	}
+	if err := p.prefix(`,"prefix":"`); err != nil {
+		return h, err
+	}
 	if err := p.sum(line, `,"check":"`); err != nil {
 		return h, err
 	}
@@ -49,8 +52,13 @@ func (*ndjsonDump) footer(line []byte) (f DumpFooter, ok bool, err error) {
 
 func (d *ndjsonDump) entry(line []byte) (e store.Entry, err error) {
 	p := parts{rest: line}
-	p.skip(`{"topic":"`)
-	d.topic = p.jsonString(d.topic[:0])
+	if raw := p.try(`{"topic_hex":"`); raw {
+		d.topic = p.hexString(d.topic[:0])
+	} else {
+		p.skip(`{"topic":"`)
+		d.topic = p.jsonString(d.topic[:0])
+		p.bad = p.bad || !utf8.Valid(d.topic)
+	}
 	p.skip(`,"sum":`)
 	e.Sum = p.number()
 	p.skip(`,"epoch":`)
@@ -77,9 +85,6 @@ func (p *parts) entry(e store.Entry) error {
 	if e.Epoch > math.MaxInt64 {
 		return badf("the epoch %d is higher than a topic can reach", e.Epoch)
 	}
-	if !utf8.Valid(e.Topic) {
-		return badf("the topic %.64q is not UTF-8", e.Topic)
-	}
 	return nil
 }
 
@@ -104,6 +109,19 @@ func (p *parts) jsonString(to []byte) []byte {
 		to = p.jsonEscape(to)
 	}
 	p.bad = true
+	return to
+}
+
+// hexString takes a topic that is not UTF-8, in hexadecimal, and the closing quote.
+func (p *parts) hexString(to []byte) []byte {
+	digits := parts{rest: p.until('"')}
+	p.skip(`"`)
+	var c [1]byte
+	for len(digits.rest) > 0 && !digits.bad {
+		digits.hex(c[:])
+		to = append(to, c[0])
+	}
+	p.bad = p.bad || digits.bad
 	return to
 }
 
@@ -163,6 +181,9 @@ func (*csvDump) header(line []byte) (h DumpHeader, err error) {
 	h.Index = p.number()
 	if p.try(` time `) {
 		h.Time = p.time(p.until(' '))
+	}
+	if err := p.prefix(` prefix "`); err != nil {
+		return h, err
 	}
 	if err := p.sum(line, ` check `); err != nil {
 		return h, err
@@ -248,6 +269,7 @@ func (p *parts) csvUnescape(to []byte) []byte {
 				p.bad = true
 			}
 		}
+		p.bad = p.bad || !utf8.Valid(p.rest[:n])
 		to = append(to, p.rest[:n]...)
 		if p.rest = p.rest[n:]; len(p.rest) == 0 {
 			return to
@@ -259,6 +281,12 @@ func (p *parts) csvUnescape(to []byte) []byte {
 				to = append(to, meanings[i])
 				continue
 			}
+		}
+		if p.try("x") { // a byte that is not UTF-8
+			var c [1]byte
+			p.hex(c[:])
+			to = append(to, c[0])
+			continue
 		}
 		p.skip("u")
 		to = p.rune(to, p.hex4())

@@ -1,0 +1,386 @@
+package tools
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"gcd/internal/vfs"
+	"gcd/store"
+	"gcd/wal"
+)
+
+// CompactOptions say how a directory is compacted. The zero value works.
+type CompactOptions struct {
+	KeepLog  bool // remove no segment
+	Progress ProgressFunc
+
+	fs   vfs.FS                  // default the OS
+	step func(done string) error // called behind each step; an error ends the work as it is
+	run  int                     // bytes of changes in memory; default tailRun
+}
+
+// Compacted is what Compact did.
+type Compacted struct {
+	Nothing       bool   // there was nothing to do: no file was changed
+	Index         uint64 // the snapshot's now
+	Topics        uint64
+	Records       uint64 // that were folded into the snapshot
+	Segments      int    // that were removed
+	First, Last   uint64 // the records in those; 0 if there were none
+	Before, After int64  // bytes of all files
+}
+
+// Compact brings the snapshot of a stopped store up to the end of its log, writes its file anew without gaps, and removes the
+// segments that it covers, history that was kept included. It refuses what a start would refuse, with the same errors; nothing was changed then. store.ErrLocked
+// while a server runs, store.ErrNoStore where there is no store. Interrupted at any moment it leaves a directory that starts, with the
+// same counters. Memory does not grow with the number of topics.
+func Compact(ctx context.Context, dir string, o CompactOptions) (Compacted, error) {
+	if o.fs == nil {
+		o.fs = vfs.OS{}
+	}
+	if o.step == nil {
+		o.step = func(string) error { return nil }
+	}
+	if o.run == 0 {
+		o.run = tailRun
+	}
+	if _, err := os.Stat(dir); err != nil {
+		return Compacted{}, err
+	}
+	release, err := lockDir(dir)
+	if err != nil {
+		return Compacted{}, err
+	}
+	c := &compact{CompactOptions: o, ctx: ctx, dir: dir, path: store.SnapshotPath(dir), new: store.SnapshotPath(dir) + ".new"}
+	err = c.do()
+	return c.result, errors.Join(err, release())
+}
+
+// compact is one Compact, under the lock.
+type compact struct {
+	CompactOptions
+	ctx       context.Context
+	dir       string
+	path, new string // of the snapshot
+
+	before  store.SnapshotMeta
+	missing bool // there was no snapshot: it is made from the whole log
+	log     *wal.Log
+	tail    *tail
+	result  Compacted
+
+	// Under fold.
+	b   *store.Builder
+	sum *entrySum
+	key []byte
+}
+
+func (c *compact) do() (err error) {
+	if c.result.Before, err = c.size(); err != nil {
+		return err
+	}
+	c.result.After = c.result.Before
+	if err := c.open(); err != nil {
+		return err
+	}
+	c.tail = newTail(c.dir, c.run)
+	err = c.readTail()
+	if err == nil {
+		err = c.write()
+	}
+	err = errors.Join(err, c.tail.close(), c.log.Close())
+	if err == nil {
+		c.result.After, err = c.size()
+	}
+	return err
+}
+
+// open reads what a start reads before it replays, and refuses what a start refuses.
+func (c *compact) open() error {
+	m, err := store.ReadSnapshotMeta(c.path)
+	if c.missing = errors.Is(err, fs.ErrNotExist); err != nil && !c.missing {
+		return err
+	}
+	meta := &m
+	if c.missing {
+		meta = nil
+	}
+	c.log, err = wal.Open(store.LogDir(c.dir), wal.Options{FS: c.fs, Settled: m.Replay})
+	if errors.Is(err, wal.ErrNoLog) {
+		if err := store.Fits(c.dir, meta, nil); err != nil {
+			return err
+		}
+		return fmt.Errorf("%w: %s", store.ErrNoStore, c.dir)
+	}
+	if err != nil {
+		return err
+	}
+	if err := store.Fits(c.dir, meta, c.log); err != nil {
+		return errors.Join(err, c.log.Close())
+	}
+	c.before = m
+	if c.missing {
+		c.before.Store = c.log.ID()
+	}
+	c.result.Index = c.log.Last()
+	return nil
+}
+
+// readTail sorts the changes behind the snapshot by topic.
+func (c *compact) readTail() error {
+	if c.log.Last() == c.before.Replay {
+		return nil
+	}
+	total := c.log.Last() - c.before.Replay
+	for r, err := range c.log.Records(c.before.Replay + 1) {
+		if err != nil {
+			return err
+		}
+		for change, err := range store.Changes(r.Payload) {
+			if err != nil {
+				return c.damaged(r, err)
+			}
+			if err := c.tail.add(r.Index, change); err != nil {
+				return err
+			}
+		}
+		c.result.Records++
+		if err := c.passed("reading the log", "records", c.result.Records, total); err != nil {
+			return err
+		}
+	}
+	if c.result.Records != total {
+		return fmt.Errorf("%s: %d records were read, but there should be %d", store.LogDir(c.dir), c.result.Records, total)
+	}
+	return nil
+}
+
+func (c *compact) passed(phase, unit string, done, total uint64) error {
+	c.Progress.report(phase, unit, done, total)
+	if done%progressEvery == 0 {
+		return c.ctx.Err()
+	}
+	return nil
+}
+
+func (c *compact) damaged(r wal.Record, err error) error {
+	file := store.LogDir(c.dir)
+	for _, seg := range c.log.Segments() {
+		if seg.Number == r.Segment {
+			file = seg.Path
+		}
+	}
+	return &wal.CorruptionError{File: file, Offset: r.Offset, Index: r.Index, Err: err}
+}
+
+// write makes the new snapshot, and if that changes anything puts it into its place and removes what it covers.
+func (c *compact) write() error {
+	if err := c.fs.Remove(c.new); err != nil && !errors.Is(err, fs.ErrNotExist) { // half made, as a start removes it
+		return err
+	}
+	placed := false
+	err := c.build()
+	if err == nil {
+		err = c.ctx.Err()
+	}
+	if err == nil {
+		if c.result.Nothing, err = c.nothing(); err == nil && !c.result.Nothing {
+			placed, err = c.place()
+		}
+	}
+	if !placed {
+		if remove := c.fs.Remove(c.new); remove != nil && !errors.Is(remove, fs.ErrNotExist) {
+			err = errors.Join(err, remove)
+		}
+	}
+	return err
+}
+
+// build writes the new snapshot beside the old one, and reads it back.
+func (c *compact) build() (err error) {
+	if c.b, err = store.NewBuilder(c.fs, c.new, c.before.Store); err != nil {
+		return err
+	}
+	if err := c.step("begun"); err != nil {
+		return errors.Join(err, c.b.Abort())
+	}
+	c.sum = newEntrySum()
+	err = c.fold()
+	var m store.SnapshotMeta
+	if err == nil {
+		m, err = c.b.Finish(c.log.Last())
+	}
+	if err := errors.Join(err, c.b.Abort()); err != nil {
+		return err
+	}
+	if err := c.step("built"); err != nil {
+		return err
+	}
+	c.result.Topics = m.Count
+	back := newEntrySum()
+	var done uint64
+	read, err := store.ReadSnapshot(c.new, func(_ store.SnapshotMeta, e store.Entry) error {
+		back.add(e)
+		done++
+		return c.passed("reading back", "topics", done, m.Count)
+	})
+	if err == nil && (read != m || back.sum() != c.sum.sum()) {
+		err = errors.New("it differs from what was written")
+	}
+	if err != nil {
+		return fmt.Errorf("the new snapshot does not read back: %w", err)
+	}
+	return c.step("read back")
+}
+
+// fold merges the entries of the snapshot with the changes behind it, both in the order of keys.
+func (c *compact) fold() error {
+	if err := c.tail.sorted(); err != nil {
+		return err
+	}
+	if !c.missing {
+		var done uint64
+		_, err := store.ReadSnapshot(c.path, func(m store.SnapshotMeta, e store.Entry) error {
+			c.key = store.AppendTopicKey(c.key[:0], e.Topic)
+			for next := c.tail.peek(); next != nil && bytes.Compare(next.key, c.key) < 0; next = c.tail.peek() {
+				if err := c.topic(store.Entry{Topic: bytes.Clone(next.Topic)}, bytes.Clone(next.key)); err != nil {
+					return err
+				}
+			}
+			if err := c.topic(e, c.key); err != nil {
+				return err
+			}
+			done++
+			return c.passed("writing the snapshot", "topics", done, m.Count)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for next := c.tail.peek(); next != nil; next = c.tail.peek() {
+		if err := c.topic(store.Entry{Topic: bytes.Clone(next.Topic)}, bytes.Clone(next.key)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// topic applies the changes of the tail to one topic and adds it to the new snapshot.
+func (c *compact) topic(e store.Entry, key []byte) error {
+	for next := c.tail.peek(); next != nil && bytes.Equal(next.key, key); next = c.tail.peek() {
+		if !next.Held(e.Value) {
+			if next.Before() != e.Value {
+				return c.broken(next.index, fmt.Errorf("record %d takes topic %.64q from epoch %d, sum %d, but it is at epoch %d, sum %d",
+					next.index, next.Topic, next.Epoch, next.Sum, e.Epoch, e.Sum))
+			}
+			e.Value, e.Last = next.After(), next.index
+		}
+		if err := c.tail.next(); err != nil {
+			return err
+		}
+	}
+	c.sum.add(e)
+	return c.b.Add(e)
+}
+
+// broken says that a record does not follow from what was before it.
+func (c *compact) broken(index uint64, reason error) error {
+	for r, err := range c.log.Records(index) {
+		if err != nil {
+			return err
+		}
+		return c.damaged(r, reason)
+	}
+	return reason
+}
+
+// nothing says that the directory is compact already: the new snapshot is the old one, and no file can go.
+func (c *compact) nothing() (bool, error) {
+	if c.missing || c.result.Records > 0 || c.before.State != store.StateClosed || c.log.Tail().Length > 0 || c.releases() > 0 {
+		return false, nil
+	}
+	if _, err := os.Lstat(filepath.Join(store.LogDir(c.dir), "spare")); !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	was, err := os.Stat(c.path)
+	if err != nil {
+		return false, err
+	}
+	is, err := os.Stat(c.new)
+	return err == nil && is.Size() >= was.Size(), err
+}
+
+// releases is how many segments are to go.
+func (c *compact) releases() int {
+	if c.KeepLog {
+		return 0
+	}
+	return len(c.log.Segments()) - 1
+}
+
+// place puts the new snapshot into the place of the old one, and when that is durable removes the segments that it covers. placed
+// says that it has its place, whatever the error is.
+func (c *compact) place() (placed bool, err error) {
+	owner := c.path
+	if c.missing {
+		owner = c.dir
+	}
+	if err := keepOwner(owner, c.new); err != nil {
+		return false, err
+	}
+	if err := c.log.Start(); err != nil { // what the snapshot says of the log must be on the disk first
+		return false, err
+	}
+	if err := c.step("log durable"); err != nil {
+		return false, err
+	}
+	if err := c.fs.Rename(c.new, c.path); err != nil {
+		return false, err
+	}
+	if err := c.step("renamed"); err != nil {
+		return true, err
+	}
+	if err := c.fs.SyncDir(c.dir); err != nil {
+		return true, err
+	}
+	if err := c.step("durable"); err != nil {
+		return true, err
+	}
+	segments := c.log.Segments()
+	if n := c.releases(); n > 0 {
+		err := c.log.Release(c.log.Last())
+		if c.result.Segments = len(segments) - len(c.log.Segments()); c.result.Segments > 0 {
+			c.result.First, c.result.Last = segments[0].First, segments[c.result.Segments-1].Last
+		}
+		if err != nil {
+			return true, err
+		}
+	}
+	return true, c.step("done")
+}
+
+// size is that of all files of the store, in bytes.
+func (c *compact) size() (int64, error) {
+	var total int64
+	for _, dir := range []string{c.dir, store.LogDir(c.dir)} {
+		entries, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return 0, err
+		}
+		for _, entry := range entries {
+			info, err := entry.Info()
+			if err != nil {
+				return 0, err
+			}
+			if info.Mode().IsRegular() {
+				total += info.Size()
+			}
+		}
+	}
+	return total, nil
+}

@@ -1,0 +1,413 @@
+package tools
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"gcd/internal/vfs"
+	"gcd/store"
+	"gcd/wal"
+)
+
+// compactStore makes a store with history, a snapshot, and a tail of several segments behind it: topics in both and in one alone, and
+// resets. It is closed, or as a crash leaves it. The counters are those that it should have.
+func compactStore(t testing.TB, seed uint64, topics []string, closed bool) (dir string, want map[string]store.Value) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "data")
+	s, err := store.Open(dir, store.Options{SegmentSize: testSegment, SnapshotInterval: -1, SnapshotBytes: -1, Retain: store.Retain{Bytes: 1 << 30}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(seed, 0))
+	run := func(topics []string, n int) {
+		for range n {
+			var ops []store.Op
+			for range 1 + r.IntN(20) {
+				op := store.Op{Kind: store.Count, Topic: []byte(topics[r.IntN(len(topics))])}
+				if r.IntN(10) == 0 {
+					op.Kind = store.Reset
+				}
+				ops = append(ops, op)
+			}
+			done := make(chan struct{})
+			s.Submit(&store.Group{Ops: ops, Done: func(*store.Group) { close(done) }})
+			<-done
+			for _, op := range ops {
+				if op.Err != nil {
+					t.Fatal(op.Err)
+				}
+			}
+		}
+	}
+	run(topics[:len(topics)*3/4], 15)
+	if err := s.Snapshot(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	run(topics[len(topics)/4:], 20)
+	want = map[string]store.Value{}
+	for cursor := uint64(0); ; {
+		if cursor = s.Scan(cursor, 1000, func(topic []byte, v store.Value) { want[string(topic)] = v }); cursor == 0 {
+			break
+		}
+	}
+	crashed := ""
+	if !closed {
+		crashed = filepath.Join(copyTree(t, filepath.Dir(dir)), "data")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !closed {
+		dir = crashed
+	}
+	return dir, want
+}
+
+func shuffledTopics(seed uint64) []string {
+	topics := hostileTopics()
+	rand.New(rand.NewPCG(seed, 1)).Shuffle(len(topics), func(i, j int) { topics[i], topics[j] = topics[j], topics[i] })
+	return topics
+}
+
+// checkFiles compares all files of a directory, times included, with what was there.
+func filesOf(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		files[path] = fmt.Sprint(info.ModTime(), info.Mode(), len(b), string(b[:min(len(b), 1<<16)]))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func TestCompact(t *testing.T) {
+	t.Parallel()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	for _, test := range []struct {
+		closed, keep bool
+		run          int
+	}{{closed: true}, {closed: false}, {closed: true, keep: true}, {closed: true, run: 1}, {closed: false, run: 100_000}} {
+		dir, want := compactStore(t, seed, shuffledTopics(seed), test.closed)
+		m, before := readEntries(t, dir)
+		o := CompactOptions{KeepLog: test.keep, run: test.run}
+		c, err := Compact(t.Context(), dir, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		now, entries := readEntries(t, dir)
+		if !equalValues(valuesOf(entries), want) {
+			t.Errorf("%+v: the counters changed", test)
+		}
+		if now.State != store.StateClosed || now.Store != m.Store || now.Replay != now.Witness || now.Replay != c.Index || m.Replay+c.Records != c.Index || c.Records != 20 {
+			t.Errorf("%+v: %+v became %+v, said %+v", test, m, now, c)
+		}
+		newest := uint64(0)
+		old := map[string]store.Entry{}
+		for _, e := range before {
+			old[string(e.Topic)] = e
+		}
+		for _, e := range entries { // one is not said to have changed unless it has
+			newest = max(newest, e.Last)
+			if was, ok := old[string(e.Topic)]; ok && was.Value == e.Value && was.Last != e.Last || ok && was.Value != e.Value && e.Last <= m.Replay {
+				t.Errorf("topic %.64q was %+v and is %+v", e.Topic, was, e)
+			}
+		}
+		if newest != c.Index {
+			t.Errorf("the newest entry is of record %d, not %d", newest, c.Index)
+		}
+		log, err := wal.Open(store.LogDir(dir), wal.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		segments := len(log.Segments())
+		if err := log.Close(); err != nil {
+			t.Error(err)
+		}
+		if test.keep && (segments < 3 || c.Segments > 0) || !test.keep && (segments != 1 || c.Segments == 0 || c.First != 1 || c.Last == 0 || c.After >= c.Before) {
+			t.Errorf("%+v: %d segments are left, said %+v", test, segments, c)
+		}
+
+		files := filesOf(t, dir)
+		again, err := Compact(t.Context(), dir, o)
+		if err != nil || !again.Nothing || again.Before != again.After || again.Segments != 0 {
+			t.Errorf("%+v: the second time: %+v, %v", test, again, err)
+		}
+		for path, was := range filesOf(t, dir) {
+			if files[path] != was {
+				t.Errorf("%+v: the second time changed %s", test, path)
+			}
+			delete(files, path)
+		}
+		if len(files) > 0 {
+			t.Errorf("%+v: the second time removed files", test)
+		}
+		if got := sums(t, dir); !equalValues(got, want) {
+			t.Errorf("%+v: it starts with other counters", test)
+		}
+	}
+}
+
+// TestCompactWithoutSnapshot makes the snapshot from a log that is whole, as a start does.
+func TestCompactWithoutSnapshot(t *testing.T) {
+	t.Parallel()
+	dir, want := compactStore(t, 1, shuffledTopics(1), true)
+	if err := os.Remove(store.SnapshotPath(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Compact(t.Context(), dir, CompactOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := sums(t, dir); !equalValues(got, want) {
+		t.Error("it starts with other counters")
+	}
+}
+
+// TestCompactRefuses what a start refuses, and while a server runs, and changes nothing.
+func TestCompactRefuses(t *testing.T) {
+	t.Parallel()
+	refused := func(name, dir string, is func(error) bool) {
+		t.Helper()
+		files := filesOf(t, dir)
+		_, err := Compact(t.Context(), dir, CompactOptions{})
+		if err == nil || !is(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+		for path, now := range filesOf(t, dir) {
+			if filepath.Base(path) != "LOCK" && files[path] != now {
+				t.Errorf("%s: %s was changed", name, path)
+			}
+		}
+	}
+	damage := func(err error) bool {
+		return errors.As(err, new(*store.CorruptionError)) || errors.As(err, new(*wal.CorruptionError))
+	}
+	refused("nothing there", t.TempDir(), func(err error) bool { return errors.Is(err, store.ErrNoStore) })
+	onDamaged := func(name string, spoil func(dir string) error) {
+		t.Helper()
+		dir, _ := compactStore(t, 2, shuffledTopics(2), true)
+		if err := spoil(dir); err != nil {
+			t.Fatal(err)
+		}
+		refused(name, dir, damage)
+	}
+	onDamaged("no log", func(dir string) error { return os.RemoveAll(store.LogDir(dir)) })
+	onDamaged("no snapshot, and the log does not reach back", func(dir string) error {
+		return errors.Join(os.Remove(store.SnapshotPath(dir)), os.Remove(filepath.Join(store.LogDir(dir), "0000000000000001.seg")))
+	})
+	onDamaged("a bit in the tail", func(dir string) error {
+		m, _ := readEntries(t, dir)
+		log, err := wal.Open(store.LogDir(dir), wal.Options{})
+		if err != nil {
+			return err
+		}
+		defer log.Close()
+		for r, err := range log.Records(m.Replay + 1) {
+			if err != nil {
+				return err
+			}
+			path := filepath.Join(store.LogDir(dir), fmt.Sprintf("%016x.seg", r.Segment))
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			b[r.Offset+45] ^= 4
+			return os.WriteFile(path, b, 0o600)
+		}
+		return errors.New("there is no tail")
+	})
+	onDamaged("a bit in the snapshot", func(dir string) error {
+		_, entries := readEntries(t, dir)
+		b, err := os.ReadFile(store.SnapshotPath(dir))
+		if err != nil {
+			return err
+		}
+		topic := ""
+		for _, e := range entries {
+			if len(e.Topic) == 1024 {
+				topic = string(e.Topic)
+			}
+		}
+		at := strings.LastIndex(string(b), topic)
+		b[at+500] ^= 1
+		return os.WriteFile(store.SnapshotPath(dir), b, 0o600)
+	})
+	onDamaged("a snapshot that does not fit the log", func(dir string) error { // right in itself
+		m, entries := readEntries(t, dir)
+		if err := os.Remove(store.SnapshotPath(dir)); err != nil {
+			return err
+		}
+		b, err := store.NewBuilder(vfs.OS{}, store.SnapshotPath(dir), m.Store)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			e.Sum += 1 << 40
+			e.Epoch, e.Last = 0, 1
+			if err := b.Add(e); err != nil {
+				return err
+			}
+		}
+		_, err = b.Finish(m.Replay)
+		return err
+	})
+
+	dir, _ := compactStore(t, 3, shuffledTopics(3), true)
+	s := openDir(t, dir)
+	if _, err := Compact(t.Context(), dir, CompactOptions{}); !errors.Is(err, store.ErrLocked) {
+		t.Errorf("a server runs: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Compact(ctx, dir, CompactOptions{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
+	}
+	onlyNames(t, dir, "LOCK", "counters.db", "wal")
+}
+
+// TestCompactStopped stops it at each operation on the disk and at each step, by a crash and by errors.
+func TestCompactStopped(t *testing.T) {
+	t.Parallel()
+	topics := []string{"a", "b", "c", strings.Repeat("long", 300), "d", strings.Repeat("x", 30_000), strings.Repeat("y", 40_000)}
+	for _, closed := range []bool{true, false} {
+		dir, want := compactStore(t, 5, topics, closed)
+		for _, way := range []string{"crash", "error", "error behind"} {
+			t.Run(fmt.Sprintf("closed %t, %s", closed, way), func(t *testing.T) {
+				t.Parallel()
+				for n := 1; ; n++ {
+					dir := copyTree(t, dir)
+					moment := 0
+					var what, crashed string
+					reach := func(now string) bool {
+						if moment++; moment != n {
+							return false
+						}
+						what = fmt.Sprintf("moment %d, %s", n, now)
+						if way == "crash" {
+							crashed = copyTree(t, dir)
+							return false
+						}
+						return true
+					}
+					stopped := errors.New("stopped")
+					var o CompactOptions
+					o.step = func(step string) error {
+						if reach(step) {
+							return stopped
+						}
+						return nil
+					}
+					o.fs = vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
+						switch {
+						case op.Kind == vfs.KindClose || op.Kind == vfs.KindRead || op.Kind == vfs.KindSize:
+							return vfs.Outcome{}
+						case !reach(string(op.Kind) + " " + filepath.Base(op.Name)):
+							return vfs.Outcome{}
+						case way == "error":
+							return vfs.Fail(stopped)
+						}
+						return vfs.FailAfter(stopped)
+					})
+					_, err := Compact(t.Context(), dir, o)
+					if moment < n {
+						if err != nil {
+							t.Fatalf("undisturbed: %v", err)
+						}
+						break
+					}
+					if way == "crash" {
+						dir = crashed
+						if err != nil {
+							t.Fatalf("%s: %v", what, err)
+						}
+					} else if !errors.Is(err, stopped) {
+						t.Fatalf("%s: %v", what, err)
+					}
+					if n%2 == 0 { // a start is right, and so is another try
+						if _, err := Compact(t.Context(), dir, CompactOptions{}); err != nil {
+							t.Errorf("%s: again: %v", what, err)
+						}
+					}
+					if got := sums(t, dir); !equalValues(got, want) {
+						t.Errorf("%s: it starts with other counters", what)
+					}
+					onlyNames(t, dir, "LOCK", "counters.db", "wal")
+				}
+			})
+		}
+	}
+}
+
+// TestCompactSyncs checks the order that a power loss must not undo: the new snapshot's bytes, the log that it speaks of, its
+// name, and only then is anything removed.
+func TestCompactSyncs(t *testing.T) {
+	t.Parallel()
+	dir, _ := compactStore(t, 6, shuffledTopics(6), false)
+	var order []string
+	var o CompactOptions
+	o.fs = vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
+		if filepath.Ext(op.Name) == ".seg" {
+			op.Name = "segment"
+		}
+		switch name := string(op.Kind) + " " + filepath.Base(op.Name); name {
+		case "sync counters.db.new", "sync segment", "rename counters.db.new", "syncdir data", "remove segment":
+			order = append(order, name)
+		}
+		return vfs.Outcome{}
+	})
+	if _, err := Compact(t.Context(), dir, o); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"sync counters.db.new", "sync segment", "rename counters.db.new", "syncdir data", "remove segment"}
+	if order = slices.Compact(order); !slices.Equal(order, want) {
+		t.Errorf("the order was %q, want %q", order, want)
+	}
+}
+
+func BenchmarkCompact(b *testing.B) {
+	const n = 200_000
+	dir := filepath.Join(b.TempDir(), "data")
+	s := openDir(b, dir)
+	for i := 0; i < n; i += 1000 {
+		ops := make([]store.Op, 1000)
+		for j := range ops {
+			ops[j] = store.Op{Kind: store.Count, Topic: fmt.Appendf(nil, "topic-%010d", (i+j)*7919%n)}
+		}
+		done := make(chan struct{})
+		s.Submit(&store.Group{Ops: ops, Done: func(*store.Group) { close(done) }})
+		<-done
+	}
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		b.StopTimer()
+		dir := copyTree(b, dir)
+		b.StartTimer()
+		if _, err := Compact(context.Background(), dir, CompactOptions{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds()/1e6, "Mtopics/s")
+}
