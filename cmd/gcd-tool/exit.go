@@ -9,6 +9,7 @@ import (
 
 	"gcd/internal/cmdline"
 	"gcd/store"
+	"gcd/tools"
 	"gcd/wal"
 )
 
@@ -53,6 +54,7 @@ func classify(err error) *failure {
 		usage      *cmdline.UsageError
 		logDamage  *wal.CorruptionError
 		dataDamage *store.CorruptionError
+		badDump    *tools.DumpError
 	)
 	switch {
 	case errors.As(err, &known):
@@ -61,6 +63,10 @@ func classify(err error) *failure {
 		return &failure{exitUsage, err, usage.Hint}
 	case errors.Is(err, context.Canceled):
 		return &failure{exitInterrupted, err, ""}
+	case errors.As(err, &badDump):
+		return &failure{exitCorruption, err, "nothing was changed; use another dump"}
+	case errors.Is(err, tools.ErrPartial):
+		return &failure{exitFailure, err, "restore a dump that was made without --prefix"}
 	case errors.As(err, &logDamage), errors.As(err, &dataDamage):
 		return &failure{exitCorruption, err, "keep a copy of the directory, then read \"Damage\" in docs/operations.md"}
 	case errors.Is(err, store.ErrLocked):

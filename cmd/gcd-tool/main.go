@@ -57,6 +57,8 @@ func program() *cmdline.Program {
 			verifyCommand(),
 			inspectCommand(),
 			historyCommand(),
+			restoreCommand(),
+			compactCommand(),
 			repairCommand(),
 		},
 	}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"gcd/tools"
+)
+
+func compactCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "compact",
+		Usage:     "Fold the log into the snapshot, and remove what is not needed",
+		Category:  categoryWrite,
+		ArgsUsage: "DIR",
+		Description: `Brings the snapshot up to the end of the log, writes it anew without gaps and removes the log's files that it covers: all but the last. What was
+kept for history (gcd serve --retain) goes, too, so that "history" and "dump --at" begin anew; --keep-log keeps it. Needs room for
+the new snapshot beside the old one. Interrupted, it leaves a directory that starts, with the same counters.`,
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "keep-log", Category: "Compact", Usage: "Remove no file of the log."},
+			quietFlag(),
+		},
+		Action: func(c *cli.Context) error {
+			args, err := named(c, "DIR")
+			if err != nil {
+				return err
+			}
+			m := newMeter(c)
+			r, err := tools.Compact(c.Context, args[0], tools.CompactOptions{KeepLog: c.Bool("keep-log"), Progress: m.report})
+			m.end()
+			if err != nil {
+				return err
+			}
+			if r.Nothing {
+				m.note("%s is compact already: nothing was changed", args[0])
+				return nil
+			}
+			m.note("folded %d records into a snapshot of %d topics at record %d", r.Records, r.Topics, r.Index)
+			if r.Segments > 0 {
+				m.note("removed %s of the log, with the history of records %d to %d", files(r.Segments), r.First, r.Last)
+			}
+			m.note("%d bytes became %d: saved %d", r.Before, r.After, r.Before-r.After)
+			return nil
+		},
+	}
+}
+
+func files(n int) string {
+	if n == 1 {
+		return "1 file"
+	}
+	return fmt.Sprintf("%d files", n)
+}

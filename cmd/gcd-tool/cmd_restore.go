@@ -1,0 +1,77 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"gcd/internal/cmdline"
+	"gcd/tools"
+	"gcd/wal"
+)
+
+func restoreCommand() *cli.Command {
+	segment := cmdline.ByteSize(wal.DefaultSegmentSize)
+	return &cli.Command{
+		Name:      "restore",
+		Usage:     "Make a data directory from a dump",
+		Category:  categoryWrite,
+		ArgsUsage: "FILE DIR",
+		Description: `Makes DIR from a dump, ndjson or csv, all of it or nothing: the file is read twice, first to check it, then to build a directory beside
+DIR, which is read back and renamed. Interrupted, it leaves DIR as it was, and perhaps a directory DIR.restore-… that can
+be removed. The new directory has a store UUID of its own and goes on at the dump's index. Run it as the user of the server.
+
+What was handed out after the dump was made is handed out again, unless --advance is more than any topic counted since. Also with it:
+  a topic that was RESET after the dump was made is in the epoch and near the sum of before, and its next RESET starts at 1 again;
+  a topic that was counted first after the dump was made is not in it, and starts at 1.`,
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "force", Category: "Restore",
+				Usage: "Take the place of a directory that is not empty. The old one is kept as DIR.before-restore-TIME."},
+			&cli.Uint64Flag{Name: "advance", Category: "Restore",
+				Usage: "Raise every sum by `N`, so that numbers handed out since the dump was made are not handed out again. Refused if any sum would pass 2^64 - 1."},
+			&cli.GenericFlag{Name: "segment-size", Value: &segment, Category: "Restore",
+				Usage: "The size of the first file of the new log, `BYTES`, as of gcd serve."},
+			quietFlag(),
+		},
+		Action: func(c *cli.Context) error {
+			args, err := named(c, "FILE", "DIR")
+			if err != nil {
+				return err
+			}
+			size := cmdline.Bytes(c, "segment-size")
+			if size%4096 != 0 || size < 64<<10 || size > 1<<32 {
+				return usagef("restore", "--segment-size is %d: it must be a multiple of 4096 between %d and %d", size, 64<<10, int64(1)<<32)
+			}
+			m := newMeter(c)
+			r, err := tools.Restore(c.Context, args[0], args[1], tools.RestoreOptions{
+				Force: c.Bool("force"), Advance: c.Uint64("advance"), SegmentSize: size, Progress: m.report,
+			})
+			m.end()
+			if errors.Is(err, fs.ErrExist) {
+				return &failure{exitFailure, fmt.Errorf("%s is not empty", args[1]), "name another directory, or keep this one aside with --force"}
+			}
+			if errors.Is(err, fs.ErrNotExist) {
+				return &failure{exitFailure, err, "name a file that \"gcd-tool dump\" wrote"}
+			}
+			if err != nil {
+				return err
+			}
+			at := ""
+			if !r.From.Time.IsZero() {
+				at = " of " + r.From.Time.Format(time.RFC3339)
+			}
+			m.note("restored %d topics as at record %d%s into %s", r.Entries, r.From.Index, at, args[1])
+			m.note("it is store %s, made from %s", r.Store, r.From.Store)
+			if n := c.Uint64("advance"); n > 0 {
+				m.note("every sum was raised by %d", n)
+			}
+			if r.Aside != "" {
+				m.note("the old directory is %s", r.Aside)
+			}
+			return nil
+		},
+	}
+}

@@ -1,0 +1,244 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"hash/crc32"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"testing"
+	"time"
+
+	"gcd/store"
+	"gcd/wal"
+)
+
+// killRounds is how often each command is killed: GCD_CRASH_ROUNDS, by default 5.
+func killRounds() int {
+	if rounds, _ := strconv.Atoi(os.Getenv("GCD_CRASH_ROUNDS")); rounds > 0 {
+		return rounds
+	}
+	return 5
+}
+
+func buildBinary(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "gcd-tool")
+	if runtime.GOOS == "windows" {
+		binary += ".exe"
+	}
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return binary
+}
+
+// killer runs a command of the real program and kills it at a random moment of the time that it takes.
+type killer struct {
+	binary string
+	rand   *rand.Rand
+	takes  time.Duration // the whole command, as seen so far
+	killed int
+}
+
+// whole runs the command to its end.
+func (k *killer) whole(t *testing.T, args ...string) {
+	t.Helper()
+	began := time.Now()
+	if out, err := exec.Command(k.binary, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%q: %v\n%s", args, err, out)
+	}
+	k.takes = max(k.takes, time.Since(began))
+}
+
+// kill runs the command and kills it somewhere, perhaps behind its end.
+func (k *killer) kill(t *testing.T, args ...string) {
+	t.Helper()
+	var out bytes.Buffer
+	command := exec.Command(k.binary, args...)
+	command.Stdout, command.Stderr = &out, &out
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	timer := time.AfterFunc(time.Duration(k.rand.Int64N(int64(k.takes)+1)), func() { _ = command.Process.Kill() })
+	err := command.Wait()
+	timer.Stop()
+	if command.ProcessState.ExitCode() > 0 {
+		t.Fatalf("%q was not killed but failed: %v\n%s", args, err, out.Bytes())
+	}
+	if err != nil {
+		k.killed++
+	}
+}
+
+// check says so if luck, or a mistake, has made the test one of nothing.
+func (k *killer) check(t *testing.T) {
+	t.Helper()
+	if rounds := killRounds(); rounds >= 20 && k.killed < rounds/10 {
+		t.Errorf("%d of %d were killed before their end", k.killed, rounds)
+	}
+}
+
+func openDir(t *testing.T, dir string) *store.Store {
+	t.Helper()
+	s, err := store.Open(dir, store.Options{SegmentSize: 64 << 10, SnapshotInterval: -1, SnapshotBytes: -1, Retain: store.Retain{Bytes: 1 << 30}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// countMany counts n topics, a thousand a batch.
+func countMany(t *testing.T, s *store.Store, n int) {
+	t.Helper()
+	for i := 0; i < n; i += 1000 {
+		ops := make([]store.Op, 1000)
+		for j := range ops {
+			ops[j] = store.Op{Kind: store.Count, Topic: fmt.Appendf(nil, "topic-%d", (i+j)*7919%n)}
+		}
+		done := make(chan struct{})
+		s.Submit(&store.Group{Ops: ops, Done: func(*store.Group) { close(done) }})
+		<-done
+	}
+}
+
+func counters(s *store.Store) map[string]store.Value {
+	all := map[string]store.Value{}
+	for cursor := uint64(0); ; {
+		if cursor = s.Scan(cursor, 1000, func(topic []byte, v store.Value) { all[string(topic)] = v }); cursor == 0 {
+			return all
+		}
+	}
+}
+
+// started starts a store on a directory and returns its counters.
+func started(t *testing.T, dir string) map[string]store.Value {
+	t.Helper()
+	s := openDir(t, dir)
+	all := counters(s)
+	if _, err := s.Count(context.Background(), "one more"); err != nil {
+		t.Error(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	return all
+}
+
+func copyInto(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.RemoveAll(to); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestKillRestore kills "restore --force" again and again: the directory is the old one or the new one, and starts.
+func TestKillRestore(t *testing.T) {
+	t.Parallel()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	k := &killer{binary: buildBinary(t), rand: rand.New(rand.NewPCG(seed, 0))}
+	base := t.TempDir()
+	template, parent, dump := filepath.Join(base, "template"), filepath.Join(base, "parent"), filepath.Join(base, "dump")
+	dir := filepath.Join(parent, "data")
+
+	s := openDir(t, template)
+	countMany(t, s, 1000)
+	old := counters(s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dumped := writeDump(t, dump, 20_000)
+	args := []string{"restore", "--force", "--segment-size", "64KiB", dump, dir}
+	copyInto(t, template, dir)
+	k.whole(t, args...)
+	was := map[bool]int{}
+	for range killRounds() {
+		if err := os.RemoveAll(parent); err != nil {
+			t.Fatal(err)
+		}
+		copyInto(t, template, dir)
+		k.kill(t, args...)
+		got := started(t, dir)
+		isOld, isNew := maps.Equal(got, old), maps.Equal(got, dumped)
+		if !isOld && !isNew {
+			t.Fatalf("%d counters, neither the %d of before nor the %d of the dump", len(got), len(old), len(dumped))
+		}
+		was[isNew]++
+		if isNew { // the old one is kept aside, whole
+			aside, _ := filepath.Glob(dir + ".before-restore-*")
+			if len(aside) != 1 || !maps.Equal(started(t, aside[0]), old) {
+				t.Fatalf("the old directory is not kept: %q", aside)
+			}
+		}
+		k.whole(t, args...) // what was left over is in nobody's way
+		if got := started(t, dir); !maps.Equal(got, dumped) {
+			t.Fatalf("restored again: %d counters, want %d", len(got), len(dumped))
+		}
+	}
+	k.check(t)
+	t.Logf("%d killed; %d had the old state, %d the new one", k.killed, was[false], was[true])
+}
+
+// writeDump writes a dump of n topics.
+func writeDump(t *testing.T, path string, n int) map[string]store.Value {
+	t.Helper()
+	var body bytes.Buffer
+	all := map[string]store.Value{}
+	for i := range n {
+		topic := fmt.Sprintf("dumped-%08d", i)
+		fmt.Fprintf(&body, "{\"topic\":%q,\"sum\":%d,\"epoch\":%d,\"last\":%d}\n", topic, i+1, i%3, i)
+		all[topic] = store.Value{Sum: uint64(i + 1), Epoch: uint64(i % 3)}
+	}
+	head := fmt.Sprintf(`{"gcd_dump":1,"store":"%s","index":%d`, wal.ID{1}, n)
+	text := fmt.Sprintf("%s,\"check\":\"%08x\"}\n%s{\"entries\":%d,\"digest\":\"%x\"}\n", head,
+		crc32.Checksum([]byte(head), crc32.MakeTable(crc32.Castagnoli)), body.Bytes(), n, sha256.Sum256(body.Bytes()))
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// TestKillCompact kills "compact" again and again: the directory starts with the same counters, before another compact and behind it.
+func TestKillCompact(t *testing.T) {
+	t.Parallel()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	k := &killer{binary: buildBinary(t), rand: rand.New(rand.NewPCG(seed, 0))}
+	base := t.TempDir()
+	template, dir := filepath.Join(base, "template"), filepath.Join(base, "data")
+	s := openDir(t, template)
+	countMany(t, s, 10_000)
+	if err := s.Snapshot(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	countMany(t, s, 20_000)
+	want := counters(s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	copyInto(t, template, dir)
+	k.whole(t, "compact", dir)
+	for round := range killRounds() {
+		copyInto(t, template, dir)
+		k.kill(t, "compact", dir)
+		if round%2 == 0 {
+			k.whole(t, "compact", dir)
+		}
+		if got := started(t, dir); !maps.Equal(got, want) {
+			t.Fatalf("it starts with %d counters, want %d, or others", len(got), len(want))
+		}
+	}
+	k.check(t)
+	t.Logf("%d killed", k.killed)
+}
