@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -138,20 +137,6 @@ func (s *Store) takeSnapshot() error {
 	s.snapshot.entries.Add(uint64(len(ids)))
 	s.options.Logger.Info("snapshot", "topics", len(ids), "index", begun, "took", time.Since(started).Round(time.Millisecond).String())
 	return nil
-}
-
-// sortByKey orders ids so that neighbours in the file are written together. Topics never change, so it needs no owner.
-func (s *Store) sortByKey(ids []uint32) {
-	slices.SortFunc(ids, func(a, b uint32) int {
-		ta, tb := s.machine.topic(a), s.machine.topic(b)
-		if la, lb := len(ta) > maxPlainKey, len(tb) > maxPlainKey; la != lb {
-			if lb {
-				return -1
-			}
-			return 1
-		}
-		return bytes.Compare(ta, tb)
-	})
 }
 
 // writeEntries writes the present state of topics, a transaction at a time. After an error the entries that are not in the
