@@ -28,7 +28,7 @@ Exit codes:
   2    the command line is wrong
   4    the server could not be reached, nothing was sent: surely not counted
   6    sent, but no answer came: it may have been counted
-  7    the data directory is damaged
+  7    the data directory, or a backup, is damaged
   8    the data directory is in use by another process
   9    the data directory is not gcd's, or was written by a newer version
   130  interrupted by a signal`
@@ -39,7 +39,7 @@ func program() *cmdline.Program {
 		Usage:    "a durable counter service",
 		Intro:    helpIntro,
 		Outro:    helpOutro,
-		Commands: []*cli.Command{serveCommand(), countCommand(), resetCommand(), benchCommand()},
+		Commands: []*cli.Command{serveCommand(), backupCommand(), countCommand(), resetCommand(), benchCommand()},
 	}
 }
 

@@ -44,6 +44,8 @@ func serveFlags() []cli.Flag {
 			Usage: "Listen for UDP on `HOST:PORT`; port 0 takes a free one, an empty value turns UDP off."},
 		&cli.BoolFlag{Name: "resp", Value: true, EnvVars: fromEnv("resp"), Category: listenFlags,
 			Usage: "Speak the protocol of Redis, too, on the TCP port; --resp=false turns it off."},
+		&cli.BoolFlag{Name: "allow-backup", EnvVars: fromEnv("allow-backup"), Category: listenFlags,
+			Usage: "Give backups (all topics and sums) to whoever reaches the TCP port, and not only to clients on this machine."},
 
 		&cli.GenericFlag{Name: "sync", Value: cmdline.NewChoice(string(store.SyncAlways), string(store.SyncInterval)), EnvVars: fromEnv("sync"), Category: durableFlags,
 			Usage: "When the log is synced to disk, `MODE`: always, before any answer; or interval, now and then, which is faster and loses acknowledged counts in a power loss."},
@@ -121,6 +123,7 @@ func readSettings(c *cli.Context, stderr io.Writer) (settings, error) {
 			TCP:               c.String("tcp"),
 			UDP:               c.String("udp"),
 			NoRESP:            !c.Bool("resp"),
+			AllowBackup:       c.Bool("allow-backup"),
 			Dispatch:          server.Dispatch(word(c, "dispatch")),
 			Workers:           c.Int("workers"),
 			Settle:            c.Duration("settle"),

@@ -32,7 +32,7 @@ func readArgs(t *testing.T, args ...string) settings {
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	got := readArgs(t,
-		"--data", "elsewhere", "--tcp", "127.0.0.1:1", "--udp", "[::1]:2", "--resp=false",
+		"--data", "elsewhere", "--tcp", "127.0.0.1:1", "--udp", "[::1]:2", "--resp=false", "--allow-backup",
 		"--sync", "interval", "--sync-interval", "3s",
 		"--snapshot-interval", "4m", "--snapshot-bytes", "5MiB", "--segment-size", "68KiB", "--retain", "3d,18MiB",
 		"--max-topics", "6", "--max-topic-length", "7", "--max-connections", "8", "--max-connections-per-address", "9",
@@ -59,6 +59,7 @@ func TestSettings(t *testing.T) {
 		{"server TCP", doors.TCP, "127.0.0.1:1"},
 		{"server UDP", doors.UDP, "[::1]:2"},
 		{"server NoRESP", doors.NoRESP, true},
+		{"server AllowBackup", doors.AllowBackup, true},
 		{"server MaxConns", doors.MaxConns, 8},
 		{"server MaxConnsPerSource", doors.MaxConnsPerSource, 9},
 		{"server MaxInFlight", doors.MaxInFlight, 10},

@@ -1,0 +1,242 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"gcd/codec"
+	"gcd/internal/atomicfile"
+	"gcd/internal/cmdline"
+	"gcd/resp"
+	"gcd/store"
+	"gcd/tools"
+)
+
+// The formats of a backup are those of a dump that can be restored.
+const (
+	formatNDJSON = "ndjson"
+	formatCSV    = "csv"
+)
+
+// backupEvery is the time between two lines about a backup under way.
+const backupEvery = 5 * time.Second
+
+// connectTimeout is how long connecting to the server may take.
+const connectTimeout = 10 * time.Second
+
+const (
+	hintServer = "is the server running, and is --addr its TCP address?"
+	hintNoFile = "no file was made; what had its name is as it was"
+	hintOutput = "what was written to stdout is not whole: do not keep it"
+)
+
+func backupCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "backup",
+		Usage:     "Take a checked backup from a running server",
+		Category:  categoryServer,
+		ArgsUsage: "FILE",
+		Description: `Writes all counters of a running server, as they are at one moment, to FILE, or to stdout if that is "-". The
+backup is checked to its last byte before FILE appears; a FILE that is there is replaced. gcd-tool restores it.
+
+The server gives backups to its own machine only, unless it runs with --allow-backup, and one at a time. It needs
+--resp, which is on by default. docs/backup.md has all of it, restoring included.
+
+Examples:
+  gcd backup counters.ndjson
+  gcd backup --addr 10.0.0.7:5555 "counters-$(date +%F).ndjson"
+  gcd backup - | zstd > counters.ndjson.zst`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "addr", Value: codec.DefaultAddr, EnvVars: fromEnv("addr"), Category: serverFlags,
+				Usage: "The server's TCP address, `HOST:PORT`."},
+			&cli.DurationFlag{Name: "timeout", Value: time.Minute, EnvVars: fromEnv("timeout"), Category: serverFlags,
+				Usage: "Give up when nothing came for `TIME`. Before the first byte the server reads what its log has behind the snapshot."},
+			&cli.GenericFlag{Name: "format", Value: cmdline.NewChoice(formatNDJSON, formatCSV), EnvVars: fromEnv("format"), Category: backupFlags,
+				Usage: "Write the backup as `FORMAT`: ndjson or csv; gcd-tool restore takes both."},
+			&cli.BoolFlag{Name: "quiet", EnvVars: fromEnv("quiet"), Category: backupFlags,
+				Usage: "Say nothing but errors."},
+		},
+		Action: func(c *cli.Context) error {
+			if c.NArg() == 0 || c.Args().First() == "" {
+				return usagef("backup", `FILE is missing: gcd backup [FLAGS] FILE; "-" is stdout`)
+			}
+			if err := cmdline.TakesArgs(c, 1); err != nil {
+				return err
+			}
+			addr, timeout := c.String("addr"), c.Duration("timeout")
+			if timeout <= 0 {
+				return usagef("backup", "--timeout is %v: it must be above 0", timeout)
+			}
+			if err := checkServerAddr(addr); err != nil {
+				return usagef("backup", "--addr %q is no address of a server: %v", addr, err)
+			}
+			ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			said := io.Discard
+			if !c.Bool("quiet") {
+				said = c.App.ErrWriter
+			}
+			b := &backup{addr: addr, format: cmdline.Word(c, "format"), timeout: timeout, said: said, now: time.Now}
+			return b.run(ctx, c.Args().First(), c.App.Writer)
+		},
+	}
+}
+
+const backupFlags = "The backup"
+
+func checkServerAddr(addr string) error {
+	if addr == "" {
+		return errors.New("it is empty")
+	}
+	if err := checkListenAddr(addr); err != nil {
+		return err
+	}
+	if _, port, _ := net.SplitHostPort(addr); port == "0" {
+		return errors.New("its port is 0")
+	}
+	return nil
+}
+
+// backup is one under way.
+type backup struct {
+	addr, format string
+	timeout      time.Duration // without a byte
+	said         io.Writer
+	now          func() time.Time
+	hint         string // what became of the file
+
+	bytes  int64
+	topics uint64
+}
+
+// run writes a backup to a file, or to stdout for the name "-".
+func (b *backup) run(ctx context.Context, name string, stdout io.Writer) error {
+	b.hint = hintNoFile
+	if name == "-" {
+		b.hint = hintOutput
+		_, err := b.take(ctx, stdout)
+		return err
+	}
+	file, err := atomicfile.Create(name)
+	if err != nil {
+		return &failure{exitFailure, err, "name a file in a directory that you may write to"}
+	}
+	defer file.Discard()
+	index, err := b.take(ctx, file)
+	if err == nil {
+		err = b.explain(ctx, file.Commit())
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(b.said, "%s: %d topics at index %d, %d bytes, checked\n", name, b.topics, index, b.bytes)
+	return nil
+}
+
+// take reads a backup, checks it and writes it to w. It returns the index of the state that it holds.
+func (b *backup) take(ctx context.Context, w io.Writer) (uint64, error) {
+	dialer := net.Dialer{Timeout: connectTimeout}
+	conn, err := dialer.DialContext(ctx, "tcp", b.addr)
+	if err != nil {
+		if ctx.Err() != nil {
+			return 0, b.explain(ctx, err)
+		}
+		return 0, &failure{exitNotSent, err, hintServer}
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+
+	index, err := b.receive(&patientConn{conn, b.timeout}, w)
+	return index, b.explain(ctx, err)
+}
+
+// receive has the conversation with the server.
+func (b *backup) receive(conn io.ReadWriter, w io.Writer) (uint64, error) {
+	began := b.now()
+	next := began.Add(backupEvery)
+	if _, err := fmt.Fprintf(conn, "*3\r\n$10\r\nGCD.BACKUP\r\n$6\r\nFORMAT\r\n$%d\r\n%s\r\n", len(b.format), b.format); err != nil {
+		return 0, err
+	}
+	content := resp.NewStreamReader(bufio.NewReaderSize(conn, 64<<10))
+	header, _, err := tools.ReadDump(io.TeeReader(content, &tally{w, &b.bytes}), func(tools.DumpHeader, store.Entry) error {
+		if b.topics++; b.topics%4096 == 0 {
+			if now := b.now(); !now.Before(next) {
+				next = now.Add(backupEvery)
+				fmt.Fprintf(b.said, "backup: %d topics, %d bytes, %.0f topics/s\n", b.topics, b.bytes, float64(b.topics)/now.Sub(began).Seconds())
+			}
+		}
+		return nil
+	})
+	return header.Index, err
+}
+
+// explain gives an error its exit code and a hint.
+func (b *backup) explain(ctx context.Context, err error) error {
+	var (
+		refused  resp.ErrorReply
+		language resp.Error
+		damage   *tools.DumpError
+	)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return &failure{exitInterrupted, fmt.Errorf("interrupted after %d topics", b.topics), b.hint}
+	case errors.As(err, &refused):
+		return &failure{exitFailure, fmt.Errorf("the server refused: %w", err), b.hint}
+	case errors.As(err, &language):
+		return &failure{exitFailure, fmt.Errorf("this is no answer of a gcd server over RESP: %w", err), "is --addr its TCP address, and does it run with --resp?"}
+	case errors.As(err, &damage):
+		return &failure{exitCorruption, fmt.Errorf("what came is no whole backup: %w", err), b.hint}
+	case errors.Is(err, io.ErrUnexpectedEOF) && b.bytes == 0:
+		return &failure{exitFailure, errors.New("the server closed the connection without an answer of RESP"), "is --addr its TCP address, and does it run with --resp?"}
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return &failure{exitFailure, fmt.Errorf("the server ended the backup after %d topics", b.topics), b.hint + "; the server's log has the reason"}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &failure{exitFailure, fmt.Errorf("nothing came for %v, after %d topics", b.timeout, b.topics), b.hint}
+	}
+	return &failure{exitFailure, err, b.hint}
+}
+
+// patientConn waits for each read and write for so long.
+type patientConn struct {
+	net.Conn
+	timeout time.Duration
+}
+
+func (c *patientConn) Read(b []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(c.timeout)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(b)
+}
+
+func (c *patientConn) Write(b []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(b)
+}
+
+// tally counts the bytes that are written.
+type tally struct {
+	io.Writer
+	bytes *int64
+}
+
+func (t *tally) Write(b []byte) (int, error) {
+	n, err := t.Writer.Write(b)
+	*t.bytes += int64(n)
+	return n, err
+}

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"gcd/server"
+	"gcd/store"
+)
+
+// dumpOf makes a dump of topics with ascending names, in NDJSON or CSV.
+func dumpOf(format string, topics int) string {
+	const id = "01234567-89ab-4cde-8f01-23456789abcd"
+	var body strings.Builder
+	if format == formatCSV {
+		body.WriteString("topic,sum,epoch,last\n")
+	}
+	for i := range topics {
+		if format == formatCSV {
+			fmt.Fprintf(&body, "topic-%08d,%d,0,%d\n", i, i+1, i+1)
+		} else {
+			fmt.Fprintf(&body, "{\"topic\":\"topic-%08d\",\"sum\":%d,\"epoch\":0,\"last\":%d}\n", i, i+1, i+1)
+		}
+	}
+	check := func(s string) uint32 { return crc32.Checksum([]byte(s), crc32.MakeTable(crc32.Castagnoli)) }
+	digest := sha256.Sum256([]byte(body.String()))
+	if format == formatCSV {
+		head := fmt.Sprintf("# gcd_dump 1 store %s index %d", id, topics)
+		return fmt.Sprintf("%s check %08x\n%s# entries %d digest %x\n", head, check(head), body.String(), topics, digest)
+	}
+	head := fmt.Sprintf(`{"gcd_dump":1,"store":"%s","index":%d`, id, topics)
+	return fmt.Sprintf("%s,\"check\":\"%08x\"}\n%s{\"entries\":%d,\"digest\":\"%x\"}\n", head, check(head), body.String(), topics, digest)
+}
+
+// backupServer serves a memory store whose backups are made by a function, and returns its address.
+func backupServer(t *testing.T, o server.Options) string {
+	t.Helper()
+	counters, err := store.Open("", store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.TCP, o.Workers = "127.0.0.1:0", 1
+	s, err := server.New(counters, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve() }()
+	t.Cleanup(func() {
+		if err := errors.Join(s.Shutdown(context.Background()), <-served, counters.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return s.TCPAddr().String()
+}
+
+// runBackup runs the command.
+func runBackup(ctx context.Context, args ...string) (code int, stdout, stderr string) {
+	var out, msg bytes.Buffer
+	code = run(ctx, append([]string{"gcd", "backup"}, args...), &out, &msg)
+	return code, out.String(), msg.String()
+}
+
+func TestBackupCommand(t *testing.T) {
+	t.Parallel()
+	addr := backupServer(t, server.Options{Backup: func(_ context.Context, w io.Writer, format string) error {
+		_, err := io.WriteString(w, dumpOf(format, 10_000))
+		return err
+	}})
+	name := filepath.Join(t.TempDir(), "backup")
+	for _, format := range []string{formatNDJSON, formatCSV} { // the second replaces the first
+		code, stdout, stderr := runBackup(t.Context(), "--addr", addr, "--format", format, name)
+		want := dumpOf(format, 10_000)
+		if code != exitOK || stdout != "" || stderr != fmt.Sprintf("%s: 10000 topics at index 10000, %d bytes, checked\n", name, len(want)) {
+			t.Errorf("code %d, stdout %.99q, stderr %q", code, stdout, stderr)
+		}
+		if got, err := os.ReadFile(name); err != nil || string(got) != want {
+			t.Errorf("%d bytes, want %d; %v", len(got), len(want), err)
+		}
+		if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%v, %v", info.Mode(), err)
+		}
+		code, stdout, stderr = runBackup(t.Context(), "--addr", addr, "--format", format, "-")
+		if code != exitOK || stdout != want || stderr != "" {
+			t.Errorf("to stdout: code %d, %d bytes, want %d; stderr %q", code, len(stdout), len(want), stderr)
+		}
+	}
+	if _, _, stderr := runBackup(t.Context(), "--addr", addr, "--quiet", name); stderr != "" {
+		t.Errorf("--quiet says %q", stderr)
+	}
+}
+
+// TestBackupThatIsNotWhole: whatever goes wrong, no file appears, what had its name stays, nothing is left beside it, and the exit code says it.
+func TestBackupThatIsNotWhole(t *testing.T) {
+	t.Parallel()
+	whole := dumpOf(formatNDJSON, 10_000)
+	flipped := []byte(whole)
+	flipped[len(flipped)/2] ^= 1
+	sends := func(text string, err error) func(context.Context, io.Writer, string) error {
+		return func(_ context.Context, w io.Writer, _ string) error {
+			if _, err := io.WriteString(w, text); err != nil {
+				return err
+			}
+			return err
+		}
+	}
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { silent.Close() })
+	nobody, err := net.Dial("tcp", silent.Addr().String()) // nothing can listen where a connection has its end
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { nobody.Close() })
+	interrupted, interrupt := context.WithCancel(t.Context())
+	disk := errors.New("the disk is gone")
+	for _, row := range []struct {
+		name string
+		addr string
+		o    server.Options
+		args []string
+		ctx  context.Context
+		code int
+		says string
+	}{
+		{name: "cut off by the server", o: server.Options{Backup: sends(whole[:len(whole)/2], disk)}, code: exitFailure, says: "gcd: the server ended the backup after "},
+		{name: "without its last line", o: server.Options{Backup: sends(whole[:strings.LastIndex(whole[:len(whole)-1], "\n")+1], nil)}, code: exitCorruption, says: "cut off"},
+		{name: "without its last byte", o: server.Options{Backup: sends(whole[:len(whole)-1], nil)}, code: exitCorruption, says: "line 10002"},
+		{name: "with a byte more", o: server.Options{Backup: sends(whole+"\n", nil)}, code: exitCorruption, says: "line 10003"},
+		{name: "changed", o: server.Options{Backup: sends(string(flipped), nil)}, code: exitCorruption, says: "gcd: what came is no whole backup: line "},
+		{name: "empty", o: server.Options{Backup: sends("", nil)}, code: exitCorruption, says: "empty"},
+		{name: "refused", o: server.Options{Backup: sends("", disk)}, code: exitFailure, says: "gcd: the server refused: ERR backup failed: the disk is gone\n"},
+		{name: "of a server in memory", code: exitFailure, says: "memory"},
+		{name: "without RESP", o: server.Options{NoRESP: true}, code: exitFailure, says: "does it run with --resp?"},
+		{name: "nobody", addr: nobody.LocalAddr().String(), code: exitNotSent, says: "is the server running"},
+		{name: "nothing comes", addr: silent.Addr().String(), args: []string{"--timeout", "1ms"}, code: exitFailure, says: "gcd: nothing came for 1ms"},
+		{name: "interrupted", o: server.Options{Backup: func(_ context.Context, w io.Writer, _ string) error {
+			_, err := io.WriteString(w, whole[:len(whole)/2])
+			interrupt()
+			return err
+		}}, ctx: interrupted, code: exitInterrupted, says: "gcd: interrupted"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			if row.addr == "" {
+				row.addr = backupServer(t, row.o)
+			}
+			if row.ctx == nil {
+				row.ctx = t.Context()
+			}
+			dir := t.TempDir()
+			name := filepath.Join(dir, "backup")
+			if err := os.WriteFile(name, []byte("of yesterday"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			code, stdout, stderr := runBackup(row.ctx, append(row.args, "--addr", row.addr, name)...)
+			if code != row.code || stdout != "" || !strings.Contains(stderr, row.says) || !strings.Contains(stderr, "\nhint: ") {
+				t.Errorf("code %d, want %d; stdout %.99q, stderr %q, want %q in it", code, row.code, stdout, stderr, row.says)
+			}
+			if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
+				t.Errorf("%v is left, %v", files, err)
+			}
+			if b, err := os.ReadFile(name); err != nil || string(b) != "of yesterday" {
+				t.Errorf("the old file is %q, %v", b, err)
+			}
+		})
+	}
+}
+
+// brokenOutput takes nothing.
+type brokenOutput struct{}
+
+func (brokenOutput) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+
+// TestBackupToABrokenOutput: what cannot be written is an error.
+func TestBackupToABrokenOutput(t *testing.T) {
+	t.Parallel()
+	addr := backupServer(t, server.Options{Backup: func(_ context.Context, w io.Writer, format string) error {
+		_, err := io.WriteString(w, dumpOf(format, 10))
+		return err
+	}})
+	var msg bytes.Buffer
+	if code := run(t.Context(), []string{"gcd", "backup", "--addr", addr, "-"}, brokenOutput{}, &msg); code != exitFailure || !strings.Contains(msg.String(), "no space left") {
+		t.Errorf("code %d, %s", code, msg.String())
+	}
+}
+
+// TestBackupProgress: a line every few seconds.
+func TestBackupProgress(t *testing.T) {
+	t.Parallel()
+	addr := backupServer(t, server.Options{Backup: func(_ context.Context, w io.Writer, format string) error {
+		_, err := io.WriteString(w, dumpOf(format, 20_000))
+		return err
+	}})
+	at := time.Unix(0, 0)
+	now := func() time.Time { at = at.Add(2 * backupEvery); return at }
+	var said bytes.Buffer
+	b := &backup{addr: addr, format: formatNDJSON, timeout: hang, said: &said, now: now}
+	if err := b.run(t.Context(), filepath.Join(t.TempDir(), "backup"), io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Count(said.String(), "topics/s\n"); lines != 4 || !strings.Contains(said.String(), "backup: 4096 topics, ") {
+		t.Errorf("%d lines: %s", lines, said.String())
+	}
+}
