@@ -103,7 +103,12 @@ func (f *snapshotFile) export(each func(SnapshotMeta, Entry) error) (SnapshotMet
 
 // ReadSnapshotMeta reads what a snapshot file says of itself, and looks at no entry. Errors as ReadSnapshot's.
 func ReadSnapshotMeta(path string) (SnapshotMeta, error) {
-	f := snapshotFile{path: path}
+	return ReadOpenSnapshotMeta(path, nil)
+}
+
+// ReadOpenSnapshotMeta is ReadSnapshotMeta of a file that open opens, as ReadOpenSnapshot has it.
+func ReadOpenSnapshotMeta(path string, open func() (*os.File, error)) (SnapshotMeta, error) {
+	f := snapshotFile{path: path, source: open}
 	var m meta
 	err := f.view(func(tx *bolt.Tx) error {
 		err := f.checkPages(tx)

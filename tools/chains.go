@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"time"
 
 	"gcd/store"
 )
@@ -20,8 +21,9 @@ type chain struct {
 	from      store.Value // that it starts from
 	last      uint64      // index of the last one
 	at        store.Value // that it leads to
-	settled   uint64      // index of the last one that the snapshot is said to have; 0: none
+	settled   uint64      // index of the last one that was added as settled; 0: none
 	settledAt store.Value // that this one leads to
+	time      int64       // of the record of this one, nanoseconds since 1970
 }
 
 // chainSize is about what a chain takes in memory beside its topic, in bytes.
@@ -31,7 +33,7 @@ const chainSize = 240
 func (c *chain) join(later *chain) {
 	c.last, c.at = later.last, later.at
 	if later.settled > 0 {
-		c.settled, c.settledAt = later.settled, later.settledAt
+		c.settled, c.settledAt, c.time = later.settled, later.settledAt, later.time
 	}
 }
 
@@ -52,8 +54,9 @@ func newChains(dir string, memory int) *chains {
 	return &chains{dir: dir, memory: memory, open: map[string]*chain{}}
 }
 
-// add adds a change. It is not ok if it does not follow from the state that an earlier change of the present run led to, which is returned.
-func (c *chains) add(index uint64, change *store.Change, settled bool) (before store.Value, ok bool, err error) {
+// add adds a change of the record with an index and a time. Settled changes come before the others: those that the snapshot is said to have, or those up to the
+// index that a dump is of. It is not ok if it does not follow from the state that an earlier change of the present run led to, which is returned.
+func (c *chains) add(index uint64, at time.Time, change *store.Change, settled bool) (before store.Value, ok bool, err error) {
 	ch := c.open[string(change.Topic)]
 	if ch == nil {
 		if c.size += len(change.Topic) + chainSize; c.size > c.memory {
@@ -68,7 +71,7 @@ func (c *chains) add(index uint64, change *store.Change, settled bool) (before s
 	before = ch.at
 	ch.last, ch.at = index, change.After()
 	if settled {
-		ch.settled, ch.settledAt = ch.last, ch.at
+		ch.settled, ch.settledAt, ch.time = ch.last, ch.at, at.UnixNano()
 	}
 	return before, before == change.Before(), nil
 }
@@ -99,7 +102,7 @@ func (c *chains) spill() error {
 	for _, ch := range c.take() {
 		b = binary.AppendUvarint(b[:0], uint64(len(ch.topic)))
 		b = append(b, ch.topic...)
-		for _, n := range []uint64{ch.first, ch.from.Epoch, ch.from.Sum, ch.last, ch.at.Epoch, ch.at.Sum, ch.settled, ch.settledAt.Epoch, ch.settledAt.Sum} {
+		for _, n := range []uint64{ch.first, ch.from.Epoch, ch.from.Sum, ch.last, ch.at.Epoch, ch.at.Sum, ch.settled, ch.settledAt.Epoch, ch.settledAt.Sum, uint64(ch.time)} {
 			b = binary.AppendUvarint(b, n)
 		}
 		if _, err := w.Write(b); err != nil {
@@ -219,11 +222,13 @@ func (r *chainRun) read() error {
 	}
 	ch := &chain{topic: make([]byte, n)}
 	_, err = io.ReadFull(r.r, ch.topic)
-	for _, to := range []*uint64{&ch.first, &ch.from.Epoch, &ch.from.Sum, &ch.last, &ch.at.Epoch, &ch.at.Sum, &ch.settled, &ch.settledAt.Epoch, &ch.settledAt.Sum} {
+	var at uint64
+	for _, to := range []*uint64{&ch.first, &ch.from.Epoch, &ch.from.Sum, &ch.last, &ch.at.Epoch, &ch.at.Sum, &ch.settled, &ch.settledAt.Epoch, &ch.settledAt.Sum, &at} {
 		if err == nil {
 			*to, err = binary.ReadUvarint(r.r)
 		}
 	}
+	ch.time = int64(at)
 	if err != nil {
 		return fmt.Errorf("temporary file: %w", err)
 	}

@@ -79,7 +79,7 @@ func (c *comparison) collect() error {
 				break
 			}
 			c.result.Changes++
-			before, ok, err := c.chains.add(r.Index, &change, r.Index <= c.replay)
+			before, ok, err := c.chains.add(r.Index, r.Time, &change, r.Index <= c.replay)
 			if err != nil {
 				return err
 			}

@@ -25,6 +25,9 @@ type DumpHeader struct {
 	Store wal.ID
 	Index uint64    // of the state that the dump holds
 	Time  time.Time // of the record at Index; zero if it is not known
+
+	// Prefix is what all topics of the dump begin with; others were left out. Such a dump cannot be restored, and ReadDump refuses it.
+	Prefix string
 }
 
 // DumpFooter is the last line of a dump file.

@@ -9,9 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/gofrs/flock"
-
-	"gcd/internal/vfs"
 	"gcd/store"
 	"gcd/wal"
 )
@@ -81,7 +78,7 @@ func (v *Verified) Err() error {
 // and digest, and that each counter is what the log's records lead to, as far back as they are kept. It changes nothing. Damage is in what is
 // returned; the error is for what keeps it from looking: store.ErrNoStore, or the disk's. Memory is bounded: what does not fit goes to temporary files.
 func Verify(ctx context.Context, dir string, o VerifyOptions) (*Verified, error) {
-	r, err := openReading(dir)
+	r, err := openReading(ctx, dir, o.TempDir)
 	if err != nil {
 		return nil, err
 	}
@@ -345,35 +342,6 @@ func (v *verifier) doubts() {
 	v.unproven("that the whole directory was put back to an older state cannot be noticed")
 }
 
-// reading is where a directory's files are read: in place, or from copies and open files while a server runs.
-type reading struct {
-	dir     string
-	running bool
-	fs      vfs.FS
-	open    func() (*os.File, error) // the snapshot; nil: by its name
-	close   func() error
-}
-
-// openReading holds the lock while a stopped directory is read. store.ErrLocked if a server runs in it.
-func openReading(dir string) (reading, error) {
-	if _, err := os.Stat(dir); err != nil {
-		return reading{}, err
-	}
-	r := reading{dir: dir, fs: vfs.OS{}, close: func() error { return nil }}
-	lock := flock.New(store.LockPath(dir), flock.SetFlag(os.O_RDONLY)) // a directory without the file has no server
-	locked, err := lock.TryLock()
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return reading{}, fmt.Errorf("locking %s: %w", dir, err)
-	case !locked:
-		return reading{}, fmt.Errorf("%w: %s", store.ErrLocked, dir)
-	default:
-		r.close = lock.Unlock
-	}
-	return r, nil
-}
-
 func (r *reading) snapshotSize() (int64, error) {
 	if r.open == nil {
 		info, err := os.Stat(store.SnapshotPath(r.dir))
@@ -392,31 +360,6 @@ func (r *reading) snapshotSize() (int64, error) {
 		return 0, err
 	}
 	return info.Size(), nil
-}
-
-var errEnough = errors.New("enough was read")
-
-func (r *reading) snapshotMeta() (store.SnapshotMeta, error) {
-	if r.open == nil {
-		return store.ReadSnapshotMeta(store.SnapshotPath(r.dir))
-	}
-	var m store.SnapshotMeta
-	found, err := r.readEntries(func(read store.SnapshotMeta, _ store.Entry) error {
-		m = read
-		return errEnough
-	})
-	if errors.Is(err, errEnough) {
-		return m, nil
-	}
-	return found, err
-}
-
-func (r *reading) readEntries(each func(store.SnapshotMeta, store.Entry) error) (store.SnapshotMeta, error) {
-	path := store.SnapshotPath(r.dir)
-	if r.open == nil {
-		return store.ReadSnapshot(path, each)
-	}
-	return store.ReadOpenSnapshot(path, r.open, each)
 }
 
 // segmentFile is the place in the report of the segment that holds a record.

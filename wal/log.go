@@ -28,6 +28,10 @@ type Options struct {
 	// below it Open checks the headers and the chain of their numbers, and leaves the records to whoever reads them. 0: all is
 	// checked. The last segment always is.
 	Settled uint64
+
+	// Live says that another process may be appending meanwhile. A record that seems to be missing from the last segment
+	// though a later one calls it durable was perhaps written between the two looks: it is looked for again before that is damage. For reading alone.
+	Live bool
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -124,22 +128,28 @@ func (l *Log) check(i int) error {
 	defer f.Close()
 	s := newScanner(l.segs[i], f)
 	known := s.next - 1 // a segment is begun when all before it is durable
-	rec, err := s.record()
-	for ; err == nil; rec, err = s.record() {
-		known = max(known, rec.Durable)
+	for {
+		rec, err := s.record()
+		for ; err == nil; rec, err = s.record() {
+			known = max(known, rec.Durable)
+		}
+		var end *invalid
+		if !errors.As(err, &end) {
+			return err
+		}
+		if i < len(l.segs)-1 {
+			return s.sealed(end.reason, l.segs[i+1])
+		}
+		torn, err := s.torn(end.reason)
+		if err != nil && l.o.Live && s.appeared() {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		l.tail = Tail{File: s.seg.path, Offset: s.off, Length: torn}
+		break
 	}
-	var end *invalid
-	if !errors.As(err, &end) {
-		return err
-	}
-	if i < len(l.segs)-1 {
-		return s.sealed(end.reason, l.segs[i+1])
-	}
-	torn, err := s.torn(end.reason)
-	if err != nil {
-		return err
-	}
-	l.tail = Tail{File: s.seg.path, Offset: s.off, Length: torn}
 	l.off, l.link, l.seed = s.off, le.Uint32(s.link[:]), s.seed
 	l.last.Store(s.next - 1)
 	l.durable.Store(known)
@@ -152,6 +162,9 @@ func (l *Log) check(i int) error {
 func (l *Log) Start() error {
 	if err := l.usable(); !errors.Is(err, ErrNotStarted) {
 		return err
+	}
+	if l.o.Live {
+		return errors.New("start log: it was opened for reading beside the process that writes it")
 	}
 	f, err := l.o.FS.Open(l.current.path)
 	if err != nil {

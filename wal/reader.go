@@ -83,6 +83,64 @@ func (l *Log) segmentRecords(segs []segment, from, end uint64, yield func(Record
 	return true, nil
 }
 
+// Scan yields the records of the log in dir, oldest first, up to the first damage. It reads and checks what Open does, but
+// gives what is before the damage; Open's error then comes last, with a zero Record. ErrNoLog if there is no segment.
+func Scan(dir string, o Options) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		o, err := o.withDefaults()
+		if err != nil {
+			yield(Record{}, err)
+			return
+		}
+		segs, err := readSegments(o.FS, dir)
+		for i := range segs {
+			more, scanErr := scanSegment(segs[i:], o, err != nil, yield)
+			if scanErr != nil {
+				yield(Record{}, scanErr)
+			}
+			if scanErr != nil || !more {
+				return
+			}
+		}
+		if err != nil {
+			yield(Record{}, err)
+		}
+	}
+}
+
+// scanSegment yields the records of the first of segs and judges its end; cut says that segments are missing behind the last of
+// segs, whose end can then not be judged. It returns false when the loop was left.
+func scanSegment(segs []segment, o Options, cut bool, yield func(Record, error) bool) (bool, error) {
+	f, err := o.FS.OpenRead(segs[0].path)
+	if err != nil {
+		return false, fmt.Errorf("open segment: %w", err)
+	}
+	defer f.Close()
+	for s := newScanner(segs[0], f); ; {
+		rec, err := s.record()
+		if err == nil {
+			if !yield(rec, nil) {
+				return false, nil
+			}
+			continue
+		}
+		var end *invalid
+		switch {
+		case !errors.As(err, &end):
+			return false, err
+		case len(segs) > 1:
+			return true, s.sealed(end.reason, segs[1])
+		case cut:
+			return true, nil
+		}
+		_, err = s.torn(end.reason)
+		if err != nil && o.Live && s.appeared() {
+			continue
+		}
+		return true, err
+	}
+}
+
 // SegmentInfo describes one segment.
 type SegmentInfo struct {
 	Number uint64

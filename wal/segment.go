@@ -53,7 +53,8 @@ func listSegments(fsys vfs.FS, dir string) ([]uint64, error) {
 	return numbers, nil
 }
 
-// readSegments reads and checks the header of every segment in dir, and that none is missing between two others.
+// readSegments reads and checks the header of every segment in dir, and that none is missing between two others. With an
+// error come those before the one that it is about.
 func readSegments(fsys vfs.FS, dir string) ([]segment, error) {
 	numbers, err := listSegments(fsys, dir)
 	if err != nil {
@@ -62,16 +63,16 @@ func readSegments(fsys vfs.FS, dir string) ([]segment, error) {
 	segs := make([]segment, 0, len(numbers))
 	for i, number := range numbers {
 		if i > 0 && number != numbers[i-1]+1 {
-			return nil, &CorruptionError{File: path.Join(dir, segmentName(numbers[i-1]+1)),
+			return segs, &CorruptionError{File: path.Join(dir, segmentName(numbers[i-1]+1)),
 				Err: fmt.Errorf("the segment is missing, %s is there", segmentName(number))}
 		}
 		seg, err := readSegmentHeader(fsys, path.Join(dir, segmentName(number)), number)
 		if err != nil {
-			return nil, err
+			return segs, err
 		}
 		if i > 0 {
 			if err := follows(seg, segs[i-1]); err != nil {
-				return nil, err
+				return segs, err
 			}
 		}
 		segs = append(segs, seg)
@@ -180,6 +181,18 @@ func (s *scanner) record() (Record, error) {
 	s.next++
 	le.PutUint32(s.link[:], h.sum)
 	return rec, nil
+}
+
+// appeared says whether there is a next record by now, and does not step over it. A record that another one calls durable was written
+// before that one, so whoever has seen that one finds it, unless it is damaged.
+func (s *scanner) appeared() bool {
+	again := *s
+	again.win = newWindow(s.win.file, s.win.path, s.win.size) // what it holds is what was there before
+	if _, err := again.record(); err != nil {
+		return false
+	}
+	s.win = again.win
+	return true
 }
 
 // sealed checks the end of a segment that has a next one: reason is why there is no further record here, only zeros

@@ -1,0 +1,178 @@
+package tools
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strconv"
+	"unicode/utf8"
+
+	"gcd/store"
+	"gcd/wal"
+)
+
+// A RecordWriter takes the records of a log. Changes and their topics are valid during the call.
+type RecordWriter interface {
+	Record(r wal.Record, changes []store.Change) error
+	Footer() error
+}
+
+// DumpRecords writes the records of a store's log, oldest first, up to the first damage, which is then the error: *wal.CorruptionError, wal.ErrNotOurs or
+// wal.ErrVersion. It changes nothing. The snapshot is not looked at. Beside a running server it ends with the last record that there was when it began.
+func DumpRecords(ctx context.Context, dir string, w RecordWriter, tempDir string, progress ProgressFunc) (err error) {
+	r, err := openReading(ctx, dir, tempDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.close()) }()
+	err = dumpRecords(ctx, &r, w, progress)
+	if errors.Is(err, wal.ErrNoLog) {
+		err = fmt.Errorf("%w: %s", store.ErrNoStore, dir)
+	}
+	return errors.Join(err, w.Footer())
+}
+
+func dumpRecords(ctx context.Context, from *reading, w RecordWriter, progress ProgressFunc) error {
+	var done uint64
+	var changes []store.Change
+	for r, err := range wal.Scan(store.LogDir(from.dir), wal.Options{FS: from.fs}) {
+		if err != nil {
+			return err
+		}
+		changes = changes[:0]
+		for change, err := range store.Changes(r.Payload) {
+			if err != nil {
+				name := path.Join(store.LogDir(from.dir), fmt.Sprintf("%016x.seg", r.Segment))
+				return &wal.CorruptionError{File: name, Offset: r.Offset, Index: r.Index, Err: err}
+			}
+			changes = append(changes, change)
+		}
+		if err := w.Record(r, changes); err != nil {
+			return err
+		}
+		if done++; done%progressEvery == 0 {
+			progress.report("writing records", "records", done, 0)
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// NewRecordWriter makes the writer of a format: "ndjson", "json" or "csv". docs/dump.md has every byte. Nothing is left unwritten when
+// Footer returned.
+func NewRecordWriter(w io.Writer, format string) (RecordWriter, error) {
+	lines := recordLines{w: w}
+	switch format {
+	case "ndjson":
+		return &recordsNDJSON{recordLines: lines}, nil
+	case "json":
+		lines.buf = append(lines.buf, `{"records":[`...)
+		return &recordsNDJSON{recordLines: lines, document: true}, nil
+	case "csv":
+		lines.buf = append(lines.buf, "index,time,segment,offset,durable,topic,epoch,sum,n\n"...)
+		return &recordsCSV{recordLines: lines}, nil
+	}
+	return nil, fmt.Errorf("no records can be written as %q", format)
+}
+
+// recordLines is written many lines at a time.
+type recordLines struct {
+	w   io.Writer
+	buf []byte
+}
+
+func (l *recordLines) line() error {
+	if len(l.buf) < pieceSize {
+		return nil
+	}
+	return l.write()
+}
+
+func (l *recordLines) write() error {
+	_, err := l.w.Write(l.buf)
+	l.buf = l.buf[:0]
+	return err
+}
+
+// Footer writes what is left.
+func (l *recordLines) Footer() error { return l.write() }
+
+type recordsNDJSON struct {
+	recordLines
+	document bool // one JSON document, and not one a line
+	some     bool
+}
+
+func (w *recordsNDJSON) Record(r wal.Record, changes []store.Change) error {
+	b := w.buf
+	if w.document {
+		if w.some {
+			b = append(b, ',')
+		}
+		b = append(b, '\n')
+		w.some = true
+	}
+	b = fmt.Appendf(b, `{"index":%d,"time":"`, r.Index)
+	b = appendTime(b, r.Time)
+	b = fmt.Appendf(b, `","segment":%d,"offset":%d,"durable":%d,"changes":[`, r.Segment, r.Offset, r.Durable)
+	for i := range changes {
+		c := &changes[i]
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if utf8.Valid(c.Topic) {
+			b = appendEscaped(append(b, `{"topic":"`...), c.Topic, &jsonEscapes)
+		} else {
+			b = hex.AppendEncode(append(b, `{"topic_hex":"`...), c.Topic)
+		}
+		b = strconv.AppendUint(append(b, `","epoch":`...), c.Epoch, 10)
+		b = strconv.AppendUint(append(b, `,"sum":`...), c.Sum, 10)
+		if c.N == 0 {
+			b = append(b, `,"reset":true}`...)
+		} else {
+			b = append(strconv.AppendUint(append(b, `,"n":`...), c.N, 10), '}')
+		}
+	}
+	b = append(b, `]}`...)
+	if !w.document {
+		b = append(b, '\n')
+	}
+	w.buf = b
+	return w.line()
+}
+
+func (w *recordsNDJSON) Footer() error {
+	if w.document {
+		w.buf = append(w.buf, "]}\n"...)
+	}
+	return w.write()
+}
+
+type recordsCSV struct {
+	recordLines
+	topic []byte
+}
+
+func (w *recordsCSV) Record(r wal.Record, changes []store.Change) error {
+	for i := range changes {
+		c := &changes[i]
+		b := strconv.AppendUint(w.buf, r.Index, 10)
+		b = appendTime(append(b, ','), r.Time)
+		b = fmt.Appendf(b, ",%d,%d,%d,", r.Segment, r.Offset, r.Durable)
+		w.topic = appendEscaped(w.topic[:0], c.Topic, &csvEscapes)
+		b = appendField(b, w.topic)
+		b = strconv.AppendUint(append(b, ','), c.Epoch, 10)
+		b = strconv.AppendUint(append(b, ','), c.Sum, 10)
+		b = strconv.AppendUint(append(b, ','), c.N, 10) // 0: a reset
+		w.buf = append(b, '\n')
+		if err := w.line(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,130 @@
+package tools
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"path"
+	"runtime"
+	"strings"
+
+	"gcd/internal/vfs"
+	"gcd/wal"
+)
+
+// readOnly is a file system on which nothing can be written. Whatever would is a bug that must not reach the disk.
+type readOnly struct{ vfs.FS }
+
+func refuse(op, name string) error { return &fs.PathError{Op: op, Path: name, Err: fs.ErrPermission} }
+
+func (readOnly) Create(name string) (vfs.File, error) { return nil, refuse("create", name) }
+func (readOnly) Open(name string) (vfs.File, error)   { return nil, refuse("open for writing", name) }
+func (readOnly) Rename(name, _ string) error          { return refuse("rename", name) }
+func (readOnly) Remove(name string) error             { return refuse("remove", name) }
+func (readOnly) MkdirAll(dir string) error            { return refuse("mkdir", dir) }
+func (readOnly) SyncDir(dir string) error             { return refuse("syncdir", dir) }
+
+// pinned is a log's directory as it was when its files were opened. Those that are removed afterwards stay readable.
+type pinned struct {
+	readOnly
+	dir   string
+	names []string // sorted
+	files map[string]vfs.File
+
+	last string // path of the last segment, if it ends
+	end  int64  // there: what is behind is not shown
+}
+
+// pinLog opens the segments in dir. A server removes the oldest first and only what a snapshot covers, so when one is gone between the
+// listing and the opening then those before it are not needed either.
+func pinLog(dir string) (*pinned, error) {
+	p := &pinned{readOnly: readOnly{vfs.OS{}}, dir: dir, files: make(map[string]vfs.File)}
+	names, err := vfs.OS{}.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, name := range names {
+		if !strings.HasSuffix(name, ".seg") {
+			continue
+		}
+		file, err := vfs.OS{}.OpenRead(path.Join(dir, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			err = p.close()
+			p.names = nil
+			clear(p.files)
+			if err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return nil, errors.Join(err, p.close())
+		}
+		p.names = append(p.names, name)
+		p.files[path.Join(dir, name)] = file
+	}
+	return p, nil
+}
+
+// ReadDir lists what was there.
+func (p *pinned) ReadDir(dir string) ([]string, error) {
+	if dir != p.dir {
+		return nil, refuse("readdir", dir)
+	}
+	return p.names, nil
+}
+
+// OpenRead gives the file that was opened at the beginning.
+func (p *pinned) OpenRead(name string) (vfs.File, error) {
+	file, ok := p.files[name]
+	if !ok {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	if name == p.last {
+		return pinnedFile{file, p.end}, nil
+	}
+	return pinnedFile{file, math.MaxInt64}, nil
+}
+
+// pinnedFile is a file that stays open and reads as zeros from an offset on.
+type pinnedFile struct {
+	vfs.File
+	end int64
+}
+
+func (f pinnedFile) Close() error { return nil }
+
+func (f pinnedFile) ReadAt(b []byte, off int64) (int, error) {
+	n, err := f.File.ReadAt(b, off)
+	if off+int64(n) > f.end {
+		clear(b[max(0, f.end-off):n])
+	}
+	return n, err
+}
+
+// settle ends the log where it ends now: what is appended later is not shown, and what is shown is on the disk. The server may have written a record
+// that it has not acknowledged yet, and that a power loss would take back. (What is in the segments before the last one is durable since that one
+// began.) A damaged log stays as it is, for whoever reads it to say so.
+func (p *pinned) settle() error {
+	log, err := wal.Open(p.dir, wal.Options{FS: p, Live: true, Settled: math.MaxUint64})
+	if err != nil {
+		return nil // the next to open it gets the same error
+	}
+	tail := log.Tail()
+	if err := log.Close(); err != nil {
+		return err
+	}
+	if err := p.files[tail.File].Sync(); err != nil && !(runtime.GOOS == "windows" && errors.Is(err, fs.ErrPermission)) { // Windows flushes no file that is open for reading
+		return fmt.Errorf("making %s durable: %w", tail.File, err)
+	}
+	p.last, p.end = tail.File, tail.Offset
+	return nil
+}
+
+func (p *pinned) close() error {
+	var errs []error
+	for _, file := range p.files {
+		errs = append(errs, file.Close())
+	}
+	return errors.Join(errs...)
+}

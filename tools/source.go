@@ -1,0 +1,287 @@
+package tools
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"gcd/internal/vfs"
+	"gcd/store"
+	"gcd/wal"
+)
+
+// holdTimeout is how long a reader waits for the transaction that a running server has under way.
+const holdTimeout = 5 * time.Second
+
+// A reading is the files of a store's directory, opened for reading: nothing in the directory is changed. What they hold is of one
+// moment and stays, whatever a server does to the directory meanwhile.
+//
+// The directory of a stopped server is locked and read in place; a server that starts meanwhile is refused as by another server. Beside a
+// running server the segments' files are opened and the snapshot is copied while the server is kept from changing it, so that the two fit together; what
+// the server removes afterwards stays readable, and what it appends afterwards is not there. The server is not kept from counting. Every
+// record in them is on the disk.
+type reading struct {
+	dir     string
+	running bool                     // a server has the directory
+	fs      vfs.FS                   // the log's
+	open    func() (*os.File, error) // the snapshot; nil: by its name
+	close   func() error
+}
+
+// openReading opens the files in dir. Those of a running server are as of now. The snapshot's copy is kept in tempDir, without a name; "": os.TempDir.
+func openReading(ctx context.Context, dir, tempDir string) (reading, error) {
+	if info, err := os.Stat(dir); err != nil {
+		return reading{}, err
+	} else if !info.IsDir() {
+		return reading{}, fmt.Errorf("%s is not a directory", dir)
+	}
+	r := reading{dir: dir, fs: readOnly{vfs.OS{}}}
+	lock := flock.New(store.LockPath(dir), flock.SetFlag(os.O_RDONLY))
+	locked, err := lock.TryLock()
+	switch {
+	case locked:
+		r.close = lock.Close
+		return r, nil
+	case errors.Is(err, fs.ErrNotExist): // a copy of a directory, which nothing keeps a server away from
+	case err != nil:
+		return reading{}, fmt.Errorf("locking %s: %w", dir, err)
+	default:
+		r.running = true
+	}
+	if err := lock.Close(); err != nil {
+		return reading{}, err
+	}
+	pins, snapshot, err := pin(ctx, dir, tempDir)
+	if err != nil {
+		return reading{}, err
+	}
+	r.fs, r.open = pins, func() (*os.File, error) { return nil, fs.ErrNotExist }
+	r.close = pins.close
+	if snapshot != nil {
+		r.open = snapshot.open
+		r.close = func() error { return errors.Join(pins.close(), snapshot.close()) }
+	}
+	if err := pins.settle(); err != nil {
+		return reading{}, errors.Join(err, r.close())
+	}
+	return r, nil
+}
+
+// pin opens the log's files and copies the snapshot (nil if there is none), all while the snapshot cannot change. So the log has every record
+// behind the snapshot: the server removes what the snapshot in the file covers, and nothing else.
+func pin(ctx context.Context, dir, tempDir string) (*pinned, *snapshotCopy, error) {
+	path := store.SnapshotPath(dir)
+	release, err := store.HoldSnapshot(path, holdTimeout)
+	missing := errors.Is(err, fs.ErrNotExist)
+	var damage *store.CorruptionError
+	switch {
+	case err == nil:
+		defer release() // of a file that was opened for reading
+	case missing, errors.As(err, &damage), errors.Is(err, wal.ErrVersion): // no server writes such a file; whoever reads it hears of it
+	default:
+		return nil, nil, err
+	}
+	pins, err := pinLog(store.LogDir(dir))
+	if err != nil || missing {
+		return pins, nil, err
+	}
+	snapshot, err := copySnapshot(ctx, path, tempDir)
+	if err != nil {
+		return nil, nil, errors.Join(err, pins.close())
+	}
+	return pins, snapshot, nil
+}
+
+// snapshotMeta is what the snapshot says of itself; fs.ErrNotExist if there is none.
+func (r *reading) snapshotMeta() (store.SnapshotMeta, error) {
+	return store.ReadOpenSnapshotMeta(store.SnapshotPath(r.dir), r.open)
+}
+
+// readEntries is store.ReadSnapshot of the snapshot.
+func (r *reading) readEntries(each func(store.SnapshotMeta, store.Entry) error) (store.SnapshotMeta, error) {
+	return store.ReadOpenSnapshot(store.SnapshotPath(r.dir), r.open, each)
+}
+
+// SourceOptions say how a directory is opened. The zero value works.
+type SourceOptions struct {
+	TempDir string // where the copy of a running server's snapshot is kept, without a name; "": os.TempDir
+	Whole   bool   // check every record of the log at once, also those that the snapshot covers
+}
+
+// A Source is a store's directory, opened for reading and checked. Beside a running server it shows one moment. Nothing is changed.
+type Source struct {
+	reading
+	Snapshot *store.SnapshotMeta // nil: there is none, and the log has everything
+	Log      *wal.Log            // nil: there is none yet, and no record
+}
+
+// OpenSource opens a store's directory and checks that its files fit together, as a start does: the errors are those of store.Open, but
+// store.ErrNoStore if there is no store. Damage to the entries of the snapshot is found when they are read. Close it at the end.
+func OpenSource(ctx context.Context, dir string, o SourceOptions) (*Source, error) {
+	r, err := openReading(ctx, dir, o.TempDir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Source{reading: r}
+	if err := s.load(o); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Source) load(o SourceOptions) error {
+	options := wal.Options{FS: s.fs}
+	m, err := s.snapshotMeta()
+	if err == nil {
+		s.Snapshot = &m
+		if !o.Whole {
+			options.Settled = m.Replay
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	s.Log, err = wal.Open(store.LogDir(s.dir), options)
+	switch {
+	case errors.Is(err, wal.ErrNoLog) && s.Snapshot == nil:
+		return fmt.Errorf("%w: %s", store.ErrNoStore, s.dir)
+	case err != nil && !errors.Is(err, wal.ErrNoLog):
+		return err
+	}
+	return store.Fits(s.dir, s.Snapshot, s.Log)
+}
+
+// Running says whether a server has the directory.
+func (s *Source) Running() bool { return s.running }
+
+// First is the index of the oldest record that is kept; Last+1 if there is none.
+func (s *Source) First() uint64 {
+	if s.Log == nil {
+		return 1
+	}
+	return s.Log.First()
+}
+
+// Last is the index of the last record, and of the state that the Source shows; 0 if there was never one.
+func (s *Source) Last() uint64 {
+	if s.Log == nil {
+		return 0
+	}
+	return s.Log.Last()
+}
+
+// Replay is the index up to which the snapshot has every record.
+func (s *Source) Replay() uint64 {
+	if s.Snapshot == nil {
+		return 0
+	}
+	return s.Snapshot.Replay
+}
+
+// ID is the store's UUID.
+func (s *Source) ID() wal.ID {
+	if s.Snapshot != nil {
+		return s.Snapshot.Store
+	}
+	return s.Log.ID() // one of them is there
+}
+
+// Entries calls each with every entry of the snapshot, as store.ReadSnapshot does.
+func (s *Source) Entries(each func(store.Entry) error) error {
+	if s.Snapshot == nil {
+		return nil
+	}
+	_, err := s.readEntries(func(_ store.SnapshotMeta, e store.Entry) error { return each(e) })
+	return err
+}
+
+// Records yields the records from an index on, at least First, up to Last.
+func (s *Source) Records(from uint64) iter.Seq2[wal.Record, error] {
+	if s.Log == nil || from > s.Last() {
+		return func(func(wal.Record, error) bool) {}
+	}
+	return s.Log.Records(from)
+}
+
+// damaged is an error about a record.
+func (s *Source) damaged(r wal.Record, err error) error {
+	e := &wal.CorruptionError{File: store.LogDir(s.dir), Offset: r.Offset, Index: r.Index, Err: err}
+	for _, seg := range s.Log.Segments() {
+		if seg.Number == r.Segment {
+			e.File = seg.Path
+		}
+	}
+	return e
+}
+
+// Close gives everything back.
+func (s *Source) Close() error {
+	var err error
+	if s.Log != nil {
+		err = s.Log.Close()
+	}
+	return errors.Join(err, s.close())
+}
+
+// snapshotCopy is a copy of a snapshot in a temporary file, which is gone with the process.
+type snapshotCopy struct{ file *os.File }
+
+func copySnapshot(ctx context.Context, path, tempDir string) (*snapshotCopy, error) {
+	from, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer from.Close()
+	file, err := tempFile(tempDir)
+	if err != nil {
+		return nil, err
+	}
+	c := &snapshotCopy{file: file}
+	const piece = 16 << 20 // between two looks at ctx
+	for {
+		_, err := io.CopyN(file, from, piece)
+		if err == nil {
+			err = ctx.Err()
+		}
+		if errors.Is(err, io.EOF) {
+			return c, nil
+		}
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("copying %s: %w", path, err), c.close())
+		}
+	}
+}
+
+// tempFile makes a file that is gone with the process, as far as the system can: one without a name.
+func tempFile(dir string) (*os.File, error) {
+	file, err := os.CreateTemp(dir, "gcd-tool-*")
+	if err != nil {
+		return nil, err
+	}
+	if runtime.GOOS != "windows" {
+		if err := os.Remove(file.Name()); err != nil {
+			return nil, errors.Join(err, file.Close())
+		}
+	}
+	return file, nil
+}
+
+func closeTemp(file *os.File) error {
+	err := file.Close()
+	if runtime.GOOS == "windows" {
+		err = errors.Join(err, os.Remove(file.Name()))
+	}
+	return err
+}
+
+// open opens the copy anew.
+func (c *snapshotCopy) open() (*os.File, error) { return reopen(c.file) }
+
+func (c *snapshotCopy) close() error { return closeTemp(c.file) }
