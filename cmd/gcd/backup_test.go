@@ -150,9 +150,10 @@ func TestBackupThatIsNotWhole(t *testing.T) {
 		{name: "without RESP", o: server.Options{NoRESP: true}, code: exitFailure, says: "does it run with --resp?"},
 		{name: "nobody", addr: nobody.LocalAddr().String(), code: exitNotSent, says: "is the server running"},
 		{name: "nothing comes", addr: silent.Addr().String(), args: []string{"--timeout", "1ms"}, code: exitFailure, says: "gcd: nothing came for 1ms"},
-		{name: "interrupted", o: server.Options{Backup: func(_ context.Context, w io.Writer, _ string) error {
+		{name: "interrupted", o: server.Options{Backup: func(ctx context.Context, w io.Writer, _ string) error {
 			_, err := io.WriteString(w, whole[:len(whole)/2])
 			interrupt()
+			<-ctx.Done() // when the server is shut down: the client is not to wait for that
 			return err
 		}}, ctx: interrupted, code: exitInterrupted, says: "gcd: interrupted"},
 	} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/signal"
@@ -19,6 +20,7 @@ import (
 	"gcd/internal/cmdline"
 	"gcd/server"
 	"gcd/store"
+	"gcd/tools"
 )
 
 const (
@@ -210,7 +212,23 @@ func newServer(s settings) (*server.Server, error) {
 	if files, ok := openFiles(); ok {
 		s.server.MaxConns = leaveFiles(s.server.MaxConns, files, s.log)
 	}
+	if s.dir != "" {
+		s.server.Backup = backupOf(s.dir)
+	}
 	return server.New(nil, s.server)
+}
+
+// backupOf makes what the server sends for GCD.BACKUP: a dump of its own directory, read as gcd-tool reads that of a running server. What
+// does not fit into memory is kept in the directory, in files without names, and nothing is written elsewhere.
+func backupOf(dir string) func(ctx context.Context, w io.Writer, format string) error {
+	return func(ctx context.Context, w io.Writer, format string) error {
+		out, err := tools.NewDumpWriter(w, format, false)
+		if err != nil {
+			return err
+		}
+		_, err = tools.Dump(ctx, dir, out, tools.DumpOptions{TempDir: dir})
+		return err
+	}
 }
 
 // listen opens the doors, if they are not open yet; nobody is served yet.
