@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -102,9 +101,13 @@ func (s *Server) backUp(conn backupConn, peer netip.AddrPort, format string) boo
 	return w.refuse("ERR backup failed: "+err.Error()) == nil
 }
 
-// backupChunk is how much of a backup is sent at once. It is little, because between two chunks whoever waits for a processor gets it: making
-// a backup is work for seconds, and requests are not to wait for it.
-const backupChunk = 16 << 10
+const (
+	// backupChunk is how much of a backup is sent at once. It is little, because behind each chunk there is a pause: making a backup is work
+	// for seconds, and requests are not to wait for it.
+	backupChunk = 16 << 10
+	// maxBackupPause bounds a pause behind a chunk that its client was slow to take.
+	maxBackupPause = 10 * time.Millisecond
+)
 
 // backupWriter sends what is written to it in chunks of a streamed string.
 type backupWriter struct {
@@ -115,7 +118,8 @@ type backupWriter struct {
 	frame   []byte
 	begun   bool
 	sent    int64
-	failure error // of the connection
+	resumed time.Time // the last pause's end; zero before the first chunk
+	failure error     // of the connection
 }
 
 func (w *backupWriter) Write(p []byte) (n int, err error) {
@@ -147,8 +151,21 @@ func (w *backupWriter) flush() error {
 	if err := w.send(w.frame); err != nil {
 		return err
 	}
-	runtime.Gosched()
+	w.pause()
 	return nil
+}
+
+// pause leaves the processor to the requests for as long as the last chunk took.
+func (w *backupWriter) pause() {
+	if !w.resumed.IsZero() {
+		rest := time.NewTimer(min(time.Since(w.resumed), maxBackupPause))
+		defer rest.Stop()
+		select {
+		case <-rest.C:
+		case <-w.ctx.Done():
+		}
+	}
+	w.resumed = time.Now()
 }
 
 // close ends the string, which is whole then.
