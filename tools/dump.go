@@ -83,8 +83,8 @@ func (d *dumper) dump() error {
 	if err := d.w.Header(d.result.Header); err != nil {
 		return err
 	}
-	if err := d.merge(); err != nil {
-		return err
+	if err := errors.Join(d.merge(), d.ctx.Err()); err != nil {
+		return err // without its footer it is no dump
 	}
 	return d.w.Footer()
 }

@@ -21,7 +21,8 @@ type RecordWriter interface {
 }
 
 // DumpRecords writes the records of a store's log, oldest first, up to the first damage, which is then the error: *wal.CorruptionError, wal.ErrNotOurs or
-// wal.ErrVersion. It changes nothing. The snapshot is not looked at. Beside a running server it ends with the last record that there was when it began.
+// wal.ErrVersion. It changes nothing. Of the snapshot only
+// the witness to where the log ends is looked at, if it can be read. Beside a running server it ends with the last record that there was when it began.
 func DumpRecords(ctx context.Context, dir string, w RecordWriter, tempDir string, progress ProgressFunc) (err error) {
 	r, err := openReading(ctx, dir, tempDir)
 	if err != nil {
@@ -37,6 +38,7 @@ func DumpRecords(ctx context.Context, dir string, w RecordWriter, tempDir string
 
 func dumpRecords(ctx context.Context, from *reading, w RecordWriter, progress ProgressFunc) error {
 	var done uint64
+	var last wal.Record
 	var changes []store.Change
 	for r, err := range wal.Scan(store.LogDir(from.dir), wal.Options{FS: from.fs}) {
 		if err != nil {
@@ -45,14 +47,14 @@ func dumpRecords(ctx context.Context, from *reading, w RecordWriter, progress Pr
 		changes = changes[:0]
 		for change, err := range store.Changes(r.Payload) {
 			if err != nil {
-				name := path.Join(store.LogDir(from.dir), fmt.Sprintf("%016x.seg", r.Segment))
-				return &wal.CorruptionError{File: name, Offset: r.Offset, Index: r.Index, Err: err}
+				return &wal.CorruptionError{File: segmentPath(from.dir, r.Segment), Offset: r.Offset, Index: r.Index, Err: err}
 			}
 			changes = append(changes, change)
 		}
 		if err := w.Record(r, changes); err != nil {
 			return err
 		}
+		last = r
 		if done++; done%progressEvery == 0 {
 			progress.report("writing records", "records", done, 0)
 			if err := ctx.Err(); err != nil {
@@ -60,7 +62,18 @@ func dumpRecords(ctx context.Context, from *reading, w RecordWriter, progress Pr
 			}
 		}
 	}
+	if m, err := from.snapshotMeta(); err == nil && last.Index < m.Witness {
+		return &wal.CorruptionError{File: segmentPath(from.dir, last.Segment), Offset: last.Offset, Index: m.Witness, Err: fmt.Errorf("record %d is the last, but %s is witness that the log reached %d", last.Index, store.SnapshotPath(from.dir), m.Witness)}
+	}
 	return nil
+}
+
+// segmentPath is the file of a segment, and the log's directory for 0.
+func segmentPath(dir string, number uint64) string {
+	if number == 0 {
+		return store.LogDir(dir)
+	}
+	return path.Join(store.LogDir(dir), fmt.Sprintf("%016x.seg", number))
 }
 
 // NewRecordWriter makes the writer of a format: "ndjson", "json" or "csv". docs/dump.md has every byte. Nothing is left unwritten when

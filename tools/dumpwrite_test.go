@@ -1,0 +1,157 @@
+package tools
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"gcd/store"
+	"gcd/wal"
+)
+
+// TestDumpedBytes: what is written is what docs/dump.md says, byte by byte, and is read back whole; of a part of it nobody takes it for the whole.
+func TestDumpedBytes(t *testing.T) {
+	t.Parallel()
+	r := seeded(t)
+	for _, format := range []string{"ndjson", "csv"} {
+		for range 4 {
+			entries := randomEntries(r, 40, 1<<40)
+			header := DumpHeader{Store: wal.ID{1, 2, 0xff}, Index: 1 << 40}
+			if r.IntN(2) == 0 {
+				header.Time = time.Unix(r.Int64N(1<<33), r.Int64N(1e9)).UTC()
+			}
+			var b bytes.Buffer
+			w, err := NewDumpWriter(&b, format, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := w.Header(header); err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range entries {
+				if err := w.Counter(&Counter{Entry: e, Time: time.Unix(1, 0)}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := w.Footer(); err != nil {
+				t.Fatal(err)
+			}
+			h, got, err := readDump(bytes.NewReader(b.Bytes()))
+			if err != nil || h != header || !slices.EqualFunc(got, entries, equalEntries) {
+				t.Fatalf("%s: read back %+v with %d entries, %v; want %+v with %d", format, h, len(got), err, header, len(entries))
+			}
+			if format == "csv" && !bytes.Equal(b.Bytes(), encodeDump(format, header, entries, false)) {
+				t.Error("csv: other bytes than the description has")
+			}
+			for range 50 {
+				if _, _, err := readDump(bytes.NewReader(b.Bytes()[:r.IntN(b.Len())])); err == nil {
+					t.Errorf("%s: a dump that was cut off was taken", format)
+				}
+			}
+			if bytes.Count(b.Bytes(), []byte("\n")) != len(entries)+2+strings.Count(format, "csv") {
+				t.Errorf("%s: an entry is not one line", format)
+			}
+			for i, c := range b.Bytes() {
+				if c < ' ' && c != '\n' || c == 0x7f {
+					t.Fatalf("%s: a control character at %d", format, i)
+				}
+			}
+		}
+	}
+}
+
+// TestDumpGolden: the documented examples.
+func TestDumpGolden(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
+	header := DumpHeader{Store: wal.ID{0xab}, Index: 123, Time: at, Prefix: "a\"\n"}
+	counters := []Counter{
+		{Entry: store.Entry{Topic: []byte("a\"\n,\\\x7f\u2028ß"), Value: store.Value{Sum: math.MaxUint64, Epoch: 7}, Last: 120}, Time: at},
+		{Entry: store.Entry{Topic: []byte("\xff")}},
+		{Entry: store.Entry{Topic: nil, Last: 3}},
+	}
+	for format, want := range map[string]string{
+		"ndjson": `{"gcd_dump":1,"store":"ab000000-0000-0000-0000-000000000000","index":123,"time":"2026-01-02T03:04:05.000000006Z","prefix":"a\"\n","check":"CHECK"}
+{"topic":"a\"\n,\\\u007f\u2028ß","sum":18446744073709551615,"epoch":7,"last":120,"time":"2026-01-02T03:04:05.000000006Z"}
+{"topic_hex":"ff","sum":0,"epoch":0,"last":0}
+{"topic":"","sum":0,"epoch":0,"last":3}
+{"entries":3,"digest":"DIGEST"}
+`,
+		"json": `{"header":{"gcd_dump":1,"store":"ab000000-0000-0000-0000-000000000000","index":123,"time":"2026-01-02T03:04:05.000000006Z","prefix":"a\"\n","check":"CHECK"},
+"counters":[
+{"topic":"a\"\n,\\\u007f\u2028ß","sum":18446744073709551615,"epoch":7,"last":120,"time":"2026-01-02T03:04:05.000000006Z"},
+{"topic_hex":"ff","sum":0,"epoch":0,"last":0},
+{"topic":"","sum":0,"epoch":0,"last":3}],
+"footer":{"entries":3,"digest":"DIGEST"}}
+`,
+		"csv": `# gcd_dump 1 store ab000000-0000-0000-0000-000000000000 index 123 time 2026-01-02T03:04:05.000000006Z prefix "a\"\n" check CHECK
+topic,sum,epoch,last,time
+"a""\n,\\\u007f\u2028ß",18446744073709551615,7,120,2026-01-02T03:04:05.000000006Z
+\xff,0,0,0,
+"",0,0,3,
+# entries 3 digest DIGEST
+`,
+	} {
+		var b bytes.Buffer
+		w, err := NewDumpWriter(&b, format, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = w.Header(header)
+		for i := range counters {
+			err = errors.Join(err, w.Counter(&counters[i]))
+		}
+		if err := errors.Join(err, w.Footer()); err != nil {
+			t.Fatal(err)
+		}
+		got := b.String()
+		got = regexp.MustCompile(`(check"?[: ]"?)[0-9a-f]{8}\b`).ReplaceAllString(got, "${1}CHECK")
+		got = regexp.MustCompile(`(digest"?[: ]"?)[0-9a-f]{64}\b`).ReplaceAllString(got, "${1}DIGEST")
+		if got != want {
+			t.Errorf("%s:\n%s\nwant\n%s", format, got, want)
+		}
+	}
+	if _, err := NewDumpWriter(nil, "table", false); err == nil {
+		t.Error("a format that is none was taken")
+	}
+}
+
+// TestWriteFile: the file is there when it is whole, and what was there before stays until then.
+func TestWriteFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	name := filepath.Join(dir, "dump")
+	for _, test := range []struct {
+		content string
+		err     error
+		want    string
+	}{{"first", errors.New("no"), ""}, {"first", nil, "first"}, {"second", errors.New("no"), "first"}, {"third", nil, "third"}} {
+		err := WriteFile(name, func(w io.Writer) error {
+			_, err := w.Write([]byte(test.content))
+			return errors.Join(err, test.err)
+		})
+		got, readErr := os.ReadFile(name)
+		if !errors.Is(err, test.err) || string(got) != test.want || (readErr != nil) != (test.want == "") {
+			t.Errorf("%+v: %v, %q, %v", test, err, got, readErr)
+		}
+		entries, err := os.ReadDir(dir)
+		if err != nil || len(entries) > 1 {
+			t.Errorf("%v is left, %v", entries, err)
+		}
+	}
+	info, err := os.Stat(name)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if err := WriteFile(filepath.Join(dir, "none", "dump"), func(io.Writer) error { return nil }); err == nil {
+		t.Error("written into a directory that is not there")
+	}
+}

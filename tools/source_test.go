@@ -1,0 +1,158 @@
+package tools
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gcd/store"
+)
+
+// TestDumpBesideAServer: while a server counts, takes snapshots and removes segments each dump is exactly one moment of its log, later than
+// what was answered before it began.
+func TestDumpBesideAServer(t *testing.T) {
+	t.Parallel()
+	for _, retain := range []store.Retain{{Bytes: math.MaxInt64}, {}} {
+		t.Run(fmt.Sprint(retain.Bytes > 0), func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			s, err := store.Open(dir, store.Options{SegmentSize: 8192, SnapshotInterval: -1, SnapshotBytes: 20_000, Retain: retain})
+			if err != nil {
+				t.Fatal(err)
+			}
+			const workers = 4
+			var answered [workers]atomic.Uint64 // sums of topics of which each worker has its own
+			var stop atomic.Bool
+			var wg sync.WaitGroup
+			for w := range workers {
+				wg.Go(func() {
+					own, all := fmt.Sprintf("own %d", w), []string{"a", "b", strings.Repeat("long ", 300), "c\nd"}
+					for n := 0; !stop.Load(); n++ {
+						sum, err := s.Count(t.Context(), own)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						answered[w].Store(sum)
+						if n%7 == w {
+							err = s.Reset(t.Context(), all[n%len(all)])
+						} else {
+							_, err = s.Count(t.Context(), all[n%len(all)])
+						}
+						if err != nil {
+							t.Error(err)
+							return
+						}
+					}
+				})
+			}
+			var dumps []*collected
+			for range 25 {
+				var before [workers]uint64
+				for w := range before {
+					before[w] = answered[w].Load()
+				}
+				c := &collected{}
+				done, err := Dump(t.Context(), dir, c, DumpOptions{Times: len(dumps)%2 == 0, TempDir: t.TempDir(), memory: 1000})
+				if err != nil {
+					t.Error(err)
+					break
+				}
+				if !done.Running {
+					t.Error("the server was not seen")
+				}
+				sums := map[string]uint64{}
+				for _, counter := range c.counters {
+					sums[string(counter.Topic)] = counter.Sum
+				}
+				for w := range before {
+					if got, now := sums[fmt.Sprintf("own %d", w)], answered[w].Load(); got < before[w] || got > now+1 {
+						t.Errorf("%d was answered before, the dump has %d, %d was answered after", before[w], got, now)
+					}
+				}
+				dumps = append(dumps, c)
+			}
+			stop.Store(true)
+			wg.Wait()
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if retain == (store.Retain{}) {
+				return // the log that would tell is gone
+			}
+			all := replayOf(t, dir)
+			for i, c := range dumps {
+				compareCounters(t, fmt.Sprintf("dump %d of index %d", i, c.header.Index), c.counters, all.at(c.header.Index, 1, i%2 == 0, ""), i%2 == 0)
+			}
+			if dumps[0].header.Index == dumps[len(dumps)-1].header.Index {
+				t.Error("nothing was counted meanwhile")
+			}
+		})
+	}
+}
+
+// TestDumpChangesNothing compares the files of a server that has nothing to do.
+func TestDumpChangesNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := store.Open(dir, store.Options{SegmentSize: 8192, SnapshotInterval: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 300 {
+		counted(t, s, store.Op{Kind: store.Count, Topic: fmt.Appendf(nil, "topic %d", i%50)})
+		if i == 100 {
+			if err := s.Snapshot(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for range 2 { // running, then stopped
+		waitForSpare(t, dir)
+		watch := watchFor(t, dir, store.LogDir(dir))
+		before := contents(t, dir)
+		index := uint64(120)
+		for _, o := range []DumpOptions{{}, {Times: true}, {At: &index, memory: 500}, {Before: time.Now()}} {
+			if got := dumped(t, dir, o); len(got.counters) != 50 {
+				t.Errorf("%d topics", len(got.counters))
+			}
+		}
+		var records bytes.Buffer
+		w, err := NewRecordWriter(&records, "ndjson")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := DumpRecords(t.Context(), dir, w, "", nil); err != nil || bytes.Count(records.Bytes(), []byte("\n")) < 190 {
+			t.Errorf("%d bytes of records, %v", records.Len(), err)
+		}
+		if !maps.Equal(before, contents(t, dir)) {
+			t.Error("files changed")
+		}
+		if events := watch(); len(events) > 0 {
+			t.Errorf("the directory noticed %q", events)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// waitForSpare waits until the store has nothing to do in the background: it has made its next segment.
+func waitForSpare(t testing.TB, dir string) {
+	t.Helper()
+	for t.Context().Err() == nil {
+		if info, err := os.Stat(filepath.Join(store.LogDir(dir), "spare")); err == nil && info.Size() == 8192 {
+			return
+		}
+		runtime.Gosched()
+	}
+}

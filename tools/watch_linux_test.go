@@ -1,0 +1,43 @@
+package tools
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// watchFor watches directories for anything but reading. The function that it returns gives what was noticed.
+func watchFor(t testing.TB, dirs ...string) func() []string {
+	t.Helper()
+	fd, err := unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	for _, dir := range dirs {
+		// IN_CLOSE_WRITE comes of every file that was open for writing, written or not.
+		if _, err := unix.InotifyAddWatch(fd, dir, unix.IN_MODIFY|unix.IN_CLOSE_WRITE|unix.IN_ATTRIB|unix.IN_CREATE|unix.IN_DELETE|unix.IN_MOVE); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return func() (events []string) {
+		b := make([]byte, 64<<10)
+		n, err := unix.Read(fd, b)
+		if errors.Is(err, unix.EAGAIN) {
+			return nil
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for b = b[:n]; len(b) >= unix.SizeofInotifyEvent; {
+			size := int(binary.NativeEndian.Uint32(b[12:]))
+			name, _, _ := bytes.Cut(b[unix.SizeofInotifyEvent:unix.SizeofInotifyEvent+size], []byte{0})
+			events = append(events, string(name))
+			b = b[unix.SizeofInotifyEvent+size:]
+		}
+		return events
+	}
+}
