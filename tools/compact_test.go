@@ -295,7 +295,11 @@ func TestCompactStopped(t *testing.T) {
 	topics := []string{"a", "b", "c", strings.Repeat("long", 300), "d", strings.Repeat("x", 30_000), strings.Repeat("y", 40_000)}
 	for _, closed := range []bool{true, false} {
 		dir, want := compactStore(t, 5, topics, closed)
-		for _, way := range []string{"crash", "error", "error behind"} {
+		ways := []string{"crash", "error", "error behind"}
+		if !closed {
+			ways = ways[:1]
+		}
+		for _, way := range ways {
 			t.Run(fmt.Sprintf("closed %t, %s", closed, way), func(t *testing.T) {
 				t.Parallel()
 				for n := 1; ; n++ {

@@ -144,6 +144,58 @@ func TestRestore(t *testing.T) {
 	}
 }
 
+// TestDumpRestoreDump: what is dumped, restored and dumped again is the same below the header, byte by byte.
+func TestDumpRestoreDump(t *testing.T) {
+	t.Parallel()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	dump := func(dir, format string) []byte {
+		t.Helper()
+		var out bytes.Buffer
+		w, err := NewDumpWriter(&out, format, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Dump(t.Context(), dir, w, DumpOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		return out.Bytes()
+	}
+	for range 4 {
+		h := testHeader()
+		entries := randomEntries(r, r.IntN(300), h.Index)
+		dirs := []string{filepath.Join(t.TempDir(), "a")}
+		if _, err := Restore(t.Context(), writeDump(t, "ndjson", h, entries), dirs[0], RestoreOptions{SegmentSize: testSegment}); err != nil {
+			t.Fatal(err)
+		}
+		first := map[string][]byte{}
+		for _, format := range []string{"ndjson", "csv"} {
+			first[format] = dump(dirs[0], format)
+			file, dir := filepath.Join(t.TempDir(), "dump"), filepath.Join(t.TempDir(), "b")
+			if err := os.WriteFile(file, first[format], 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Restore(t.Context(), file, dir, RestoreOptions{SegmentSize: testSegment}); err != nil {
+				t.Fatal(err)
+			}
+			dirs = append(dirs, dir)
+		}
+		for _, dir := range dirs[1:] {
+			for format, was := range first {
+				_, was, _ := bytes.Cut(was, []byte("\n"))
+				_, is, _ := bytes.Cut(dump(dir, format), []byte("\n"))
+				if !bytes.Equal(is, was) {
+					t.Errorf("%s: %d bytes below the header became %d others", format, len(was), len(is))
+				}
+			}
+			if _, restored := readEntries(t, dir); !slices.EqualFunc(restored, entries, equalEntries) {
+				t.Error("the entries differ")
+			}
+		}
+	}
+}
+
 // onlyNames checks what is in a directory.
 func onlyNames(t testing.TB, dir string, want ...string) {
 	t.Helper()

@@ -70,12 +70,11 @@ func (t *tail) spill() error {
 	slices.SortStableFunc(t.refs, func(a, b tailRef) int {
 		return bytes.Compare(t.buf[a.key:a.keyEnd], t.buf[b.key:b.keyEnd])
 	})
-	file, err := os.CreateTemp(t.dir, ".gcd-tool-")
+	file, err := tempFile(t.dir)
 	if err != nil {
 		return err
 	}
 	t.runs = append(t.runs, &tailReader{file: file, number: len(t.runs)})
-	_ = os.Remove(file.Name()) // where an open file keeps its name, close removes it
 	w := bufio.NewWriterSize(file, 256<<10)
 	for _, ref := range t.refs {
 		if _, err := w.Write(t.buf[ref.start:ref.end]); err != nil {
@@ -134,8 +133,7 @@ func (t *tail) next() error { return t.advance(heap.Pop(&t.ready).(*tailReader))
 func (t *tail) close() error {
 	var errs []error
 	for _, run := range t.runs {
-		errs = append(errs, run.file.Close())
-		_ = os.Remove(run.file.Name()) // gone already where the system lets open files lose their names
+		errs = append(errs, closeTemp(run.file))
 	}
 	t.runs, t.ready = nil, nil
 	return errors.Join(errs...)
