@@ -63,7 +63,11 @@ func TestRestoreStopped(t *testing.T) {
 	for _, test := range restoreCases() {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			for _, way := range []string{"crash", "error", "error behind"} {
+			ways := []string{"crash"}
+			if test.name == "used" { // errors take the same ways out in the others
+				ways = []string{"crash", "error", "error behind"}
+			}
+			for _, way := range ways {
 				for n := 1; ; n++ {
 					parent := t.TempDir()
 					dir := filepath.Join(parent, "data")
