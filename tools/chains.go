@@ -3,6 +3,7 @@ package tools
 import (
 	"bufio"
 	"bytes"
+	"container/heap"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -45,8 +46,8 @@ type chains struct {
 	open   map[string]*chain
 	size   int
 
-	runs   []*chainRun // sorted, earlier records first
-	sorted []*chain    // the last run, in memory
+	runs   []*chainRun // sorted, earlier records first; the last one is in memory
+	merged runHeap     // those that are not at their end
 	head   *chain      // what next will return
 }
 
@@ -117,17 +118,58 @@ func (c *chains) spill() error {
 
 // sort ends the collecting.
 func (c *chains) sort() error {
-	c.sorted = c.take()
-	for _, run := range c.runs {
-		if _, err := run.file.Seek(0, io.SeekStart); err != nil {
-			return fmt.Errorf("temporary file: %w", err)
+	c.runs = append(c.runs, &chainRun{list: c.take()})
+	for i, run := range c.runs {
+		run.order = i
+		if run.file != nil {
+			if _, err := run.file.Seek(0, io.SeekStart); err != nil {
+				return fmt.Errorf("temporary file: %w", err)
+			}
+			run.r = bufio.NewReaderSize(run.file, 64<<10)
 		}
-		run.r = bufio.NewReaderSize(run.file, 64<<10)
 		if err := run.read(); err != nil {
 			return err
 		}
+		if run.head != nil {
+			c.merged = append(c.merged, run)
+		}
 	}
+	heap.Init(&c.merged)
 	return nil
+}
+
+// runHeap has the run with the least topic first, and of those with the same topic the one with the earlier records.
+type runHeap []*chainRun
+
+func (h runHeap) Len() int      { return len(h) }
+func (h runHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h *runHeap) Push(run any) { *h = append(*h, run.(*chainRun)) }
+
+func (h runHeap) Less(i, j int) bool {
+	order := store.CompareTopics(h[i].head.topic, h[j].head.topic)
+	return order < 0 || order == 0 && h[i].order < h[j].order
+}
+
+func (h *runHeap) Pop() any {
+	last := len(*h) - 1
+	run := (*h)[last]
+	*h = (*h)[:last]
+	return run
+}
+
+// pop takes the least chain of all runs.
+func (h *runHeap) pop() (*chain, error) {
+	run := (*h)[0]
+	ch := run.head
+	if err := run.read(); err != nil {
+		return nil, err
+	}
+	if run.head == nil {
+		heap.Pop(h)
+	} else {
+		heap.Fix(h, 0)
+	}
+	return ch, nil
 }
 
 // brokenFunc is told of a change that does not follow from the one before it.
@@ -138,51 +180,24 @@ func (c *chains) peek(broken brokenFunc) (*chain, error) {
 	if c.head != nil {
 		return c.head, nil
 	}
-	var least []byte
-	found := false
-	for _, run := range c.runs {
-		if run.head != nil && (!found || store.CompareTopics(run.head.topic, least) < 0) {
-			least, found = run.head.topic, true
-		}
-	}
-	if len(c.sorted) > 0 && (!found || store.CompareTopics(c.sorted[0].topic, least) < 0) {
-		least, found = c.sorted[0].topic, true
-	}
-	if !found {
+	if len(c.merged) == 0 {
 		return nil, nil
 	}
-	var whole *chain
-	join := func(ch *chain) error {
-		if whole == nil {
-			whole = ch
-			return nil
+	whole, err := c.merged.pop()
+	if err != nil {
+		return nil, err
+	}
+	for len(c.merged) > 0 && bytes.Equal(c.merged[0].head.topic, whole.topic) {
+		later, err := c.merged.pop()
+		if err != nil {
+			return nil, err
 		}
-		if ch.from != whole.at {
-			if err := broken(ch.topic, ch.first, ch.from, whole.at); err != nil {
-				return err
+		if later.from != whole.at {
+			if err := broken(later.topic, later.first, later.from, whole.at); err != nil {
+				return nil, err
 			}
 		}
-		whole.join(ch)
-		return nil
-	}
-	for _, run := range c.runs {
-		if run.head == nil || !bytes.Equal(run.head.topic, least) {
-			continue
-		}
-		ch := run.head
-		if err := run.read(); err != nil {
-			return nil, err
-		}
-		if err := join(ch); err != nil {
-			return nil, err
-		}
-	}
-	if len(c.sorted) > 0 && bytes.Equal(c.sorted[0].topic, least) {
-		ch := c.sorted[0]
-		c.sorted = c.sorted[1:]
-		if err := join(ch); err != nil {
-			return nil, err
-		}
+		whole.join(later)
 	}
 	c.head = whole
 	return whole, nil
@@ -197,18 +212,29 @@ func (c *chains) next(broken brokenFunc) (*chain, error) {
 
 func (c *chains) close() {
 	for _, run := range c.runs {
-		_ = run.file.Close() // it has no name, and nothing of it is kept
+		if run.file != nil {
+			_ = run.file.Close() // it has no name, and nothing of it is kept
+		}
 	}
 }
 
-// chainRun is a sorted run in a temporary file.
+// chainRun is a sorted run, in a temporary file or in memory.
 type chainRun struct {
-	file *os.File
-	r    *bufio.Reader
-	head *chain // nil at the end
+	order int
+	file  *os.File // nil: in memory
+	r     *bufio.Reader
+	list  []*chain // what is left of it, in memory
+	head  *chain   // nil at the end
 }
 
 func (r *chainRun) read() error {
+	if r.file == nil {
+		r.head = nil
+		if len(r.list) > 0 {
+			r.head, r.list = r.list[0], r.list[1:]
+		}
+		return nil
+	}
 	n, err := binary.ReadUvarint(r.r)
 	if errors.Is(err, io.EOF) {
 		r.head = nil

@@ -66,6 +66,8 @@ type dumper struct {
 	index  uint64 // of the state
 	from   uint64 // the log is read from here
 	result Dumped
+
+	counter Counter // the last one written: one for each would be garbage
 }
 
 func (d *dumper) dump() error {
@@ -241,7 +243,7 @@ func (d *dumper) unchanged(e store.Entry) error {
 	if e.Last >= d.from {
 		return d.wrong(e.Topic, "it is said to be of record %d, which does not change it", e.Last)
 	}
-	return d.write(&Counter{Entry: e})
+	return d.write(e, time.Time{})
 }
 
 // changed writes a topic that has both. An entry may be newer than the snapshot's replay index, and then holds changes of the chain.
@@ -277,19 +279,19 @@ func (d *dumper) new(ch *chain) error {
 
 // settled writes what a topic was at the index: what the last change up to it led to, or what the first one behind it starts from.
 func (d *dumper) settled(ch *chain) error {
-	c := Counter{Entry: store.Entry{Topic: ch.topic, Value: ch.from}}
 	if ch.settled > 0 {
-		c.Value, c.Last, c.Time = ch.settledAt, ch.settled, time.Unix(0, ch.time)
+		return d.write(store.Entry{Topic: ch.topic, Value: ch.settledAt, Last: ch.settled}, time.Unix(0, ch.time))
 	}
-	if c.Value == (store.Value{}) {
+	if ch.from == (store.Value{}) {
 		return nil // it was not there yet
 	}
-	return d.write(&c)
+	return d.write(store.Entry{Topic: ch.topic, Value: ch.from}, time.Time{})
 }
 
-func (d *dumper) write(c *Counter) error {
+func (d *dumper) write(e store.Entry, at time.Time) error {
 	d.result.Entries++
-	return d.w.Counter(c)
+	d.counter = Counter{Entry: e, Time: at}
+	return d.w.Counter(&d.counter)
 }
 
 // less says whether a state comes before another.

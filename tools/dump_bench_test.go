@@ -1,9 +1,12 @@
 package tools
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"testing"
 
 	"gcd/internal/vfs"
@@ -11,8 +14,8 @@ import (
 	"gcd/wal"
 )
 
-// bigStore is a directory with a snapshot of many topics of 16 bytes, and no record.
-func bigStore(b testing.TB, topics int) string {
+// bigStore is a directory with a snapshot of many topics of 16 bytes, and records behind it that count so many of them once more, from the first on.
+func bigStore(b testing.TB, topics, behind int) string {
 	b.Helper()
 	dir := b.TempDir()
 	builder, err := store.NewBuilder(vfs.OS{}, store.SnapshotPath(dir), wal.ID{1})
@@ -30,18 +33,58 @@ func bigStore(b testing.TB, topics int) string {
 	if err := wal.Create(store.LogDir(dir), wal.ID{1}, 101, wal.Options{SegmentSize: 64 << 20}); err != nil {
 		b.Fatal(err)
 	}
+	log, err := wal.Open(store.LogDir(dir), wal.Options{SegmentSize: 64 << 20})
+	if err == nil {
+		err = log.Start()
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	var payload []byte
+	for i := range behind {
+		payload = append(append(payload, 2*16), fmt.Sprintf("topic %010d", i)...)
+		payload = append(binary.AppendUvarint(append(payload, 0), uint64(i)), 1) // epoch 0, from sum i, one
+		if i%10_000 == 9_999 || i == behind-1 {
+			if _, err := log.Append(payload); err != nil {
+				b.Fatal(err)
+			}
+			payload = payload[:0]
+		}
+	}
+	if err := errors.Join(log.Sync(), log.Close()); err != nil {
+		b.Fatal(err)
+	}
 	if err := os.WriteFile(store.LockPath(dir), nil, 0o600); err != nil {
 		b.Fatal(err)
 	}
 	return dir
 }
 
+// TestBigStore makes a directory of GCD_BIG_STORE topics as GCD_BIG_DIR, all of them in the log, too, with GCD_BIG_LOG, to measure the program's
+// memory on.
+func TestBigStore(t *testing.T) {
+	topics, err := strconv.Atoi(os.Getenv("GCD_BIG_STORE"))
+	if err != nil {
+		t.Skip("for measurements")
+	}
+	behind := 0
+	if os.Getenv("GCD_BIG_LOG") != "" {
+		behind = topics
+	}
+	if err := os.Rename(bigStore(t, topics, behind), os.Getenv("GCD_BIG_DIR")); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // BenchmarkDump dumps a million topics of 16 bytes, of a stopped server.
 func BenchmarkDump(b *testing.B) {
 	const topics = 1_000_000
-	dir := bigStore(b, topics)
-	for _, format := range []string{"ndjson", "csv"} {
-		b.Run(format, func(b *testing.B) {
+	for _, test := range []struct {
+		name, format string
+		behind       int
+	}{{"ndjson", "ndjson", 0}, {"csv", "csv", 0}, {"all in the log", "ndjson", topics}} {
+		dir, format := bigStore(b, topics, test.behind), test.format
+		b.Run(test.name, func(b *testing.B) {
 			for b.Loop() {
 				w, err := NewDumpWriter(io.Discard, format, false)
 				if err != nil {
