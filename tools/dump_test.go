@@ -377,6 +377,16 @@ func TestDumpRefuses(t *testing.T) {
 			}
 		})
 	}
+	// A snapshot that lacks what it says that it has, which only a dump of the whole log can see.
+	behind := handmade(t, 9, []store.Entry{entry("a", 6, 10)}, count("a", 0, 4, 2), count("a", 0, 6, 1))
+	for replay, right := range map[uint64]bool{10: true, 11: false} {
+		setReplay(t, behind, replay)
+		var damage *store.CorruptionError
+		if _, err := Dump(t.Context(), behind, &collected{}, DumpOptions{Times: true}); right != (err == nil) || !right && !errors.As(err, &damage) {
+			t.Errorf("replay %d: %v", replay, err)
+		}
+	}
+
 	r := seeded(t)
 	dir := closedStore(t, r, 100, 50)
 	flipEntry(t, dir)

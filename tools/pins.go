@@ -38,9 +38,9 @@ type pinned struct {
 
 // pinLog opens the segments in dir. A server removes the oldest first and only what a snapshot covers, so when one is gone between the
 // listing and the opening then those before it are not needed either.
-func pinLog(dir string) (*pinned, error) {
-	p := &pinned{readOnly: readOnly{vfs.OS{}}, dir: dir, files: make(map[string]vfs.File)}
-	names, err := vfs.OS{}.ReadDir(dir)
+func pinLog(fsys vfs.FS, dir string) (*pinned, error) {
+	p := &pinned{readOnly: readOnly{fsys}, dir: dir, files: make(map[string]vfs.File)}
+	names, err := fsys.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -48,7 +48,7 @@ func pinLog(dir string) (*pinned, error) {
 		if !strings.HasSuffix(name, ".seg") {
 			continue
 		}
-		file, err := vfs.OS{}.OpenRead(path.Join(dir, name))
+		file, err := fsys.OpenRead(path.Join(dir, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			err = p.close()
 			p.names = nil

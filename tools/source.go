@@ -89,7 +89,7 @@ func pin(ctx context.Context, dir, tempDir string) (*pinned, *snapshotCopy, erro
 	default:
 		return nil, nil, err
 	}
-	pins, err := pinLog(store.LogDir(dir))
+	pins, err := pinLog(vfs.OS{}, store.LogDir(dir))
 	if err != nil || missing {
 		return pins, nil, err
 	}

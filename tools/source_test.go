@@ -56,11 +56,15 @@ func TestDumpBesideAServer(t *testing.T) {
 				})
 			}
 			var dumps []*collected
+			var last [workers]uint64
 			for range 25 {
 				var before [workers]uint64
-				for w := range before {
-					before[w] = answered[w].Load()
+				for w := range before { // something was counted since the dump before
+					for before[w] = answered[w].Load(); before[w] == last[w] && !t.Failed(); before[w] = answered[w].Load() {
+						runtime.Gosched()
+					}
 				}
+				last = before
 				c := &collected{}
 				done, err := Dump(t.Context(), dir, c, DumpOptions{Times: len(dumps)%2 == 0, TempDir: t.TempDir(), memory: 1000})
 				if err != nil {

@@ -1,0 +1,177 @@
+package tools
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+
+	"gcd/internal/vfs"
+	"gcd/store"
+	"gcd/wal"
+)
+
+// TestPinnedLogEnds: what a server appends after a reading was opened is not there for whoever reads it, however often.
+func TestPinnedLogEnds(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := store.Open(dir, store.Options{SegmentSize: 64 << 10, SnapshotInterval: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ops := slices.Repeat([]store.Op{{Kind: store.Count, Topic: []byte("a")}}, 20)
+	counted(t, s, ops...)
+	r, err := openReading(t.Context(), dir, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.close()
+	for range 3 {
+		log, err := wal.Open(store.LogDir(dir), wal.Options{FS: r.fs})
+		if err != nil || log.Last() != 20 || log.Tail().Length != 0 {
+			t.Fatalf("the log ends at %d with %d bytes behind it, %v", log.Last(), log.Tail().Length, err)
+		}
+		counted(t, s, ops...)
+	}
+}
+
+// TestPinnedLogIsOnDisk: what was read is synced before it is shown, and a sync that fails is said.
+func TestPinnedLogIsOnDisk(t *testing.T) {
+	t.Parallel()
+	dir := closedStore(t, seeded(t), 100, 100)
+	last := lastSegment(t, dir)
+	for _, fails := range []bool{false, true} {
+		synced := 0
+		p, err := pinLog(vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
+			if op.Kind != vfs.KindSync {
+				return vfs.Outcome{}
+			}
+			if synced++; op.Name != last {
+				t.Errorf("%s was synced", op.Name)
+			}
+			if fails {
+				return vfs.Fail(syscall.EIO)
+			}
+			return vfs.Outcome{}
+		}), store.LogDir(dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.settle(); errors.Is(err, syscall.EIO) != fails || synced != 1 {
+			t.Errorf("%d syncs, %v", synced, err)
+		}
+		if err := p.close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestPinnedLogShrinks: segments that are removed between the listing and the opening take those before them along, and every file that was opened is closed.
+func TestPinnedLogShrinks(t *testing.T) {
+	t.Parallel()
+	dir := store.LogDir(closedStore(t, seeded(t), 400, 100))
+	names, err := filepath.Glob(filepath.Join(dir, "*.seg"))
+	if err != nil || len(names) < 4 {
+		t.Fatalf("%q, %v", names, err)
+	}
+	open := 0
+	p, err := pinLog(vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
+		switch op.Kind {
+		case vfs.KindOpenRead:
+			if op.Name == names[2] { // two are open
+				if err := errors.Join(os.Remove(names[0]), os.Remove(names[1]), os.Remove(names[2])); err != nil {
+					t.Error(err)
+				}
+				return vfs.Outcome{}
+			}
+			open++
+		case vfs.KindClose:
+			open--
+		}
+		return vfs.Outcome{}
+	}), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.names) != len(names)-3 || len(p.files) != len(p.names) {
+		t.Errorf("%q of %q are left", p.names, names)
+	}
+	if _, err := wal.Open(dir, wal.Options{FS: p}); err != nil {
+		t.Error(err)
+	}
+	if err := p.close(); err != nil || open != 0 {
+		t.Errorf("%d files are open, %v", open, err)
+	}
+}
+
+// heldContext runs a function when it is asked for its end.
+type heldContext struct {
+	context.Context
+	asked func()
+}
+
+func (c heldContext) Err() error {
+	c.asked()
+	return c.Context.Err()
+}
+
+// TestSnapshotIsHeldWhileCopied: the server cannot change its snapshot before the copy is whole, and can afterwards.
+func TestSnapshotIsHeldWhileCopied(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := store.Open(dir, store.Options{SegmentSize: 64 << 10, SnapshotInterval: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	// More than a piece of the copy.
+	if err := os.Truncate(store.SnapshotPath(dir), 40<<20); err != nil {
+		t.Fatal(err)
+	}
+	counted(t, s, store.Op{Kind: store.Count, Topic: []byte("a")})
+	asked := false
+	r, err := openReading(heldContext{t.Context(), func() {
+		if !asked && s.Snapshot(t.Context()) == nil {
+			t.Error("the snapshot was changed while it was copied")
+		}
+		asked = true
+	}}, dir, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !asked {
+		t.Error("nothing was copied")
+	}
+	if err := s.Snapshot(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if m, err := r.snapshotMeta(); err != nil || m.Count != 0 {
+		t.Errorf("the copy has %+v, %v", m, err)
+	}
+	if err := r.close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSourceWithoutItsRecords: a log that begins one record too late is refused.
+func TestSourceWithoutItsRecords(t *testing.T) {
+	t.Parallel()
+	dir := handmade(t, 9, nil, store.Change{Topic: []byte("a"), N: 1}, store.Change{Topic: []byte("b"), N: 1})
+	for replay, right := range map[uint64]bool{9: true, 8: false} {
+		setReplay(t, dir, replay)
+		src, err := OpenSource(t.Context(), dir, SourceOptions{})
+		var damage *store.CorruptionError
+		if right != (err == nil) || !right && !errors.As(err, &damage) {
+			t.Errorf("replay %d: %v", replay, err)
+		}
+		if err == nil {
+			if err := src.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
