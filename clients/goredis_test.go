@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -171,28 +170,9 @@ func TestGoRedisPool(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, s *running, version int) {
 		c, ctx := dialGoRedis(t, s, version, nil), t.Context()
-		const callers, each = 16, 50
-		var (
-			mu  sync.Mutex
-			got []int64
-			wg  sync.WaitGroup
-		)
-		for range callers {
-			wg.Go(func() {
-				for range each {
-					n, err := c.Incr(ctx, fmt.Sprintf("pool%d", version)).Result()
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					mu.Lock()
-					got = append(got, n)
-					mu.Unlock()
-				}
-			})
-		}
-		wg.Wait()
-		eachOnce(t, got, callers*each)
+		countAtOnce(t, 16, 50, func() (int64, error) {
+			return c.Incr(ctx, fmt.Sprintf("pool%d", version)).Result()
+		})
 	})
 }
 

@@ -93,6 +93,32 @@ func (s *running) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	return d.DialContext(ctx, "tcp", addr)
 }
 
+// countAtOnce counts with several callers at once, each so often, and checks that the numbers are 1 to their number, each once.
+func countAtOnce(t *testing.T, callers, each int, incr func() (int64, error)) {
+	t.Helper()
+	var (
+		mu  sync.Mutex
+		got []int64
+		wg  sync.WaitGroup
+	)
+	for range callers {
+		wg.Go(func() {
+			for range each {
+				n, err := incr()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				got = append(got, n)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	eachOnce(t, got, callers*each)
+}
+
 // eachOnce checks that the numbers are 1 … n, each once.
 func eachOnce(t *testing.T, got []int64, n int) {
 	t.Helper()
