@@ -34,8 +34,13 @@ func eachDispatch(t *testing.T, f func(t *testing.T, o server.Options)) {
 
 // eachCell runs f for every pair of network and dispatch; "resp" is RESP, and f need not know.
 func eachCell(t *testing.T, f func(t *testing.T, network string, o server.Options)) {
+	eachNetwork(t, []string{"tcp", "udp", "resp"}, f)
+}
+
+// eachNetwork is eachCell over some networks.
+func eachNetwork(t *testing.T, networks []string, f func(t *testing.T, network string, o server.Options)) {
 	eachDispatch(t, func(t *testing.T, o server.Options) {
-		for _, network := range []string{"tcp", "udp", "resp"} {
+		for _, network := range networks {
 			t.Run(network, func(t *testing.T) {
 				t.Parallel()
 				f(t, network, o)
