@@ -339,8 +339,8 @@ func (f *snapshotFile) readMeta(tx *bolt.Tx) (meta, error) {
 	return m, nil
 }
 
-// checkPages looks at every page that a transaction can reach, before bbolt does.
-func (f *snapshotFile) checkPages(tx *bolt.Tx) error {
+// pages opens the file for a walk over what a transaction can reach, which closes it.
+func (f *snapshotFile) pages(tx *bolt.Tx, do func(file *os.File, w *pageWalk) error) error {
 	file, err := f.openFile(os.O_RDONLY, 0)
 	if err != nil {
 		return err
@@ -350,15 +350,21 @@ func (f *snapshotFile) checkPages(tx *bolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	size := tx.DB().Info().PageSize
 	if tx.Size() > info.Size() {
 		return f.damaged(fmt.Errorf("it has %d bytes, but should have %d", info.Size(), tx.Size()))
 	}
-	w := pageWalk{file: file, pageSize: size, pages: uint64(tx.Size()) / uint64(size)}
-	if err := w.check(uint64(tx.Cursor().Bucket().Root()), uint64(tx.ID())); err != nil {
-		return f.damaged(err)
-	}
-	return nil
+	size := tx.DB().Info().PageSize
+	return do(file, &pageWalk{file: file, pageSize: size, pages: uint64(tx.Size()) / uint64(size)})
+}
+
+// checkPages looks at every page that a transaction can reach, before bbolt does.
+func (f *snapshotFile) checkPages(tx *bolt.Tx) error {
+	return f.pages(tx, func(_ *os.File, w *pageWalk) error {
+		if err := w.check(uint64(tx.Cursor().Bucket().Root()), uint64(tx.ID())); err != nil {
+			return f.damaged(err)
+		}
+		return nil
+	})
 }
 
 // read calls each with every entry, in the order of keys, and checks count and digest. The item is valid during the call. An error of
@@ -401,20 +407,24 @@ func (f *snapshotFile) read(each func(m meta, it item) error) (meta, error) {
 	return m, err
 }
 
-// check runs bbolt's own consistency check over the file.
+// check looks at every page, ours and bbolt's way.
 func (f *snapshotFile) check() error {
 	return f.view(func(tx *bolt.Tx) error {
 		if err := f.checkPages(tx); err != nil {
 			return err
 		}
-		var first error
-		for err := range tx.Check() { // it must be read to its end
-			if first == nil {
-				first = f.damaged(err)
-			}
-		}
-		return first
+		return f.checkBolt(tx)
 	})
+}
+
+// checkBolt runs bbolt's own consistency check over what a transaction can reach.
+func (f *snapshotFile) checkBolt(tx *bolt.Tx) (first error) {
+	for err := range tx.Check() { // it must be read to its end
+		if first == nil {
+			first = f.damaged(err)
+		}
+	}
+	return first
 }
 
 // write puts items into the file in one transaction and reads them back through another open.

@@ -34,42 +34,28 @@ func CheckSnapshot(path string, open func() (*os.File, error), used func(off, n 
 	f := snapshotFile{path: path, source: open}
 	var found SnapshotPages
 	err := f.view(func(tx *bolt.Tx) error {
-		file, err := f.openFile(os.O_RDONLY, 0)
+		err := f.pages(tx, func(file *os.File, w *pageWalk) error {
+			if err := checkMetaPages(file, w.pageSize, uint64(tx.ID())); err != nil {
+				return f.damaged(err)
+			}
+			w.strict = func(off, n int64) {
+				if found.Used += n; used != nil {
+					used(off, n)
+				}
+			}
+			for id := range int64(2) {
+				w.strict(id*int64(w.pageSize), pageHeaderSize+metaSize)
+			}
+			if err := w.check(uint64(tx.Cursor().Bucket().Root()), uint64(tx.ID())); err != nil {
+				return f.damaged(err)
+			}
+			found.PageSize, found.Pages, found.Free = w.pageSize, int(w.pages), w.freed
+			return nil
+		})
 		if err != nil {
 			return err
 		}
-		defer file.Close()
-		info, err := file.Stat()
-		if err != nil {
-			return err
-		}
-		if tx.Size() > info.Size() {
-			return f.damaged(fmt.Errorf("it has %d bytes, but should have %d", info.Size(), tx.Size()))
-		}
-		size := tx.DB().Info().PageSize
-		if err := checkMetaPages(file, size, uint64(tx.ID())); err != nil {
-			return f.damaged(err)
-		}
-		w := pageWalk{file: file, pageSize: size, pages: uint64(tx.Size()) / uint64(size)}
-		w.strict = func(off, n int64) {
-			if found.Used += n; used != nil {
-				used(off, n)
-			}
-		}
-		for id := range int64(2) {
-			w.strict(id*int64(size), pageHeaderSize+metaSize)
-		}
-		if err := w.check(uint64(tx.Cursor().Bucket().Root()), uint64(tx.ID())); err != nil {
-			return f.damaged(err)
-		}
-		found.PageSize, found.Pages, found.Free = size, int(w.pages), w.freed
-		var first error
-		for err := range tx.Check() { // it must be read to its end
-			if first == nil {
-				first = f.damaged(err)
-			}
-		}
-		return first
+		return f.checkBolt(tx)
 	})
 	return found, err
 }
