@@ -173,10 +173,3 @@ func (b *Builder) update(do func(*bolt.Tx) error) error {
 	}
 	return nil
 }
-
-// AppendTopicKey appends the key of a topic in a snapshot: two of them compare byte by byte as CompareTopics compares the
-// topics. For who compares a topic often.
-func AppendTopicKey(b, topic []byte) []byte {
-	it := item{topic: topic}
-	return it.key(b)
-}

@@ -3,12 +3,7 @@ package tools
 import (
 	"bufio"
 	"bytes"
-	"container/heap"
 	"encoding/binary"
-	"errors"
-	"fmt"
-	"io"
-	"os"
 	"slices"
 	"time"
 
@@ -38,29 +33,29 @@ func (c *chain) join(later *chain) {
 	}
 }
 
-// chains collects chains in memory of bounded size, spills them as sorted runs into temporary files without names, and gives them back sorted as the
+// chains collects chains in memory of bounded size, spills them as sorted runs into a temporary file, and gives them back sorted as the
 // entries of a snapshot are.
 type chains struct {
-	dir    string
 	memory int
 	open   map[string]*chain
 	size   int
-
-	runs   []*chainRun // sorted, earlier records first; the last one is in memory
-	merged runHeap     // those that are not at their end
-	head   *chain      // what next will return
+	runs   runs           // earlier records first
+	sorted merged[*chain] // behind sort
+	head   *chain         // what next will return
 }
 
 func newChains(dir string, memory int) *chains {
-	return &chains{dir: dir, memory: memory, open: map[string]*chain{}}
+	return &chains{memory: memory, open: map[string]*chain{}, runs: runs{dir: dir}, sorted: merged[*chain]{compare: compareChains}}
 }
+
+func compareChains(a, b *chain) int { return store.CompareTopics(a.topic, b.topic) }
 
 // add adds a change of the record with an index and a time. Settled changes come before the others: those that the snapshot is said to have, or those up to the
 // index that a dump is of. It is not ok if it does not follow from the state that an earlier change of the present run led to, which is returned.
 func (c *chains) add(index uint64, at time.Time, change *store.Change, settled bool) (before store.Value, ok bool, err error) {
 	ch := c.open[string(change.Topic)]
 	if ch == nil {
-		if c.size += len(change.Topic) + chainSize; c.size > c.memory {
+		if c.size += len(change.Topic) + chainSize; c.size > c.memory && len(c.open) > 0 {
 			if err := c.spill(); err != nil {
 				return store.Value{}, false, err
 			}
@@ -84,92 +79,55 @@ func (c *chains) take() []*chain {
 		list = append(list, ch)
 	}
 	clear(c.open)
-	slices.SortFunc(list, func(a, b *chain) int { return store.CompareTopics(a.topic, b.topic) })
+	slices.SortFunc(list, compareChains)
 	return list
 }
 
 // spill writes what is collected as a run.
 func (c *chains) spill() error {
-	file, err := os.CreateTemp(c.dir, "gcd-tool-")
+	return c.runs.write(func(w *bufio.Writer) error {
+		var b []byte
+		for _, ch := range c.take() {
+			b = appendTopic(b[:0], ch.topic)
+			for _, n := range ch.numbers() {
+				b = binary.AppendUvarint(b, *n)
+			}
+			b = binary.AppendVarint(b, ch.time)
+			if _, err := w.Write(b); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// numbers are what a chain has in a run besides topic and time.
+func (c *chain) numbers() []*uint64 {
+	return []*uint64{&c.first, &c.from.Epoch, &c.from.Sum, &c.last, &c.at.Epoch, &c.at.Sum, &c.settled, &c.settledAt.Epoch, &c.settledAt.Sum}
+}
+
+// readChain reads the next chain of a run; io.EOF behind the last.
+func readChain(r *bufio.Reader) (*chain, error) {
+	topic, err := readTopic(r)
 	if err != nil {
-		return fmt.Errorf("temporary file: %w", err)
+		return nil, err
 	}
-	if err := os.Remove(file.Name()); err != nil {
-		return errors.Join(fmt.Errorf("temporary file: %w", err), file.Close())
+	ch := &chain{topic: topic}
+	if err := readNumbers(r, ch.numbers()...); err != nil {
+		return nil, err
 	}
-	c.runs = append(c.runs, &chainRun{file: file})
-	w := bufio.NewWriterSize(file, 256<<10)
-	var b []byte
-	for _, ch := range c.take() {
-		b = binary.AppendUvarint(b[:0], uint64(len(ch.topic)))
-		b = append(b, ch.topic...)
-		for _, n := range []uint64{ch.first, ch.from.Epoch, ch.from.Sum, ch.last, ch.at.Epoch, ch.at.Sum, ch.settled, ch.settledAt.Epoch, ch.settledAt.Sum, uint64(ch.time)} {
-			b = binary.AppendUvarint(b, n)
-		}
-		if _, err := w.Write(b); err != nil {
-			return fmt.Errorf("temporary file: %w", err)
-		}
-	}
-	if err := w.Flush(); err != nil {
-		return fmt.Errorf("temporary file: %w", err)
-	}
-	return nil
+	ch.time, err = binary.ReadVarint(r)
+	return ch, unexpected(err)
 }
 
 // sort ends the collecting.
 func (c *chains) sort() error {
-	c.runs = append(c.runs, &chainRun{list: c.take()})
-	for i, run := range c.runs {
-		run.order = i
-		if run.file != nil {
-			if _, err := run.file.Seek(0, io.SeekStart); err != nil {
-				return fmt.Errorf("temporary file: %w", err)
-			}
-			run.r = bufio.NewReaderSize(run.file, 64<<10)
-		}
-		if err := run.read(); err != nil {
+	for _, r := range c.runs.readers() {
+		if err := c.sorted.add(func() (*chain, error) { return readChain(r) }); err != nil {
 			return err
 		}
-		if run.head != nil {
-			c.merged = append(c.merged, run)
-		}
 	}
-	heap.Init(&c.merged)
-	return nil
-}
-
-// runHeap has the run with the least topic first, and of those with the same topic the one with the earlier records.
-type runHeap []*chainRun
-
-func (h runHeap) Len() int      { return len(h) }
-func (h runHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *runHeap) Push(run any) { *h = append(*h, run.(*chainRun)) }
-
-func (h runHeap) Less(i, j int) bool {
-	order := store.CompareTopics(h[i].head.topic, h[j].head.topic)
-	return order < 0 || order == 0 && h[i].order < h[j].order
-}
-
-func (h *runHeap) Pop() any {
-	last := len(*h) - 1
-	run := (*h)[last]
-	*h = (*h)[:last]
-	return run
-}
-
-// pop takes the least chain of all runs.
-func (h *runHeap) pop() (*chain, error) {
-	run := (*h)[0]
-	ch := run.head
-	if err := run.read(); err != nil {
-		return nil, err
-	}
-	if run.head == nil {
-		heap.Pop(h)
-	} else {
-		heap.Fix(h, 0)
-	}
-	return ch, nil
+	return c.sorted.addList(c.take())
 }
 
 // brokenFunc is told of a change that does not follow from the one before it.
@@ -180,24 +138,23 @@ func (c *chains) peek(broken brokenFunc) (*chain, error) {
 	if c.head != nil {
 		return c.head, nil
 	}
-	if len(c.merged) == 0 {
+	whole, ok := c.sorted.peek()
+	if !ok {
 		return nil, nil
 	}
-	whole, err := c.merged.pop()
-	if err != nil {
+	if err := c.sorted.step(); err != nil {
 		return nil, err
 	}
-	for len(c.merged) > 0 && bytes.Equal(c.merged[0].head.topic, whole.topic) {
-		later, err := c.merged.pop()
-		if err != nil {
-			return nil, err
-		}
+	for later, ok := c.sorted.peek(); ok && bytes.Equal(later.topic, whole.topic); later, ok = c.sorted.peek() {
 		if later.from != whole.at {
 			if err := broken(later.topic, later.first, later.from, whole.at); err != nil {
 				return nil, err
 			}
 		}
 		whole.join(later)
+		if err := c.sorted.step(); err != nil {
+			return nil, err
+		}
 	}
 	c.head = whole
 	return whole, nil
@@ -211,53 +168,5 @@ func (c *chains) next(broken brokenFunc) (*chain, error) {
 }
 
 func (c *chains) close() {
-	for _, run := range c.runs {
-		if run.file != nil {
-			_ = run.file.Close() // it has no name, and nothing of it is kept
-		}
-	}
-}
-
-// chainRun is a sorted run, in a temporary file or in memory.
-type chainRun struct {
-	order int
-	file  *os.File // nil: in memory
-	r     *bufio.Reader
-	list  []*chain // what is left of it, in memory
-	head  *chain   // nil at the end
-}
-
-func (r *chainRun) read() error {
-	if r.file == nil {
-		r.head = nil
-		if len(r.list) > 0 {
-			r.head, r.list = r.list[0], r.list[1:]
-		}
-		return nil
-	}
-	n, err := binary.ReadUvarint(r.r)
-	if errors.Is(err, io.EOF) {
-		r.head = nil
-		return nil
-	}
-	if err == nil && n > store.MaxTopicLen {
-		err = errors.New("it was changed")
-	}
-	if err != nil {
-		return fmt.Errorf("temporary file: %w", err)
-	}
-	ch := &chain{topic: make([]byte, n)}
-	_, err = io.ReadFull(r.r, ch.topic)
-	var at uint64
-	for _, to := range []*uint64{&ch.first, &ch.from.Epoch, &ch.from.Sum, &ch.last, &ch.at.Epoch, &ch.at.Sum, &ch.settled, &ch.settledAt.Epoch, &ch.settledAt.Sum, &at} {
-		if err == nil {
-			*to, err = binary.ReadUvarint(r.r)
-		}
-	}
-	ch.time = int64(at)
-	if err != nil {
-		return fmt.Errorf("temporary file: %w", err)
-	}
-	r.head = ch
-	return nil
+	_ = c.runs.close() // nothing of it is kept
 }

@@ -21,7 +21,7 @@ type CompactOptions struct {
 
 	fs   vfs.FS                  // default the OS
 	step func(done string) error // called behind each step; an error ends the work as it is
-	run  int                     // bytes of changes in memory; default tailRun
+	run  int                     // bytes of changes in memory; default tailMemory
 }
 
 // Compacted is what Compact did.
@@ -47,7 +47,7 @@ func Compact(ctx context.Context, dir string, o CompactOptions) (Compacted, erro
 		o.step = func(string) error { return nil }
 	}
 	if o.run == 0 {
-		o.run = tailRun
+		o.run = tailMemory
 	}
 	if _, err := os.Stat(dir); err != nil {
 		return Compacted{}, err
@@ -77,7 +77,6 @@ type compact struct {
 	// Under fold.
 	b   *store.Builder
 	sum *entrySum
-	key []byte
 }
 
 func (c *compact) do() (err error) {
@@ -240,19 +239,18 @@ func (c *compact) build() (err error) {
 
 // fold merges the entries of the snapshot with the changes behind it, both in the order of keys.
 func (c *compact) fold() error {
-	if err := c.tail.sorted(); err != nil {
+	if err := c.tail.sort(); err != nil {
 		return err
 	}
 	if !c.missing {
 		var done uint64
 		_, err := store.ReadSnapshot(c.path, func(m store.SnapshotMeta, e store.Entry) error {
-			c.key = store.AppendTopicKey(c.key[:0], e.Topic)
-			for next := c.tail.peek(); next != nil && bytes.Compare(next.key, c.key) < 0; next = c.tail.peek() {
-				if err := c.topic(store.Entry{Topic: bytes.Clone(next.Topic)}, bytes.Clone(next.key)); err != nil {
+			for next, ok := c.tail.sorted.peek(); ok && store.CompareTopics(next.Topic, e.Topic) < 0; next, ok = c.tail.sorted.peek() {
+				if err := c.topic(store.Entry{Topic: next.Topic}); err != nil {
 					return err
 				}
 			}
-			if err := c.topic(e, c.key); err != nil {
+			if err := c.topic(e); err != nil {
 				return err
 			}
 			done++
@@ -262,8 +260,8 @@ func (c *compact) fold() error {
 			return err
 		}
 	}
-	for next := c.tail.peek(); next != nil; next = c.tail.peek() {
-		if err := c.topic(store.Entry{Topic: bytes.Clone(next.Topic)}, bytes.Clone(next.key)); err != nil {
+	for next, ok := c.tail.sorted.peek(); ok; next, ok = c.tail.sorted.peek() {
+		if err := c.topic(store.Entry{Topic: next.Topic}); err != nil {
 			return err
 		}
 	}
@@ -271,8 +269,8 @@ func (c *compact) fold() error {
 }
 
 // topic applies the changes of the tail to one topic and adds it to the new snapshot.
-func (c *compact) topic(e store.Entry, key []byte) error {
-	for next := c.tail.peek(); next != nil && bytes.Equal(next.key, key); next = c.tail.peek() {
+func (c *compact) topic(e store.Entry) error {
+	for next, ok := c.tail.sorted.peek(); ok && bytes.Equal(next.Topic, e.Topic); next, ok = c.tail.sorted.peek() {
 		if !next.Held(e.Value) {
 			if next.Before() != e.Value {
 				return c.broken(next.index, fmt.Errorf("record %d takes topic %.64q from epoch %d, sum %d, but it is at epoch %d, sum %d",
@@ -280,7 +278,7 @@ func (c *compact) topic(e store.Entry, key []byte) error {
 			}
 			e.Value, e.Last = next.After(), next.index
 		}
-		if err := c.tail.next(); err != nil {
+		if err := c.tail.sorted.step(); err != nil {
 			return err
 		}
 	}

@@ -191,6 +191,57 @@ func TestCompactWithoutSnapshot(t *testing.T) {
 	}
 }
 
+// TestCompactNewerEntries has a snapshot that was under way when the store crashed: some of its entries are newer than its index,
+// and a part of the log's changes is in them already.
+func TestCompactNewerEntries(t *testing.T) {
+	t.Parallel()
+	dir, want := compactStore(t, 4, shuffledTopics(4), true)
+	m, old := readEntries(t, dir)
+	newer := copyTree(t, dir)
+	if _, err := Compact(t.Context(), newer, CompactOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	_, entries := readEntries(t, newer)
+	was := map[string]store.Entry{}
+	for _, e := range old {
+		was[string(e.Topic)] = e
+	}
+	if err := os.Remove(store.SnapshotPath(dir)); err != nil {
+		t.Fatal(err)
+	}
+	b, err := store.NewBuilder(vfs.OS{}, store.SnapshotPath(dir), m.Store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := 0
+	for i, e := range entries {
+		before, there := was[string(e.Topic)]
+		switch {
+		case i%2 == 0 && e.Last > m.Replay:
+			taken++
+		case there:
+			e = before
+		default:
+			continue
+		}
+		if err := b.Add(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := b.Finish(m.Replay); err != nil {
+		t.Fatal(err)
+	}
+	if taken == 0 {
+		t.Fatal("no entry is newer")
+	}
+	if _, err := Compact(t.Context(), dir, CompactOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := sums(t, dir); !equalValues(got, want) {
+		t.Error("it starts with other counters")
+	}
+}
+
 // TestCompactRefuses what a start refuses, and while a server runs, and changes nothing.
 func TestCompactRefuses(t *testing.T) {
 	t.Parallel()
@@ -304,60 +355,19 @@ func TestCompactStopped(t *testing.T) {
 				t.Parallel()
 				for n := 1; ; n++ {
 					dir := copyTree(t, dir)
-					moment := 0
-					var what, crashed string
-					reach := func(now string) bool {
-						if moment++; moment != n {
-							return false
-						}
-						what = fmt.Sprintf("moment %d, %s", n, now)
-						if way == "crash" {
-							crashed = copyTree(t, dir)
-							return false
-						}
-						return true
-					}
-					stopped := errors.New("stopped")
-					var o CompactOptions
-					o.step = func(step string) error {
-						if reach(step) {
-							return stopped
-						}
-						return nil
-					}
-					o.fs = vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
-						switch {
-						case op.Kind == vfs.KindClose || op.Kind == vfs.KindRead || op.Kind == vfs.KindSize:
-							return vfs.Outcome{}
-						case !reach(string(op.Kind) + " " + filepath.Base(op.Name)):
-							return vfs.Outcome{}
-						case way == "error":
-							return vfs.Fail(stopped)
-						}
-						return vfs.FailAfter(stopped)
-					})
-					_, err := Compact(t.Context(), dir, o)
-					if moment < n {
-						if err != nil {
-							t.Fatalf("undisturbed: %v", err)
-						}
+					i := interruption{way: way, n: n}
+					i.crash = func() { dir = copyTree(t, dir) }
+					_, err := Compact(t.Context(), dir, CompactOptions{step: i.step, fs: i.disk(vfs.KindRead, vfs.KindSize)})
+					if i.over(t, err) {
 						break
-					}
-					if way == "crash" {
-						dir = crashed
-						if err != nil {
-							t.Fatalf("%s: %v", what, err)
-						}
-					} else if !errors.Is(err, stopped) {
-						t.Fatalf("%s: %v", what, err)
 					}
 					if n%2 == 0 { // a start is right, and so is another try
 						if _, err := Compact(t.Context(), dir, CompactOptions{}); err != nil {
-							t.Errorf("%s: again: %v", what, err)
+							t.Errorf("%s: again: %v", i.what, err)
 						}
 					}
 					if got := sums(t, dir); !equalValues(got, want) {
-						t.Errorf("%s: it starts with other counters", what)
+						t.Errorf("%s: it starts with other counters", i.what)
 					}
 					onlyNames(t, dir, "LOCK", "counters.db", "wal")
 				}

@@ -20,8 +20,14 @@ type DumpOptions struct {
 	TempDir  string // for what does not fit into memory, and the copy of a running server's snapshot; "": os.TempDir
 	Progress ProgressFunc
 
+	// Rest, if not nil, is called between small pieces of the work, and may wait: for who shares processor and disk with what counts.
+	Rest func()
+
 	memory int // of the log's topics before they go to a temporary file, bytes; 0: dumpMemory
 }
+
+// restEvery is how many records or counters lie between two rests.
+const restEvery = 256
 
 // dumpMemory is how much of the log's topics is collected before it goes to a temporary file, in bytes.
 const dumpMemory = 24 << 20
@@ -41,7 +47,10 @@ type Dumped struct {
 // when it began. Errors are those of OpenSource, ErrNotKept, the writer's and, if the entries do not fit to the log, *store.CorruptionError.
 // Memory does not grow with the number of topics.
 func Dump(ctx context.Context, dir string, w DumpWriter, o DumpOptions) (result Dumped, err error) {
-	src, err := OpenSource(ctx, dir, SourceOptions{TempDir: o.TempDir})
+	if o.Rest == nil {
+		o.Rest = func() {}
+	}
+	src, err := OpenSource(ctx, dir, SourceOptions{TempDir: o.TempDir, Rest: o.Rest})
 	if err != nil {
 		return Dumped{}, err
 	}
@@ -135,6 +144,9 @@ func (d *dumper) chooseBefore() error {
 // step counts one more, reports it now and then, and ends the work with ctx.
 func (d *dumper) step(done *uint64, phase, unit string, total uint64) error {
 	*done++
+	if *done%restEvery == 0 {
+		d.Rest()
+	}
 	if *done%progressEvery != 0 {
 		return nil
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"testing"
 
 	"gcd/internal/vfs"
@@ -15,7 +14,7 @@ import (
 )
 
 // bigStore is a directory with a snapshot of many topics of 16 bytes, and records behind it that count so many of them once more, from the first on.
-func bigStore(b testing.TB, topics, behind int) string {
+func bigStore(b *testing.B, topics, behind int) string {
 	b.Helper()
 	dir := b.TempDir()
 	builder, err := store.NewBuilder(vfs.OS{}, store.SnapshotPath(dir), wal.ID{1})
@@ -58,22 +57,6 @@ func bigStore(b testing.TB, topics, behind int) string {
 		b.Fatal(err)
 	}
 	return dir
-}
-
-// TestBigStore makes a directory of GCD_BIG_STORE topics as GCD_BIG_DIR, all of them in the log, too, with GCD_BIG_LOG, to measure the program's
-// memory on.
-func TestBigStore(t *testing.T) {
-	topics, err := strconv.Atoi(os.Getenv("GCD_BIG_STORE"))
-	if err != nil {
-		t.Skip("for measurements")
-	}
-	behind := 0
-	if os.Getenv("GCD_BIG_LOG") != "" {
-		behind = topics
-	}
-	if err := os.Rename(bigStore(t, topics, behind), os.Getenv("GCD_BIG_DIR")); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // BenchmarkDump dumps a million topics of 16 bytes, of a stopped server.

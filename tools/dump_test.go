@@ -434,3 +434,37 @@ func TestDumpCopy(t *testing.T) {
 		}
 	}
 }
+
+// TestDumpRests: each part of the work lets others go on: the copy of a snapshot, the log, the counters.
+func TestDumpRests(t *testing.T) {
+	t.Parallel()
+	const n = 3 * restEvery
+	dir := t.TempDir()
+	s, err := store.Open(dir, store.Options{SegmentSize: 64 << 10, SnapshotInterval: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	rests := func(least int, part string) {
+		t.Helper()
+		got := 0
+		if _, err := Dump(t.Context(), dir, &collected{}, DumpOptions{Rest: func() { got++ }}); err != nil {
+			t.Fatal(err)
+		}
+		if got < least || got > least+3 {
+			t.Errorf("%s: it rested %d times, want %d", part, got, least)
+		}
+	}
+	for i := range n {
+		counted(t, s, store.Op{Kind: store.Count, Topic: fmt.Append(nil, i)})
+	}
+	rests(3, "the log") // each record is one topic's
+	if err := s.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	rests(3, "the counters")
+	if err := os.Truncate(store.SnapshotPath(dir), 40*copyPiece); err != nil {
+		t.Fatal(err)
+	}
+	rests(40+3, "the copy")
+}

@@ -24,7 +24,7 @@ type RecordWriter interface {
 // wal.ErrVersion. It changes nothing. Of the snapshot only
 // the witness to where the log ends is looked at, if it can be read. Beside a running server it ends with the last record that there was when it began.
 func DumpRecords(ctx context.Context, dir string, w RecordWriter, tempDir string, progress ProgressFunc) (err error) {
-	r, err := openReading(ctx, dir, tempDir)
+	r, err := openReading(ctx, dir, tempDir, nil)
 	if err != nil {
 		return err
 	}
@@ -76,17 +76,17 @@ func segmentPath(dir string, number uint64) string {
 	return path.Join(store.LogDir(dir), fmt.Sprintf("%016x.seg", number))
 }
 
-// NewRecordWriter makes the writer of a format: "ndjson", "json" or "csv". docs/dump.md has every byte. Nothing is left unwritten when
+// NewRecordWriter makes the writer of a format. docs/dump.md has every byte. Nothing is left unwritten when
 // Footer returned.
 func NewRecordWriter(w io.Writer, format string) (RecordWriter, error) {
 	lines := recordLines{w: w}
 	switch format {
-	case "ndjson":
+	case FormatNDJSON:
 		return &recordsNDJSON{recordLines: lines}, nil
-	case "json":
+	case FormatJSON:
 		lines.buf = append(lines.buf, `{"records":[`...)
 		return &recordsNDJSON{recordLines: lines, document: true}, nil
-	case "csv":
+	case FormatCSV:
 		lines.buf = append(lines.buf, "index,time,segment,offset,durable,topic,epoch,sum,n\n"...)
 		return &recordsCSV{recordLines: lines}, nil
 	}

@@ -27,16 +27,23 @@ type DumpWriter interface {
 	Footer() error
 }
 
-// NewDumpWriter makes the writer of a format: "ndjson", "csv", which can be restored, or "json". With times each counter's is
+// The formats in which dumps are written.
+const (
+	FormatNDJSON = "ndjson" // can be restored
+	FormatCSV    = "csv"    // likewise
+	FormatJSON   = "json"   // for programs
+)
+
+// NewDumpWriter makes the writer of a format. With times each counter's is
 // written, if it is known. docs/dump.md has every byte. Nothing is left unwritten when Footer returned.
 func NewDumpWriter(w io.Writer, format string, times bool) (DumpWriter, error) {
 	body := dumpBody{w: w, sum: sha256.New(), times: times}
 	switch format {
-	case "ndjson":
+	case FormatNDJSON:
 		return &ndjsonWriter{body}, nil
-	case "csv":
+	case FormatCSV:
 		return &csvWriter{dumpBody: body}, nil
-	case "json":
+	case FormatJSON:
 		return &jsonWriter{body}, nil
 	}
 	return nil, fmt.Errorf("no dump can be written as %q", format)

@@ -3,10 +3,7 @@ package tools
 import (
 	"bytes"
 	"errors"
-	"io"
 	"math"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -121,37 +118,5 @@ topic,sum,epoch,last,time
 	}
 	if _, err := NewDumpWriter(nil, "table", false); err == nil {
 		t.Error("a format that is none was taken")
-	}
-}
-
-// TestWriteFile: the file is there when it is whole, and what was there before stays until then.
-func TestWriteFile(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	name := filepath.Join(dir, "dump")
-	for _, test := range []struct {
-		content string
-		err     error
-		want    string
-	}{{"first", errors.New("no"), ""}, {"first", nil, "first"}, {"second", errors.New("no"), "first"}, {"third", nil, "third"}} {
-		err := WriteFile(name, func(w io.Writer) error {
-			_, err := w.Write([]byte(test.content))
-			return errors.Join(err, test.err)
-		})
-		got, readErr := os.ReadFile(name)
-		if !errors.Is(err, test.err) || string(got) != test.want || (readErr != nil) != (test.want == "") {
-			t.Errorf("%+v: %v, %q, %v", test, err, got, readErr)
-		}
-		entries, err := os.ReadDir(dir)
-		if err != nil || len(entries) > 1 {
-			t.Errorf("%v is left, %v", entries, err)
-		}
-	}
-	info, err := os.Stat(name)
-	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v, %v", info.Mode(), err)
-	}
-	if err := WriteFile(filepath.Join(dir, "none", "dump"), func(io.Writer) error { return nil }); err == nil {
-		t.Error("written into a directory that is not there")
 	}
 }

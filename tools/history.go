@@ -38,7 +38,7 @@ type HistoryRange struct {
 // History calls each with what the kept records say of a topic, in their order. Several changes of a record that follow each other are told one by
 // one. Damage is a *wal.CorruptionError, behind what was before it.
 func History(ctx context.Context, topic []byte, dir string, o HistoryOptions, each func(Step) error) (found HistoryRange, err error) {
-	r, err := openReading(ctx, dir, "")
+	r, err := openReading(ctx, dir, "", nil)
 	if err != nil {
 		return HistoryRange{}, err
 	}

@@ -25,7 +25,7 @@ func TestPinnedLogEnds(t *testing.T) {
 	defer s.Close()
 	ops := slices.Repeat([]store.Op{{Kind: store.Count, Topic: []byte("a")}}, 20)
 	counted(t, s, ops...)
-	r, err := openReading(t.Context(), dir, "")
+	r, err := openReading(t.Context(), dir, "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestSnapshotIsHeldWhileCopied(t *testing.T) {
 			t.Error("the snapshot was changed while it was copied")
 		}
 		asked = true
-	}}, dir, "")
+	}}, dir, "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

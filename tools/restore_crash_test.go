@@ -2,7 +2,6 @@ package tools
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -64,62 +63,24 @@ func TestRestoreStopped(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			ways := []string{"crash"}
-			if test.name == "used" { // errors take the same ways out in the others
+			switch test.name { // errors take the same ways out in the others
+			case "used":
 				ways = []string{"crash", "error", "error behind"}
+			case "used, no exchange":
+				ways = []string{"crash", "error"}
 			}
 			for _, way := range ways {
 				for n := 1; ; n++ {
 					parent := t.TempDir()
 					dir := filepath.Join(parent, "data")
 					test.prepare(t, dir)
-					moment := 0
-					var what, crashed string
-					reach := func(now string) bool { // the n-th moment
-						if moment++; moment != n {
-							return false
-						}
-						what = fmt.Sprintf("%s at moment %d, %s", way, n, now)
-						if way == "crash" {
-							crashed = copyTree(t, parent)
-							return false
-						}
-						return true
-					}
-					stopped := errors.New("stopped")
-					o := RestoreOptions{Force: true, SegmentSize: testSegment, exchange: test.exchange}
-					o.step = func(step string) error {
-						if reach(step) {
-							return stopped
-						}
-						return nil
-					}
-					o.fs = vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
-						switch {
-						case op.Kind == vfs.KindClose: // of a file that was read, or is durable
-							return vfs.Outcome{}
-						case !reach(string(op.Kind) + " " + filepath.Base(op.Name)):
-							return vfs.Outcome{}
-						case way == "error":
-							return vfs.Fail(stopped)
-						}
-						return vfs.FailAfter(stopped)
-					})
-					_, err := Restore(t.Context(), dump, dir, o)
-					if moment < n {
-						if err != nil {
-							t.Fatalf("undisturbed: %v", err)
-						}
+					i := interruption{way: way, n: n}
+					i.crash = func() { parent = copyTree(t, parent) }
+					o := RestoreOptions{Force: true, SegmentSize: testSegment, exchange: test.exchange, step: i.step, fs: i.disk()}
+					if _, err := Restore(t.Context(), dump, dir, o); i.over(t, err) {
 						break
 					}
-					if way == "crash" {
-						parent = crashed
-						if err != nil {
-							t.Fatalf("%s: %v", what, err)
-						}
-					} else if !errors.Is(err, stopped) {
-						t.Fatalf("%s: %v", what, err)
-					}
-					checkStopped(t, what, parent, test, dumped, way == "crash")
+					checkStopped(t, i.what, parent, test, dumped, way == "crash")
 				}
 			}
 		})
@@ -153,7 +114,7 @@ func checkStopped(t *testing.T, what, parent string, test restoreCase, dumped ma
 		}
 	}
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		if aside != "" && test.exchange != nil { // the moment that a system without exchange has
+		if aside != "" && test.exchange != nil && crash { // the moment that a system without exchange has
 			dir = aside
 		} else if len(before) > 0 {
 			t.Fatalf("%s: the directory is gone", what)

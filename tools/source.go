@@ -37,7 +37,7 @@ type reading struct {
 }
 
 // openReading opens the files in dir. Those of a running server are as of now. The snapshot's copy is kept in tempDir, without a name; "": os.TempDir.
-func openReading(ctx context.Context, dir, tempDir string) (reading, error) {
+func openReading(ctx context.Context, dir, tempDir string, rest func()) (reading, error) {
 	if info, err := os.Stat(dir); err != nil {
 		return reading{}, err
 	} else if !info.IsDir() {
@@ -59,7 +59,7 @@ func openReading(ctx context.Context, dir, tempDir string) (reading, error) {
 	if err := lock.Close(); err != nil {
 		return reading{}, err
 	}
-	pins, snapshot, err := pin(ctx, dir, tempDir)
+	pins, snapshot, err := pin(ctx, dir, tempDir, rest)
 	if err != nil {
 		return reading{}, err
 	}
@@ -77,7 +77,7 @@ func openReading(ctx context.Context, dir, tempDir string) (reading, error) {
 
 // pin opens the log's files and copies the snapshot (nil if there is none), all while the snapshot cannot change. So the log has every record
 // behind the snapshot: the server removes what the snapshot in the file covers, and nothing else.
-func pin(ctx context.Context, dir, tempDir string) (*pinned, *snapshotCopy, error) {
+func pin(ctx context.Context, dir, tempDir string, rest func()) (*pinned, *snapshotCopy, error) {
 	path := store.SnapshotPath(dir)
 	release, err := store.HoldSnapshot(path, holdTimeout)
 	missing := errors.Is(err, fs.ErrNotExist)
@@ -93,7 +93,7 @@ func pin(ctx context.Context, dir, tempDir string) (*pinned, *snapshotCopy, erro
 	if err != nil || missing {
 		return pins, nil, err
 	}
-	snapshot, err := copySnapshot(ctx, path, tempDir)
+	snapshot, err := copySnapshot(ctx, path, tempDir, rest)
 	if err != nil {
 		return nil, nil, errors.Join(err, pins.close())
 	}
@@ -113,6 +113,7 @@ func (r *reading) readEntries(each func(store.SnapshotMeta, store.Entry) error) 
 // SourceOptions say how a directory is opened. The zero value works.
 type SourceOptions struct {
 	TempDir string // where the copy of a running server's snapshot is kept, without a name; "": os.TempDir
+	Rest    func() // nil or as in DumpOptions
 	Whole   bool   // check every record of the log at once, also those that the snapshot covers
 }
 
@@ -126,7 +127,7 @@ type Source struct {
 // OpenSource opens a store's directory and checks that its files fit together, as a start does: the errors are those of store.Open, but
 // store.ErrNoStore if there is no store. Damage to the entries of the snapshot is found when they are read. Close it at the end.
 func OpenSource(ctx context.Context, dir string, o SourceOptions) (*Source, error) {
-	r, err := openReading(ctx, dir, o.TempDir)
+	r, err := openReading(ctx, dir, o.TempDir, o.Rest)
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +234,10 @@ func (s *Source) Close() error {
 // snapshotCopy is a copy of a snapshot in a temporary file, which is gone with the process.
 type snapshotCopy struct{ file *os.File }
 
-func copySnapshot(ctx context.Context, path, tempDir string) (*snapshotCopy, error) {
+// copyPiece is how much is copied between two looks at ctx, and two rests, in bytes.
+const copyPiece = 1 << 20
+
+func copySnapshot(ctx context.Context, path, tempDir string, rest func()) (*snapshotCopy, error) {
 	from, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -244,9 +248,11 @@ func copySnapshot(ctx context.Context, path, tempDir string) (*snapshotCopy, err
 		return nil, err
 	}
 	c := &snapshotCopy{file: file}
-	const piece = 16 << 20 // between two looks at ctx
 	for {
-		_, err := io.CopyN(file, from, piece)
+		_, err := io.CopyN(file, from, copyPiece)
+		if err == nil && rest != nil {
+			rest()
+		}
 		if err == nil {
 			err = ctx.Err()
 		}

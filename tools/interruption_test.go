@@ -1,0 +1,74 @@
+package tools
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"gcd/internal/vfs"
+)
+
+var errStopped = errors.New("stopped")
+
+// interruption stops a work at its n-th moment, which is an operation on the disk or a step of its own.
+type interruption struct {
+	way   string // "crash": what is there is copied, and the work goes on; "error" of the operation, or "error behind" it
+	n     int
+	crash func() // makes the copy
+	what  string // where it was stopped
+
+	moment int
+}
+
+// reached says whether the work is to fail here.
+func (i *interruption) reached(now string) bool {
+	if i.moment++; i.moment != i.n {
+		return false
+	}
+	i.what = fmt.Sprintf("%s at moment %d, %s", i.way, i.n, now)
+	if i.way == "crash" {
+		i.crash()
+		return false
+	}
+	return true
+}
+
+// step is for the options of the work.
+func (i *interruption) step(step string) error {
+	if i.reached(step) {
+		return errStopped
+	}
+	return nil
+}
+
+// disk is likewise. Operations of the kinds that are passed are no moments, closing (of a file that was read, or is durable) among them.
+func (i *interruption) disk(passed ...vfs.Kind) vfs.FS {
+	return vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
+		switch {
+		case op.Kind == vfs.KindClose || slices.Contains(passed, op.Kind):
+			return vfs.Outcome{}
+		case !i.reached(string(op.Kind) + " " + filepath.Base(op.Name)):
+			return vfs.Outcome{}
+		case i.way == "error":
+			return vfs.Fail(errStopped)
+		}
+		return vfs.FailAfter(errStopped)
+	})
+}
+
+// over checks how the work ended, and says whether it had fewer moments than n, so that all were tried.
+func (i *interruption) over(t *testing.T, err error) bool {
+	t.Helper()
+	if i.moment < i.n {
+		if err != nil {
+			t.Fatalf("undisturbed: %v", err)
+		}
+		return true
+	}
+	if i.way == "crash" && err != nil || i.way != "crash" && !errors.Is(err, errStopped) {
+		t.Fatalf("%s: %v", i.what, err)
+	}
+	return false
+}

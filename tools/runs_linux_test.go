@@ -1,0 +1,92 @@
+package tools
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"gcd/store"
+)
+
+// TestRunsShareOneFile: however little memory there is, the runs that it takes are in one file, and none of them is lost or comes in another order.
+func TestRunsShareOneFile(t *testing.T) {
+	t.Parallel()
+	const topics, rounds = 50, 60
+	dir := t.TempDir()
+	c, tail := newChains(dir, 1), newTail(dir, 1)
+	defer c.close()
+	defer tail.close()
+	index := uint64(0)
+	for sum := range uint64(rounds) {
+		for n := range topics {
+			index++
+			change := store.Change{Topic: fmt.Appendf(nil, "topic %02d", n*7%topics), Sum: sum, N: 1}
+			if _, _, err := c.add(index, time.Unix(-1, int64(index)), &change, true); err != nil {
+				t.Fatal(err)
+			}
+			if err := tail.add(index, change); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got := openFiles(t, dir); got != 2 || len(c.runs.ends) != topics*rounds-1 || len(tail.runs.ends) != topics*rounds {
+		t.Errorf("%d files for %d and %d runs", got, len(c.runs.ends), len(tail.runs.ends))
+	}
+	if err := c.sort(); err != nil {
+		t.Fatal(err)
+	}
+	if err := tail.sort(); err != nil {
+		t.Fatal(err)
+	}
+	broken := func(topic []byte, index uint64, from, at store.Value) error {
+		return fmt.Errorf("%q does not follow at %d: %v, %v", topic, index, from, at)
+	}
+	for n := range topics {
+		topic := fmt.Appendf(nil, "topic %02d", n)
+		ch, err := c.next(broken)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ch == nil || !bytes.Equal(ch.topic, topic) || ch.first > topics || ch.at.Sum != rounds || ch.time != time.Unix(-1, int64(ch.last)).UnixNano() {
+			t.Fatalf("%q: %+v", topic, ch)
+		}
+		for sum := range uint64(rounds) {
+			if next, ok := tail.sorted.peek(); !ok || !bytes.Equal(next.Topic, topic) || next.Sum != sum {
+				t.Fatalf("%q at %d: %+v, %t", topic, sum, next, ok)
+			}
+			if err := tail.sorted.step(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if ch, err := c.next(broken); ch != nil || err != nil {
+		t.Errorf("behind the last: %+v, %v", ch, err)
+	}
+	if _, ok := tail.sorted.peek(); ok {
+		t.Error("there is more behind the last")
+	}
+	c.close()
+	tail.close()
+	if got := openFiles(t, dir); got != 0 {
+		t.Errorf("%d files are open still", got)
+	}
+}
+
+// openFiles is how many files in dir the process has open, those without a name, too.
+func openFiles(t *testing.T, dir string) (n int) {
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range fds {
+		target, _ := os.Readlink(filepath.Join("/proc/self/fd", fd.Name())) // may be closed meanwhile
+		if strings.HasPrefix(target, dir+"/") {
+			n++
+		}
+	}
+	return n
+}
