@@ -39,7 +39,7 @@ type StreamReader struct {
 	err   error
 }
 
-// NewStreamReader makes a reader. r's buffer has at least 1,024 bytes; an error's text is cut to it.
+// NewStreamReader makes a reader. A line that is longer than r's buffer, be it an error's, is an Error.
 func NewStreamReader(r *bufio.Reader) *StreamReader { return &StreamReader{r: r} }
 
 func (s *StreamReader) Read(p []byte) (int, error) {

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gcd/codec"
 	"gcd/resp"
 )
 
@@ -81,33 +82,42 @@ func (s *Server) backUp(conn backupConn, peer netip.AddrPort, format string) boo
 		return w.refuse(errBackupUnderWay) == nil
 	}
 	defer s.backups.under.Store(false)
-	interrupt := context.AfterFunc(ctx, func() { conn.SetWriteDeadline(time.Unix(1, 0)) })
+	interrupted := make(chan struct{})
+	interrupt := context.AfterFunc(ctx, func() {
+		conn.SetWriteDeadline(time.Unix(1, 0))
+		close(interrupted)
+	})
 	defer interrupt()
 	began := time.Now()
 	err := s.opts.Backup(ctx, w, format)
 	if err == nil {
 		err = w.close()
 	}
-	switch {
-	case err == nil:
+	if err == nil {
 		s.backups.done.Add(1)
 		s.log.Info("sent a backup", "peer", peerText(peer), "format", format, "bytes", w.sent, "took", time.Since(began).Round(time.Millisecond).String())
 		return true
-	case w.begun || w.failure != nil || ctx.Err() != nil:
-		s.journal.happened(brokenBackup, peer, err)
-		return false
 	}
 	s.journal.happened(brokenBackup, peer, err)
+	switch {
+	case w.begun:
+		return false
+	case ctx.Err() != nil:
+		if !interrupt() { // nothing is to undo the deadline
+			<-interrupted
+		}
+		conn.SetWriteDeadline(time.Now().Add(min(s.opts.WriteTimeout, stoppingPatience)))
+		_, _ = conn.Write(resp.AppendError(nil, refusalText(codec.CodeShuttingDown))) // and then it ends
+		return false
+	}
 	return w.refuse("ERR backup failed: "+err.Error()) == nil
 }
 
-const (
-	// backupChunk is how much of a backup is sent at once. It is little, because behind each chunk there is a pause: making a backup is work
-	// for seconds, and requests are not to wait for it.
-	backupChunk = 16 << 10
-	// maxBackupPause bounds a pause behind a chunk that its client was slow to take.
-	maxBackupPause = 10 * time.Millisecond
-)
+// stoppingPatience is how long a client may take to hear that there is no backup because the server stops. A line fits into any socket.
+const stoppingPatience = time.Second
+
+// backupChunk is how much of a backup is sent at once, in bytes.
+const backupChunk = 64 << 10
 
 // backupWriter sends what is written to it in chunks of a streamed string.
 type backupWriter struct {
@@ -118,8 +128,7 @@ type backupWriter struct {
 	frame   []byte
 	begun   bool
 	sent    int64
-	resumed time.Time // the last pause's end; zero before the first chunk
-	failure error     // of the connection
+	failure error // of the connection
 }
 
 func (w *backupWriter) Write(p []byte) (n int, err error) {
@@ -148,24 +157,7 @@ func (w *backupWriter) flush() error {
 	w.sent += int64(len(w.pending))
 	w.pending = w.pending[:0]
 	w.begun = true
-	if err := w.send(w.frame); err != nil {
-		return err
-	}
-	w.pause()
-	return nil
-}
-
-// pause leaves the processor to the requests for as long as the last chunk took.
-func (w *backupWriter) pause() {
-	if !w.resumed.IsZero() {
-		rest := time.NewTimer(min(time.Since(w.resumed), maxBackupPause))
-		defer rest.Stop()
-		select {
-		case <-rest.C:
-		case <-w.ctx.Done():
-		}
-	}
-	w.resumed = time.Now()
+	return w.send(w.frame)
 }
 
 // close ends the string, which is whole then.
