@@ -12,6 +12,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/urfave/cli/v2"
 
+	"gcd/internal/atomicfile"
 	"gcd/internal/cmdline"
 	"gcd/store"
 	"gcd/tools"
@@ -33,7 +34,7 @@ Examples:
   gcd-tool dump --at 2026-01-02T03:04:05Z --prefix orders/ ./gcd-data
   gcd-tool dump --wal --format csv ./gcd-data`,
 		Flags: []cli.Flag{
-			&cli.GenericFlag{Name: "format", Category: "Output", DefaultText: "table on a terminal, ndjson elsewhere", Value: cmdline.NewChoice("", "table", "ndjson", "json", "csv"),
+			&cli.GenericFlag{Name: "format", Category: "Output", DefaultText: "table on a terminal, ndjson elsewhere", Value: cmdline.NewChoice("", "table", tools.FormatNDJSON, tools.FormatJSON, tools.FormatCSV),
 				Usage: "`FORMAT` of what is printed: table, ndjson, json or csv."},
 			&cli.StringFlag{Name: "output", Category: "Output", Usage: "Write `FILE` instead of printing. It is there only when it is whole."},
 			&cli.StringFlag{Name: "prefix", Category: "What", Usage: "Only topics that begin with `TEXT`. Such a dump cannot be restored."},
@@ -55,7 +56,7 @@ func dump(c *cli.Context) error {
 	}
 	format := cmdline.Word(c, "format")
 	if format == "" {
-		format = "ndjson"
+		format = tools.FormatNDJSON
 		if isTerminal(c.App.Writer) && !c.IsSet("output") {
 			format = "table"
 		}
@@ -82,7 +83,7 @@ func dump(c *cli.Context) error {
 		return dumpCounters(c.Context, args[0], w, format, o, m)
 	}
 	if c.IsSet("output") {
-		return tools.WriteFile(c.String("output"), write)
+		return atomicfile.Write(c.String("output"), write)
 	}
 	return write(c.App.Writer)
 }
@@ -115,7 +116,7 @@ func dumpCounters(ctx context.Context, dir string, w io.Writer, format string, o
 	done, err := tools.Dump(ctx, dir, to, o)
 	m.end()
 	if errors.Is(err, tools.ErrNotKept) {
-		return &failure{exitFailure, err, "gcd serve --retain decides how long the log is kept"}
+		return cmdline.Fail(cmdline.ExitFailure, err, "gcd serve --retain decides how long the log is kept")
 	}
 	if err != nil {
 		return err

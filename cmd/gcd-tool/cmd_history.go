@@ -12,6 +12,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/urfave/cli/v2"
 
+	"gcd/internal/cmdline"
 	"gcd/tools"
 )
 
@@ -22,7 +23,7 @@ func historyCommand() *cli.Command {
 		Category:  categoryRead,
 		ArgsUsage: "TOPIC DIR",
 		Flags: []cli.Flag{
-			formatFlag("table", "ndjson", "csv"),
+			formatFlag("table", tools.FormatNDJSON, tools.FormatCSV),
 			&cli.StringFlag{Name: "since", Category: "Output", Usage: "Leave out what was before `TIME`, as in 2026-01-02T03:04:05Z."},
 			&cli.Uint64Flag{Name: "limit", Category: "Output", Usage: "Print the `N` latest only; 0 prints all. Of a table at most 100,000."},
 			quietFlag(),
@@ -39,9 +40,6 @@ func history(c *cli.Context) error {
 	if len(args) != 2 || args[1] == "" {
 		return usagef(c.Command.Name, "want a topic and a directory: gcd-tool history [FLAGS] TOPIC DIR")
 	}
-	if err := oneOf(c, "format", "table", "ndjson", "csv"); err != nil {
-		return err
-	}
 	var o tools.HistoryOptions
 	if since := c.String("since"); since != "" {
 		t, err := time.Parse(time.RFC3339, since)
@@ -51,13 +49,13 @@ func history(c *cli.Context) error {
 		o.Since = t
 	}
 	limit := c.Uint64("limit")
-	if c.String("format") == "table" && (limit == 0 || limit > mostRows) {
+	if cmdline.Word(c, "format") == "table" && (limit == 0 || limit > mostRows) {
 		limit = mostRows
 	}
 	m := newMeter(c)
 	o.Progress = m.report
 	w := bufio.NewWriter(c.App.Writer)
-	print, flush := stepPrinter(c.String("format"), w)
+	print, flush := stepPrinter(cmdline.Word(c, "format"), w)
 	var latest []tools.Step
 	found, err := tools.History(c.Context, []byte(args[0]), args[1], o, func(s tools.Step) error {
 		if limit == 0 {
@@ -95,7 +93,7 @@ func stepPrinter(format string, w *bufio.Writer) (print func(tools.Step) error, 
 	what := map[bool]string{false: "count", true: "reset"}
 	none := func() error { return nil }
 	switch format {
-	case "ndjson":
+	case tools.FormatNDJSON:
 		return func(s tools.Step) error {
 			b, err := json.Marshal(struct {
 				Index uint64 `json:"index"`
@@ -110,7 +108,7 @@ func stepPrinter(format string, w *bufio.Writer) (print func(tools.Step) error, 
 			}
 			return err
 		}, none
-	case "csv":
+	case tools.FormatCSV:
 		cw := csv.NewWriter(w)
 		first := true
 		return func(s tools.Step) error {

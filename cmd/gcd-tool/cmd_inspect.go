@@ -8,6 +8,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/urfave/cli/v2"
 
+	"gcd/internal/cmdline"
 	"gcd/tools"
 )
 
@@ -23,14 +24,11 @@ func inspectCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			if err := oneOf(c, "format", "table", "json"); err != nil {
-				return err
-			}
 			in, err := tools.Inspect(c.Context, args[0])
 			if err != nil {
 				return err
 			}
-			if c.String("format") == "json" {
+			if cmdline.Word(c, "format") == "json" {
 				return printJSON(c.App.Writer, in)
 			}
 			return printInspected(c.App.Writer, in)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 
+	"gcd/internal/cmdline"
+
 	"github.com/urfave/cli/v2"
 
 	"gcd/tools"
@@ -35,7 +37,7 @@ func repairCommand() *cli.Command {
 				return err
 			}
 			if !r.Needless && !r.Done {
-				return &failure{exitFailure, errors.New("nothing was changed"), "make a copy of the directory, then repair it with --accept-loss"}
+				return cmdline.Fail(cmdline.ExitFailure, errors.New("nothing was changed"), "make a copy of the directory, then repair it with --accept-loss")
 			}
 			return nil
 		},

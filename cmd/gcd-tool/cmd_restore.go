@@ -51,10 +51,10 @@ What was handed out after the dump was made is handed out again, unless --advanc
 			})
 			m.end()
 			if errors.Is(err, fs.ErrExist) {
-				return &failure{exitFailure, fmt.Errorf("%s is not empty", args[1]), "name another directory, or keep this one aside with --force"}
+				return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("%s is not empty", args[1]), "name another directory, or keep this one aside with --force")
 			}
 			if errors.Is(err, fs.ErrNotExist) {
-				return &failure{exitFailure, err, "name a file that \"gcd-tool dump\" wrote"}
+				return cmdline.Fail(cmdline.ExitFailure, err, "name a file that \"gcd-tool dump\" wrote")
 			}
 			if err != nil {
 				return err

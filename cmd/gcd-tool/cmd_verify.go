@@ -1,13 +1,13 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/urfave/cli/v2"
 
+	"gcd/internal/cmdline"
 	"gcd/tools"
 )
 
@@ -27,16 +27,13 @@ func verifyCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			if err := oneOf(c, "format", "table", "json"); err != nil {
-				return err
-			}
 			m := newMeter(c)
 			v, err := tools.Verify(c.Context, args[0], tools.VerifyOptions{TempDir: c.String("temp-dir"), Progress: m.report})
 			m.end()
 			if err != nil {
 				return err
 			}
-			if c.String("format") == "json" {
+			if cmdline.Word(c, "format") == "json" {
 				err = printJSON(c.App.Writer, v)
 			} else {
 				err = printVerified(c.App.Writer, v)
@@ -100,45 +97,4 @@ func stateText(v *tools.Verified) string {
 		return "not closed cleanly"
 	}
 	return v.State
-}
-
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
-}
-
-// plainTable is a table without a frame, as all of ours are.
-func plainTable() table.Writer {
-	t := table.NewWriter()
-	s := table.StyleLight
-	s.Options = table.OptionsNoBordersAndSeparators
-	t.SetStyle(s)
-	return t
-}
-
-func formatFlag(formats ...string) cli.Flag {
-	text := "`FORMAT` of what is printed: "
-	for i, f := range formats {
-		if i > 0 {
-			text += ", "
-		}
-		text += f
-	}
-	return &cli.StringFlag{Name: "format", Category: "Output", Value: formats[0], Usage: text + "."}
-}
-
-func tempDirFlag() cli.Flag {
-	return &cli.StringFlag{Name: "temp-dir", Category: "Output", Usage: "`DIR` for what does not fit into memory. Default: that of the system."}
-}
-
-// oneOf refuses a flag's value that is not one of these.
-func oneOf(c *cli.Context, flag string, values ...string) error {
-	for _, v := range values {
-		if c.String(flag) == v {
-			return nil
-		}
-	}
-	return usagef(c.Command.Name, "--%s cannot be %q: it takes one of %v", flag, c.String(flag), values)
 }

@@ -1,7 +1,7 @@
 // Command gcd-tool works on the data directories of gcd: it dumps, restores, checks and mends them.
 //
 // Data goes to stdout and nothing else does; messages and progress go to stderr, errors as "gcd-tool: …" in lower case, with a line
-// "hint: …" where there is something to do about it. How a command ended is its exit code; exit.go has them all.
+// "hint: …" where there is something to do about it. How a command ended is its exit code; internal/cmdline has them all.
 package main
 
 import (

@@ -1,18 +1,14 @@
 package main
 
 import (
-	"encoding/hex"
-	"errors"
 	"flag"
-	"os"
-	"os/exec"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"gcd/internal/scripttest"
 	"gcd/store"
 )
 
@@ -26,43 +22,10 @@ var update = flag.Bool("update", false, "rewrite the golden texts in testdata")
 // ./cmd/gcd-tool -update" rewrites the golden help texts.
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
-		UpdateScripts:       *update,
-		RequireExplicitExec: true,
-		RequireUniqueNames:  true,
-		Setup: func(env *testscript.Env) error {
-			env.Setenv("GORACE", "atexit_sleep_ms=0") // under the race detector a process would sleep a second before it ends
-			return nil
-		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": cmdExits,
-			"count": cmdCount,
-			"serve": cmdServe,
-			"patch": cmdPatch,
-		},
+	scripttest.Run(t, *update, nil, map[string]scripttest.Command{
+		"count": cmdCount,
+		"serve": cmdServe,
 	})
-}
-
-// exits CODE PROGRAM ARGS...
-//
-// Runs the program and requires that it ends with the code; stdout and stderr are there for the commands of these names.
-func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 {
-		ts.Fatalf("usage: exits CODE PROGRAM ARGS...")
-	}
-	want, err := strconv.Atoi(args[0])
-	ts.Check(err)
-	code := 0
-	var exit *exec.ExitError
-	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
-		code = exit.ExitCode()
-	} else {
-		ts.Check(err)
-	}
-	if code != want {
-		ts.Fatalf("%s ended with exit code %d, want %d", strings.Join(args[1:], " "), code, want)
-	}
 }
 
 // scriptOptions make small segments, and keep them.
@@ -105,20 +68,4 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	s := openScriptStore(ts, args[0])
 	ts.Defer(func() { _ = s.Close() }) // which the script's directory does not outlive
-}
-
-// patch FILE OFFSET HEX: writes bytes over a file.
-func cmdPatch(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 3 {
-		ts.Fatalf("usage: patch FILE OFFSET HEX")
-	}
-	offset, err := strconv.ParseInt(args[1], 10, 64)
-	ts.Check(err)
-	data, err := hex.DecodeString(args[2])
-	ts.Check(err)
-	file, err := os.OpenFile(ts.MkAbs(args[0]), os.O_WRONLY, 0)
-	ts.Check(err)
-	_, err = file.WriteAt(data, offset)
-	ts.Check(err)
-	ts.Check(file.Close())
 }

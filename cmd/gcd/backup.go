@@ -22,12 +22,6 @@ import (
 	"gcd/tools"
 )
 
-// The formats of a backup are those of a dump that can be restored.
-const (
-	formatNDJSON = "ndjson"
-	formatCSV    = "csv"
-)
-
 // backupEvery is the time between two lines about a backup under way.
 const backupEvery = 5 * time.Second
 
@@ -61,7 +55,7 @@ Examples:
 				Usage: "The server's TCP address, `HOST:PORT`."},
 			&cli.DurationFlag{Name: "timeout", Value: time.Minute, EnvVars: fromEnv("timeout"), Category: serverFlags,
 				Usage: "Give up when nothing came for `TIME`. Before the first byte the server reads what its log has behind the snapshot."},
-			&cli.GenericFlag{Name: "format", Value: cmdline.NewChoice(formatNDJSON, formatCSV), EnvVars: fromEnv("format"), Category: backupFlags,
+			&cli.GenericFlag{Name: "format", Value: cmdline.NewChoice(tools.FormatNDJSON, tools.FormatCSV), EnvVars: fromEnv("format"), Category: backupFlags,
 				Usage: "Write the backup as `FORMAT`: ndjson or csv; gcd-tool restore takes both."},
 			&cli.BoolFlag{Name: "quiet", EnvVars: fromEnv("quiet"), Category: backupFlags,
 				Usage: "Say nothing but errors."},
@@ -127,17 +121,19 @@ func (b *backup) run(ctx context.Context, name string, stdout io.Writer) error {
 		_, err := b.take(ctx, stdout)
 		return err
 	}
-	file, err := atomicfile.Create(name)
-	if err != nil {
-		return &failure{exitFailure, err, "name a file in a directory that you may write to"}
-	}
-	defer file.Discard()
-	index, err := b.take(ctx, file)
-	if err == nil {
-		err = b.explain(ctx, file.Commit())
-	}
-	if err != nil {
+	var index uint64
+	err := atomicfile.Write(name, func(w io.Writer) (err error) {
+		index, err = b.take(ctx, w)
 		return err
+	})
+	var explained *cmdline.Failure
+	switch {
+	case errors.As(err, &explained):
+		return err
+	case errors.Is(err, atomicfile.ErrNotDurable):
+		return cmdline.Fail(cmdline.ExitFailure, err, "the backup is whole; a power loss may bring back what had its name: take it again")
+	case err != nil:
+		return cmdline.Fail(cmdline.ExitFailure, err, hintNoFile+"; name a file in a directory that you may write to")
 	}
 	fmt.Fprintf(b.said, "%s: %d topics at index %d, %d bytes, checked\n", name, b.topics, index, b.bytes)
 	return nil
@@ -151,7 +147,7 @@ func (b *backup) take(ctx context.Context, w io.Writer) (uint64, error) {
 		if ctx.Err() != nil {
 			return 0, b.explain(ctx, err)
 		}
-		return 0, &failure{exitNotSent, err, hintServer}
+		return 0, cmdline.Fail(cmdline.ExitNotSent, err, hintServer)
 	}
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
@@ -192,21 +188,21 @@ func (b *backup) explain(ctx context.Context, err error) error {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
-		return &failure{exitInterrupted, fmt.Errorf("interrupted after %d topics", b.topics), b.hint}
+		return cmdline.Fail(cmdline.ExitInterrupted, fmt.Errorf("interrupted after %d topics", b.topics), b.hint)
 	case errors.As(err, &refused):
-		return &failure{exitFailure, fmt.Errorf("the server refused: %w", err), b.hint}
+		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("the server refused: %w", err), b.hint)
 	case errors.As(err, &language):
-		return &failure{exitFailure, fmt.Errorf("this is no answer of a gcd server over RESP: %w", err), "is --addr its TCP address, and does it run with --resp?"}
+		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("this is no answer of a gcd server over RESP: %w", err), "is --addr its TCP address, and does it run with --resp?")
 	case errors.As(err, &damage):
-		return &failure{exitCorruption, fmt.Errorf("what came is no whole backup: %w", err), b.hint}
+		return cmdline.Fail(cmdline.ExitCorruption, fmt.Errorf("what came is no whole backup: %w", err), b.hint)
 	case errors.Is(err, io.ErrUnexpectedEOF) && b.bytes == 0:
-		return &failure{exitFailure, errors.New("the server closed the connection without an answer of RESP"), "is --addr its TCP address, and does it run with --resp?"}
+		return cmdline.Fail(cmdline.ExitFailure, errors.New("the server closed the connection without an answer of RESP"), "is --addr its TCP address, and does it run with --resp?")
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return &failure{exitFailure, fmt.Errorf("the server ended the backup after %d topics", b.topics), b.hint + "; the server's log has the reason"}
+		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("the server ended the backup after %d topics", b.topics), b.hint+"; the server's log has the reason")
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &failure{exitFailure, fmt.Errorf("nothing came for %v, after %d topics", b.timeout, b.topics), b.hint}
+		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("nothing came for %v, after %d topics", b.timeout, b.topics), b.hint)
 	}
-	return &failure{exitFailure, err, b.hint}
+	return cmdline.Fail(cmdline.ExitFailure, err, b.hint)
 }
 
 // patientConn waits for each read and write for so long.

@@ -3,10 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"net"
 	"os"
@@ -15,32 +13,30 @@ import (
 	"testing"
 	"time"
 
+	"gcd/internal/cmdline"
 	"gcd/server"
 	"gcd/store"
+	"gcd/tools"
+	"gcd/wal"
 )
 
 // dumpOf makes a dump of topics with ascending names, in NDJSON or CSV.
-func dumpOf(format string, topics int) string {
-	const id = "01234567-89ab-4cde-8f01-23456789abcd"
-	var body strings.Builder
-	if format == formatCSV {
-		body.WriteString("topic,sum,epoch,last\n")
+func dumpOf(t *testing.T, format string, topics int) string {
+	t.Helper()
+	var b strings.Builder
+	w, err := tools.NewDumpWriter(&b, format, false)
+	if err != nil {
+		t.Error(err)
+		return ""
 	}
-	for i := range topics {
-		if format == formatCSV {
-			fmt.Fprintf(&body, "topic-%08d,%d,0,%d\n", i, i+1, i+1)
-		} else {
-			fmt.Fprintf(&body, "{\"topic\":\"topic-%08d\",\"sum\":%d,\"epoch\":0,\"last\":%d}\n", i, i+1, i+1)
-		}
+	err = w.Header(tools.DumpHeader{Store: wal.ID{1}, Index: uint64(topics)})
+	for i := range uint64(topics) {
+		err = errors.Join(err, w.Counter(&tools.Counter{Entry: store.Entry{Topic: fmt.Appendf(nil, "topic-%08d", i), Value: store.Value{Sum: i + 1}, Last: i + 1}}))
 	}
-	check := func(s string) uint32 { return crc32.Checksum([]byte(s), crc32.MakeTable(crc32.Castagnoli)) }
-	digest := sha256.Sum256([]byte(body.String()))
-	if format == formatCSV {
-		head := fmt.Sprintf("# gcd_dump 1 store %s index %d", id, topics)
-		return fmt.Sprintf("%s check %08x\n%s# entries %d digest %x\n", head, check(head), body.String(), topics, digest)
+	if err = errors.Join(err, w.Footer()); err != nil {
+		t.Error(err)
 	}
-	head := fmt.Sprintf(`{"gcd_dump":1,"store":"%s","index":%d`, id, topics)
-	return fmt.Sprintf("%s,\"check\":\"%08x\"}\n%s{\"entries\":%d,\"digest\":\"%x\"}\n", head, check(head), body.String(), topics, digest)
+	return b.String()
 }
 
 // backupServer serves a memory store whose backups are made by a function, and returns its address.
@@ -78,14 +74,14 @@ func runBackup(ctx context.Context, args ...string) (code int, stdout, stderr st
 func TestBackupCommand(t *testing.T) {
 	t.Parallel()
 	addr := backupServer(t, server.Options{Backup: func(_ context.Context, w io.Writer, format string) error {
-		_, err := io.WriteString(w, dumpOf(format, 10_000))
+		_, err := io.WriteString(w, dumpOf(t, format, 10_000))
 		return err
 	}})
 	name := filepath.Join(t.TempDir(), "backup")
-	for _, format := range []string{formatNDJSON, formatCSV} { // the second replaces the first
+	for _, format := range []string{tools.FormatNDJSON, tools.FormatCSV} { // the second replaces the first
 		code, stdout, stderr := runBackup(t.Context(), "--addr", addr, "--format", format, name)
-		want := dumpOf(format, 10_000)
-		if code != exitOK || stdout != "" || stderr != fmt.Sprintf("%s: 10000 topics at index 10000, %d bytes, checked\n", name, len(want)) {
+		want := dumpOf(t, format, 10_000)
+		if code != cmdline.ExitOK || stdout != "" || stderr != fmt.Sprintf("%s: 10000 topics at index 10000, %d bytes, checked\n", name, len(want)) {
 			t.Errorf("code %d, stdout %.99q, stderr %q", code, stdout, stderr)
 		}
 		if got, err := os.ReadFile(name); err != nil || string(got) != want {
@@ -95,7 +91,7 @@ func TestBackupCommand(t *testing.T) {
 			t.Errorf("%v, %v", info.Mode(), err)
 		}
 		code, stdout, stderr = runBackup(t.Context(), "--addr", addr, "--format", format, "-")
-		if code != exitOK || stdout != want || stderr != "" {
+		if code != cmdline.ExitOK || stdout != want || stderr != "" {
 			t.Errorf("to stdout: code %d, %d bytes, want %d; stderr %q", code, len(stdout), len(want), stderr)
 		}
 	}
@@ -107,7 +103,7 @@ func TestBackupCommand(t *testing.T) {
 // TestBackupThatIsNotWhole: whatever goes wrong, no file appears, what had its name stays, nothing is left beside it, and the exit code says it.
 func TestBackupThatIsNotWhole(t *testing.T) {
 	t.Parallel()
-	whole := dumpOf(formatNDJSON, 10_000)
+	whole := dumpOf(t, tools.FormatNDJSON, 10_000)
 	flipped := []byte(whole)
 	flipped[len(flipped)/2] ^= 1
 	sends := func(text string, err error) func(context.Context, io.Writer, string) error {
@@ -139,23 +135,23 @@ func TestBackupThatIsNotWhole(t *testing.T) {
 		code int
 		says string
 	}{
-		{name: "cut off by the server", o: server.Options{Backup: sends(whole[:len(whole)/2], disk)}, code: exitFailure, says: "gcd: the server ended the backup after "},
-		{name: "without its last line", o: server.Options{Backup: sends(whole[:strings.LastIndex(whole[:len(whole)-1], "\n")+1], nil)}, code: exitCorruption, says: "cut off"},
-		{name: "without its last byte", o: server.Options{Backup: sends(whole[:len(whole)-1], nil)}, code: exitCorruption, says: "line 10002"},
-		{name: "with a byte more", o: server.Options{Backup: sends(whole+"\n", nil)}, code: exitCorruption, says: "line 10003"},
-		{name: "changed", o: server.Options{Backup: sends(string(flipped), nil)}, code: exitCorruption, says: "gcd: what came is no whole backup: line "},
-		{name: "empty", o: server.Options{Backup: sends("", nil)}, code: exitCorruption, says: "empty"},
-		{name: "refused", o: server.Options{Backup: sends("", disk)}, code: exitFailure, says: "gcd: the server refused: ERR backup failed: the disk is gone\n"},
-		{name: "of a server in memory", code: exitFailure, says: "memory"},
-		{name: "without RESP", o: server.Options{NoRESP: true}, code: exitFailure, says: "does it run with --resp?"},
-		{name: "nobody", addr: nobody.LocalAddr().String(), code: exitNotSent, says: "is the server running"},
-		{name: "nothing comes", addr: silent.Addr().String(), args: []string{"--timeout", "1ms"}, code: exitFailure, says: "gcd: nothing came for 1ms"},
+		{name: "cut off by the server", o: server.Options{Backup: sends(whole[:len(whole)/2], disk)}, code: cmdline.ExitFailure, says: "gcd: the server ended the backup after "},
+		{name: "without its last line", o: server.Options{Backup: sends(whole[:strings.LastIndex(whole[:len(whole)-1], "\n")+1], nil)}, code: cmdline.ExitCorruption, says: "cut off"},
+		{name: "without its last byte", o: server.Options{Backup: sends(whole[:len(whole)-1], nil)}, code: cmdline.ExitCorruption, says: "line 10002"},
+		{name: "with a byte more", o: server.Options{Backup: sends(whole+"\n", nil)}, code: cmdline.ExitCorruption, says: "line 10003"},
+		{name: "changed", o: server.Options{Backup: sends(string(flipped), nil)}, code: cmdline.ExitCorruption, says: "gcd: what came is no whole backup: line "},
+		{name: "empty", o: server.Options{Backup: sends("", nil)}, code: cmdline.ExitCorruption, says: "empty"},
+		{name: "refused", o: server.Options{Backup: sends("", disk)}, code: cmdline.ExitFailure, says: "gcd: the server refused: ERR backup failed: the disk is gone\n"},
+		{name: "of a server in memory", code: cmdline.ExitFailure, says: "memory"},
+		{name: "without RESP", o: server.Options{NoRESP: true}, code: cmdline.ExitFailure, says: "does it run with --resp?"},
+		{name: "nobody", addr: nobody.LocalAddr().String(), code: cmdline.ExitNotSent, says: "is the server running"},
+		{name: "nothing comes", addr: silent.Addr().String(), args: []string{"--timeout", "1ms"}, code: cmdline.ExitFailure, says: "gcd: nothing came for 1ms"},
 		{name: "interrupted", o: server.Options{Backup: func(ctx context.Context, w io.Writer, _ string) error {
 			_, err := io.WriteString(w, whole[:len(whole)/2])
 			interrupt()
 			<-ctx.Done() // when the server is shut down: the client is not to wait for that
 			return err
-		}}, ctx: interrupted, code: exitInterrupted, says: "gcd: interrupted"},
+		}}, ctx: interrupted, code: cmdline.ExitInterrupted, says: "gcd: interrupted"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -193,11 +189,11 @@ func (brokenOutput) Write([]byte) (int, error) { return 0, errors.New("no space 
 func TestBackupToABrokenOutput(t *testing.T) {
 	t.Parallel()
 	addr := backupServer(t, server.Options{Backup: func(_ context.Context, w io.Writer, format string) error {
-		_, err := io.WriteString(w, dumpOf(format, 10))
+		_, err := io.WriteString(w, dumpOf(t, format, 10))
 		return err
 	}})
 	var msg bytes.Buffer
-	if code := run(t.Context(), []string{"gcd", "backup", "--addr", addr, "-"}, brokenOutput{}, &msg); code != exitFailure || !strings.Contains(msg.String(), "no space left") {
+	if code := run(t.Context(), []string{"gcd", "backup", "--addr", addr, "-"}, brokenOutput{}, &msg); code != cmdline.ExitFailure || !strings.Contains(msg.String(), "no space left") {
 		t.Errorf("code %d, %s", code, msg.String())
 	}
 }
@@ -206,13 +202,13 @@ func TestBackupToABrokenOutput(t *testing.T) {
 func TestBackupProgress(t *testing.T) {
 	t.Parallel()
 	addr := backupServer(t, server.Options{Backup: func(_ context.Context, w io.Writer, format string) error {
-		_, err := io.WriteString(w, dumpOf(format, 20_000))
+		_, err := io.WriteString(w, dumpOf(t, format, 20_000))
 		return err
 	}})
 	at := time.Unix(0, 0)
 	now := func() time.Time { at = at.Add(2 * backupEvery); return at }
 	var said bytes.Buffer
-	b := &backup{addr: addr, format: formatNDJSON, timeout: hang, said: &said, now: now}
+	b := &backup{addr: addr, format: tools.FormatNDJSON, timeout: hang, said: &said, now: now}
 	if err := b.run(t.Context(), filepath.Join(t.TempDir(), "backup"), io.Discard); err != nil {
 		t.Fatal(err)
 	}

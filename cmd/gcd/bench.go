@@ -125,12 +125,12 @@ func readLoad(c *cli.Context) (loadgen.Options, error) {
 		}
 	}
 	o := loadgen.Options{
-		Network:  loadgen.Network(word(c, "network")),
+		Network:  loadgen.Network(cmdline.Word(c, "network")),
 		Addr:     c.String("addr"),
 		Clients:  c.Int("clients"),
 		Pipeline: c.Int("pipeline"),
 		Topics:   uint64(c.Int("topics")),
-		Dist:     loadgen.Dist(word(c, "dist")),
+		Dist:     loadgen.Dist(cmdline.Word(c, "dist")),
 		Prefix:   c.String("prefix"),
 		Seed:     rand.Uint64(),
 		Rate:     float64(c.Int("rate")),
@@ -158,7 +158,7 @@ func bench(ctx context.Context, c *cli.Context, o loadgen.Options) error {
 	case errors.As(err, &wrong):
 		return usagef(c.Command.Name, "--%s %s", strings.ToLower(wrong.Field), wrong.Reason)
 	case errors.Is(err, loadgen.ErrNotReached):
-		return &failure{exitNotSent, err, "nothing was counted; is the server running, and are --addr and --network right?"}
+		return cmdline.Fail(cmdline.ExitNotSent, err, "nothing was counted; is the server running, and are --addr and --network right?")
 	case err != nil:
 		return err
 	}
@@ -180,16 +180,16 @@ func benchFailure(r *loadgen.Result) error {
 	causes, failures := r.Causes, r.Errors
 	switch {
 	case r.Verified != nil && !r.Verified.OK():
-		return &failure{exitFailure, errors.New("the server handed out wrong values: " + violations(r.Verified)),
-			"this must never happen unless somebody else counts on the same topics; keep the output and the server's data directory"}
+		return cmdline.Fail(cmdline.ExitFailure, errors.New("the server handed out wrong values: "+violations(r.Verified)),
+			"this must never happen unless somebody else counts on the same topics; keep the output and the server's data directory")
 	case r.Interrupted:
-		return &failure{exitInterrupted, errors.New("interrupted"), ""}
+		return cmdline.Fail(cmdline.ExitInterrupted, errors.New("interrupted"), "")
 	case failures.Unknown > 0:
-		return &failure{exitUnknown, fmt.Errorf("%s without an answer, the first: %w", quantity(failures.Unknown, "request"), causes[2]), hint}
+		return cmdline.Fail(cmdline.ExitUnknown, fmt.Errorf("%s without an answer, the first: %w", quantity(failures.Unknown, "request"), causes[2]), hint)
 	case failures.Refused > 0:
-		return &failure{exitFailure, fmt.Errorf("%s refused, the first: %w", quantity(failures.Refused, "request"), causes[0]), hint}
+		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("%s refused, the first: %w", quantity(failures.Refused, "request"), causes[0]), hint)
 	case failures.NotSent > 0:
-		return &failure{exitNotSent, fmt.Errorf("%s not sent, the first: %w", quantity(failures.NotSent, "request"), causes[1]), hint}
+		return cmdline.Fail(cmdline.ExitNotSent, fmt.Errorf("%s not sent, the first: %w", quantity(failures.NotSent, "request"), causes[1]), hint)
 	}
 	return nil
 }

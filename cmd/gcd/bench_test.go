@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"gcd/internal/cmdline"
 	"gcd/loadgen"
 	"gcd/server"
 )
@@ -29,7 +30,7 @@ func TestBenchVerifies(t *testing.T) {
 				}
 				args := strings.Fields("gcd bench --verify --json --quiet --clients 16 --threads 2 --topics 5 --dist zipf --warmup 1ms --requests 2000 --timeout 1m --addr " + addr + " " + flags)
 				var stdout, stderr bytes.Buffer
-				if code := run(t.Context(), args, &stdout, &stderr); code != exitOK || stderr.Len() > 0 {
+				if code := run(t.Context(), args, &stdout, &stderr); code != cmdline.ExitOK || stderr.Len() > 0 {
 					t.Fatalf("exit code %d, stderr %q, stdout %q", code, stderr.String(), stdout.String())
 				}
 				var result struct {
@@ -89,7 +90,7 @@ func TestBenchFindsLies(t *testing.T) {
 	addr := lyingServer(t)
 	args := []string{"gcd", "bench", "--addr", addr, "--network", "udp", "--requests", "10", "--clients", "1", "--warmup", "0s"}
 	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), append(args, "--verify"), &stdout, &stderr); code != exitFailure {
+	if code := run(t.Context(), append(args, "--verify"), &stdout, &stderr); code != cmdline.ExitFailure {
 		t.Errorf("exit code %d: %s", code, stderr.String())
 	}
 	if !strings.Contains(stdout.String(), "NOT VERIFIED, of all 1 value of 1 topic") || !strings.Contains(stdout.String(), "handed out 1 twice") {
@@ -98,7 +99,7 @@ func TestBenchFindsLies(t *testing.T) {
 	if !strings.Contains(stderr.String(), "the server handed out wrong values: 9 came twice") {
 		t.Errorf("stderr %s", stderr.String())
 	}
-	if code := run(t.Context(), args, &stdout, &stderr); code != exitOK {
+	if code := run(t.Context(), args, &stdout, &stderr); code != cmdline.ExitOK {
 		t.Errorf("exit code %d without --verify: %s", code, stderr.String())
 	}
 }
@@ -110,7 +111,7 @@ func TestBenchInterrupted(t *testing.T) {
 	interrupt()
 	var stdout, stderr bytes.Buffer
 	args := []string{"gcd", "bench", "--addr", lyingServer(t), "--network", "udp", "--duration", "1h", "--quiet"}
-	if code := run(ctx, args, &stdout, &stderr); code != exitInterrupted {
+	if code := run(ctx, args, &stdout, &stderr); code != cmdline.ExitInterrupted {
 		t.Errorf("exit code %d", code)
 	}
 	if !strings.Contains(stdout.String(), "requests/s") || stderr.String() != "gcd: interrupted\n" {
@@ -128,13 +129,13 @@ func TestBenchCodes(t *testing.T) {
 		code   int
 		text   string
 	}{
-		{loadgen.Result{}, exitOK, ""},
-		{loadgen.Result{Verified: &loadgen.Verification{Explained: 1}}, exitOK, ""},
-		{loadgen.Result{Errors: loadgen.Errors{NotSent: 2}}, exitNotSent, "2 requests not sent, the first: no route"},
-		{loadgen.Result{Errors: loadgen.Errors{NotSent: 2, Refused: 1}}, exitFailure, "1 request refused, the first: full"},
-		{loadgen.Result{Errors: loadgen.Errors{NotSent: 2, Refused: 1, Unknown: 1234}}, exitUnknown, "1,234 requests without an answer, the first: silence"},
-		{loadgen.Result{Errors: loadgen.Errors{Unknown: 1}, Interrupted: true}, exitInterrupted, "interrupted"},
-		{loadgen.Result{Errors: loadgen.Errors{Unknown: 1}, Interrupted: true, Verified: wrong}, exitFailure, "2 came twice, 1 missing without a reason"},
+		{loadgen.Result{}, cmdline.ExitOK, ""},
+		{loadgen.Result{Verified: &loadgen.Verification{Explained: 1}}, cmdline.ExitOK, ""},
+		{loadgen.Result{Errors: loadgen.Errors{NotSent: 2}}, cmdline.ExitNotSent, "2 requests not sent, the first: no route"},
+		{loadgen.Result{Errors: loadgen.Errors{NotSent: 2, Refused: 1}}, cmdline.ExitFailure, "1 request refused, the first: full"},
+		{loadgen.Result{Errors: loadgen.Errors{NotSent: 2, Refused: 1, Unknown: 1234}}, cmdline.ExitUnknown, "1,234 requests without an answer, the first: silence"},
+		{loadgen.Result{Errors: loadgen.Errors{Unknown: 1}, Interrupted: true}, cmdline.ExitInterrupted, "interrupted"},
+		{loadgen.Result{Errors: loadgen.Errors{Unknown: 1}, Interrupted: true, Verified: wrong}, cmdline.ExitFailure, "2 came twice, 1 missing without a reason"},
 	} {
 		test.result.Causes = causes
 		var stderr bytes.Buffer

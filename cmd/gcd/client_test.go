@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"gcd/internal/cmdline"
 	"gcd/server"
 )
 
@@ -39,8 +40,8 @@ func TestInterruptedCount(t *testing.T) {
 
 	var stdout, stderr bytes.Buffer
 	args := []string{"gcd", "count", "orders", "--addr", listener.Addr().String(), "--timeout", "1h"}
-	if code := run(ctx, args, &stdout, &stderr); code != exitInterrupted {
-		t.Errorf("exit code %d, want %d", code, exitInterrupted)
+	if code := run(ctx, args, &stdout, &stderr); code != cmdline.ExitInterrupted {
+		t.Errorf("exit code %d, want %d", code, cmdline.ExitInterrupted)
 	}
 	listener.Close()
 	<-done
@@ -59,8 +60,8 @@ func TestCountedButNotPrinted(t *testing.T) {
 	tcp, _ := serveFor(t, server.Goroutine)
 	var stderr bytes.Buffer
 	args := []string{"gcd", "count", "orders", "--addr", tcp}
-	if code := run(t.Context(), args, brokenPipe{}, &stderr); code != exitFailure {
-		t.Errorf("exit code %d, want %d", code, exitFailure)
+	if code := run(t.Context(), args, brokenPipe{}, &stderr); code != cmdline.ExitFailure {
+		t.Errorf("exit code %d, want %d", code, cmdline.ExitFailure)
 	}
 	if got := stderr.String(); !strings.Contains(got, `could not print "1": broken pipe`) {
 		t.Errorf("stderr is %q", got)

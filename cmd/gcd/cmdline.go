@@ -52,9 +52,3 @@ func usagef(command, format string, args ...any) error {
 func fromEnv(flag string) []string {
 	return []string{"GCD_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))}
 }
-
-// word is the value of a flag that takes one of a few words.
-func word(c *cli.Context, flag string) string { return cmdline.Word(c, flag) }
-
-// size is the value of a flag that takes bytes.
-func size(c *cli.Context, flag string) int64 { return cmdline.Bytes(c, flag) }

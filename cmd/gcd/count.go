@@ -103,7 +103,7 @@ func ask(c *cli.Context, request func(ctx context.Context, client *client.Client
 		return usagef(c.Command.Name, "--attempts is %d: it must be at least 1", attempts)
 	}
 	cl, err := client.New(addr, client.Options{
-		Network:       word(c, "network"),
+		Network:       cmdline.Word(c, "network"),
 		Timeout:       timeout,
 		Attempts:      attempts,
 		ResetAttempts: attempts,

@@ -1,7 +1,7 @@
 // Command gcd runs a counter server and talks to one.
 //
 // Data goes to stdout and nothing else does; messages go to stderr, as "gcd: …" in lower case, with a line "hint: …"
-// where there is something to do about it. How a command ended is its exit code; exit.go has them all.
+// where there is something to do about it. How a command ended is its exit code; internal/cmdline has them all.
 package main
 
 import (

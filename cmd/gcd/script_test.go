@@ -2,8 +2,6 @@ package main
 
 import (
 	"bufio"
-	"encoding/hex"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -18,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gcd/internal/scripttest"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -35,63 +35,29 @@ const hang = time.Minute
 // ./cmd/gcd -update" rewrites the golden help texts.
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
-		UpdateScripts:       *update,
-		RequireExplicitExec: true,
-		RequireUniqueNames:  true,
-		Setup: func(env *testscript.Env) error {
-			env.Setenv("GORACE", "atexit_sleep_ms=0") // under the race detector a process would sleep a second before it ends
-			env.Values[stateKey{}] = &state{servers: make(map[string]*serverProcess)}
-			return nil
-		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":     cmdExits,
-			"start":     cmdStart,
-			"signal":    cmdSignal,
-			"ends":      cmdEnds,
-			"ignore":    cmdIgnore,
-			"logged":    cmdLogged,
-			"silent":    cmdSilent,
-			"long":      cmdLong,
-			"nobody":    cmdNobody,
-			"occupy":    cmdOccupy,
-			"patch":     cmdPatch,
-			"umask":     cmdUmask,
-			"elsewhere": cmdElsewhere,
-			"notify":    cmdNotify,
-			"notified":  cmdNotified,
-		},
+	scripttest.Run(t, *update, func(env *testscript.Env) {
+		env.Values[stateKey{}] = &state{servers: make(map[string]*serverProcess)}
+	}, map[string]scripttest.Command{
+		"start":     cmdStart,
+		"signal":    cmdSignal,
+		"ends":      cmdEnds,
+		"ignore":    cmdIgnore,
+		"logged":    cmdLogged,
+		"silent":    cmdSilent,
+		"long":      cmdLong,
+		"nobody":    cmdNobody,
+		"occupy":    cmdOccupy,
+		"umask":     cmdUmask,
+		"elsewhere": cmdElsewhere,
+		"notify":    cmdNotify,
+		"notified":  cmdNotified,
 	})
-}
-
-// exits CODE PROGRAM ARGS...
-//
-// Runs the program and requires that it ends with the code; stdout and stderr are there for the commands of these names.
-func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 {
-		ts.Fatalf("usage: exits CODE PROGRAM ARGS...")
-	}
-	want, err := strconv.Atoi(args[0])
-	ts.Check(err)
-	if got := exitCode(ts, ts.Exec(args[1], args[2:]...)); got != want {
-		ts.Fatalf("%s ended with exit code %d, want %d", strings.Join(args[1:], " "), got, want)
-	}
 }
 
 func gcdPath(ts *testscript.TestScript) string {
 	path, err := exec.LookPath("gcd") // TestMain has put it there
 	ts.Check(err)
 	return path
-}
-
-func exitCode(ts *testscript.TestScript, err error) int {
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return exit.ExitCode()
-	}
-	ts.Check(err)
-	return 0
 }
 
 // state is what the commands of one script remember.
@@ -221,7 +187,7 @@ func (p *serverProcess) waitFor(ts *testscript.TestScript, code string) {
 	case <-time.After(hang):
 		ts.Fatalf("the server does not end:\n%s", p.text())
 	}
-	if got := strconv.Itoa(exitCode(ts, p.command.Wait())); got != code {
+	if got := strconv.Itoa(scripttest.ExitCode(ts, p.command.Wait())); got != code {
 		ts.Fatalf("the server ended with exit code %s, want %s:\n%s", got, code, p.text())
 	}
 }
@@ -344,22 +310,6 @@ func cmdUmask(ts *testscript.TestScript, neg bool, args []string) {
 	if !strings.Contains(string(status), "\nUmask:\t"+args[1]+"\n") {
 		ts.Fatalf("the umask is not %s:\n%s", args[1], status)
 	}
-}
-
-// patch FILE OFFSET HEX: writes bytes over a file.
-func cmdPatch(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 3 {
-		ts.Fatalf("usage: patch FILE OFFSET HEX")
-	}
-	offset, err := strconv.ParseInt(args[1], 10, 64)
-	ts.Check(err)
-	data, err := hex.DecodeString(args[2])
-	ts.Check(err)
-	file, err := os.OpenFile(ts.MkAbs(args[0]), os.O_WRONLY, 0)
-	ts.Check(err)
-	_, err = file.WriteAt(data, offset)
-	ts.Check(err)
-	ts.Check(file.Close())
 }
 
 // notify: makes the socket to which a service tells its manager how it is, and sets $NOTIFY_SOCKET for start.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/signal"
@@ -20,7 +19,6 @@ import (
 	"gcd/internal/cmdline"
 	"gcd/server"
 	"gcd/store"
-	"gcd/tools"
 )
 
 const (
@@ -149,7 +147,7 @@ func await(ctx context.Context, signals <-chan os.Signal, long func() error, ope
 		}
 		break
 	}
-	return nil, &failure{exitInterrupted, errors.New("interrupted during recovery"), "nothing is lost: the next start begins it anew"}
+	return nil, cmdline.Fail(cmdline.ExitInterrupted, errors.New("interrupted during recovery"), "nothing is lost: the next start begins it anew")
 }
 
 func logRecovery(log hclog.Logger, dir string, r store.Recovery) {
@@ -213,22 +211,9 @@ func newServer(s settings) (*server.Server, error) {
 		s.server.MaxConns = leaveFiles(s.server.MaxConns, files, s.log)
 	}
 	if s.dir != "" {
-		s.server.Backup = backupOf(s.dir)
+		s.server.Backup = backupOf(s.dir, s.store.SegmentSize)
 	}
 	return server.New(nil, s.server)
-}
-
-// backupOf makes what the server sends for GCD.BACKUP: a dump of its own directory, read as gcd-tool reads that of a running server. What
-// does not fit into memory is kept in the directory, in files without names, and nothing is written elsewhere.
-func backupOf(dir string) func(ctx context.Context, w io.Writer, format string) error {
-	return func(ctx context.Context, w io.Writer, format string) error {
-		out, err := tools.NewDumpWriter(w, format, false)
-		if err != nil {
-			return err
-		}
-		_, err = tools.Dump(ctx, dir, out, tools.DumpOptions{TempDir: dir})
-		return err
-	}
 }
 
 // listen opens the doors, if they are not open yet; nobody is served yet.
@@ -238,9 +223,9 @@ func listen(s settings, srv *server.Server) error {
 	}
 	if err := srv.Listen(); err != nil {
 		if errors.Is(err, syscall.EADDRINUSE) {
-			return &failure{exitFailure, err, "something listens there already: stop it, or choose other addresses with --tcp and --udp"}
+			return cmdline.Fail(cmdline.ExitFailure, err, "something listens there already: stop it, or choose other addresses with --tcp and --udp")
 		}
-		return &failure{exitFailure, err, "choose addresses of this machine with --tcp and --udp"}
+		return cmdline.Fail(cmdline.ExitFailure, err, "choose addresses of this machine with --tcp and --udp")
 	}
 	warnExposed(s.log, srv.TCPAddr(), srv.UDPAddr())
 	return nil
@@ -292,7 +277,7 @@ func (p *process) supervise(ctx context.Context, signals <-chan os.Signal, stop 
 	}
 	failed := p.counters.Err()
 	if failed != nil { // the reason behind all others
-		cause = &failure{exitFailure, failed, "start it again: only a start finds out what is on the disk"}
+		cause = cmdline.Fail(cmdline.ExitFailure, failed, "start it again: only a start finds out what is on the disk")
 		timeout = failureGrace
 	}
 	p.notify(daemon.SdNotifyStopping)
@@ -308,10 +293,10 @@ func (p *process) supervise(ctx context.Context, signals <-chan os.Signal, stop 
 		}
 		return errors.Join(cause, err)
 	case <-hung.C:
-		return &failure{exitFailure, errors.Join(cause, errors.New("the disk did not let the store close in time")),
-			"what was acknowledged is in the log: the next start reads it"}
+		return cmdline.Fail(cmdline.ExitFailure, errors.Join(cause, errors.New("the disk did not let the store close in time")),
+			"what was acknowledged is in the log: the next start reads it")
 	case <-signals:
-		return &failure{exitInterrupted, errors.New("interrupted during shutdown"), "what was acknowledged is in the log: the next start reads it"}
+		return cmdline.Fail(cmdline.ExitInterrupted, errors.New("interrupted during shutdown"), "what was acknowledged is in the log: the next start reads it")
 	}
 }
 

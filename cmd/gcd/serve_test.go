@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"gcd/internal/cmdline"
+
 	"github.com/hashicorp/go-hclog"
 
 	"gcd/server"
@@ -52,8 +54,8 @@ func TestSuperviseSecondSignal(t *testing.T) {
 	signals <- syscall.SIGTERM
 	signals <- syscall.SIGTERM
 	err := p.supervise(t.Context(), signals, never(t))
-	if code := report(t.Output(), err); code != exitInterrupted {
-		t.Errorf("exit code %d after the second signal, want %d", code, exitInterrupted)
+	if code := report(t.Output(), err); code != cmdline.ExitInterrupted {
+		t.Errorf("exit code %d after the second signal, want %d", code, cmdline.ExitInterrupted)
 	}
 }
 
@@ -63,8 +65,8 @@ func TestSuperviseHungDisk(t *testing.T) {
 	signals := make(chan os.Signal, 2)
 	signals <- os.Interrupt
 	err := p.supervise(t.Context(), signals, never(t))
-	if code := report(t.Output(), err); code != exitFailure {
-		t.Errorf("exit code %d when the store does not close, want %d", code, exitFailure)
+	if code := report(t.Output(), err); code != cmdline.ExitFailure {
+		t.Errorf("exit code %d when the store does not close, want %d", code, cmdline.ExitFailure)
 	}
 }
 
@@ -81,9 +83,9 @@ func TestSuperviseReasons(t *testing.T) {
 		want    int
 		timeout time.Duration // that stop is given
 	}{
-		{"context", ended, func(*process) {}, nil, exitOK, time.Hour},
-		{"context, and the store fails to close", ended, func(*process) {}, errors.New("EIO"), exitFailure, time.Hour},
-		{"serving ended", t.Context(), func(p *process) { p.serveErr = broken; close(p.served) }, nil, exitFailure, time.Hour},
+		{"context", ended, func(*process) {}, nil, cmdline.ExitOK, time.Hour},
+		{"context, and the store fails to close", ended, func(*process) {}, errors.New("EIO"), cmdline.ExitFailure, time.Hour},
+		{"serving ended", t.Context(), func(p *process) { p.serveErr = broken; close(p.served) }, nil, cmdline.ExitFailure, time.Hour},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -153,8 +155,8 @@ func TestInterruptedRecovery(t *testing.T) {
 		<-t.Context().Done() // longer than anybody would wait
 		return nil, nil
 	})
-	if code := report(t.Output(), err); code != exitInterrupted {
-		t.Errorf("exit code %d, want %d", code, exitInterrupted)
+	if code := report(t.Output(), err); code != cmdline.ExitInterrupted {
+		t.Errorf("exit code %d, want %d", code, cmdline.ExitInterrupted)
 	}
 }
 

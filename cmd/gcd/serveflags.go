@@ -110,13 +110,13 @@ func readSettings(c *cli.Context, stderr io.Writer) (settings, error) {
 	s := settings{
 		dir: c.String("data"),
 		store: store.Options{
-			Sync:             store.SyncMode(word(c, "sync")),
+			Sync:             store.SyncMode(cmdline.Word(c, "sync")),
 			SyncInterval:     c.Duration("sync-interval"),
 			SnapshotInterval: c.Duration("snapshot-interval"),
-			SnapshotBytes:    size(c, "snapshot-bytes"),
+			SnapshotBytes:    cmdline.Bytes(c, "snapshot-bytes"),
 			MaxTopics:        c.Int("max-topics"),
 			MaxTopicLen:      c.Int("max-topic-length"),
-			SegmentSize:      size(c, "segment-size"),
+			SegmentSize:      cmdline.Bytes(c, "segment-size"),
 			Retain:           store.Retain(*c.Generic("retain").(*retention)),
 		},
 		server: server.Options{
@@ -124,7 +124,7 @@ func readSettings(c *cli.Context, stderr io.Writer) (settings, error) {
 			UDP:               c.String("udp"),
 			NoRESP:            !c.Bool("resp"),
 			AllowBackup:       c.Bool("allow-backup"),
-			Dispatch:          server.Dispatch(word(c, "dispatch")),
+			Dispatch:          server.Dispatch(cmdline.Word(c, "dispatch")),
 			Workers:           c.Int("workers"),
 			Settle:            c.Duration("settle"),
 			ReadTimeout:       c.Duration("read-timeout"),
@@ -132,7 +132,7 @@ func readSettings(c *cli.Context, stderr io.Writer) (settings, error) {
 			MaxConns:          c.Int("max-connections"),
 			MaxConnsPerSource: c.Int("max-connections-per-address"),
 			MaxInFlight:       c.Int("max-in-flight"),
-			MaxInFlightBytes:  int(size(c, "max-in-flight-bytes")),
+			MaxInFlightBytes:  int(cmdline.Bytes(c, "max-in-flight-bytes")),
 			RefusalRate:       c.Int("refusal-rate"),
 		},
 		shutdownTimeout: c.Duration("shutdown-timeout"),
@@ -152,8 +152,8 @@ func readSettings(c *cli.Context, stderr io.Writer) (settings, error) {
 	}
 	s.log = hclog.New(&hclog.LoggerOptions{
 		Name:       "gcd",
-		Level:      hclog.LevelFromString(word(c, "log-level")),
-		JSONFormat: word(c, "log-format") == "json",
+		Level:      hclog.LevelFromString(cmdline.Word(c, "log-level")),
+		JSONFormat: cmdline.Word(c, "log-format") == "json",
 		Output:     stderr,
 	})
 	s.store.Logger = s.log.Named("store")

@@ -2,56 +2,49 @@
 package atomicfile
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
 	"gcd/internal/vfs"
 )
 
-// File is a file in the making, with another name in the same directory. Its mode is 0600.
-type File struct {
-	*os.File
-	name string
-	done bool
+// ErrNotDurable says that the file has its name, whole, and that a power loss may still take the name back.
+var ErrNotDurable = errors.New("it is there, but perhaps not durably")
+
+// Write makes a file, mode 0600, whose content write writes. When Write returns nil it is there, whole and durable, in place of what had its
+// name, which must be an ordinary file. After an error what had the name is as it was, but for ErrNotDurable. An error of write comes back as it is.
+// Something beside it named .NAME.*.part is left only by a process that was killed.
+func Write(name string, write func(io.Writer) error) error {
+	return writeFile(name, write, vfs.OS{}.SyncDir)
 }
 
-// Create begins a file that will have a name. What has the name already stays until Commit.
-func Create(name string) (*File, error) {
+func writeFile(name string, write func(io.Writer) error, syncDir func(string) error) error {
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is there, and it is no ordinary file", name)
+		return fmt.Errorf("%s is there, and it is no ordinary file", name)
 	}
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*.part")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &File{File: f, name: name}, nil
-}
-
-// Commit makes what was written durable and gives it its name, in place of what had it. After an error the name is as it was, or
-// has the new file, whose name may then not survive a power loss.
-func (f *File) Commit() error {
-	err := f.Sync()
+	err = write(f)
+	if err == nil {
+		err = f.Sync()
+	}
 	if closing := f.Close(); err == nil {
 		err = closing
 	}
 	if err == nil {
-		err = os.Rename(f.Name(), f.name)
+		err = os.Rename(f.Name(), name)
 	}
 	if err != nil {
+		_ = os.Remove(f.Name()) // what cannot be removed is left under its other name
 		return err
 	}
-	f.done = true
-	return vfs.OS{}.SyncDir(filepath.Dir(f.name))
-}
-
-// Discard removes the file if it was not given its name. Calling it again, or behind Commit, does nothing.
-func (f *File) Discard() {
-	if f.done {
-		return
+	if err := syncDir(filepath.Dir(name)); err != nil {
+		return fmt.Errorf("%s: %w: %w", name, ErrNotDurable, err)
 	}
-	f.done = true
-	// Nobody depends on either: a file that cannot be removed is left under its other name.
-	_ = f.Close()
-	_ = os.Remove(f.Name())
+	return nil
 }

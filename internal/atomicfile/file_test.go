@@ -1,101 +1,83 @@
 package atomicfile
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"testing"
 )
 
-func names(t *testing.T, dir string) (all []string) {
-	t.Helper()
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		all = append(all, e.Name())
-	}
-	return all
-}
-
-func begin(t *testing.T, name, text string) *File {
-	t.Helper()
-	f, err := Create(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.WriteString(f, text); err != nil {
-		t.Fatal(err)
-	}
-	return f
-}
-
-func TestFile(t *testing.T) {
+func TestWrite(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	name := filepath.Join(dir, "backup")
-	want := func(text string, files int) {
-		t.Helper()
-		b, err := os.ReadFile(name)
-		if text == "" && os.IsNotExist(err) {
-			err = nil
+	no := errors.New("no")
+	for _, test := range []struct {
+		content string
+		err     error // of write
+		sync    error // of the directory
+		want    string
+		kind    error
+	}{
+		{"first", no, nil, "", no},
+		{"first", nil, nil, "first", nil},
+		{"second", no, nil, "first", no},
+		{"third", nil, no, "third", ErrNotDurable},
+		{"fourth", nil, nil, "fourth", nil},
+	} {
+		err := writeFile(name, func(w io.Writer) error {
+			if got, _ := os.ReadFile(name); string(got) == test.content {
+				t.Errorf("%q is there before it is whole", got)
+			}
+			_, err := io.WriteString(w, test.content)
+			return errors.Join(err, test.err)
+		}, func(synced string) error {
+			if synced != dir {
+				t.Errorf("%s was synced, want %s", synced, dir)
+			}
+			return test.sync
+		})
+		got, readErr := os.ReadFile(name)
+		if !errors.Is(err, test.kind) || string(got) != test.want || (readErr != nil) != (test.want == "") {
+			t.Errorf("%+v: %v, %q, %v", test, err, got, readErr)
 		}
-		if err != nil || string(b) != text {
-			t.Errorf("the file is %q, %v; want %q", b, err, text)
-		}
-		if all := names(t, dir); len(all) != files {
-			t.Errorf("the directory has %q, want %d files", all, files)
+		if entries, err := os.ReadDir(dir); err != nil || len(entries) > 1 {
+			t.Errorf("%v is left, %v", entries, err)
 		}
 	}
-
-	f := begin(t, name, "first")
-	want("", 1)
-	f.Discard()
-	f.Discard()
-	want("", 0)
-
-	f = begin(t, name, "first")
-	if err := f.Commit(); err != nil {
-		t.Fatal(err)
-	}
-	f.Discard()
-	want("first", 1)
-	if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o600 {
+	info, err := os.Stat(name)
+	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
+}
 
-	other := begin(t, name, "other")
-	f = begin(t, name, "second")
-	want("first", 3)
-	if err := f.Commit(); err != nil {
-		t.Fatal(err)
+// An error of write comes back as it is, for who knows more about it.
+func TestWritesOwnError(t *testing.T) {
+	t.Parallel()
+	no := errors.New("no")
+	if err := Write(filepath.Join(t.TempDir(), "f"), func(io.Writer) error { return no }); err != no {
+		t.Errorf("%v", err)
 	}
-	want("second", 2)
-	other.Discard()
-	want("second", 1)
 }
 
 func TestFileThatCannotBe(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	for _, name := range []string{dir, filepath.Join(dir, "no", "such")} {
-		if f, err := Create(name); err == nil {
-			f.Discard()
+	for _, name := range []string{dir, os.DevNull, filepath.Join(dir, "no", "such")} {
+		if err := Write(name, func(io.Writer) error {
+			t.Errorf("%s: it was begun", name)
+			return errors.New("no")
+		}); err == nil {
 			t.Errorf("made %s", name)
 		}
 	}
-	// What takes the name meanwhile and cannot be replaced leaves the file to be discarded.
+	// What takes the name meanwhile and cannot be replaced.
 	name := filepath.Join(dir, "backup")
-	f := begin(t, name, "x")
-	if err := os.MkdirAll(filepath.Join(name, "in the way"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Commit(); err == nil {
+	if err := Write(name, func(io.Writer) error { return os.MkdirAll(filepath.Join(name, "in the way"), 0o700) }); err == nil {
 		t.Error("replaced a directory")
 	}
-	f.Discard()
-	if all := names(t, dir); len(all) != 1 {
-		t.Errorf("the directory has %q", all)
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("%v is left, %v", entries, err)
 	}
 }

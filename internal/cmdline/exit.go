@@ -1,0 +1,48 @@
+package cmdline
+
+import (
+	"fmt"
+	"io"
+)
+
+// The exit codes of gcd's programs, each of which has some of them. docs/operations.md says what each asks of the operator.
+const (
+	ExitOK          = 0
+	ExitFailure     = 1   // it failed, or the server refused
+	ExitUsage       = 2   // the command line is wrong
+	ExitNotSent     = 4   // the server was not reached: surely not counted
+	ExitUnknown     = 6   // sent, and no answer came: may have been counted
+	ExitCorruption  = 7   // the data directory, or a dump, is damaged
+	ExitLocked      = 8   // the data directory belongs to another process
+	ExitForeign     = 9   // the data directory is not ours, or of a newer version
+	ExitInterrupted = 130 // by a signal
+)
+
+// Failure is an error that knows the exit code and has a hint for the person who reads it.
+type Failure struct {
+	Code int
+	Err  error
+	Hint string // may be empty
+}
+
+// Fail makes one.
+func Fail(code int, err error, hint string) *Failure { return &Failure{code, err, hint} }
+
+func (f *Failure) Error() string { return f.Err.Error() }
+
+// Unwrap returns the error.
+func (f *Failure) Unwrap() error { return f.Err }
+
+// Report prints err, when there is one, with the hint that classify has for it, and returns the exit code. The names of packages in
+// front of the text are left out.
+func Report(stderr io.Writer, program string, err error, classify func(error) *Failure, packages ...string) int {
+	if err == nil {
+		return ExitOK
+	}
+	f := classify(err)
+	fmt.Fprintf(stderr, "%s: %s\n", program, OneLine(err, packages...))
+	if f.Hint != "" {
+		fmt.Fprintf(stderr, "hint: %s\n", f.Hint)
+	}
+	return f.Code
+}

@@ -1,0 +1,79 @@
+// Package scripttest is what the tests of gcd's programs share: they run command lines out of script files against the real program. No program imports it.
+package scripttest
+
+import (
+	"encoding/hex"
+	"errors"
+	"maps"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// A Command is one that scripts have besides those of testscript.
+type Command = func(ts *testscript.TestScript, neg bool, args []string)
+
+// Run runs the scripts in testdata/script, each as a subtest, with the commands exits and patch and these. With update it rewrites the golden
+// texts in them. setup, if not nil, prepares the environment of each.
+func Run(t *testing.T, update bool, setup func(*testscript.Env), commands map[string]Command) {
+	all := map[string]Command{"exits": exits, "patch": patch}
+	maps.Copy(all, commands)
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		UpdateScripts:       update,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // under the race detector a process would sleep a second before it ends
+			if setup != nil {
+				setup(env)
+			}
+			return nil
+		},
+		Cmds: all,
+	})
+}
+
+// ExitCode is that of a process that was run, whose error is err.
+func ExitCode(ts *testscript.TestScript, err error) int {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode()
+	}
+	ts.Check(err)
+	return 0
+}
+
+// exits CODE PROGRAM ARGS...
+//
+// Runs the program and requires that it ends with the code; stdout and stderr are there for the commands of these names.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM ARGS...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	if got := ExitCode(ts, ts.Exec(args[1], args[2:]...)); got != want {
+		ts.Fatalf("%s ended with exit code %d, want %d", strings.Join(args[1:], " "), got, want)
+	}
+}
+
+// patch FILE OFFSET HEX: writes bytes over a file.
+func patch(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: patch FILE OFFSET HEX")
+	}
+	offset, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	data, err := hex.DecodeString(args[2])
+	ts.Check(err)
+	file, err := os.OpenFile(ts.MkAbs(args[0]), os.O_WRONLY, 0)
+	ts.Check(err)
+	_, err = file.WriteAt(data, offset)
+	ts.Check(err)
+	ts.Check(file.Close())
+}
