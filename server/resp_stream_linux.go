@@ -26,7 +26,7 @@ type loopExchange struct {
 // converse makes a stream RESP's, with what it has received.
 func (c *stream) converse(drained bool) {
 	v := &conversation{c: c, client: c.l.s.enterRESP(c.peer)}
-	c.handler = v
+	c.handler, c.goesOn = v, true
 	c.settle.stop()
 	c.unread = !drained || c.hung
 	x := v.exchange()

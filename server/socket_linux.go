@@ -29,14 +29,18 @@ func acceptSocket(listener int) (int, netip.AddrPort, error) {
 }
 
 // readSocket is read(2). The call never blocks, so the scheduler need not hear of it.
-func readSocket(fd int, b []byte) (int, error) { return transfer(unix.SYS_READ, fd, b) }
+func readSocket(fd int, b []byte) (int, error) { return transfer(unix.SYS_READ, fd, b, 0) }
 
 // writeSocket is write(2), likewise.
-func writeSocket(fd int, b []byte) (int, error) { return transfer(unix.SYS_WRITE, fd, b) }
+func writeSocket(fd int, b []byte) (int, error) { return transfer(unix.SYS_WRITE, fd, b, 0) }
 
-func transfer(call uintptr, fd int, b []byte) (int, error) {
+// writeLast is writeSocket for the last that a connection is sent. The system keeps it until the connection is shut down or closed, which has
+// to be next, so that both leave in one segment: the receiver wakes up once and acknowledges once.
+func writeLast(fd int, b []byte) (int, error) { return transfer(unix.SYS_SENDTO, fd, b, unix.MSG_MORE) }
+
+func transfer(call uintptr, fd int, b []byte, flags uintptr) (int, error) {
 	for {
-		n, _, errno := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+		n, _, errno := unix.RawSyscall6(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), flags, 0, 0)
 		if errno == unix.EINTR {
 			continue
 		}

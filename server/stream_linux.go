@@ -55,6 +55,7 @@ type stream struct {
 	refused    bool // the answer is a refusal
 	unread     bool // there may be something to read that no edge will tell of
 	hung       bool // the client will send no more
+	goesOn     bool // behind what is written the connection does not end
 
 	handler  handler
 	in       []byte // received and not yet used; not to be touched while committing
@@ -92,7 +93,7 @@ func (c *stream) close() {
 	c.shut()
 	c.in, c.out = kept(c.in), kept(c.out)
 	c.ops[0] = store.Op{}
-	c.watched, c.extra, c.refused, c.unread, c.hung, c.sent, c.lingered = false, false, false, false, false, 0, 0
+	c.watched, c.extra, c.refused, c.unread, c.hung, c.goesOn, c.sent, c.lingered = false, false, false, false, false, false, 0, 0
 	c.l.free = append(c.l.free, c)
 }
 
@@ -217,8 +218,12 @@ func (c *stream) finish() { c.l.step(c, func() { c.handler.committed(c) }) }
 
 // flush writes c.out, and tells the handler when all is written.
 func (c *stream) flush() {
+	write := writeLast
+	if c.goesOn {
+		write = writeSocket
+	}
 	for c.sent < len(c.out) {
-		n, err := writeSocket(c.fd, c.out[c.sent:])
+		n, err := write(c.fd, c.out[c.sent:])
 		if err == unix.EAGAIN {
 			c.state = writing
 			if c.watch(unix.EPOLLIN|unix.EPOLLOUT) && c.deadline.list != &c.l.writing {
