@@ -10,7 +10,7 @@ import (
 
 // The tokens of what is no stream in a poller. A stream's token is its slot, which is never negative.
 const (
-	watchToken    = -1 // the watch over the shared sockets
+	alarmToken    = -1 // the watch's alarm
 	listenerToken = -2
 	packetsToken  = -3
 	wakeToken     = -4

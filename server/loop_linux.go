@@ -12,7 +12,7 @@ import (
 )
 
 // acceptBatch is how many connections a loop accepts before it looks after those that it has.
-const acceptBatch = 128
+const acceptBatch = 256
 
 // loop is one worker of a pool. A turn of it reads everything that is ready, gives all requests to the backend as one
 // list, commits them itself if nobody else is committing, and writes the answers of everything that was committed
@@ -39,14 +39,12 @@ type loop struct {
 
 	settling, reading, writing, greeting, lingering timers
 
-	packets      *packetDoor // nil when off
-	sharedEvents [2]unix.EpollEvent
+	packets *packetDoor // nil when off
+	behind  bool        // this turn left something in a shared socket
 
 	drained bool
 
-	// Guarded by watch.mu:
-	bed        int  // its place among the sleepers, while it sleeps
-	committing bool // it is inside the backend
+	bed int // guarded by watch.mu: its place among the sleepers, while it sleeps
 }
 
 func newLoop(p *pool) (*loop, error) {
@@ -121,26 +119,18 @@ func (l *loop) wait() []unix.EpollEvent {
 func (l *loop) handle(ev unix.EpollEvent) {
 	switch ev.Fd {
 	case wakeToken:
-	case watchToken:
-		for _, ev := range l.shared() {
-			if ev.Fd == listenerToken {
-				l.accept()
-			} else {
-				l.packets.receive()
-			}
-		}
+	case alarmToken:
+		l.p.watch.alarmed(l)
+	case listenerToken:
+		l.behind = l.accept() || l.behind
+	case packetsToken:
+		l.behind = l.packets.receive() || l.behind
 	default:
 		if c := l.streams[ev.Fd]; c.generation == ev.Pad {
 			c.hung = c.hung || ev.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
 			l.step(c, c.ready)
 		}
 	}
-}
-
-// shared returns which of the shared sockets are ready.
-func (l *loop) shared() []unix.EpollEvent {
-	n, _ := unix.EpollWait(l.p.watch.poll.fd, l.sharedEvents[:], 0) // on EINTR the next turn sees them
-	return l.sharedEvents[:max(0, n)]
 }
 
 // step runs one step of a connection. A panic in it costs that connection alone.
@@ -207,10 +197,11 @@ func (l *loop) commit() {
 	clear(l.groups)
 	l.groups = l.groups[:0]
 	if owner {
-		l.p.watch.commits(l, true)
+		l.p.watch.commits(l, l.behind)
 		l.s.backend.Round()
-		l.p.watch.commits(l, false)
+		l.p.watch.committed(l)
 	}
+	l.behind = false
 }
 
 // deliver finishes what was committed: answers go out.
@@ -224,12 +215,12 @@ func (l *loop) deliver() {
 }
 
 // accept takes new connections and reads from each at once: most clients have sent their request already, and then the
-// connection never needs to be watched.
-func (l *loop) accept() {
+// connection never needs to be watched. It returns true if there may be more.
+func (l *loop) accept() bool {
 	for range acceptBatch {
 		fd, peer, err := l.acceptOne()
 		if err == unix.EAGAIN || err != nil && l.p.stage.Load() != serving {
-			return
+			return false
 		}
 		if err != nil {
 			l.s.journal.happened(acceptError, netip.AddrPort{}, err)
@@ -237,7 +228,7 @@ func (l *loop) accept() {
 				continue
 			}
 			l.p.watch.pause()
-			return
+			return false
 		}
 		l.p.watch.accepted()
 		l.s.accepted.Add(1)
@@ -252,6 +243,7 @@ func (l *loop) accept() {
 		}
 		l.step(c, c.ready)
 	}
+	return true
 }
 
 func (l *loop) acceptOne() (int, netip.AddrPort, error) {
@@ -268,7 +260,7 @@ func (l *loop) turnAway(fd int, peer netip.AddrPort, code codec.Code) {
 	n, _ := readSocket(fd, l.scratch) // what was sent already would else reset the connection
 	said := l.scratch[:max(0, n)]
 	l.s.journal.refused(code, peer, said)
-	_, _ = writeSocket(fd, l.s.appendSurplus(nil, said, code))
+	_, _ = writeLast(fd, l.s.appendSurplus(nil, said, code))
 	_ = unix.Shutdown(fd, unix.SHUT_WR)
 	unix.Close(fd)
 }

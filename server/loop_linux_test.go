@@ -325,58 +325,108 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// The watch is with a loop that sleeps, if one does, and not with one that commits.
-func TestWatch(t *testing.T) {
-	t.Parallel()
-	w, err := newWatch(-1, -1)
+// testWatch is a watch over a socket, and three loops that nothing serves but the test.
+func testWatch(t *testing.T) (w *watch, loops []*loop) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer w.poll.close()
-	a, b, c := idleLoop(t, -1), idleLoop(t, -1), idleLoop(t, -1)
-	if err := w.begin(a); err != nil {
+	if w, err = newWatch(-1, fds[0]); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		w.close()
+		unix.Close(fds[0])
+		unix.Close(fds[1])
+	})
+	loops = []*loop{idleLoop(t, -1), idleLoop(t, -1), idleLoop(t, -1)}
+	if err := w.begin(loops); err != nil {
+		t.Fatal(err)
+	}
+	return w, loops
+}
+
+// A loop keeps the watch while it commits, unless it is behind and another sleeps.
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	w, loops := testWatch(t)
+	a, b, c := loops[0], loops[1], loops[2]
 	holder := func(want *loop, when string) {
 		t.Helper()
 		if w.holder != want {
 			t.Errorf("the wrong loop holds the watch %s", when)
 		}
-		for _, l := range []*loop{a, b, c} {
+		for _, l := range loops {
 			// What is watched already cannot be added: so the pollers say who watches.
-			err := l.poll.add(w.poll.fd, unix.EPOLLIN, watchToken, 0)
+			err := l.poll.add(w.packets, unix.EPOLLIN, packetsToken, 0)
 			if watches := errors.Is(err, unix.EEXIST); watches != (l == want) {
 				t.Errorf("%s: a loop watches: %v (%v)", when, watches, err)
 			}
 			if err == nil {
-				l.poll.remove(w.poll.fd)
+				l.poll.remove(w.packets)
 			}
 		}
 	}
+	w.sleep(c)
 	w.commits(b, true)
-	w.commits(b, false)
-	w.sleep(c)
-	holder(a, "after others committed and slept")
-	w.awake(c)
-	w.commits(a, true)
-	holder(a, "when it commits and nobody sleeps")
-	w.sleep(b)
-	holder(b, "when one goes to sleep while the holder commits")
-	w.sleep(c)
-	holder(b, "when another does")
+	w.committed(b)
+	holder(a, "after another committed")
 	w.commits(a, false)
-	w.awake(b)
-	w.commits(b, true)
-	holder(c, "when the holder commits and one sleeps")
+	w.sleep(b)
+	holder(a, "when it commits")
+	w.committed(a)
 	w.awake(c)
+	w.awake(b)
+	w.commits(a, true)
+	holder(a, "when it is behind and nobody sleeps")
+	w.committed(a)
+	w.sleep(b)
+	w.commits(a, true)
+	holder(b, "when it is behind and one sleeps")
+	w.awake(b)
 	if len(w.sleepers) != 0 {
 		t.Errorf("%d sleepers at the end", len(w.sleepers))
 	}
 	w.drain()
-	w.commits(c, true)
-	w.sleep(b)
-	holder(c, "after the end")
-	w.awake(b)
+	w.sleep(c)
+	w.commits(b, true)
+	w.holder = nil // which nobody asks for any more
+	holder(nil, "after the end")
+}
+
+// A loop that commits for long is relieved: by one that sleeps, which the alarm wakes, and by one that goes to sleep.
+func TestWatchIsTakenFromALongCommit(t *testing.T) {
+	t.Parallel()
+	for _, asleep := range []bool{true, false} {
+		w, loops := testWatch(t)
+		a, b := loops[0], loops[1]
+		if asleep {
+			w.sleep(b)
+		}
+		w.commits(a, false)
+		w.alarmed(b)
+		if w.holder != a {
+			t.Fatal("relieved at once")
+		}
+		// Of the loops' pollers one hears of the alarm at least, when it is time.
+		if events := b.poll.wait(time.Minute); len(events) != 1 || events[0].Fd != alarmToken {
+			t.Fatalf("%d events", len(events))
+		}
+		if asleep {
+			w.alarmed(b)
+		} else {
+			w.sleep(b)
+		}
+		if w.holder != b {
+			t.Error("not relieved")
+		}
+		w.committed(a)
+		w.alarmed(a)
+		if w.holder != b {
+			t.Error("a loop that does not commit is relieved")
+		}
+	}
 }
 
 // A loop that is told to go round while it is awake does so before it sleeps.

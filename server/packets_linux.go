@@ -13,9 +13,9 @@ import (
 
 const (
 	// packetBatch is how many datagrams one call receives or sends.
-	packetBatch = 32
+	packetBatch = 64
 	// packetCalls is how many such receiving calls a turn makes, so that connections get theirs.
-	packetCalls = 4
+	packetCalls = 8
 	// controlSize is room for the control message that says to which address a datagram was sent.
 	controlSize = 64
 	// sendPatience is how long an answer may wait for room in the socket's buffer.
@@ -96,10 +96,10 @@ func newPacketDoor(l *loop, fd int) *packetDoor {
 	return d
 }
 
-// receive takes what has arrived and hands it over as one group.
-func (d *packetDoor) receive() {
+// receive takes what has arrived and hands it over as one group. It returns true if there may be more.
+func (d *packetDoor) receive() (more bool) {
 	b := d.newBatch()
-	for range packetCalls {
+	for call := range packetCalls {
 		for i := range d.messages {
 			m := &d.messages[i]
 			m.Namelen = unix.SizeofSockaddrInet6
@@ -119,14 +119,16 @@ func (d *packetDoor) receive() {
 		if n < packetBatch {
 			break
 		}
+		more = call == packetCalls-1
 	}
 	if len(b.ops) == 0 {
 		d.free = append(d.free, b)
-		return
+		return more
 	}
 	b.group.Ops = b.ops
 	d.outstanding++
 	d.l.groups = append(d.l.groups, &b.group)
+	return more
 }
 
 // take adds the datagram that was received as message i to the batch, or refuses it, or drops it.

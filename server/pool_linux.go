@@ -73,7 +73,7 @@ func (p *pool) open(tcp *net.TCPListener, udp *net.UDPConn) (err error) {
 		}
 		p.loops = append(p.loops, l)
 	}
-	return p.watch.begin(p.loops[0])
+	return p.watch.begin(p.loops)
 }
 
 // duplicate makes a descriptor of the caller's own for c's socket.
@@ -118,7 +118,7 @@ func (p *pool) close() {
 	defer p.mu.Unlock()
 	p.closed = true
 	if p.watch != nil {
-		p.watch.poll.close()
+		p.watch.close()
 	}
 	for _, fd := range []int{p.listener, p.packets} {
 		if fd >= 0 {

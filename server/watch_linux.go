@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -8,50 +9,78 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watch shares out the two sockets that all loops of a pool serve: the TCP listener and the UDP socket. One loop at a time,
-// the holder, hears of them. A loop that is about to commit, and so may wait for the disk, passes the watch to one that
-// sleeps; one that goes to sleep takes it if the holder is committing. So what arrives wakes one loop and not all of them, and
-// no commit keeps it waiting while a loop has nothing to do.
+// longCommit is how long a loop that has the shared sockets may commit before another takes them over. Within it what arrives is the loop's
+// next batch, and waits little longer than it would for the disk.
+const longCommit = 2 * time.Millisecond
+
+// watch says which loop has the two sockets that all loops of a pool could serve: the TCP listener and the UDP socket. One at a time has them,
+// the holder, and keeps them while it commits. What arrives meanwhile makes one batch, which it reads at once; a second loop would wake up for each
+// request, and have a batch, a sync and a hand-over of its own: on two processors the same requests took half as much work again, and the
+// answers came later. A loop that sleeps takes over where that is not so: when more has arrived than the holder takes in a turn, and when
+// the holder commits for longer than longCommit, because the disk is slow.
 type watch struct {
-	poll     *poller // of the two sockets; itself watched by the holder's poller
-	listener int     // -1 when off
-	packets  int     // likewise
+	listener int // -1 when off
+	packets  int // likewise
+	alarm    int // a timer that is set when the holder commits; the pollers of all loops have it
 
 	troubled atomic.Bool // accepting failed the last time
 
 	mu       sync.Mutex
-	drained  bool        // poll watches nothing any more
+	drained  bool        // nobody has the sockets any more
 	failing  backoff     // of accept
 	resume   *time.Timer // calls accept while the listener is not watched; nil when it is
 	holder   *loop
+	since    time.Time // when the holder began to commit; zero while it does not
 	sleepers []*loop
 }
 
 func newWatch(listener, packets int) (*watch, error) {
-	p, err := newPoller()
+	alarm, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("server: timerfd_create: %w", err)
 	}
-	w := &watch{poll: p, listener: listener, packets: packets}
-	if listener >= 0 {
-		err = p.add(listener, unix.EPOLLIN, listenerToken, 0)
-	}
-	if err == nil && packets >= 0 {
-		err = p.add(packets, unix.EPOLLIN, packetsToken, 0)
-	}
-	if err != nil {
-		p.close()
-		return nil, err
-	}
-	return w, nil
+	return &watch{listener: listener, packets: packets, alarm: alarm}, nil
 }
 
-// begin makes l the first holder.
-func (w *watch) begin(l *loop) error {
+func (w *watch) close() { unix.Close(w.alarm) }
+
+// begin tells all loops of the alarm and makes the first the holder.
+func (w *watch) begin(loops []*loop) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.holder = l
-	return l.poll.add(w.poll.fd, unix.EPOLLIN, watchToken, 0)
+	for _, l := range loops {
+		// Of the loops that sleep one is enough. Nobody reads the timer: setting it anew is what makes the next edge.
+		if err := l.poll.add(w.alarm, unix.EPOLLIN|unix.EPOLLET|unix.EPOLLEXCLUSIVE, alarmToken, 0); err != nil {
+			return err
+		}
+	}
+	w.holder = loops[0]
+	return w.entrust(w.holder)
+}
+
+// entrust has a loop's poller watch the sockets.
+func (w *watch) entrust(l *loop) error {
+	if w.packets >= 0 {
+		if err := l.poll.add(w.packets, unix.EPOLLIN, packetsToken, 0); err != nil {
+			return err
+		}
+	}
+	if w.listener >= 0 && w.resume == nil {
+		if err := l.poll.add(w.listener, unix.EPOLLIN, listenerToken, 0); err != nil {
+			l.poll.remove(w.packets)
+			return err
+		}
+	}
+	return nil
+}
+
+// release ends what entrust began.
+func (w *watch) release() {
+	for _, fd := range []int{w.listener, w.packets} {
+		if fd >= 0 {
+			w.holder.poll.remove(fd)
+		}
+	}
 }
 
 // accepted is told of each connection that was accepted.
@@ -74,7 +103,7 @@ func (w *watch) pause() {
 		return
 	}
 	w.troubled.Store(true)
-	w.poll.remove(w.listener)
+	w.holder.poll.remove(w.listener)
 	w.resume = time.AfterFunc(w.failing.next(), w.accept)
 }
 
@@ -85,7 +114,7 @@ func (w *watch) accept() {
 	if w.drained {
 		return
 	}
-	if w.poll.add(w.listener, unix.EPOLLIN, listenerToken, 0) != nil {
+	if w.holder.poll.add(w.listener, unix.EPOLLIN, listenerToken, 0) != nil {
 		w.resume.Reset(w.failing.next())
 		return
 	}
@@ -103,20 +132,14 @@ func (w *watch) drain() {
 	if w.resume != nil {
 		w.resume.Stop()
 	}
-	for _, fd := range []int{w.listener, w.packets} {
-		if fd >= 0 {
-			w.poll.remove(fd)
-		}
-	}
+	w.release()
 }
 
 // sleep is called by a loop before it waits.
 func (w *watch) sleep(l *loop) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.holder.committing {
-		w.give(l)
-	}
+	w.relieve(l)
 	l.bed = len(w.sleepers)
 	w.sleepers = append(w.sleepers, l)
 }
@@ -132,21 +155,50 @@ func (w *watch) awake(l *loop) {
 	w.sleepers = w.sleepers[:end]
 }
 
-// commits is called by a loop before and after it commits.
-func (w *watch) commits(l *loop, begins bool) {
+// commits is called by a loop that is about to commit. behind says that more waits in the shared sockets than it has taken.
+func (w *watch) commits(l *loop, behind bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	l.committing = begins
-	if n := len(w.sleepers); begins && w.holder == l && n > 0 {
+	if w.holder != l {
+		return
+	}
+	if n := len(w.sleepers); behind && n > 0 {
 		w.give(w.sleepers[n-1])
+		return
+	}
+	w.since = time.Now()
+	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(longCommit))}
+	_ = unix.TimerfdSettime(w.alarm, 0, &spec, nil) // fails for wrong arguments only
+}
+
+// committed is called by a loop behind its commit. The alarm stays set: the next commit, or nobody, minds.
+func (w *watch) committed(l *loop) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.holder == l {
+		w.since = time.Time{}
+	}
+}
+
+// alarmed is called by a loop that the alarm has woken.
+func (w *watch) alarmed(l *loop) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.relieve(l)
+}
+
+// relieve makes l the holder if the present one commits for too long.
+func (w *watch) relieve(l *loop) {
+	if w.holder != l && !w.since.IsZero() && time.Since(w.since) >= longCommit {
+		w.give(l)
 	}
 }
 
 // give makes l the holder. If that cannot be, for want of memory, the old one stays.
 func (w *watch) give(l *loop) {
-	if w.drained || l.poll.add(w.poll.fd, unix.EPOLLIN, watchToken, 0) != nil {
+	if w.drained || w.entrust(l) != nil {
 		return
 	}
-	w.holder.poll.remove(w.poll.fd)
-	w.holder = l
+	w.release()
+	w.holder, w.since = l, time.Time{}
 }
