@@ -222,6 +222,36 @@ func TestClosedConversationHasNoTurn(t *testing.T) {
 	}
 }
 
+// Nor does it read: what it had as its descriptor may be anything by then, a file of the store's too.
+func TestClosedConversationReadsNothing(t *testing.T) {
+	t.Parallel()
+	l := idleLoop(t, -1)
+	l.s.opts.MaxInFlight = 1
+	p := newPair(t, l)
+	p.send("INCR x\r\nINCR x\r\n")
+	p.turn()
+	p.commit(1)
+	if len(l.again) != 1 {
+		t.Fatalf("%d go on, want 1", len(l.again))
+	}
+	p.c.close()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fds[0])
+	defer unix.Close(fds[1])
+	p.c.fd = fds[0]
+	if _, err := unix.Write(fds[1], []byte("not for it")); err != nil {
+		t.Fatal(err)
+	}
+	l.goOn()
+	b := make([]byte, 20)
+	if n, err := unix.Read(fds[0], b); err != nil || string(b[:n]) != "not for it" {
+		t.Errorf("%q is left of what was not for it (%v)", b[:max(0, n)], err)
+	}
+}
+
 // What a loop that is awake puts into its own mailbox wakes nobody.
 func TestAwakeLoopIsNotWoken(t *testing.T) {
 	t.Parallel()
