@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -327,5 +328,36 @@ func TestRESPTooManyClients(t *testing.T) {
 		dial(t, "tcp", s.addr("tcp")).Close() // without a word
 		say(t, first, "INCR orders\r\n", ":1\r\n")
 		eventually(t, "it is gone", func() bool { return s.Stats().Accepted == 6 && s.Stats().Connections == 1 })
+	})
+}
+
+// Those for which there is not even a place to linger hear it so, too, if they have spoken.
+func TestRESPFloodOfClients(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.MaxConns = 1
+		f := newFake()
+		t.Cleanup(f.close)
+		var door sync.Mutex
+		s := serve(t, f, o, func(s *server.Server) {
+			s.SetLinger(time.Hour)
+			s.SetBeforeAccept(func() error { door.Lock(); defer door.Unlock(); return nil })
+		})
+		first := dialRESP(t, s, 2)
+		say(t, first, "PING\r\n", "+PONG\r\n")
+		door.Lock() // until all have spoken
+		var extra []net.Conn
+		for range 50 {
+			c := dial(t, "tcp", s.addr("tcp"))
+			send(t, c, []byte("PING\r\n"))
+			extra = append(extra, c)
+		}
+		door.Unlock()
+		for i, c := range extra {
+			if got := string(answer(t, c)); got != "-ERR max number of clients reached\r\n" {
+				t.Errorf("number %d was answered %q", i, got)
+			}
+		}
+		say(t, first, "INCR orders\r\n", ":1\r\n")
 	})
 }
