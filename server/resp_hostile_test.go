@@ -3,10 +3,12 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"maps"
 	"math/rand/v2"
 	"net"
+	"sync"
 	"testing"
 
 	"gcd/server"
@@ -143,4 +145,56 @@ func converse(t *testing.T, r *rand.Rand, conn net.Conn, in, want []byte, packet
 		from := max(0, at-100)
 		t.Fatalf("of %d bytes, number %d on: got\n%.300q\nwant\n%.300q", len(want), at, got[from:], want[from:])
 	}
+}
+
+// TestRESPCutConversations has clients go away at any byte of what they say, whether they read or not: nothing of them is left, and nobody
+// else is disturbed.
+func TestRESPCutConversations(t *testing.T) {
+	t.Parallel()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.Backup = func(_ context.Context, w io.Writer, _ string) error {
+			_, err := io.WriteString(w, modelBackup)
+			return err
+		}
+		s, _ := serveMemory(t, o)
+		other := dialRESP(t, s, 2)
+		var wg sync.WaitGroup
+		for client := range 8 {
+			wg.Go(func() {
+				r := rand.New(rand.NewPCG(seed, uint64(client)))
+				for range 30 {
+					in, _, _ := conversation(r, newRespModel(""), 1+r.IntN(300))
+					c, err := net.Dial("tcp", s.addr("tcp"))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					reads := make(chan struct{})
+					go func(most int64) {
+						defer close(reads)
+						io.CopyN(io.Discard, c, most)
+					}(int64(r.IntN(2) * r.IntN(len(in)+1)))
+					c.Write(in[:r.IntN(len(in)+1)]) // the server may have closed already
+					switch r.IntN(3) {
+					case 0:
+						c.(*net.TCPConn).SetLinger(0)
+					case 1:
+						c.(*net.TCPConn).CloseWrite()
+					}
+					c.Close()
+					<-reads
+				}
+			})
+		}
+		for n := range 300 {
+			say(t, other, "INCR other\r\n", fmt.Sprintf(":%d\r\n", n+1))
+		}
+		wg.Wait()
+		eventually(t, "nothing is left of them", func() bool { return s.Stats().Connections == 1 && s.Stats().InFlight == 0 })
+		if n := s.Stats().Panics; n != 0 {
+			t.Errorf("%d panics", n)
+		}
+	})
 }
