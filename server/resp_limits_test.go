@@ -203,13 +203,16 @@ func TestRESPReadDeadlineOfEachCommand(t *testing.T) {
 		clock, _ := serveFake(t, o)
 		o.ReadTimeout = 3 * time.Second
 		s, _ := serveFake(t, o)
-		c := dialRESP(t, s, 2)
+		c, empty := dialRESP(t, s, 2), dialRESP(t, s, 2)
 		send(t, c, []byte("INCR or"))
+		send(t, empty, []byte("*")) // the beginning of a command without a word
 		answer(t, dial(t, "tcp", clock.addr("tcp")))
 		send(t, c, []byte("ders\r\nINCR or"))
 		readUntil(t, c, ":1\r\n")
+		send(t, empty, []byte("0\r\nINCR or"))
 		answer(t, dial(t, "tcp", clock.addr("tcp")))
 		say(t, c, "ders\r\n", ":2\r\n")
+		say(t, empty, "ders\r\n", ":3\r\n")
 	})
 }
 
