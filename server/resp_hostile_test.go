@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -10,7 +11,9 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
+	"gcd/codec"
 	"gcd/server"
 	"gcd/store"
 )
@@ -195,6 +198,67 @@ func TestRESPCutConversations(t *testing.T) {
 		eventually(t, "nothing is left of them", func() bool { return s.Stats().Connections == 1 && s.Stats().InFlight == 0 })
 		if n := s.Stats().Panics; n != 0 {
 			t.Errorf("%d panics", n)
+		}
+	})
+}
+
+// TestRESPBusy has more pipelines at once than may be in flight: each command is counted or refused, and the numbers are dense.
+func TestRESPBusy(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.MaxInFlight = 8
+		s, f := serveFake(t, o)
+		const clients, rounds, pipeline = 8, 30, 20
+		var (
+			mu      sync.Mutex
+			counted = make(map[string]bool)
+			wg      sync.WaitGroup
+		)
+		f.block()
+		first := dialRESP(t, s, 2)
+		send(t, first, []byte(long("INCR first\r\n", o.MaxInFlight)))
+		eventually(t, "it is in flight", func() bool { return s.Stats().InFlight == int64(o.MaxInFlight) })
+		for range clients { // which come to another worker, and are refused at first
+			wg.Go(func() {
+				c, err := net.Dial("tcp", s.addr("tcp"))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer c.Close()
+				c.SetDeadline(time.Now().Add(patience))
+				replies := bufio.NewReader(c)
+				for range rounds {
+					io.WriteString(c, long(array("INCR", "orders"), pipeline))
+					for range pipeline {
+						got, err := replies.ReadString('\n')
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						if got == "-BUSY too many requests in flight: try again later\r\n" {
+							continue
+						}
+						mu.Lock()
+						if counted[got] {
+							t.Errorf("%q came twice", got)
+						}
+						counted[got] = true
+						mu.Unlock()
+					}
+				}
+			})
+		}
+		eventually(t, "some are refused", func() bool { return s.Stats().Refused[codec.CodeTooManyRequests] > 100 })
+		f.unblock()
+		wg.Wait()
+		for n := range f.state()["orders"] {
+			if !counted[fmt.Sprintf(":%d\r\n", n+1)] {
+				t.Fatalf("nobody got %d", n+1)
+			}
+		}
+		if sum, refused := len(counted), int(s.Stats().Refused[codec.CodeTooManyRequests]); sum != int(f.state()["orders"]) || sum+refused != clients*rounds*pipeline {
+			t.Errorf("%d counted and %d refused of %d; the sum is %d", sum, refused, clients*rounds*pipeline, f.state()["orders"])
 		}
 	})
 }
