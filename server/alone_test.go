@@ -66,12 +66,18 @@ func underLoad(t *testing.T, d server.Dispatch) {
 	const clients = 8
 	var wg sync.WaitGroup
 	down := make(chan struct{}) // closed when no datagram will be answered any more
-	for range clients {
+	for i := range clients {
+		network := []string{"tcp", "resp"}[i%2]
 		wg.Go(func() {
 			for {
-				if _, err := tryAsk("tcp", s.TCPAddr().String(), count("orders")); err != nil {
+				if _, err := tryAsk(network, s.TCPAddr().String(), count("orders")); err != nil {
 					return
 				}
+			}
+		})
+		wg.Go(func() {
+			if err := loadRESP(s.TCPAddr().String(), "orders"); err != nil {
+				t.Error(err)
 			}
 		})
 		wg.Go(func() {
@@ -99,7 +105,10 @@ func underLoad(t *testing.T, d server.Dispatch) {
 		}
 		silent = append(silent, c)
 	}
-	eventually(t, "there is load", func() bool { return s.Stats().Answered > 500 })
+	eventually(t, "there is load", func() bool {
+		st := s.Stats()
+		return st.Answered > 5000 && st.Accepted > 200 && st.Datagrams > 200
+	})
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := s.Shutdown(ctx); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -88,19 +89,66 @@ func TestRefusalsLeaveTheLogAlone(t *testing.T) {
 	})
 }
 
+// Counting goes on over every door while snapshots are written, and the next start is where the last answers were.
+func TestSnapshotsUnderLoad(t *testing.T) {
+	t.Parallel()
+	eachCell(t, func(t *testing.T, network string, o server.Options) {
+		dir, so := t.TempDir(), store.Options{SegmentSize: 64 << 10, SnapshotBytes: 4 << 10}
+		st, err := store.Open(dir, so)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := serve(t, st, o, nil)
+		const clients = 6
+		var (
+			wg     sync.WaitGroup
+			last   [clients]uint64 // that each was answered
+			topic  = func(i int) string { return strings.Repeat("t", 200) + string(rune('0'+i)) }
+			before = st.Stats().Snapshots
+		)
+		for i := range clients {
+			wg.Go(func() {
+				for st.Stats().Snapshots < before+3 {
+					got, err := tryAsk(network, s.addr(network), count(topic(i)))
+					if n := sum(got); err != nil || n != last[i]+1 {
+						t.Errorf("counted %d behind %d (%v)", n, last[i], err)
+						return
+					}
+					last[i]++
+				}
+			})
+		}
+		wg.Wait()
+		s.stop(t)
+		if err := st.Close(); err != nil {
+			t.Fatal(err)
+		}
+		st, err = store.Open(dir, so)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		for i, want := range last {
+			if v, _ := st.Get(topic(i)); v.Sum != want {
+				t.Errorf("topic %d is at %d, want %d", i, v.Sum, want)
+			}
+		}
+	})
+}
+
 func TestListenAndServeInMemory(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachStream(t, func(t *testing.T, network string, o server.Options) {
 		o.Store.MaxTopics, o.Store.MaxTopicLen = 2, 10
 		s, end := listenAndServe(t, o)
 		defer end()
 		addr := s.TCPAddr().String()
-		wantAnswer(t, ask(t, "tcp", addr, count("a")), 128, 1)
-		wantAnswer(t, ask(t, "tcp", addr, count("b")), 128, 1)
-		wantRefusal(t, "tcp", ask(t, "tcp", addr, count("c")), 6)
-		wantRefusal(t, "tcp", ask(t, "tcp", addr, reset("c")), 6)
-		wantRefusal(t, "tcp", ask(t, "tcp", addr, count(strings.Repeat("x", 11))), 5)
-		wantAnswer(t, ask(t, "tcp", addr, count("a")), 128, 2)
+		wantAnswer(t, ask(t, network, addr, count("a")), 128, 1)
+		wantAnswer(t, ask(t, network, addr, count("b")), 128, 1)
+		wantRefusal(t, network, ask(t, network, addr, count("c")), 6)
+		wantRefusal(t, network, ask(t, network, addr, reset("c")), 6)
+		wantRefusal(t, network, ask(t, network, addr, count(strings.Repeat("x", 11))), 5)
+		wantAnswer(t, ask(t, network, addr, count("a")), 128, 2)
 	})
 }
 

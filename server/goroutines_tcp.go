@@ -80,8 +80,11 @@ func (d *goroutines) welcome(nc *net.TCPConn) {
 		}, d.s.conns.releaseLingering)
 		return
 	}
-	d.s.journal.refused(code, c.peer, nil)
-	r.out = codec.AppendRefusal(r.out[:0], code, advice(code))
+	// What was sent already says in which language to answer, and would else reset the connection.
+	nc.SetReadDeadline(time.Now().Add(lastLook))
+	n, _ := nc.Read(r.first[:])
+	d.s.journal.refused(code, c.peer, r.first[:n])
+	r.out = d.s.appendSurplus(r.out[:0], r.first[:n], code)
 	nc.Write(r.out) // does not block: the connection's buffer is empty
 	nc.CloseWrite()
 	nc.Close()

@@ -37,6 +37,11 @@ func eachCell(t *testing.T, f func(t *testing.T, network string, o server.Option
 	eachNetwork(t, []string{"tcp", "udp", "resp"}, f)
 }
 
+// eachStream is eachCell without datagrams.
+func eachStream(t *testing.T, f func(t *testing.T, network string, o server.Options)) {
+	eachNetwork(t, []string{"tcp", "resp"}, f)
+}
+
 // eachNetwork is eachCell over some networks.
 func eachNetwork(t *testing.T, networks []string, f func(t *testing.T, network string, o server.Options)) {
 	eachDispatch(t, func(t *testing.T, o server.Options) {
@@ -125,10 +130,22 @@ func dial(t testing.TB, network, addr string) net.Conn {
 }
 
 func connect(network, addr string) (net.Conn, error) {
-	if network == "resp" {
-		return dialOverRESP(addr)
+	if network == "udp" {
+		return net.Dial(network, addr)
 	}
-	return net.Dial(network, addr)
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return speak(network, c), nil
+}
+
+// speak makes a TCP connection one of the network.
+func speak(network string, c net.Conn) net.Conn {
+	if network == "resp" {
+		return newOverRESP(c)
+	}
+	return c
 }
 
 // ask sends one message and returns the answer. Over TCP that is everything up to the end, which must be orderly.

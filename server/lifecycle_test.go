@@ -28,7 +28,7 @@ func TestShutdown(t *testing.T) {
 		eventually(t, "both are connected", func() bool { return s.Stats().Connections == 2 })
 		f.block()
 		var waiting []net.Conn
-		for i, network := range []string{"tcp", "udp"} {
+		for i, network := range []string{"tcp", "udp", "resp"} {
 			for range 5 {
 				c := dial(t, network, s.addr(network))
 				send(t, c, count(network))
@@ -36,7 +36,7 @@ func TestShutdown(t *testing.T) {
 				eventually(t, "it is in flight", func() bool { return s.Stats().InFlight > int64(5*i) })
 			}
 		}
-		eventually(t, "all are in flight", func() bool { return s.Stats().InFlight == 10 })
+		eventually(t, "all are in flight", func() bool { return s.Stats().InFlight == 15 })
 		done := make(chan error, 1)
 		go func() { done <- s.Shutdown(context.Background()) }()
 		eventually(t, "the door is closed", func() bool {
@@ -148,7 +148,7 @@ func TestServeEndsWhenTheStoreFailed(t *testing.T) {
 // Out of file descriptors: those who are in are served, the others when there are descriptors again.
 func TestAcceptErrors(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachStream(t, func(t *testing.T, network string, o server.Options) {
 		f := newFake()
 		t.Cleanup(f.close)
 		var exhausted atomic.Bool
@@ -160,12 +160,12 @@ func TestAcceptErrors(t *testing.T) {
 				return nil
 			})
 		})
-		inside := dial(t, "tcp", s.addr("tcp"))
+		inside := dial(t, network, s.addr(network))
 		eventually(t, "it is in", func() bool { return s.Stats().Connections == 1 })
 		exhausted.Store(true)
 		var outside []net.Conn
 		for range 5 {
-			c := dial(t, "tcp", s.addr("tcp"))
+			c := dial(t, network, s.addr(network))
 			send(t, c, count("outside"))
 			outside = append(outside, c)
 		}
@@ -185,7 +185,7 @@ func TestAcceptErrors(t *testing.T) {
 // A connection that was aborted before it was accepted delays nobody.
 func TestAbortedConnectionsAreSkipped(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachStream(t, func(t *testing.T, network string, o server.Options) {
 		f := newFake()
 		t.Cleanup(f.close)
 		var aborted atomic.Int64
@@ -197,7 +197,7 @@ func TestAbortedConnectionsAreSkipped(t *testing.T) {
 				return nil
 			})
 		})
-		wantAnswer(t, ask(t, "tcp", s.addr("tcp"), count("orders")), 128, 1)
+		wantAnswer(t, ask(t, network, s.addr(network), count("orders")), 128, 1)
 		if n := s.Stats().AcceptErrors; n != 3 {
 			t.Errorf("%d errors counted, want 3", n)
 		}
@@ -282,6 +282,7 @@ func TestOneDoorOnly(t *testing.T) {
 			t.Error("UDP is on")
 		}
 		wantAnswer(t, ask(t, "tcp", s.addr("tcp"), count("orders")), 128, 1)
+		wantAnswer(t, ask(t, "resp", s.addr("resp"), count("orders")), 128, 2)
 		s, _ = serveFake(t, udp)
 		if s.TCPAddr() != nil {
 			t.Error("TCP is on")

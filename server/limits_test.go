@@ -15,30 +15,32 @@ import (
 
 func TestMaxConns(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachStream(t, func(t *testing.T, network string, o server.Options) {
 		o.MaxConns = 3
-		s, _ := serveFake(t, o)
+		f := newFake()
+		t.Cleanup(f.close)
+		s := serve(t, f, o, func(s *server.Server) { s.SetFirstByte(time.Hour) })
 		var held []net.Conn
 		for range 3 {
-			held = append(held, dial(t, "tcp", s.addr("tcp")))
+			held = append(held, dial(t, network, s.addr(network)))
 		}
 		eventually(t, "all places are taken", func() bool { return s.Stats().Connections == 3 })
 		for range 5 {
-			wantRefusal(t, "tcp", ask(t, "tcp", s.addr("tcp"), count("orders")), 9)
+			wantRefusal(t, network, ask(t, network, s.addr(network), count("orders")), 9)
 		}
 		for i, c := range held { // those that are in are served
 			send(t, c, count("orders"))
 			wantAnswer(t, answer(t, c), 128, byte(i+1))
 		}
 		eventually(t, "the places are free", func() bool { return s.Stats().Connections == 0 })
-		wantAnswer(t, ask(t, "tcp", s.addr("tcp"), count("orders")), 128, 4)
+		wantAnswer(t, ask(t, network, s.addr(network), count("orders")), 128, 4)
 		if n := s.Stats().Refused[codec.CodeTooManyConns]; n != 5 {
 			t.Errorf("%d refusals counted, want 5", n)
 		}
 	})
 }
 
-// Far more connections than are let in: also those for which there is no place to linger hear why.
+// Far more connections than are let in: also those for which there is no place to linger hear why. TestRESPFloodOfClients has some that have spoken.
 func TestFloodOfConnections(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
@@ -68,12 +70,18 @@ func TestFloodOfConnections(t *testing.T) {
 
 func TestMaxConnsPerSource(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachStream(t, func(t *testing.T, network string, o server.Options) {
 		o.MaxConnsPerSource = 2
-		s, _ := serveFake(t, o)
-		held := []net.Conn{dial(t, "tcp", s.addr("tcp")), dial(t, "tcp", s.addr("tcp"))}
+		f := newFake()
+		t.Cleanup(f.close)
+		s := serve(t, f, o, func(s *server.Server) { s.SetFirstByte(time.Hour) })
+		held := []net.Conn{dial(t, network, s.addr(network)), dial(t, network, s.addr(network))}
 		eventually(t, "the places are taken", func() bool { return s.Stats().Connections == 2 })
-		wantRefusal(t, "tcp", ask(t, "tcp", s.addr("tcp"), count("orders")), 10)
+		code := byte(10)
+		if network == "resp" { // has one error for both
+			code = 9
+		}
+		wantRefusal(t, network, ask(t, network, s.addr(network), count("orders")), code)
 		if runtime.GOOS == "linux" { // where all of 127.0.0.0/8 is there
 			from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
 			c, err := from.Dial("tcp", s.addr("tcp"))
@@ -81,6 +89,7 @@ func TestMaxConnsPerSource(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
+			c = speak(network, c)
 			send(t, c, count("another source"))
 			wantAnswer(t, answer(t, c), 128, 1)
 		}
@@ -89,7 +98,7 @@ func TestMaxConnsPerSource(t *testing.T) {
 			wantAnswer(t, answer(t, c), 128, byte(i+1))
 		}
 		eventually(t, "the places are free", func() bool { return s.Stats().Connections == 0 })
-		wantAnswer(t, ask(t, "tcp", s.addr("tcp"), count("orders")), 128, 3)
+		wantAnswer(t, ask(t, network, s.addr(network), count("orders")), 128, 3)
 	})
 }
 

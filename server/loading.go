@@ -92,7 +92,7 @@ func (s *Server) tellLoading(conn *net.TCPConn) {
 		return
 	}
 	answer := []byte(loadingRESP)
-	if !isRESP(buf[0]) {
+	if !s.speaksRESP(buf[0]) {
 		answer = codec.AppendRefusal(nil, codec.CodeLoading, "try again soon")
 	}
 	s.journal.refused(codec.CodeLoading, conn.RemoteAddr().(*net.TCPAddr).AddrPort(), buf[:n])
@@ -127,9 +127,4 @@ func (s *Server) receiveLoading(udp *net.UDPConn) {
 			}
 		}
 	}
-}
-
-// isRESP tells by a connection's first byte whether it speaks RESP.
-func isRESP(first byte) bool {
-	return first == '*' || 'a' <= first && first <= 'z' || 'A' <= first && first <= 'Z'
 }

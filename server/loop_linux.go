@@ -140,13 +140,14 @@ func (l *loop) step(c *stream, f func()) {
 	}
 }
 
-// goOn gives their turns to the conversations that did not get through in the last one.
+// goOn gives their turns to the conversations that did not get through in the last one, and were not ended since: the descriptor of
+// one that was may be anything's.
 func (l *loop) goOn() {
 	list := l.again
 	l.again = l.spareAgain[:0]
 	for _, v := range list {
 		v.queued = false
-		if v.c.handler == v {
+		if v.c.handler == v && v.c.state == reading {
 			l.step(v.c, v.goOn)
 		}
 	}

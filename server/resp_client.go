@@ -60,7 +60,9 @@ func (d *respDoor) command(name []byte) *command {
 const maxCommandName = 32
 
 // speaksRESP tells whether a TCP connection that begins with this byte is RESP's: an array, or the name of an inline command.
-func (s *Server) speaksRESP(first byte) bool { return !s.opts.NoRESP && isRESP(first) }
+func (s *Server) speaksRESP(first byte) bool {
+	return !s.opts.NoRESP && (first == '*' || 'a' <= first && first <= 'z' || 'A' <= first && first <= 'Z')
+}
 
 // respClient is what is known of a RESP connection, as long as it is open. The fields belong to the connection where nothing else is said.
 type respClient struct {

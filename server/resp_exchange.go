@@ -55,7 +55,7 @@ type exchange struct {
 
 	ops   []store.Op
 	group store.Group
-	size  int // bytes of the commands that were taken, for admit
+	size  int // bytes of the commands from the first that asks for something on, for admit
 	steps []step
 	ready []byte // the replies of formReady
 	out   []byte // to be written
@@ -70,10 +70,10 @@ type exchange struct {
 
 // take takes commands from what was received: operations are collected, and everything else is done.
 func (x *exchange) take() {
-	room := x.client.s.room()
+	room, bytes := x.client.s.room()
 	x.more = false
 	for !x.closing {
-		if len(x.ops) >= room || len(x.out)+len(x.ready) >= maxTurnReplies || x.backup != "" {
+		if len(x.out)+len(x.ready) >= maxTurnReplies || x.backup != "" {
 			x.more = true
 			return
 		}
@@ -88,22 +88,25 @@ func (x *exchange) take() {
 			}
 			x.held = n
 		}
-		if x.parser.Len() > 0 {
-			if !x.run() {
+		if n := x.parser.Len(); n > 0 {
+			// What may not fit behind what was collected may fit alone.
+			if len(x.ops) > 0 && (len(x.ops)+n-1 > room || x.size+x.held > bytes) || !x.run() {
 				x.more = true
 				return
 			}
 			x.taken++
 		}
 		x.at += x.held
-		x.size += x.held
+		if len(x.ops) > 0 {
+			x.size += x.held
+		}
 		x.held = 0
 	}
 }
 
-// room is how many operations a turn may collect.
-func (s *Server) room() int {
-	return max(1, min(maxTurnOps, s.opts.MaxInFlight-int(s.inFlight.Load())))
+// room is how many operations a turn may collect, and the bytes of their commands. A command alone may have more.
+func (s *Server) room() (ops, bytes int) {
+	return min(maxTurnOps, s.opts.MaxInFlight-int(s.inFlight.Load())), s.opts.MaxInFlightBytes - int(s.inFlightBytes.Load())
 }
 
 // run does the command that was parsed. It returns false if the command has to wait: for what was collected before it, or for its next turn.
@@ -122,7 +125,7 @@ func (x *exchange) run() bool {
 		x.fail("ERR not run, because MULTI was refused on this connection and what follows it is meant to be run as a whole or not at all; EXEC, DISCARD or RESET ends that")
 	case c.arity > 0 && x.parser.Len() != c.arity, x.parser.Len() < -c.arity:
 		x.wrongArity(c.name)
-	case len(x.ops) > 0 && (c.alone || len(x.ops)+x.parser.Len() > maxTurnOps):
+	case len(x.ops) > 0 && c.alone:
 		return false
 	default:
 		c.run(x)

@@ -47,7 +47,7 @@ func (d *goroutines) turn(c *streamConn, t *talker) bool {
 	if !d.s.guard(c.peer, t.take) {
 		return false
 	}
-	if t.taken > 0 {
+	if t.at > 0 {
 		c.deadline = time.Time{} // what is read next is another command
 	}
 	if len(t.ops) > 0 && !d.commitRESP(t) {

@@ -181,15 +181,17 @@ func TestRESPEndsWhenTheStoreFailed(t *testing.T) {
 func TestRESPClientsThatGoAway(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
-		s, _ := serveFake(t, o)
+		s, f := serveFake(t, o)
 		for _, in := range []string{"I", "INCR gone\r\n", "INCR gone\r\n*2\r\n$4\r\nIN", long("INCR gone\r\n", 5000), long("KEYS *\r\n", 100), long("INFO\r\n", 3000), "*1\r\n$1000000\r\nabc"} {
 			for _, reset := range []bool{false, true} {
+				f.block()
 				c := dial(t, "tcp", s.addr("tcp"))
 				send(t, c, []byte(in))
 				if reset {
 					c.(*net.TCPConn).SetLinger(0)
 				}
 				c.Close()
+				f.unblock()
 			}
 		}
 		c := dialRESP(t, s, 2)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -143,7 +144,7 @@ func TestRESPMaxInFlight(t *testing.T) {
 	eachDispatch(t, func(t *testing.T, o server.Options) {
 		for name, limit := range map[string]func(*server.Options){
 			"requests": func(o *server.Options) { o.MaxInFlight = 3 },
-			"bytes":    func(o *server.Options) { o.MaxInFlightBytes = 100 },
+			"bytes":    func(o *server.Options) { o.MaxInFlightBytes = 80 },
 		} {
 			t.Run(name, func(t *testing.T) {
 				o := o
@@ -156,20 +157,14 @@ func TestRESPMaxInFlight(t *testing.T) {
 				send(t, waiting, []byte(pipeline))
 				eventually(t, "it is in flight", func() bool { return s.Stats().InFlight == 3 })
 				other := dialRESP(t, s, 2)
-				read := busy // behind a write that was refused with it
-				if name == "requests" {
-					read = null2 // there was room for one operation in a turn, and this is the next
-				}
 				say(t, other, "INCR orders\r\nGET orders\r\nPING\r\nDEL orders\r\n"+array("INCR", "a topic with so many bytes that it does not fit"),
-					busy+read+"+PONG\r\n"+busy+busy)
+					busy+null2+"+PONG\r\n"+busy+busy)
 				say(t, other, "GET orders\r\n", null2) // a read alone needs no place
 				f.unblock()
 				expect(t, waiting, pipeline, ":1\r\n:2\r\n:3\r\n")
-				if name == "requests" {
-					say(t, other, long("INCR orders\r\n", 10), ":4\r\n:5\r\n:6\r\n:7\r\n:8\r\n:9\r\n:10\r\n:11\r\n:12\r\n:13\r\n")
-				}
-				if n := s.Stats().Refused[codec.CodeTooManyRequests]; n < 3 {
-					t.Errorf("%d refusals were counted, want 3 or 4", n)
+				say(t, other, long("INCR orders\r\n", 10)+"DEL a orders c\r\n", ":4\r\n:5\r\n:6\r\n:7\r\n:8\r\n:9\r\n:10\r\n:11\r\n:12\r\n:13\r\n:1\r\n")
+				if n := s.Stats().Refused[codec.CodeTooManyRequests]; n != 3 {
+					t.Errorf("%d refusals were counted, want 3", n)
 				}
 				eventually(t, "nothing is in flight", func() bool { return s.Stats().InFlight == 0 })
 			})
@@ -208,13 +203,16 @@ func TestRESPReadDeadlineOfEachCommand(t *testing.T) {
 		clock, _ := serveFake(t, o)
 		o.ReadTimeout = 3 * time.Second
 		s, _ := serveFake(t, o)
-		c := dialRESP(t, s, 2)
+		c, empty := dialRESP(t, s, 2), dialRESP(t, s, 2)
 		send(t, c, []byte("INCR or"))
+		send(t, empty, []byte("*")) // the beginning of a command without a word
 		answer(t, dial(t, "tcp", clock.addr("tcp")))
 		send(t, c, []byte("ders\r\nINCR or"))
 		readUntil(t, c, ":1\r\n")
+		send(t, empty, []byte("0\r\nINCR or"))
 		answer(t, dial(t, "tcp", clock.addr("tcp")))
 		say(t, c, "ders\r\n", ":2\r\n")
+		say(t, empty, "ders\r\n", ":3\r\n")
 	})
 }
 
@@ -327,5 +325,36 @@ func TestRESPTooManyClients(t *testing.T) {
 		dial(t, "tcp", s.addr("tcp")).Close() // without a word
 		say(t, first, "INCR orders\r\n", ":1\r\n")
 		eventually(t, "it is gone", func() bool { return s.Stats().Accepted == 6 && s.Stats().Connections == 1 })
+	})
+}
+
+// Those for which there is not even a place to linger hear it so, too, if they have spoken.
+func TestRESPFloodOfClients(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.MaxConns = 1
+		f := newFake()
+		t.Cleanup(f.close)
+		var door sync.Mutex
+		s := serve(t, f, o, func(s *server.Server) {
+			s.SetLinger(time.Hour)
+			s.SetBeforeAccept(func() error { door.Lock(); defer door.Unlock(); return nil })
+		})
+		first := dialRESP(t, s, 2)
+		say(t, first, "PING\r\n", "+PONG\r\n")
+		door.Lock() // until all have spoken
+		var extra []net.Conn
+		for range 50 {
+			c := dial(t, "tcp", s.addr("tcp"))
+			send(t, c, []byte("PING\r\n"))
+			extra = append(extra, c)
+		}
+		door.Unlock()
+		for i, c := range extra {
+			if got := string(answer(t, c)); got != "-ERR max number of clients reached\r\n" {
+				t.Errorf("number %d was answered %q", i, got)
+			}
+		}
+		say(t, first, "INCR orders\r\n", ":1\r\n")
 	})
 }

@@ -17,12 +17,8 @@ type overRESP struct {
 	rest    io.Reader // of the answer, when it is there
 }
 
-func dialOverRESP(addr string) (*overRESP, error) {
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	return &overRESP{TCPConn: c.(*net.TCPConn), replies: bufio.NewReader(c)}, nil
+func newOverRESP(c net.Conn) *overRESP {
+	return &overRESP{TCPConn: c.(*net.TCPConn), replies: bufio.NewReader(c)}
 }
 
 func (c *overRESP) Write(msg []byte) (int, error) {

@@ -102,21 +102,41 @@ func TestRESPEverySplit(t *testing.T) {
 		const in = "*2\r\n$4\r\nINCR\r\n$1\r\nx\r\nGET \"x\"\r\n\r\n*2\r\n$4\r\nINCR\r\n$1\r\nx\r\n*1\r\n$6\r\nDBSIZE\r\nDEL x\r\n"
 		const want = ":1\r\n$1\r\n1\r\n:2\r\n:1\r\n:1\r\n"
 		c := dialRESP(t, s, 2)
-		if err := c.(*net.TCPConn).SetNoDelay(true); err != nil {
-			t.Fatal(err)
-		}
 		for i := range len(in) {
-			send(t, c, []byte(in[:i]))
-			send(t, c, []byte(in[i:]))
+			sendParts(t, c, in[:i], in[i:])
 			got := make([]byte, len(want))
 			if _, err := io.ReadFull(c, got); err != nil || string(got) != want {
 				t.Fatalf("split at %d: %q (%v)", i, got, err)
 			}
 		}
-		for i := range in {
-			send(t, c, []byte(in[i:i+1]))
-		}
+		sendParts(t, c, strings.Split(in, "")...)
 		expect(t, c, in, want)
+	})
+}
+
+// So it is with the first command of a connection, which shows that it is RESP's, and with its client's end behind it.
+func TestRESPFirstCommand(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.Settle = never
+		s, _ := serveFake(t, o)
+		n := 0
+		for _, in := range []string{array("INCR", "x"), "INCR \"x\"\r\n", "*0\r\n*-1\r\n\r\nincr x\n"} {
+			for i := 1; i < len(in); i++ {
+				c := dial(t, "tcp", s.addr("tcp"))
+				sendParts(t, c, in[:i], in[i:])
+				n++
+				want := fmt.Sprintf(":%d\r\n", n)
+				if i%2 == 0 {
+					c.(*net.TCPConn).CloseWrite()
+					wantAnswer(t, answer(t, c), []byte(want)...)
+				} else if before := readUntil(t, c, want); before != "" {
+					t.Errorf("split at %d: %q before the answer", i, before)
+				}
+				c.Close()
+			}
+		}
+		eventually(t, "nothing is left", func() bool { return s.Stats().Connections == 0 })
 	})
 }
 

@@ -118,7 +118,7 @@ func (v *conversation) receive() {
 func (v *conversation) proceed() {
 	c, x := v.c, v.x
 	x.take()
-	if x.taken > 0 || x.held > 0 { // what is not whole yet began later
+	if x.at > 0 || x.held > 0 { // what is not whole yet began later
 		c.deadline.stop()
 	}
 	switch {

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A loop sets nothing on a connection: it takes over what the listener has, from the first connection on.
+// A connection takes over what the listener has, from the first on, in both ways of dispatch: a loop sets nothing on it.
 func TestConnectionsInherit(t *testing.T) {
 	t.Parallel()
 	s, err := New(nil, Options{TCP: "127.0.0.1:0"})
@@ -21,11 +21,13 @@ func TestConnectionsInherit(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.closeSockets()
-	c, err := net.Dial("tcp", s.TCPAddr().String())
-	if err != nil {
-		t.Fatal(err)
+	for range 2 {
+		c, err := net.Dial("tcp", s.TCPAddr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
 	}
-	defer c.Close()
 	listener, err := duplicate(s.tcp)
 	if err != nil {
 		t.Fatal(err)
@@ -34,11 +36,21 @@ func TestConnectionsInherit(t *testing.T) {
 	if _, err := unix.Poll([]unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}}, -1); err != nil {
 		t.Fatal(err)
 	}
-	fd, _, err := acceptSocket(listener)
+	looped, _, err := acceptSocket(listener)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(fd)
+	defer unix.Close(looped)
+	nc, err := (&goroutines{s: s, tcp: s.tcp}).acceptOne()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	own, err := nc.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
 	for _, o := range []struct {
 		name               string
 		level, value, want int
@@ -49,8 +61,10 @@ func TestConnectionsInherit(t *testing.T) {
 		{"TCP_KEEPINTVL", unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 100},
 		{"TCP_KEEPCNT", unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3},
 	} {
-		if got, err := unix.GetsockoptInt(fd, o.level, o.value); got != o.want || err != nil {
-			t.Errorf("%s is %d (%v), want %d", o.name, got, err, o.want)
+		for dispatch, fd := range map[Dispatch]int{Pool: looped, Goroutine: int(own.Fd())} {
+			if got, err := unix.GetsockoptInt(fd, o.level, o.value); got != o.want || err != nil {
+				t.Errorf("%s: %s is %d (%v), want %d", dispatch, o.name, got, err, o.want)
+			}
 		}
 	}
 }
@@ -219,6 +233,36 @@ func TestClosedConversationHasNoTurn(t *testing.T) {
 	q.want("+PONG\r\n")
 	if n := len(l.s.resp.list()); n != 1 {
 		t.Errorf("%d clients are known, want 1", n)
+	}
+}
+
+// Nor does it read: what it had as its descriptor may be anything by then, a file of the store's too.
+func TestClosedConversationReadsNothing(t *testing.T) {
+	t.Parallel()
+	l := idleLoop(t, -1)
+	l.s.opts.MaxInFlight = 1
+	p := newPair(t, l)
+	p.send("INCR x\r\nINCR x\r\n")
+	p.turn()
+	p.commit(1)
+	if len(l.again) != 1 {
+		t.Fatalf("%d go on, want 1", len(l.again))
+	}
+	p.c.close()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fds[0])
+	defer unix.Close(fds[1])
+	p.c.fd = fds[0]
+	if _, err := unix.Write(fds[1], []byte("not for it")); err != nil {
+		t.Fatal(err)
+	}
+	l.goOn()
+	b := make([]byte, 20)
+	if n, err := unix.Read(fds[0], b); err != nil || string(b[:n]) != "not for it" {
+		t.Errorf("%q is left of what was not for it (%v)", b[:max(0, n)], err)
 	}
 }
 

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -131,11 +132,11 @@ func TestHalfCloseEndsAMessage(t *testing.T) {
 // still sending.
 func TestTooLongMessage(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachStream(t, func(t *testing.T, network string, o server.Options) {
 		o.Settle = never
 		s, f := serveFake(t, o)
 		for _, size := range []int{65536, 65537, 200_000, 1_000_000} {
-			wantRefusal(t, "tcp", ask(t, "tcp", s.addr("tcp"), count(strings.Repeat("x", size))), 3)
+			wantRefusal(t, network, ask(t, network, s.addr(network), count(strings.Repeat("x", size))), 3)
 		}
 		if len(f.state()) != 0 {
 			t.Error("a refused request was counted")
@@ -156,16 +157,28 @@ func TestRefusalHasAText(t *testing.T) {
 	})
 }
 
+// refused says what ends a connection with a refusal, and reads that to its end.
+func refused(t *testing.T, network, addr string) net.Conn {
+	t.Helper()
+	c := dial(t, "tcp", addr)
+	if network == "resp" {
+		send(t, c, []byte("PING what \"is this\r\n"))
+		wantAnswer(t, answer(t, c), []byte("-ERR Protocol error: unbalanced quotes in request\r\n")...)
+	} else {
+		send(t, c, []byte("\x09what is this"))
+		wantRefusal(t, network, answer(t, c), 2)
+	}
+	return c
+}
+
 // A refused client that is still sending can finish, within bounds, and then reads the refusal to its orderly end.
 func TestRefusedClientMaySendOn(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachStream(t, func(t *testing.T, network string, o server.Options) {
 		f := newFake()
 		t.Cleanup(f.close)
 		s := serve(t, f, o, func(s *server.Server) { s.SetLinger(time.Hour) })
-		c := dial(t, "tcp", s.addr("tcp"))
-		send(t, c, []byte("\x09what is this"))
-		wantRefusal(t, "tcp", answer(t, c), 2)
+		c := refused(t, network, s.addr(network))
 		more := make([]byte, 64<<10)
 		for range server.LingerBytes / len(more) / 2 {
 			send(t, c, more)
@@ -186,13 +199,11 @@ func TestRefusedClientMaySendOn(t *testing.T) {
 // A refused client that stays is not waited for without end.
 func TestRefusedClientThatStays(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachStream(t, func(t *testing.T, network string, o server.Options) {
 		f := newFake()
 		t.Cleanup(f.close)
 		s := serve(t, f, o, func(s *server.Server) { s.SetLinger(50 * time.Millisecond) })
-		c := dial(t, "tcp", s.addr("tcp"))
-		send(t, c, []byte("\x09what is this"))
-		wantRefusal(t, "tcp", answer(t, c), 2)
+		refused(t, network, s.addr(network))
 		eventually(t, "the server has ended it", func() bool { return s.Stats().Connections == 0 })
 	})
 }
@@ -215,11 +226,15 @@ func TestSilentConnectionIsRefusedAtTheReadDeadline(t *testing.T) {
 // A client that sends a byte now and then does not keep its connection beyond the deadline.
 func TestSlowlorisEndsAtTheReadDeadline(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachStream(t, func(t *testing.T, network string, o server.Options) {
 		o.ReadTimeout, o.Settle = 200*time.Millisecond, never
 		s, _ := serveFake(t, o)
 		conn := dial(t, "tcp", s.addr("tcp"))
-		send(t, conn, count(strings.Repeat("x", 600)))
+		begun, want := count(strings.Repeat("x", 600)), "\xff\x0d"
+		if network == "resp" {
+			begun, want = []byte("PING\r\n*2\r\n$4\r\nINCR\r\n$1000000\r\n"), "+PONG\r\n-ERR Protocol error: the command was not complete in time\r\n"
+		}
+		send(t, conn, begun)
 		stop := make(chan struct{})
 		sent := make(chan struct{})
 		go func() {
@@ -237,13 +252,13 @@ func TestSlowlorisEndsAtTheReadDeadline(t *testing.T) {
 				}
 			}
 		}()
-		first := make([]byte, 2)
-		if _, err := conn.Read(first); err != nil {
+		first := make([]byte, len(want))
+		if _, err := io.ReadFull(conn, first); err != nil {
 			t.Fatal(err)
 		}
 		close(stop)
 		<-sent
-		wantRefusal(t, "tcp", first, 13)
+		wantAnswer(t, first, []byte(want)...)
 	})
 }
 
@@ -269,22 +284,51 @@ func TestClientsThatGoAway(t *testing.T) {
 	})
 }
 
-// A thousand clients that send nothing do not delay those that do.
+// What was taken of a client that went away before the reply is counted, and disturbs nobody.
+func TestClientsThatDoNotWait(t *testing.T) {
+	t.Parallel()
+	eachStream(t, func(t *testing.T, network string, o server.Options) {
+		s, f := serveFake(t, o)
+		for i, leave := range []func(c *net.TCPConn){
+			func(c *net.TCPConn) { c.Close() },
+			func(c *net.TCPConn) { c.SetLinger(0); c.Close() }, // a reset
+		} {
+			f.block()
+			c, err := net.Dial("tcp", s.addr("tcp"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			send(t, speak(network, c), count("gone"))
+			eventually(t, "it is in flight", func() bool { return s.Stats().InFlight == 1 })
+			leave(c.(*net.TCPConn))
+			f.unblock()
+			eventually(t, "all is over", func() bool { return s.Stats().Connections == 0 && s.Stats().InFlight == 0 })
+			if got := f.state()["gone"]; got != uint64(i+1) {
+				t.Errorf("counted %d, want %d", got, i+1)
+			}
+		}
+		wantAnswer(t, ask(t, network, s.addr(network), count("gone")), 128, 3)
+	})
+}
+
+// A thousand clients that send nothing, half of them behind a PING, do not delay those that do.
 func TestSilentClientsDelayNobody(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
 		o.Workers, o.ReadTimeout = 4, time.Hour
 		s, f := serveFake(t, o)
 		const silent, counts, clients = 1000, 1000, 8
-		for range silent {
+		for range silent / 2 {
 			dial(t, "tcp", s.addr("tcp"))
+			say(t, dial(t, "tcp", s.addr("tcp")), "PING\r\n", "+PONG\r\n")
 		}
 		eventually(t, "all silent clients are connected", func() bool { return s.Stats().Connections == silent })
 		failures := make(chan error, clients)
-		for range clients {
+		for i := range clients {
+			network := []string{"tcp", "resp"}[i%2]
 			go func() {
 				for range counts / clients {
-					if _, err := tryAsk("tcp", s.addr("tcp"), count("orders")); err != nil {
+					if _, err := tryAsk(network, s.addr(network), count("orders")); err != nil {
 						failures <- err
 						return
 					}

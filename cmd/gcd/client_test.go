@@ -16,6 +16,15 @@ import (
 // TestInterruptedCount interrupts a count whose request has arrived and is not answered.
 func TestInterruptedCount(t *testing.T) {
 	t.Parallel()
+	for network, request := range map[string]string{"tcp": "\x00orders", "resp": "*2\r\n$9\r\nGCD.COUNT\r\n$6\r\norders\r\n"} {
+		t.Run(network, func(t *testing.T) {
+			t.Parallel()
+			interruptedCount(t, network, request)
+		})
+	}
+}
+
+func interruptedCount(t *testing.T, network, request string) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -31,15 +40,18 @@ func TestInterruptedCount(t *testing.T) {
 			return
 		}
 		defer conn.Close()
-		request := make([]byte, len("\x00orders"))
-		if _, err := io.ReadFull(conn, request); err == nil {
+		if network == "resp" { // which begins with a PING
+			request = "*1\r\n$4\r\nPING\r\n" + request
+			io.WriteString(conn, "+PONG\r\n")
+		}
+		if _, err := io.ReadFull(conn, make([]byte, len(request))); err == nil {
 			interrupt()
 		}
 		io.Copy(io.Discard, conn) // until the client has gone
 	}()
 
 	var stdout, stderr bytes.Buffer
-	args := []string{"gcd", "count", "orders", "--addr", listener.Addr().String(), "--timeout", "1h"}
+	args := []string{"gcd", "count", "orders", "--addr", listener.Addr().String(), "--timeout", "1h", "--network", network}
 	if code := run(ctx, args, &stdout, &stderr); code != cmdline.ExitInterrupted {
 		t.Errorf("exit code %d, want %d", code, cmdline.ExitInterrupted)
 	}

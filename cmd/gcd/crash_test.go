@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -201,12 +202,22 @@ func (k *killTest) load(ctx context.Context, p *victim, i int, r *rand.Rand, ack
 	own := &k.own[i]
 	for ctx.Err() == nil {
 		if r.IntN(2) == 0 {
-			topic := &k.shared[r.IntN(killShared)]
-			value, err := c.Count(ctx, topic.name)
-			if err := topic.note(value, err); err != nil {
-				return err
+			topic, pipeline := &k.shared[r.IntN(killShared)], make([]*client.Call, 1)
+			if o.Network == "resp" {
+				pipeline = make([]*client.Call, 1+r.IntN(20))
 			}
-			if err != nil {
+			for i := range pipeline {
+				pipeline[i] = c.CountAsync(ctx, topic.name)
+			}
+			var failure error
+			for _, call := range pipeline {
+				value, err := call.Result()
+				if err := topic.note(value, err); err != nil {
+					return err
+				}
+				failure = cmp.Or(failure, err)
+			}
+			if failure != nil {
 				return nil
 			}
 		} else if r.IntN(10) == 0 {
