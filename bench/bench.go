@@ -258,7 +258,7 @@ func (b *bench) generate(o loadgen.Options) (*loadgen.Result, error) {
 func (b *bench) generated(o loadgen.Options) func(time.Duration) (load, error) {
 	return func(d time.Duration) (load, error) {
 		o := o
-		o.Duration, o.Warmup, o.Threads = d, d/10, b.threads
+		o.Duration, o.Warmup, o.Threads = d, d/10, max(o.Threads, b.threads)
 		r, err := b.generate(o)
 		if err != nil {
 			return load{}, err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"gcd/loadgen"
@@ -14,6 +15,7 @@ const (
 	udpGoal       = 0.9  // × the formula
 	udpAloneGoal  = 1.15 // × echo and sync, at most, for one client
 	doorsTimeout  = 10 * time.Second
+	tcpThreads    = 2 // of the generator, at least: making connections is most of the work, and one thread is at its limit before the servers are
 	udpEchoNotice = "N clients, each with one datagram under way. R is the rate of a bare loop that answers datagrams, for the same clients; S the mean time of a bare append and sync. " +
 		"A server that reads all there is, syncs once and answers all, one after the other, makes N/(N/R + S) a second; overlapping reading with the sync makes more."
 )
@@ -38,7 +40,8 @@ func (b *bench) groupTCP() (string, error) {
 			ranged(cpus(ours), digits), ranged(cpus(theirs), digits), atMost(ratio(median(cpus(ours)), median(cpus(theirs))), 1),
 			micros(median(p50s(ours)))+", "+micros(median(p99s(ours))), micros(median(p50s(theirs)))+", "+micros(median(p99s(theirs))))
 	}
-	return "A connection for each count, read to its end, one topic; Redis gets INCR and QUIT in one write, so that it closes first as gcd does:\n\n" + t.String(), nil
+	return fmt.Sprintf("A connection for each count, read to its end, one topic, from %s of the generator, because one is at its limit before the servers are; "+
+		"Redis gets INCR and QUIT in one write, so that it closes first as gcd does:\n\n%s", plural(max(tcpThreads, b.threads), "thread"), t.String()), nil
 }
 
 func (b *bench) tcpCell(clients int) (map[string][]point, error) {
@@ -48,7 +51,7 @@ func (b *bench) tcpCell(clients int) (map[string][]point, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := loadgen.Options{Network: loadgen.TCP, Addr: in.addr, Clients: clients, Timeout: doorsTimeout}
+	o := loadgen.Options{Network: loadgen.TCP, Addr: in.addr, Clients: clients, Timeout: doorsTimeout, Threads: tcpThreads}
 	subjects = append(subjects, &subject{name: "gcd", in: in, load: b.generated(o)})
 	for _, mode := range []string{"always", "none"} {
 		in, err := b.startRedis(mode, "")

@@ -5,7 +5,8 @@
 //
 //   - Pool, the default: a fixed number of readiness loops (Linux). A loop reads all that is ready, hands it over as one
 //     list, commits that list itself if nobody else is committing, and writes all answers. It never waits for a client
-//     nor for somebody else's commit.
+//     nor for somebody else's commit. One loop has the listener and the UDP socket while it keeps up; RESP connections are
+//     spread.
 //   - Goroutine: one goroutine for each connection and each datagram. Portable and simple.
 //
 // Goroutines, their owners and their ends:

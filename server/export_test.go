@@ -17,6 +17,8 @@ func (s *Server) SetBeforeAccept(f func() error) { s.beforeAccept = f }
 
 func (s *Server) SetLinger(d time.Duration) { s.linger = d }
 
+func (s *Server) SetProcessors(n int) { s.processors = n }
+
 func (s *Server) SetFirstByte(d time.Duration) { s.firstByte = d }
 
 // SetCommand adds a command of RESP.

@@ -73,6 +73,7 @@ func serve(t *testing.T, b server.Backend, o server.Options, prepare func(*serve
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.SetProcessors(o.Workers + 1) // so that every loop of a pool has conversations
 	if prepare != nil {
 		prepare(s)
 	}

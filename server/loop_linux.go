@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -43,6 +44,8 @@ type loop struct {
 	behind  bool        // this turn left something in a shared socket
 
 	drained bool
+
+	conversations atomic.Int32 // that have their home here, or are on their way
 
 	bed int // guarded by watch.mu: its place among the sleepers, while it sleeps
 }
@@ -282,8 +285,12 @@ func (l *loop) end(stage int32) bool {
 				c.abandon()
 			}
 		}
-		l.mail.close()
+		for _, f := range l.mail.close() {
+			if m, ok := f.(*moving); ok {
+				m.drop()
+			}
+		}
 		return true
 	}
-	return l.open == 0 && (l.packets == nil || l.packets.outstanding == 0)
+	return l.open == 0 && (l.packets == nil || l.packets.outstanding == 0) && l.mail.closeEmpty()
 }

@@ -20,15 +20,16 @@ type mailbox struct {
 	closed bool
 }
 
-// put never blocks: it runs on the goroutine that owns the commit.
-func (m *mailbox) put(f finisher) {
+// put never blocks: it runs on the goroutine that owns the commit, among others. It returns false if the mailbox is closed and f will not be finished.
+func (m *mailbox) put(f finisher) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
-		return
+		return false
 	}
 	m.items = append(m.items, f)
 	m.wakeLocked()
+	return true
 }
 
 // wake makes the loop go round once.
@@ -74,13 +75,29 @@ func (m *mailbox) take(spare []finisher) []finisher {
 	return items
 }
 
-// close makes the mailbox swallow what still comes.
-func (m *mailbox) close() {
+// close makes the mailbox take nothing more, and returns what was in it.
+func (m *mailbox) close() (left []finisher) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.closeLocked()
+	left, m.items = m.items, nil
+	return left
+}
+
+// closeEmpty is close if nothing is in it. It returns false if something is.
+func (m *mailbox) closeEmpty() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.items) > 0 {
+		return false
+	}
+	m.closeLocked()
+	return true
+}
+
+func (m *mailbox) closeLocked() {
 	if !m.closed {
 		m.closed = true
-		m.items = nil
 		unix.Close(m.wakeFD)
 	}
 }

@@ -27,6 +27,7 @@ type pool struct {
 	packets  int // likewise
 	watch    *watch
 	loops    []*loop
+	homes    []*loop // those that have conversations
 	stage    atomic.Int32
 	lent     sync.WaitGroup // who writes to lent streams
 
@@ -73,6 +74,7 @@ func (p *pool) open(tcp *net.TCPListener, udp *net.UDPConn) (err error) {
 		}
 		p.loops = append(p.loops, l)
 	}
+	p.homes = p.loops[:max(1, min(len(p.loops), p.s.processors-1))]
 	return p.watch.begin(p.loops)
 }
 

@@ -23,8 +23,19 @@ type loopExchange struct {
 	c *stream
 }
 
-// converse makes a stream RESP's, with what it has received.
+// converse makes a stream RESP's, with what it has received, on the loop that is its home.
 func (c *stream) converse(drained bool) {
+	home := c.l.p.home(c.l)
+	home.conversations.Add(1)
+	if home != c.l {
+		c.move(home, drained)
+		return
+	}
+	c.talk(drained)
+}
+
+// talk makes a stream RESP's that has arrived at its home.
+func (c *stream) talk(drained bool) {
 	v := &conversation{c: c, client: c.l.s.enterRESP(c.peer)}
 	c.handler, c.goesOn = v, true
 	c.settle.stop()
@@ -212,6 +223,7 @@ func (v *conversation) draining(c *stream) {
 // ended is called when the stream is closed. What the backend has is not touched.
 func (v *conversation) ended(c *stream) {
 	v.client.leave()
+	c.l.conversations.Add(-1)
 	if c.state != committing {
 		v.giveBack()
 	}

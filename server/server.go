@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -37,12 +38,13 @@ type Server struct {
 	resp          *respDoor
 	backups       *backups
 
-	// Where tests put faults and stretch time: parse is codec.ParseRequest, a non-nil beforeAccept may fail an accept, and
-	// linger and firstByte are lingerTime and firstByteTime.
+	// Where tests put faults and stretch time: parse is codec.ParseRequest, a non-nil beforeAccept may fail an accept,
+	// linger and firstByte are lingerTime and firstByteTime, and processors is runtime.NumCPU().
 	parse        func([]byte) (codec.Request, error)
 	beforeAccept func() error
 	linger       time.Duration
 	firstByte    time.Duration
+	processors   int
 
 	finished chan struct{} // closed when Serve has nothing running any more
 
@@ -74,18 +76,19 @@ func New(backend Backend, o Options) (*Server, error) {
 		return nil, err
 	}
 	return &Server{
-		opts:      o,
-		backend:   backend,
-		log:       o.Logger,
-		journal:   journal{log: o.Logger, now: time.Now},
-		conns:     newConnLimit(o.MaxConns, o.MaxConnsPerSource),
-		refusals:  newRefusalLimit(o.RefusalRate),
-		resp:      newRespDoor(),
-		backups:   newBackups(),
-		parse:     codec.ParseRequest,
-		linger:    lingerTime,
-		firstByte: firstByteTime,
-		finished:  make(chan struct{}),
+		opts:       o,
+		backend:    backend,
+		log:        o.Logger,
+		journal:    journal{log: o.Logger, now: time.Now},
+		conns:      newConnLimit(o.MaxConns, o.MaxConnsPerSource),
+		refusals:   newRefusalLimit(o.RefusalRate),
+		resp:       newRespDoor(),
+		backups:    newBackups(),
+		parse:      codec.ParseRequest,
+		linger:     lingerTime,
+		firstByte:  firstByteTime,
+		processors: runtime.NumCPU(),
+		finished:   make(chan struct{}),
 	}, nil
 }
 

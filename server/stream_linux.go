@@ -91,6 +91,11 @@ func (c *stream) close() {
 		return
 	}
 	c.shut()
+	c.free()
+}
+
+// free makes the stream free for another connection.
+func (c *stream) free() {
 	c.in, c.out = kept(c.in), kept(c.out)
 	c.ops[0] = store.Op{}
 	c.watched, c.extra, c.refused, c.unread, c.hung, c.goesOn, c.sent, c.lingered = false, false, false, false, false, false, 0, 0
@@ -111,16 +116,21 @@ func (c *stream) abandon() { c.shut() }
 func (c *stream) shut() {
 	c.handler.ended(c)
 	unix.Close(c.fd) // takes it out of the poller
-	c.state = closed
-	c.generation++
-	c.deadline.stop()
-	c.settle.stop()
-	c.l.open--
+	c.leave()
 	if c.extra {
 		c.l.s.conns.releaseLingering()
 	} else {
 		c.l.s.conns.release(c.peer.Addr())
 	}
+}
+
+// leave takes the stream out of its loop's care.
+func (c *stream) leave() {
+	c.state = closed
+	c.generation++
+	c.deadline.stop()
+	c.settle.stop()
+	c.l.open--
 }
 
 // ready is called when the socket may have become readable or writable.

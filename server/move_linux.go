@@ -1,0 +1,68 @@
+package server
+
+import (
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// A conversation has a home: the loop that serves it as long as it is open. Conversations that are spread over several loops are read and
+// answered beside each other, and beside the disk, at the price of more and smaller batches. That pays where the loops have processors to
+// themselves, so only as many loops are homes as there are processors but one, which is left to the clients, the disk and the system.
+
+// home returns the loop for a new conversation: l, unless it has none or another has fewer.
+func (p *pool) home(l *loop) *loop {
+	if len(p.homes) == 0 { // a loop that only a test serves
+		return l
+	}
+	best := p.homes[0]
+	if slices.Contains(p.homes, l) {
+		best = l
+	}
+	for _, other := range p.homes {
+		if other.conversations.Load() < best.conversations.Load() {
+			best = other
+		}
+	}
+	return best
+}
+
+// moving is a connection on its way to its home.
+type moving struct {
+	to      *loop
+	fd      int
+	peer    netip.AddrPort
+	in      []byte // received
+	drained bool   // the read behind in left the socket empty
+}
+
+// move takes the connection out of the stream and sends it to another loop.
+func (c *stream) move(to *loop, drained bool) {
+	m := &moving{to: to, fd: c.fd, peer: c.peer, in: slices.Clone(c.in), drained: drained && !c.hung}
+	if c.watched {
+		c.l.poll.remove(c.fd)
+	}
+	c.leave()
+	c.free()
+	if !to.mail.put(m) {
+		m.drop()
+	}
+}
+
+// drop closes the connection: its home is gone.
+func (m *moving) drop() {
+	unix.Close(m.fd)
+	m.to.s.conns.release(m.peer.Addr())
+}
+
+// finish is called on the home.
+func (m *moving) finish() {
+	if m.to.p.stage.Load() != serving {
+		m.drop()
+		return
+	}
+	c := m.to.newStream(m.fd, m.peer)
+	c.in = append(c.in, m.in...)
+	m.to.step(c, func() { c.talk(m.drained) })
+}

@@ -1,0 +1,114 @@
+package server
+
+import (
+	"io"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Conversations are spread over all loops but one for each processor but one; who ends makes room.
+func TestHomes(t *testing.T) {
+	t.Parallel()
+	s, err := New(nil, Options{TCP: "127.0.0.1:0", Workers: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.processors = 4
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	d, err := newPool(s, s.tcp, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := make(chan struct{})
+	go func() { defer close(ran); d.run() }()
+	t.Cleanup(func() { d.drain(); <-ran })
+	ping := func(c net.Conn) {
+		t.Helper()
+		if _, err := io.WriteString(c, "PING\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		answer := make([]byte, 7)
+		if _, err := io.ReadFull(c, answer); err != nil || string(answer) != "+PONG\r\n" {
+			t.Fatalf("%q, %v", answer, err)
+		}
+	}
+	var clients []net.Conn
+	for range 9 {
+		c, err := net.Dial("tcp", s.TCPAddr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(time.Minute))
+		ping(c)
+		clients = append(clients, c)
+	}
+	for _, c := range clients {
+		ping(c)
+	}
+	for i, l := range d.(*pool).loops {
+		want := int32(3)
+		if i >= 3 {
+			want = 0
+		}
+		if n := l.conversations.Load(); n != want {
+			t.Errorf("loop %d has %d conversations, want %d", i, n, want)
+		}
+	}
+	for _, c := range clients {
+		io.WriteString(c, "QUIT\r\n")
+		io.Copy(io.Discard, c) // its end
+	}
+	d.drain()
+	<-ran
+	for i, l := range d.(*pool).loops {
+		if n := l.conversations.Load(); n != 0 {
+			t.Errorf("loop %d has %d conversations at the end", i, n)
+		}
+	}
+}
+
+// A connection whose home has ended when it arrives is closed, and counted no more.
+func TestMoveToALoopThatIsGone(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(home *loop){
+		"closed":   func(home *loop) { home.mail.close() },
+		"draining": func(home *loop) { home.p.stage.Store(draining); home.deliver() },
+		"aborting": func(home *loop) { home.end(aborting) },
+	} {
+		l, home := idleLoop(t, -1), idleLoop(t, -1)
+		l.p.homes = []*loop{home}
+		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fds[1])
+		c := l.newStream(fds[0], netip.AddrPortFrom(netip.IPv6Loopback(), 1))
+		home.s.conns.acquire(netip.IPv6Loopback())
+		if _, err := unix.Write(fds[1], []byte("PING\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		if name == "closed" {
+			end(home)
+		}
+		c.ready()
+		if l.open != 0 || len(l.free) != 1 {
+			t.Errorf("%s: %d open, %d free", name, l.open, len(l.free))
+		}
+		if name != "closed" {
+			end(home)
+		}
+		if n, err := unix.Read(fds[1], make([]byte, 1)); n != 0 || err != nil {
+			t.Errorf("%s: the client reads %d bytes, %v, want the end", name, n, err)
+		}
+		if n := home.s.conns.held.Load(); n != 0 || home.open != 0 {
+			t.Errorf("%s: %d connections are counted, %d open", name, n, home.open)
+		}
+	}
+}
