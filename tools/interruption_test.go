@@ -45,7 +45,7 @@ func (i *interruption) step(step string) error {
 
 // disk is likewise. Operations of the kinds that are passed are no moments, closing (of a file that was read, or is durable) among them.
 func (i *interruption) disk(passed ...vfs.Kind) vfs.FS {
-	return vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
+	return vfs.NewFault(unsynced{vfs.OS{}}, func(op vfs.Op) vfs.Outcome {
 		switch {
 		case op.Kind == vfs.KindClose || slices.Contains(passed, op.Kind):
 			return vfs.Outcome{}
@@ -56,6 +56,26 @@ func (i *interruption) disk(passed ...vfs.Kind) vfs.FS {
 		}
 		return vfs.FailAfter(errStopped)
 	})
+}
+
+// unsynced is a disk that need not sync: what a process leaves, and what is copied of it, is the same. TestCompactSyncs and TestRestoreSyncs look at what a
+// power loss would leave.
+type unsynced struct{ vfs.FS }
+
+func (unsynced) SyncDir(string) error { return nil }
+
+func (u unsynced) Create(name string) (vfs.File, error) { return unsyncedFile(u.FS.Create(name)) }
+func (u unsynced) Open(name string) (vfs.File, error)   { return unsyncedFile(u.FS.Open(name)) }
+
+type fileWithoutSync struct{ vfs.File }
+
+func (fileWithoutSync) Sync() error { return nil }
+
+func unsyncedFile(f vfs.File, err error) (vfs.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	return fileWithoutSync{f}, nil
 }
 
 // over checks how the work ended, and says whether it had fewer moments than n, so that all were tried.

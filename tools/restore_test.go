@@ -18,7 +18,11 @@ import (
 	"gcd/wal"
 )
 
-const testSegment = 256 << 10 // bytes: the longest topics fit into a record
+// Sizes of segments, in bytes.
+const (
+	testSegment  = 256 << 10 // the longest topics fit into a record
+	smallSegment = 8 << 10   // for what is copied and started many times
+)
 
 // writeDump writes a dump of entries into a file of its own.
 func writeDump(t testing.TB, format string, h DumpHeader, entries []store.Entry) string {
@@ -44,9 +48,9 @@ func readEntries(t testing.TB, dir string) (m store.SnapshotMeta, entries []stor
 	return m, entries
 }
 
-func openDir(t testing.TB, dir string) *store.Store {
+func openDir(t testing.TB, dir string, segment int64) *store.Store {
 	t.Helper()
-	s, err := store.Open(dir, store.Options{SegmentSize: testSegment, SnapshotInterval: -1, SnapshotBytes: -1})
+	s, err := store.Open(dir, store.Options{SegmentSize: segment, SnapshotInterval: -1, SnapshotBytes: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +60,12 @@ func openDir(t testing.TB, dir string) *store.Store {
 // sums starts a store in a directory, returns its counters, and counts on in it: the start is one of a whole store.
 func sums(t testing.TB, dir string) map[string]store.Value {
 	t.Helper()
-	s := openDir(t, dir)
+	return sumsOf(t, openDir(t, dir, testSegment))
+}
+
+// sumsOf is sums of a store that was started, and closes it.
+func sumsOf(t testing.TB, s *store.Store) map[string]store.Value {
+	t.Helper()
 	defer func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
@@ -301,7 +310,7 @@ func TestRestoreRefuses(t *testing.T) {
 // oldStore makes a directory with a store that was used.
 func oldStore(t testing.TB, dir string) map[string]store.Value {
 	t.Helper()
-	s := openDir(t, dir)
+	s := openDir(t, dir, testSegment)
 	for i := range 20 {
 		if _, err := s.Count(context.Background(), fmt.Sprint("old-", i%7)); err != nil {
 			t.Fatal(err)
@@ -332,7 +341,7 @@ func TestRestoreOverOldDirectory(t *testing.T) {
 			t.Fatalf("without Force: %v", err)
 		}
 		o.Force = true
-		s := openDir(t, dir)
+		s := openDir(t, dir, testSegment)
 		if _, err := Restore(t.Context(), dump, dir, o); !errors.Is(err, store.ErrLocked) {
 			t.Fatalf("a server runs: %v", err)
 		}

@@ -138,9 +138,8 @@ func seeded(t testing.TB) *rand.Rand {
 // TestVerifyTakesWhatIsWhole: of directories that nothing happened to nothing is said, also where the topics do not fit into memory, and no file changes.
 func TestVerifyTakesWhatIsWhole(t *testing.T) {
 	t.Parallel()
-	r := seeded(t)
+	dir := closedStore(t, seeded(t), 500, 200)
 	for _, memory := range []int{0, 1, 3000} {
-		dir := closedStore(t, r, 500, 200)
 		before := contents(t, dir)
 		v := verified(t, dir, VerifyOptions{memory: memory})
 		if err := v.Err(); err != nil || !v.Starts || v.State != "closed cleanly" || v.Last != 700 || v.Changes != 700 || v.First != 1 {
