@@ -92,3 +92,73 @@ func (i *interruption) over(t *testing.T, err error) bool {
 	}
 	return false
 }
+
+// powerWatch knows what a power loss could undo of the work that puts a new directory into a place.
+type powerWatch struct {
+	t            testing.TB
+	dir          string          // the place
+	files, names map[string]bool // not synced: bytes of files, names in directories
+	placed       bool
+}
+
+func newPowerWatch(t testing.TB, dir string) *powerWatch {
+	return &powerWatch{t: t, dir: dir, files: map[string]bool{}, names: map[string]bool{}}
+}
+
+// check says what is not synced. The name in the directory above need be only at the end.
+func (w *powerWatch) check(when string, alsoAbove bool) {
+	w.t.Helper()
+	for name := range w.files {
+		w.t.Errorf("%s: the bytes of %s are not synced", when, name)
+	}
+	for name := range w.names {
+		if alsoAbove || name != filepath.Dir(w.dir) {
+			w.t.Errorf("%s: the names in %s are not synced", when, name)
+		}
+	}
+}
+
+func (w *powerWatch) disk() vfs.FS {
+	return vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
+		switch op.Kind {
+		case vfs.KindCreate:
+			w.names[filepath.Dir(op.Name)], w.files[op.Name] = true, true
+		case vfs.KindWrite:
+			w.files[op.Name] = true
+		case vfs.KindSync:
+			delete(w.files, op.Name)
+		case vfs.KindSyncDir:
+			delete(w.names, op.Name)
+		case vfs.KindRemove:
+			w.names[filepath.Dir(op.Name)] = true
+		case vfs.KindRename:
+			if op.To == w.dir {
+				w.placed = true
+				w.check("placing", false)
+			}
+			w.names[filepath.Dir(op.Name)] = true
+		}
+		return vfs.Outcome{}
+	})
+}
+
+func (w *powerWatch) exchange(swap func(a, b string) error) func(a, b string) error {
+	return func(a, b string) error {
+		if err := swap(a, b); err != nil {
+			return err
+		}
+		w.placed = true
+		w.check("exchange", true)
+		w.names[filepath.Dir(w.dir)] = true
+		return nil
+	}
+}
+
+// end checks that everything is durable when the work has returned.
+func (w *powerWatch) end() {
+	w.t.Helper()
+	if !w.placed {
+		w.t.Error("it was placed unseen")
+	}
+	w.check("return", true)
+}

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"gcd/internal/vfs"
 	"gcd/store"
 )
 
@@ -82,7 +81,7 @@ func TestRestoreStopped(t *testing.T) {
 					test.prepare(t, dir)
 					i := interruption{way: way, n: n}
 					i.crash = func() { parent = copyTree(t, parent) }
-					o := RestoreOptions{Force: true, SegmentSize: smallSegment, exchange: test.exchange, step: i.step, fs: i.disk()}
+					o := RestoreOptions{Force: true, SegmentSize: smallSegment, seams: seams{exchange: test.exchange, step: i.step, fs: i.disk()}}
 					if _, err := Restore(t.Context(), dump, dir, o); i.over(t, err) {
 						break
 					}
@@ -147,61 +146,15 @@ func TestRestoreSyncs(t *testing.T) {
 		parent := t.TempDir()
 		dir := filepath.Join(parent, "data")
 		test.prepare(t, dir)
-		files, names := map[string]bool{}, map[string]bool{} // not synced: bytes of files, names in directories
-		placed := false
-		check := func(when string) {
-			for name := range files {
-				t.Errorf("%s: %s: the bytes of %s are not synced", test.name, when, name)
-			}
-			for name := range names {
-				if name != parent || when == "return" {
-					t.Errorf("%s: %s: the names in %s are not synced", test.name, when, name)
-				}
-			}
-		}
-		o := RestoreOptions{Force: true, SegmentSize: testSegment}
-		o.fs = vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
-			switch op.Kind {
-			case vfs.KindCreate:
-				names[filepath.Dir(op.Name)], files[op.Name] = true, true
-			case vfs.KindWrite:
-				files[op.Name] = true
-			case vfs.KindSync:
-				delete(files, op.Name)
-			case vfs.KindSyncDir:
-				delete(names, op.Name)
-			case vfs.KindRemove:
-				names[filepath.Dir(op.Name)] = true
-			case vfs.KindRename:
-				if filepath.Dir(op.To) == parent && op.To == dir {
-					placed = true
-					check("placing")
-				}
-				names[filepath.Dir(op.Name)] = true
-			}
-			return vfs.Outcome{}
-		})
 		swap := exchange
 		if test.exchange != nil {
 			swap = test.exchange
 		}
-		o.exchange = func(a, b string) error {
-			if err := swap(a, b); err != nil {
-				return err
-			}
-			if placed = true; names[parent] {
-				t.Errorf("%s: the name of the new directory is not synced before the exchange", test.name)
-			}
-			check("exchange")
-			names[parent] = true
-			return nil
-		}
+		w := newPowerWatch(t, dir)
+		o := RestoreOptions{Force: true, SegmentSize: smallSegment, seams: seams{fs: w.disk(), exchange: w.exchange(swap)}}
 		if _, err := Restore(t.Context(), dump, dir, o); err != nil {
 			t.Fatal(err)
 		}
-		if !placed {
-			t.Errorf("%s: it was placed unseen", test.name)
-		}
-		check("return")
+		w.end()
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"gcd/internal/vfs"
 	"gcd/store"
 	"gcd/wal"
 )
@@ -296,7 +297,7 @@ func TestRestoreRefuses(t *testing.T) {
 	refused(bad+"-not-there", RestoreOptions{}, func(err error) bool { return errors.Is(err, fs.ErrNotExist) })
 	refused(bad, RestoreOptions{}, func(err error) bool { return errors.As(err, new(*DumpError)) && strings.Contains(err.Error(), bad) })
 	refused(writeDump(t, "csv", far, nil), RestoreOptions{}, anyError)
-	refused(good, RestoreOptions{step: func(string) error { return errors.New("stopped") }}, anyError)
+	refused(good, RestoreOptions{seams: seams{step: func(string) error { return errors.New("stopped") }}}, anyError)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -388,12 +389,13 @@ func TestRestoreIntoEmptyDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	stranger := filepath.Join(dir, "stranger")
-	o := RestoreOptions{SegmentSize: testSegment, step: func(step string) error {
+	o := RestoreOptions{SegmentSize: testSegment}
+	o.step = func(step string) error {
 		if step != "durable" {
 			return nil
 		}
 		return os.WriteFile(stranger, nil, 0o600)
-	}}
+	}
 	if _, err := Restore(t.Context(), dump, dir, o); err == nil {
 		t.Error("a directory that filled up was taken")
 	}
@@ -416,24 +418,13 @@ func TestRestoreReadsBack(t *testing.T) {
 	dump := writeDump(t, "ndjson", testHeader(), entries)
 	for _, spoil := range []func(t *testing.T, path string){
 		func(t *testing.T, path string) { // another state, right in itself
-			id, _ := readSnapshotStore(t, path)
-			if err := os.Remove(path); err != nil {
-				t.Fatal(err)
-			}
-			b, err := store.NewBuilder(RestoreOptions{}.withDefaults().fs, path, id)
+			entries := slices.Clone(entries)
+			entries[1].Sum++
+			m, err := store.ReadSnapshotMeta(path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			entries := slices.Clone(entries)
-			entries[1].Sum++
-			for _, e := range entries {
-				if err := b.Add(e); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if _, err := b.Finish(testHeader().Index); err != nil {
-				t.Fatal(err)
-			}
+			buildEntries(t, path, m.Store, testHeader().Index, entries)
 		},
 		func(t *testing.T, path string) { // a byte that was written wrong
 			b, err := os.ReadFile(path)
@@ -453,13 +444,14 @@ func TestRestoreReadsBack(t *testing.T) {
 		},
 	} {
 		parent := t.TempDir()
-		o := RestoreOptions{SegmentSize: testSegment, step: func(step string) error {
+		o := RestoreOptions{SegmentSize: testSegment}
+		o.step = func(step string) error {
 			if step == "snapshot" {
 				built, _ := filepath.Glob(filepath.Join(parent, "data.restore-*", "counters.db"))
 				spoil(t, built[0])
 			}
 			return nil
-		}}
+		}
 		if _, err := Restore(t.Context(), dump, filepath.Join(parent, "data"), o); err == nil || !strings.Contains(err.Error(), "does not read back") {
 			t.Errorf("what was spoiled is taken: %v", err)
 		}
@@ -467,13 +459,24 @@ func TestRestoreReadsBack(t *testing.T) {
 	}
 }
 
-func readSnapshotStore(t testing.TB, path string) (wal.ID, uint64) {
+// buildEntries puts a snapshot into the place of one.
+func buildEntries(t testing.TB, path string, id wal.ID, index uint64, entries []store.Entry) {
 	t.Helper()
-	m, err := store.ReadSnapshotMeta(path)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	b, err := store.NewBuilder(vfs.OS{}, path, id)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return m.Store, m.Replay
+	for _, e := range entries {
+		if err := b.Add(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := b.Finish(index); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestRestoreChangedFile changes the dump between the two readings, for another whole dump.
@@ -483,12 +486,13 @@ func TestRestoreChangedFile(t *testing.T) {
 	dump := writeDump(t, "ndjson", testHeader(), []store.Entry{entry})
 	entry.Sum = 2
 	parent := t.TempDir()
-	o := RestoreOptions{SegmentSize: testSegment, step: func(step string) error {
+	o := RestoreOptions{SegmentSize: testSegment}
+	o.step = func(step string) error {
 		if step != "begun" {
 			return nil
 		}
 		return os.WriteFile(dump, encodeDump("ndjson", testHeader(), []store.Entry{entry}, false), 0o600)
-	}}
+	}
 	if _, err := Restore(t.Context(), dump, filepath.Join(parent, "data"), o); err == nil || !strings.Contains(err.Error(), "changed while") {
 		t.Error(err)
 	}
