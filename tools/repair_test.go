@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 
 	"gcd/store"
@@ -98,7 +99,11 @@ func TestRepair(t *testing.T) {
 			if plan.Done || plan.Needless || plan.Whole() != row.whole || !maps.Equal(before, contents(t, dir)) {
 				t.Fatalf("%+v", plan)
 			}
-			done, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true, SegmentSize: 8192})
+			tight, err := Repair(t.Context(), dir, RepairOptions{memory: 1})
+			if err != nil || !reflect.DeepEqual(tight, plan) {
+				t.Errorf("with little memory: %+v, %v; want %+v", tight, err, plan)
+			}
+			done, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true, SegmentSize: smallSegment, memory: 2000})
 			if err != nil || !done.Done {
 				t.Fatalf("%+v, %v", done, err)
 			}
@@ -121,7 +126,7 @@ func TestRepair(t *testing.T) {
 					}
 					continue
 				}
-				if (!unsure[topic] || row.exact) && further(v, now) || row.whole && v != now {
+				if (!unsure[topic] || row.exact) && less(now, v) || row.whole && v != now {
 					t.Errorf("topic %.20q had %+v, and has %+v", topic, v, now)
 				}
 			}
