@@ -36,9 +36,14 @@ func writeDump(t testing.TB, format string, h DumpHeader, entries []store.Entry)
 }
 
 // readEntries reads the snapshot of a stopped store.
-func readEntries(t testing.TB, dir string) (m store.SnapshotMeta, entries []store.Entry) {
+func readEntries(t testing.TB, dir string) (store.SnapshotMeta, []store.Entry) {
 	t.Helper()
-	m, err := store.ReadSnapshot(store.SnapshotPath(dir), func(_ store.SnapshotMeta, e store.Entry) error {
+	return readSnapshot(t, store.SnapshotPath(dir))
+}
+
+func readSnapshot(t testing.TB, path string) (m store.SnapshotMeta, entries []store.Entry) {
+	t.Helper()
+	m, err := store.ReadSnapshot(path, func(_ store.SnapshotMeta, e store.Entry) error {
 		e.Topic = bytes.Clone(e.Topic)
 		entries = append(entries, e)
 		return nil

@@ -2,6 +2,7 @@ package tools
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -73,6 +74,39 @@ func TestRunsShareOneFile(t *testing.T) {
 	tail.close()
 	if got := openFiles(t, dir); got != 0 {
 		t.Errorf("%d files are open still", got)
+	}
+}
+
+// TestCollectedTopicsAreCopied: a reader of the log gives the next record's topics in the same bytes.
+func TestCollectedTopicsAreCopied(t *testing.T) {
+	t.Parallel()
+	c, tail, w := newChains("", 1<<20), newTail("", 1<<20), newWitnesses("", 1<<20)
+	topic := make([]byte, 1)
+	for n := range byte(3) {
+		topic[0] = 'a' + n
+		change := store.Change{Topic: topic, N: 1}
+		_, _, err := c.add(1, time.Time{}, &change, true)
+		if err := errors.Join(err, tail.add(1, change), w.add(topic, change.After(), 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	topic[0] = 'x'
+	if err := errors.Join(c.sort(), tail.sort()); err != nil {
+		t.Fatal(err)
+	}
+	n := byte(0)
+	err := w.each(func(seen *witnessed) error {
+		want := []byte{'a' + n}
+		ch, err := c.next(nil)
+		change, _ := tail.sorted.peek()
+		if err != nil || !bytes.Equal(seen.topic, want) || !bytes.Equal(ch.topic, want) || !bytes.Equal(change.Topic, want) {
+			t.Errorf("%q, %q and %q, want %q; %v", seen.topic, ch.topic, change.Topic, want, err)
+		}
+		n++
+		return tail.sorted.step()
+	})
+	if err != nil || n != 3 {
+		t.Errorf("%d topics, %v", n, err)
 	}
 }
 

@@ -299,13 +299,17 @@ func TestVerifyWithoutAStore(t *testing.T) {
 // setReplay writes another replay index into a snapshot.
 func setReplay(t testing.TB, dir string, replay uint64) {
 	t.Helper()
+	setMeta(t, dir, "replay", binary.LittleEndian.AppendUint64(nil, replay))
+}
+
+// setMeta writes another value into what a snapshot says of itself.
+func setMeta(t testing.TB, dir, key string, value []byte) {
+	t.Helper()
 	db, err := bolt.Open(store.SnapshotPath(dir), 0o600, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = db.Update(func(tx *bolt.Tx) error {
-		return tx.Bucket([]byte("meta")).Put([]byte("replay"), binary.LittleEndian.AppendUint64(nil, replay))
-	})
+	err = db.Update(func(tx *bolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte(key), value) })
 	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
 	}
