@@ -107,6 +107,9 @@ func TestRepair(t *testing.T) {
 			if err != nil || !done.Done {
 				t.Fatalf("%+v, %v", done, err)
 			}
+			if m, err := store.ReadSnapshotMeta(store.SnapshotPath(intact)); err != nil || (done.Store == m.Store) != row.whole {
+				t.Errorf("it is store %s, and was %s, %v", done.Store, m.Store, err)
+			}
 			unsure := map[string]bool{}
 			for _, topic := range done.Unsure {
 				unsure[string(topic)] = true
@@ -172,6 +175,41 @@ func flipEntry(t testing.TB, dir string) {
 	t.Fatal("nothing is noticed")
 }
 
+// TestRepairDoubts: a record whose payload nothing proves is counted, and an entry of a damaged snapshot that names a record that never was is not taken.
+func TestRepairDoubts(t *testing.T) {
+	t.Parallel()
+	dir := closedStore(t, seeded(t), 20, 30)
+	log, err := wal.Open(store.LogDir(dir), wal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for r, err := range log.Records(25) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		flip(t, filepath.Join(store.LogDir(dir), fmt.Sprintf("%016x.seg", r.Segment)), r.Offset+10) // its header
+		break
+	}
+	plan, err := Repair(t.Context(), dir, RepairOptions{})
+	if err != nil || plan.Doubtful != 1 || len(plan.Lost) != 1 || plan.Lost[0] != (Range{25, 25}) {
+		t.Errorf("%+v, %v", plan, err)
+	}
+
+	entries := []store.Entry{{Topic: []byte("a"), Value: store.Value{Sum: 4}, Last: 9}, {Topic: []byte("b"), Value: store.Value{Sum: 7}, Last: 1000}}
+	dir = filepath.Join(t.TempDir(), "data")
+	if err := os.CopyFS(dir, os.DirFS(handmade(t, 10, entries, store.Change{Topic: []byte("c"), N: 1}))); err != nil {
+		t.Fatal(err)
+	}
+	setMeta(t, dir, "digest", make([]byte, 16))
+	done, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true})
+	if err != nil || done.Snapshot != "read in part" {
+		t.Errorf("%+v, %v", done, err)
+	}
+	if got := servedSums(t, dir); !maps.Equal(got, map[string]store.Value{"a": {Sum: 4}, "c": {Sum: 1}}) {
+		t.Errorf("%v", got)
+	}
+}
+
 func TestRepairRefuses(t *testing.T) {
 	t.Parallel()
 	dir := closedStore(t, seeded(t), 60, 10)
@@ -186,6 +224,17 @@ func TestRepairRefuses(t *testing.T) {
 	}
 	if _, err := Repair(t.Context(), t.TempDir(), RepairOptions{AcceptLoss: true}); !errors.Is(err, store.ErrNoStore) {
 		t.Error(err)
+	}
+	// What a newer version wrote is no damage.
+	newer := closedStore(t, seeded(t), 60, 10)
+	setMeta(t, newer, "format", []byte{2, 0, 0, 0})
+	newerLog := closedStore(t, seeded(t), 60, 10)
+	flip(t, lastSegment(t, newerLog), 8)
+	for _, dir := range []string{newer, newerLog} {
+		before := contents(t, dir)
+		if _, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true}); !errors.Is(err, wal.ErrVersion) || !maps.Equal(before, contents(t, dir)) {
+			t.Error(err)
+		}
 	}
 	running := t.TempDir()
 	s, err := store.Open(running, store.Options{})
