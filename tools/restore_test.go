@@ -3,6 +3,7 @@ package tools
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -286,7 +287,7 @@ func TestRestoreRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	far := testHeader()
-	far.Index = math.MaxUint64
+	far.Index = math.MaxInt64 + 1
 	refused := func(file string, o RestoreOptions, is func(error) bool) {
 		t.Helper()
 		parent := t.TempDir()
@@ -301,7 +302,7 @@ func TestRestoreRefuses(t *testing.T) {
 	refused(t.TempDir(), RestoreOptions{}, func(err error) bool { return strings.Contains(err.Error(), "regular") })
 	refused(bad+"-not-there", RestoreOptions{}, func(err error) bool { return errors.Is(err, fs.ErrNotExist) })
 	refused(bad, RestoreOptions{}, func(err error) bool { return errors.As(err, new(*DumpError)) && strings.Contains(err.Error(), bad) })
-	refused(writeDump(t, "csv", far, nil), RestoreOptions{}, anyError)
+	refused(writeDump(t, "csv", far, nil), RestoreOptions{}, func(err error) bool { return strings.Contains(err.Error(), "leaves no room") })
 	refused(good, RestoreOptions{seams: seams{step: func(string) error { return errors.New("stopped") }}}, anyError)
 
 	ctx, cancel := context.WithCancel(t.Context())
@@ -421,16 +422,31 @@ func TestRestoreReadsBack(t *testing.T) {
 	t.Parallel()
 	entries := []store.Entry{{Topic: []byte("a"), Value: store.Value{Sum: 1}, Last: 1}, {Topic: []byte("b"), Value: store.Value{Sum: 2}, Last: 2}}
 	dump := writeDump(t, "ndjson", testHeader(), entries)
-	for _, spoil := range []func(t *testing.T, path string){
-		func(t *testing.T, path string) { // another state, right in itself
+	// Another state, right in itself.
+	other := func(change func(e *store.Entry)) func(*testing.T, string) {
+		return func(t *testing.T, path string) {
 			entries := slices.Clone(entries)
-			entries[1].Sum++
+			change(&entries[1])
 			m, err := store.ReadSnapshotMeta(path)
 			if err != nil {
 				t.Fatal(err)
 			}
 			buildEntries(t, path, m.Store, testHeader().Index, entries)
-		},
+		}
+	}
+	meta := func(key string, value []byte) func(*testing.T, string) {
+		return func(t *testing.T, path string) { setMeta(t, filepath.Dir(path), key, value) }
+	}
+	index := func(i uint64) []byte { return binary.LittleEndian.AppendUint64(nil, i) }
+	for i, spoil := range []func(t *testing.T, path string){
+		other(func(e *store.Entry) { e.Sum++ }),
+		other(func(e *store.Entry) { e.Epoch++ }),
+		other(func(e *store.Entry) { e.Last-- }),
+		other(func(e *store.Entry) { e.Topic = []byte("c") }),
+		meta("state", []byte{byte(store.StateOpen)}),
+		meta("store", make([]byte, 16)),
+		meta("replay", index(testHeader().Index-1)),
+		meta("witness", index(testHeader().Index+1)),
 		func(t *testing.T, path string) { // a byte that was written wrong
 			b, err := os.ReadFile(path)
 			if err != nil {
@@ -458,7 +474,7 @@ func TestRestoreReadsBack(t *testing.T) {
 			return nil
 		}
 		if _, err := Restore(t.Context(), dump, filepath.Join(parent, "data"), o); err == nil || !strings.Contains(err.Error(), "does not read back") {
-			t.Errorf("what was spoiled is taken: %v", err)
+			t.Errorf("what was spoiled is taken, %d: %v", i, err)
 		}
 		onlyNames(t, parent)
 	}
