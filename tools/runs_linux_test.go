@@ -84,8 +84,8 @@ func TestRunsShareOneFile(t *testing.T) {
 func TestRunsThatChanged(t *testing.T) {
 	t.Parallel()
 	fill := func() (*chains, *tail, *witnesses) {
-		c, tail, w := newChains("", 1), newTail("", 1), newWitnesses("", 1)
-		for n := range 2 {
+		c, tail, w := newChains("", 2*(chainSize+10)), newTail("", 2*tailChangeSize), newWitnesses("", 2*(witnessedSize+10))
+		for n := range 3 { // two of them in a run
 			change := store.Change{Topic: fmt.Appendf(nil, "topic %d", n), N: 1}
 			_, _, err := c.add(1, time.Time{}, &change, true)
 			if err := errors.Join(err, tail.add(1, change), w.add(change.Topic, change.After(), 1)); err != nil {
