@@ -387,6 +387,20 @@ func TestDumpRefuses(t *testing.T) {
 		}
 	}
 
+	// The same with more behind it, and of a topic that is missing; and an entry that is not what its own record made it, with the state of that record.
+	lacks := handmade(t, 9, []store.Entry{entry("a", 4, 9)}, count("a", 0, 4, 2), count("a", 0, 6, 1))
+	setReplay(t, lacks, 10)
+	missing := handmade(t, 9, nil, count("b", 0, 0, 1), count("b", 0, 1, 1))
+	setReplay(t, missing, 10)
+	between := handmade(t, 9, []store.Entry{entry("a", 5, 10)}, count("a", 0, 4, 2), count("a", 0, 6, 1))
+	at := uint64(10)
+	for _, dir := range []string{lacks, missing, between} {
+		var damage *store.CorruptionError
+		if _, err := Dump(t.Context(), dir, &collected{}, DumpOptions{At: &at, Times: true}); !errors.As(err, &damage) {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
+
 	r := seeded(t)
 	dir := closedStore(t, r, 100, 50)
 	flipEntry(t, dir)
