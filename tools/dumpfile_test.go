@@ -37,6 +37,11 @@ func hostileTopics() []string {
 	return topics
 }
 
+// short leaves out the longest topics, which cost a thousand times as much as others, for what is done many times.
+func short(entries []store.Entry) []store.Entry {
+	return slices.DeleteFunc(entries, func(e store.Entry) bool { return len(e.Topic) > 2000 })
+}
+
 // randomEntries are entries of hostile and random topics in their order, none newer than index.
 func randomEntries(r *rand.Rand, n int, index uint64) []store.Entry {
 	topics := hostileTopics()
@@ -201,8 +206,11 @@ func TestReadDump(t *testing.T) {
 			h.Time = time.Time{}
 		}
 		entries := randomEntries(r, r.IntN(300), h.Index)
-		if round == 0 {
+		switch {
+		case round == 0:
 			entries = nil
+		case round%5 > 0:
+			entries = short(entries)
 		}
 		for _, format := range []string{"ndjson", "csv"} {
 			gotHeader, got, err := readDump(bytes.NewReader(encodeDump(format, h, entries, round%2 == 0)))

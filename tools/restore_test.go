@@ -124,8 +124,11 @@ func TestRestore(t *testing.T) {
 	for round := range 6 {
 		h := testHeader()
 		entries := randomEntries(r, r.IntN(500), h.Index)
-		if round == 0 {
+		switch {
+		case round == 0:
 			h, entries = DumpHeader{Store: wal.ID{1}}, nil
+		case round > 2:
+			entries = short(entries)
 		}
 		format := []string{"ndjson", "csv"}[round%2]
 		dir := filepath.Join(t.TempDir(), "a", "data")
@@ -176,9 +179,12 @@ func TestDumpRestoreDump(t *testing.T) {
 		}
 		return out.Bytes()
 	}
-	for range 4 {
+	for round := range 4 {
 		h := testHeader()
 		entries := randomEntries(r, r.IntN(300), h.Index)
+		if round > 0 {
+			entries = short(entries)
+		}
 		dirs := []string{filepath.Join(t.TempDir(), "a")}
 		if _, err := Restore(t.Context(), writeDump(t, "ndjson", h, entries), dirs[0], RestoreOptions{SegmentSize: testSegment}); err != nil {
 			t.Fatal(err)
