@@ -369,7 +369,7 @@ func (r *repair) replace() error {
 	if err != nil {
 		return err
 	}
-	if err = r.build(build); err == nil {
+	if err = errors.Join(r.build(build), r.ctx.Err()); err == nil {
 		err = r.place(build)
 	}
 	if err != nil && !res.Done {

@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"maps"
@@ -117,7 +118,7 @@ func TestRepairSyncs(t *testing.T) {
 	}
 }
 
-// TestRepairReadsBack changes what was built before it gets its place.
+// TestRepairReadsBack changes what was built before it gets its place, and then interrupts the repair.
 func TestRepairReadsBack(t *testing.T) {
 	t.Parallel()
 	damaged, _ := damagedStore(t)
@@ -138,6 +139,17 @@ func TestRepairReadsBack(t *testing.T) {
 	}
 	if _, err := Repair(t.Context(), dir, o); err == nil || !strings.Contains(err.Error(), "does not read back") {
 		t.Errorf("what was spoiled is taken: %v", err)
+	}
+	onlyNames(t, parent, "data")
+	ctx, cancel := context.WithCancel(t.Context())
+	o.step = func(step string) error {
+		if step == "durable" {
+			cancel()
+		}
+		return nil
+	}
+	if _, err := Repair(ctx, dir, o); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
 	}
 	onlyNames(t, parent, "data")
 	if !maps.Equal(relativeContents(t, dir), relativeContents(t, damaged)) {
