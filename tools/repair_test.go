@@ -118,8 +118,8 @@ func TestRepair(t *testing.T) {
 			if got == nil {
 				t.Fatal("it does not start")
 			}
-			if uint64(len(got)) != done.Topics || done.Sure+uint64(len(unsure)) != done.Topics || row.sure && done.Sure == 0 {
-				t.Errorf("%d topics; %+v", len(got), done)
+			if uint64(len(got)) != done.Topics || done.Sure+uint64(len(unsure)) != done.Topics || row.sure && done.Sure == 0 || done.Open && done.Sure > 0 {
+				t.Errorf("%d topics; %d, of which %d are sure; lost %v, open %t", len(got), done.Topics, done.Sure, done.Lost, done.Open)
 			}
 			for topic, v := range had {
 				now, there := got[topic]
@@ -133,7 +133,7 @@ func TestRepair(t *testing.T) {
 					t.Errorf("topic %.20q had %+v, and has %+v", topic, v, now)
 				}
 			}
-			if v := verified(t, dir, VerifyOptions{}); v.Err() != nil || v.First <= 700 && !row.whole && done.Index < plan.Index {
+			if v := verified(t, dir, VerifyOptions{}); v.Err() != nil || done.Index != 700 || v.First != 701 {
 				t.Errorf("%+v", v)
 			}
 			aside := contents(t, done.Aside)
@@ -202,11 +202,33 @@ func TestRepairDoubts(t *testing.T) {
 	}
 	setMeta(t, dir, "digest", make([]byte, 16))
 	done, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true})
-	if err != nil || done.Snapshot != "read in part" {
+	if err != nil || done.Snapshot != "read in part" || done.Sure != 1 || len(done.Unsure) != 1 || string(done.Unsure[0]) != "a" {
 		t.Errorf("%+v, %v", done, err)
 	}
 	if got := servedSums(t, dir); !maps.Equal(got, map[string]store.Value{"a": {Sum: 4}, "c": {Sum: 1}}) {
 		t.Errorf("%v", got)
+	}
+}
+
+// TestRepairOpen: where the snapshot says that the store was closed its witness is the last record, and else more than it says may be lost.
+func TestRepairOpen(t *testing.T) {
+	t.Parallel()
+	intact := closedStore(t, seeded(t), 100, 40)
+	for name, damage := range map[string]func(dir string) error{
+		"the log":          func(dir string) error { return os.RemoveAll(store.LogDir(dir)) },
+		"the last segment": func(dir string) error { return os.Remove(lastSegment(t, dir)) },
+	} {
+		for state, open := range map[store.State]bool{store.StateOpen: true, store.StateClosed: false} {
+			dir := copyTree(t, intact)
+			setMeta(t, dir, "state", []byte{byte(state)})
+			if err := damage(dir); err != nil {
+				t.Fatal(err)
+			}
+			plan, err := Repair(t.Context(), dir, RepairOptions{})
+			if err != nil || plan.Open != open || plan.Whole() || plan.Index != 140 || plan.Lost[len(plan.Lost)-1].Last != 140 {
+				t.Errorf("%s, %v: %+v, %v", name, state, plan, err)
+			}
+		}
 	}
 }
 
@@ -230,7 +252,9 @@ func TestRepairRefuses(t *testing.T) {
 	setMeta(t, newer, "format", []byte{2, 0, 0, 0})
 	newerLog := closedStore(t, seeded(t), 60, 10)
 	flip(t, lastSegment(t, newerLog), 8)
-	for _, dir := range []string{newer, newerLog} {
+	damagedToo := copyTree(t, newerLog)
+	flip(t, filepath.Join(store.LogDir(damagedToo), "0000000000000001.seg"), 33)
+	for _, dir := range []string{newer, newerLog, damagedToo} {
 		before := contents(t, dir)
 		if _, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true}); !errors.Is(err, wal.ErrVersion) || !maps.Equal(before, contents(t, dir)) {
 			t.Error(err)
