@@ -311,7 +311,8 @@ func TestReadDumpRefuses(t *testing.T) {
 		if test.format == "csv" {
 			entries--
 		}
-		_, _, err := readDump(bytes.NewReader(frameDump(test.format, testHeader(), []byte(test.body), entries)))
+		dump := frameDump(test.format, testHeader(), []byte(test.body), entries)
+		_, _, err := readDump(bytes.NewReader(dump))
 		var bad *DumpError
 		if !errors.As(err, &bad) && test.says != "cut off" {
 			t.Errorf("%.80q: %v", test.body, err)
@@ -320,8 +321,12 @@ func TestReadDumpRefuses(t *testing.T) {
 		if test.says == "cut off" { // the last line has joined it
 			test.says = "not an entry"
 		}
-		if !strings.Contains(err.Error(), test.says) || bad.Line != test.line {
-			t.Errorf("%.80q: %v, want line %d and %q", test.body, err, test.line, test.says)
+		offset := 0 // of the line
+		for _, line := range bytes.SplitAfter(dump, []byte("\n"))[:test.line-1] {
+			offset += len(line)
+		}
+		if !strings.Contains(err.Error(), test.says) || bad.Line != test.line || bad.Offset != int64(offset) {
+			t.Errorf("%.80q: %v, want line %d, offset %d and %q", test.body, err, test.line, offset, test.says)
 		}
 	}
 }
