@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"gcd/store"
 )
@@ -45,6 +46,17 @@ func TestDumpStops(t *testing.T) {
 			t.Errorf("interrupted at call %d: %v, ended %t", at, err, w.ended)
 		}
 		cancel()
+	}
+}
+
+// TestDumpBeforeTheLog: of a time before the first record that is kept nothing is known, but before the first record of all there was nothing.
+func TestDumpBeforeTheLog(t *testing.T) {
+	t.Parallel()
+	for index, want := range map[uint64]error{0: nil, 1: ErrNotKept} {
+		dir := handmade(t, index, nil, store.Change{Topic: []byte("a"), N: 1})
+		if _, err := Dump(t.Context(), dir, &collected{}, DumpOptions{Before: time.Unix(1, 0)}); !errors.Is(err, want) {
+			t.Errorf("behind record %d: %v, want %v", index, err, want)
+		}
 	}
 }
 
