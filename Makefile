@@ -42,8 +42,8 @@ compare: ## gcd beside Redis and others, into docs/benchmarks.md; flags in COMPA
 clients: ## the tests with Redis client libraries, a module of its own
 	cd clients && go test -race ./...
 
-crash: ## kill -9 under load, ROUNDS (100) rounds
-	GCD_CRASH_ROUNDS=$(ROUNDS) go test -run TestKill -count=1 -timeout 30m -v ./cmd/gcd
+crash: ## kill -9 under load, and of what writes in gcd-tool, ROUNDS (100) rounds
+	GCD_CRASH_ROUNDS=$(ROUNDS) go test -run TestKill -count=1 -timeout 30m -v ./cmd/gcd ./cmd/gcd-tool
 
 flip: ## each bit of a small directory flipped, and each length it can be cut to, before gcd-tool verify
 	GCD_FLIP=1 go test -run TestFlip -count=1 -timeout 60m -v ./tools

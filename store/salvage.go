@@ -32,31 +32,57 @@ func SalvageSnapshot(path string, each func(Entry) error) error {
 		if _, err := file.ReadAt(head, id*int64(size)); err != nil {
 			return fmt.Errorf("reading %s: %w", path, err)
 		}
-		count, overflow := int(ne.Uint16(head[10:])), int64(ne.Uint32(head[12:]))
-		if ne.Uint64(head) != uint64(id) || ne.Uint16(head[8:]) != leafPage || pageHeaderSize+count*pageElementSize > size {
+		if ne.Uint64(head) != uint64(id) {
 			continue
 		}
 		page := head
+		overflow := int64(ne.Uint32(head[12:]))
 		if overflow > 0 && overflow < pages-id && overflow*int64(size) <= 1<<20 { // the longest entry takes a sixteenth of that
 			page = make([]byte, (1+overflow)*int64(size))
 			if _, err := file.ReadAt(page, id*int64(size)); err != nil {
 				return fmt.Errorf("reading %s: %w", path, err)
 			}
 		}
-		for i := range count {
-			at := pageHeaderSize + i*pageElementSize
-			e := page[at : at+pageElementSize]
-			begin, key, value := uint64(at)+uint64(ne.Uint32(e[4:])), uint64(ne.Uint32(e[8:])), uint64(ne.Uint32(e[12:]))
-			if ne.Uint32(e) != 0 || begin+key+value > uint64(len(page)) {
-				continue
+		if err := salvagePage(page, size, true, each); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// salvagePage reads what makes sense of a page that holds entries; its elements are within the first head bytes. A bucket that is so small that it has no page of its
+// own is in the page of the one above it.
+func salvagePage(page []byte, head int, above bool, each func(Entry) error) error {
+	ne := binary.NativeEndian
+	if len(page) < pageHeaderSize || ne.Uint16(page[8:]) != leafPage {
+		return nil
+	}
+	count := int(ne.Uint16(page[10:]))
+	if pageHeaderSize+count*pageElementSize > min(head, len(page)) {
+		return nil
+	}
+	for i := range count {
+		at := pageHeaderSize + i*pageElementSize
+		e := page[at : at+pageElementSize]
+		begin, key, size := uint64(at)+uint64(ne.Uint32(e[4:])), uint64(ne.Uint32(e[8:])), uint64(ne.Uint32(e[12:]))
+		if begin+key+size > uint64(len(page)) {
+			continue
+		}
+		value := page[begin+key : begin+key+size]
+		if ne.Uint32(e) == bucketLeaf {
+			if above && len(value) > bucketHeaderSize && ne.Uint64(value) == 0 {
+				if err := salvagePage(value[bucketHeaderSize:], len(value), false, each); err != nil {
+					return err
+				}
 			}
-			it, err := decodeItem(page[begin:begin+key], page[begin+key:begin+key+value])
-			if err != nil {
-				continue // the pages have other things, too: the bucket meta, and what is damaged
-			}
-			if err := each(Entry{Topic: it.topic, Value: it.value, Last: it.last}); err != nil {
-				return err
-			}
+			continue
+		}
+		it, err := decodeItem(page[begin:begin+key], value)
+		if ne.Uint32(e) != 0 || err != nil {
+			continue // the pages have other things, too: the bucket meta, and what is damaged
+		}
+		if err := each(Entry{Topic: it.topic, Value: it.value, Last: it.last}); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -1,7 +1,6 @@
 package tools
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -237,57 +236,33 @@ func (c *compact) build() (err error) {
 	return c.step("read back")
 }
 
-// fold merges the entries of the snapshot with the changes behind it, both in the order of keys.
+// fold brings the entries of the snapshot up to the end of the log, and adds them to the new one.
 func (c *compact) fold() error {
-	if err := c.tail.sort(); err != nil {
-		return err
-	}
-	if !c.missing {
-		var done uint64
-		_, err := store.ReadSnapshot(c.path, func(m store.SnapshotMeta, e store.Entry) error {
-			for next, ok := c.tail.sorted.peek(); ok && store.CompareTopics(next.Topic, e.Topic) < 0; next, ok = c.tail.sorted.peek() {
-				if err := c.topic(store.Entry{Topic: next.Topic}); err != nil {
-					return err
-				}
-			}
-			if err := c.topic(e); err != nil {
-				return err
-			}
-			done++
-			return c.passed("writing the snapshot", "topics", done, m.Count)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	for next, ok := c.tail.sorted.peek(); ok; next, ok = c.tail.sorted.peek() {
-		if err := c.topic(store.Entry{Topic: next.Topic}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.tail.fold(c.entries, func(e store.Entry) error {
+		c.sum.add(e)
+		return c.b.Add(e)
+	}, c.broken)
 }
 
-// topic applies the changes of the tail to one topic and adds it to the new snapshot.
-func (c *compact) topic(e store.Entry) error {
-	for next, ok := c.tail.sorted.peek(); ok && bytes.Equal(next.Topic, e.Topic); next, ok = c.tail.sorted.peek() {
-		if !next.Held(e.Value) {
-			if next.Before() != e.Value {
-				return c.broken(next.index, fmt.Errorf("record %d takes topic %.64q from epoch %d, sum %d, but it is at epoch %d, sum %d",
-					next.index, next.Topic, next.Epoch, next.Sum, e.Epoch, e.Sum))
-			}
-			e.Value, e.Last = next.After(), next.index
-		}
-		if err := c.tail.sorted.step(); err != nil {
+// entries are those of the snapshot, if there is one.
+func (c *compact) entries(each func(store.Entry) error) error {
+	if c.missing {
+		return nil
+	}
+	var done uint64
+	_, err := store.ReadSnapshot(c.path, func(m store.SnapshotMeta, e store.Entry) error {
+		if err := each(e); err != nil {
 			return err
 		}
-	}
-	c.sum.add(e)
-	return c.b.Add(e)
+		done++
+		return c.passed("writing the snapshot", "topics", done, m.Count)
+	})
+	return err
 }
 
-// broken says that a record does not follow from what was before it.
-func (c *compact) broken(index uint64, reason error) error {
+// broken is a brokenFunc.
+func (c *compact) broken(topic []byte, index uint64, from, at store.Value) error {
+	reason := doesNotFollow(topic, index, from, at)
 	for r, err := range c.log.Records(index) {
 		if err != nil {
 			return err

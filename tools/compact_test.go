@@ -18,10 +18,10 @@ import (
 
 // compactStore makes a store with history, a snapshot, and a tail of several segments behind it: topics in both and in one alone, and
 // resets. It is closed, or as a crash leaves it. The counters are those that it should have.
-func compactStore(t testing.TB, seed uint64, topics []string, closed bool) (dir string, want map[string]store.Value) {
+func compactStore(t testing.TB, seed uint64, segment int, topics []string, closed bool) (dir string, want map[string]store.Value) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "data")
-	s, err := store.Open(dir, store.Options{SegmentSize: testSegment, SnapshotInterval: -1, SnapshotBytes: -1, Retain: store.Retain{Bytes: 1 << 30}})
+	s, err := store.Open(dir, store.Options{SegmentSize: int64(segment), SnapshotInterval: -1, SnapshotBytes: -1, Retain: store.Retain{Bytes: 1 << 30}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func compactStore(t testing.TB, seed uint64, topics []string, closed bool) (dir 
 			}
 		}
 	}
-	big := []string{strings.Repeat("big", 20_000)}
+	big := []string{strings.Repeat("big", segment/13)}
 	run(big, 6) // more than a segment
 	run(topics[:len(topics)*3/4], 15)
 	if err := s.Snapshot(context.Background()); err != nil {
@@ -109,7 +109,7 @@ func TestCompact(t *testing.T) {
 		closed, keep bool
 		run          int
 	}{{closed: true}, {closed: false}, {closed: true, keep: true}, {closed: true, run: 1}, {closed: false, run: 100_000}} {
-		dir, want := compactStore(t, seed, shuffledTopics(seed), test.closed)
+		dir, want := compactStore(t, seed, testSegment, shuffledTopics(seed), test.closed)
 		m, before := readEntries(t, dir)
 		were := segmentsIn(t, dir)
 		if were < 3 {
@@ -179,7 +179,7 @@ func segmentsIn(t testing.TB, dir string) int {
 // TestCompactWithoutSnapshot makes the snapshot from a log that is whole, as a start does.
 func TestCompactWithoutSnapshot(t *testing.T) {
 	t.Parallel()
-	dir, want := compactStore(t, 1, shuffledTopics(1), true)
+	dir, want := compactStore(t, 1, testSegment, shuffledTopics(1), true)
 	if err := os.Remove(store.SnapshotPath(dir)); err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +195,7 @@ func TestCompactWithoutSnapshot(t *testing.T) {
 // and a part of the log's changes is in them already.
 func TestCompactNewerEntries(t *testing.T) {
 	t.Parallel()
-	dir, want := compactStore(t, 4, shuffledTopics(4), true)
+	dir, want := compactStore(t, 4, testSegment, shuffledTopics(4), true)
 	m, old := readEntries(t, dir)
 	newer := copyTree(t, dir)
 	if _, err := Compact(t.Context(), newer, CompactOptions{}); err != nil {
@@ -264,7 +264,7 @@ func TestCompactRefuses(t *testing.T) {
 	refused("nothing there", t.TempDir(), func(err error) bool { return errors.Is(err, store.ErrNoStore) })
 	onDamaged := func(name string, spoil func(dir string) error) {
 		t.Helper()
-		dir, _ := compactStore(t, 2, shuffledTopics(2), true)
+		dir, _ := compactStore(t, 2, testSegment, shuffledTopics(2), true)
 		if err := spoil(dir); err != nil {
 			t.Fatal(err)
 		}
@@ -300,7 +300,7 @@ func TestCompactRefuses(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		at := strings.LastIndex(string(b), strings.Repeat("big", 20_000))
+		at := strings.LastIndex(string(b), strings.Repeat("big", testSegment/13))
 		b[at+500] ^= 1
 		return os.WriteFile(store.SnapshotPath(dir), b, 0o600)
 	})
@@ -324,8 +324,8 @@ func TestCompactRefuses(t *testing.T) {
 		return err
 	})
 
-	dir, _ := compactStore(t, 3, shuffledTopics(3), true)
-	s := openDir(t, dir)
+	dir, _ := compactStore(t, 3, testSegment, shuffledTopics(3), true)
+	s := openDir(t, dir, testSegment)
 	if _, err := Compact(t.Context(), dir, CompactOptions{}); !errors.Is(err, store.ErrLocked) {
 		t.Errorf("a server runs: %v", err)
 	}
@@ -343,9 +343,9 @@ func TestCompactRefuses(t *testing.T) {
 // TestCompactStopped stops it at each operation on the disk and at each step, by a crash and by errors.
 func TestCompactStopped(t *testing.T) {
 	t.Parallel()
-	topics := []string{"a", "b", "c", strings.Repeat("long", 300), "d", strings.Repeat("x", 30_000), strings.Repeat("y", 40_000)}
+	topics := []string{"a", "b", "c", strings.Repeat("long", 275), "d", "e", "f", strings.Repeat("x", 600), "g", "h"}
 	for _, closed := range []bool{true, false} {
-		dir, want := compactStore(t, 5, topics, closed)
+		dir, want := compactStore(t, 5, smallSegment, topics, closed)
 		ways := []string{"crash", "error", "error behind"}
 		if !closed {
 			ways = ways[:1]
@@ -366,7 +366,7 @@ func TestCompactStopped(t *testing.T) {
 							t.Errorf("%s: again: %v", i.what, err)
 						}
 					}
-					if got := sums(t, dir); !equalValues(got, want) {
+					if got := sumsOf(t, openDir(t, dir, smallSegment)); !equalValues(got, want) {
 						t.Errorf("%s: it starts with other counters", i.what)
 					}
 					onlyNames(t, dir, "LOCK", "counters.db", "wal")
@@ -380,7 +380,7 @@ func TestCompactStopped(t *testing.T) {
 // name, and only then is anything removed.
 func TestCompactSyncs(t *testing.T) {
 	t.Parallel()
-	dir, _ := compactStore(t, 6, shuffledTopics(6), false)
+	dir, _ := compactStore(t, 6, testSegment, shuffledTopics(6), false)
 	var order []string
 	var o CompactOptions
 	o.fs = vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
@@ -405,7 +405,7 @@ func TestCompactSyncs(t *testing.T) {
 func BenchmarkCompact(b *testing.B) {
 	const n = 200_000
 	dir := filepath.Join(b.TempDir(), "data")
-	s := openDir(b, dir)
+	s := openDir(b, dir, testSegment)
 	for i := 0; i < n; i += 1000 {
 		ops := make([]store.Op, 1000)
 		for j := range ops {

@@ -387,6 +387,20 @@ func TestDumpRefuses(t *testing.T) {
 		}
 	}
 
+	// The same with more behind it, and of a topic that is missing; and an entry that is not what its own record made it, with the state of that record.
+	lacks := handmade(t, 9, []store.Entry{entry("a", 4, 9)}, count("a", 0, 4, 2), count("a", 0, 6, 1))
+	setReplay(t, lacks, 10)
+	missing := handmade(t, 9, nil, count("b", 0, 0, 1), count("b", 0, 1, 1))
+	setReplay(t, missing, 10)
+	between := handmade(t, 9, []store.Entry{entry("a", 5, 10)}, count("a", 0, 4, 2), count("a", 0, 6, 1))
+	at := uint64(10)
+	for _, dir := range []string{lacks, missing, between} {
+		var damage *store.CorruptionError
+		if _, err := Dump(t.Context(), dir, &collected{}, DumpOptions{At: &at, Times: true}); !errors.As(err, &damage) {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
+
 	r := seeded(t)
 	dir := closedStore(t, r, 100, 50)
 	flipEntry(t, dir)
@@ -433,38 +447,4 @@ func TestDumpCopy(t *testing.T) {
 			t.Error("files changed")
 		}
 	}
-}
-
-// TestDumpRests: each part of the work lets others go on: the copy of a snapshot, the log, the counters.
-func TestDumpRests(t *testing.T) {
-	t.Parallel()
-	const n = 3 * restEvery
-	dir := t.TempDir()
-	s, err := store.Open(dir, store.Options{SegmentSize: 64 << 10, SnapshotInterval: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	rests := func(least int, part string) {
-		t.Helper()
-		got := 0
-		if _, err := Dump(t.Context(), dir, &collected{}, DumpOptions{Rest: func() { got++ }}); err != nil {
-			t.Fatal(err)
-		}
-		if got < least || got > least+3 {
-			t.Errorf("%s: it rested %d times, want %d", part, got, least)
-		}
-	}
-	for i := range n {
-		counted(t, s, store.Op{Kind: store.Count, Topic: fmt.Append(nil, i)})
-	}
-	rests(3, "the log") // each record is one topic's
-	if err := s.Snapshot(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	rests(3, "the counters")
-	if err := os.Truncate(store.SnapshotPath(dir), 40*copyPiece); err != nil {
-		t.Fatal(err)
-	}
-	rests(40+3, "the copy")
 }

@@ -37,6 +37,11 @@ func hostileTopics() []string {
 	return topics
 }
 
+// short leaves out the longest topics, which cost a thousand times as much as others, for what is done many times.
+func short(entries []store.Entry) []store.Entry {
+	return slices.DeleteFunc(entries, func(e store.Entry) bool { return len(e.Topic) > 2000 })
+}
+
 // randomEntries are entries of hostile and random topics in their order, none newer than index.
 func randomEntries(r *rand.Rand, n int, index uint64) []store.Entry {
 	topics := hostileTopics()
@@ -201,8 +206,11 @@ func TestReadDump(t *testing.T) {
 			h.Time = time.Time{}
 		}
 		entries := randomEntries(r, r.IntN(300), h.Index)
-		if round == 0 {
+		switch {
+		case round == 0:
 			entries = nil
+		case round%5 > 0:
+			entries = short(entries)
 		}
 		for _, format := range []string{"ndjson", "csv"} {
 			gotHeader, got, err := readDump(bytes.NewReader(encodeDump(format, h, entries, round%2 == 0)))
@@ -303,7 +311,8 @@ func TestReadDumpRefuses(t *testing.T) {
 		if test.format == "csv" {
 			entries--
 		}
-		_, _, err := readDump(bytes.NewReader(frameDump(test.format, testHeader(), []byte(test.body), entries)))
+		dump := frameDump(test.format, testHeader(), []byte(test.body), entries)
+		_, _, err := readDump(bytes.NewReader(dump))
 		var bad *DumpError
 		if !errors.As(err, &bad) && test.says != "cut off" {
 			t.Errorf("%.80q: %v", test.body, err)
@@ -312,8 +321,12 @@ func TestReadDumpRefuses(t *testing.T) {
 		if test.says == "cut off" { // the last line has joined it
 			test.says = "not an entry"
 		}
-		if !strings.Contains(err.Error(), test.says) || bad.Line != test.line {
-			t.Errorf("%.80q: %v, want line %d and %q", test.body, err, test.line, test.says)
+		offset := 0 // of the line
+		for _, line := range bytes.SplitAfter(dump, []byte("\n"))[:test.line-1] {
+			offset += len(line)
+		}
+		if !strings.Contains(err.Error(), test.says) || bad.Line != test.line || bad.Offset != int64(offset) {
+			t.Errorf("%.80q: %v, want line %d, offset %d and %q", test.body, err, test.line, offset, test.says)
 		}
 	}
 }

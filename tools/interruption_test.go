@@ -45,7 +45,7 @@ func (i *interruption) step(step string) error {
 
 // disk is likewise. Operations of the kinds that are passed are no moments, closing (of a file that was read, or is durable) among them.
 func (i *interruption) disk(passed ...vfs.Kind) vfs.FS {
-	return vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
+	return vfs.NewFault(unsynced{vfs.OS{}}, func(op vfs.Op) vfs.Outcome {
 		switch {
 		case op.Kind == vfs.KindClose || slices.Contains(passed, op.Kind):
 			return vfs.Outcome{}
@@ -56,6 +56,26 @@ func (i *interruption) disk(passed ...vfs.Kind) vfs.FS {
 		}
 		return vfs.FailAfter(errStopped)
 	})
+}
+
+// unsynced is a disk that need not sync: what a process leaves, and what is copied of it, is the same. TestCompactSyncs and TestRestoreSyncs look at what a
+// power loss would leave.
+type unsynced struct{ vfs.FS }
+
+func (unsynced) SyncDir(string) error { return nil }
+
+func (u unsynced) Create(name string) (vfs.File, error) { return unsyncedFile(u.FS.Create(name)) }
+func (u unsynced) Open(name string) (vfs.File, error)   { return unsyncedFile(u.FS.Open(name)) }
+
+type fileWithoutSync struct{ vfs.File }
+
+func (fileWithoutSync) Sync() error { return nil }
+
+func unsyncedFile(f vfs.File, err error) (vfs.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	return fileWithoutSync{f}, nil
 }
 
 // over checks how the work ended, and says whether it had fewer moments than n, so that all were tried.
@@ -71,4 +91,74 @@ func (i *interruption) over(t *testing.T, err error) bool {
 		t.Fatalf("%s: %v", i.what, err)
 	}
 	return false
+}
+
+// powerWatch knows what a power loss could undo of the work that puts a new directory into a place.
+type powerWatch struct {
+	t            testing.TB
+	dir          string          // the place
+	files, names map[string]bool // not synced: bytes of files, names in directories
+	placed       bool
+}
+
+func newPowerWatch(t testing.TB, dir string) *powerWatch {
+	return &powerWatch{t: t, dir: dir, files: map[string]bool{}, names: map[string]bool{}}
+}
+
+// check says what is not synced. The name in the directory above need be only at the end.
+func (w *powerWatch) check(when string, alsoAbove bool) {
+	w.t.Helper()
+	for name := range w.files {
+		w.t.Errorf("%s: the bytes of %s are not synced", when, name)
+	}
+	for name := range w.names {
+		if alsoAbove || name != filepath.Dir(w.dir) {
+			w.t.Errorf("%s: the names in %s are not synced", when, name)
+		}
+	}
+}
+
+func (w *powerWatch) disk() vfs.FS {
+	return vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
+		switch op.Kind {
+		case vfs.KindCreate:
+			w.names[filepath.Dir(op.Name)], w.files[op.Name] = true, true
+		case vfs.KindWrite:
+			w.files[op.Name] = true
+		case vfs.KindSync:
+			delete(w.files, op.Name)
+		case vfs.KindSyncDir:
+			delete(w.names, op.Name)
+		case vfs.KindRemove:
+			w.names[filepath.Dir(op.Name)] = true
+		case vfs.KindRename:
+			if op.To == w.dir {
+				w.placed = true
+				w.check("placing", false)
+			}
+			w.names[filepath.Dir(op.Name)] = true
+		}
+		return vfs.Outcome{}
+	})
+}
+
+func (w *powerWatch) exchange(swap func(a, b string) error) func(a, b string) error {
+	return func(a, b string) error {
+		if err := swap(a, b); err != nil {
+			return err
+		}
+		w.placed = true
+		w.check("exchange", true)
+		w.names[filepath.Dir(w.dir)] = true
+		return nil
+	}
+}
+
+// end checks that everything is durable when the work has returned.
+func (w *powerWatch) end() {
+	w.t.Helper()
+	if !w.placed {
+		w.t.Error("it was placed unseen")
+	}
+	w.check("return", true)
 }

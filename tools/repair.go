@@ -1,29 +1,33 @@
 package tools
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"time"
 
-	"gcd/internal/vfs"
 	"gcd/store"
 	"gcd/wal"
 )
 
 // RepairOptions say what a repair may do. The zero value only looks.
 type RepairOptions struct {
-	AcceptLoss  bool  // do it
-	SegmentSize int64 // of the new log's files; 0: the default
+	AcceptLoss  bool   // do it
+	SegmentSize int64  // of the new log's files; 0: the default
+	TempDir     string // where what does not fit into memory goes; "": os.TempDir
 	Progress    ProgressFunc
 
-	now func() time.Time
+	seams
+	memory int // of collected topics, bytes; 0: repairMemory
 }
+
+// repairMemory is how much of the topics is collected before it goes to a temporary file, in bytes.
+const repairMemory = 24 << 20
+
+// mostUnsure is how many topics that are not sure are named.
+const mostUnsure = 1000
 
 // A Range is records that are lost.
 type Range struct{ First, Last uint64 }
@@ -37,8 +41,8 @@ type Repaired struct {
 	Snapshot string   // what becomes of the snapshot: "sound", "missing", "not needed", "read in part"
 	Index    uint64   // the highest index that is known of; the result goes on behind it
 	Topics   uint64   // of the result
-	Sure     uint64   // of them: whose sums are what they were, or higher
-	Unsure   [][]byte // the others, in the order of CompareTopics: numbers of theirs may be handed out again
+	Sure     uint64   // of them: whose sums are what they were, or higher; of the others numbers may be handed out again
+	Unsure   [][]byte // the first 1,000 of those others, in the order of CompareTopics
 	Doubtful uint64   // records whose payload had nothing to be compared with, taken all the same
 
 	Done  bool
@@ -47,17 +51,19 @@ type Repaired struct {
 }
 
 // Whole says that nothing is lost.
-func (r *Repaired) Whole() bool { return len(r.Lost) == 0 && !r.Open && len(r.Unsure) == 0 }
+func (r *Repaired) Whole() bool { return len(r.Lost) == 0 && !r.Open && r.Sure == r.Topics }
 
 // ErrTwoStores says that a snapshot and a log are of different stores: which of them is wanted no program can tell.
 var ErrTwoStores = errors.New("tools: snapshot and log are of different stores; put the one that does not belong here somewhere else, and try again")
 
 // Repair makes a directory that no server starts in into one that starts, and loses what cannot be read. Without AcceptLoss it
 // only says what that is. The result is built beside dir from everything that can be read; a topic has the furthest state that anything is witness to, so that a number is
-// handed out again only where nothing is left to tell. Then it takes dir's place, and the old directory is kept whole as dir.broken-TIME. Memory: as a server's.
+// handed out again only where nothing is left to tell. Then it takes dir's place, and the old directory is kept whole as dir.broken-TIME. Interrupted at any moment it leaves what was there before, or the
+// result; and perhaps a directory dir.repair-… beside it. Memory does not grow with the number of topics.
 func Repair(ctx context.Context, dir string, o RepairOptions) (result *Repaired, err error) {
-	if o.now == nil {
-		o.now = time.Now
+	o.seams = o.seams.withDefaults()
+	if o.memory == 0 {
+		o.memory = repairMemory
 	}
 	if _, err := os.Stat(dir); err != nil {
 		return nil, err
@@ -73,13 +79,16 @@ func Repair(ctx context.Context, dir string, o RepairOptions) (result *Repaired,
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	r := &repair{RepairOptions: o, ctx: ctx, dir: dir, topics: map[string]*salvaged{}, result: &Repaired{}}
+	r := &repair{RepairOptions: o, ctx: ctx, dir: dir, topics: newWitnesses(o.TempDir, o.memory), result: &Repaired{}}
+	defer func() { err = errors.Join(err, r.topics.close()) }()
 	if err := r.look(); err != nil || r.result.Needless {
 		return r.result, err
 	}
-	r.weigh()
-	if !o.AcceptLoss {
-		return r.result, nil
+	if err := r.gather(); err != nil {
+		return r.result, err
+	}
+	if err := r.weigh(); err != nil || !o.AcceptLoss {
+		return r.result, err
 	}
 	return r.result, r.replace()
 }
@@ -91,51 +100,48 @@ type repair struct {
 	dir    string
 	result *Repaired
 
-	meta   *store.SnapshotMeta // nil: cannot be read
-	sound  bool                // the snapshot is, and it is needed
-	id     wal.ID
-	topics map[string]*salvaged
-	seen   []Range // records that were read, ascending and not touching
-	began  uint64  // first index that the log has, as far as can be read; 0: none
+	meta    *store.SnapshotMeta // nil: cannot be read
+	sound   bool                // the snapshot is
+	missing bool                // it is not there
+	id      wal.ID
+	topics  *witnesses
+	seen    []Range // records that were read, ascending and not touching
+	began   uint64  // first index that the log has, as far as can be read; 0: none
 }
 
-// salvaged is the furthest state of a topic that anything is witness to.
-type salvaged struct {
-	store.Value
-	last uint64 // record that is witness
-}
-
-func further(a, b store.Value) bool { return a.Epoch > b.Epoch || a.Epoch == b.Epoch && a.Sum > b.Sum }
-
-func (r *repair) take(topic []byte, v store.Value, index uint64) {
-	t := r.topics[string(topic)]
-	if t == nil {
-		t = &salvaged{}
-		r.topics[string(topic)] = t
-	}
-	if further(v, t.Value) {
-		t.Value = v
-	}
-	t.last = max(t.last, index)
-}
-
-// look finds out whether a start refuses, and reads everything that can be read.
-func (r *repair) look() error {
-	path := store.SnapshotPath(r.dir)
-	m, snapshotErr := store.ReadSnapshot(path, func(_ store.SnapshotMeta, e store.Entry) error {
-		r.take(e.Topic, e.Value, e.Last)
+// passed reports now and then, and says whether to go on.
+func (r *repair) passed(phase, unit string, done, total uint64) error {
+	r.Progress.report(phase, unit, done, total)
+	if done%progressEvery == 0 {
 		return r.ctx.Err()
+	}
+	return nil
+}
+
+// entries gives those of a snapshot that is sound.
+func (r *repair) entries(phase string, each func(store.Entry) error) (store.SnapshotMeta, error) {
+	var done uint64
+	return store.ReadSnapshot(store.SnapshotPath(r.dir), func(m store.SnapshotMeta, e store.Entry) error {
+		done++
+		if err := r.passed(phase, "topics", done, m.Count); err != nil {
+			return err
+		}
+		return each(e)
 	})
-	missing := errors.Is(snapshotErr, fs.ErrNotExist)
+}
+
+// look finds out whether a start refuses, and why.
+func (r *repair) look() error {
+	m, snapshotErr := r.entries("checking the snapshot", func(store.Entry) error { return nil })
 	var damage *store.CorruptionError
 	switch {
 	case snapshotErr == nil:
 		r.meta, r.sound = &m, true
-	case missing:
+	case errors.Is(snapshotErr, fs.ErrNotExist):
+		r.missing = true
 	case errors.As(snapshotErr, &damage), errors.Is(snapshotErr, wal.ErrNotOurs):
 		r.result.Reason = snapshotErr.Error()
-		clear(r.topics)
-		if m, err := store.ReadSnapshotMeta(path); err == nil {
+		if m, err := store.ReadSnapshotMeta(store.SnapshotPath(r.dir)); err == nil {
 			r.meta = &m
 		}
 	default:
@@ -149,7 +155,7 @@ func (r *repair) look() error {
 	var torn *wal.CorruptionError
 	switch {
 	case errors.Is(logErr, wal.ErrNoLog):
-		if missing {
+		if r.missing {
 			return fmt.Errorf("%w: %s", store.ErrNoStore, r.dir)
 		}
 	case errors.As(logErr, &torn), errors.Is(logErr, wal.ErrNotOurs):
@@ -162,51 +168,71 @@ func (r *repair) look() error {
 	if r.meta != nil && log != nil && r.meta.Store != log.ID() {
 		return ErrTwoStores
 	}
-	if r.result.Reason == "" {
-		fit := store.Fits(r.dir, r.meta, log)
-		if fit == nil {
-			fit = r.follows(log, settled)
-		}
-		if fit == nil {
-			r.result.Needless = true
-			return nil
-		}
-		r.result.Reason = fit.Error()
-	}
-	return r.gather(path, missing)
-}
-
-// follows replays what a start would, and returns what it would refuse.
-func (r *repair) follows(log *wal.Log, behind uint64) error {
-	if log == nil {
+	if r.result.Reason != "" {
 		return nil
 	}
-	for rec, err := range log.Records(behind + 1) {
-		if err != nil {
+	refusal := store.Fits(r.dir, r.meta, log)
+	if refusal == nil && log != nil {
+		var err error
+		if refusal, err = r.follows(log, settled); err != nil {
 			return err
 		}
-		for c, err := range store.Changes(rec.Payload) {
-			if err != nil {
-				return err
-			}
-			var at store.Value
-			if t := r.topics[string(c.Topic)]; t != nil {
-				at = t.Value
-			}
-			if c.Held(at) {
-				continue
-			}
-			if at != c.Before() {
-				return doesNotFollow(c.Topic, rec.Index, c.Before(), at)
-			}
-			r.take(c.Topic, c.After(), rec.Index)
-		}
 	}
+	if refusal == nil {
+		r.result.Needless = true
+		return nil
+	}
+	r.result.Reason = refusal.Error()
 	return nil
 }
 
+// follows replays what a start would, and finds what it would refuse. The error is what keeps it from that.
+func (r *repair) follows(log *wal.Log, behind uint64) (refusal, err error) {
+	tail := newTail(r.TempDir, r.memory)
+	defer func() { err = errors.Join(err, tail.close()) }()
+	for rec, err := range log.Records(behind + 1) {
+		var damage *wal.CorruptionError
+		if errors.As(err, &damage) {
+			return err, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		for c, err := range store.Changes(rec.Payload) {
+			if err != nil {
+				return err, nil
+			}
+			if err := tail.add(rec.Index, c); err != nil {
+				return nil, err
+			}
+		}
+		if err := r.passed("replaying the log", "records", rec.Index-behind, log.Last()-behind); err != nil {
+			return nil, err
+		}
+	}
+	err = tail.fold(func(each func(store.Entry) error) error {
+		if r.missing {
+			return nil
+		}
+		_, err := r.entries("replaying the log", each)
+		return err
+	}, func(store.Entry) error { return nil }, func(topic []byte, index uint64, from, at store.Value) error {
+		refusal = doesNotFollow(topic, index, from, at)
+		return refusal
+	})
+	if refusal != nil {
+		err = nil
+	}
+	return refusal, err
+}
+
 // gather reads all records, and of a snapshot that is damaged what makes sense, if the log cannot do without.
-func (r *repair) gather(path string, missing bool) error {
+func (r *repair) gather() error {
+	if r.sound {
+		if _, err := r.entries("reading the snapshot", r.entry); err != nil {
+			return err
+		}
+	}
 	if r.meta != nil {
 		r.id = r.meta.Store
 	}
@@ -235,12 +261,12 @@ func (r *repair) gather(path string, missing bool) error {
 		r.result.Snapshot = "sound"
 	case r.began == 1:
 		r.result.Snapshot = "not needed"
-	case missing:
+	case r.missing:
 		r.result.Snapshot = "missing"
 	default:
 		r.result.Snapshot = "read in part"
 	}
-	if r.sound || missing || r.began == 1 && len(r.seen) == 1 {
+	if r.sound || r.missing || r.began == 1 && len(r.seen) == 1 {
 		return nil
 	}
 	r.result.Snapshot = "read in part" // also where it is to make up for records that are lost
@@ -251,14 +277,15 @@ func (r *repair) gather(path string, missing bool) error {
 	if len(r.seen) > 0 {
 		highest = max(highest, r.seen[len(r.seen)-1].Last)
 	}
-	return store.SalvageSnapshot(path, func(e store.Entry) error {
+	return store.SalvageSnapshot(store.SnapshotPath(r.dir), func(e store.Entry) error {
 		if highest > 0 && e.Last > highest {
 			return nil // no record has that index: the entry is damaged
 		}
-		r.take(e.Topic, e.Value, e.Last)
-		return r.ctx.Err()
+		return errors.Join(r.entry(e), r.ctx.Err())
 	})
 }
+
+func (r *repair) entry(e store.Entry) error { return r.topics.add(e.Topic, e.Value, e.Last) }
 
 // record takes what a record says: where its changes lead, and so also where they start, whatever is lost between.
 func (r *repair) record(rec wal.Record, checked bool) error {
@@ -266,7 +293,9 @@ func (r *repair) record(rec wal.Record, checked bool) error {
 		if err != nil {
 			return nil // an unchecked payload that is damaged: it counts as lost
 		}
-		r.take(c.Topic, c.After(), rec.Index)
+		if err := r.topics.add(c.Topic, c.After(), rec.Index); err != nil {
+			return err
+		}
 	}
 	if !checked {
 		r.result.Doubtful++
@@ -281,7 +310,7 @@ func (r *repair) record(rec wal.Record, checked bool) error {
 }
 
 // weigh finds out what is lost.
-func (r *repair) weigh() {
+func (r *repair) weigh() error {
 	res := r.result
 	covered := uint64(0) // records up to here are in the snapshot, or were read
 	if r.sound {
@@ -312,16 +341,16 @@ func (r *repair) weigh() {
 	if len(res.Lost) > 0 {
 		behind = res.Lost[len(res.Lost)-1].Last
 	}
-	for topic, t := range r.topics {
+	return r.topics.each(func(t *witnessed) error {
 		res.Topics++
 		partial := res.Snapshot == "read in part" && (r.began == 0 || t.last < r.began)
 		if !res.Open && !partial && (t.last > behind || behind == 0) {
 			res.Sure++
-		} else {
-			res.Unsure = append(res.Unsure, []byte(topic))
+		} else if len(res.Unsure) < mostUnsure {
+			res.Unsure = append(res.Unsure, t.topic)
 		}
-	}
-	slices.SortFunc(res.Unsure, store.CompareTopics)
+		return r.passed("weighing", "topics", res.Topics, 0)
+	})
 }
 
 // replace builds the result and exchanges it for the directory.
@@ -335,78 +364,81 @@ func (r *repair) replace() error {
 		}
 		res.Store = id
 	}
-	build, err := os.MkdirTemp(filepath.Dir(r.dir), filepath.Base(r.dir)+".repair-")
+	parent := filepath.Dir(r.dir)
+	build, err := os.MkdirTemp(parent, filepath.Base(r.dir)+".repair-")
 	if err != nil {
 		return err
 	}
-	if err := r.build(build); err != nil {
-		return errors.Join(err, os.RemoveAll(build))
+	if err = errors.Join(r.build(build), r.ctx.Err()); err == nil {
+		err = r.place(build)
 	}
-	aside := r.dir + ".broken-" + r.now().UTC().Format("20060102T150405.000Z")
-	if _, err := os.Lstat(aside); err == nil {
-		return errors.Join(&fs.PathError{Op: "repair", Path: aside, Err: fs.ErrExist}, os.RemoveAll(build))
+	if err != nil && !res.Done {
+		err = errors.Join(err, os.RemoveAll(build))
 	}
-	err = exchange(build, r.dir)
-	switch {
-	case err == nil:
-		res.Done, res.Aside = true, build // should the next step fail
-		if err = os.Rename(build, aside); err == nil {
-			res.Aside = aside
-		}
-	case errors.Is(err, errors.ErrUnsupported):
-		if err = os.Rename(r.dir, aside); err != nil {
-			return errors.Join(err, os.RemoveAll(build))
-		}
-		res.Aside = aside
-		if err = os.Rename(build, r.dir); err == nil {
-			res.Done = true
-		}
-	default:
-		return errors.Join(err, os.RemoveAll(build))
+	return err
+}
+
+// place exchanges the result for the directory.
+func (r *repair) place(build string) (err error) {
+	if r.result.Aside, err = r.swap(build, r.dir, r.dir+".broken-"+r.now().UTC().Format("20060102T150405Z")); err != nil {
+		return err
 	}
-	return errors.Join(err, vfs.OS{}.SyncDir(filepath.Dir(r.dir)))
+	r.result.Done = true
+	if err := r.step("placed"); err != nil {
+		return err
+	}
+	if err := r.fs.SyncDir(filepath.Dir(r.dir)); err != nil {
+		return fmt.Errorf("%s is in its place, but a power loss may undo that: %w", r.dir, err)
+	}
+	return r.step("done")
 }
 
 // build makes the result: a snapshot of everything, and an empty log behind it.
 func (r *repair) build(dir string) error {
-	keys := make([]string, 0, len(r.topics))
-	for topic := range r.topics {
-		keys = append(keys, topic)
-	}
-	slices.SortFunc(keys, func(a, b string) int { return store.CompareTopics([]byte(a), []byte(b)) })
-	b, err := store.NewBuilder(vfs.OS{}, store.SnapshotPath(dir), r.result.Store)
-	if err != nil {
+	res := r.result
+	if err := r.step("begun"); err != nil {
 		return err
 	}
-	for i, topic := range keys {
-		r.Progress.report("building", "topics", uint64(i), uint64(len(keys)))
-		t := r.topics[topic]
-		if err := b.Add(store.Entry{Topic: []byte(topic), Value: t.Value, Last: min(t.last, r.result.Index)}); err != nil {
-			return errors.Join(err, b.Abort())
-		}
-	}
-	if _, err := b.Finish(r.result.Index); err != nil {
-		return errors.Join(err, b.Abort())
-	}
-	if err := wal.Create(store.LogDir(dir), r.result.Store, r.result.Index+1, wal.Options{SegmentSize: r.SegmentSize}); err != nil {
+	sum := newEntrySum()
+	if err := r.buildSnapshot(store.SnapshotPath(dir), sum); err != nil {
 		return err
 	}
-	i := 0
-	_, err = store.ReadSnapshot(store.SnapshotPath(dir), func(_ store.SnapshotMeta, e store.Entry) error {
-		if i >= len(keys) || !bytes.Equal(e.Topic, []byte(keys[i])) || e.Value != r.topics[keys[i]].Value {
-			return errors.New("what was built does not read back")
-		}
-		i++
-		return nil
-	})
-	if err == nil && i != len(keys) {
-		err = errors.New("what was built does not read back")
-	}
-	if err != nil {
+	if err := r.step("snapshot"); err != nil {
 		return err
+	}
+	if err := wal.Create(store.LogDir(dir), res.Store, res.Index+1, wal.Options{FS: r.fs, SegmentSize: r.SegmentSize}); err != nil {
+		return err
+	}
+	if err := r.step("log"); err != nil {
+		return err
+	}
+	built := built{dir: dir, store: res.Store, index: res.Index, entries: res.Topics, sum: sum.sum()}
+	if err := built.check(r.fs, func(phase string, done, total uint64) error { return r.passed(phase, "topics", done, total) }); err != nil {
+		return fmt.Errorf("what was built does not read back: %w", err)
 	}
 	if err := keepOwner(r.dir, dir); err != nil {
 		return err
 	}
-	return vfs.OS{}.SyncDir(dir)
+	if err := r.fs.SyncDir(dir); err != nil {
+		return err
+	}
+	return r.step("durable")
+}
+
+func (r *repair) buildSnapshot(path string, sum *entrySum) error {
+	b, err := store.NewBuilder(r.fs, path, r.result.Store)
+	if err != nil {
+		return err
+	}
+	var done uint64
+	err = r.topics.each(func(t *witnessed) error {
+		done++
+		e := store.Entry{Topic: t.topic, Value: t.Value, Last: min(t.last, r.result.Index)}
+		sum.add(e)
+		return errors.Join(b.Add(e), r.passed("building", "topics", done, r.result.Topics))
+	})
+	if err == nil {
+		_, err = b.Finish(r.result.Index)
+	}
+	return errors.Join(err, b.Abort())
 }

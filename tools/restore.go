@@ -3,18 +3,14 @@ package tools
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
-	"time"
 
-	"gcd/internal/vfs"
 	"gcd/store"
 	"gcd/wal"
 )
@@ -26,26 +22,7 @@ type RestoreOptions struct {
 	SegmentSize int64  // of the new log's files, in bytes, as store.Options has it; 0: the default
 	Progress    ProgressFunc
 
-	fs       vfs.FS                  // default the OS
-	exchange func(a, b string) error // default exchange
-	step     func(done string) error // called behind each step; an error ends the work as it is
-	now      func() time.Time
-}
-
-func (o RestoreOptions) withDefaults() RestoreOptions {
-	if o.fs == nil {
-		o.fs = vfs.OS{}
-	}
-	if o.exchange == nil {
-		o.exchange = exchange
-	}
-	if o.step == nil {
-		o.step = func(string) error { return nil }
-	}
-	if o.now == nil {
-		o.now = time.Now
-	}
-	return o
+	seams
 }
 
 // Restored is what Restore did.
@@ -63,7 +40,8 @@ type Restored struct {
 // A dir that is not empty is fs.ErrExist without Force, and store.ErrLocked while a server runs in it. Damage to the file is
 // a *DumpError. The directory above dir has to be writable, and dir must not be a mount point.
 func Restore(ctx context.Context, file, dir string, o RestoreOptions) (Restored, error) {
-	r := &restore{ctx: ctx, RestoreOptions: o.withDefaults()}
+	o.seams = o.seams.withDefaults()
+	r := &restore{ctx: ctx, RestoreOptions: o}
 	if err := r.open(file); err != nil {
 		return Restored{}, err
 	}
@@ -227,7 +205,8 @@ func (r *restore) build(dir string) error {
 	if err := r.step("log"); err != nil {
 		return err
 	}
-	if err := r.verify(dir); err != nil {
+	built := built{dir: dir, store: id, index: r.result.From.Index, entries: r.result.Entries, sum: r.sum}
+	if err := built.check(r.fs, r.passed); err != nil {
 		return fmt.Errorf("what was restored does not read back: %w", err)
 	}
 	if r.there {
@@ -257,37 +236,6 @@ func (r *restore) buildSnapshot(path string) error {
 	return errors.Join(err, b.Abort())
 }
 
-// verify reads the new files as a start would, and compares every entry with what the dump said at the first reading.
-func (r *restore) verify(dir string) error {
-	sum := newEntrySum()
-	var done uint64
-	m, err := store.ReadSnapshot(store.SnapshotPath(dir), func(_ store.SnapshotMeta, e store.Entry) error {
-		done++
-		if err := r.passed("reading back", done, r.result.Entries); err != nil {
-			return err
-		}
-		sum.add(e)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	log, err := wal.Open(store.LogDir(dir), wal.Options{FS: r.fs, SegmentSize: r.SegmentSize})
-	if err != nil {
-		return err
-	}
-	index := r.result.From.Index
-	switch {
-	case sum.sum() != r.sum:
-		err = errors.New("the entries differ from those of the dump")
-	case m.State != store.StateClosed || m.Store != r.result.Store || m.Replay != index || log.First() != index+1 || log.Last() != index:
-		err = fmt.Errorf("snapshot and log are not those of a closed store at index %d", index)
-	default:
-		err = store.Fits(dir, &m, log)
-	}
-	return errors.Join(err, log.Close())
-}
-
 // place gives the new directory its name. placed says that it has it, whatever the error is.
 func (r *restore) place(build string) (placed bool, err error) {
 	parent := filepath.Dir(r.dir)
@@ -303,7 +251,7 @@ func (r *restore) place(build string) (placed bool, err error) {
 	case !r.there:
 		err = r.fs.Rename(build, r.dir)
 	default:
-		err = r.swap(build)
+		r.result.Aside, err = r.swap(build, r.dir, r.dir+".before-restore-"+r.now().UTC().Format("20060102T150405Z"))
 	}
 	if err != nil {
 		return false, err
@@ -316,81 +264,3 @@ func (r *restore) place(build string) (placed bool, err error) {
 	}
 	return true, r.step("done")
 }
-
-// swap puts the new directory into the place of one that is kept aside. Where the system can exchange two names there is
-// no moment without a directory in that place: the new one gets the name of the other's future, and then they are exchanged.
-func (r *restore) swap(build string) error {
-	aside, err := r.asideName()
-	if err != nil {
-		return err
-	}
-	if err := r.fs.Rename(build, aside); err != nil {
-		return err
-	}
-	back := func(err error) error { return errors.Join(err, r.fs.Rename(aside, build)) }
-	if err := r.step("named"); err != nil {
-		return back(err)
-	}
-	if err := r.fs.SyncDir(filepath.Dir(aside)); err != nil {
-		return back(err)
-	}
-	err = r.exchange(aside, r.dir)
-	if err == nil {
-		r.result.Aside = aside
-		return nil
-	}
-	if err := back(nil); err != nil {
-		return err
-	}
-	if !errors.Is(err, errors.ErrUnsupported) {
-		return err
-	}
-	if err := r.fs.Rename(r.dir, aside); err != nil {
-		return err
-	}
-	undo := func(err error) error { return errors.Join(err, r.fs.Rename(aside, r.dir)) }
-	if err := r.step("aside"); err != nil {
-		return undo(err)
-	}
-	if err := r.fs.Rename(build, r.dir); err != nil {
-		return undo(err)
-	}
-	r.result.Aside = aside
-	return nil
-}
-
-// asideName is a free name for the directory whose place is taken.
-func (r *restore) asideName() (string, error) {
-	name := r.dir + ".before-restore-" + r.now().UTC().Format("20060102T150405Z")
-	for i := 1; ; i++ {
-		free := name
-		if i > 1 {
-			free = fmt.Sprintf("%s-%d", name, i)
-		}
-		if _, err := os.Lstat(free); errors.Is(err, fs.ErrNotExist) {
-			return free, nil
-		} else if err != nil {
-			return "", err
-		}
-	}
-}
-
-// entrySum is a digest of entries in their order, of our own so that it depends on no file's format.
-type entrySum struct {
-	hash hash.Hash
-	buf  []byte
-}
-
-func newEntrySum() *entrySum { return &entrySum{hash: sha256.New()} }
-
-func (s *entrySum) add(e store.Entry) {
-	b := binary.AppendUvarint(s.buf[:0], uint64(len(e.Topic)))
-	b = append(b, e.Topic...)
-	b = binary.AppendUvarint(b, e.Sum)
-	b = binary.AppendUvarint(b, e.Epoch)
-	b = binary.AppendUvarint(b, e.Last)
-	s.hash.Write(b)
-	s.buf = b
-}
-
-func (s *entrySum) sum() [sha256.Size]byte { return [sha256.Size]byte(s.hash.Sum(nil)) }

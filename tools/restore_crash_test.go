@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"gcd/internal/vfs"
 	"gcd/store"
 )
 
@@ -30,13 +29,18 @@ type restoreCase struct {
 	exchange func(a, b string) error
 }
 
-func restoreCases() []restoreCase {
+func restoreCases(t testing.TB) []restoreCase {
+	t.Helper()
+	old := filepath.Join(t.TempDir(), "old")
+	s := openDir(t, old, smallSegment)
+	if _, err := s.Count(t.Context(), "old"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
 	used := func(t testing.TB, dir string) {
-		s := openDir(t, dir)
-		if _, err := s.Count(t.Context(), "old"); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Close(); err != nil {
+		if err := os.CopyFS(dir, os.DirFS(old)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -56,10 +60,10 @@ func restoreCases() []restoreCase {
 // at that moment is copied, and starts), by an error of the operation, and by one behind it.
 func TestRestoreStopped(t *testing.T) {
 	t.Parallel()
-	entries := randomEntries(rand.New(rand.NewPCG(7, 7)), 20, testHeader().Index)
+	entries := short(randomEntries(rand.New(rand.NewPCG(7, 7)), 20, testHeader().Index))
 	dump := writeDump(t, "ndjson", testHeader(), entries)
 	dumped := valuesOf(entries)
-	for _, test := range restoreCases() {
+	for _, test := range restoreCases(t) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			ways := []string{"crash"}
@@ -76,7 +80,7 @@ func TestRestoreStopped(t *testing.T) {
 					test.prepare(t, dir)
 					i := interruption{way: way, n: n}
 					i.crash = func() { parent = copyTree(t, parent) }
-					o := RestoreOptions{Force: true, SegmentSize: testSegment, exchange: test.exchange, step: i.step, fs: i.disk()}
+					o := RestoreOptions{Force: true, SegmentSize: smallSegment, seams: seams{exchange: test.exchange, step: i.step, fs: i.disk()}}
 					if _, err := Restore(t.Context(), dump, dir, o); i.over(t, err) {
 						break
 					}
@@ -120,13 +124,13 @@ func checkStopped(t *testing.T, what, parent string, test restoreCase, dumped ma
 			t.Fatalf("%s: the directory is gone", what)
 		}
 	}
-	got := sums(t, dir)
+	got := sumsOf(t, openDir(t, dir, smallSegment))
 	if isOld, isNew := equalValues(got, before), equalValues(got, dumped); !isOld && !isNew {
 		t.Errorf("%s: %d counters, neither those of before nor those of the dump", what, len(got))
 	} else if isNew && len(before) > 0 {
 		if aside == "" {
 			t.Errorf("%s: the old directory is gone", what)
-		} else if !equalValues(sums(t, aside), before) {
+		} else if !equalValues(sumsOf(t, openDir(t, aside, smallSegment)), before) {
 			t.Errorf("%s: what was kept aside is not what was there before", what)
 		}
 	}
@@ -137,65 +141,19 @@ func checkStopped(t *testing.T, what, parent string, test restoreCase, dumped ma
 func TestRestoreSyncs(t *testing.T) {
 	t.Parallel()
 	dump := writeDump(t, "ndjson", testHeader(), []store.Entry{{Topic: []byte("a"), Value: store.Value{Sum: 1}, Last: 1}})
-	for _, test := range restoreCases() {
+	for _, test := range restoreCases(t) {
 		parent := t.TempDir()
 		dir := filepath.Join(parent, "data")
 		test.prepare(t, dir)
-		files, names := map[string]bool{}, map[string]bool{} // not synced: bytes of files, names in directories
-		placed := false
-		check := func(when string) {
-			for name := range files {
-				t.Errorf("%s: %s: the bytes of %s are not synced", test.name, when, name)
-			}
-			for name := range names {
-				if name != parent || when == "return" {
-					t.Errorf("%s: %s: the names in %s are not synced", test.name, when, name)
-				}
-			}
-		}
-		o := RestoreOptions{Force: true, SegmentSize: testSegment}
-		o.fs = vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
-			switch op.Kind {
-			case vfs.KindCreate:
-				names[filepath.Dir(op.Name)], files[op.Name] = true, true
-			case vfs.KindWrite:
-				files[op.Name] = true
-			case vfs.KindSync:
-				delete(files, op.Name)
-			case vfs.KindSyncDir:
-				delete(names, op.Name)
-			case vfs.KindRemove:
-				names[filepath.Dir(op.Name)] = true
-			case vfs.KindRename:
-				if filepath.Dir(op.To) == parent && op.To == dir {
-					placed = true
-					check("placing")
-				}
-				names[filepath.Dir(op.Name)] = true
-			}
-			return vfs.Outcome{}
-		})
 		swap := exchange
 		if test.exchange != nil {
 			swap = test.exchange
 		}
-		o.exchange = func(a, b string) error {
-			if err := swap(a, b); err != nil {
-				return err
-			}
-			if placed = true; names[parent] {
-				t.Errorf("%s: the name of the new directory is not synced before the exchange", test.name)
-			}
-			check("exchange")
-			names[parent] = true
-			return nil
-		}
+		w := newPowerWatch(t, dir)
+		o := RestoreOptions{Force: true, SegmentSize: smallSegment, seams: seams{fs: w.disk(), exchange: w.exchange(swap)}}
 		if _, err := Restore(t.Context(), dump, dir, o); err != nil {
 			t.Fatal(err)
 		}
-		if !placed {
-			t.Errorf("%s: it was placed unseen", test.name)
-		}
-		check("return")
+		w.end()
 	}
 }

@@ -67,9 +67,23 @@ func (r *runs) readers() []*bufio.Reader {
 	readers := make([]*bufio.Reader, len(r.ends))
 	for i, end := range r.ends {
 		begin := r.end(i - 1)
-		readers[i] = bufio.NewReaderSize(io.NewSectionReader(r.file, begin, end-begin), size)
+		readers[i] = bufio.NewReaderSize(&runReader{io.NewSectionReader(r.file, begin, end-begin), end - begin}, size)
 	}
 	return readers
+}
+
+// runReader takes the end of the file for that of the run only where the run ends.
+type runReader struct {
+	from io.Reader
+	left int64 // bytes of the run
+}
+
+func (r *runReader) Read(b []byte) (int, error) {
+	n, err := r.from.Read(b)
+	if r.left -= int64(n); r.left > 0 {
+		err = unexpected(err)
+	}
+	return n, err
 }
 
 func (r *runs) close() error {

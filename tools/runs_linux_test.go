@@ -2,10 +2,14 @@ package tools
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -76,6 +80,122 @@ func TestRunsShareOneFile(t *testing.T) {
 	}
 }
 
+// TestRunsThatChanged: a run that ends early, and one that says that more is there than is, are errors and no shorter runs.
+func TestRunsThatChanged(t *testing.T) {
+	t.Parallel()
+	fill := func() (*chains, *tail, *witnesses) {
+		c, tail, w := newChains("", 2*(chainSize+10)), newTail("", 2*tailChangeSize), newWitnesses("", 2*(witnessedSize+10))
+		for n := range 3 { // two of them in a run
+			change := store.Change{Topic: fmt.Appendf(nil, "topic %d", n), N: 1}
+			_, _, err := c.add(1, time.Time{}, &change, true)
+			if err := errors.Join(err, tail.add(1, change), w.add(change.Topic, change.After(), 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Cleanup(func() { c.close(); _, _ = tail.close(), w.close() })
+		return c, tail, w
+	}
+	read := map[string]func(change func(*runs) error) error{
+		"chains": func(change func(*runs) error) error {
+			c, _, _ := fill()
+			if err := errors.Join(change(&c.runs), c.sort()); err != nil {
+				return err
+			}
+			for {
+				if ch, err := c.next(nil); ch == nil || err != nil {
+					return err
+				}
+			}
+		},
+		"tail": func(change func(*runs) error) error {
+			_, tail, _ := fill()
+			if err := change(&tail.runs); err != nil {
+				return err
+			}
+			return tail.fold(func(func(store.Entry) error) error { return nil }, func(store.Entry) error { return nil }, nil)
+		},
+		"witnesses": func(change func(*runs) error) error {
+			_, _, w := fill()
+			if err := change(&w.runs); err != nil {
+				return err
+			}
+			return w.each(func(*witnessed) error { return nil })
+		},
+	}
+	for name, read := range read {
+		var end int64
+		if err := read(func(r *runs) error { end = r.end(0); return nil }); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for n := range end {
+			if err := read(func(r *runs) error { return r.file.Truncate(n) }); !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("%s cut to %d bytes: %v", name, n, err)
+			}
+		}
+		for length, want := range map[uint64]error{99: io.ErrUnexpectedEOF, store.MaxTopicLen + 1: errChanged} { // of the first topic
+			if err := read(func(r *runs) error { _, err := r.file.WriteAt(binary.AppendUvarint(nil, length), 0); return err }); !errors.Is(err, want) {
+				t.Errorf("%s with a topic of %d bytes: %v", name, length, err)
+			}
+		}
+	}
+}
+
+// TestRunsOnAFullDisk: what cannot be written is said when it is added.
+func TestRunsOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	c, tail, w := newChains("", 1), newTail("", 1), newWitnesses("", 1)
+	c.runs.file, tail.runs.file, w.runs.file = full, full, full
+	var errs [3]error
+	for n := range 2 { // the first stays in memory in two of them
+		change := store.Change{Topic: fmt.Appendf(nil, "topic %d", n), N: 1}
+		_, _, errs[0] = c.add(1, time.Time{}, &change, true)
+		errs[1], errs[2] = tail.add(1, change), w.add(change.Topic, change.After(), 1)
+	}
+	for i, err := range errs {
+		if !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+}
+
+// TestCollectedTopicsAreCopied: a reader of the log gives the next record's topics in the same bytes.
+func TestCollectedTopicsAreCopied(t *testing.T) {
+	t.Parallel()
+	c, tail, w := newChains("", 1<<20), newTail("", 1<<20), newWitnesses("", 1<<20)
+	topic := make([]byte, 1)
+	for n := range byte(3) {
+		topic[0] = 'a' + n
+		change := store.Change{Topic: topic, N: 1}
+		_, _, err := c.add(1, time.Time{}, &change, true)
+		if err := errors.Join(err, tail.add(1, change), w.add(topic, change.After(), 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	topic[0] = 'x'
+	if err := errors.Join(c.sort(), tail.sort()); err != nil {
+		t.Fatal(err)
+	}
+	n := byte(0)
+	err := w.each(func(seen *witnessed) error {
+		want := []byte{'a' + n}
+		ch, err := c.next(nil)
+		change, _ := tail.sorted.peek()
+		if err != nil || !bytes.Equal(seen.topic, want) || !bytes.Equal(ch.topic, want) || !bytes.Equal(change.Topic, want) {
+			t.Errorf("%q, %q and %q, want %q; %v", seen.topic, ch.topic, change.Topic, want, err)
+		}
+		n++
+		return tail.sorted.step()
+	})
+	if err != nil || n != 3 {
+		t.Errorf("%d topics, %v", n, err)
+	}
+}
+
 // openFiles is how many files in dir the process has open, those without a name, too.
 func openFiles(t *testing.T, dir string) (n int) {
 	fds, err := os.ReadDir("/proc/self/fd")
@@ -89,4 +209,25 @@ func openFiles(t *testing.T, dir string) (n int) {
 		}
 	}
 	return n
+}
+
+// TestReadingCloses: the copy of a running server's snapshot goes with the reading.
+func TestReadingCloses(t *testing.T) {
+	t.Parallel()
+	dir, temp := t.TempDir(), t.TempDir()
+	s := openDir(t, dir, smallSegment)
+	defer s.Close()
+	src, err := OpenSource(t.Context(), dir, SourceOptions{TempDir: temp})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if openFiles(t, temp) == 0 {
+		t.Error("there is no copy")
+	}
+	if err := src.Close(); err != nil {
+		t.Error(err)
+	}
+	if got := openFiles(t, temp); got != 0 {
+		t.Errorf("%d files are open still", got)
+	}
 }

@@ -2,6 +2,8 @@ package tools
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -158,5 +160,21 @@ func waitForSpare(t testing.TB, dir string) {
 			return
 		}
 		runtime.Gosched()
+	}
+}
+
+// TestSnapshotCopyFails: what cannot be copied to its end is no copy.
+func TestSnapshotCopyFails(t *testing.T) {
+	t.Parallel()
+	if _, err := copySnapshot(t.Context(), t.TempDir(), "", nil); err == nil { // a directory can be opened, and not read
+		t.Error("a copy of what cannot be read")
+	}
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, make([]byte, 2*copyPiece), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	if _, err := copySnapshot(ctx, path, "", cancel); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
 	}
 }

@@ -75,6 +75,45 @@ func (t *tail) sort() error {
 	return t.sorted.addList(t.list)
 }
 
+// fold ends the adding and applies the changes, by the rules of a start, to the entries of a snapshot, which entries gives in the order of keys. each gets
+// every topic as it is then, in that order. broken is told of a change that does not follow, and ends the work with its error.
+func (t *tail) fold(entries func(each func(store.Entry) error) error, each func(store.Entry) error, broken brokenFunc) error {
+	if err := t.sort(); err != nil {
+		return err
+	}
+	apply := func(e store.Entry) error {
+		for next, ok := t.sorted.peek(); ok && bytes.Equal(next.Topic, e.Topic); next, ok = t.sorted.peek() {
+			if !next.Held(e.Value) {
+				if next.Before() != e.Value {
+					return broken(next.Topic, next.index, next.Before(), e.Value)
+				}
+				e.Value, e.Last = next.After(), next.index
+			}
+			if err := t.sorted.step(); err != nil {
+				return err
+			}
+		}
+		return each(e)
+	}
+	err := entries(func(e store.Entry) error {
+		for next, ok := t.sorted.peek(); ok && store.CompareTopics(next.Topic, e.Topic) < 0; next, ok = t.sorted.peek() {
+			if err := apply(store.Entry{Topic: next.Topic}); err != nil {
+				return err
+			}
+		}
+		return apply(e)
+	})
+	if err != nil {
+		return err
+	}
+	for next, ok := t.sorted.peek(); ok; next, ok = t.sorted.peek() {
+		if err := apply(store.Entry{Topic: next.Topic}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (t *tail) close() error { return t.runs.close() }
 
 // readChange reads the next change of a run; io.EOF behind the last.

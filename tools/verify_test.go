@@ -138,9 +138,8 @@ func seeded(t testing.TB) *rand.Rand {
 // TestVerifyTakesWhatIsWhole: of directories that nothing happened to nothing is said, also where the topics do not fit into memory, and no file changes.
 func TestVerifyTakesWhatIsWhole(t *testing.T) {
 	t.Parallel()
-	r := seeded(t)
+	dir := closedStore(t, seeded(t), 500, 200)
 	for _, memory := range []int{0, 1, 3000} {
-		dir := closedStore(t, r, 500, 200)
 		before := contents(t, dir)
 		v := verified(t, dir, VerifyOptions{memory: memory})
 		if err := v.Err(); err != nil || !v.Starts || v.State != "closed cleanly" || v.Last != 700 || v.Changes != 700 || v.First != 1 {
@@ -300,13 +299,17 @@ func TestVerifyWithoutAStore(t *testing.T) {
 // setReplay writes another replay index into a snapshot.
 func setReplay(t testing.TB, dir string, replay uint64) {
 	t.Helper()
+	setMeta(t, dir, "replay", binary.LittleEndian.AppendUint64(nil, replay))
+}
+
+// setMeta writes another value into what a snapshot says of itself.
+func setMeta(t testing.TB, dir, key string, value []byte) {
+	t.Helper()
 	db, err := bolt.Open(store.SnapshotPath(dir), 0o600, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = db.Update(func(tx *bolt.Tx) error {
-		return tx.Bucket([]byte("meta")).Put([]byte("replay"), binary.LittleEndian.AppendUint64(nil, replay))
-	})
+	err = db.Update(func(tx *bolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte(key), value) })
 	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
 	}

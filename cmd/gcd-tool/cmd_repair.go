@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"io"
 
-	"gcd/internal/cmdline"
-
 	"github.com/urfave/cli/v2"
 
+	"gcd/internal/cmdline"
 	"gcd/tools"
 )
 
@@ -18,8 +17,12 @@ func repairCommand() *cli.Command {
 		Usage:     "Say what is lost of a directory that does not start, and with a flag make the rest start",
 		Category:  categoryWrite,
 		ArgsUsage: "DIR",
+		Description: `Says which records are lost and which topics may hand out numbers again, and changes nothing. With --accept-loss it builds a directory beside DIR from
+everything that can be read, reads it back and gives it DIR's place. Interrupted, it leaves DIR as it was or whole and new, and perhaps a directory
+DIR.repair-… that can be removed. Run it as the user of the server.`,
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "accept-loss", Category: "Repair", Usage: "Do it. The old directory is kept beside the new one."},
+			&cli.BoolFlag{Name: "accept-loss", Category: "Repair", Usage: "Do it. The old directory is kept as DIR.broken-TIME."},
+			tempDirFlag(),
 			quietFlag(),
 		},
 		Action: func(c *cli.Context) error {
@@ -28,7 +31,9 @@ func repairCommand() *cli.Command {
 				return err
 			}
 			m := newMeter(c)
-			r, err := tools.Repair(c.Context, args[0], tools.RepairOptions{AcceptLoss: c.Bool("accept-loss"), Progress: m.report})
+			r, err := tools.Repair(c.Context, args[0], tools.RepairOptions{
+				AcceptLoss: c.Bool("accept-loss"), TempDir: c.String("temp-dir"), Progress: m.report,
+			})
 			m.end()
 			if err != nil {
 				return err
@@ -43,9 +48,6 @@ func repairCommand() *cli.Command {
 		},
 	}
 }
-
-// mostUnsure is how many topics are named.
-const mostUnsure = 1000
 
 func printRepaired(w io.Writer, r *tools.Repaired) error {
 	if r.Needless {
@@ -66,12 +68,11 @@ func printRepaired(w io.Writer, r *tools.Repaired) error {
 		text += fmt.Sprintf("%d records have nothing to be compared with, and are taken as they are\n", r.Doubtful)
 	}
 	text += fmt.Sprintf("topics: %d, of which %d are sure to hand out no number twice\n", r.Topics, r.Sure)
-	for i, topic := range r.Unsure {
-		if i == mostUnsure {
-			text += fmt.Sprintf("… and %d topics more\n", len(r.Unsure)-i)
-			break
-		}
+	for _, topic := range r.Unsure {
 		text += fmt.Sprintf("not sure: %.200q\n", topic)
+	}
+	if more := r.Topics - r.Sure - uint64(len(r.Unsure)); more > 0 {
+		text += fmt.Sprintf("… and %d topics more\n", more)
 	}
 	if r.Done {
 		text += fmt.Sprintf("done: store %s, behind record %d; the old directory is %s\n", r.Store, r.Index, r.Aside)

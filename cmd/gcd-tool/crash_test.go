@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -241,4 +242,83 @@ func TestKillCompact(t *testing.T) {
 	}
 	k.check(t)
 	t.Logf("%d killed", k.killed)
+}
+
+// TestKillRepair kills "repair --accept-loss" again and again: the directory is the damaged one, untouched, or the repaired one, which starts; then the
+// damaged one is kept aside.
+func TestKillRepair(t *testing.T) {
+	t.Parallel()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	k := &killer{binary: buildBinary(t), rand: rand.New(rand.NewPCG(seed, 0))}
+	base := t.TempDir()
+	template, parent := filepath.Join(base, "template"), filepath.Join(base, "parent")
+	dir := filepath.Join(parent, "data")
+	s := openDir(t, template)
+	countMany(t, s, 10_000)
+	if err := s.Snapshot(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	countMany(t, s, 20_000)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	segments, err := filepath.Glob(filepath.Join(store.LogDir(template), "*.seg"))
+	if err != nil || len(segments) < 2 {
+		t.Fatalf("%q, %v", segments, err)
+	}
+	if err := os.Remove(segments[len(segments)-1]); err != nil {
+		t.Fatal(err)
+	}
+	damaged := contents(t, template)
+	args := []string{"repair", "--accept-loss", dir}
+	copyInto(t, template, dir)
+	k.whole(t, args...)
+	repaired := started(t, dir)
+	was := map[bool]int{}
+	for range killRounds() {
+		if err := os.RemoveAll(parent); err != nil {
+			t.Fatal(err)
+		}
+		copyInto(t, template, dir)
+		k.kill(t, args...)
+		isOld := maps.Equal(contents(t, dir), damaged)
+		was[!isOld]++
+		if isOld {
+			k.whole(t, args...) // what was left over is in nobody's way
+		}
+		if got := started(t, dir); !maps.Equal(got, repaired) {
+			t.Fatalf("%d counters, want %d, or others", len(got), len(repaired))
+		}
+		kept := 0
+		aside, _ := filepath.Glob(dir + ".broken-*")
+		for _, path := range aside {
+			if maps.Equal(contents(t, path), damaged) {
+				kept++
+			}
+		}
+		if kept != 1 {
+			t.Fatalf("the damaged directory is not kept: %q", aside)
+		}
+	}
+	k.check(t)
+	t.Logf("%d killed; %d had the old state, %d the new one", k.killed, was[false], was[true])
+}
+
+// contents are the bytes of a directory's files, but the lock's, by their names in it.
+func contents(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || name == filepath.Base(store.LockPath("")) {
+			return err
+		}
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		all[name] = string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
 }

@@ -1,0 +1,95 @@
+package tools
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"gcd/store"
+)
+
+// failingWriter fails at one of its calls, or ends a context there.
+type failingWriter struct {
+	collected
+	at  int
+	end func() error
+}
+
+func (w *failingWriter) call() error {
+	if w.at--; w.at == 0 {
+		return w.end()
+	}
+	return nil
+}
+
+func (w *failingWriter) Header(DumpHeader) error { return w.call() }
+func (w *failingWriter) Counter(*Counter) error  { return w.call() }
+func (w *failingWriter) Footer() error           { w.ended = true; return w.call() }
+
+// TestDumpStops: a dump that was interrupted, or could not be written, has no end, and the error is that.
+func TestDumpStops(t *testing.T) {
+	t.Parallel()
+	dir := handmade(t, 9, []store.Entry{{Topic: []byte("a"), Last: 9}, {Topic: []byte("c"), Last: 8}}, store.Change{Topic: []byte("b"), N: 1}, store.Change{Topic: []byte("d"), N: 1})
+	const calls = 6
+	for at := 1; at <= calls; at++ {
+		failed := errors.New("failed")
+		w := &failingWriter{at: at, end: func() error { return failed }}
+		if _, err := Dump(t.Context(), dir, w, DumpOptions{}); !errors.Is(err, failed) || w.ended != (at == calls) {
+			t.Errorf("call %d failed: %v, ended %t", at, err, w.ended)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		w = &failingWriter{at: at, end: func() error { cancel(); return nil }}
+		if _, err := Dump(ctx, dir, w, DumpOptions{}); at < calls && (!errors.Is(err, context.Canceled) || w.ended) {
+			t.Errorf("interrupted at call %d: %v, ended %t", at, err, w.ended)
+		}
+		cancel()
+	}
+}
+
+// TestDumpBeforeTheLog: of a time before the first record that is kept nothing is known, but before the first record of all there was nothing.
+func TestDumpBeforeTheLog(t *testing.T) {
+	t.Parallel()
+	for index, want := range map[uint64]error{0: nil, 1: ErrNotKept} {
+		dir := handmade(t, index, nil, store.Change{Topic: []byte("a"), N: 1})
+		if _, err := Dump(t.Context(), dir, &collected{}, DumpOptions{Before: time.Unix(1, 0)}); !errors.Is(err, want) {
+			t.Errorf("behind record %d: %v, want %v", index, err, want)
+		}
+	}
+}
+
+// TestDumpRests: each part of the work lets others go on: the copy of a snapshot, the log, the counters.
+func TestDumpRests(t *testing.T) {
+	t.Parallel()
+	const n = 3 * restEvery
+	dir := t.TempDir()
+	s, err := store.Open(dir, store.Options{SegmentSize: 64 << 10, SnapshotInterval: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	rests := func(least int, part string) {
+		t.Helper()
+		got := 0
+		if _, err := Dump(t.Context(), dir, &collected{}, DumpOptions{Rest: func() { got++ }}); err != nil {
+			t.Fatal(err)
+		}
+		if got < least || got > least+3 {
+			t.Errorf("%s: it rested %d times, want %d", part, got, least)
+		}
+	}
+	for i := range n {
+		counted(t, s, store.Op{Kind: store.Count, Topic: fmt.Append(nil, i)})
+	}
+	rests(3, "the log") // each record is one topic's
+	if err := s.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	rests(3, "the counters")
+	if err := os.Truncate(store.SnapshotPath(dir), 40*copyPiece); err != nil {
+		t.Fatal(err)
+	}
+	rests(40+3, "the copy")
+}

@@ -1,0 +1,157 @@
+package tools
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"gcd/internal/vfs"
+	"gcd/store"
+	"gcd/wal"
+)
+
+// What restore and repair have in common: a directory is built beside another one, read back, and takes its place.
+
+// seams are where a test stands in the work on a directory. The zero value is the real thing.
+type seams struct {
+	fs       vfs.FS                  // default the OS
+	exchange func(a, b string) error // default exchange
+	step     func(done string) error // called behind each step; an error ends the work as it is
+	now      func() time.Time
+}
+
+func (o seams) withDefaults() seams {
+	if o.fs == nil {
+		o.fs = vfs.OS{}
+	}
+	if o.exchange == nil {
+		o.exchange = exchange
+	}
+	if o.step == nil {
+		o.step = func(string) error { return nil }
+	}
+	if o.now == nil {
+		o.now = time.Now
+	}
+	return o
+}
+
+// swap puts a directory that was built into the place of dir, which is kept aside, by that name or one like it that is free. Where the system can exchange two
+// names there is no moment without a directory in that place: the new one gets the name of the other's future, and then they are exchanged. After
+// an error everything is as before.
+func (o seams) swap(build, dir, name string) (aside string, err error) {
+	if aside, err = freeName(name); err != nil {
+		return "", err
+	}
+	if err := o.fs.Rename(build, aside); err != nil {
+		return "", err
+	}
+	back := func(err error) error { return errors.Join(err, o.fs.Rename(aside, build)) }
+	if err := o.step("named"); err != nil {
+		return "", back(err)
+	}
+	if err := o.fs.SyncDir(filepath.Dir(aside)); err != nil {
+		return "", back(err)
+	}
+	err = o.exchange(aside, dir)
+	if err == nil {
+		return aside, nil
+	}
+	if err := back(nil); err != nil {
+		return "", err
+	}
+	if !errors.Is(err, errors.ErrUnsupported) {
+		return "", err
+	}
+	if err := o.fs.Rename(dir, aside); err != nil {
+		return "", err
+	}
+	undo := func(err error) error { return errors.Join(err, o.fs.Rename(aside, dir)) }
+	if err := o.step("aside"); err != nil {
+		return "", undo(err)
+	}
+	if err := o.fs.Rename(build, dir); err != nil {
+		return "", undo(err)
+	}
+	return aside, nil
+}
+
+// freeName is a name that nothing has: this one, or it with a number.
+func freeName(name string) (string, error) {
+	for i := 1; ; i++ {
+		free := name
+		if i > 1 {
+			free = fmt.Sprintf("%s-%d", name, i)
+		}
+		if _, err := os.Lstat(free); errors.Is(err, fs.ErrNotExist) {
+			return free, nil
+		} else if err != nil {
+			return "", err
+		}
+	}
+}
+
+// built is a new directory, and what it is meant to hold.
+type built struct {
+	dir     string
+	store   wal.ID
+	index   uint64
+	entries uint64
+	sum     [sha256.Size]byte // entrySum of them
+}
+
+// check reads the directory as a start would, and compares every entry with what was meant.
+func (b built) check(fsys vfs.FS, passed func(phase string, done, total uint64) error) error {
+	sum := newEntrySum()
+	var done uint64
+	m, err := store.ReadSnapshot(store.SnapshotPath(b.dir), func(_ store.SnapshotMeta, e store.Entry) error {
+		done++
+		if err := passed("reading back", done, b.entries); err != nil {
+			return err
+		}
+		sum.add(e)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	log, err := wal.Open(store.LogDir(b.dir), wal.Options{FS: fsys})
+	if err != nil {
+		return err
+	}
+	switch {
+	case sum.sum() != b.sum:
+		err = errors.New("the entries differ from those that were meant")
+	case m.State != store.StateClosed || m.Store != b.store || m.Replay != b.index || log.First() != b.index+1 || log.Last() != b.index:
+		err = fmt.Errorf("snapshot and log are not those of a closed store at index %d", b.index)
+	default:
+		err = store.Fits(b.dir, &m, log)
+	}
+	return errors.Join(err, log.Close())
+}
+
+// entrySum is a digest of entries in their order, of our own so that it depends on no file's format.
+type entrySum struct {
+	hash hash.Hash
+	buf  []byte
+}
+
+func newEntrySum() *entrySum { return &entrySum{hash: sha256.New()} }
+
+func (s *entrySum) add(e store.Entry) {
+	b := binary.AppendUvarint(s.buf[:0], uint64(len(e.Topic)))
+	b = append(b, e.Topic...)
+	b = binary.AppendUvarint(b, e.Sum)
+	b = binary.AppendUvarint(b, e.Epoch)
+	b = binary.AppendUvarint(b, e.Last)
+	s.hash.Write(b)
+	s.buf = b
+}
+
+func (s *entrySum) sum() [sha256.Size]byte { return [sha256.Size]byte(s.hash.Sum(nil)) }
