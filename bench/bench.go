@@ -36,6 +36,7 @@ type bench struct {
 	ctx      context.Context // ends at an interrupt
 	root     string          // a directory of this run's own, on the disk that is measured
 	gcd      string          // the binary
+	tool     string          // gcd-tool, of the same tree
 	log      io.Writer       // for people who watch
 	started  []*instance
 	commands []string // those of this group, for the page

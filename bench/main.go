@@ -56,6 +56,8 @@ func groups() []group {
 		{"memory", "memory for each topic", plain((*bench).groupMemory)},
 		{"start", "time to start", plain((*bench).groupStart)},
 		{"snapshot", "counting while a snapshot is written", plain((*bench).groupSnapshot)},
+		{"backup", "counting while backups are taken", plain((*bench).groupBackup)},
+		{"tools", "dumps, restores and checks of many topics, against Redis", plain((*bench).groupTools)},
 		{"growth", "throughput against topics, connections and workers", (*bench).groupGrowth},
 		{"peers", "memcached, etcd and PostgreSQL", plain((*bench).groupPeers)},
 	}
@@ -72,7 +74,7 @@ func runMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	only := flags.String("only", "", "the groups to run, with commas between; all when empty")
 	dir := flags.String("dir", os.TempDir(), "where the servers' data goes: a directory on the disk to be measured")
 	out := flags.String("out", "", "the page to write the results into; stdout when empty")
-	binary := flags.String("gcd", "", "the gcd to measure; built from this tree when empty")
+	binary := flags.String("gcd", "", "the gcd to measure, with gcd-tool beside it; both are built from this tree when empty")
 	flags.Usage = func() {
 		fmt.Fprintln(stderr, "bench compares gcd with other servers on this machine.\n\nFlags:")
 		flags.PrintDefaults()
@@ -161,6 +163,7 @@ func compareAll(ctx context.Context, s settings, chosen []group, dir, out, binar
 	} else if b.gcd, err = filepath.Abs(b.gcd); err != nil {
 		return err
 	}
+	b.tool = filepath.Join(filepath.Dir(b.gcd), "gcd-tool")
 
 	about, err := b.describe()
 	if err != nil {
@@ -219,13 +222,12 @@ func (b *bench) provenance(version string) string {
 	return text + "\n\n```\n" + strings.Join(b.commands, "\n") + "\n```\n"
 }
 
-// build builds gcd from the tree that this module is in.
+// build builds gcd, and gcd-tool beside it, from the tree that this module is in. It returns the path of gcd.
 func build(ctx context.Context, root string) (string, error) {
 	tree, err := run(ctx, "go", []string{"list", "-m", "-f", "{{.Dir}}", "gcd"}, processOptions{})
 	if err != nil {
 		return "", err
 	}
-	binary := filepath.Join(root, "gcd")
-	_, err = run(ctx, "go", []string{"build", "-buildvcs=auto", "-o", binary, "./cmd/gcd"}, processOptions{dir: strings.TrimSpace(tree)})
-	return binary, err
+	_, err = run(ctx, "go", []string{"build", "-buildvcs=auto", "-o", root, "./cmd/gcd", "./cmd/gcd-tool"}, processOptions{dir: strings.TrimSpace(tree)})
+	return filepath.Join(root, "gcd"), err
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -273,5 +274,35 @@ func TestBareLog(t *testing.T) {
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) > 0 {
 		t.Errorf("%v is left", entries)
+	}
+}
+
+// TestUsed runs commands and looks at what they took.
+func TestUsed(t *testing.T) {
+	runtime.LockOSThread() // see startProcess
+	b := &bench{ctx: t.Context()}
+	made := filepath.Join(t.TempDir(), "made")
+	const hold = `x=$(head -c 20000000 /dev/zero | tr '\0' x); sleep 0.1; echo ${#x} > ` // bytes in the shell's own memory
+	u, err := b.used("/bin/sh", []string{"-c", hold + made}, nil)
+	if err != nil || u.took < 100*time.Millisecond || u.memory < 20_000_000 || u.cpu <= 0 || u.cpu > u.took*time.Duration(runtime.NumCPU()) {
+		t.Errorf("%+v, %v", u, err)
+	}
+	j := &job{what: "a copy", path: "/bin/sh", args: []string{"-c", "touch " + made}, makes: made, goal: 1e6, memory: 1}
+	b.rounds, b.log = 2, io.Discard
+	var out table
+	if err := b.runJobs(&out, 1000, []*job{j}); err != nil || len(out.rows) != 1 || len(j.used) != 2 || !strings.Contains(out.rows[0][4], "≥ 1e+06") || !strings.Contains(out.rows[0][6], "≤ 1") {
+		t.Errorf("%q, %v", out.rows, err)
+	}
+	if _, err := os.Stat(made); !os.IsNotExist(err) {
+		t.Errorf("what it made is left: %v", err)
+	}
+	if _, err := b.used("/bin/sh", []string{"-c", "echo no such thing; exit 3"}, nil); err == nil || !strings.Contains(err.Error(), "no such thing") {
+		t.Errorf("a command that failed: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	b.ctx = ctx
+	if _, err := b.used("/bin/sleep", []string{"60"}, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("an interrupt: %v", err)
 	}
 }

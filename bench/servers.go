@@ -19,6 +19,9 @@ var errNotInstalled = errors.New("not installed")
 var installs = map[string]string{
 	"redis-server":    "apt-get install redis-server",
 	"redis-benchmark": "apt-get install redis-tools",
+	"redis-cli":       "apt-get install redis-tools",
+	"redis-check-rdb": "apt-get install redis-tools",
+	"redis-check-aof": "apt-get install redis-tools",
 	"memcached":       "apt-get install memcached",
 	"etcd":            "apt-get install etcd-server",
 	"postgres":        "apt-get install postgresql",

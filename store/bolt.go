@@ -157,6 +157,7 @@ type snapshotFile struct {
 	hooks   hooks
 	timeout time.Duration            // how long to wait for its lock; 0: lockTimeout
 	source  func() (*os.File, error) // opens it for reading, if it is not to be found under path
+	rest    func()                   // called before each page that checkPages looks at; nil: nothing
 }
 
 // guard runs f with faults of the memory map turned into errors: bbolt panics on pages that make no sense, and a page that
@@ -354,7 +355,7 @@ func (f *snapshotFile) pages(tx *bolt.Tx, do func(file *os.File, w *pageWalk) er
 		return f.damaged(fmt.Errorf("it has %d bytes, but should have %d", info.Size(), tx.Size()))
 	}
 	size := tx.DB().Info().PageSize
-	return do(file, &pageWalk{file: file, pageSize: size, pages: uint64(tx.Size()) / uint64(size)})
+	return do(file, &pageWalk{file: file, rest: f.rest, pageSize: size, pages: uint64(tx.Size()) / uint64(size)})
 }
 
 // checkPages looks at every page that a transaction can reach, before bbolt does.

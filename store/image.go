@@ -84,9 +84,9 @@ func ReadSnapshot(path string, each func(SnapshotMeta, Entry) error) (SnapshotMe
 }
 
 // ReadOpenSnapshot is ReadSnapshot of a file that open opens, for reading, each time anew; it may have no name any more. Errors name
-// it as path.
-func ReadOpenSnapshot(path string, open func() (*os.File, error), each func(SnapshotMeta, Entry) error) (SnapshotMeta, error) {
-	f := snapshotFile{path: path, source: open}
+// it as path. rest, if not nil, is called before each page that is looked at ahead of the entries, and may wait.
+func ReadOpenSnapshot(path string, open func() (*os.File, error), rest func(), each func(SnapshotMeta, Entry) error) (SnapshotMeta, error) {
+	f := snapshotFile{path: path, source: open, rest: rest}
 	return f.export(each)
 }
 
@@ -103,12 +103,12 @@ func (f *snapshotFile) export(each func(SnapshotMeta, Entry) error) (SnapshotMet
 
 // ReadSnapshotMeta reads what a snapshot file says of itself, and looks at no entry. Errors as ReadSnapshot's.
 func ReadSnapshotMeta(path string) (SnapshotMeta, error) {
-	return ReadOpenSnapshotMeta(path, nil)
+	return ReadOpenSnapshotMeta(path, nil, nil)
 }
 
-// ReadOpenSnapshotMeta is ReadSnapshotMeta of a file that open opens, as ReadOpenSnapshot has it.
-func ReadOpenSnapshotMeta(path string, open func() (*os.File, error)) (SnapshotMeta, error) {
-	f := snapshotFile{path: path, source: open}
+// ReadOpenSnapshotMeta is ReadSnapshotMeta of a file that open opens, with rests, as ReadOpenSnapshot has both.
+func ReadOpenSnapshotMeta(path string, open func() (*os.File, error), rest func()) (SnapshotMeta, error) {
+	f := snapshotFile{path: path, source: open, rest: rest}
 	var m meta
 	err := f.view(func(tx *bolt.Tx) error {
 		err := f.checkPages(tx)

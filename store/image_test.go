@@ -158,7 +158,7 @@ func TestReadOpenSnapshot(t *testing.T) {
 	t.Parallel()
 	path := SnapshotPath(imageOf(t))
 	open := func() (*os.File, error) { return os.Open(path) }
-	m, err := ReadOpenSnapshot("elsewhere", open, func(SnapshotMeta, Entry) error { return nil })
+	m, err := ReadOpenSnapshot("elsewhere", open, nil, func(SnapshotMeta, Entry) error { return nil })
 	if err != nil || m.Count != 7 {
 		t.Errorf("%+v, %v", m, err)
 	}
@@ -166,7 +166,7 @@ func TestReadOpenSnapshot(t *testing.T) {
 	if err := os.WriteFile(empty, []byte("no database, and too short for one"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err = ReadOpenSnapshot("elsewhere", func() (*os.File, error) { return os.Open(empty) }, nil)
+	_, err = ReadOpenSnapshot("elsewhere", func() (*os.File, error) { return os.Open(empty) }, nil, nil)
 	if err == nil || !strings.Contains(err.Error(), "elsewhere") {
 		t.Errorf("error %v does not name it", err)
 	}

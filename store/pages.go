@@ -33,6 +33,7 @@ const (
 // pageWalk visits the pages of one transaction.
 type pageWalk struct {
 	file     io.ReaderAt
+	rest     func() // called before each read, if it is not nil
 	pageSize int
 	pages    uint64   // the file has
 	inUse    []bool   // by page: reached
@@ -153,6 +154,9 @@ func (w *pageWalk) read(id uint64) ([]byte, error) {
 
 // bytes reads n pages from one on.
 func (w *pageWalk) bytes(id uint64, n int) ([]byte, error) {
+	if w.rest != nil {
+		w.rest()
+	}
 	var page []byte
 	if last := len(w.free) - 1; n == 1 && last >= 0 {
 		page, w.free = w.free[last], w.free[:last]

@@ -31,6 +31,7 @@ type pinned struct {
 	dir   string
 	names []string // sorted
 	files map[string]vfs.File
+	rest  func() // called before each read, if it is not nil
 
 	last string // path of the last segment, if it ends
 	end  int64  // there: what is behind is not shown
@@ -38,8 +39,8 @@ type pinned struct {
 
 // pinLog opens the segments in dir. A server removes the oldest first and only what a snapshot covers, so when one is gone between the
 // listing and the opening then those before it are not needed either.
-func pinLog(fsys vfs.FS, dir string) (*pinned, error) {
-	p := &pinned{readOnly: readOnly{fsys}, dir: dir, files: make(map[string]vfs.File)}
+func pinLog(fsys vfs.FS, dir string, rest func()) (*pinned, error) {
+	p := &pinned{readOnly: readOnly{fsys}, dir: dir, files: make(map[string]vfs.File), rest: rest}
 	names, err := fsys.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -81,20 +82,24 @@ func (p *pinned) OpenRead(name string) (vfs.File, error) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
 	if name == p.last {
-		return pinnedFile{file, p.end}, nil
+		return pinnedFile{file, p.end, p.rest}, nil
 	}
-	return pinnedFile{file, math.MaxInt64}, nil
+	return pinnedFile{file, math.MaxInt64, p.rest}, nil
 }
 
 // pinnedFile is a file that stays open and reads as zeros from an offset on.
 type pinnedFile struct {
 	vfs.File
-	end int64
+	end  int64
+	rest func()
 }
 
 func (f pinnedFile) Close() error { return nil }
 
 func (f pinnedFile) ReadAt(b []byte, off int64) (int, error) {
+	if f.rest != nil {
+		f.rest()
+	}
 	n, err := f.File.ReadAt(b, off)
 	if off+int64(n) > f.end {
 		clear(b[max(0, f.end-off):n])

@@ -57,7 +57,7 @@ func TestPinnedLogIsOnDisk(t *testing.T) {
 				return vfs.Fail(syscall.EIO)
 			}
 			return vfs.Outcome{}
-		}), store.LogDir(dir))
+		}), store.LogDir(dir), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +93,7 @@ func TestPinnedLogShrinks(t *testing.T) {
 			open--
 		}
 		return vfs.Outcome{}
-	}), dir)
+	}), dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

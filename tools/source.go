@@ -31,6 +31,7 @@ const holdTimeout = 5 * time.Second
 type reading struct {
 	dir     string
 	running bool                     // a server has the directory
+	rest    func()                   // as in DumpOptions, or nil
 	fs      vfs.FS                   // the log's
 	open    func() (*os.File, error) // the snapshot; nil: by its name
 	close   func() error
@@ -43,7 +44,7 @@ func openReading(ctx context.Context, dir, tempDir string, rest func()) (reading
 	} else if !info.IsDir() {
 		return reading{}, fmt.Errorf("%s is not a directory", dir)
 	}
-	r := reading{dir: dir, fs: readOnly{vfs.OS{}}}
+	r := reading{dir: dir, rest: rest, fs: readOnly{vfs.OS{}}}
 	lock := flock.New(store.LockPath(dir), flock.SetFlag(os.O_RDONLY))
 	locked, err := lock.TryLock()
 	switch {
@@ -89,7 +90,7 @@ func pin(ctx context.Context, dir, tempDir string, rest func()) (*pinned, *snaps
 	default:
 		return nil, nil, err
 	}
-	pins, err := pinLog(vfs.OS{}, store.LogDir(dir))
+	pins, err := pinLog(vfs.OS{}, store.LogDir(dir), rest)
 	if err != nil || missing {
 		return pins, nil, err
 	}
@@ -102,12 +103,12 @@ func pin(ctx context.Context, dir, tempDir string, rest func()) (*pinned, *snaps
 
 // snapshotMeta is what the snapshot says of itself; fs.ErrNotExist if there is none.
 func (r *reading) snapshotMeta() (store.SnapshotMeta, error) {
-	return store.ReadOpenSnapshotMeta(store.SnapshotPath(r.dir), r.open)
+	return store.ReadOpenSnapshotMeta(store.SnapshotPath(r.dir), r.open, r.rest)
 }
 
 // readEntries is store.ReadSnapshot of the snapshot.
 func (r *reading) readEntries(each func(store.SnapshotMeta, store.Entry) error) (store.SnapshotMeta, error) {
-	return store.ReadOpenSnapshot(store.SnapshotPath(r.dir), r.open, each)
+	return store.ReadOpenSnapshot(store.SnapshotPath(r.dir), r.open, r.rest, each)
 }
 
 // SourceOptions say how a directory is opened. The zero value works.
@@ -235,7 +236,7 @@ func (s *Source) Close() error {
 type snapshotCopy struct{ file *os.File }
 
 // copyPiece is how much is copied between two looks at ctx, and two rests, in bytes.
-const copyPiece = 1 << 20
+const copyPiece = 64 << 10
 
 func copySnapshot(ctx context.Context, path, tempDir string, rest func()) (*snapshotCopy, error) {
 	from, err := os.Open(path)

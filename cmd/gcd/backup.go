@@ -53,7 +53,7 @@ Examples:
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "addr", Value: codec.DefaultAddr, EnvVars: fromEnv("addr"), Category: serverFlags,
 				Usage: "The server's TCP address, `HOST:PORT`."},
-			&cli.DurationFlag{Name: "timeout", Value: time.Minute, EnvVars: fromEnv("timeout"), Category: serverFlags,
+			&cli.DurationFlag{Name: "timeout", Value: 5 * time.Minute, EnvVars: fromEnv("timeout"), Category: serverFlags,
 				Usage: "Give up when nothing came for `TIME`. Before the first byte the server reads what its log has behind the snapshot."},
 			&cli.GenericFlag{Name: "format", Value: cmdline.NewChoice(tools.FormatNDJSON, tools.FormatCSV), EnvVars: fromEnv("format"), Category: backupFlags,
 				Usage: "Write the backup as `FORMAT`: ndjson or csv; gcd-tool restore takes both."},

@@ -50,7 +50,8 @@ func roomForBackup(dir string, segmentSize int64, free func(dir string) (int64, 
 	return nil
 }
 
-// A rester makes a work rest for as long as it worked: a backup is work for seconds, and counts are not to wait for it.
+// A rester makes a work rest for nine times as long as it worked, so that it takes a tenth of one processor. A backup is work for seconds, and a count may
+// have to wait for the piece of it that is under way: so pieces are few, and much shorter than a busy server takes for an answer.
 type rester struct {
 	now     func() time.Time
 	sleep   func(time.Duration)
@@ -58,8 +59,9 @@ type rester struct {
 }
 
 const (
-	leastWork = time.Millisecond      // less is gone on with
-	longRest  = 10 * time.Millisecond // the longest: the work may have waited itself, for a client
+	leastWork = 100 * time.Microsecond // less is gone on with
+	restRatio = 9                      // rest : work
+	longRest  = 10 * time.Millisecond  // the longest: the work may have waited itself, for a client
 )
 
 // rest is called between small pieces of the work.
@@ -72,6 +74,6 @@ func (r *rester) rest() {
 	if worked < leastWork {
 		return
 	}
-	r.sleep(min(worked, longRest))
+	r.sleep(min(restRatio*worked, longRest))
 	r.resumed = r.now()
 }

@@ -11,7 +11,7 @@ import (
 	"gcd/tools"
 )
 
-// A rest is as long as the work before it, and no longer than the longest.
+// A rest is nine times as long as the work before it, and no longer than the longest.
 func TestRester(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1, 0)
@@ -20,11 +20,11 @@ func TestRester(t *testing.T) {
 		slept = append(slept, d)
 		now = now.Add(d + time.Second) // it overslept: that is no work
 	}}
-	for _, work := range []time.Duration{0, time.Millisecond / 2, time.Millisecond / 2, 0, 3 * time.Millisecond, time.Hour, leastWork - 1} {
+	for _, work := range []time.Duration{0, leastWork / 2, leastWork / 2, 0, 3 * leastWork, time.Hour, leastWork - 1} {
 		now = now.Add(work)
 		r.rest()
 	}
-	if want := []time.Duration{time.Millisecond, 3 * time.Millisecond, longRest}; len(slept) != 3 || slept[0] != want[0] || slept[1] != want[1] || slept[2] != want[2] {
+	if want := []time.Duration{restRatio * leastWork, 3 * restRatio * leastWork, longRest}; len(slept) != 3 || slept[0] != want[0] || slept[1] != want[1] || slept[2] != want[2] {
 		t.Errorf("it rested for %v, want %v", slept, want)
 	}
 }
