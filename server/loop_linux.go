@@ -45,7 +45,9 @@ type loop struct {
 
 	drained bool
 
-	conversations atomic.Int32 // that have their home here, or are on their way
+	isHome        bool         // of conversations; only read from begin on
+	conversations atomic.Int32 // that are here, or on their way
+	committing    atomic.Bool  // it may wait for the disk
 
 	bed int // guarded by watch.mu: its place among the sleepers, while it sleeps
 }
@@ -202,7 +204,9 @@ func (l *loop) commit() {
 	l.groups = l.groups[:0]
 	if owner {
 		l.p.watch.commits(l, l.behind)
+		l.committing.Store(true)
 		l.s.backend.Round()
+		l.committing.Store(false)
 		l.p.watch.committed(l)
 	}
 	l.behind = false

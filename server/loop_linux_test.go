@@ -385,6 +385,14 @@ func TestWatch(t *testing.T) {
 	w.commits(a, true)
 	holder(b, "when it is behind and one sleeps")
 	w.awake(b)
+	c.isHome = true
+	w.sleep(c)
+	holder(c, "when a home goes to sleep, and the holder is none")
+	w.awake(c)
+	b.isHome = true
+	w.sleep(b)
+	holder(c, "when another home does")
+	w.awake(b)
 	if len(w.sleepers) != 0 {
 		t.Errorf("%d sleepers at the end", len(w.sleepers))
 	}

@@ -11,19 +11,20 @@ import (
 // answered beside each other, and beside the disk, at the price of more and smaller batches. That pays where the loops have processors to
 // themselves, so only as many loops are homes as there are processors but one, which is left to the clients, the disk and the system.
 
-// home returns the loop for a new conversation: l, unless it has none or another has fewer.
+// home returns the loop for a new conversation: of the homes that do not commit just now, and so take it at once, one with the fewest; l if it is
+// one of these, or if there is none.
 func (p *pool) home(l *loop) *loop {
-	if len(p.homes) == 0 { // a loop that only a test serves
-		return l
-	}
-	best := p.homes[0]
-	if slices.Contains(p.homes, l) {
+	var best *loop
+	if l.isHome {
 		best = l
 	}
 	for _, other := range p.homes {
-		if other.conversations.Load() < best.conversations.Load() {
+		if !other.committing.Load() && (best == nil || other.conversations.Load() < best.conversations.Load()) {
 			best = other
 		}
+	}
+	if best == nil {
+		return l
 	}
 	return best
 }

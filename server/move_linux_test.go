@@ -112,3 +112,25 @@ func TestMoveToALoopThatIsGone(t *testing.T) {
 		}
 	}
 }
+
+// A conversation does not go where the disk may be waited for.
+func TestHomeDoesNotCommit(t *testing.T) {
+	t.Parallel()
+	a, b, c := idleLoop(t, -1), idleLoop(t, -1), idleLoop(t, -1)
+	p := &pool{homes: []*loop{a, b}}
+	a.isHome, b.isHome = true, true
+	want := func(from, to *loop, when string) {
+		t.Helper()
+		if p.home(from) != to {
+			t.Errorf("the wrong home %s", when)
+		}
+	}
+	b.conversations.Store(1)
+	want(c, a, "for one that none accepted")
+	want(b, a, "when another has fewer")
+	a.committing.Store(true)
+	want(c, b, "when the one with fewest commits")
+	want(b, b, "when the other commits")
+	b.committing.Store(true)
+	want(c, c, "when all commit")
+}

@@ -75,6 +75,9 @@ func (p *pool) open(tcp *net.TCPListener, udp *net.UDPConn) (err error) {
 		p.loops = append(p.loops, l)
 	}
 	p.homes = p.loops[:max(1, min(len(p.loops), p.s.processors-1))]
+	for _, l := range p.homes {
+		l.isHome = true
+	}
 	return p.watch.begin(p.loops)
 }
 

@@ -17,7 +17,7 @@ const longCommit = 2 * time.Millisecond
 // the holder, and keeps them while it commits. What arrives meanwhile makes one batch, which it reads at once; a second loop would wake up for each
 // request, and have a batch, a sync and a hand-over of its own: on two processors the same requests took half as much work again, and the
 // answers came later. A loop that sleeps takes over where that is not so: when more has arrived than the holder takes in a turn, and when
-// the holder commits for longer than longCommit, because the disk is slow.
+// the holder commits for longer than longCommit, because the disk is slow. One that is no home of conversations gives them back when it can.
 type watch struct {
 	listener int // -1 when off
 	packets  int // likewise
@@ -139,7 +139,9 @@ func (w *watch) drain() {
 func (w *watch) sleep(l *loop) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.relieve(l)
+	if w.relieve(l); l.isHome && !w.holder.isHome {
+		w.give(l)
+	}
 	l.bed = len(w.sleepers)
 	w.sleepers = append(w.sleepers, l)
 }
