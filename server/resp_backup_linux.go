@@ -4,6 +4,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"gcd/internal/priority"
 )
 
 // A stream whose client gets a backup is lent: its loop does not watch it, and a goroutine of the pool's writes to it.
@@ -36,6 +38,7 @@ func (v *conversation) lend() {
 	back := &loan{v: v, generation: c.generation}
 	s, mail, peer := c.l.s, &c.l.mail, c.peer // the stream is the loop's
 	c.l.p.lent.Go(func() {
+		priority.Least()
 		s.guard(peer, func() { back.ok = s.backUp(conn, peer, format) })
 		conn.Close() // before the loop closes its own, which is to end the connection
 		mail.put(back)

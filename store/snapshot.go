@@ -8,12 +8,17 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"gcd/internal/priority"
 )
 
 const (
-	captureEntries     = 1_000  // topics copied between two batches
+	captureEntries     = 200    // topics copied between two batches
 	transactionEntries = 10_000 // topics written in one transaction
 	snapshotRetry      = 10 * time.Second
+	// snapshotPatience is how long a snapshot is written when nothing else is to be done. Where there is always something else, it goes on like
+	// everything else: the log must not grow for ever.
+	snapshotPatience = time.Minute
 )
 
 // snapshotState is what the snapshotter keeps and others read.
@@ -22,6 +27,7 @@ type snapshotState struct {
 	replay        atomic.Uint64 // as in the file
 	grown         atomic.Int64  // bytes of batches since the last snapshot began
 	checked       bool          // bbolt's check has passed; the snapshotter's alone
+	patience      time.Duration // snapshotPatience, but in tests
 }
 
 // noticeGrowth wakes the snapshotter when the log has grown enough. Called by the owner.
@@ -116,8 +122,10 @@ func (s *Store) takeSnapshot() error {
 		return nil
 	}
 	started := time.Now()
-	s.sortByKey(ids)
-	rest, err := s.writeEntries(ids)
+	rest, err := s.writeAside(ids)
+	if err == nil {
+		rest, err = s.writeEntries(rest, time.Time{})
+	}
 	if err != nil {
 		return errors.Join(err, s.do(func() { s.machine.dirty = append(s.machine.dirty, rest...) }))
 	}
@@ -139,11 +147,25 @@ func (s *Store) takeSnapshot() error {
 	return nil
 }
 
-// writeEntries writes the present state of topics, a transaction at a time. After an error the entries that are not in the
-// file are marked again, and those whose marks were never cleared are returned.
-func (s *Store) writeEntries(ids []uint32) (rest []uint32, err error) {
+// writeAside sorts ids and does writeEntries, at the least priority, for as long as the patience lasts.
+func (s *Store) writeAside(ids []uint32) (rest []uint32, err error) {
+	until := time.Now().Add(s.snapshot.patience)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		priority.Least()
+		s.sortByKey(ids)
+		rest, err = s.writeEntries(ids, until)
+	}()
+	<-done
+	return rest, err
+}
+
+// writeEntries writes the present state of topics, a transaction at a time, until then; the zero time is never. It returns the topics that it did not come to, whose marks
+// are as they were. After an error the entries that are not in the file are marked again.
+func (s *Store) writeEntries(ids []uint32, until time.Time) (rest []uint32, err error) {
 	items := make([]item, 0, min(len(ids), transactionEntries))
-	for len(ids) > 0 {
+	for len(ids) > 0 && (until.IsZero() || time.Now().Before(until)) {
 		part := ids[:min(len(ids), transactionEntries)]
 		items = items[:0]
 		for piece := range slices.Chunk(part, captureEntries) {
@@ -164,7 +186,7 @@ func (s *Store) writeEntries(ids []uint32) (rest []uint32, err error) {
 			return ids, errors.Join(err, s.do(func() { s.restoreMarks(part, items) }))
 		}
 	}
-	return nil, nil
+	return ids, nil
 }
 
 // capture copies topics' states and clears their marks. On the owner.

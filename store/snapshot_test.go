@@ -398,3 +398,29 @@ func TestOpenRejectsOptions(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestSnapshotPatience: a snapshot that is not written while nobody else wants the processor is written all the same, whole.
+func TestSnapshotPatience(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, t.TempDir(), Options{SnapshotInterval: -1, SnapshotBytes: -1})
+	s.snapshot.patience = -1 // the snapshotter looks when it is asked for a snapshot
+	var ops []Op
+	for i := range 100 {
+		ops = append(ops, count(fmt.Sprint(i), uint64(i)+1))
+	}
+	runOps(t, s, ops)
+	if err := s.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	m, err := s.file.read(func(_ meta, it item) error {
+		if want := fmt.Sprint(it.value.Sum - 1); string(it.topic) != want {
+			return fmt.Errorf("topic %s has the sum %d", it.topic, it.value.Sum)
+		}
+		found++
+		return nil
+	})
+	if err != nil || found != 100 || m.replay != s.wal.Last() {
+		t.Errorf("%d entries, replay from %d, %v; want 100, %d", found, m.replay, err, s.wal.Last())
+	}
+}

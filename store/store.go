@@ -73,6 +73,7 @@ func (s *Store) start() {
 	s.kick = make(chan struct{}, 1)
 	s.logGrew = make(chan struct{}, 1)
 	s.requests = make(chan chan error)
+	s.snapshot.patience = snapshotPatience
 	maxBatch := memoryBatch
 	if s.wal != nil {
 		maxBatch = s.wal.MaxRecord()
