@@ -75,11 +75,8 @@ func underLoad(t *testing.T, d server.Dispatch) {
 				}
 			}
 		})
-		wg.Go(func() {
-			if err := loadRESP(s.TCPAddr().String(), "orders"); err != nil {
-				t.Error(err)
-			}
-		})
+		talker := dial(t, "tcp", s.TCPAddr().String())
+		wg.Go(func() { loadRESP(talker, "orders") })
 		wg.Go(func() {
 			c, err := net.Dial("udp", s.UDPAddr().String())
 			if err != nil {

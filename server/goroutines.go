@@ -63,13 +63,7 @@ func (d *goroutines) run() {
 
 func (d *goroutines) drain() {
 	d.drainOnce.Do(func() {
-		if d.tcp != nil {
-			d.tcp.Close()
-		}
-		if d.udp != nil {
-			d.udp.SetReadDeadline(time.Unix(1, 0))
-		}
-		d.mu.Lock()
+		d.mu.Lock() // first: who finds the door closed can rely on it that no connection takes anything more
 		d.drained = true
 		for c := range d.conns {
 			switch {
@@ -81,6 +75,12 @@ func (d *goroutines) drain() {
 			}
 		}
 		d.mu.Unlock()
+		if d.tcp != nil {
+			d.tcp.Close()
+		}
+		if d.udp != nil {
+			d.udp.SetReadDeadline(time.Unix(1, 0))
+		}
 		close(d.draining)
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 
 	"gcd/server"
@@ -102,37 +103,29 @@ func TestRESPShutdownIsBoundedByItsContext(t *testing.T) {
 func TestRESPShutdownUnderLoad(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
-		s, f := serveFake(t, o)
-		ended := make(chan error, 8)
+		s, _ := serveFake(t, o)
+		var loads sync.WaitGroup
 		for i := range 8 {
-			go func() { ended <- loadRESP(s.addr("tcp"), fmt.Sprintf("topic%d", i%3)) }()
+			c := dialRESP(t, s, 2) // all before there is so much load that the server is stopped
+			loads.Go(func() { loadRESP(c, fmt.Sprintf("topic%d", i%3)) })
 		}
 		eventually(t, "there is load", func() bool { return s.Stats().Answered > 2000 })
 		s.stop(t)
-		for range 8 {
-			if err := <-ended; err != nil {
-				t.Error(err)
-			}
-		}
+		loads.Wait()
 		if st := s.Stats(); st.Connections != 0 || st.InFlight != 0 || st.Panics != 0 {
 			t.Errorf("%d connections, %d requests, %d panics", st.Connections, st.InFlight, st.Panics)
 		}
-		_ = f
 	})
 }
 
 // loadRESP says things until the server closes.
-func loadRESP(addr, topic string) error {
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		return err
-	}
+func loadRESP(c net.Conn, topic string) {
 	defer c.Close()
 	commands := strings.ReplaceAll("INCR t\r\nGET t\r\nDEL t\r\nINCRBY t 3\r\nMGET t t\r\nSCAN 0\r\nKEYS *\r\nINFO\r\nHELLO 3\r\nGCD.COUNT t 2\r\nCLIENT LIST\r\nRESET\r\n", " t", " "+topic)
 	go io.Copy(io.Discard, c)
 	for {
 		if _, err := io.WriteString(c, commands); err != nil {
-			return nil
+			return
 		}
 	}
 }
