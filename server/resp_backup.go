@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -81,7 +82,8 @@ func (s *Server) backUp(conn backupConn, peer netip.AddrPort, format string) boo
 	if !s.backups.under.CompareAndSwap(false, true) {
 		return w.refuse(errBackupUnderWay) == nil
 	}
-	defer s.backups.under.Store(false)
+	over := sync.OnceFunc(func() { s.backups.under.Store(false) })
+	defer over()
 	interrupted := make(chan struct{})
 	interrupt := context.AfterFunc(ctx, func() {
 		conn.SetWriteDeadline(time.Unix(1, 0))
@@ -90,6 +92,7 @@ func (s *Server) backUp(conn backupConn, peer netip.AddrPort, format string) boo
 	defer interrupt()
 	began := time.Now()
 	err := s.opts.Backup(ctx, w, format)
+	over() // before the client hears of it, who may ask for the next at once
 	if err == nil {
 		err = w.close()
 	}
