@@ -59,6 +59,9 @@ type held struct {
 
 func (s *manualServer) client(t *testing.T, opts Options) *Client {
 	opts.Network = s.network
+	if opts.Timeout == 0 {
+		opts.Timeout = time.Minute // who answers by hand may take its time, and over UDP nothing is sent again meanwhile
+	}
 	return newClient(t, s.addr, opts)
 }
 
