@@ -215,7 +215,7 @@ func compareAll(ctx context.Context, s settings, chosen []group, dir, out, binar
 
 // provenance says when and how a result was measured.
 func (b *bench) provenance(version string) string {
-	text := fmt.Sprintf("\nMeasured %s, %s of %v for each cell, gcd's own generator on %s, gcd %s.", today(), plural(b.rounds, "run"), b.time, plural(b.threads, "thread"), version)
+	text := fmt.Sprintf("\nMeasured %s, %s of %v for each cell, gcd's own generator on %s where nothing else is said, gcd %s.", today(), plural(b.rounds, "run"), b.time, plural(b.threads, "thread"), version)
 	if b.quick {
 		text += " **A smoke run, whose figures mean nothing.**"
 	}

@@ -196,6 +196,8 @@ func (l *loop) expire() {
 
 // commit gives this turn's requests to the backend. If nobody is committing, this thread does it here and now.
 func (l *loop) commit() {
+	behind := l.behind
+	l.behind = false
 	if len(l.groups) == 0 {
 		return
 	}
@@ -203,13 +205,12 @@ func (l *loop) commit() {
 	clear(l.groups)
 	l.groups = l.groups[:0]
 	if owner {
-		l.p.watch.commits(l, l.behind)
+		l.p.watch.commits(l, behind)
 		l.committing.Store(true)
 		l.s.backend.Round()
 		l.committing.Store(false)
 		l.p.watch.committed(l)
 	}
-	l.behind = false
 }
 
 // deliver finishes what was committed: answers go out.

@@ -13,7 +13,7 @@ import (
 
 // backupOf makes what the server sends for GCD.BACKUP: a dump of its own directory, read as gcd-tool reads that of a running server. What
 // does not fit into memory, and a copy of the snapshot, is kept in the directory, in files without names, and nothing is written elsewhere. It takes no room that the log needs
-// next, and rests as long as it works.
+// next, and rests (see rester).
 func backupOf(dir string, segmentSize int64) func(ctx context.Context, w io.Writer, format string) error {
 	return func(ctx context.Context, w io.Writer, format string) error {
 		if err := roomForBackup(dir, segmentSize, freeSpace); err != nil {
