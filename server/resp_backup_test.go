@@ -440,3 +440,32 @@ func TestServeWaitsForABackup(t *testing.T) {
 		close(release)
 	})
 }
+
+// eagerConn is a client that asks for the next backup when it has the end of one.
+type eagerConn struct {
+	strings.Builder
+	end func()
+}
+
+func (c *eagerConn) SetWriteDeadline(time.Time) error { return nil }
+
+func (c *eagerConn) Write(p []byte) (int, error) {
+	if string(p) == resp.StreamEnd && c.end != nil {
+		c.end()
+	}
+	return c.Builder.Write(p)
+}
+
+// When the client has the end of a backup none is under way.
+func TestBackupIsOverAtItsEnd(t *testing.T) {
+	t.Parallel()
+	s, err := server.New(nil, server.Options{Backup: backUpText})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := &eagerConn{}
+	first := &eagerConn{end: func() { s.BackUp(next, "ndjson") }}
+	if !s.BackUp(first, "ndjson") || next.String() == "" || next.String() != first.String() {
+		t.Errorf("the first is %.40q, the next %.40q", first.String(), next.String())
+	}
+}
