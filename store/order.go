@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"encoding/binary"
 	"slices"
 )
@@ -14,33 +15,41 @@ type keyed struct {
 	rest uint8 // bytes of the topic in word, and 9 if there are more behind
 }
 
-// sortByKey orders ids so that neighbours in the file are written together. Topics never change, so it needs no owner.
+// SortTopics orders ids of different topics as a snapshot does, by CompareTopics. topic returns the bytes of one, which stay.
 //
 // Comparing topics where they are would be two waits for memory per comparison. So eight bytes of each are brought together, sorted, and
 // only topics that have them in common go on with the next eight (as in a multikey quicksort that caches; Bentley and
 // Sedgewick, "Fast algorithms for sorting and searching strings", SODA 1997).
-func (s *Store) sortByKey(ids []uint32) {
+func SortTopics(ids []uint32, topic func(id uint32) []byte) {
 	plain := make([]keyed, 0, len(ids))
-	var long []uint32 // by their bytes, too, although their keys are hashes: any order is as good
+	var long []hashed
 	for _, id := range ids {
-		if len(s.machine.topic(id)) > maxPlainKey {
-			long = append(long, id)
+		if t := topic(id); len(t) > maxPlainKey {
+			long = append(long, hashed{sha256.Sum256(t), id})
 		} else {
 			plain = append(plain, keyed{id: id})
 		}
 	}
-	s.sortFrom(plain, 0)
+	sortFrom(plain, 0, topic)
 	for i := range plain {
 		ids[i] = plain[i].id
 	}
-	slices.SortFunc(long, func(a, b uint32) int { return bytes.Compare(s.machine.topic(a), s.machine.topic(b)) })
-	copy(ids[len(plain):], long)
+	slices.SortFunc(long, func(a, b hashed) int { return bytes.Compare(a.sum[:], b.sum[:]) })
+	for i := range long {
+		ids[len(plain)+i] = long[i].id
+	}
+}
+
+// hashed is the id of a topic that is too long for a key, with what stands for it.
+type hashed struct {
+	sum [sha256.Size]byte
+	id  uint32
 }
 
 // sortFrom orders topics that have their first depth bytes in common.
-func (s *Store) sortFrom(list []keyed, depth int) {
+func sortFrom(list []keyed, depth int, topic func(id uint32) []byte) {
 	for i := range list {
-		list[i].load(s.machine.topic(list[i].id)[depth:])
+		list[i].load(topic(list[i].id)[depth:])
 	}
 	slices.SortFunc(list, func(a, b keyed) int {
 		// A topic that ends in word is a prefix of what else has the same word, which has zeros there.
@@ -52,7 +61,7 @@ func (s *Store) sortFrom(list []keyed, depth int) {
 			n++
 		}
 		if n > 1 { // topics are unique, so these are longer
-			s.sortFrom(list[:n], depth+8)
+			sortFrom(list[:n], depth+8, topic)
 		}
 		list = list[n:]
 	}

@@ -4,15 +4,20 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
-	"slices"
+	"io"
 	"time"
 
 	"gcd/store"
 )
 
-// A chain is what a run of records says of one topic: its changes, each following from the one before, folded.
+// A chain is what a run of records says of one topic.
 type chain struct {
-	topic     []byte
+	topic []byte
+	fold
+}
+
+// fold is the changes of a chain, each following from the one before, as one.
+type fold struct {
 	first     uint64      // index of the first change
 	from      store.Value // that it starts from
 	last      uint64      // index of the last one
@@ -23,29 +28,35 @@ type chain struct {
 }
 
 // chainSize is about what a chain takes in memory beside its topic, in bytes.
-const chainSize = 240
+const chainSize = 80 + cellSize
 
-// join adds a later run's chain of the same topic.
-func (c *chain) join(later *chain) {
-	c.last, c.at = later.last, later.at
+// join adds the later changes of the same topic.
+func (f *fold) join(later *fold) {
+	f.last, f.at = later.last, later.at
 	if later.settled > 0 {
-		c.settled, c.settledAt, c.time = later.settled, later.settledAt, later.time
+		f.settled, f.settledAt, f.time = later.settled, later.settledAt, later.time
 	}
+}
+
+// set makes a chain a copy of another.
+func (c *chain) set(topic []byte, f *fold) {
+	c.topic, c.fold = append(c.topic[:0], topic...), *f
 }
 
 // chains collects chains in memory of bounded size, spills them as sorted runs into a temporary file, and gives them back sorted as the
 // entries of a snapshot are.
 type chains struct {
 	memory int
-	open   map[string]*chain
+	open   topics[fold]
 	size   int
 	runs   runs           // earlier records first
-	sorted merged[*chain] // behind sort
-	head   *chain         // what next will return
+	sorted merged[*chain] // behind sort; each source has one chain, which holds its next entry
+	whole  chain          // what next will return, if there is one
+	ready  bool           // there is
 }
 
 func newChains(dir string, memory int) *chains {
-	return &chains{memory: memory, open: map[string]*chain{}, runs: runs{dir: dir}, sorted: merged[*chain]{compare: compareChains}}
+	return &chains{memory: memory, open: newTopics[fold](memory / chainSize), runs: runs{dir: dir}, sorted: merged[*chain]{compare: compareChains}}
 }
 
 func compareChains(a, b *chain) int { return store.CompareTopics(a.topic, b.topic) }
@@ -53,81 +64,82 @@ func compareChains(a, b *chain) int { return store.CompareTopics(a.topic, b.topi
 // add adds a change of the record with an index and a time. Settled changes come before the others: those that the snapshot is said to have, or those up to the
 // index that a dump is of. It is not ok if it does not follow from the state that an earlier change of the present run led to, which is returned.
 func (c *chains) add(index uint64, at time.Time, change *store.Change, settled bool) (before store.Value, ok bool, err error) {
-	ch := c.open[string(change.Topic)]
-	if ch == nil {
-		if c.size += len(change.Topic) + chainSize; c.size > c.memory && len(c.open) > 0 {
+	f := c.open.find(change.Topic)
+	if f == nil {
+		if c.size += len(change.Topic) + chainSize; c.size > c.memory && len(c.open.cells) > 0 {
 			if err := c.spill(); err != nil {
 				return store.Value{}, false, err
 			}
 			c.size = len(change.Topic) + chainSize
 		}
-		ch = &chain{topic: bytes.Clone(change.Topic), first: index, from: change.Before(), at: change.Before()}
-		c.open[string(ch.topic)] = ch
+		f = c.open.add(change.Topic, fold{first: index, from: change.Before(), at: change.Before()})
 	}
-	before = ch.at
-	ch.last, ch.at = index, change.After()
+	before = f.at
+	f.last, f.at = index, change.After()
 	if settled {
-		ch.settled, ch.settledAt, ch.time = ch.last, ch.at, at.UnixNano()
+		f.settled, f.settledAt, f.time = f.last, f.at, at.UnixNano()
 	}
 	return before, before == change.Before(), nil
 }
 
-// take empties the map into a sorted list.
-func (c *chains) take() []*chain {
-	list := make([]*chain, 0, len(c.open))
-	for _, ch := range c.open {
-		list = append(list, ch)
-	}
-	clear(c.open)
-	slices.SortFunc(list, compareChains)
-	return list
-}
-
 // spill writes what is collected as a run.
 func (c *chains) spill() error {
-	return c.runs.write(func(w *bufio.Writer) error {
+	err := c.runs.write(func(w *bufio.Writer) error {
 		var b []byte
-		for _, ch := range c.take() {
-			b = appendTopic(b[:0], ch.topic)
-			for _, n := range ch.numbers() {
-				b = binary.AppendUvarint(b, *n)
+		for _, i := range c.open.sorted() {
+			b = appendTopic(b[:0], c.open.topic(i))
+			f := &c.open.cells[i].value
+			for _, n := range f.numbers() {
+				b = binary.AppendUvarint(b, n)
 			}
-			b = binary.AppendVarint(b, ch.time)
 			if _, err := w.Write(b); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+	c.open.clear()
+	return err
 }
 
-// numbers are what a chain has in a run besides topic and time.
-func (c *chain) numbers() []*uint64 {
-	return []*uint64{&c.first, &c.from.Epoch, &c.from.Sum, &c.last, &c.at.Epoch, &c.at.Sum, &c.settled, &c.settledAt.Epoch, &c.settledAt.Sum}
+// numbers are what a chain has in a run besides its topic.
+func (f *fold) numbers() [10]uint64 {
+	return [...]uint64{f.first, f.from.Epoch, f.from.Sum, f.last, f.at.Epoch, f.at.Sum, f.settled, f.settledAt.Epoch, f.settledAt.Sum, uint64(f.time)}
 }
 
-// readChain reads the next chain of a run; io.EOF behind the last.
-func readChain(r *bufio.Reader) (*chain, error) {
-	topic, err := readTopic(r)
-	if err != nil {
-		return nil, err
+// read reads the next chain of a run into c; io.EOF behind the last.
+func (c *chain) read(r *bufio.Reader) (err error) {
+	if c.topic, err = readTopic(r, c.topic); err != nil {
+		return err
 	}
-	ch := &chain{topic: topic}
-	if err := readNumbers(r, ch.numbers()...); err != nil {
-		return nil, err
+	n := c.numbers()
+	err = readNumbers(r, n[:])
+	c.fold = fold{
+		first: n[0], from: store.Value{Epoch: n[1], Sum: n[2]},
+		last: n[3], at: store.Value{Epoch: n[4], Sum: n[5]},
+		settled: n[6], settledAt: store.Value{Epoch: n[7], Sum: n[8]}, time: int64(n[9]),
 	}
-	ch.time, err = binary.ReadVarint(r)
-	return ch, unexpected(err)
+	return err
 }
 
 // sort ends the collecting.
 func (c *chains) sort() error {
 	for _, r := range c.runs.readers() {
-		if err := c.sorted.add(func() (*chain, error) { return readChain(r) }); err != nil {
+		next := &chain{}
+		if err := c.sorted.add(func() (*chain, error) { return next, next.read(r) }); err != nil {
 			return err
 		}
 	}
-	return c.sorted.addList(c.take())
+	last := &chain{}
+	list := c.open.sorted()
+	return c.sorted.add(func() (*chain, error) {
+		if len(list) == 0 {
+			return nil, io.EOF
+		}
+		last.topic, last.fold = c.open.topic(list[0]), c.open.cells[list[0]].value
+		list = list[1:]
+		return last, nil
+	})
 }
 
 // brokenFunc is told of a change that does not follow from the one before it.
@@ -135,35 +147,36 @@ type brokenFunc func(topic []byte, index uint64, from, at store.Value) error
 
 // peek is next, without stepping over it.
 func (c *chains) peek(broken brokenFunc) (*chain, error) {
-	if c.head != nil {
-		return c.head, nil
+	if c.ready {
+		return &c.whole, nil
 	}
-	whole, ok := c.sorted.peek()
+	head, ok := c.sorted.peek()
 	if !ok {
 		return nil, nil
 	}
+	c.whole.set(head.topic, &head.fold)
 	if err := c.sorted.step(); err != nil {
 		return nil, err
 	}
-	for later, ok := c.sorted.peek(); ok && bytes.Equal(later.topic, whole.topic); later, ok = c.sorted.peek() {
-		if later.from != whole.at {
-			if err := broken(later.topic, later.first, later.from, whole.at); err != nil {
+	for later, ok := c.sorted.peek(); ok && bytes.Equal(later.topic, c.whole.topic); later, ok = c.sorted.peek() {
+		if later.from != c.whole.at {
+			if err := broken(later.topic, later.first, later.from, c.whole.at); err != nil {
 				return nil, err
 			}
 		}
-		whole.join(later)
+		c.whole.join(&later.fold)
 		if err := c.sorted.step(); err != nil {
 			return nil, err
 		}
 	}
-	c.head = whole
-	return whole, nil
+	c.ready = true
+	return &c.whole, nil
 }
 
-// next returns the next topic's chain over all records; nil at the end.
+// next returns the next topic's chain over all records, which is good until the call after it; nil at the end.
 func (c *chains) next(broken brokenFunc) (*chain, error) {
 	ch, err := c.peek(broken)
-	c.head = nil
+	c.ready = false
 	return ch, err
 }
 

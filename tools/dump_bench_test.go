@@ -17,19 +17,45 @@ import (
 func bigStore(b *testing.B, topics, behind int) string {
 	b.Helper()
 	dir := b.TempDir()
+	buildSnapshot(b, dir, topics, 100, func(i int) (sum, last uint64) { return uint64(i), 1 })
+	appendCounts(b, dir, 101, behind, func(i int) (from uint64) { return uint64(i) })
+	return dir
+}
+
+// countsOfRecord is how many counts appendCounts puts into a record.
+const countsOfRecord = 10_000
+
+// wholeStore is a directory as a server leaves it that has counted on many topics of 16 bytes once: all of it is in the snapshot, and in the log still.
+func wholeStore(b *testing.B, topics int) string {
+	b.Helper()
+	dir := b.TempDir()
+	records := uint64(topics+countsOfRecord-1) / countsOfRecord
+	buildSnapshot(b, dir, topics, records, func(i int) (sum, last uint64) { return 1, uint64(1 + i/countsOfRecord) })
+	appendCounts(b, dir, 1, topics, func(int) (from uint64) { return 0 })
+	return dir
+}
+
+func buildSnapshot(b *testing.B, dir string, topics int, replay uint64, state func(i int) (sum, last uint64)) {
+	b.Helper()
 	builder, err := store.NewBuilder(vfs.OS{}, store.SnapshotPath(dir), wal.ID{1})
 	if err != nil {
 		b.Fatal(err)
 	}
 	for i := range topics {
-		if err := builder.Add(store.Entry{Topic: fmt.Appendf(nil, "topic %010d", i), Value: store.Value{Sum: uint64(i)}, Last: 1}); err != nil {
+		sum, last := state(i)
+		if err := builder.Add(store.Entry{Topic: fmt.Appendf(nil, "topic %010d", i), Value: store.Value{Sum: sum}, Last: last}); err != nil {
 			b.Fatal(err)
 		}
 	}
-	if _, err := builder.Finish(100); err != nil {
+	if _, err := builder.Finish(replay); err != nil {
 		b.Fatal(err)
 	}
-	if err := wal.Create(store.LogDir(dir), wal.ID{1}, 101, wal.Options{SegmentSize: 64 << 20}); err != nil {
+}
+
+// appendCounts makes a log of counts, one of each topic.
+func appendCounts(b *testing.B, dir string, first uint64, topics int, from func(i int) uint64) {
+	b.Helper()
+	if err := wal.Create(store.LogDir(dir), wal.ID{1}, first, wal.Options{SegmentSize: 64 << 20}); err != nil {
 		b.Fatal(err)
 	}
 	log, err := wal.Open(store.LogDir(dir), wal.Options{SegmentSize: 64 << 20})
@@ -40,23 +66,19 @@ func bigStore(b *testing.B, topics, behind int) string {
 		b.Fatal(err)
 	}
 	var payload []byte
-	for i := range behind {
+	for i := range topics {
 		payload = append(append(payload, 2*16), fmt.Sprintf("topic %010d", i)...)
-		payload = append(binary.AppendUvarint(append(payload, 0), uint64(i)), 1) // epoch 0, from sum i, one
-		if i%10_000 == 9_999 || i == behind-1 {
+		payload = append(binary.AppendUvarint(append(payload, 0), from(i)), 1) // epoch 0, one
+		if i%countsOfRecord == countsOfRecord-1 || i == topics-1 {
 			if _, err := log.Append(payload); err != nil {
 				b.Fatal(err)
 			}
 			payload = payload[:0]
 		}
 	}
-	if err := errors.Join(log.Sync(), log.Close()); err != nil {
+	if err := errors.Join(log.Sync(), log.Close(), os.WriteFile(store.LockPath(dir), nil, 0o600)); err != nil {
 		b.Fatal(err)
 	}
-	if err := os.WriteFile(store.LockPath(dir), nil, 0o600); err != nil {
-		b.Fatal(err)
-	}
-	return dir
 }
 
 // BenchmarkDump dumps a million topics of 16 bytes, of a stopped server.

@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -347,7 +348,7 @@ func (r *repair) weigh() error {
 		if !res.Open && !partial && (t.last > behind || behind == 0) {
 			res.Sure++
 		} else if len(res.Unsure) < mostUnsure {
-			res.Unsure = append(res.Unsure, t.topic)
+			res.Unsure = append(res.Unsure, bytes.Clone(t.topic))
 		}
 		return r.passed("weighing", "topics", res.Topics, 0)
 	})

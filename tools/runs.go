@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"gcd/store"
 )
@@ -99,8 +100,8 @@ func appendTopic(b, topic []byte) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(topic))), topic...)
 }
 
-// readTopic reads the topic that an entry begins with; io.EOF where the run ends.
-func readTopic(r *bufio.Reader) ([]byte, error) {
+// readTopic reads the topic that an entry begins with, into the memory of into; io.EOF where the run ends.
+func readTopic(r *bufio.Reader, into []byte) ([]byte, error) {
 	n, err := binary.ReadUvarint(r)
 	if err != nil {
 		return nil, err
@@ -108,18 +109,31 @@ func readTopic(r *bufio.Reader) ([]byte, error) {
 	if n > store.MaxTopicLen {
 		return nil, errChanged
 	}
-	topic := make([]byte, n)
+	topic := slices.Grow(into[:0], int(n))[:n]
 	_, err = io.ReadFull(r, topic)
 	return topic, unexpected(err)
 }
 
-func readNumbers(r *bufio.Reader, numbers ...*uint64) (err error) {
-	for _, to := range numbers {
-		if *to, err = binary.ReadUvarint(r); err != nil {
-			return unexpected(err)
-		}
+// readNumbers reads as many numbers as there is room for, runBufferMin/binary.MaxVarintLen64 at most.
+func readNumbers(r *bufio.Reader, into []uint64) error {
+	b, err := r.Peek(len(into) * binary.MaxVarintLen64)
+	if err != nil && err != io.EOF {
+		return err
 	}
-	return nil
+	size := 0
+	for i := range into {
+		var n int
+		into[i], n = binary.Uvarint(b[size:])
+		switch {
+		case n == 0:
+			return io.ErrUnexpectedEOF
+		case n < 0:
+			return errChanged
+		}
+		size += n
+	}
+	_, err = r.Discard(size)
+	return err
 }
 
 // unexpected makes the end of a run within an entry an error.

@@ -118,8 +118,11 @@ func (t *tail) close() error { return t.runs.close() }
 
 // readChange reads the next change of a run; io.EOF behind the last.
 func readChange(r *bufio.Reader) (c tailChange, err error) {
-	if c.Topic, err = readTopic(r); err != nil {
+	if c.Topic, err = readTopic(r, nil); err != nil {
 		return c, err
 	}
-	return c, readNumbers(r, &c.index, &c.Epoch, &c.Sum, &c.N)
+	var n [4]uint64
+	err = readNumbers(r, n[:])
+	c.index, c.Epoch, c.Sum, c.N = n[0], n[1], n[2], n[3]
+	return c, err
 }

@@ -4,76 +4,71 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
-	"slices"
+	"io"
 
 	"gcd/store"
 )
 
-// A witnessed is the furthest state of a topic that anything is witness to.
+// A witnessed is a topic with the furthest state of it that anything is witness to.
 type witnessed struct {
 	topic []byte
+	seen
+}
+
+type seen struct {
 	store.Value
 	last uint64 // the latest record that is witness to the topic
 }
 
 // witnessedSize is about what one takes in memory beside its topic, in bytes.
-const witnessedSize = 120
+const witnessedSize = 24 + cellSize
 
 func compareWitnessed(a, b *witnessed) int { return store.CompareTopics(a.topic, b.topic) }
 
-// join adds another witness of the same topic.
-func (w *witnessed) join(v store.Value, last uint64) {
-	if less(w.Value, v) {
-		w.Value = v
+// join adds what another witness of the same topic has seen.
+func (s *seen) join(other seen) {
+	if less(s.Value, other.Value) {
+		s.Value = other.Value
 	}
-	w.last = max(w.last, last)
+	s.last = max(s.last, other.last)
 }
 
 // witnesses collects what topics were seen at, in any order, in memory of bounded size, spills it as sorted runs into a temporary file, and gives it
 // back sorted as the entries of a snapshot are.
 type witnesses struct {
 	memory int
-	open   map[string]*witnessed
+	open   topics[seen]
 	size   int
 	runs   runs
 }
 
 func newWitnesses(dir string, memory int) *witnesses {
-	return &witnesses{memory: memory, open: map[string]*witnessed{}, runs: runs{dir: dir}}
+	return &witnesses{memory: memory, open: newTopics[seen](memory / witnessedSize), runs: runs{dir: dir}}
 }
 
 // add adds that a topic was at a state, and that a record is witness to it. The topic is copied.
 func (w *witnesses) add(topic []byte, v store.Value, last uint64) error {
-	if known := w.open[string(topic)]; known != nil {
-		known.join(v, last)
+	if known := w.open.find(topic); known != nil {
+		known.join(seen{v, last})
 		return nil
 	}
-	if w.size += len(topic) + witnessedSize; w.size > w.memory && len(w.open) > 0 {
+	if w.size += len(topic) + witnessedSize; w.size > w.memory && len(w.open.cells) > 0 {
 		if err := w.spill(); err != nil {
 			return err
 		}
 		w.size = len(topic) + witnessedSize
 	}
-	w.open[string(topic)] = &witnessed{topic: bytes.Clone(topic), Value: v, last: last}
+	w.open.add(topic, seen{v, last})
 	return nil
-}
-
-// inMemory is a sorted list of what is in no run.
-func (w *witnesses) inMemory() []*witnessed {
-	list := make([]*witnessed, 0, len(w.open))
-	for _, t := range w.open {
-		list = append(list, t)
-	}
-	slices.SortFunc(list, compareWitnessed)
-	return list
 }
 
 func (w *witnesses) spill() error {
 	err := w.runs.write(func(to *bufio.Writer) error {
 		var b []byte
-		for _, t := range w.inMemory() {
-			b = appendTopic(b[:0], t.topic)
-			for _, n := range []uint64{t.Epoch, t.Sum, t.last} {
+		for _, i := range w.open.sorted() {
+			b = appendTopic(b[:0], w.open.topic(i))
+			s := &w.open.cells[i].value
+			for _, n := range []uint64{s.Epoch, s.Sum, s.last} {
 				b = binary.AppendUvarint(b, n)
 			}
 			if _, err := to.Write(b); err != nil {
@@ -82,28 +77,39 @@ func (w *witnesses) spill() error {
 		}
 		return nil
 	})
-	clear(w.open)
+	w.open.clear()
 	return err
 }
 
-// each calls do with every topic, in the order of keys. Nothing is added meanwhile; it may be called again.
+// each calls do with every topic, in the order of keys, which is good until it returns. Nothing is added meanwhile; it may be called again.
 func (w *witnesses) each(do func(*witnessed) error) error {
 	sorted := merged[*witnessed]{compare: compareWitnessed}
 	for _, r := range w.runs.readers() {
-		if err := sorted.add(func() (*witnessed, error) { return readWitnessed(r) }); err != nil {
+		next := &witnessed{}
+		if err := sorted.add(func() (*witnessed, error) { return next, next.read(r) }); err != nil {
 			return err
 		}
 	}
-	if err := sorted.addList(w.inMemory()); err != nil {
+	list, last := w.open.sorted(), &witnessed{}
+	err := sorted.add(func() (*witnessed, error) { // what is in memory is given again
+		if len(list) == 0 {
+			return nil, io.EOF
+		}
+		last.topic, last.seen = w.open.topic(list[0]), w.open.cells[list[0]].value
+		list = list[1:]
+		return last, nil
+	})
+	if err != nil {
 		return err
 	}
+	var whole witnessed
 	for next, ok := sorted.peek(); ok; {
-		whole := *next // what is in memory is given again
+		whole.topic, whole.seen = append(whole.topic[:0], next.topic...), next.seen
 		if err := sorted.step(); err != nil {
 			return err
 		}
 		for next, ok = sorted.peek(); ok && bytes.Equal(next.topic, whole.topic); next, ok = sorted.peek() {
-			whole.join(next.Value, next.last)
+			whole.join(next.seen)
 			if err := sorted.step(); err != nil {
 				return err
 			}
@@ -115,14 +121,15 @@ func (w *witnesses) each(do func(*witnessed) error) error {
 	return nil
 }
 
-// readWitnessed reads the next one of a run; io.EOF behind the last.
-func readWitnessed(r *bufio.Reader) (*witnessed, error) {
-	topic, err := readTopic(r)
-	if err != nil {
-		return nil, err
+// read reads the next one of a run into t; io.EOF behind the last.
+func (t *witnessed) read(r *bufio.Reader) (err error) {
+	if t.topic, err = readTopic(r, t.topic); err != nil {
+		return err
 	}
-	w := &witnessed{topic: topic}
-	return w, readNumbers(r, &w.Epoch, &w.Sum, &w.last)
+	var n [3]uint64
+	err = readNumbers(r, n[:])
+	t.seen = seen{store.Value{Epoch: n[0], Sum: n[1]}, n[2]}
+	return err
 }
 
 func (w *witnesses) close() error { return w.runs.close() }

@@ -11,16 +11,16 @@ import (
 // they are asked for.
 func TestWitnesses(t *testing.T) {
 	t.Parallel()
-	seen := []witnessed{{Value: store.Value{Sum: 5}, last: 9}, {Value: store.Value{Sum: 3}, last: 4}, {Value: store.Value{Epoch: 1}, last: 7}, {Value: store.Value{Sum: 6}, last: 2}}
+	states := []seen{{store.Value{Sum: 5}, 9}, {store.Value{Sum: 3}, 4}, {store.Value{Epoch: 1}, 7}, {store.Value{Sum: 6}, 2}}
 	for _, memory := range []int{1, 1 << 20} {
 		w := newWitnesses(t.TempDir(), memory)
 		for _, topic := range []string{"b", "a"} {
-			for _, s := range seen {
+			for _, s := range states {
 				if err := w.add([]byte(topic), s.Value, s.last); err != nil {
 					t.Fatal(err)
 				}
 			}
-			slices.Reverse(seen)
+			slices.Reverse(states)
 		}
 		for range 2 {
 			var topics string
