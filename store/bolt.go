@@ -190,6 +190,8 @@ func (f *snapshotFile) open(readOnly bool) (*bolt.DB, error) {
 		return nil, f.damaged(err)
 	case errors.Is(err, bolterrors.ErrVersionMismatch):
 		return nil, fmt.Errorf("%s: %w: %w", f.path, wal.ErrVersion, err)
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return nil, fmt.Errorf("%s: another process, a server or a tool, has had it locked for %s: %w", f.path, cmp.Or(f.timeout, lockTimeout), err)
 	case err != nil:
 		return nil, fmt.Errorf("opening %s: %w", f.path, err)
 	}

@@ -6,8 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
+
+	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"gcd/internal/vfs"
 	"gcd/store"
@@ -67,6 +71,71 @@ func TestPinnedLogIsOnDisk(t *testing.T) {
 		if err := p.close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// overtakenFS reads the last record but one as zeros once: the server wrote both between the readings of the one and of the other.
+type overtakenFS struct {
+	vfs.FS
+	path     string
+	from, to int64
+	left     int
+}
+
+func (o *overtakenFS) OpenRead(name string) (vfs.File, error) {
+	f, err := o.FS.OpenRead(name)
+	if err == nil && name == o.path {
+		f = overtakenFile{f, o}
+	}
+	return f, err
+}
+
+type overtakenFile struct {
+	vfs.File
+	fs *overtakenFS
+}
+
+func (f overtakenFile) ReadAt(b []byte, off int64) (int, error) {
+	n, err := f.File.ReadAt(b, off)
+	if from, to := max(f.fs.from, off), min(f.fs.to, off+int64(n)); from < to && f.fs.left > 0 {
+		f.fs.left--
+		clear(b[from-off : to-off])
+	}
+	return n, err
+}
+
+// TestPinnedLogIsOvertaken: a record that the server writes while the end is looked for is no damage, and the log ends behind it.
+func TestPinnedLogIsOvertaken(t *testing.T) {
+	t.Parallel()
+	dir := closedStore(t, seeded(t), 100, 100)
+	log, err := wal.Open(store.LogDir(dir), wal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, tail := log.Last(), log.Tail()
+	race := &overtakenFS{FS: vfs.OS{}, path: lastSegment(t, dir), left: 1}
+	for r, err := range log.Records(last - 1) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Index == last-1 {
+			race.from = r.Offset
+		} else {
+			race.to = r.Offset
+		}
+	}
+	if err := log.Close(); err != nil || race.to <= race.from {
+		t.Fatalf("%+v, %v", race, err)
+	}
+	p, err := pinLog(race, store.LogDir(dir), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.settle(); err != nil || race.left != 0 || p.last != tail.File || p.end != tail.Offset {
+		t.Errorf("the log ends at %q, %d, want %q, %d; %v", p.last, p.end, tail.File, tail.Offset, err)
+	}
+	if err := p.close(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -154,6 +223,28 @@ func TestSnapshotIsHeldWhileCopied(t *testing.T) {
 	}
 	if err := r.close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestSnapshotIsNotLetGo: a server that never ends its transaction is not waited for without end, and nothing stays open.
+func TestSnapshotIsNotLetGo(t *testing.T) {
+	t.Parallel()
+	dir, temp := t.TempDir(), t.TempDir()
+	s := openDir(t, dir, smallSegment)
+	defer s.Close()
+	db, err := bbolt.Open(store.SnapshotPath(dir), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Dump(t.Context(), dir, &failingWriter{}, DumpOptions{TempDir: temp})
+	if !errors.Is(err, bbolterrors.ErrTimeout) || !strings.Contains(err.Error(), store.SnapshotPath(dir)) {
+		t.Errorf("held by another process: %v", err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Dump(t.Context(), dir, &failingWriter{}, DumpOptions{TempDir: temp}); err != nil {
+		t.Errorf("behind it: %v", err)
 	}
 }
 
