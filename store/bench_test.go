@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gcd/internal/vfs"
+	"gcd/wal"
 )
 
 // bareDisk is the floor under a durable answer: a write of 64 bytes and a sync on a zero-filled file.
@@ -249,6 +250,37 @@ func BenchmarkSnapshotUnderLoad(b *testing.B) {
 	slices.Sort(during)
 	b.ReportMetric(during[len(during)/2], "counts/s")
 	b.ReportMetric(ratio[len(ratio)/2], "during/before")
+}
+
+// BenchmarkWriteEntries: a snapshot's transactions over a file of a million topics, all of them or each eighth; nothing is synced.
+func BenchmarkWriteEntries(b *testing.B) {
+	const topics = 1_000_000
+	for _, every := range []int{1, 8} {
+		b.Run(fmt.Sprintf("every=%d", every), func(b *testing.B) {
+			file := snapshotFile{path: filepath.Join(b.TempDir(), snapshotName), hooks: hooks{noSync: true}}
+			if err := file.create(wal.ID{1}); err != nil {
+				b.Fatal(err)
+			}
+			sum := uint64(0)
+			round := func(every int) {
+				sum++
+				var items []item
+				for i := 0; i < topics; i += every {
+					items = append(items, item{topic: fmt.Appendf(nil, "counter:%012d", i), value: Value{Sum: sum}, last: sum})
+				}
+				for part := range slices.Chunk(items, transactionEntries) {
+					if err := file.write(part, sum); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			round(1)
+			for b.Loop() {
+				round(every)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/(topics/float64(every)), "ns/entry")
+		})
+	}
 }
 
 // BenchmarkOpenWithHistory: a start of a small store whose log is kept for history, 1 GiB of it, against one without.
