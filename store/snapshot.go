@@ -15,6 +15,7 @@ import (
 const (
 	captureEntries     = 200    // topics copied between two batches
 	transactionEntries = 10_000 // topics written in one transaction
+	transactionRest    = 2      // rest behind a transaction, in times that it took
 	snapshotRetry      = 10 * time.Second
 	// snapshotPatience is how long a snapshot is written when nothing else is to be done. Where there is always something else, it goes on like
 	// everything else: the log must not grow for ever.
@@ -180,7 +181,7 @@ func (s *Store) writeEntries(ids []uint32, until time.Time) (rest []uint32, err 
 			err = s.file.write(items, witness)
 		}
 		if err == nil && len(ids) > 0 {
-			err = s.pace(time.Since(began))
+			err = s.pace(transactionRest * time.Since(began))
 		}
 		if err != nil {
 			return ids, errors.Join(err, s.do(func() { s.restoreMarks(part, items) }))
@@ -219,7 +220,7 @@ func (s *Store) durable() (uint64, error) {
 	return s.wal.Durable(), nil
 }
 
-// pace leaves the disk to the log for as long as the last transaction took, and ends a snapshot when the store closes.
+// pace leaves disk and processors to the log for a while, and ends a snapshot when the store closes.
 func (s *Store) pace(d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

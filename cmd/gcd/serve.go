@@ -65,6 +65,7 @@ Examples:
 // waited for in time is still running then.
 func serve(ctx context.Context, s settings, signals <-chan os.Signal) error {
 	keepFilesPrivate()
+	allowWaiting(s.server.Dispatch)
 	b := cmdline.ReadBuild()
 	s.log.Info("starting", "version", b.Version, "commit", b.Commit, "pid", os.Getpid())
 
