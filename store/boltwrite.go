@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	bolt "go.etcd.io/bbolt"
+
+	"gcd/internal/priority"
 )
 
 // write puts items of different topics into the file in one transaction and reads them back through another open. It is quick where they come in
@@ -17,6 +19,7 @@ func (f *snapshotFile) write(items []item, witness uint64) error {
 		var key, values, scratch []byte
 		ends := make([]int, len(items)) // of the values; bbolt keeps them until the commit
 		for i := range items {          // before any Put, which a cursor does not survive
+			breathe(i)
 			begin := len(values)
 			key, values = items[i].key(key[:0]), items[i].encode(values)
 			ends[i] = len(values)
@@ -29,6 +32,7 @@ func (f *snapshotFile) write(items []item, witness uint64) error {
 		}
 		begin := 0
 		for i := range items {
+			breathe(i)
 			key = items[i].key(key[:0])
 			if err := b.Put(key, values[begin:ends[i]:ends[i]]); err != nil {
 				return err
@@ -45,6 +49,7 @@ func (f *snapshotFile) write(items []item, witness uint64) error {
 		present := ascent{cursor: tx.Bucket(bucketTopics).Cursor()}
 		var key, value []byte
 		for i := range items {
+			breathe(i)
 			key, value = items[i].key(key[:0]), items[i].encode(value[:0])
 			if got := present.get(key); !bytes.Equal(got, value) {
 				return f.damaged(fmt.Errorf("topic %.64q reads back as %x, written as %x", items[i].topic, got, value))
@@ -52,6 +57,16 @@ func (f *snapshotFile) write(items []item, witness uint64) error {
 		}
 		return nil
 	})
+}
+
+// breatheEntries is how many entries are handled between two yields: some 30 microseconds' work.
+const breatheEntries = 64
+
+// breathe yields at each so many entries.
+func breathe(i int) {
+	if i%breatheEntries == 0 {
+		priority.Yield()
+	}
 }
 
 // ascent finds keys in a bucket that nobody changes meanwhile. One that is next to the one before it in the bucket, too, costs a step instead of a search.

@@ -15,22 +15,27 @@ type keyed struct {
 	rest uint8 // bytes of the topic in word, and 9 if there are more behind
 }
 
-// SortTopics orders ids of different topics as a snapshot does, by CompareTopics. topic returns the bytes of one, which stay.
+// sortedPerYield is how many topics are loaded, or pairs of them compared, between two yields: some 50 microseconds' work.
+const sortedPerYield = 1024
+
+// SortTopics orders ids of different topics as a snapshot does, by CompareTopics. topic returns the bytes of one, which stay. yield, if it is not nil, is called again and again.
 //
 // Comparing topics where they are would be two waits for memory per comparison. So eight bytes of each are brought together, sorted, and
 // only topics that have them in common go on with the next eight (as in a multikey quicksort that caches; Bentley and
 // Sedgewick, "Fast algorithms for sorting and searching strings", SODA 1997).
-func SortTopics(ids []uint32, topic func(id uint32) []byte) {
+func SortTopics(ids []uint32, topic func(id uint32) []byte, yield func()) {
+	s := sorter{topic: topic, yield: yield}
 	plain := make([]keyed, 0, len(ids))
 	var long []hashed
 	for _, id := range ids {
+		s.step()
 		if t := topic(id); len(t) > maxPlainKey {
 			long = append(long, hashed{sha256.Sum256(t), id})
 		} else {
 			plain = append(plain, keyed{id: id})
 		}
 	}
-	sortFrom(plain, 0, topic)
+	s.sortFrom(plain, 0)
 	for i := range plain {
 		ids[i] = plain[i].id
 	}
@@ -46,12 +51,30 @@ type hashed struct {
 	id  uint32
 }
 
+// sorter is one SortTopics.
+type sorter struct {
+	topic func(id uint32) []byte
+	yield func() // or nil
+	steps int    // since the last call of it
+}
+
+func (s *sorter) step() {
+	if s.steps++; s.steps == sortedPerYield {
+		s.steps = 0
+		if s.yield != nil {
+			s.yield()
+		}
+	}
+}
+
 // sortFrom orders topics that have their first depth bytes in common.
-func sortFrom(list []keyed, depth int, topic func(id uint32) []byte) {
+func (s *sorter) sortFrom(list []keyed, depth int) {
 	for i := range list {
-		list[i].load(topic(list[i].id)[depth:])
+		s.step()
+		list[i].load(s.topic(list[i].id)[depth:])
 	}
 	slices.SortFunc(list, func(a, b keyed) int {
+		s.step()
 		// A topic that ends in word is a prefix of what else has the same word, which has zeros there.
 		return cmp.Or(cmp.Compare(a.word, b.word), cmp.Compare(a.rest, b.rest))
 	})
@@ -61,7 +84,7 @@ func sortFrom(list []keyed, depth int, topic func(id uint32) []byte) {
 			n++
 		}
 		if n > 1 { // topics are unique, so these are longer
-			sortFrom(list[:n], depth+8, topic)
+			s.sortFrom(list[:n], depth+8)
 		}
 		list = list[n:]
 	}

@@ -29,7 +29,7 @@ func TestSortTopics(t *testing.T) {
 		ids = append(ids, m.insert(m.hash([]byte(topic)), []byte(topic)))
 	}
 	rng.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
-	SortTopics(ids, m.topic)
+	SortTopics(ids, m.topic, nil)
 	for i, id := range ids[1:] {
 		if a, b := m.topic(ids[i]), m.topic(id); CompareTopics(a, b) >= 0 {
 			t.Fatalf("%.64q comes before %.64q", a, b)
@@ -52,7 +52,7 @@ func BenchmarkSortTopics(b *testing.B) {
 		for i := range ids {
 			ids[i] = uint32(i)
 		}
-		SortTopics(ids, m.topic)
+		SortTopics(ids, m.topic, nil)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/topics, "ns/topic")
 }

@@ -155,7 +155,7 @@ func (s *Store) writeAside(ids []uint32) (rest []uint32, err error) {
 	go func() {
 		defer close(done)
 		priority.Least()
-		SortTopics(ids, s.machine.topic) // neighbours in the file are written together; topics never change, so this needs no owner
+		SortTopics(ids, s.machine.topic, priority.Yield) // neighbours in the file are written together; topics never change, so this needs no owner
 		rest, err = s.writeEntries(ids, until)
 	}()
 	<-done

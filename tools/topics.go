@@ -59,7 +59,7 @@ func (t *topics[V]) sorted() []uint32 {
 	for i := range list {
 		list[i] = uint32(i)
 	}
-	store.SortTopics(list, t.topic)
+	store.SortTopics(list, t.topic, nil)
 	return list
 }
 

@@ -3,3 +3,5 @@
 package priority
 
 func lower() {}
+
+func yield() {}
