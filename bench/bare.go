@@ -24,7 +24,7 @@ var bareAnswer = []byte{0x80, 1}
 // serveBare is the program of a bare server: it listens, says where, and serves until it is killed.
 func serveBare(kind string) error {
 	runtime.LockOSThread()
-	socketType := map[string]int{"tcp": unix.SOCK_STREAM, "udp": unix.SOCK_DGRAM}[kind]
+	socketType := map[string]int{"tcp": unix.SOCK_STREAM, "resp": unix.SOCK_STREAM, "udp": unix.SOCK_DGRAM}[kind]
 	if socketType == 0 {
 		return fmt.Errorf("no bare server %q", kind)
 	}
@@ -40,7 +40,7 @@ func serveBare(kind string) error {
 			return os.NewSyscallError("setsockopt", err)
 		}
 	}
-	if kind == "tcp" {
+	if kind != "udp" {
 		if err := unix.Listen(fd, 4096); err != nil {
 			return os.NewSyscallError("listen", err)
 		}
@@ -50,8 +50,11 @@ func serveBare(kind string) error {
 		return os.NewSyscallError("getsockname", err)
 	}
 	fmt.Printf("listening on 127.0.0.1:%d\n", addr.(*unix.SockaddrInet4).Port)
-	if kind == "tcp" {
+	switch kind {
+	case "tcp":
 		return acceptLoop(fd)
+	case "resp":
+		return durableLoop(fd)
 	}
 	return echoLoop(fd)
 }
@@ -124,7 +127,11 @@ func (b *bench) startBare(kind string) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := startProcess(self, []string{bareCommand, kind}, processOptions{})
+	dir, err := b.newDir("bare-" + kind)
+	if err != nil {
+		return nil, err
+	}
+	p, err := startProcess(self, []string{bareCommand, kind}, processOptions{dir: dir})
 	if err != nil {
 		return nil, err
 	}
@@ -147,14 +154,17 @@ const (
 type syncs struct{ mean, p50, p99 time.Duration }
 
 // bareLog is a file whose blocks are there already, to which records are appended.
-type bareLog struct{ file *os.File }
+type bareLog struct {
+	file *os.File
+	fd   int // its
+}
 
 func newBareLog(dir string) (*bareLog, error) {
 	file, err := os.OpenFile(filepath.Join(dir, "bare-log"), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	l := &bareLog{file: file}
+	l := &bareLog{file: file, fd: int(file.Fd())}
 	zeros := make([]byte, recordPage)
 	for at := int64(0); at < recordFile; at += recordPage {
 		if _, err := file.WriteAt(zeros, at); err != nil {
@@ -169,19 +179,24 @@ func newBareLog(dir string) (*bareLog, error) {
 
 func (l *bareLog) close() error { return errors.Join(l.file.Close(), os.Remove(l.file.Name())) }
 
+// append makes a record durable.
+func (l *bareLog) append(record []byte, at int64) error {
+	if _, err := unix.Pwrite(l.fd, record, at); err != nil {
+		return os.NewSyscallError("pwrite", err)
+	}
+	return os.NewSyscallError("fdatasync", unix.Fdatasync(l.fd))
+}
+
 // appendAndSync makes each record durable before the next, for a while or until ctx ends: what a durable answer costs at least.
 func (l *bareLog) appendAndSync(ctx context.Context, d time.Duration) (syncs, error) {
-	fd, record := int(l.file.Fd()), make([]byte, recordSize)
+	record := make([]byte, recordSize)
 	var took []time.Duration
 	begun := time.Now()
 	for at := int64(0); len(took) == 0 || time.Since(begun) < d && ctx.Err() == nil; at = (at + recordSize) % recordFile {
 		record[0]++
 		before := time.Now()
-		if _, err := l.file.WriteAt(record, at); err != nil {
+		if err := l.append(record, at); err != nil {
 			return syncs{}, err
-		}
-		if err := unix.Fdatasync(fd); err != nil {
-			return syncs{}, os.NewSyscallError("fdatasync", err)
 		}
 		took = append(took, time.Since(before))
 	}

@@ -23,7 +23,7 @@ func respGoal(clients, pipeline int, many bool) float64 {
 
 // groupRESP compares INCR over connections that stay open with Redis in its three modes, redis-benchmark on both sides.
 func (b *bench) groupRESP() (string, error) {
-	rateTable := table{header: []string{"topics", "connections", "pipeline", "gcd / always", "gcd", "Redis always", "Redis everysec", "Redis none"}}
+	rateTable := table{header: []string{"topics", "connections", "pipeline", "gcd / always", "gcd / bare", "gcd", "Redis always", "Redis everysec", "Redis none", "bare loop"}}
 	cpuTable := table{header: []string{"topics", "connections", "pipeline", "gcd", "Redis always", "gcd / always", "everysec", "none", "p50, p99 gcd", "p50, p99 always"}}
 	allClients, pipelines := []int{1, 8, 64, 256}, []int{1, 16, 128}
 	if b.quick {
@@ -38,8 +38,9 @@ func (b *bench) groupRESP() (string, error) {
 				}
 				ours, theirs := points["gcd"], points["Redis always"]
 				name := []string{grouped(topics), grouped(clients), grouped(pipeline)}
-				cells := append(name, wanted(ratio(median(rates(ours)), median(rates(theirs))), respGoal(clients, pipeline, topics > 1)))
-				for _, s := range []string{"gcd", "Redis always", "Redis everysec", "Redis none"} {
+				cells := append(name, wanted(ratio(median(rates(ours)), median(rates(theirs))), respGoal(clients, pipeline, topics > 1)),
+					digits(ratio(median(rates(ours)), median(rates(points["bare resp"])))))
+				for _, s := range []string{"gcd", "Redis always", "Redis everysec", "Redis none", "bare resp"} {
 					cells = append(cells, ranged(rates(points[s]), perSecond))
 				}
 				rateTable.row(cells...)
@@ -72,6 +73,10 @@ func (b *bench) respCell(l redisLoad) (map[string][]point, error) {
 		}
 		subjects = append(subjects, &subject{name: in.name, in: in, load: b.redisBenchmarked(in, l)})
 	}
+	if in, err = b.startBare("resp"); err != nil {
+		return nil, err
+	}
+	bare := &subject{name: in.name, in: in, load: b.redisBenchmarked(in, l)}
 	if l.topics > 1 {
 		for _, s := range subjects {
 			if err := b.fill(s.in, l.topics, 1); err != nil {
@@ -79,6 +84,7 @@ func (b *bench) respCell(l redisLoad) (map[string][]point, error) {
 			}
 		}
 	}
+	subjects = append(subjects, bare)
 	return b.compare(fmt.Sprintf("%s, %s, pipeline %d", plural(l.topics, "topic"), plural(l.clients, "connection"), l.pipeline), subjects, nil)
 }
 
