@@ -10,6 +10,8 @@ import (
 	"os"
 	"slices"
 
+	"github.com/cespare/xxhash/v2"
+
 	"gcd/store"
 )
 
@@ -29,6 +31,7 @@ type runs struct {
 	dir  string   // of the file
 	file *os.File // nil: there is no run yet
 	ends []int64  // of each run, in the file
+	sums []uint64 // XXH64 of each run
 }
 
 // write adds a run, which is what each writes.
@@ -41,8 +44,8 @@ func (r *runs) write(each func(w *bufio.Writer) error) error {
 		r.file = file
 	}
 	begin := r.end(len(r.ends) - 1)
-	to := io.NewOffsetWriter(r.file, begin)
-	w := bufio.NewWriterSize(to, 256<<10)
+	to, sum := io.NewOffsetWriter(r.file, begin), xxhash.New()
+	w := bufio.NewWriterSize(io.MultiWriter(to, sum), 256<<10)
 	if err := errors.Join(each(w), w.Flush()); err != nil {
 		return fmt.Errorf("temporary file: %w", err)
 	}
@@ -50,7 +53,7 @@ func (r *runs) write(each func(w *bufio.Writer) error) error {
 	if err != nil {
 		return fmt.Errorf("temporary file: %w", err)
 	}
-	r.ends = append(r.ends, begin+size)
+	r.ends, r.sums = append(r.ends, begin+size), append(r.sums, sum.Sum64())
 	return nil
 }
 
@@ -68,21 +71,27 @@ func (r *runs) readers() []*bufio.Reader {
 	readers := make([]*bufio.Reader, len(r.ends))
 	for i, end := range r.ends {
 		begin := r.end(i - 1)
-		readers[i] = bufio.NewReaderSize(&runReader{io.NewSectionReader(r.file, begin, end-begin), end - begin}, size)
+		readers[i] = bufio.NewReaderSize(&runReader{from: io.NewSectionReader(r.file, begin, end-begin), left: end - begin, sum: xxhash.New(), want: r.sums[i]}, size)
 	}
 	return readers
 }
 
-// runReader takes the end of the file for that of the run only where the run ends.
+// runReader takes the end of the file for that of the run only where the run ends, and only if it is what was written.
 type runReader struct {
 	from io.Reader
 	left int64 // bytes of the run
+	sum  *xxhash.Digest
+	want uint64
 }
 
 func (r *runReader) Read(b []byte) (int, error) {
 	n, err := r.from.Read(b)
-	if r.left -= int64(n); r.left > 0 {
+	_, _ = r.sum.Write(b[:n]) // never fails
+	switch r.left -= int64(n); {
+	case r.left > 0:
 		err = unexpected(err)
+	case r.sum.Sum64() != r.want:
+		err = errChanged
 	}
 	return n, err
 }
