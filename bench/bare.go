@@ -156,7 +156,7 @@ type syncs struct{ mean, p50, p99 time.Duration }
 // bareLog is a file whose blocks are there already, to which records are appended.
 type bareLog struct {
 	file *os.File
-	fd   int // its
+	fd   int // of file
 }
 
 func newBareLog(dir string) (*bareLog, error) {

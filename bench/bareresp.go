@@ -11,7 +11,7 @@ import (
 // durableEvents is how many connections one system call finds ready at most.
 const durableEvents = 1024
 
-// durableLoop answers every command with 1, on connections that stay open. In a turn it reads all there is, appends one record, syncs, and writes all
+// durableLoop answers every command with 1, on connections that stay open. In a turn it reads what there is, 64 KiB of a connection at most, appends one record, syncs, and writes all
 // answers: what a server must at least do that has each answer on disk, and does one thing after the other. A command is counted by its "*", which the
 // arguments that redis-benchmark sends do not have.
 func durableLoop(listener int) error {
@@ -61,7 +61,9 @@ func durableLoop(listener int) error {
 				_ = unix.Close(fd)
 				continue
 			}
-			asked[fd] += bytes.Count(buf[:n], []byte("*"))
+			if n := bytes.Count(buf[:n], []byte("*")); n > 0 {
+				asked[fd] += n
+			}
 		}
 		if len(asked) == 0 {
 			continue

@@ -269,7 +269,7 @@ func BenchmarkWriteEntries(b *testing.B) {
 					items = append(items, item{topic: fmt.Appendf(nil, "counter:%012d", i), value: Value{Sum: sum}, last: sum})
 				}
 				for part := range slices.Chunk(items, transactionEntries) {
-					if err := file.write(part, sum); err != nil {
+					if err := file.write(part, sum, nil); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -2,24 +2,34 @@ package store
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 
 	bolt "go.etcd.io/bbolt"
-
-	"gcd/internal/priority"
 )
 
+// entrySteps is what an entry takes, in steps of a breath.
+const entrySteps = 12
+
 // write puts items of different topics into the file in one transaction and reads them back through another open. It is quick where they come in
-// the order of keys.
-func (f *snapshotFile) write(items []item, witness uint64) error {
+// the order of keys. yield, if it is not nil, is called again and again, but by what bbolt does when it opens the file and commits.
+func (f *snapshotFile) write(items []item, witness uint64, yield func()) error {
+	breath := breath{yield: yield}
+	size := 0
+	for i := range items {
+		if size += 3 * binary.MaxVarintLen64; len(items[i].topic) > maxPlainKey {
+			size += len(items[i].topic)
+		}
+	}
 	err := f.update(func(tx *bolt.Tx, m *meta) error {
 		b := tx.Bucket(bucketTopics)
 		b.FillPercent = 0.9 // keys come in order
 		present := ascent{cursor: b.Cursor()}
-		var key, values, scratch []byte
+		var key, scratch []byte
+		values := make([]byte, 0, size)
 		ends := make([]int, len(items)) // of the values; bbolt keeps them until the commit
 		for i := range items {          // before any Put, which a cursor does not survive
-			breathe(i)
+			breath.after(entrySteps, len(items[i].topic))
 			begin := len(values)
 			key, values = items[i].key(key[:0]), items[i].encode(values)
 			ends[i] = len(values)
@@ -32,7 +42,7 @@ func (f *snapshotFile) write(items []item, witness uint64) error {
 		}
 		begin := 0
 		for i := range items {
-			breathe(i)
+			breath.after(entrySteps, len(items[i].topic))
 			key = items[i].key(key[:0])
 			if err := b.Put(key, values[begin:ends[i]:ends[i]]); err != nil {
 				return err
@@ -49,7 +59,7 @@ func (f *snapshotFile) write(items []item, witness uint64) error {
 		present := ascent{cursor: tx.Bucket(bucketTopics).Cursor()}
 		var key, value []byte
 		for i := range items {
-			breathe(i)
+			breath.after(entrySteps, len(items[i].topic))
 			key, value = items[i].key(key[:0]), items[i].encode(value[:0])
 			if got := present.get(key); !bytes.Equal(got, value) {
 				return f.damaged(fmt.Errorf("topic %.64q reads back as %x, written as %x", items[i].topic, got, value))
@@ -57,16 +67,6 @@ func (f *snapshotFile) write(items []item, witness uint64) error {
 		}
 		return nil
 	})
-}
-
-// breatheEntries is how many entries are handled between two yields: some 30 microseconds' work.
-const breatheEntries = 64
-
-// breathe yields at each so many entries.
-func breathe(i int) {
-	if i%breatheEntries == 0 {
-		priority.Yield()
-	}
 }
 
 // ascent finds keys in a bucket that nobody changes meanwhile. One that is next to the one before it in the bucket, too, costs a step instead of a search.

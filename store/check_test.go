@@ -53,7 +53,7 @@ func TestCheckSnapshotTakesWhatIsWritten(t *testing.T) {
 					items = append(items, item{topic: []byte(topic), value: Value{Sum: r.Uint64() >> r.IntN(64), Epoch: uint64(r.IntN(3))}, last: r.Uint64() >> r.IntN(64)})
 				}
 			}
-			if err := file.write(items, 5); err != nil {
+			if err := file.write(items, 5, nil); err != nil {
 				t.Fatal(err)
 			}
 			check()
@@ -92,7 +92,7 @@ func TestCheckSnapshotSeesEveryBit(t *testing.T) {
 			items = append(items, item{topic: fmt.Appendf(nil, "topic %03d %d", i, round), value: Value{Sum: uint64(i)}, last: 1})
 			items = append(items, item{topic: []byte(strings.Repeat(string(rune('a'+i%26)), 300+5*i)), value: Value{Sum: uint64(i)}, last: 1})
 		}
-		if err := file.write(items, 5); err != nil {
+		if err := file.write(items, 5, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

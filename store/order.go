@@ -15,21 +15,20 @@ type keyed struct {
 	rest uint8 // bytes of the topic in word, and 9 if there are more behind
 }
 
-// sortedPerYield is how many topics are loaded, or pairs of them compared, between two yields: some 50 microseconds' work.
-const sortedPerYield = 1024
-
-// SortTopics orders ids of different topics as a snapshot does, by CompareTopics. topic returns the bytes of one, which stay. yield, if it is not nil, is called again and again.
+// SortTopics orders ids of different topics as a snapshot does, by CompareTopics. topic returns the bytes of one, which stay. yield, if
+// it is not nil, is called again and again.
 //
 // Comparing topics where they are would be two waits for memory per comparison. So eight bytes of each are brought together, sorted, and
 // only topics that have them in common go on with the next eight (as in a multikey quicksort that caches; Bentley and
 // Sedgewick, "Fast algorithms for sorting and searching strings", SODA 1997).
 func SortTopics(ids []uint32, topic func(id uint32) []byte, yield func()) {
-	s := sorter{topic: topic, yield: yield}
+	s := sorter{topic: topic, breath: breath{yield: yield}}
 	plain := make([]keyed, 0, len(ids))
 	var long []hashed
 	for _, id := range ids {
-		s.step()
-		if t := topic(id); len(t) > maxPlainKey {
+		t := topic(id)
+		s.after(1, len(t))
+		if len(t) > maxPlainKey {
 			long = append(long, hashed{sha256.Sum256(t), id})
 		} else {
 			plain = append(plain, keyed{id: id})
@@ -54,27 +53,17 @@ type hashed struct {
 // sorter is one SortTopics.
 type sorter struct {
 	topic func(id uint32) []byte
-	yield func() // or nil
-	steps int    // since the last call of it
-}
-
-func (s *sorter) step() {
-	if s.steps++; s.steps == sortedPerYield {
-		s.steps = 0
-		if s.yield != nil {
-			s.yield()
-		}
-	}
+	breath
 }
 
 // sortFrom orders topics that have their first depth bytes in common.
 func (s *sorter) sortFrom(list []keyed, depth int) {
 	for i := range list {
-		s.step()
+		s.after(1, 0)
 		list[i].load(s.topic(list[i].id)[depth:])
 	}
 	slices.SortFunc(list, func(a, b keyed) int {
-		s.step()
+		s.after(1, 0)
 		// A topic that ends in word is a prefix of what else has the same word, which has zeros there.
 		return cmp.Or(cmp.Compare(a.word, b.word), cmp.Compare(a.rest, b.rest))
 	})
@@ -98,4 +87,23 @@ func (k *keyed) load(topic []byte) {
 	var b [8]byte
 	copy(b[:], topic)
 	k.word, k.rest = binary.BigEndian.Uint64(b[:]), uint8(len(topic))
+}
+
+// yieldWork is how much is done between two yields, in steps, of some 50 nanoseconds each: some 50 microseconds' work.
+const yieldWork = 1024
+
+// breath calls yield again and again while there is work.
+type breath struct {
+	yield func() // or nil
+	work  int    // since the last call
+}
+
+// after is called after some steps, and so many bytes that were hashed or copied.
+func (b *breath) after(steps, bytes int) {
+	if b.work += steps + bytes/64; b.work >= yieldWork {
+		b.work = 0
+		if b.yield != nil {
+			b.yield()
+		}
+	}
 }

@@ -3,9 +3,12 @@ package store
 import (
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"gcd/wal"
 )
 
 // Topics come in the order of their keys, each once.
@@ -55,4 +58,31 @@ func BenchmarkSortTopics(b *testing.B) {
 		SortTopics(ids, m.topic, nil)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/topics, "ns/topic")
+}
+
+// Whoever sorts or writes topics yields again and again, of many short ones as of few long ones.
+func TestYields(t *testing.T) {
+	t.Parallel()
+	file := snapshotFile{path: filepath.Join(t.TempDir(), snapshotName), hooks: hooks{noSync: true}}
+	if err := file.create(wal.ID{1}); err != nil {
+		t.Fatal(err)
+	}
+	for name, topics := range map[string][][]byte{"short": make([][]byte, 5000), "long": make([][]byte, 20)} {
+		ids, items := make([]uint32, len(topics)), make([]item, len(topics))
+		for i := range topics {
+			topics[i] = fmt.Appendf(nil, "%s %d", name, i)
+			if name == "long" {
+				topics[i] = append(topics[i], make([]byte, 60_000)...)
+			}
+			ids[i], items[i] = uint32(i), item{topic: topics[i]}
+		}
+		sorting, writing := 0, 0
+		SortTopics(ids, func(id uint32) []byte { return topics[id] }, func() { sorting++ })
+		if err := file.write(items, 5, func() { writing++ }); err != nil {
+			t.Fatal(err)
+		}
+		if sorting < 10 || writing < 10 {
+			t.Errorf("%s topics: %d and %d yields", name, sorting, writing)
+		}
+	}
 }

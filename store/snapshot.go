@@ -16,6 +16,7 @@ const (
 	captureEntries     = 200    // topics copied between two batches
 	transactionEntries = 10_000 // topics written in one transaction
 	transactionRest    = 2      // rest behind a transaction, in times that it took
+	mostRest           = 200 * time.Millisecond
 	snapshotRetry      = 10 * time.Second
 	// snapshotPatience is how long a snapshot is written when nothing else is to be done. Where there is always something else, it goes on like
 	// everything else: the log must not grow for ever.
@@ -125,7 +126,7 @@ func (s *Store) takeSnapshot() error {
 	started := time.Now()
 	rest, err := s.writeAside(ids)
 	if err == nil {
-		rest, err = s.writeEntries(rest, time.Time{})
+		rest, err = s.writeEntries(rest, time.Time{}, nil)
 	}
 	if err != nil {
 		return errors.Join(err, s.do(func() { s.machine.dirty = append(s.machine.dirty, rest...) }))
@@ -155,8 +156,13 @@ func (s *Store) writeAside(ids []uint32) (rest []uint32, err error) {
 	go func() {
 		defer close(done)
 		priority.Least()
-		SortTopics(ids, s.machine.topic, priority.Yield) // neighbours in the file are written together; topics never change, so this needs no owner
-		rest, err = s.writeEntries(ids, until)
+		yield := func() {
+			if time.Now().Before(until) { // to yield is to be behind everybody else
+				priority.Yield()
+			}
+		}
+		SortTopics(ids, s.machine.topic, yield) // neighbours in the file are written together; topics never change, so this needs no owner
+		rest, err = s.writeEntries(ids, until, yield)
 	}()
 	<-done
 	return rest, err
@@ -164,7 +170,7 @@ func (s *Store) writeAside(ids []uint32) (rest []uint32, err error) {
 
 // writeEntries writes the present state of topics, a transaction at a time, until then; the zero time is never. It returns the topics that it did not come to, whose marks
 // are as they were. After an error the entries that are not in the file are marked again.
-func (s *Store) writeEntries(ids []uint32, until time.Time) (rest []uint32, err error) {
+func (s *Store) writeEntries(ids []uint32, until time.Time, yield func()) (rest []uint32, err error) {
 	items := make([]item, 0, min(len(ids), transactionEntries))
 	for len(ids) > 0 && (until.IsZero() || time.Now().Before(until)) {
 		part := ids[:min(len(ids), transactionEntries)]
@@ -178,10 +184,10 @@ func (s *Store) writeEntries(ids []uint32, until time.Time) (rest []uint32, err 
 		began := time.Now()
 		witness, err := s.durable()
 		if err == nil {
-			err = s.file.write(items, witness)
+			err = s.file.write(items, witness, yield)
 		}
 		if err == nil && len(ids) > 0 {
-			err = s.pace(transactionRest * time.Since(began))
+			err = s.pace(min(transactionRest*time.Since(began), mostRest))
 		}
 		if err != nil {
 			return ids, errors.Join(err, s.do(func() { s.restoreMarks(part, items) }))

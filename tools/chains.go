@@ -124,7 +124,11 @@ func (c *chain) read(r *bufio.Reader) (err error) {
 
 // sort ends the collecting.
 func (c *chains) sort() error {
-	for _, r := range c.runs.readers() {
+	readers, err := c.runs.readers()
+	if err != nil {
+		return err
+	}
+	for _, r := range readers {
 		next := &chain{}
 		if err := c.sorted.add(func() (*chain, error) { return next, next.read(r) }); err != nil {
 			return err
@@ -145,7 +149,7 @@ func (c *chains) sort() error {
 // brokenFunc is told of a change that does not follow from the one before it.
 type brokenFunc func(topic []byte, index uint64, from, at store.Value) error
 
-// peek is next, without stepping over it.
+// peek is next, without stepping over it. What either returns is good until the next call of one of them that is behind a next.
 func (c *chains) peek(broken brokenFunc) (*chain, error) {
 	if c.ready {
 		return &c.whole, nil
@@ -173,7 +177,7 @@ func (c *chains) peek(broken brokenFunc) (*chain, error) {
 	return &c.whole, nil
 }
 
-// next returns the next topic's chain over all records, which is good until the call after it; nil at the end.
+// next returns the next topic's chain over all records; nil at the end.
 func (c *chains) next(broken brokenFunc) (*chain, error) {
 	ch, err := c.peek(broken)
 	c.ready = false

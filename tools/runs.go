@@ -65,33 +65,39 @@ func (r *runs) end(i int) int64 {
 	return r.ends[i]
 }
 
-// readers returns a reader of each run, in the order in which they were written. No run is written afterwards.
-func (r *runs) readers() []*bufio.Reader {
+// readers checks that all runs are what was written, and returns a reader of each, in the order in which they were written. No run is written afterwards.
+func (r *runs) readers() ([]*bufio.Reader, error) {
 	size := min(max(runMemory/max(len(r.ends), 1), runBufferMin), runBufferMax)
 	readers := make([]*bufio.Reader, len(r.ends))
-	for i, end := range r.ends {
-		begin := r.end(i - 1)
-		readers[i] = bufio.NewReaderSize(&runReader{from: io.NewSectionReader(r.file, begin, end-begin), left: end - begin, sum: xxhash.New(), want: r.sums[i]}, size)
+	for i := range r.ends {
+		sum := xxhash.New()
+		_, err := io.Copy(sum, r.reader(i))
+		if err == nil && sum.Sum64() != r.sums[i] {
+			err = errChanged
+		}
+		if err != nil {
+			return nil, fmt.Errorf("temporary file: %w", err)
+		}
+		readers[i] = bufio.NewReaderSize(r.reader(i), size)
 	}
-	return readers
+	return readers, nil
 }
 
-// runReader takes the end of the file for that of the run only where the run ends, and only if it is what was written.
+func (r *runs) reader(i int) io.Reader {
+	begin := r.end(i - 1)
+	return &runReader{io.NewSectionReader(r.file, begin, r.ends[i]-begin), r.ends[i] - begin}
+}
+
+// runReader takes the end of the file for that of the run only where the run ends.
 type runReader struct {
 	from io.Reader
 	left int64 // bytes of the run
-	sum  *xxhash.Digest
-	want uint64
 }
 
 func (r *runReader) Read(b []byte) (int, error) {
 	n, err := r.from.Read(b)
-	_, _ = r.sum.Write(b[:n]) // never fails
-	switch r.left -= int64(n); {
-	case r.left > 0:
+	if r.left -= int64(n); r.left > 0 {
 		err = unexpected(err)
-	case r.sum.Sum64() != r.want:
-		err = errChanged
 	}
 	return n, err
 }
@@ -166,7 +172,7 @@ type source[T any] struct {
 	head  T
 }
 
-// add adds a source, before the first pop. next returns its entries one by one, and io.EOF behind the last.
+// add adds a source, before the first step. next returns its entries one by one, and io.EOF behind the last.
 func (m *merged[T]) add(next func() (T, error)) error {
 	s := &source[T]{order: m.added, next: next}
 	m.added++

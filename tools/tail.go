@@ -66,7 +66,11 @@ func (t *tail) add(index uint64, c store.Change) error {
 
 // sort ends the adding.
 func (t *tail) sort() error {
-	for _, r := range t.runs.readers() {
+	readers, err := t.runs.readers()
+	if err != nil {
+		return err
+	}
+	for _, r := range readers {
 		if err := t.sorted.add(func() (tailChange, error) { return readChange(r) }); err != nil {
 			return err
 		}

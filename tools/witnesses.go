@@ -84,14 +84,18 @@ func (w *witnesses) spill() error {
 // each calls do with every topic, in the order of keys, which is good until it returns. Nothing is added meanwhile; it may be called again.
 func (w *witnesses) each(do func(*witnessed) error) error {
 	sorted := merged[*witnessed]{compare: compareWitnessed}
-	for _, r := range w.runs.readers() {
+	readers, err := w.runs.readers()
+	if err != nil {
+		return err
+	}
+	for _, r := range readers {
 		next := &witnessed{}
 		if err := sorted.add(func() (*witnessed, error) { return next, next.read(r) }); err != nil {
 			return err
 		}
 	}
 	list, last := w.open.sorted(), &witnessed{}
-	err := sorted.add(func() (*witnessed, error) { // what is in memory is given again
+	err = sorted.add(func() (*witnessed, error) { // what is in memory is given again
 		if len(list) == 0 {
 			return nil, io.EOF
 		}
