@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"time"
+	"unsafe"
 
 	"github.com/cespare/xxhash/v2"
 	bolt "go.etcd.io/bbolt"
@@ -54,12 +55,17 @@ var (
 // CorruptionError says that a file of the store is damaged or missing, so that acknowledged counts could be hidden.
 // Nothing was changed.
 type CorruptionError struct {
-	File string
-	Err  error
+	File   string
+	Offset int64 // in File, of what is wrong, bytes; 0: the file as a whole, or nobody knows
+	Err    error
 }
 
 func (e *CorruptionError) Error() string {
-	return fmt.Sprintf("%s: %v; nothing was changed: keep the directory as it is and restore from a backup", e.File, e.Err)
+	at := ""
+	if e.Offset > 0 {
+		at = fmt.Sprintf(" at offset %d", e.Offset)
+	}
+	return fmt.Sprintf("%s%s: %v; nothing was changed: keep the directory as it is and restore from a backup", e.File, at, e.Err)
 }
 
 func (e *CorruptionError) Unwrap() error { return e.Err }
@@ -91,9 +97,10 @@ func (d *digest) sub(h uint64) {
 
 // item is one entry of the topics bucket.
 type item struct {
-	topic []byte
-	value Value
-	last  uint64 // index of the record that changed it last
+	topic  []byte
+	value  Value
+	last   uint64 // index of the record that changed it last
+	offset int64  // of its key in the file, bytes, of one that was read
 }
 
 // key appends the item's key to b.
@@ -172,7 +179,14 @@ func (f *snapshotFile) guard(do func() error) (err error) {
 	return do()
 }
 
-func (f *snapshotFile) damaged(err error) error { return &CorruptionError{File: f.path, Err: err} }
+func (f *snapshotFile) damaged(err error) error {
+	e := &CorruptionError{File: f.path, Err: err}
+	var at *misplaced
+	if errors.As(err, &at) {
+		e.Offset = at.offset
+	}
+	return e
+}
 
 // open opens the existing file. It never creates one.
 func (f *snapshotFile) open(readOnly bool) (*bolt.DB, error) {
@@ -386,15 +400,21 @@ func (f *snapshotFile) read(each func(m meta, it item) error) (meta, error) {
 		var sum digest
 		var scratch, before []byte
 		c := tx.Bucket(bucketTopics).Cursor()
+		begin := uint64(tx.DB().Info().Data) // all of the file is in memory from here on
 		for k, v := c.First(); k != nil; k, v = c.Next() {
+			offset := int64(0)
+			if at := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(k)))) - begin; at < uint64(tx.Size()) { // bbolt may have copied a bucket of a few entries
+				offset = int64(at)
+			}
 			if bytes.Compare(before, k) >= 0 { // so no topic comes twice
-				return f.damaged(fmt.Errorf("entry %.64x comes behind %.64x", k, before))
+				return f.damaged(&misplaced{offset, fmt.Errorf("entry %.64x comes behind %.64x", k, before)})
 			}
 			before = k
 			it, err := decodeItem(k, v)
 			if err != nil {
-				return f.damaged(err)
+				return f.damaged(&misplaced{offset, err})
 			}
+			it.offset = offset
 			count++
 			sum.add(entryHash(&scratch, k, v))
 			if err := each(m, it); err != nil {

@@ -30,7 +30,8 @@ func LockPath(dir string) string { return filepath.Join(dir, lockName) }
 type Entry struct {
 	Topic []byte
 	Value
-	Last uint64 // index of the record that changed it last
+	Last   uint64 // index of the record that changed it last
+	Offset int64  // in the snapshot's file, bytes, of one that was read there
 }
 
 // State says what a store's last process did to it.
@@ -96,7 +97,7 @@ func (f *snapshotFile) export(each func(SnapshotMeta, Entry) error) (SnapshotMet
 		if exported.Count == 0 {
 			exported = m.export()
 		}
-		return each(exported, Entry{Topic: it.topic, Value: it.value, Last: it.last})
+		return each(exported, Entry{Topic: it.topic, Value: it.value, Last: it.last, Offset: it.offset})
 	})
 	return m.export(), err
 }

@@ -45,6 +45,18 @@ type pageWalk struct {
 	strict func(off, n int64)
 }
 
+// misplaced is an error about what is at one place of the file.
+type misplaced struct {
+	offset int64 // bytes
+	err    error
+}
+
+func (e *misplaced) Error() string { return e.err.Error() }
+
+func (w *pageWalk) wrong(id uint64, format string, args ...any) error {
+	return &misplaced{int64(id) * int64(w.pageSize), fmt.Errorf("page %d"+format, append([]any{id}, args...)...)}
+}
+
 // check checks the tree below the root page, and that no page of it is on the list of free pages of the transaction: the
 // next one would overwrite it.
 func (w *pageWalk) check(root, transaction uint64) error {
@@ -79,18 +91,18 @@ func (w *pageWalk) freeList(id uint64) error {
 	}
 	ne := binary.NativeEndian
 	if flags := ne.Uint16(page[8:]); flags != freePage {
-		return fmt.Errorf("page %d has the kind %#x, not that of a list of free pages", id, flags)
+		return w.wrong(id, " has the kind %#x, not that of a list of free pages", flags)
 	}
 	ids, count := page[pageHeaderSize:], uint64(ne.Uint16(page[10:]))
 	if count == manyFree {
 		count, ids = ne.Uint64(ids), ids[8:]
 	}
 	if count > uint64(len(ids)/8) {
-		return fmt.Errorf("page %d lists %d free pages in %d bytes", id, count, len(page))
+		return w.wrong(id, " lists %d free pages in %d bytes", count, len(page))
 	}
 	for i := range count {
 		if free := ne.Uint64(ids[8*i:]); free < 2 || free >= w.pages || w.inUse[free] {
-			return fmt.Errorf("page %d lists page %d as free, which is in use or not in the file", id, free)
+			return w.wrong(id, " lists page %d as free, which is in use or not in the file", free)
 		}
 	}
 	if w.strict == nil {
@@ -100,7 +112,7 @@ func (w *pageWalk) freeList(id uint64) error {
 	for i := range count { // behind the other check: two pages of the list may be the same
 		free := ne.Uint64(ids[8*i:])
 		if w.inUse[free] {
-			return fmt.Errorf("page %d lists page %d as free twice", id, free)
+			return w.wrong(id, " lists page %d as free twice", free)
 		}
 		w.inUse[free] = true
 	}
@@ -137,11 +149,11 @@ func (w *pageWalk) read(id uint64) ([]byte, error) {
 	ne := binary.NativeEndian
 	overflow := uint64(ne.Uint32(page[12:]))
 	if got := ne.Uint64(page); got != id || overflow >= w.pages-id {
-		return nil, fmt.Errorf("page %d says that it is page %d with %d more", id, got, overflow)
+		return nil, w.wrong(id, " says that it is page %d with %d more", got, overflow)
 	}
 	for i := id; i <= id+overflow; i++ {
 		if w.inUse[i] {
-			return nil, fmt.Errorf("page %d is in use twice", i)
+			return nil, w.wrong(i, " is in use twice")
 		}
 		w.inUse[i] = true
 	}
@@ -180,14 +192,14 @@ func (w *pageWalk) release(page []byte) {
 func (w *pageWalk) elements(id uint64, page []byte, off int64) (end int, err error) {
 	ne := binary.NativeEndian
 	if len(page) < pageHeaderSize {
-		return 0, fmt.Errorf("page %d: a page inside of it is cut off", id)
+		return 0, w.wrong(id, ": a page inside of it is cut off")
 	}
 	flags, count := ne.Uint16(page[8:]), int(ne.Uint16(page[10:]))
 	if flags != branchPage && flags != leafPage {
-		return 0, fmt.Errorf("page %d has the kind %#x", id, flags)
+		return 0, w.wrong(id, " has the kind %#x", flags)
 	}
 	if pageHeaderSize+count*pageElementSize > len(page) || flags == branchPage && count == 0 {
-		return 0, fmt.Errorf("page %d has %d elements", id, count)
+		return 0, w.wrong(id, " has %d elements", count)
 	}
 	end = pageHeaderSize + count*pageElementSize
 	for i := range count {
@@ -200,10 +212,10 @@ func (w *pageWalk) elements(id uint64, page []byte, off int64) (end int, err err
 			begin, key, value = uint64(at)+uint64(ne.Uint32(e[4:])), uint64(ne.Uint32(e[8:])), uint64(ne.Uint32(e[12:]))
 		}
 		if begin < uint64(pageHeaderSize+count*pageElementSize) || begin+key+value > uint64(len(page)) {
-			return 0, fmt.Errorf("page %d: element %d lies outside of it", id, i)
+			return 0, w.wrong(id, ": element %d lies outside of it", i)
 		}
 		if w.strict != nil && (begin != uint64(end) || flags == leafPage && ne.Uint32(e) > bucketLeaf) {
-			return 0, fmt.Errorf("page %d: element %d is not where it belongs, or of no known kind", id, i)
+			return 0, w.wrong(id, ": element %d is not where it belongs, or of no known kind", i)
 		}
 		end = int(begin + key + value)
 		switch {
@@ -211,7 +223,7 @@ func (w *pageWalk) elements(id uint64, page []byte, off int64) (end int, err err
 			var first []byte
 			first, err = w.walk(ne.Uint64(e[8:]))
 			if err == nil && w.strict != nil && !bytes.Equal(first, page[begin:end]) {
-				err = fmt.Errorf("page %d: element %d has the key %.64x, the page below it begins with %.64x", id, i, page[begin:end], first)
+				err = w.wrong(id, ": element %d has the key %.64x, the page below it begins with %.64x", i, page[begin:end], first)
 			}
 		case ne.Uint32(e)&bucketLeaf != 0:
 			err = w.bucket(id, page[begin+key:end], off+int64(begin+key))
@@ -226,15 +238,15 @@ func (w *pageWalk) elements(id uint64, page []byte, off int64) (end int, err err
 // bucket checks the tree of a bucket, whose value is at off in the file.
 func (w *pageWalk) bucket(id uint64, value []byte, off int64) error {
 	if len(value) < bucketHeaderSize {
-		return fmt.Errorf("page %d: a bucket of %d bytes", id, len(value))
+		return w.wrong(id, ": a bucket of %d bytes", len(value))
 	}
 	ne := binary.NativeEndian
 	if w.strict != nil && ne.Uint64(value[8:]) != 0 {
-		return fmt.Errorf("page %d: a bucket has a sequence, which is never used", id)
+		return w.wrong(id, ": a bucket has a sequence, which is never used")
 	}
 	if root := ne.Uint64(value); root != 0 {
 		if w.strict != nil && len(value) != bucketHeaderSize {
-			return fmt.Errorf("page %d: a bucket of %d bytes with pages of its own", id, len(value))
+			return w.wrong(id, ": a bucket of %d bytes with pages of its own", len(value))
 		}
 		_, err := w.walk(root)
 		return err
@@ -242,7 +254,7 @@ func (w *pageWalk) bucket(id uint64, value []byte, off int64) error {
 	page := value[bucketHeaderSize:]
 	end, err := w.elements(id, page, off+bucketHeaderSize)
 	if err == nil && w.strict != nil && (end != len(page) || ne.Uint64(page) != 0 || ne.Uint32(page[12:]) != 0) {
-		err = fmt.Errorf("page %d: the page of a bucket inside of it makes no sense", id)
+		err = w.wrong(id, ": the page of a bucket inside of it makes no sense")
 	}
 	return err
 }
@@ -264,7 +276,7 @@ func firstKey(page []byte) []byte {
 func (w *pageWalk) lost() error {
 	for id, reached := range w.inUse {
 		if !reached {
-			return fmt.Errorf("page %d is neither in use nor free", id)
+			return w.wrong(uint64(id), " is neither in use nor free")
 		}
 	}
 	return nil

@@ -26,6 +26,7 @@ type comparison struct {
 type newer struct {
 	last        uint64
 	value, seen store.Value
+	offset      int64 // of the entry in the file, bytes
 }
 
 func newComparison(v *verifier) *comparison {
@@ -123,8 +124,9 @@ func (c *comparison) broken(topic []byte, index uint64, from, at store.Value) er
 	return nil
 }
 
-func (c *comparison) wrong(format string, args ...any) error {
-	return c.damage(c.snapshot, &store.CorruptionError{File: store.SnapshotPath(c.dir), Err: fmt.Errorf(format, args...)})
+// wrong notes damage of the snapshot, at an offset or, with 0, of the whole.
+func (c *comparison) wrong(offset int64, format string, args ...any) error {
+	return c.damage(c.snapshot, &store.CorruptionError{File: store.SnapshotPath(c.dir), Offset: offset, Err: fmt.Errorf(format, args...)})
 }
 
 // entries reads the snapshot beside the chains.
@@ -184,26 +186,26 @@ func (c *comparison) entry(e store.Entry) error {
 	last := c.log.Last()
 	switch {
 	case e.Last > last:
-		return c.wrong("topic %.64q was changed last by record %d, but the log ends at %d", e.Topic, e.Last, last)
+		return c.wrong(e.Offset, "topic %.64q was changed last by record %d, but the log ends at %d", e.Topic, e.Last, last)
 	case e.Last < c.first && ch == nil:
 		c.rested++
 	case ch == nil:
-		return c.wrong("topic %.64q was changed last by record %d, which does not change it", e.Topic, e.Last)
+		return c.wrong(e.Offset, "topic %.64q was changed last by record %d, which does not change it", e.Topic, e.Last)
 	case e.Last < c.first:
 		if ch.settled > 0 {
-			return c.wrong("topic %.64q is as record %d left it, but record %d changed it and is said to be in the snapshot", e.Topic, e.Last, ch.settled)
+			return c.wrong(e.Offset, "topic %.64q is as record %d left it, but record %d changed it and is said to be in the snapshot", e.Topic, e.Last, ch.settled)
 		}
 		if e.Value != ch.from {
-			return c.wrong("topic %.64q is at epoch %d, sum %d, but record %d takes it from epoch %d, sum %d", e.Topic, e.Epoch, e.Sum, ch.first, ch.from.Epoch, ch.from.Sum)
+			return c.wrong(e.Offset, "topic %.64q is at epoch %d, sum %d, but record %d takes it from epoch %d, sum %d", e.Topic, e.Epoch, e.Sum, ch.first, ch.from.Epoch, ch.from.Sum)
 		}
 	case e.Last <= c.replay:
 		if ch.settled != e.Last || ch.settledAt != e.Value {
-			return c.wrong("topic %.64q is at epoch %d, sum %d by record %d, but the log has it at epoch %d, sum %d by record %d",
+			return c.wrong(e.Offset, "topic %.64q is at epoch %d, sum %d by record %d, but the log has it at epoch %d, sum %d by record %d",
 				e.Topic, e.Epoch, e.Sum, e.Last, ch.settledAt.Epoch, ch.settledAt.Sum, ch.settled)
 		}
 	default:
 		c.newerEntries++
-		c.newer[string(e.Topic)] = newer{last: e.Last, value: e.Value}
+		c.newer[string(e.Topic)] = newer{last: e.Last, value: e.Value, offset: e.Offset}
 		if c.size += len(e.Topic) + 128; c.size > c.memory {
 			return c.checkNewer()
 		}
@@ -215,7 +217,7 @@ func (c *comparison) entry(e store.Entry) error {
 func (c *comparison) without(ch *chain) error {
 	switch {
 	case ch.settled > 0: // so there is a snapshot
-		return c.wrong("topic %.64q is missing, though record %d, which is said to be in the snapshot, changed it", ch.topic, ch.settled)
+		return c.wrong(0, "topic %.64q is missing, though record %d, which is said to be in the snapshot, changed it", ch.topic, ch.settled)
 	case ch.from != store.Value{}:
 		return c.broken(ch.topic, ch.first, ch.from, store.Value{})
 	}
@@ -247,7 +249,7 @@ func (c *comparison) checkNewer() error {
 	var errs []error
 	for topic, n := range c.newer {
 		if n.seen != n.value {
-			errs = append(errs, c.wrong("topic %.64q is at epoch %d, sum %d by record %d, but that record left it at epoch %d, sum %d",
+			errs = append(errs, c.wrong(n.offset, "topic %.64q is at epoch %d, sum %d by record %d, but that record left it at epoch %d, sum %d",
 				topic, n.value.Epoch, n.value.Sum, n.last, n.seen.Epoch, n.seen.Sum))
 		}
 	}

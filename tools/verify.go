@@ -29,7 +29,8 @@ const maxDamage = 20
 
 // A Damage is something wrong with a file.
 type Damage struct {
-	Offset int64  `json:"offset"`           // in the file, bytes; 0 also where only the whole file is known
+	Offset int64  `json:"offset"`           // in the file, bytes
+	Whole  bool   `json:"whole,omitempty"`  // it is about the file as a whole, and Offset is 0
 	Record uint64 `json:"record,omitempty"` // index; 0 if it is about none
 	Text   string `json:"text"`
 	err    error
@@ -130,8 +131,9 @@ func (v *verifier) damage(at int, err error) error {
 	case errors.As(err, &log):
 		d.Offset, d.Record, d.Text = log.Offset, log.Index, log.Err.Error()
 	case errors.As(err, &snapshot):
-		d.Text = snapshot.Err.Error()
+		d.Offset, d.Whole, d.Text = snapshot.Offset, snapshot.Offset == 0, snapshot.Err.Error()
 	case errors.Is(err, wal.ErrNotOurs), errors.Is(err, wal.ErrVersion):
+		d.Whole = true
 	default:
 		return err
 	}

@@ -66,7 +66,11 @@ func printVerified(w io.Writer, v *tools.Verified) error {
 	text := t.Render() + "\n"
 	for _, f := range v.Files {
 		for _, d := range f.Damage {
-			text += fmt.Sprintf("%s is damaged at offset %d: %s\n", f.Name, d.Offset, d.Text)
+			at := ""
+			if !d.Whole {
+				at = fmt.Sprintf(" at offset %d", d.Offset)
+			}
+			text += fmt.Sprintf("%s is damaged%s: %s\n", f.Name, at, d.Text)
 		}
 		if more := f.Damages - len(f.Damage); more > 0 {
 			text += fmt.Sprintf("%s has %d damages more\n", f.Name, more)
