@@ -18,7 +18,7 @@ import (
 // The bare loops are what any server of the same shape must at least do: the ceilings against which gcd is measured. They run in
 // processes of their own, as servers do, from this program's own binary.
 
-// bareAnswer is what they answer to everything: a COUNT reply with the sum 1.
+// bareAnswer is what those of the protocol answer to everything: a COUNT reply with the sum 1.
 var bareAnswer = []byte{0x80, 1}
 
 // serveBare is the program of a bare server: it listens, says where, and serves until it is killed.

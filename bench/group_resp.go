@@ -21,7 +21,7 @@ func respGoal(clients, pipeline int, many bool) float64 {
 	return otherRESPGoals[pipeline]
 }
 
-// groupRESP compares INCR over connections that stay open with Redis in its three modes, redis-benchmark on both sides.
+// groupRESP compares INCR over connections that stay open with Redis in its three modes and a bare loop, redis-benchmark on all sides.
 func (b *bench) groupRESP() (string, error) {
 	rateTable := table{header: []string{"topics", "connections", "pipeline", "gcd / always", "gcd / bare", "gcd", "Redis always", "Redis everysec", "Redis none", "bare loop"}}
 	cpuTable := table{header: []string{"topics", "connections", "pipeline", "gcd", "Redis always", "gcd / always", "everysec", "none", "p50, p99 gcd", "p50, p99 always"}}

@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	captureEntries     = 200    // topics copied between two batches
-	transactionEntries = 10_000 // topics written in one transaction
-	transactionRest    = 2      // rest behind a transaction, in times that it took
-	mostRest           = 200 * time.Millisecond
+	captureEntries     = 200                    // topics copied between two batches
+	transactionEntries = 10_000                 // topics written in one transaction
+	transactionRest    = 2                      // rest behind a transaction, in times that it took
+	mostRest           = 200 * time.Millisecond // the transaction may have waited for a processor most of the time
 	snapshotRetry      = 10 * time.Second
 	// snapshotPatience is how long a snapshot is written when nothing else is to be done. Where there is always something else, it goes on like
 	// everything else: the log must not grow for ever.

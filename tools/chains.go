@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
-	"io"
 	"time"
 
 	"gcd/store"
@@ -36,11 +35,6 @@ func (f *fold) join(later *fold) {
 	if later.settled > 0 {
 		f.settled, f.settledAt, f.time = later.settled, later.settledAt, later.time
 	}
-}
-
-// set makes a chain a copy of another.
-func (c *chain) set(topic []byte, f *fold) {
-	c.topic, c.fold = append(c.topic[:0], topic...), *f
 }
 
 // chains collects chains in memory of bounded size, spills them as sorted runs into a temporary file, and gives them back sorted as the
@@ -102,8 +96,11 @@ func (c *chains) spill() error {
 	return err
 }
 
+// foldNumbers is how many numbers a fold is in a run.
+const foldNumbers = 10
+
 // numbers are what a chain has in a run besides its topic.
-func (f *fold) numbers() [10]uint64 {
+func (f *fold) numbers() [foldNumbers]uint64 {
 	return [...]uint64{f.first, f.from.Epoch, f.from.Sum, f.last, f.at.Epoch, f.at.Sum, f.settled, f.settledAt.Epoch, f.settledAt.Sum, uint64(f.time)}
 }
 
@@ -112,7 +109,7 @@ func (c *chain) read(r *bufio.Reader) (err error) {
 	if c.topic, err = readTopic(r, c.topic); err != nil {
 		return err
 	}
-	n := c.numbers()
+	var n [foldNumbers]uint64
 	err = readNumbers(r, n[:])
 	c.fold = fold{
 		first: n[0], from: store.Value{Epoch: n[1], Sum: n[2]},
@@ -134,15 +131,10 @@ func (c *chains) sort() error {
 			return err
 		}
 	}
-	last := &chain{}
-	list := c.open.sorted()
-	return c.sorted.add(func() (*chain, error) {
-		if len(list) == 0 {
-			return nil, io.EOF
-		}
-		last.topic, last.fold = c.open.topic(list[0]), c.open.cells[list[0]].value
-		list = list[1:]
-		return last, nil
+	last, next := &chain{}, c.open.inOrder()
+	return c.sorted.add(func() (_ *chain, err error) {
+		last.topic, last.fold, err = next()
+		return last, err
 	})
 }
 
@@ -158,7 +150,7 @@ func (c *chains) peek(broken brokenFunc) (*chain, error) {
 	if !ok {
 		return nil, nil
 	}
-	c.whole.set(head.topic, &head.fold)
+	c.whole.topic, c.whole.fold = append(c.whole.topic[:0], head.topic...), head.fold
 	if err := c.sorted.step(); err != nil {
 		return nil, err
 	}

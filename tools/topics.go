@@ -3,6 +3,7 @@ package tools
 import (
 	"bytes"
 	"hash/maphash"
+	"io"
 
 	"gcd/store"
 )
@@ -61,6 +62,19 @@ func (t *topics[V]) sorted() []uint32 {
 	}
 	store.SortTopics(list, t.topic, nil)
 	return list
+}
+
+// inOrder returns what gives the topics with their values one by one, in the order of keys, and io.EOF behind the last.
+func (t *topics[V]) inOrder() func() (topic []byte, value V, err error) {
+	list := t.sorted()
+	return func() (topic []byte, value V, err error) {
+		if len(list) == 0 {
+			return nil, value, io.EOF
+		}
+		i := list[0]
+		list = list[1:]
+		return t.topic(i), t.cells[i].value, nil
+	}
 }
 
 // clear makes it empty. Its memory is kept for what comes.

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
-	"io"
 
 	"gcd/store"
 )
@@ -94,14 +93,10 @@ func (w *witnesses) each(do func(*witnessed) error) error {
 			return err
 		}
 	}
-	list, last := w.open.sorted(), &witnessed{}
-	err = sorted.add(func() (*witnessed, error) { // what is in memory is given again
-		if len(list) == 0 {
-			return nil, io.EOF
-		}
-		last.topic, last.seen = w.open.topic(list[0]), w.open.cells[list[0]].value
-		list = list[1:]
-		return last, nil
+	last, inMemory := &witnessed{}, w.open.inOrder()
+	err = sorted.add(func() (_ *witnessed, err error) { // it is given again the next time
+		last.topic, last.seen, err = inMemory()
+		return last, err
 	})
 	if err != nil {
 		return err
