@@ -18,23 +18,32 @@ func TestAllowWaiting(t *testing.T) {
 		before := runtime.GOMAXPROCS(0)
 		allowWaiting(server.Dispatch(dispatch))
 		allowWaiting(server.Dispatch(dispatch))
-		fmt.Printf("%d more\n", runtime.GOMAXPROCS(0)-before)
+		fmt.Printf("%d more than %d\n", runtime.GOMAXPROCS(0)-before, before)
 		return
 	}
-	more := "2 more\n"
+	more := "2 more than "
 	if runtime.GOOS != "linux" {
-		more = "0 more\n"
+		more = "0 more than "
 	}
 	for _, row := range []struct{ dispatch, env, want string }{
 		{"pool", "", more},
-		{"pool", "3", "0 more\n"},
-		{"goroutine", "", "0 more\n"},
+		{"pool", "3", "0 more than "},
+		{"goroutine", "", "0 more than "},
 	} {
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestAllowWaiting$")
-		cmd.Env = append(os.Environ(), "GCD_TEST_ALLOW_WAITING="+row.dispatch, "GOMAXPROCS="+row.env)
-		out, err := cmd.CombinedOutput()
-		if err != nil || !strings.HasPrefix(string(out), row.want) {
-			t.Errorf("%+v: %q, %v", row, out, err)
+		if out := allowedWaiting(t, row.dispatch, row.env); !strings.HasPrefix(out, row.want) {
+			t.Errorf("%+v: %q", row, out)
 		}
 	}
+}
+
+// allowedWaiting is what TestAllowWaiting prints in a process of its own.
+func allowedWaiting(t *testing.T, dispatch, env string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestAllowWaiting$")
+	cmd.Env = append(os.Environ(), "GCD_TEST_ALLOW_WAITING="+dispatch, "GOMAXPROCS="+env)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%q, %v", out, err)
+	}
+	return string(out)
 }
