@@ -169,6 +169,9 @@ func (c *Client) try(ctx context.Context, op codec.Op, topic string) (uint64, er
 		return 0, notSent(interrupted(ctx))
 	}
 	defer func() { <-c.slots }()
+	if c.life.Err() != nil { // the slot may be that of a call which Close has ended, before ctx was told
+		return 0, notSent(ErrClosed)
+	}
 
 	attempts := c.opts.Attempts
 	if op == codec.OpReset {
