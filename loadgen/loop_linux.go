@@ -153,11 +153,36 @@ func (l *loop) connect(c *conn) error {
 			return os.NewSyscallError("setsockopt", err)
 		}
 	}
-	if err := unix.Connect(fd, l.peer); err != nil && err != unix.EINPROGRESS {
+	err = unix.Connect(fd, l.peer)
+	if err == unix.EINPROGRESS {
+		err = nil
+	}
+	if err == nil && l.isPeer(fd) {
+		err = unix.ECONNREFUSED
+	}
+	if err != nil {
 		l.hangUp(c)
 		return os.NewSyscallError("connect", err)
 	}
 	return nil
+}
+
+// isPeer tells whether a socket was connected to itself: where nobody listens the system may choose the very port that is asked as the one to
+// ask from.
+func (l *loop) isPeer(fd int) bool {
+	here, err := unix.Getsockname(fd)
+	if err != nil {
+		return false
+	}
+	switch here := here.(type) {
+	case *unix.SockaddrInet4:
+		peer, ok := l.peer.(*unix.SockaddrInet4)
+		return ok && here.Port == peer.Port && here.Addr == peer.Addr
+	case *unix.SockaddrInet6:
+		peer, ok := l.peer.(*unix.SockaddrInet6)
+		return ok && here.Port == peer.Port && here.Addr == peer.Addr
+	}
+	return false
 }
 
 func (l *loop) hangUp(c *conn) {
