@@ -1,10 +1,12 @@
 package client
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"runtime"
 	"strings"
@@ -201,7 +203,14 @@ func TestRESPCutAtEveryByte(t *testing.T) {
 func TestRESPSilence(t *testing.T) {
 	t.Parallel()
 	var connections atomic.Int32
-	addr := respServer(t, func(conn *respConn) {
+	begun := make(chan struct{})
+	addr := tcpServer(t, func(tcp *net.TCPConn) {
+		tcp.SetDeadline(time.Now().Add(patience))
+		conn := &respConn{tcp, bufio.NewReader(tcp)}
+		<-begun // both calls wait for the first connection, or the second one might begin when the first has ended
+		if !conn.greet() {
+			return
+		}
 		if connections.Add(1) == 1 {
 			io.Copy(io.Discard, conn)
 			return
@@ -213,6 +222,7 @@ func TestRESPSilence(t *testing.T) {
 	c := respClient(t, addr, Options{MaxInFlight: 2})
 	c.pipeline.patience = impatience
 	calls := []*Call{c.CountAsync(t.Context(), "0"), c.CountAsync(t.Context(), "1")}
+	close(begun)
 	for _, call := range calls {
 		_, err := outcome(t, call)
 		wantClass(t, err, "unknown")
@@ -257,9 +267,7 @@ func TestRESPIdleConnection(t *testing.T) {
 // The time for making a connection is not the connection's.
 func TestRESPConnectionOutlivesItsTimeout(t *testing.T) {
 	t.Parallel()
-	var connections atomic.Int32
 	addr := respServer(t, func(conn *respConn) {
-		connections.Add(1)
 		for _, err := conn.command(); err == nil; _, err = conn.command() {
 			conn.send(":1\r\n")
 		}
@@ -274,11 +282,16 @@ func TestRESPConnectionOutlivesItsTimeout(t *testing.T) {
 		}
 		wantClass(t, err, "not sent")
 	}
-	before := connections.Load()
+	connection := func() *net.TCPConn {
+		c.pipeline.mu.Lock()
+		defer c.pipeline.mu.Unlock()
+		return c.pipeline.conn
+	}
+	before := connection()
 	<-time.After(timeout)
 	sum, err := outcome(t, c.CountAsync(t.Context(), "orders"))
 	wantSum(t, sum, err, 1)
-	if connections.Load() != before {
+	if connection() != before {
 		t.Error("another connection was made")
 	}
 }

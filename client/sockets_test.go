@@ -101,7 +101,8 @@ func TestSocketIsNotUsedAgain(t *testing.T) {
 			for len(p.resting) < restingSockets {
 				count()
 			}
-			if again := count() == server.from; again != test.want {
+			count()
+			if again := lastSocket(c) == s; again != test.want { // not its port: the next socket may get that of one just closed
 				t.Errorf("used again: %v, want %v", again, test.want)
 			}
 			if closed := errors.Is(s.conn.SetDeadline(time.Now()), net.ErrClosed); closed == test.want {
@@ -238,7 +239,7 @@ func TestUDPNoAnswerReachesAnotherCall(t *testing.T) {
 		running.Go(func() {
 			last := caller << 32
 			answered := 0
-			for range calls {
+			for made := 0; made < calls || answered < calls/10; made++ { // on a slow machine more time out, and more are made
 				sum, err := c.Count(t.Context(), string(rune('0'+caller)))
 				if err != nil {
 					wantClass(t, err, "unknown")
@@ -251,9 +252,6 @@ func TestUDPNoAnswerReachesAnotherCall(t *testing.T) {
 					t.Errorf("caller %d got %#x after %#x", caller, sum, last)
 				}
 				last = max(last, sum)
-			}
-			if answered < calls/10 {
-				t.Errorf("only %d of %d calls were answered, too few to test anything", answered, calls)
 			}
 		})
 	}

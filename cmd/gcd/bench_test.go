@@ -88,7 +88,7 @@ func lyingServer(t *testing.T) string {
 func TestBenchFindsLies(t *testing.T) {
 	t.Parallel()
 	addr := lyingServer(t)
-	args := []string{"gcd", "bench", "--addr", addr, "--network", "udp", "--requests", "10", "--clients", "1", "--warmup", "0s"}
+	args := []string{"gcd", "bench", "--addr", addr, "--network", "udp", "--requests", "10", "--clients", "1", "--warmup", "0s", "--timeout", "1m"}
 	var stdout, stderr bytes.Buffer
 	if code := run(t.Context(), append(args, "--verify"), &stdout, &stderr); code != cmdline.ExitFailure {
 		t.Errorf("exit code %d: %s", code, stderr.String())

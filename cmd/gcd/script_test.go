@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -49,6 +50,7 @@ func TestScripts(t *testing.T) {
 		"occupy":    cmdOccupy,
 		"umask":     cmdUmask,
 		"elsewhere": cmdElsewhere,
+		"appears":   cmdAppears,
 		"notify":    cmdNotify,
 		"notified":  cmdNotified,
 	})
@@ -99,6 +101,15 @@ func (p *serverProcess) follow() {
 		if said != nil {
 			ready()
 		}
+	}
+}
+
+func (p *serverProcess) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -194,13 +205,15 @@ func (p *serverProcess) waitFor(ts *testscript.TestScript, code string) {
 
 // [!] logged NAME REGEXP
 //
-// Looks at what the server has written to stderr so far.
+// Waits until the server has written such a line to stderr, or has ended; with ! looks at what it has written so far.
 func cmdLogged(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: [!] logged NAME REGEXP")
 	}
-	p := findServer(ts, args[0])
-	if regexp.MustCompile(`(?m)`+args[1]).MatchString(p.text()) == neg {
+	p, want := findServer(ts, args[0]), regexp.MustCompile(`(?m)`+args[1])
+	for end := time.Now().Add(hang); !neg && !want.MatchString(p.text()) && time.Now().Before(end) && !p.ended(); runtime.Gosched() {
+	}
+	if want.MatchString(p.text()) == neg {
 		ts.Fatalf("match of %q is %t in the log of %s:\n%s", args[1], neg, args[0], p.text())
 	}
 }
@@ -296,6 +309,21 @@ func cmdElsewhere(ts *testscript.TestScript, _ bool, _ []string) {
 		<-done
 	})
 	ts.Setenv("ELSEWHERE", asked.LocalAddr().String())
+}
+
+// appears FILE: waits until the file is there, which a server makes in its own time.
+func cmdAppears(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: appears FILE")
+	}
+	for end := time.Now().Add(hang); ; runtime.Gosched() {
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%s does not appear", args[0])
+		}
+	}
 }
 
 // umask NAME MASK

@@ -73,13 +73,9 @@ func serve(ctx context.Context, s settings, signals <-chan os.Signal) error {
 	if err != nil {
 		return err
 	}
-	counters, err := openStore(ctx, s, signals, srv)
+	counters, err := openAll(ctx, s, signals, srv)
 	if err != nil {
 		return err
-	}
-	srv.Use(counters)
-	if err := listen(s, srv); err != nil {
-		return errors.Join(err, counters.Close())
 	}
 
 	ctx, cancel := context.WithCancel(ctx)
@@ -95,6 +91,19 @@ func serve(ctx context.Context, s settings, signals <-chan os.Signal) error {
 	}()
 	p.notify(daemon.SdNotifyReady)
 	return p.supervise(ctx, signals, p.stop)
+}
+
+// openAll opens the store and the doors, or neither.
+func openAll(ctx context.Context, s settings, signals <-chan os.Signal, srv *server.Server) (*store.Store, error) {
+	counters, err := openStore(ctx, s, signals, srv)
+	if err != nil {
+		return nil, err
+	}
+	srv.Use(counters)
+	if err := listen(s, srv); err != nil {
+		return nil, errors.Join(err, counters.Close())
+	}
+	return counters, nil
 }
 
 // openStore recovers the counters. A recovery may take long and changes nothing that a kill could spoil, so a signal ends
@@ -113,7 +122,7 @@ func openStore(ctx context.Context, s settings, signals <-chan os.Signal, srv *s
 
 	loading := sayLoading{s: s, server: srv}
 	defer loading.end()
-	counters, err := await(ctx, signals, loading.begin, func() (*store.Store, error) { return store.Open(s.dir, s.store) })
+	counters, err := await(ctx, signals, s.loadingAfter, loading.begin, func() (*store.Store, error) { return store.Open(s.dir, s.store) })
 	if err == nil && s.dir != "" {
 		logRecovery(s.log, s.dir, counters.Recovery())
 		debug.FreeOSMemory() // what reading the snapshot needed, the server never needs again
@@ -121,8 +130,8 @@ func openStore(ctx context.Context, s settings, signals <-chan os.Signal, srv *s
 	return counters, err
 }
 
-// await opens the store, or stops waiting for it. When that takes long it calls long, once, and its error ends the wait.
-func await(ctx context.Context, signals <-chan os.Signal, long func() error, open func() (*store.Store, error)) (*store.Store, error) {
+// await opens the store, or stops waiting for it. When that takes longer than after it calls long, once, and its error ends the wait.
+func await(ctx context.Context, signals <-chan os.Signal, after time.Duration, long func() error, open func() (*store.Store, error)) (*store.Store, error) {
 	type result struct {
 		counters *store.Store
 		err      error
@@ -132,7 +141,7 @@ func await(ctx context.Context, signals <-chan os.Signal, long func() error, ope
 		counters, err := open()
 		opened <- result{counters, err}
 	}()
-	patience := time.NewTimer(loadingAfter)
+	patience := time.NewTimer(after)
 	defer patience.Stop()
 	for {
 		select {

@@ -151,7 +151,7 @@ func TestInterruptedRecovery(t *testing.T) {
 	t.Parallel()
 	ended, end := context.WithCancel(t.Context())
 	end()
-	_, err := await(ended, nil, func() error { return nil }, func() (*store.Store, error) {
+	_, err := await(ended, nil, time.Hour, func() error { return nil }, func() (*store.Store, error) {
 		<-t.Context().Done() // longer than anybody would wait
 		return nil, nil
 	})
@@ -164,7 +164,7 @@ func TestInterruptedRecovery(t *testing.T) {
 func TestLongRecovery(t *testing.T) {
 	t.Parallel()
 	long := make(chan struct{}) // a second close would panic
-	counters, err := await(t.Context(), nil, func() error { close(long); return nil }, func() (*store.Store, error) {
+	counters, err := await(t.Context(), nil, time.Millisecond, func() error { close(long); return nil }, func() (*store.Store, error) {
 		<-long
 		return store.Open("", store.Options{})
 	})
@@ -175,10 +175,40 @@ func TestLongRecovery(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused := errors.New("address in use")
-	if _, err := await(t.Context(), nil, func() error { return refused }, func() (*store.Store, error) {
+	if _, err := await(t.Context(), nil, time.Millisecond, func() error { return refused }, func() (*store.Store, error) {
 		<-t.Context().Done()
 		return nil, nil
 	}); !errors.Is(err, refused) {
 		t.Errorf("%v, want %v", err, refused)
+	}
+}
+
+// TestTakenAddress: a start whose address is taken closes the directory again.
+func TestTakenAddress(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	s := settings{
+		dir: t.TempDir(), store: store.Options{SegmentSize: 64 << 10}, server: server.Options{TCP: taken.Addr().String()},
+		loadingAfter: time.Hour, log: hclog.NewNullLogger(), // however slow the disk is
+	}
+	srv, err := newServer(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = openAll(t.Context(), s, nil, srv)
+	if code := report(t.Output(), err); code != cmdline.ExitFailure {
+		t.Errorf("exit code %d, want %d", code, cmdline.ExitFailure)
+	}
+	counters, err := store.Open(s.dir, s.store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer counters.Close()
+	if r := counters.Recovery(); r.Created || !r.Clean {
+		t.Errorf("%+v", r)
 	}
 }
