@@ -51,8 +51,8 @@ func TestDroppedDatagrams(t *testing.T) {
 	})
 }
 
-// Two servers that were fed each other's addresses fall silent, whatever the first of them answers. The second takes over the
-// address from which the first was asked while the first is still committing.
+// Two servers that were fed each other's addresses fall silent, whatever the first of them answers. The first is asked from the
+// second's own address, before the second serves.
 func TestTwoServersFallSilent(t *testing.T) {
 	t.Parallel()
 	for _, outcome := range []error{nil, store.ErrTooManyTopics} {
@@ -60,18 +60,23 @@ func TestTwoServersFallSilent(t *testing.T) {
 			first, f := serveFake(t, o)
 			f.outcome = func(*store.Op) error { return outcome }
 			f.block()
-			asker, err := net.ListenPacket("udp", "127.0.0.1:0")
+			g := newFake()
+			t.Cleanup(g.close)
+			o.UDP = "127.0.0.1:0"
+			s, err := server.New(g, o)
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { asker.Close() })
-			if _, err := asker.WriteTo(count("orders"), first.UDPAddr()); err != nil {
+			if err := s.Listen(); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Send(count("orders"), first.UDPAddr()); err != nil {
 				t.Fatal(err)
 			}
 			eventually(t, "the request is in flight", func() bool { return first.Stats().InFlight == 1 })
-			asker.Close()
-			o.UDP = asker.LocalAddr().String()
-			second, _ := serveFake(t, o)
+			second := &running{Server: s, served: make(chan error, 1)}
+			go func() { second.served <- s.Serve() }()
+			t.Cleanup(func() { second.stop(t) })
 			f.unblock()
 			eventually(t, "the answer arrived", func() bool { return second.Stats().Datagrams == 1 })
 			second.stop(t) // everything that it would answer is out

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"net"
 	"net/netip"
 	"time"
 
@@ -20,6 +21,12 @@ func (s *Server) SetLinger(d time.Duration) { s.linger = d }
 func (s *Server) SetProcessors(n int) { s.processors = n }
 
 func (s *Server) SetFirstByte(d time.Duration) { s.firstByte = d }
+
+// Send sends a datagram from the server's own socket; it comes between Listen and Serve.
+func (s *Server) Send(msg []byte, to net.Addr) error {
+	_, err := s.udp.WriteTo(msg, to)
+	return err
+}
 
 // SetCommand adds a command of RESP.
 func (s *Server) SetCommand(name string, run func()) {

@@ -22,6 +22,7 @@ type fake struct {
 	handed  bool     // it is the committer
 	blocked bool     // commits wait
 	closed  bool
+	stuck   bool // a round has begun and waits
 	rounds  int
 	failed  chan struct{}
 	ended   chan struct{}
@@ -56,8 +57,10 @@ func (f *fake) Enqueue(gs ...*store.Group) bool {
 func (f *fake) Round() {
 	f.mu.Lock()
 	for f.blocked && !f.closed {
+		f.stuck = true
 		f.cond.Wait()
 	}
+	f.stuck = false
 	groups := f.queue
 	f.queue = nil
 	f.rounds++
@@ -170,6 +173,14 @@ func (f *fake) block() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.blocked = true
+}
+
+// isStuck tells that somebody is in a round that is held up. Before that a loop that is about to commit may still accept a connection, whose request it
+// would read behind the commit only.
+func (f *fake) isStuck() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.stuck
 }
 
 func (f *fake) unblock() {

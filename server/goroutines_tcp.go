@@ -81,8 +81,7 @@ func (d *goroutines) welcome(nc *net.TCPConn) {
 		return
 	}
 	// What was sent already says in which language to answer, and would else reset the connection.
-	nc.SetReadDeadline(time.Now().Add(lastLook))
-	n, _ := nc.Read(r.first[:])
+	n, _ := look(nc, r.first[:])
 	d.s.journal.refused(code, c.peer, r.first[:n])
 	r.out = d.s.appendSurplus(r.out[:0], r.first[:n], code)
 	nc.Write(r.out) // does not block: the connection's buffer is empty
@@ -207,7 +206,11 @@ func (d *goroutines) readMessage(c *streamConn, r *request) error {
 	n := 0
 	last := false // the settle time has passed, and what is read now is what came in it
 	for {
-		m, err := c.nc.Read(buf[n:])
+		read := c.nc.Read
+		if last {
+			read = func(b []byte) (int, error) { return look(c.nc, b) }
+		}
+		m, err := read(buf[n:])
 		n += m
 		r.msg = buf[:n]
 		drained := n < len(buf)
@@ -233,21 +236,16 @@ func (d *goroutines) readMessage(c *streamConn, r *request) error {
 			buf = *r.long
 		}
 		// A timeout alone does not prove quiet, for this goroutine may have been late: the system is asked once more.
-		last = isTimeout(err)
-		wait := d.s.opts.Settle
-		if last {
-			wait = lastLook
+		if last = isTimeout(err); last {
+			continue
 		}
-		if next := now.Add(wait); next.Before(deadline) {
+		if next := now.Add(d.s.opts.Settle); next.Before(deadline) {
 			c.nc.SetReadDeadline(next)
 		} else {
 			c.nc.SetReadDeadline(deadline)
 		}
 	}
 }
-
-// lastLook is how long a read may take that is only to see whether something is there already.
-const lastLook = time.Millisecond
 
 // answer sends the outcome of r.
 func (d *goroutines) answer(c *streamConn, r *request) {

@@ -111,8 +111,7 @@ func (d *goroutines) await(c *streamConn, deadline time.Time) bool {
 
 // drainRESP ends a connection without destroying answers that its client has not read yet: closing on unread bytes would.
 func (d *goroutines) drainRESP(c *streamConn) {
-	c.nc.SetReadDeadline(time.Now().Add(lastLook))
-	if n, _ := c.nc.Read(make([]byte, 1)); n > 0 {
+	if n, _ := look(c.nc, make([]byte, 1)); n > 0 {
 		d.linger(c)
 	}
 }

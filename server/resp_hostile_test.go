@@ -50,7 +50,7 @@ func TestRESPModel(t *testing.T) {
 					t.Fatal(err)
 				}
 				t.Cleanup(func() { st.Close() })
-				s := serve(t, st, o, nil)
+				s := serve(t, st, o, func(s *server.Server) { s.SetLinger(time.Hour) }) // what is behind an end may be said late
 				r := rand.New(rand.NewPCG(seed, 0))
 				m := newRespModel("")
 				for range c.connections {
@@ -217,7 +217,7 @@ func TestRESPBusy(t *testing.T) {
 		f.block()
 		first := dialRESP(t, s, 2)
 		send(t, first, []byte(long("INCR first\r\n", o.MaxInFlight)))
-		eventually(t, "it is in flight", func() bool { return s.Stats().InFlight == int64(o.MaxInFlight) })
+		eventually(t, "it is in flight", func() bool { return s.Stats().InFlight == int64(o.MaxInFlight) && f.isStuck() })
 		for range clients { // which come to another worker, and are refused at first
 			wg.Go(func() {
 				c, err := net.Dial("tcp", s.addr("tcp"))

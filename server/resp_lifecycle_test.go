@@ -29,7 +29,7 @@ func TestRESPShutdown(t *testing.T) {
 			c := dialRESP(t, s, 2)
 			send(t, c, []byte(long("INCR orders\r\n", 10)))
 			waiting = append(waiting, c)
-			eventually(t, "it is in flight", func() bool { return s.Stats().InFlight == int64(10*i+10) })
+			eventually(t, "it is in flight", func() bool { return s.Stats().InFlight == int64(10*i+10) && f.isStuck() })
 			send(t, c, []byte("INCR never\r\n"))
 		}
 		done := make(chan error, 1)
@@ -81,7 +81,7 @@ func TestRESPShutdownIsBoundedByItsContext(t *testing.T) {
 		f.block()
 		for i := range 3 {
 			send(t, dialRESP(t, s, 2), []byte("INCR orders\r\nINCR orders\r\n"))
-			eventually(t, "it is in flight", func() bool { return s.Stats().InFlight == int64(2*i+2) })
+			eventually(t, "it is in flight", func() bool { return s.Stats().InFlight == int64(2*i+2) && f.isStuck() })
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()

@@ -1,0 +1,39 @@
+//go:build unix
+
+package server
+
+import (
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// look reads what is there already, and waits for nothing: os.ErrDeadlineExceeded says that nothing is. A read with a deadline that has passed before
+// it begins does not look at all, so however short a deadline is set, a goroutine that was late would miss what is there.
+func look(nc *net.TCPConn, b []byte) (n int, err error) {
+	raw, err := nc.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	nc.SetReadDeadline(time.Time{})
+	if rawErr := raw.Read(func(fd uintptr) bool {
+		for {
+			if n, err = syscall.Read(int(fd), b); err != syscall.EINTR {
+				return true
+			}
+		}
+	}); rawErr != nil {
+		return 0, rawErr
+	}
+	switch {
+	case err == syscall.EAGAIN:
+		return 0, os.ErrDeadlineExceeded
+	case err != nil:
+		return 0, os.NewSyscallError("read", err)
+	case n == 0 && len(b) > 0:
+		return 0, io.EOF
+	}
+	return n, nil
+}
