@@ -12,6 +12,7 @@ func TestSnapshotIsWrittenAside(t *testing.T) {
 	t.Parallel()
 	var first atomic.Int64 // the policy of the thread that writes the first transaction, and one
 	s := openStore(t, t.TempDir(), Options{SnapshotInterval: -1, SnapshotBytes: -1, hooks: hooks{noSync: true}})
+	s.snapshot.patience = 1 << 62 // however long it gets no processor; the snapshotter looks when it is asked for a snapshot
 	s.file.hooks.beforeCommit = func() {
 		a, err := unix.SchedGetAttr(0, 0)
 		if err != nil {

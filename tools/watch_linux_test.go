@@ -41,3 +41,39 @@ func watchFor(t testing.TB, dirs ...string) func() []string {
 		return events
 	}
 }
+
+// watchSpare watches for the store's next segment. The function that it returns waits until the one that the last rotation left to be made is written. That
+// the file has its size is too early: the system notices a write behind that, and a watch that begins in between would see it.
+func watchSpare(t testing.TB, dir string) func() {
+	t.Helper()
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	if _, err := unix.InotifyAddWatch(fd, dir, unix.IN_MODIFY|unix.IN_MOVED_FROM); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		t.Helper()
+		rotated, made := false, false
+		for b := make([]byte, 64<<10); !rotated || !made; {
+			n, err := unix.Read(fd, b) // all that was noticed of the rotations is there already
+			if errors.Is(err, unix.EINTR) {
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for e := b[:n]; len(e) >= unix.SizeofInotifyEvent; {
+				size := int(binary.NativeEndian.Uint32(e[12:]))
+				name, _, _ := bytes.Cut(e[unix.SizeofInotifyEvent:unix.SizeofInotifyEvent+size], []byte{0})
+				if string(name) == "spare" {
+					made = binary.NativeEndian.Uint32(e[4:])&unix.IN_MODIFY != 0 // in one write
+					rotated = rotated || !made
+				}
+				e = e[unix.SizeofInotifyEvent+size:]
+			}
+		}
+	}
+}

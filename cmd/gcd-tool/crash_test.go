@@ -68,6 +68,7 @@ func (k *killer) kill(t *testing.T, args ...string) {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
+	began := time.Now()
 	timer := time.AfterFunc(time.Duration(k.rand.Int64N(int64(k.takes)+1)), func() { _ = command.Process.Kill() })
 	err := command.Wait()
 	timer.Stop()
@@ -76,6 +77,8 @@ func (k *killer) kill(t *testing.T, args ...string) {
 	}
 	if err != nil {
 		k.killed++
+	} else {
+		k.takes = time.Since(began) // it came to its end, so this is what it takes now
 	}
 }
 
