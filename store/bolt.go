@@ -36,7 +36,8 @@ const (
 	keyHashed   byte = 0x02 // followed by the topic's SHA-256; the topic is in the value
 	maxPlainKey      = 1024 // the longest topic with a plain key, bytes
 
-	lockTimeout = time.Second // a tool that reads the file puts a transaction off
+	lockTimeout  = time.Second      // a tool that reads the file puts a transaction off
+	lockPatience = 30 * time.Second // but a start and a close wait for it
 )
 
 var (

@@ -122,7 +122,7 @@ func ReadOpenSnapshotMeta(path string, open func() (*os.File, error), rest func(
 }
 
 // HoldSnapshot keeps a running store from changing its snapshot file until release is called: a transaction that finds it held for
-// a second is put off, and the log is kept meanwhile. It waits at most timeout for one that is under way.
+// a second is put off, and the log is kept meanwhile; a start or a close waits for half a minute and fails. It waits at most timeout for one that is under way.
 func HoldSnapshot(path string, timeout time.Duration) (release func() error, err error) {
 	f := snapshotFile{path: path, timeout: timeout}
 	err = f.guard(func() error {

@@ -196,6 +196,36 @@ func TestHoldSnapshot(t *testing.T) {
 	}
 }
 
+// TestCloseWaitsForATool: a snapshot is put off for a tool that reads the file; a close is not.
+func TestCloseWaitsForATool(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := openStore(t, dir, Options{SegmentSize: 64 << 10, SnapshotInterval: -1})
+	runOps(t, s, []Op{count("a", 2)})
+	release, err := HoldSnapshot(SnapshotPath(dir), time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.file.timeout = time.Nanosecond
+	if err := s.Snapshot(t.Context()); err == nil {
+		t.Error("a snapshot was written to a file that a tool held")
+	}
+	released := make(chan error)
+	s.file.source = func() (*os.File, error) {
+		time.AfterFunc(10*time.Millisecond, func() { released <- release() }) // when the close has found the file held, or a moment before
+		return os.OpenFile(s.file.path, os.O_RDWR, 0)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-released; err != nil {
+		t.Error(err)
+	}
+	if m, err := ReadSnapshotMeta(SnapshotPath(dir)); err != nil || m.State != StateClosed {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
+
 // TestChanges yields what a batch holds, and an error where it is cut off.
 func TestChanges(t *testing.T) {
 	t.Parallel()

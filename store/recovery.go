@@ -85,6 +85,7 @@ func Open(dir string, o Options) (*Store, error) {
 	s.recover.Topics = s.machine.len()
 	s.recover.Index = s.machine.applied
 	s.recover.Duration = time.Since(began)
+	s.file.timeout = 0 // a snapshot that a tool is in the way of is made later
 	s.start()
 	return s, nil
 }
@@ -95,7 +96,7 @@ func (s *Store) walOptions() wal.Options {
 
 // load does all that comes before the first acknowledgement. It writes nothing before everything was checked.
 func (s *Store) load() error {
-	s.file = &snapshotFile{path: filepath.Join(s.dir, snapshotName), hooks: s.options.hooks}
+	s.file = &snapshotFile{path: filepath.Join(s.dir, snapshotName), hooks: s.options.hooks, timeout: lockPatience}
 	logDir := s.options.logDir
 	m, err := s.loadSnapshot()
 	missing := errors.Is(err, fs.ErrNotExist)

@@ -360,6 +360,7 @@ func (s *Store) close() error {
 		err = s.wal.Sync()
 	}
 	if err == nil {
+		s.file.timeout = lockPatience
 		err = s.markClosed()
 	}
 	return errors.Join(err, s.wal.Close(), s.lock.Unlock())

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
@@ -243,9 +244,14 @@ func TestSnapshotIsNotLetGo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = Dump(t.Context(), dir, &failingWriter{}, DumpOptions{TempDir: temp})
+	_, err = holdSnapshot(t.Context(), store.SnapshotPath(dir), time.Millisecond)
 	if !errors.Is(err, bbolterrors.ErrTimeout) || !strings.Contains(err.Error(), store.SnapshotPath(dir)) {
 		t.Errorf("held by another process: %v", err)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if _, err = Dump(ended, dir, &failingWriter{}, DumpOptions{TempDir: temp}); !errors.Is(err, context.Canceled) {
+		t.Errorf("held, and interrupted: %v", err)
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)

@@ -12,14 +12,16 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"gcd/internal/vfs"
 	"gcd/store"
 	"gcd/wal"
 )
 
-// holdTimeout is how long a reader waits for the transaction that a running server has under way.
-const holdTimeout = 5 * time.Second
+// holdPatience is how long a reader waits for the transaction that a running server has under way. On a busy machine that may be long: a
+// snapshot is written at the least priority for a minute before it is thought urgent.
+const holdPatience = 2 * time.Minute
 
 // A reading is the files of a store's directory, opened for reading: nothing in the directory is changed. What they hold is of one
 // moment and stays, whatever a server does to the directory meanwhile.
@@ -80,7 +82,7 @@ func openReading(ctx context.Context, dir, tempDir string, rest func()) (reading
 // behind the snapshot: the server removes what the snapshot in the file covers, and nothing else.
 func pin(ctx context.Context, dir, tempDir string, rest func()) (*pinned, *snapshotCopy, error) {
 	path := store.SnapshotPath(dir)
-	release, err := store.HoldSnapshot(path, holdTimeout)
+	release, err := holdSnapshot(ctx, path, holdPatience)
 	missing := errors.Is(err, fs.ErrNotExist)
 	var damage *store.CorruptionError
 	switch {
@@ -99,6 +101,21 @@ func pin(ctx context.Context, dir, tempDir string, rest func()) (*pinned, *snaps
 		return nil, nil, errors.Join(err, pins.close())
 	}
 	return pins, snapshot, nil
+}
+
+// holdSnapshot is store.HoldSnapshot that ends with ctx.
+func holdSnapshot(ctx context.Context, path string, patience time.Duration) (release func() error, err error) {
+	for began := time.Now(); ; {
+		release, err = store.HoldSnapshot(path, min(patience, 100*time.Millisecond))
+		switch {
+		case !errors.Is(err, bbolterrors.ErrTimeout):
+			return release, err
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case time.Since(began) >= patience:
+			return nil, fmt.Errorf("waited %s for a snapshot to be written: %w", patience, err)
+		}
+	}
 }
 
 // snapshotMeta is what the snapshot says of itself; fs.ErrNotExist if there is none.
