@@ -20,6 +20,8 @@ func (s *Server) SetLinger(d time.Duration) { s.linger = d }
 
 func (s *Server) SetProcessors(n int) { s.processors = n }
 
+func (s *Server) SetLoadingTime(d time.Duration) { s.loadingTime = d }
+
 func (s *Server) SetFirstByte(d time.Duration) { s.firstByte = d }
 
 // Send sends a datagram from the server's own socket; it comes between Listen and Serve.

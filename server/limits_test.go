@@ -116,6 +116,7 @@ func TestMaxInFlight(t *testing.T) {
 			},
 		} {
 			t.Run(name, func(t *testing.T) {
+				o := o
 				limit(&o)
 				s, f := serveFake(t, o)
 				f.block()

@@ -85,7 +85,7 @@ func (s *Server) acceptLoading(tcp *net.TCPListener) {
 // tellLoading answers whatever a client says first.
 func (s *Server) tellLoading(conn *net.TCPConn) {
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(loadingTime))
+	conn.SetDeadline(time.Now().Add(s.loadingTime))
 	buf := make([]byte, firstRead)
 	n, err := conn.Read(buf)
 	if err != nil {

@@ -33,6 +33,7 @@ func loading(t *testing.T, o server.Options, respSays string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.SetLoadingTime(time.Hour)
 	stop, err := s.AnswerLoading()
 	if err != nil {
 		t.Fatal(err)
@@ -80,11 +81,6 @@ func loading(t *testing.T, o server.Options, respSays string) {
 			t.Errorf("UDP: %q, want %q", got, want)
 		}
 	}
-	waiting, err := net.Dial("tcp", s.TCPAddr().String()) // says nothing: it must not hold up the stop for ever
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer waiting.Close()
 	stop()
 	counters, err := store.Open("", store.Options{})
 	if err != nil {
@@ -100,5 +96,32 @@ func loading(t *testing.T, o server.Options, respSays string) {
 	}
 	if got := ask("udp", "\x00orders"); got != "\x80\x02" {
 		t.Errorf("UDP after loading: %q", got)
+	}
+}
+
+// A client that says nothing does not hold up the end of loading for ever.
+func TestSilenceWhileLoading(t *testing.T) {
+	t.Parallel()
+	s, err := server.New(nil, server.Options{TCP: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.SetLoadingTime(time.Millisecond)
+	stop, err := s.AnswerLoading()
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent, err := net.Dial("tcp", s.TCPAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	silent.SetDeadline(time.Now().Add(patience))
+	if b, err := io.ReadAll(silent); err != nil || len(b) > 0 {
+		t.Errorf("it was told %q, %v", b, err)
+	}
+	stop()
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

@@ -33,8 +33,10 @@ func TestConnectionsInherit(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(listener)
-	if _, err := unix.Poll([]unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}}, -1); err != nil {
-		t.Fatal(err)
+	for err := error(unix.EINTR); err != nil; {
+		if _, err = unix.Poll([]unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}}, -1); err != nil && err != unix.EINTR {
+			t.Fatal(err)
+		}
 	}
 	looped, _, err := acceptSocket(listener)
 	if err != nil {

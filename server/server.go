@@ -39,11 +39,12 @@ type Server struct {
 	backups       *backups
 
 	// Where tests put faults and stretch time: parse is codec.ParseRequest, a non-nil beforeAccept may fail an accept,
-	// linger and firstByte are lingerTime and firstByteTime, and processors is runtime.NumCPU().
+	// linger, firstByte and loadingTime are the constants of alike names, and processors is runtime.NumCPU().
 	parse        func([]byte) (codec.Request, error)
 	beforeAccept func() error
 	linger       time.Duration
 	firstByte    time.Duration
+	loadingTime  time.Duration
 	processors   int
 
 	finished chan struct{} // closed when Serve has nothing running any more
@@ -76,19 +77,20 @@ func New(backend Backend, o Options) (*Server, error) {
 		return nil, err
 	}
 	return &Server{
-		opts:       o,
-		backend:    backend,
-		log:        o.Logger,
-		journal:    journal{log: o.Logger, now: time.Now},
-		conns:      newConnLimit(o.MaxConns, o.MaxConnsPerSource),
-		refusals:   newRefusalLimit(o.RefusalRate),
-		resp:       newRespDoor(),
-		backups:    newBackups(),
-		parse:      codec.ParseRequest,
-		linger:     lingerTime,
-		firstByte:  firstByteTime,
-		processors: runtime.NumCPU(),
-		finished:   make(chan struct{}),
+		opts:        o,
+		backend:     backend,
+		log:         o.Logger,
+		journal:     journal{log: o.Logger, now: time.Now},
+		conns:       newConnLimit(o.MaxConns, o.MaxConnsPerSource),
+		refusals:    newRefusalLimit(o.RefusalRate),
+		resp:        newRespDoor(),
+		backups:     newBackups(),
+		parse:       codec.ParseRequest,
+		linger:      lingerTime,
+		firstByte:   firstByteTime,
+		loadingTime: loadingTime,
+		processors:  runtime.NumCPU(),
+		finished:    make(chan struct{}),
 	}, nil
 }
 
