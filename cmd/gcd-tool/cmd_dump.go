@@ -153,10 +153,15 @@ type pages struct {
 	page   table.Writer
 }
 
+// begin begins a table, for which a row is not needed then.
+func (p *pages) begin() {
+	p.page = plainTable()
+	p.page.AppendHeader(p.header)
+}
+
 func (p *pages) row(row table.Row) error {
 	if p.page == nil {
-		p.page = plainTable()
-		p.page.AppendHeader(p.header)
+		p.begin()
 	}
 	p.page.AppendRow(row)
 	if p.page.Length() < pageRows {

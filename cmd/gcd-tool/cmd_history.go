@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"time"
 
@@ -25,15 +26,12 @@ func historyCommand() *cli.Command {
 		Flags: []cli.Flag{
 			formatFlag("table", tools.FormatNDJSON, tools.FormatCSV),
 			&cli.StringFlag{Name: "since", Category: "Output", Usage: "Leave out what was before `TIME`, as in 2026-01-02T03:04:05Z."},
-			&cli.Uint64Flag{Name: "limit", Category: "Output", Usage: "Print the `N` latest only; 0 prints all. Of a table at most 100,000."},
+			&cli.Uint64Flag{Name: "limit", Category: "Output", Usage: "Print the `N` latest only; 0 prints all."},
 			quietFlag(),
 		},
 		Action: history,
 	}
 }
-
-// mostRows is how many rows a table has at most: it is laid out in memory.
-const mostRows = 100_000
 
 func history(c *cli.Context) error {
 	args := c.Args().Slice() // a topic may be empty
@@ -48,34 +46,26 @@ func history(c *cli.Context) error {
 		}
 		o.Since = t
 	}
-	limit := c.Uint64("limit")
-	if cmdline.Word(c, "format") == "table" && (limit == 0 || limit > mostRows) {
-		limit = mostRows
-	}
 	m := newMeter(c)
 	o.Progress = m.report
 	w := bufio.NewWriter(c.App.Writer)
-	print, flush := stepPrinter(cmdline.Word(c, "format"), w)
-	var latest []tools.Step
-	found, err := tools.History(c.Context, []byte(args[0]), args[1], o, func(s tools.Step) error {
-		if limit == 0 {
-			return print(s)
-		}
-		if latest = append(latest, s); uint64(len(latest)) >= 2*limit { // so each is moved once
-			latest = append(latest[:0], latest[uint64(len(latest))-limit:]...)
-		}
-		return nil
-	})
-	m.end()
-	if limit > 0 && uint64(len(latest)) > limit {
-		latest = latest[uint64(len(latest))-limit:]
+	to := newStepWriter(cmdline.Word(c, "format"), w)
+	latest := latestSteps{limit: c.Uint64("limit")}
+	each := to.Step
+	if latest.limit > 0 {
+		each = latest.add
 	}
-	for _, s := range latest {
-		if err := print(s); err != nil {
+	found, err := tools.History(c.Context, []byte(args[0]), args[1], o, each)
+	m.end()
+	if err != nil && found.Steps == 0 {
+		return err // and no columns of nothing
+	}
+	for _, s := range latest.steps() {
+		if err := to.Step(s); err != nil {
 			return err
 		}
 	}
-	if printErr := errors.Join(flush(), w.Flush()); printErr != nil {
+	if printErr := errors.Join(to.Footer(), w.Flush()); printErr != nil {
 		return printErr
 	}
 	if err != nil {
@@ -87,58 +77,99 @@ func history(c *cli.Context) error {
 	return nil
 }
 
-// stepPrinter prints steps, and flush what is left of them.
-func stepPrinter(format string, w *bufio.Writer) (print func(tools.Step) error, flush func() error) {
-	stamp := func(s tools.Step) string { return s.Time.UTC().Format(time.RFC3339Nano) }
-	what := map[bool]string{false: "count", true: "reset"}
-	none := func() error { return nil }
+// latestSteps keeps the latest of many steps.
+type latestSteps struct {
+	limit uint64
+	kept  []tools.Step
+}
+
+func (l *latestSteps) add(s tools.Step) error {
+	if n := uint64(len(l.kept)); n >= l.limit && n-l.limit >= l.limit { // so each is moved once
+		l.kept = append(l.kept[:0], l.steps()...)
+	}
+	l.kept = append(l.kept, s)
+	return nil
+}
+
+func (l *latestSteps) steps() []tools.Step {
+	n := uint64(len(l.kept))
+	return l.kept[n-min(n, l.limit):]
+}
+
+// A stepWriter prints steps, and their columns also where there is no step.
+type stepWriter interface {
+	Step(tools.Step) error
+	Footer() error
+}
+
+func newStepWriter(format string, w *bufio.Writer) stepWriter {
 	switch format {
 	case tools.FormatNDJSON:
-		return func(s tools.Step) error {
-			b, err := json.Marshal(struct {
-				Index uint64 `json:"index"`
-				Time  string `json:"time"`
-				Kind  string `json:"kind"`
-				Epoch uint64 `json:"epoch"`
-				First uint64 `json:"first,omitempty"`
-				Last  uint64 `json:"last"`
-			}{s.Index, stamp(s), what[s.Reset], s.Epoch, s.First, s.Last})
-			if err == nil {
-				_, err = fmt.Fprintf(w, "%s\n", b)
-			}
-			return err
-		}, none
+		return &stepsNDJSON{w}
 	case tools.FormatCSV:
-		cw := csv.NewWriter(w)
-		first := true
-		return func(s tools.Step) error {
-				if first {
-					first = false
-					if err := cw.Write([]string{"index", "time", "kind", "epoch", "first", "last"}); err != nil {
-						return err
-					}
-				}
-				u := func(n uint64) string { return strconv.FormatUint(n, 10) }
-				return cw.Write([]string{u(s.Index), stamp(s), what[s.Reset], u(s.Epoch), u(s.First), u(s.Last)})
-			}, func() error {
-				cw.Flush()
-				return cw.Error()
-			}
+		return newStepsCSV(w)
 	}
-	t := plainTable()
-	t.AppendHeader(table.Row{"record", "time", "epoch", "numbers"})
-	return func(s tools.Step) error {
-			numbers := fmt.Sprintf("%d to %d", s.First, s.Last)
-			switch {
-			case s.Reset:
-				numbers = fmt.Sprintf("reset at %d", s.Last)
-			case s.First == s.Last:
-				numbers = strconv.FormatUint(s.Last, 10)
-			}
-			t.AppendRow(table.Row{s.Index, stamp(s), s.Epoch, numbers})
-			return nil
-		}, func() error {
-			_, err := fmt.Fprintln(w, t.Render())
-			return err
-		}
+	t := &stepTable{pages{w: w, header: table.Row{"record", "time", "epoch", "numbers"}}}
+	t.pages.begin()
+	return t
 }
+
+func kind(s tools.Step) string {
+	if s.Reset {
+		return "reset"
+	}
+	return "count"
+}
+
+type stepsNDJSON struct{ w io.Writer }
+
+func (n *stepsNDJSON) Step(s tools.Step) error {
+	b, err := json.Marshal(struct {
+		Index uint64 `json:"index"`
+		Time  string `json:"time"`
+		Kind  string `json:"kind"`
+		Epoch uint64 `json:"epoch"`
+		First uint64 `json:"first,omitempty"`
+		Last  uint64 `json:"last"`
+	}{s.Index, shownTime(s.Time), kind(s), s.Epoch, s.First, s.Last})
+	if err == nil {
+		_, err = fmt.Fprintf(n.w, "%s\n", b)
+	}
+	return err
+}
+
+func (*stepsNDJSON) Footer() error { return nil }
+
+type stepsCSV struct{ w *csv.Writer }
+
+func newStepsCSV(w io.Writer) *stepsCSV {
+	c := &stepsCSV{csv.NewWriter(w)}
+	_ = c.w.Write([]string{"index", "time", "kind", "epoch", "first", "last"}) // its error is that of Footer
+	return c
+}
+
+func (c *stepsCSV) Step(s tools.Step) error {
+	u := func(n uint64) string { return strconv.FormatUint(n, 10) }
+	return c.w.Write([]string{u(s.Index), shownTime(s.Time), kind(s), u(s.Epoch), u(s.First), u(s.Last)})
+}
+
+func (c *stepsCSV) Footer() error {
+	c.w.Flush()
+	return c.w.Error()
+}
+
+// stepTable prints steps for people.
+type stepTable struct{ pages pages }
+
+func (t *stepTable) Step(s tools.Step) error {
+	numbers := fmt.Sprintf("%d to %d", s.First, s.Last)
+	switch {
+	case s.Reset:
+		numbers = fmt.Sprintf("reset at %d", s.Last)
+	case s.First == s.Last:
+		numbers = strconv.FormatUint(s.Last, 10)
+	}
+	return t.pages.row(table.Row{s.Index, shownTime(s.Time), s.Epoch, numbers})
+}
+
+func (t *stepTable) Footer() error { return t.pages.flush() }
