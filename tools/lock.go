@@ -11,16 +11,24 @@ import (
 	"gcd/store"
 )
 
+// holdsStore says whether a directory has any file of a store.
+func holdsStore(dir string) (bool, error) {
+	for _, path := range []string{store.LockPath(dir), store.SnapshotPath(dir), store.LogDir(dir)} {
+		if _, err := os.Lstat(path); err == nil {
+			return true, nil
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
 // lockDir takes the lock of a store's directory, as a server does; store.ErrLocked if a process has it. A directory without any
 // file of a store has none to take.
 func lockDir(dir string) (release func() error, err error) {
-	ours := false
-	for _, path := range []string{store.LockPath(dir), store.SnapshotPath(dir), store.LogDir(dir)} {
-		if _, err := os.Lstat(path); err == nil {
-			ours = true
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
+	ours, err := holdsStore(dir)
+	if err != nil {
+		return nil, err
 	}
 	if !ours {
 		return func() error { return nil }, nil

@@ -37,8 +37,9 @@ type Restored struct {
 // durable and renamed; interrupted at any moment it leaves what was there before, and perhaps a directory dir.restore-… beside
 // it. The new directory is a store of its own, with a new UUID; its log goes on behind the dump's index.
 //
-// A dir that is not empty is fs.ErrExist without Force, and store.ErrLocked while a server runs in it. Damage to the file is
-// a *DumpError. The directory above dir has to be writable, and dir must not be a mount point.
+// A dir that is not empty is fs.ErrExist without Force, and with it store.ErrNoStore if it holds no store, and store.ErrLocked while a server runs
+// in it. Damage to the file is a *DumpError, and a newer version wal.ErrVersion. The directory above dir has to be there and writable, and
+// dir must not be a mount point.
 func Restore(ctx context.Context, file, dir string, o RestoreOptions) (Restored, error) {
 	o.seams = o.seams.withDefaults()
 	r := &restore{ctx: ctx, RestoreOptions: o}
@@ -151,7 +152,7 @@ func (r *restore) target(dir string) (release func() error, err error) {
 	release = func() error { return nil }
 	names, err := r.fs.ReadDir(r.dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return release, r.fs.MkdirAll(filepath.Dir(r.dir))
+		return release, r.parent()
 	}
 	if err != nil {
 		return nil, err
@@ -163,7 +164,24 @@ func (r *restore) target(dir string) (release func() error, err error) {
 	case !r.Force:
 		return nil, &fs.PathError{Op: "restore", Path: dir, Err: fs.ErrExist}
 	}
+	ours, err := holdsStore(r.dir)
+	if err == nil && !ours { // perhaps it is one above that of a server, which would go on in what was put aside
+		err = fmt.Errorf("%w: %s, and it is not empty", store.ErrNoStore, dir)
+	}
+	if err != nil {
+		return nil, err
+	}
 	return lockDir(r.dir)
+}
+
+// parent looks for the directory that the new one is to be in: a name that was mistyped makes none.
+func (r *restore) parent() error {
+	parent := filepath.Dir(r.dir)
+	_, err := os.Stat(parent)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s cannot be made: there is no directory %s", r.dir, parent)
+	}
+	return err
 }
 
 // replace builds the new directory and puts it where it belongs.

@@ -131,7 +131,7 @@ func TestRestore(t *testing.T) {
 			entries = short(entries)
 		}
 		format := []string{"ndjson", "csv"}[round%2]
-		dir := filepath.Join(t.TempDir(), "a", "data")
+		dir := filepath.Join(t.TempDir(), "data")
 		got, err := Restore(t.Context(), writeDump(t, format, h, entries), dir, RestoreOptions{SegmentSize: testSegment})
 		if err != nil {
 			t.Fatal(err)
@@ -316,6 +316,31 @@ func TestRestoreRefuses(t *testing.T) {
 		t.Errorf("interrupted: %v", err)
 	}
 	onlyNames(t, parent)
+}
+
+// TestRestorePutsStoresAsideAlone: Force is for a store, not for whatever is there, in which a server may have its directory, and a
+// directory above that is not there was mistyped.
+func TestRestorePutsStoresAsideAlone(t *testing.T) {
+	t.Parallel()
+	dump := writeDump(t, "ndjson", testHeader(), nil)
+	parent := t.TempDir()
+	nest := filepath.Join(parent, "nest")
+	s := openDir(t, filepath.Join(nest, "data"), testSegment)
+	defer s.Close()
+	o := RestoreOptions{SegmentSize: testSegment, Force: true}
+	for _, dir := range []string{nest, store.LogDir(filepath.Join(nest, "data"))} {
+		if _, err := Restore(t.Context(), dump, dir, o); !errors.Is(err, store.ErrNoStore) {
+			t.Errorf("into %s: %v", dir, err)
+		}
+	}
+	if _, err := Restore(t.Context(), dump, filepath.Join(parent, "mistyped", "data"), o); err == nil || !strings.Contains(err.Error(), "there is no directory") {
+		t.Errorf("into a directory that is not there: %v", err)
+	}
+	onlyNames(t, parent, "nest")
+	onlyNames(t, nest, "data")
+	if sum, err := s.Count(t.Context(), "k"); err != nil || sum != 1 {
+		t.Errorf("the server beside it counts %d, %v", sum, err)
+	}
 }
 
 // oldStore makes a directory with a store that was used.

@@ -29,7 +29,7 @@ What was handed out after the dump was made is handed out again, unless --advanc
   a topic that was counted first after the dump was made is not in it, and starts at 1.`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "force", Category: "Restore",
-				Usage: "Take the place of a directory that is not empty. The old one is kept as DIR.before-restore-TIME."},
+				Usage: "Take the place of a directory that has a store. The old one is kept as DIR.before-restore-TIME."},
 			&cli.Uint64Flag{Name: "advance", Category: "Restore",
 				Usage: "Raise every sum by `N`, so that numbers handed out since the dump was made are not handed out again. Refused if any sum would pass 2^64 - 1."},
 			&cli.GenericFlag{Name: "segment-size", Value: &segment, Category: "Restore",
