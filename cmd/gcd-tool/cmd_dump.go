@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -73,6 +75,11 @@ func dump(c *cli.Context) error {
 			return usagef("dump", "--wal prints every record: --%s does not go with it", flag)
 		}
 	}
+	if c.IsSet("output") {
+		if err := checkOutput(c.String("output"), args[0]); err != nil {
+			return err
+		}
+	}
 	m := newMeter(c)
 	defer m.end()
 	o.Progress = m.report
@@ -86,6 +93,34 @@ func dump(c *cli.Context) error {
 		return atomicfile.Write(c.String("output"), write)
 	}
 	return write(c.App.Writer)
+}
+
+// checkOutput refuses a file that cannot be made, and one in the directory that is dumped, where it could replace what the store consists of.
+func checkOutput(name, dir string) error {
+	above, err := filepath.Abs(filepath.Dir(name))
+	if err == nil {
+		above, err = filepath.EvalSymlinks(above)
+	}
+	if err != nil {
+		return cmdline.Fail(cmdline.ExitFailure, err, "make the directory for --output first")
+	}
+	store, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	for {
+		info, err := os.Stat(above)
+		if err != nil {
+			return err
+		}
+		if os.SameFile(info, store) {
+			return usagef("dump", "--output is %s, within %s: a dump changes nothing there", name, dir)
+		}
+		if above == filepath.Dir(above) {
+			return nil
+		}
+		above = filepath.Dir(above)
+	}
 }
 
 // readAt reads the flag --at.
