@@ -1,6 +1,7 @@
 package cmdline
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -10,6 +11,8 @@ import (
 // argument that is none, so that "gcd count orders --addr …" would count "orders" on the wrong server. Behind Arrange the
 // flags come first, then "--", then the rest. What stood behind a "--" already is never taken for a flag, which is how a
 // topic that begins with "-" is given.
+//
+// Whole numbers are rewritten, since the library would take 0100 for 64 and 0x10 for 16.
 //
 // --help and -h become the command help, --version becomes the command version.
 func Arrange(app *cli.App, args []string) ([]string, error) {
@@ -39,24 +42,36 @@ func Arrange(app *cli.App, args []string) ([]string, error) {
 			positional = append(positional, arg)
 			continue
 		}
-		flagName, _, hasValue := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		typed, value, hasValue := strings.Cut(arg, "=")
+		flagName := strings.TrimLeft(typed, "-")
 		if flagName == "help" || flagName == "h" {
 			return []string{program, "help", "--", command.Name}, nil
 		}
-		flags = append(flags, arg)
 		flag := findFlag(command, flagName)
-		if flag == nil || hasValue || !flag.TakesValue() {
+		if flag == nil || !flag.TakesValue() {
+			flags = append(flags, arg)
 			continue // the library names the flag that it does not know
 		}
-		if i+1 == len(rest) {
-			return nil, Usagef(app.Name, command.Name, "flag --%s needs a value", flagName)
+		if !hasValue {
+			if i+1 == len(rest) {
+				return nil, Usagef(app.Name, command.Name, "flag --%s needs a value", flagName)
+			}
+			i++
+			value = rest[i]
+			// "--addr $SERVER --network udp" with an empty variable
+			if next := strings.TrimLeft(value, "-"); next != value && findFlag(command, next) != nil {
+				return nil, Usagef(app.Name, command.Name, "flag --%s needs a value, but %s follows", flagName, value)
+			}
 		}
-		i++
-		// "--addr $SERVER --network udp" with an empty variable
-		if next := strings.TrimLeft(rest[i], "-"); next != rest[i] && findFlag(command, next) != nil {
-			return nil, Usagef(app.Name, command.Name, "flag --%s needs a value, but %s follows", flagName, rest[i])
+		value, err := decimal(flag, value)
+		if err != nil {
+			return nil, Usagef(app.Name, command.Name, "%s cannot be %q: %s", dashed(flagName), value, form(flag, err.Error()))
 		}
-		flags = append(flags, rest[i])
+		if hasValue {
+			flags = append(flags, typed+"="+value)
+		} else {
+			flags = append(flags, typed, value)
+		}
 	}
 
 	arranged := append([]string{program, command.Name}, flags...)
@@ -64,6 +79,25 @@ func Arrange(app *cli.App, args []string) ([]string, error) {
 		arranged = append(append(arranged, "--"), positional...)
 	}
 	return arranged, nil
+}
+
+// decimal rewrites the value of a flag that takes a whole number so that the library takes it for decimal. Other values stay as they are.
+func decimal(flag cli.Flag, value string) (string, error) {
+	switch flag.(type) {
+	case *cli.IntFlag:
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			return value, err
+		}
+		return strconv.Itoa(n), nil
+	case *cli.Uint64Flag:
+		n, err := strconv.ParseUint(value, 10, 64)
+		if err != nil {
+			return value, err
+		}
+		return strconv.FormatUint(n, 10), nil
+	}
+	return value, nil
 }
 
 // findFlag returns the flag of a command by one of its names, or nil.

@@ -58,6 +58,11 @@ func (p *Program) app(stdout, stderr io.Writer) *cli.App {
 	for _, command := range app.Commands {
 		command.HideHelp = true // or a topic named "help" could not be counted
 		command.OnUsageError = explainUsage
+		for _, flag := range command.Flags { // as Arrange does with what is typed
+			if n, ok := flag.(*cli.IntFlag); ok {
+				n.Base = 10
+			}
+		}
 	}
 	return app
 }

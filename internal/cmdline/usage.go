@@ -61,6 +61,8 @@ func form(flag cli.Flag, reason string) string {
 	switch flag.(type) {
 	case *cli.IntFlag:
 		return "it takes a whole number"
+	case *cli.Uint64Flag:
+		return "it takes a whole number from 0 to 18446744073709551615"
 	case *cli.DurationFlag:
 		return "it takes a time such as 500ms, 10s or 5m"
 	case *cli.BoolFlag:
