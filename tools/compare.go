@@ -187,6 +187,8 @@ func (c *comparison) entry(e store.Entry) error {
 	switch {
 	case e.Last > last:
 		return c.wrong(e.Offset, "topic %.64q was changed last by record %d, but the log ends at %d", e.Topic, e.Last, last)
+	case e.Last == 0 && c.first == 1:
+		return c.wrong(e.Offset, "topic %.64q is said to be older than what the log keeps, but it has every record", e.Topic)
 	case e.Last < c.first && ch == nil:
 		c.rested++
 	case ch == nil:

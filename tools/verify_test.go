@@ -409,3 +409,15 @@ func TestVerifyFollowsChanges(t *testing.T) {
 		}
 	}
 }
+
+// TestVerifyKnowsTheBeginning: where the log has every record, no entry can be older than it.
+func TestVerifyKnowsTheBeginning(t *testing.T) {
+	t.Parallel()
+	old := []store.Entry{{Topic: []byte("a"), Value: store.Value{Sum: 1}}}
+	if v := verified(t, handmade(t, 0, old), VerifyOptions{}); v.Err() == nil {
+		t.Error("an entry of no record is sound")
+	}
+	if v := verified(t, handmade(t, 10, old), VerifyOptions{}); v.Err() != nil {
+		t.Error(v.Err())
+	}
+}
