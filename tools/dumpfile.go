@@ -53,7 +53,7 @@ func (e *DumpError) Unwrap() error { return e.Err }
 
 // ReadDump reads a dump file, NDJSON or CSV, and calls each with every entry, in the order of store.CompareTopics. What each
 // saw is to be believed only when the error is nil: the digest comes last. A topic is valid during the call. An error of each
-// ends the reading and is returned; what is wrong with the file is a *DumpError, other errors are the reader's.
+// ends the reading and is returned; what is wrong with the file is a *DumpError, a newer version is wal.ErrVersion, other errors are the reader's.
 func ReadDump(r io.Reader, each func(DumpHeader, store.Entry) error) (DumpHeader, DumpFooter, error) {
 	d := dumpReader{lines: bufio.NewReaderSize(r, 64<<10), digest: sha256.New()}
 	header, footer, err := d.read(each)
@@ -84,7 +84,11 @@ type dumpFormat interface {
 	// footer parses the last line; ok is false if the line is an entry.
 	footer(line []byte) (f DumpFooter, ok bool, err error)
 	// entry parses one entry; the topic is valid until the next call.
-	entry(line []byte) (store.Entry, error)
+	entry(line []byte) (Counter, error)
+
+	// writtenHeader and written append the first line, or an entry, as a dump writes it.
+	writtenHeader(b []byte, h DumpHeader) []byte
+	written(b []byte, c *Counter) []byte
 }
 
 // dumpReader reads one dump.
@@ -96,6 +100,7 @@ type dumpReader struct {
 	next   int64  // offset of the one behind it
 	digest hash.Hash
 	before []byte // the last topic
+	again  []byte // a line, written from what was read of it
 }
 
 func (d *dumpReader) read(each func(DumpHeader, store.Entry) error) (h DumpHeader, f DumpFooter, err error) {
@@ -112,6 +117,9 @@ func (d *dumpReader) read(each func(DumpHeader, store.Entry) error) (h DumpHeade
 	}
 	if h, err = format.header(line[:len(line)-1]); err != nil {
 		return h, f, err
+	}
+	if d.again = format.writtenHeader(d.again[:0], h); !bytes.Equal(d.again, line[:len(line)-1]) {
+		return h, f, badf("this is not the first line of a dump as one is written")
 	}
 	if columns := format.columns(); columns != nil {
 		line, err := d.body()
@@ -137,14 +145,17 @@ func (d *dumpReader) read(each func(DumpHeader, store.Entry) error) (h DumpHeade
 			return h, f, d.end(f, entries)
 		}
 		d.digest.Write(line)
-		e, err := format.entry(text)
+		c, err := format.entry(text)
 		if err != nil {
 			return h, f, err
 		}
-		if err := d.check(h, entries, e); err != nil {
+		if d.again = format.written(d.again[:0], &c); !bytes.Equal(d.again, text) { // one state has one dump
+			return h, f, badf("this is not an entry of a dump as one is written")
+		}
+		if err := d.check(h, entries, c.Entry); err != nil {
 			return h, f, err
 		}
-		if err := each(h, e); err != nil {
+		if err := each(h, c.Entry); err != nil {
 			return h, f, err
 		}
 	}
@@ -161,6 +172,9 @@ func (d *dumpReader) body() ([]byte, error) {
 
 // check looks at what one line alone cannot tell of an entry.
 func (d *dumpReader) check(h DumpHeader, entries uint64, e store.Entry) error {
+	if h.Index == 0 {
+		return badf("the dump is of index 0, at which no topic was counted yet")
+	}
 	if e.Last > h.Index {
 		return badf("the topic changed last at %d, but the dump is of index %d", e.Last, h.Index)
 	}
@@ -338,12 +352,22 @@ func (p *parts) sum(line []byte, introduction string) error {
 	return nil
 }
 
-// version takes the number of the format.
-func (p *parts) version() error {
-	if v := p.number(); !p.bad && v != 1 {
-		return badf("the dump has format version %d, this program knows 1: a newer gcd-tool wrote it", v)
+// version takes the number of the format. A first line of any version ends with its checksum, so one that was changed is not taken for a newer one.
+func (p *parts) version(line []byte, introduction string) error {
+	v := p.number()
+	if p.bad || v == 1 {
+		return nil
 	}
-	return nil
+	at := bytes.LastIndex(p.rest, []byte(introduction))
+	if at < 0 || v == 0 {
+		p.bad = true
+		return nil
+	}
+	p.rest = p.rest[at:]
+	if err := p.sum(line, introduction); err != nil || p.bad {
+		return err
+	}
+	return fmt.Errorf("%w: the dump has version %d, and this program knows 1: a newer gcd wrote it", wal.ErrVersion, v)
 }
 
 // prefix takes the prefix that a dump of a part of the topics has, and refuses it.

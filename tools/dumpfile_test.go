@@ -124,36 +124,38 @@ func frameDump(format string, h DumpHeader, body []byte, entries int) []byte {
 		if !h.Time.IsZero() {
 			first += " time " + h.Time.Format(time.RFC3339Nano)
 		}
-		check, end = " check ", "\n"
+		check, end = " check ", ""
 		last = fmt.Sprintf("# entries %d digest %x\n", entries, sum)
 	} else {
 		first = fmt.Sprintf(`{"gcd_dump":1,"store":"%s","index":%d`, h.Store, h.Index)
 		if !h.Time.IsZero() {
 			first += fmt.Sprintf(`,"time":"%s"`, h.Time.Format(time.RFC3339Nano))
 		}
-		check, end = `,"check":"`, "\"}\n"
+		check, end = `,"check":"`, `"}`
 		last = fmt.Sprintf("{\"entries\":%d,\"digest\":\"%x\"}\n", entries, sum)
 	}
-	crc := crc32.Checksum([]byte(first), crc32.MakeTable(crc32.Castagnoli))
-	return slices.Concat([]byte(first+check+fmt.Sprintf("%08x", crc)+end), body, []byte(last))
+	return slices.Concat([]byte(checkedLine(first, check, end)), body, []byte(last))
+}
+
+// checkedLine is a first line with its checksum.
+func checkedLine(first, check, end string) string {
+	return fmt.Sprintf("%s%s%08x%s\n", first, check, crc32.Checksum([]byte(first), crc32.MakeTable(crc32.Castagnoli)), end)
 }
 
 func jsonTopic(topic string) string {
-	b := []byte{'"'}
-	for _, c := range topic {
-		switch {
-		case c == '"' || c == '\\':
-			b = append(b, '\\', byte(c))
-		case c < 0x20:
-			b = fmt.Appendf(b, `\u%04x`, c)
-		default:
-			b = utf8.AppendRune(b, c)
-		}
-	}
-	return string(append(b, '"'))
+	return `"` + strings.ReplaceAll(escaped(topic), `"`, `\"`) + `"`
 }
 
 func csvTopic(topic string) string {
+	s := escaped(topic)
+	if s != "" && !strings.ContainsAny(s, `",`) && s[0] != '#' && s[0] != ' ' {
+		return s
+	}
+	return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
+}
+
+// escaped is a topic with the escapes that both formats have.
+func escaped(topic string) string {
 	b := []byte{}
 	for i, c := range topic {
 		if _, size := utf8.DecodeRuneInString(topic[i:]); c == utf8.RuneError && size == 1 {
@@ -175,10 +177,7 @@ func csvTopic(topic string) string {
 			b = utf8.AppendRune(b, c)
 		}
 	}
-	if s := string(b); s != "" && !strings.ContainsAny(s, `",`) && s[0] != '#' && s[0] != ' ' {
-		return s
-	}
-	return `"` + strings.ReplaceAll(string(b), `"`, `""`) + `"`
+	return string(b)
 }
 
 // readDump collects what ReadDump reads.
@@ -293,6 +292,21 @@ func TestReadDumpRefuses(t *testing.T) {
 		{"ndjson", strings.Repeat(" ", 10*maxDumpLine) + "\n", 2, "longer than"},
 		{"ndjson", strings.Repeat(" ", 10*maxDumpLine), 2, "longer than"},
 		{"ndjson", "\n", 2, "not an entry"},
+		{"ndjson", `{"topic":"\u0061","sum":1,"epoch":0,"last":1}` + "\n", 2, "not an entry"},
+		{"ndjson", `{"topic":"\u000a","sum":1,"epoch":0,"last":1}` + "\n", 2, "not an entry"},
+		{"ndjson", `{"topic":"\u001B","sum":1,"epoch":0,"last":1}` + "\n", 2, "not an entry"},
+		{"ndjson", `{"topic":"\/","sum":1,"epoch":0,"last":1}` + "\n", 2, "not an entry"},
+		{"ndjson", `{"topic":"\b","sum":1,"epoch":0,"last":1}` + "\n", 2, "not an entry"},
+		{"ndjson", `{"topic":"\ud83d\ude00","sum":1,"epoch":0,"last":1}` + "\n", 2, "not an entry"},
+		{"ndjson", `{"topic_hex":"61","sum":1,"epoch":0,"last":1}` + "\n", 2, "not an entry"},
+		{"ndjson", `{"topic_hex":"6","sum":1,"epoch":0,"last":1}` + "\n", 2, "not an entry"},
+		{"ndjson", `{"topic_hex":"","sum":1,"epoch":0,"last":1}` + "\n", 2, "not an entry"},
+		{"ndjson", `{"topic_hex":"FF","sum":1,"epoch":0,"last":1}` + "\n", 2, "not an entry"},
+		{"ndjson", "{\"topic\":\"\u2028\",\"sum\":1,\"epoch\":0,\"last\":1}\n", 2, "not an entry"},
+		{"ndjson", `{"topic":"a","sum":1,"epoch":0,"last":1,"time":"2026-01-02T03:04:05.10Z"}` + "\n", 2, "not an entry"},
+		{"ndjson", `{"topic":"a","sum":1,"epoch":0,"last":1,"time":"2026-01-02T03:04:05.000Z"}` + "\n", 2, "not an entry"},
+		{"ndjson", `{"topic":"a","sum":1,"epoch":0,"last":1,"time":"2026-01-02T03:04:05+00:00"}` + "\n", 2, "not an entry"},
+		{"ndjson", `{"topic":"a","sum":1,"epoch":0,"last":1,"time":"2026-01-02T03:04:05,1Z"}` + "\n", 2, "not an entry"},
 		{"csv", "", 2, "columns"},
 		{"csv", "topic,sum\n", 2, "columns"},
 		{"csv", csvColumns + "a,1,0,1\na,1,0,1\n", 4, "twice"},
@@ -306,6 +320,15 @@ func TestReadDumpRefuses(t *testing.T) {
 		{"csv", csvColumns + "\\ud800,1,0,1\n", 3, "not an entry"},
 		{"csv", csvColumns + "a\r,1,0,1\n", 3, "not an entry"},
 		{"csv", csvColumns + "# comment\n", 3, "not an entry"},
+		{"csv", csvColumns + "\\u0061,1,0,1\n", 3, "not an entry"},
+		{"csv", csvColumns + "\\u000a,1,0,1\n", 3, "not an entry"},
+		{"csv", csvColumns + "\\x61,1,0,1\n", 3, "not an entry"},
+		{"csv", csvColumns + "\\xc3\\xbc,1,0,1\n", 3, "not an entry"},
+		{"csv", csvColumns + "\"a\",1,0,1\n", 3, "not an entry"},
+		{"csv", csvColumns + "a\"b,1,0,1\n", 3, "not an entry"},
+		{"csv", csvColumns + "\u0085,1,0,1\n", 3, "not an entry"},
+		{"csv", csvColumns + ",1,0,1\n", 3, "not an entry"},
+		{"csv", "topic,sum,epoch,last,time\na,1,0,1,2026-01-02T03:04:05.10Z\n", 3, "not an entry"},
 	} {
 		entries := strings.Count(test.body, "\n")
 		if test.format == "csv" {
@@ -339,15 +362,46 @@ func TestReadDumpHeaders(t *testing.T) {
 		{"PK\x03\x04\n", "does not begin as a dump"},
 		{`{"header":{` + "\n", "format json"},
 		{`{"gcd_dump":1,"store":"x"}` + "\n", "not the first line"},
-		{`{"gcd_dump":2,"anything":1}` + "\n", "version 2"},
-		{"# gcd_dump 2 anything\n", "version 2"},
-		{`{"gcd_dump":1,"store":"x"}` + "\n", "not the first line"},
+		{`{"gcd_dump":2,"anything":1}` + "\n", "not the first line"},
+		{"# gcd_dump 2 anything\n", "not the first line"},
+		{`{"gcd_dump":3,"anything":1,"check":"00000000"}` + "\n", "was changed"},
+		{checkedLine(`{"gcd_dump":0,"anything":1`, `,"check":"`, `"}`), "not the first line"},
+		{checkedLine(`{"gcd_dump":1,"store":"00000000-0000-0000-0000-000000000000","index":0,"time":"2026-01-02T03:04:05.10Z"`, `,"check":"`, `"}`), "not the first line"},
+		{checkedLine(`# gcd_dump 1 store 00000000-0000-0000-0000-000000000000 index 0 time 2026-01-02T03:04:05.10Z`, ` check `, ""), "not the first line"},
 		{"# gcd_dump 1\n", "not the first line"},
 	} {
 		_, _, err := readDump(strings.NewReader(test.text))
 		var bad *DumpError
 		if !errors.As(err, &bad) || bad.Line != 1 || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%q: %v, want line 1 and %q", test.text, err, test.says)
+		}
+	}
+}
+
+// TestReadDumpOfNewerVersion: what is whole but newer is no damage.
+func TestReadDumpOfNewerVersion(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		checkedLine(`{"gcd_dump":2,"anything":1`, `,"check":"`, `"}`),
+		checkedLine(`# gcd_dump 12 anything`, ` check `, ` more`),
+	} {
+		if _, _, err := readDump(strings.NewReader(text)); !errors.Is(err, wal.ErrVersion) || errors.As(err, new(*DumpError)) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// TestReadDumpOfIndexZero: nothing was counted up to it, so there is no entry.
+func TestReadDumpOfIndexZero(t *testing.T) {
+	t.Parallel()
+	for _, format := range []string{"ndjson", "csv"} {
+		h := DumpHeader{Store: wal.ID{1}}
+		if _, _, err := readDump(bytes.NewReader(encodeDump(format, h, nil, false))); err != nil {
+			t.Error(err)
+		}
+		dump := encodeDump(format, h, []store.Entry{{Topic: []byte("a"), Value: store.Value{Sum: 1}}}, false)
+		if _, _, err := readDump(bytes.NewReader(dump)); !errors.As(err, new(*DumpError)) || !strings.Contains(err.Error(), "index 0") {
+			t.Errorf("%s: %v", format, err)
 		}
 	}
 }

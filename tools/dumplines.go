@@ -3,13 +3,13 @@ package tools
 import (
 	"bytes"
 	"math"
+	"strings"
 	"unicode/utf8"
 
 	"gcd/store"
 )
 
-// ndjsonDump reads the lines of a dump as NDJSON. They are taken just as a dump writes them: the digest would not be right for
-// any other spelling.
+// ndjsonDump reads the lines of a dump as NDJSON.
 type ndjsonDump struct{ topic []byte }
 
 func (*ndjsonDump) columns() func([]byte) error { return nil }
@@ -17,7 +17,7 @@ func (*ndjsonDump) columns() func([]byte) error { return nil }
 func (*ndjsonDump) header(line []byte) (h DumpHeader, err error) {
 	p := parts{rest: line}
 	p.skip(`{"gcd_dump":`)
-	if err := p.version(); err != nil {
+	if err := p.version(line, `,"check":"`); err != nil {
 		return h, err
 	}
 	p.skip(`,"store":"`)
@@ -50,28 +50,31 @@ func (*ndjsonDump) footer(line []byte) (f DumpFooter, ok bool, err error) {
 	return f, true, p.done("the last line of a dump")
 }
 
-func (d *ndjsonDump) entry(line []byte) (e store.Entry, err error) {
+func (*ndjsonDump) writtenHeader(b []byte, h DumpHeader) []byte { return appendJSONHeader(b, h) }
+
+func (*ndjsonDump) written(b []byte, c *Counter) []byte { return appendJSONCounter(b, c, true) }
+
+func (d *ndjsonDump) entry(line []byte) (c Counter, err error) {
 	p := parts{rest: line}
 	if raw := p.try(`{"topic_hex":"`); raw {
 		d.topic = p.hexString(d.topic[:0])
 	} else {
 		p.skip(`{"topic":"`)
 		d.topic = p.jsonString(d.topic[:0])
-		p.bad = p.bad || !utf8.Valid(d.topic)
 	}
 	p.skip(`,"sum":`)
-	e.Sum = p.number()
+	c.Sum = p.number()
 	p.skip(`,"epoch":`)
-	e.Epoch = p.number()
+	c.Epoch = p.number()
 	p.skip(`,"last":`)
-	e.Last = p.number()
+	c.Last = p.number()
 	if p.try(`,"time":"`) {
-		p.time(p.until('"'))
+		c.Time = p.time(p.until('"'))
 		p.skip(`"`)
 	}
 	p.skip("}")
-	e.Topic = d.topic
-	return e, p.entry(e)
+	c.Topic = d.topic
+	return c, p.entry(c.Entry)
 }
 
 // entry says what is wrong with an entry.
@@ -95,18 +98,13 @@ func (p *parts) jsonString(to []byte) []byte {
 		if n < 0 {
 			break
 		}
-		for _, c := range p.rest[:n] {
-			if c < 0x20 {
-				p.bad = true
-			}
-		}
 		to = append(to, p.rest[:n]...)
 		p.rest = p.rest[n:]
 		if p.try(`"`) {
 			return to
 		}
 		p.skip(`\`)
-		to = p.jsonEscape(to)
+		to = p.escape(to, `"`)
 	}
 	p.bad = true
 	return to
@@ -125,44 +123,27 @@ func (p *parts) hexString(to []byte) []byte {
 	return to
 }
 
-// jsonEscape takes what follows a backslash.
-func (p *parts) jsonEscape(to []byte) []byte {
-	const letters, meanings = `"\/bfnrt`, "\"\\/\b\f\n\r\t"
+// escape takes what follows a backslash: one of these bytes, which stand for themselves, or what stands for a character.
+func (p *parts) escape(to []byte, themselves string) []byte {
+	const letters, meanings = `\nrt`, "\\\n\r\t"
 	if len(p.rest) > 0 {
-		if i := bytes.IndexByte([]byte(letters), p.rest[0]); i >= 0 {
+		c := p.rest[0]
+		if i := strings.IndexByte(letters, c); i >= 0 {
 			p.rest = p.rest[1:]
 			return append(to, meanings[i])
 		}
+		if strings.IndexByte(themselves, c) >= 0 {
+			p.rest = p.rest[1:]
+			return append(to, c)
+		}
 	}
 	p.skip("u")
-	r := p.hex4()
-	if r&0xfc00 == 0xd800 { // the first half of a pair
-		p.skip(`\u`)
-		low := p.hex4()
-		if low&0xfc00 != 0xdc00 {
-			p.bad = true
-		}
-		r = 0x10000 + (r-0xd800)<<10 + (low - 0xdc00)
-	}
-	return p.rune(to, r)
-}
-
-// hex4 takes the four digits of an escape.
-func (p *parts) hex4() rune {
 	var code [2]byte
 	p.hex(code[:])
-	return rune(code[0])<<8 | rune(code[1])
+	return utf8.AppendRune(to, rune(code[0])<<8|rune(code[1]))
 }
 
-func (p *parts) rune(to []byte, r rune) []byte {
-	if !utf8.ValidRune(r) {
-		p.bad = true
-		return to
-	}
-	return utf8.AppendRune(to, r)
-}
-
-// csvDump reads the lines of a dump as CSV, just as a dump writes them.
+// csvDump reads the lines of a dump as CSV.
 type csvDump struct {
 	times bool // there is a fifth column
 	field []byte
@@ -172,7 +153,7 @@ type csvDump struct {
 func (*csvDump) header(line []byte) (h DumpHeader, err error) {
 	p := parts{rest: line}
 	p.skip(`# gcd_dump `)
-	if err := p.version(); err != nil {
+	if err := p.version(line, ` check `); err != nil {
 		return h, err
 	}
 	p.skip(` store `)
@@ -211,39 +192,42 @@ func (*csvDump) footer(line []byte) (f DumpFooter, ok bool, err error) {
 	return f, true, p.done("the last line of a dump")
 }
 
-func (d *csvDump) entry(line []byte) (e store.Entry, err error) {
+func (*csvDump) writtenHeader(b []byte, h DumpHeader) []byte { return appendCSVHeader(b, h) }
+
+func (d *csvDump) written(b []byte, c *Counter) []byte {
+	b, d.field = appendCSVCounter(b, c, d.times, d.field)
+	return b
+}
+
+func (d *csvDump) entry(line []byte) (c Counter, err error) {
 	p := parts{rest: line}
 	d.field = p.csvField(d.field[:0])
 	p.skip(",")
-	e.Sum = p.number()
+	c.Sum = p.number()
 	p.skip(",")
-	e.Epoch = p.number()
+	c.Epoch = p.number()
 	p.skip(",")
-	e.Last = p.number()
+	c.Last = p.number()
 	if d.times {
 		p.skip(",")
 		if len(p.rest) > 0 {
-			p.time(p.rest)
+			c.Time = p.time(p.rest)
 			p.rest = nil
 		}
 	}
 	if err := p.done("an entry of a dump"); err != nil {
-		return e, err
+		return c, err
 	}
 	escaped := parts{rest: d.field}
 	d.topic = escaped.csvUnescape(d.topic[:0])
-	e.Topic = d.topic
-	return e, escaped.entry(e)
+	c.Topic = d.topic
+	return c, escaped.entry(c.Entry)
 }
 
 // csvField takes a field, with quotes or without, and appends it to to.
 func (p *parts) csvField(to []byte) []byte {
 	if !p.try(`"`) {
-		field := p.until(',')
-		if bytes.IndexByte(field, '"') >= 0 {
-			p.bad = true
-		}
-		return append(to, field...)
+		return append(to, p.until(',')...)
 	}
 	for !p.bad {
 		to = append(to, p.until('"')...)
@@ -258,38 +242,22 @@ func (p *parts) csvField(to []byte) []byte {
 
 // csvUnescape takes everything and undoes the escapes that keep each entry on one line.
 func (p *parts) csvUnescape(to []byte) []byte {
-	const letters, meanings = `\nrt`, "\\\n\r\t"
-	for len(p.rest) > 0 && !p.bad {
+	for !p.bad {
 		n := bytes.IndexByte(p.rest, '\\')
 		if n < 0 {
-			n = len(p.rest)
+			to = append(to, p.rest...)
+			p.rest = nil
+			break
 		}
-		for _, c := range p.rest[:n] {
-			if c < 0x20 || c == 0x7f {
-				p.bad = true
-			}
-		}
-		p.bad = p.bad || !utf8.Valid(p.rest[:n])
 		to = append(to, p.rest[:n]...)
-		if p.rest = p.rest[n:]; len(p.rest) == 0 {
-			return to
-		}
-		p.skip(`\`)
-		if len(p.rest) > 0 {
-			if i := bytes.IndexByte([]byte(letters), p.rest[0]); i >= 0 {
-				p.rest = p.rest[1:]
-				to = append(to, meanings[i])
-				continue
-			}
-		}
+		p.rest = p.rest[n+1:]
 		if p.try("x") { // a byte that is not UTF-8
 			var c [1]byte
 			p.hex(c[:])
 			to = append(to, c[0])
 			continue
 		}
-		p.skip("u")
-		to = p.rune(to, p.hex4())
+		to = p.escape(to, "")
 	}
 	return to
 }

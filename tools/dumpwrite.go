@@ -183,14 +183,7 @@ type csvWriter struct {
 }
 
 func (w *csvWriter) Header(h DumpHeader) error {
-	b := fmt.Appendf(nil, "# gcd_dump 1 store %s index %d", h.Store, h.Index)
-	if !h.Time.IsZero() {
-		b = appendTime(append(b, " time "...), h.Time)
-	}
-	if h.Prefix != "" {
-		b = append(appendEscaped(append(b, ` prefix "`...), []byte(h.Prefix), &jsonEscapes), '"')
-	}
-	_, err := w.w.Write(appendCheck(b, " check ", "\n"))
+	_, err := w.w.Write(append(appendCSVHeader(nil, h), '\n'))
 	w.buf = append(w.buf, "topic,sum,epoch,last"...)
 	if w.times {
 		w.buf = append(w.buf, ",time"...)
@@ -199,25 +192,36 @@ func (w *csvWriter) Header(h DumpHeader) error {
 	return err
 }
 
+func appendCSVHeader(b []byte, h DumpHeader) []byte {
+	b = fmt.Appendf(b, "# gcd_dump 1 store %s index %d", h.Store, h.Index)
+	if !h.Time.IsZero() {
+		b = appendTime(append(b, " time "...), h.Time)
+	}
+	if h.Prefix != "" {
+		b = append(appendEscaped(append(b, ` prefix "`...), []byte(h.Prefix), &jsonEscapes), '"')
+	}
+	return appendCheck(b, " check ", "")
+}
+
 func (w *csvWriter) Counter(c *Counter) error {
-	b := w.appendTopic(w.buf, c.Topic)
+	w.buf, w.topic = appendCSVCounter(w.buf, c, w.times, w.topic)
+	return w.line()
+}
+
+// appendCSVCounter appends a row. field is memory for its topic, and is returned for the next one.
+func appendCSVCounter(b []byte, c *Counter, times bool, field []byte) (row, memory []byte) {
+	field = appendEscaped(field[:0], c.Topic, &csvEscapes)
+	b = appendField(b, field)
 	b = strconv.AppendUint(append(b, ','), c.Sum, 10)
 	b = strconv.AppendUint(append(b, ','), c.Epoch, 10)
 	b = strconv.AppendUint(append(b, ','), c.Last, 10)
-	if w.times {
+	if times {
 		b = append(b, ',')
 		if !c.Time.IsZero() {
 			b = appendTime(b, c.Time)
 		}
 	}
-	w.buf = b
-	return w.line()
-}
-
-// appendTopic appends a topic as a field.
-func (w *csvWriter) appendTopic(b, topic []byte) []byte {
-	w.topic = appendEscaped(w.topic[:0], topic, &csvEscapes)
-	return appendField(b, w.topic)
+	return b, field
 }
 
 // appendField quotes a field if it must be.
