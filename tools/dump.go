@@ -324,5 +324,12 @@ func (d *dumper) wrong(topic []byte, format string, args ...any) error {
 
 // broken is a brokenFunc.
 func (d *dumper) broken(topic []byte, index uint64, from, at store.Value) error {
-	return &store.CorruptionError{File: store.LogDir(d.src.dir), Err: doesNotFollow(topic, index, from, at)}
+	reason := doesNotFollow(topic, index, from, at)
+	for r, err := range d.src.Records(index) {
+		if err != nil {
+			return err
+		}
+		return d.src.damaged(r, reason)
+	}
+	return reason
 }

@@ -374,6 +374,9 @@ func TestDumpRefuses(t *testing.T) {
 				if test.right != (err == nil) || err != nil && !errors.As(err, &snapshot) && !errors.As(err, &log) {
 					t.Errorf("memory %d: %v", memory, err)
 				}
+				if log != nil && (log.File != segmentPath(dir, 1) || log.Offset < 64 || log.Index < 10) {
+					t.Errorf("memory %d: the record is not named: %v", memory, err)
+				}
 			}
 		})
 	}

@@ -63,7 +63,7 @@ func History(ctx context.Context, topic []byte, dir string, o HistoryOptions, ea
 		}
 		for c, err := range store.Changes(rec.Payload) {
 			if err != nil {
-				return found, &wal.CorruptionError{File: store.LogDir(dir), Offset: rec.Offset, Index: rec.Index, Err: err}
+				return found, &wal.CorruptionError{File: segmentPath(dir, rec.Segment), Offset: rec.Offset, Index: rec.Index, Err: err}
 			}
 			if string(c.Topic) != string(topic) {
 				continue

@@ -66,6 +66,28 @@ func TestHistory(t *testing.T) {
 	}
 }
 
+// TestHistoryNamesARecord that is whole and no batch, behind what was before it.
+func TestHistoryNamesARecord(t *testing.T) {
+	t.Parallel()
+	dir := handmade(t, 9, nil, store.Change{Topic: []byte("a"), N: 1})
+	log, err := wal.Open(store.LogDir(dir), wal.Options{SegmentSize: 8192})
+	if err == nil {
+		err = log.Start()
+	}
+	if err == nil {
+		_, err = log.Append([]byte("no batch"))
+	}
+	if err := errors.Join(err, log.Sync(), log.Close()); err != nil {
+		t.Fatal(err)
+	}
+	steps := 0
+	_, err = History(t.Context(), []byte("a"), dir, HistoryOptions{}, func(Step) error { steps++; return nil })
+	var damage *wal.CorruptionError
+	if !errors.As(err, &damage) || damage.File != segmentPath(dir, 1) || damage.Index != 11 || damage.Offset <= 64 || steps != 1 {
+		t.Errorf("%d steps, %v", steps, err)
+	}
+}
+
 // flip flips a bit of a file.
 func flip(t testing.TB, path string, at int64) {
 	t.Helper()

@@ -58,7 +58,8 @@ func (r *retention) add(part string) error {
 		r.Age = age
 		return nil
 	}
-	if size.Set(part) == nil && size > 0 && r.Bytes == 0 {
+	unit := strings.TrimRight(part, "0123456789") == part // 7 alone might be meant as days
+	if unit && size.Set(part) == nil && size > 0 && r.Bytes == 0 {
 		r.Bytes = int64(size)
 		return nil
 	}
