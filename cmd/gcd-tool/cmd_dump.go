@@ -90,7 +90,11 @@ func dump(c *cli.Context) error {
 		return dumpCounters(c.Context, args[0], w, format, o, m)
 	}
 	if c.IsSet("output") {
-		return atomicfile.Write(c.String("output"), write)
+		err := atomicfile.Write(c.String("output"), write)
+		if errors.Is(err, context.Canceled) {
+			return interrupted(c.String("output") + " is as it was")
+		}
+		return err
 	}
 	return write(c.App.Writer)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -50,6 +51,9 @@ What was handed out after the dump was made is handed out again, unless --advanc
 				Force: c.Bool("force"), Advance: c.Uint64("advance"), SegmentSize: size, Progress: m.report,
 			})
 			m.end()
+			if errors.Is(err, context.Canceled) { // which is looked at before it is placed
+				return interrupted(args[1] + " is as it was")
+			}
 			if errors.Is(err, fs.ErrExist) {
 				return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("%s is not empty", args[1]), "name another directory, or keep this one aside with --force")
 			}

@@ -14,7 +14,19 @@ import (
 
 // report prints err, when there is one, and returns the exit code.
 func report(stderr io.Writer, err error) int {
+	if errors.Is(err, context.Canceled) {
+		err = interrupted("")
+	}
 	return cmdline.Report(stderr, "gcd-tool", err, classify, "tools", "store", "wal")
+}
+
+// interrupted is the error of a command that a signal has ended. what says what became of a file or a directory, and may be empty.
+func interrupted(what string) error {
+	text := "interrupted"
+	if what != "" {
+		text += ": " + what
+	}
+	return cmdline.Fail(cmdline.ExitInterrupted, errors.New(text), "")
 }
 
 // classify finds the exit code and the hint for an error of any of the parts.
@@ -31,8 +43,6 @@ func classify(err error) *cmdline.Failure {
 		return known
 	case errors.As(err, &usage):
 		return cmdline.Fail(cmdline.ExitUsage, err, usage.Hint)
-	case errors.Is(err, context.Canceled):
-		return cmdline.Fail(cmdline.ExitInterrupted, err, "")
 	case errors.As(err, &badDump):
 		return cmdline.Fail(cmdline.ExitCorruption, err, "nothing was changed; use another dump")
 	case errors.Is(err, tools.ErrPartial):
