@@ -30,7 +30,7 @@ const helpOutro = `Exit codes:
   2    the command line is wrong
   7    the data directory, or the dump, is damaged
   8    the data directory is in use by another process
-  9    the data directory is not gcd's, or was written by a newer version
+  9    the data directory is not gcd's, or it or the dump is of a newer version
   130  interrupted by a signal`
 
 func main() {
