@@ -56,7 +56,7 @@ func groups() []group {
 		{"memory", "memory for each topic", plain((*bench).groupMemory)},
 		{"start", "time to start", plain((*bench).groupStart)},
 		{"snapshot", "counting while a snapshot is written", plain((*bench).groupSnapshot)},
-		{"backup", "counting while backups are taken", plain((*bench).groupBackup)},
+		{"backup", "counting while backups and dumps are taken", plain((*bench).groupBackup)},
 		{"tools", "dumps, restores and checks of many topics, against Redis", plain((*bench).groupTools)},
 		{"growth", "throughput against topics, connections and workers", (*bench).groupGrowth},
 		{"peers", "memcached, etcd and PostgreSQL", plain((*bench).groupPeers)},
