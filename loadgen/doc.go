@@ -6,7 +6,8 @@
 //
 // A closed loop sends a connection's next request when the answer to its last one is there. An open loop (Options.Rate)
 // sends by the clock, and measures each request from the time at which it was due, so that a server that stalls cannot slow
-// down the requests that would have shown it (coordinated omission).
+// down the requests that would have shown it (coordinated omission). What was due in the warm-up and could not be sent is forgotten when
+// the warm-up ends: a server that is slower than the rate falls behind within the window that is measured, and not before it.
 //
 // Goroutines, their owners and their ends:
 //

@@ -295,6 +295,29 @@ func TestOpenLoop(t *testing.T) {
 	})
 }
 
+// TestOverload: at a rate far above what the server does, what the warm-up left is forgotten, so that what is measured is measured,
+// and from a time within the window.
+func TestOverload(t *testing.T) {
+	t.Parallel()
+	eachDoor(t, func(t *testing.T, o Options) {
+		f := startFake(t, o.Network, nil)
+		o.Addr, o.Rate, o.Warmup = f.addr, 1e9, 2*time.Millisecond
+		r, err := Run(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if due := uint64(o.Rate * o.Warmup.Seconds()); r.Warm >= due {
+			t.Errorf("all %d requests that were due in the warm-up were sent", due)
+		}
+		if r.Ops() != o.Requests || r.Unsent != 0 || !r.Verified.OK() {
+			t.Errorf("%d answers, %d unsent, verified %+v", r.Ops(), r.Unsent, r.Verified)
+		}
+		if most := time.Duration(r.Latency.Max()); most > r.Elapsed+r.Elapsed/500 { // the histogram rounds
+			t.Errorf("a latency of %v in a window of %v", most, r.Elapsed)
+		}
+	})
+}
+
 // TestFill: every topic once, in ranges.
 func TestFill(t *testing.T) {
 	t.Parallel()

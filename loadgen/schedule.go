@@ -10,6 +10,7 @@ import (
 type schedule struct {
 	interval float64 // between two requests of an open loop; 0 in a closed one
 	measure  int64   // what is due from here on is measured
+	warm     int64   // how many requests of an open loop are due before that: the ones from here on are measured
 	end      int64   // nothing is sent from here on
 	limit    int64   // how many may be taken: of a closed loop those that are measured, of an open loop all
 
@@ -27,15 +28,17 @@ func newSchedule(o *Options) *schedule {
 	}
 	if o.Rate > 0 {
 		s.interval = float64(time.Second) / o.Rate
+		s.warm = s.before(s.measure)
 		if o.Requests > 0 {
-			s.limit += s.before(s.measure)
+			s.limit += s.warm
 		}
 	}
 	return s
 }
 
 // take hands out up to most requests to be sent at now: the numbers from first on. When n is 0 none is due: the next one in
-// wait nanoseconds, or never again if wait is negative.
+// wait nanoseconds, or never again if wait is negative. What an open loop's warm-up could not send is forgotten when it ends: what is
+// measured must not wait for it.
 func (s *schedule) take(now int64, most int) (first int64, n int, wait int64) {
 	if s.stopped.Load() || now >= s.end {
 		return 0, 0, -1
@@ -54,14 +57,18 @@ func (s *schedule) take(now int64, most int) (first int64, n int, wait int64) {
 		return first, int(min(int64(most), s.limit-first)), 0
 	}
 	for {
-		first = s.taken.Load()
+		taken := s.taken.Load()
+		first = taken
+		if now >= s.measure {
+			first = max(first, s.warm)
+		}
 		n = int(min(int64(most), s.limit-first, s.before(now+1)-first))
 		switch {
 		case first >= s.limit || s.due(first) >= s.end:
 			return 0, 0, -1
 		case n <= 0:
 			return 0, 0, max(s.due(first)-now, 1)
-		case s.taken.CompareAndSwap(first, first+int64(n)):
+		case s.taken.CompareAndSwap(taken, first+int64(n)):
 			return first, n, 0
 		}
 	}
@@ -82,11 +89,11 @@ func (s *schedule) before(t int64) int64 {
 	return n
 }
 
-// unsent is how many requests of an open loop were due until the time at which sending ended, and were never sent, because
-// every client still waited for an answer.
+// unsent is how many requests of an open loop were due from the end of the warm-up until the time at which sending ended, and were
+// never sent, because every client still waited for an answer.
 func (s *schedule) unsent(stopped int64) uint64 {
 	if s.interval == 0 {
 		return 0
 	}
-	return uint64(max(0, min(s.limit, s.before(min(stopped, s.end)))-s.taken.Load()))
+	return uint64(max(0, min(s.limit, s.before(min(stopped, s.end)))-max(s.warm, s.taken.Load())))
 }

@@ -58,17 +58,32 @@ func TestOpenLoopSchedule(t *testing.T) {
 			t.Errorf("step %d: %d, %d, %d", i, first, n, wait)
 		}
 	}
+	// 3 in the warm-up, due at 0, 100 and 200, and 4 behind it.
 	s = newSchedule(&Options{Rate: 1e7, Warmup: 250, Duration: 1000, Requests: 4})
-	s.take(150, 1)
-	// 3 in the warm-up and 4 behind it.
-	if got := s.unsent(620); got != 6 {
-		t.Errorf("%d unsent, want 6", got)
+	if _, n, _ := s.take(150, 1); n != 1 {
+		t.Errorf("took %d in the warm-up, want 1", n)
 	}
-	if got := s.unsent(320); got != 3 {
-		t.Errorf("%d unsent after 320, want 3", got)
+	if got := s.unsent(240); got != 0 {
+		t.Errorf("%d unsent of the warm-up, which owes nothing", got)
 	}
-	if _, n, _ := s.take(1200, 99); n != 6 {
-		t.Errorf("took %d, want 6", n)
+	if got := s.unsent(620); got != 4 {
+		t.Errorf("%d unsent, want 4", got)
+	}
+	if got := s.unsent(320); got != 1 {
+		t.Errorf("%d unsent after 320, want 1", got)
+	}
+	// What the warm-up left is forgotten when it has ended.
+	if _, n, wait := s.take(260, 99); n != 0 || wait != 40 {
+		t.Errorf("took %d, wait %d, want none for 40", n, wait)
+	}
+	if first, n, _ := s.take(350, 99); first != 3 || n != 1 || s.due(first) != 300 {
+		t.Errorf("took %d from number %d on, want 1 from 3 on", n, first)
+	}
+	if got := s.unsent(620); got != 3 {
+		t.Errorf("%d unsent, want 3", got)
+	}
+	if _, n, _ := s.take(1200, 99); n != 3 {
+		t.Errorf("took %d, want 3", n)
 	}
 	if _, n, wait := s.take(1200, 99); n != 0 || wait >= 0 {
 		t.Errorf("took %d more, wait %d", n, wait)

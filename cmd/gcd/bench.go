@@ -80,8 +80,8 @@ Examples:
   gcd bench --network resp --pipeline 16 --topics 1000000
   gcd bench --network resp --rate 50000 --json           an open loop: latencies at that rate
 
-Exit codes say what the worst was: 1 when a value was wrong or a request refused, 4 when one was not sent, 6 when the outcome
-of one is unknown, 130 when it was interrupted. The result is printed all the same.`,
+Exit codes say what the worst was: 1 when a value was wrong, a request refused or nothing measured, 4 when one was not sent, 6 when
+the outcome of one is unknown, 130 when it was interrupted. The result is printed all the same.`,
 		Flags: benchFlags(),
 		Action: func(c *cli.Context) error {
 			if err := cmdline.TakesArgs(c, 0); err != nil {
@@ -190,6 +190,9 @@ func benchFailure(r *loadgen.Result) error {
 		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("%s refused, the first: %w", quantity(failures.Refused, "request"), causes[0]), hint)
 	case failures.NotSent > 0:
 		return cmdline.Fail(cmdline.ExitNotSent, fmt.Errorf("%s not sent, the first: %w", quantity(failures.NotSent, "request"), causes[1]), hint)
+	case r.Ops() == 0:
+		return cmdline.Fail(cmdline.ExitFailure, errors.New("nothing was measured: no request behind the warm-up was answered"),
+			"give it a longer --duration")
 	}
 	return nil
 }

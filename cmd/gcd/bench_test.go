@@ -123,6 +123,10 @@ func TestBenchInterrupted(t *testing.T) {
 func TestBenchCodes(t *testing.T) {
 	t.Parallel()
 	causes := [3]error{errors.New("full"), errors.New("no route"), errors.New("silence")}
+	some, none := loadgen.NewHistogram(), loadgen.NewHistogram()
+	if err := some.RecordValue(1000); err != nil {
+		t.Fatal(err)
+	}
 	wrong := &loadgen.Verification{Duplicates: 2, Gaps: 1}
 	for _, test := range []struct {
 		result loadgen.Result
@@ -130,6 +134,9 @@ func TestBenchCodes(t *testing.T) {
 		text   string
 	}{
 		{loadgen.Result{}, cmdline.ExitOK, ""},
+		{loadgen.Result{Latency: none}, cmdline.ExitFailure, "nothing was measured: no request behind the warm-up was answered"},
+		{loadgen.Result{Latency: none, Interrupted: true}, cmdline.ExitInterrupted, "interrupted"},
+		{loadgen.Result{Latency: none, Errors: loadgen.Errors{NotSent: 2}}, cmdline.ExitNotSent, "2 requests not sent"},
 		{loadgen.Result{Verified: &loadgen.Verification{Explained: 1}}, cmdline.ExitOK, ""},
 		{loadgen.Result{Errors: loadgen.Errors{NotSent: 2}}, cmdline.ExitNotSent, "2 requests not sent, the first: no route"},
 		{loadgen.Result{Errors: loadgen.Errors{NotSent: 2, Refused: 1}}, cmdline.ExitFailure, "1 request refused, the first: full"},
@@ -138,6 +145,9 @@ func TestBenchCodes(t *testing.T) {
 		{loadgen.Result{Errors: loadgen.Errors{Unknown: 1}, Interrupted: true, Verified: wrong}, cmdline.ExitFailure, "2 came twice, 1 missing without a reason"},
 	} {
 		test.result.Causes = causes
+		if test.result.Latency == nil {
+			test.result.Latency = some
+		}
 		var stderr bytes.Buffer
 		if code := report(&stderr, benchFailure(&test.result)); code != test.code || !strings.Contains(stderr.String(), test.text) {
 			t.Errorf("%+v: exit code %d, %q", test.result.Errors, code, stderr.String())
@@ -155,21 +165,41 @@ func TestBenchTable(t *testing.T) {
 	}
 	result := &loadgen.Result{
 		Options: loadgen.Options{Network: loadgen.RESP, Addr: "host:1", Clients: 64, Pipeline: 16, Topics: 1_000_000, Dist: loadgen.Uniform, Rate: 5000, Warmup: time.Second},
-		Elapsed: 2 * time.Second, Latency: latencies,
+		Elapsed: 2500 * time.Millisecond, Latency: latencies,
 		Errors: loadgen.Errors{Unknown: 4}, Unsent: 1234,
 		Verified: &loadgen.Verification{Topics: 1, Values: 10_000, Explained: 3},
 	}
-	want := `resp to host:1, 64 clients, pipeline 16, 1,000,000 topics uniform, open loop at 5,000 requests/s: 10,000 answers in 2s after 1s of warm-up
+	want := `resp to host:1, 64 clients, pipeline 16, 1,000,000 topics uniform, open loop at 5,000 requests/s: 10,000 answers in 2.5s after 1s of warm-up
 
   requests/s      p50      p90      p99    p99.9      max  refused  not sent  unknown
-       5,000  5.00 ms  9.00 ms  9.90 ms  9.99 ms  10.0 ms        0         0        4
+       4,000  5.00 ms  9.00 ms  9.90 ms  9.99 ms  10.0 ms        0         0        4
 
-The rate was not kept: 1,234 requests that were due were never sent, since all clients waited for answers.
+The rate was not reached: 5,000 requests/s asked for, 4,000 reached, 1,234 requests due and never sent, since all clients waited for answers.
 
 Verified, of all 10,000 values of 1 topic that came back, warm-up included: none came twice, none is below one that was there when its request was sent, and of each topic it is all from 1 up to the highest but for 3 values, no more than its requests with an unknown outcome (4 in all).
 `
 	if got := benchTable(result); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// TestBenchNothing: where nothing was measured, no latency is shown.
+func TestBenchNothing(t *testing.T) {
+	t.Parallel()
+	result := &loadgen.Result{
+		Options: loadgen.Options{Network: loadgen.UDP, Addr: "host:1", Clients: 1, Topics: 1}, Latency: loadgen.NewHistogram(),
+		Errors: loadgen.Errors{Unknown: 4},
+	}
+	want := `udp to host:1, 1 client, 1 topic, closed loop: 0 answers in 0s after 0s of warm-up
+
+  requests/s  p50  p90  p99  p99.9  max  refused  not sent  unknown
+           0    –    –    –      –    –        0         0        4
+`
+	if got := benchTable(result); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if got, err := benchJSON(result); err != nil || !strings.Contains(got, `"latency_microseconds":null,`) {
+		t.Errorf("%s, %v", got, err)
 	}
 }
 

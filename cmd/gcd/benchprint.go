@@ -95,13 +95,18 @@ func benchTable(r *loadgen.Result) string {
 	fmt.Fprintln(w, "requests/s\tp50\tp90\tp99\tp99.9\tmax\trefused\tnot sent\tunknown\t")
 	fmt.Fprintf(w, "%s\t", thousands(uint64(r.Rate())))
 	for _, quantile := range []float64{50, 90, 99, 99.9, 100} {
-		fmt.Fprintf(w, "%s\t", latency(r.Latency.ValueAtQuantile(quantile)))
+		text := "–" // nothing was measured
+		if r.Ops() > 0 {
+			text = latency(r.Latency.ValueAtQuantile(quantile))
+		}
+		fmt.Fprintf(w, "%s\t", text)
 	}
 	fmt.Fprintf(w, "%s\t%s\t%s\t\n", thousands(r.Errors.Refused), thousands(r.Errors.NotSent), thousands(r.Errors.Unknown))
 	_ = w.Flush() // into b, which takes everything
 
 	if r.Unsent > 0 {
-		fmt.Fprintf(&b, "\nThe rate was not kept: %s requests that were due were never sent, since all clients waited for answers.\n", thousands(r.Unsent))
+		fmt.Fprintf(&b, "\nThe rate was not reached: %s requests/s asked for, %s reached, %s due and never sent, since all clients waited for answers.\n",
+			thousands(uint64(o.Rate)), thousands(uint64(r.Rate())), quantity(r.Unsent, "request"))
 	}
 	if v := r.Verified; v != nil {
 		b.WriteString("\n" + verdict(v, r.Errors.Unknown))
@@ -151,7 +156,13 @@ func violations(v *loadgen.Verification) string {
 
 // benchJSON is the result for programs. docs/benchmarks.md has its fields.
 func benchJSON(r *loadgen.Result) (string, error) {
-	micros := func(quantile float64) float64 { return float64(r.Latency.ValueAtQuantile(quantile)) / 1e3 }
+	var latencies map[string]float64 // null where nothing was measured
+	if r.Ops() > 0 {
+		latencies = map[string]float64{"mean": r.Latency.Mean() / 1e3}
+		for name, quantile := range map[string]float64{"p50": 50, "p90": 90, "p99": 99, "p99.9": 99.9, "max": 100} {
+			latencies[name] = float64(r.Latency.ValueAtQuantile(quantile)) / 1e3
+		}
+	}
 	causes := make(map[string]string)
 	for i, class := range []string{"refused", "not_sent", "unknown"} {
 		if r.Causes[i] != nil {
@@ -182,8 +193,7 @@ func benchJSON(r *loadgen.Result) (string, error) {
 	}{
 		o.Network, o.Addr, o.Clients, o.Pipeline, o.Threads, o.Topics, o.Dist, o.Prefix, o.Rate,
 		o.Warmup.Seconds(), r.Elapsed.Seconds(), r.Ops(), r.Rate(),
-		map[string]float64{"mean": r.Latency.Mean() / 1e3, "p50": micros(50), "p90": micros(90), "p99": micros(99), "p99.9": micros(99.9), "max": micros(100)},
-		r.Errors, causes, r.Unsent, r.Interrupted, r.Verified,
+		latencies, r.Errors, causes, r.Unsent, r.Interrupted, r.Verified,
 	})
 	return string(data) + "\n", err
 }
