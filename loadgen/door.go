@@ -42,6 +42,17 @@ func newDoor(o *Options) (*door, error) {
 // perRequest tells whether each request has a connection of its own, whose end is the answer's end.
 func (d *door) perRequest() bool { return d.network == TCP || d.network == RESPOnce }
 
+// untilEnd tells whether an answer that begins so ends with its connection.
+func (d *door) untilEnd(data []byte) bool {
+	return d.perRequest() || d.network == RESP && beginsRefusal(data)
+}
+
+// beginsRefusal tells whether an answer is a refusal in the protocol's own language. Over RESP that is what a server says
+// that has no RESP, or has not looked yet at what the connection speaks.
+func beginsRefusal(data []byte) bool {
+	return len(data) > 0 && codec.Op(data[0]) == codec.OpRefusal
+}
+
 // appendRequest appends a request that counts the topic of this number.
 func (d *door) appendRequest(dst []byte, topic uint64) []byte {
 	dst = append(dst, d.before...)
@@ -71,7 +82,8 @@ var (
 )
 
 // firstAnswer reads the first answer in data, whose length is n. whole says that nothing more belongs to data: it is a datagram, or
-// the connection has ended. Otherwise errIncomplete asks for more. Any other error means that the outcome cannot be told.
+// the connection has ended. Otherwise errIncomplete asks for more. Any other error ends the connection, and has the class of all that
+// is under way on it.
 func (d *door) firstAnswer(data []byte, whole bool) (a answer, n int, err error) {
 	if whole && len(data) == 0 {
 		return answer{}, 0, errNoAnswer
@@ -85,6 +97,9 @@ func (d *door) firstAnswer(data []byte, whole bool) (a answer, n int, err error)
 		}
 		return a, len(data), nil
 	}
+	if beginsRefusal(data) {
+		return answer{}, 0, refusalOfConnection(data, whole)
+	}
 	a, n, err = respAnswer(data)
 	switch {
 	case err == errIncomplete && whole:
@@ -96,6 +111,31 @@ func (d *door) firstAnswer(data []byte, whole bool) (a answer, n int, err error)
 		n = len(data)
 	}
 	return a, n, err
+}
+
+// refusalOfConnection is what a refusal in the protocol's language means to a connection of RESP.
+func refusalOfConnection(data []byte, whole bool) error {
+	switch a, err := protocolAnswer(data); {
+	case !whole && len(data) <= longAnswer:
+		return errIncomplete
+	case !whole:
+		return fmt.Errorf("an answer without an end: %s", brief(data))
+	case err != nil:
+		return err
+	case a.refused.(*codec.RefusalError).Code == codec.CodeUnknownOpcode:
+		return fmt.Errorf("%w: it answered: %w", ErrNoRESP, a.refused)
+	default:
+		return a.refused
+	}
+}
+
+// classOf is the class of what was under way on a connection that an answer has ended with an error.
+func classOf(err error) class {
+	var refusal *codec.RefusalError
+	if errors.As(err, &refusal) {
+		return refused
+	}
+	return unknown
 }
 
 func protocolAnswer(data []byte) (answer, error) {

@@ -48,7 +48,7 @@ func TestAnswers(t *testing.T) {
 		whole   bool
 		sum     uint64
 		n       int
-		err     string // more, bad, or what the refusal says
+		err     string // more, bad, or what the refusal says; with n = 0 it is that of all that is under way
 	}{
 		{TCP, "\x80\x01", true, 1, 2, ""},
 		{TCP, "\x80\x01", false, 0, 0, more},
@@ -77,6 +77,13 @@ func TestAnswers(t *testing.T) {
 		{RESP, "-\x1b[2J\r\n", false, 0, 7, `\x1b[2J`},
 		{RESP, "-" + strings.Repeat("x", 2000), false, 0, 0, bad},
 		{RESP, "-" + strings.Repeat("x", 2000) + "\r\n", false, 0, 0, bad},
+		{RESP, "\xff", false, 0, 0, more},
+		{RESP, "\xff\x02the first byte is the opcode", false, 0, 0, more}, // it ends with the connection
+		{RESP, "\xff\x02the first byte is the opcode", true, 0, 0, "no RESP on this port: it answered: unknown opcode (code 2): the first"},
+		{RESP, "\xff\x07", true, 0, 0, "(code 7)"},
+		{RESP, "\xff", true, 0, 0, bad},
+		{RESP, "\xff\x02" + strings.Repeat("x", 2000), false, 0, 0, bad},
+		{RESPOnce, "\xff\x07", true, 0, 0, "(code 7)"},
 		{RESPOnce, ":7\r\n+OK\r\n", true, 7, 9, ""},
 		{RESPOnce, ":7\r\n", true, 7, 4, ""},
 		{RESPOnce, ":7\r\n:8\r\n", true, 0, 0, bad},
@@ -90,9 +97,13 @@ func TestAnswers(t *testing.T) {
 		case more:
 			ok = err == errIncomplete && a == answer{} && n == 0
 		case bad:
-			ok = err != nil && err != errIncomplete && a == answer{} && n == 0
+			ok = err != nil && err != errIncomplete && classOf(err) == unknown && a == answer{} && n == 0
 		default:
-			ok = err == nil && a.refused != nil && strings.Contains(a.refused.Error(), test.err) && n == test.n
+			said := err
+			if test.n > 0 {
+				said = a.refused
+			}
+			ok = said != nil && strings.Contains(said.Error(), test.err) && n == test.n && (err == nil || classOf(err) == refused)
 		}
 		if !ok {
 			t.Errorf("%s, %.40q, whole %t: %+v, %d, %v", test.network, test.data, test.whole, a, n, err)

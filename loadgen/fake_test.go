@@ -33,10 +33,11 @@ type fake struct {
 // outcome is what a fake does with a request.
 type outcome struct {
 	sum    uint64
-	refuse bool // answer that it was refused; it is not counted
-	silent bool // count and do not answer: TCP and RESP close
-	twice  bool // answer twice
-	late   bool // UDP: answer before the next answer
+	refuse bool   // answer that it was refused; it is not counted
+	plain  string // RESP: say this and end the connection; it is not counted
+	silent bool   // count and do not answer: TCP and RESP close
+	twice  bool   // answer twice
+	late   bool   // UDP: answer before the next answer
 }
 
 // startFake starts a fake that ends with the test.
@@ -95,7 +96,7 @@ func (f *fake) count(topic string) outcome {
 	if f.lie != nil {
 		o = f.lie(f.n, topic, sum)
 	}
-	if !o.refuse {
+	if !o.refuse && o.plain == "" {
 		f.sums[topic] = sum
 	}
 	return o
@@ -185,6 +186,11 @@ func (f *fake) serveRESP(conn net.Conn) {
 		reply := fmt.Sprintf(":%d\r\n", o.sum)
 		switch {
 		case o.silent:
+			return
+		case o.plain != "":
+			io.WriteString(conn, o.plain)
+			conn.(*net.TCPConn).CloseWrite()
+			io.Copy(io.Discard, conn) // closing on unread bytes would destroy the answer
 			return
 		case o.refuse:
 			reply = "-ERR too many requests\r\n"

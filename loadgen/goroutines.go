@@ -131,7 +131,7 @@ func (c *client) ask() (class, error) {
 		data, whole := c.buffer[:c.part+n], c.run.Network == UDP
 		var timeout net.Error
 		switch {
-		case err == io.EOF && c.run.door.perRequest():
+		case err == io.EOF && c.run.door.untilEnd(data):
 			whole = true
 		case err == io.EOF:
 			return unknown, errNoAnswer
@@ -141,13 +141,13 @@ func (c *client) ask() (class, error) {
 			return unknown, c.run.timedOut()
 		case err != nil:
 			return unknown, err
-		case c.run.door.perRequest():
+		case c.run.door.untilEnd(data):
 			c.part = len(data)
 			continue
 		}
 		rest, err := c.receive(&c.exchange, data, whole, now)
 		if err != nil {
-			return unknown, err
+			return classOf(err), err
 		}
 		c.part = copy(c.buffer, rest)
 	}

@@ -1,6 +1,7 @@
 package loadgen
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -18,9 +19,15 @@ type run struct {
 	epoch    time.Time
 	next     atomic.Uint64 // of Sequential
 
-	reached  atomic.Bool  // something came back, or could have
-	attempts atomic.Int64 // requests that were not sent while nothing had come back
-	gaveUp   atomic.Bool
+	reached  atomic.Bool           // something came back, or could have
+	attempts atomic.Int64          // requests that were not sent while nothing had come back
+	gaveUp   atomic.Pointer[error] // why the run ended before its time
+}
+
+// giveUp ends the run: nothing more can come of it, for this reason.
+func (r *run) giveUp(reason error) {
+	r.gaveUp.CompareAndSwap(nil, &reason)
+	r.schedule.stopped.Store(true)
 }
 
 // now is the time since the run began, in nanoseconds.
@@ -68,7 +75,7 @@ func (l *lane) begin(x *exchange, out []byte, now int64) (_ []byte, wait int64) 
 }
 
 // receive takes the answers in data and returns what may be the beginning of another one. whole is as for door.firstAnswer. After an
-// error the connection is of no more use, and fail must be called.
+// error the connection is of no more use, and fail must be called, with the class that classOf tells.
 func (l *lane) receive(x *exchange, data []byte, whole bool, now int64) (rest []byte, err error) {
 	l.run.reached.Store(true)
 	l.rec.mu.Lock()
@@ -107,12 +114,13 @@ func (x *exchange) done() bool { return x.answered == len(x.requests) }
 func (l *lane) fail(x *exchange, c class, err error) {
 	n := len(x.requests) - x.answered
 	switch {
+	case errors.Is(err, ErrNoRESP):
+		l.run.giveUp(err)
 	case c == unknown:
 		l.run.reached.Store(true)
 	case !l.run.reached.Load() && l.run.attempts.Add(int64(max(n, 1))) >= int64(l.run.Clients*l.run.Pipeline):
 		// Nobody is there: everybody has tried.
-		l.run.gaveUp.Store(true)
-		l.run.schedule.stopped.Store(true)
+		l.run.giveUp(fmt.Errorf("%w: %w", ErrNotReached, err))
 	}
 	l.rec.mu.Lock()
 	defer l.rec.mu.Unlock()

@@ -382,9 +382,11 @@ func (l *loop) handle(c *conn, events uint32) {
 		l.lose(c, unknown, os.NewSyscallError("read", err), now)
 	case l.run.Network == UDP:
 		l.take(c, data, true, now)
+	case l.run.Network == RESP && ended && c.busy && l.run.door.untilEnd(data):
+		l.take(c, data, true, now)
 	case l.run.Network == RESP && ended && c.busy:
 		l.lose(c, unknown, errNoAnswer, now)
-	case l.run.Network == RESP && ended:
+	case l.run.Network == RESP && !c.busy && (ended || l.run.door.untilEnd(data)):
 		l.hangUp(c) // it connects again for its next requests
 	case l.run.Network == RESP:
 		l.take(c, data, false, now)
@@ -401,7 +403,7 @@ func (l *loop) handle(c *conn, events uint32) {
 func (l *loop) take(c *conn, data []byte, whole bool, now int64) {
 	rest, err := l.receive(&c.exchange, data, whole, now)
 	if err != nil {
-		l.lose(c, unknown, err, now)
+		l.lose(c, classOf(err), err, now)
 		return
 	}
 	c.part = append(c.part[:0], rest...)

@@ -97,6 +97,11 @@ func (t *tally) add(part *tally) {
 	}
 }
 
+// nothingCounted tells whether surely nothing was counted.
+func (t *tally) nothingCounted() bool {
+	return t.latency.TotalCount() == 0 && t.warm == 0 && t.failures[unknown] == 0
+}
+
 func (t *tally) errors() Errors {
 	return Errors{Refused: t.failures[refused], NotSent: t.failures[notSent], Unknown: t.failures[unknown]}
 }

@@ -14,6 +14,9 @@ import (
 // ErrNotReached means that no request reached a server: surely nothing was counted.
 var ErrNotReached = errors.New("loadgen: no server was reached")
 
+// ErrNoRESP means that the server has no RESP: surely nothing was counted.
+var ErrNoRESP = errors.New("loadgen: no RESP on this port")
+
 // Result is what a run measured.
 type Result struct {
 	Options Options // with the defaults filled in
@@ -58,7 +61,7 @@ type driver interface {
 }
 
 // Run puts load on a server as the options say. When ctx ends it sends nothing more, waits for what is under way and returns what it has. An error is
-// an *OptionError, wraps ErrNotReached, or says what the system lacks.
+// an *OptionError, wraps ErrNotReached or ErrNoRESP, or says what the system lacks.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	o = o.withDefaults()
 	if err := o.check(); err != nil {
@@ -161,8 +164,8 @@ func (r *run) drive(ctx context.Context, drivers []driver, recorders []*recorder
 		stopped = r.now()
 	}
 
-	if r.gaveUp.Load() && !r.reached.Load() {
-		return nil, fmt.Errorf("%w: %w", ErrNotReached, total.first[notSent])
+	if reason := r.gaveUp.Load(); reason != nil && total.nothingCounted() {
+		return nil, *reason
 	}
 	result := &Result{
 		Options:     r.Options,

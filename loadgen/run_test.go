@@ -194,6 +194,54 @@ func TestRefused(t *testing.T) {
 	})
 }
 
+// TestRefusedBeforeRESP: a refusal in the protocol's own language refuses all that is under way on the connection: the server has not
+// looked at what that speaks.
+func TestRefusedBeforeRESP(t *testing.T) {
+	t.Parallel()
+	eachDoor(t, func(t *testing.T, o Options) {
+		if o.Network != RESP && o.Network != RESPOnce {
+			t.Skip("it is that language")
+		}
+		f := startFake(t, o.Network, func(n int, _ string, sum uint64) outcome {
+			if n <= 10 {
+				return outcome{plain: "\xff\x0etry again soon"}
+			}
+			return outcome{sum: sum}
+		})
+		o.Addr = f.addr
+		r, err := Run(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := (Errors{Refused: 10 * uint64(max(o.Pipeline, 1))}); r.Errors != want {
+			t.Errorf("errors %+v, %v, want %+v", r.Errors, r.Causes, want)
+		}
+		if !strings.Contains(r.Causes[0].Error(), "try again soon") || r.Ops()+r.Errors.Refused != o.Requests || !r.Verified.OK() || r.Verified.Explained != 0 {
+			t.Errorf("%d answers, errors %+v, %v, verified %+v", r.Ops(), r.Errors, r.Causes, r.Verified)
+		}
+	})
+}
+
+// TestNoRESP: a server that has no RESP ends the run, long before its time.
+func TestNoRESP(t *testing.T) {
+	t.Parallel()
+	eachDoor(t, func(t *testing.T, o Options) {
+		if o.Network != RESP && o.Network != RESPOnce {
+			t.Skip("it is not asked for")
+		}
+		f := startFake(t, o.Network, func(n int, _ string, sum uint64) outcome {
+			if n <= 10 {
+				return outcome{plain: "\xff\x0etry again soon"}
+			}
+			return outcome{plain: "\xff\x02"}
+		})
+		o.Addr, o.Requests, o.Duration = f.addr, 0, time.Hour
+		if r, err := Run(t.Context(), o); !errors.Is(err, ErrNoRESP) || r != nil {
+			t.Errorf("%+v, %v", r, err)
+		}
+	})
+}
+
 // TestNobody: a server that is not there ends the run, long before its time.
 func TestNobody(t *testing.T) {
 	t.Parallel()

@@ -81,7 +81,7 @@ Examples:
   gcd bench --network resp --rate 50000 --json           an open loop: latencies at that rate
 
 Exit codes say what the worst was: 1 when a value was wrong, a request refused or nothing measured, 4 when one was not sent, 6 when
-the outcome of one is unknown, 130 when it was interrupted. The result is printed all the same.`,
+the outcome of one is unknown, 130 when it was interrupted. The result is printed all the same, unless no server was reached.`,
 		Flags: benchFlags(),
 		Action: func(c *cli.Context) error {
 			if err := cmdline.TakesArgs(c, 0); err != nil {
@@ -159,6 +159,8 @@ func bench(ctx context.Context, c *cli.Context, o loadgen.Options) error {
 		return usagef(c.Command.Name, "--%s %s", strings.ToLower(wrong.Field), wrong.Reason)
 	case errors.Is(err, loadgen.ErrNotReached):
 		return cmdline.Fail(cmdline.ExitNotSent, err, "nothing was counted; is the server running, and are --addr and --network right?")
+	case errors.Is(err, loadgen.ErrNoRESP):
+		return cmdline.Fail(cmdline.ExitNotSent, err, "nothing was counted; is the server run with --resp=false?")
 	case err != nil:
 		return err
 	}
