@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -141,6 +142,11 @@ func readLoad(c *cli.Context) (loadgen.Options, error) {
 		Threads:  c.Int("threads"),
 		Verify:   c.Bool("verify"),
 	}
+	if files, ok := openFiles(); ok {
+		if err := roomForClients(o.Clients, max(o.Threads, runtime.NumCPU()), files); err != nil {
+			return loadgen.Options{}, err
+		}
+	}
 	if o.Verify { // on topics that nobody has counted
 		o.Prefix += fmt.Sprintf("%012x:", rand.Uint64()>>16)
 	}
@@ -157,6 +163,8 @@ func bench(ctx context.Context, c *cli.Context, o loadgen.Options) error {
 	switch {
 	case errors.As(err, &wrong):
 		return usagef(c.Command.Name, "--%s %s", strings.ToLower(wrong.Field), wrong.Reason)
+	case noRoomHere(err):
+		return cmdline.Fail(cmdline.ExitNotSent, err, "nothing was counted; this system has no room for so many connections, ask for fewer --clients")
 	case errors.Is(err, loadgen.ErrNotReached):
 		return cmdline.Fail(cmdline.ExitNotSent, err, "nothing was counted; is the server running, and are --addr and --network right?")
 	case errors.Is(err, loadgen.ErrNoRESP):
@@ -174,6 +182,11 @@ func bench(ctx context.Context, c *cli.Context, o loadgen.Options) error {
 		return fmt.Errorf("could not print the result: %w", err)
 	}
 	return benchFailure(result)
+}
+
+// noRoomHere tells whether the system refused a socket, or had no port for it.
+func noRoomHere(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.EADDRNOTAVAIL)
 }
 
 // benchFailure is the error of a run with a result: the worst of what happened, or nil.

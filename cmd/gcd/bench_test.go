@@ -104,6 +104,24 @@ func TestBenchFindsLies(t *testing.T) {
 	}
 }
 
+func TestBenchFiles(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		clients, threads int
+		files            uint64
+		ok               bool
+	}{
+		{64, 1, 1024, true}, {1000, 1, 1000 + benchFiles + 2, true}, {1001, 1, 1000 + benchFiles + 2, false}, {1000, 2, 1000 + benchFiles + 2, false},
+		{1, 1, 1, false}, {loadgen.MaxClients, 1, 1<<64 - 1, true}, {loadgen.MaxClients, 1, 1 << 16, false},
+		{loadgen.MaxClients + 1, 1, 1 << 16, true}, // that is wrong whatever the limit
+	} {
+		err := roomForClients(test.clients, test.threads, test.files)
+		if (err == nil) != test.ok || err != nil && !strings.Contains(err.Error(), fmt.Sprintf("--clients is %d: the limit of open files, %d, ", test.clients, test.files)) {
+			t.Errorf("%+v: %v", test, err)
+		}
+	}
+}
+
 // TestBenchInterrupted: what was measured is printed.
 func TestBenchInterrupted(t *testing.T) {
 	t.Parallel()
