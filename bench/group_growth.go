@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"gcd/loadgen"
@@ -66,7 +65,7 @@ func (b *bench) groupGrowth(picture string) (string, error) {
 	if err := os.WriteFile(picture, []byte(svg), 0o644); err != nil {
 		return "", err
 	}
-	return text + fmt.Sprintf("\n![answers a second against topics and connections](%s)\n", filepath.Base(picture)), nil
+	return text + "\n![answers a second against topics and connections](" + pictureName + ")\n", nil
 }
 
 func (b *bench) growthCell(workers, topics, connections, pipeline int) ([]point, error) {

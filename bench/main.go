@@ -37,6 +37,10 @@ func main() {
 	os.Exit(runMain(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
+// pictureName is the file of the picture, beside the page that takes the results. It does not depend on the page's name, so that a
+// section can be copied from one page to another.
+const pictureName = "benchmarks-growth.svg"
+
 // group is a part of the comparison that can be run alone.
 type group struct {
 	name  string
@@ -185,7 +189,7 @@ func compareAll(ctx context.Context, s settings, chosen []group, dir, out, binar
 			}
 			return p.save()
 		}
-		picture = strings.TrimSuffix(out, filepath.Ext(out)) + "-growth.svg"
+		picture = filepath.Join(filepath.Dir(out), pictureName)
 	}
 	if err := publish("machine", about); err != nil {
 		return err
