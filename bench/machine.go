@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// describe writes what the figures depend on: machine, disk, versions.
+// describe writes what the figures depend on: machine, disk, versions of the peers. The commit of gcd is each result's own.
 func (b *bench) describe() (string, error) {
 	disk, tmpfs, err := describeDisk(b.root)
 	if err != nil {
@@ -43,7 +43,6 @@ func (b *bench) describe() (string, error) {
 	t.row("bare append of 64 bytes and fdatasync", fmt.Sprintf("p50 %s µs, p99 %s µs", micros(float64(s.p50)), micros(float64(s.p99))))
 	t.row("network", "loopback")
 	t.row("load average before", loadAverage())
-	t.row("gcd", b.gcdVersion())
 	for _, peer := range []struct{ name, program string }{
 		{"Redis", "redis-server"}, {"memcached", "memcached"}, {"etcd", "etcd"}, {"PostgreSQL", "postgres"},
 	} {
