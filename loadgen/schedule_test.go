@@ -130,6 +130,32 @@ func TestDueTimes(t *testing.T) {
 	}
 }
 
+// TestWarmAnswers: a request that began in the warm-up is its, whenever the answer comes.
+func TestWarmAnswers(t *testing.T) {
+	t.Parallel()
+	for _, rate := range []float64{0, 1e7} { // a request each 100 nanoseconds
+		o := Options{Network: RESP, Rate: rate, Warmup: 150}.withDefaults()
+		r := &run{Options: o, schedule: newSchedule(&o), door: mustDoor(t, o)}
+		l := lane{run: r, topics: newTopics(&o, 0, 0, &r.next), rec: newRecorder(r.schedule.measure)}
+		var x exchange
+		for _, step := range []struct {
+			begin, end int64
+			warm       uint64
+			measured   int64
+		}{{0, 50, 1, 0}, {140, 200, 2, 0}, {200, 210, 2, 1}} {
+			if _, wait := l.begin(&x, nil, step.begin); wait != 0 {
+				t.Fatalf("rate %v: nothing to send at %d", rate, step.begin)
+			}
+			if _, err := l.receive(&x, []byte(":1\r\n"), false, step.end); err != nil {
+				t.Fatal(err)
+			}
+			if l.rec.warm != step.warm || l.rec.latency.TotalCount() != step.measured {
+				t.Errorf("rate %v, at %d: %d of the warm-up and %d measured, want %d and %d", rate, step.end, l.rec.warm, l.rec.latency.TotalCount(), step.warm, step.measured)
+			}
+		}
+	}
+}
+
 // TestSurplus: what follows the last answer is an error, in the same read or a later one, and what belongs to an answer is kept.
 func TestSurplus(t *testing.T) {
 	t.Parallel()
