@@ -27,7 +27,7 @@ type Result struct {
 	Errors  Errors                  // of the whole run, warm-up included
 	Causes  [3]error                // the first of the refused, not sent and unknown ones; nil where there is none
 
-	Unsent      uint64        // open loop: due and never sent, since all clients still waited
+	Unsent      uint64        // open loop: due behind the warm-up and never sent, since all clients still waited
 	Interrupted bool          // the context ended before the run did
 	Verified    *Verification // nil without Options.Verify
 }
