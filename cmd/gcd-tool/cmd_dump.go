@@ -59,7 +59,7 @@ func dump(c *cli.Context) error {
 	format := cmdline.Word(c, "format")
 	if format == "" {
 		format = tools.FormatNDJSON
-		if isTerminal(c.App.Writer) && !c.IsSet("output") {
+		if cmdline.IsTerminal(c.App.Writer) && !c.IsSet("output") {
 			format = "table"
 		}
 	}
@@ -96,7 +96,7 @@ func dump(c *cli.Context) error {
 		}
 		return err
 	}
-	return write(c.App.Writer)
+	return write(m.data(c.App.Writer))
 }
 
 // checkOutput refuses a file that cannot be made, and one in the directory that is dumped, where it could replace what the store consists of.

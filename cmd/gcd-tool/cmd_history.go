@@ -48,7 +48,7 @@ func history(c *cli.Context) error {
 	}
 	m := newMeter(c)
 	o.Progress = m.report
-	w := bufio.NewWriter(c.App.Writer)
+	w := bufio.NewWriter(m.data(c.App.Writer))
 	to := newStepWriter(cmdline.Word(c, "format"), w)
 	latest := latestSteps{limit: c.Uint64("limit")}
 	each := to.Step

@@ -22,9 +22,6 @@ import (
 	"gcd/tools"
 )
 
-// backupEvery is the time between two lines about a backup under way.
-const backupEvery = 5 * time.Second
-
 // connectTimeout is how long connecting to the server may take.
 const connectTimeout = 10 * time.Second
 
@@ -80,7 +77,7 @@ Examples:
 			if !c.Bool("quiet") {
 				said = c.App.ErrWriter
 			}
-			b := &backup{addr: addr, format: cmdline.Word(c, "format"), timeout: timeout, said: said, now: time.Now}
+			b := &backup{addr: addr, format: cmdline.Word(c, "format"), timeout: timeout, said: said, meter: cmdline.NewMeter(said, time.Now)}
 			return b.run(ctx, c.Args().First(), c.App.Writer)
 		},
 	}
@@ -106,7 +103,7 @@ type backup struct {
 	addr, format string
 	timeout      time.Duration // without a byte
 	said         io.Writer
-	now          func() time.Time
+	meter        *cmdline.Meter
 	hint         string // what became of the file
 
 	bytes  int64
@@ -115,10 +112,11 @@ type backup struct {
 
 // run writes a backup to a file, or to stdout for the name "-".
 func (b *backup) run(ctx context.Context, name string, stdout io.Writer) error {
+	defer b.meter.End()
 	b.hint = hintNoFile
 	if name == "-" {
 		b.hint = hintOutput
-		_, err := b.take(ctx, stdout)
+		_, err := b.take(ctx, b.meter.Data(stdout))
 		return err
 	}
 	var index uint64
@@ -135,6 +133,7 @@ func (b *backup) run(ctx context.Context, name string, stdout io.Writer) error {
 	case err != nil:
 		return cmdline.Fail(cmdline.ExitFailure, err, hintNoFile+"; name a file in a directory that you may write to")
 	}
+	b.meter.End()
 	fmt.Fprintf(b.said, "%s: %d topics at index %d, %d bytes, checked\n", name, b.topics, index, b.bytes)
 	return nil
 }
@@ -157,20 +156,16 @@ func (b *backup) take(ctx context.Context, w io.Writer) (uint64, error) {
 	return index, b.explain(ctx, err)
 }
 
-// receive has the conversation with the server.
+// receive has the conversation with the server, which does not know either how many topics will come.
 func (b *backup) receive(conn io.ReadWriter, w io.Writer) (uint64, error) {
-	began := b.now()
-	next := began.Add(backupEvery)
+	b.meter.Report("waiting for the server", 0, 0, "topics") // which reads its log before it sends the first one
 	if _, err := fmt.Fprintf(conn, "*3\r\n$10\r\nGCD.BACKUP\r\n$6\r\nFORMAT\r\n$%d\r\n%s\r\n", len(b.format), b.format); err != nil {
 		return 0, err
 	}
 	content := resp.NewStreamReader(bufio.NewReaderSize(conn, 64<<10))
 	header, _, err := tools.ReadDump(io.TeeReader(content, &tally{w, &b.bytes}), func(tools.DumpHeader, store.Entry) error {
 		if b.topics++; b.topics%4096 == 0 {
-			if now := b.now(); !now.Before(next) {
-				next = now.Add(backupEvery)
-				fmt.Fprintf(b.said, "backup: %d topics, %d bytes, %.0f topics/s\n", b.topics, b.bytes, float64(b.topics)/now.Sub(began).Seconds())
-			}
+			b.meter.Report("backup", b.topics, 0, "topics")
 		}
 		return nil
 	})

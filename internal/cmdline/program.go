@@ -1,5 +1,5 @@
 // Package cmdline is what gcd's programs share of their command lines: commands with flags before or behind the arguments,
-// errors that name what was typed, help, completion, version. It prints nothing but what it was asked for, and never exits.
+// errors that name what was typed, help, completion, version, progress. It prints nothing but what it was asked for, and never exits.
 package cmdline
 
 import (

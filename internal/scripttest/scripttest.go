@@ -1,4 +1,5 @@
-// Package scripttest is what the tests of gcd's programs share: they run command lines out of script files against the real program. No program imports it.
+// Package scripttest is what the tests of gcd's programs share: they run command lines out of script files against the real program, and on a terminal. No
+// program imports it.
 package scripttest
 
 import (

@@ -1,0 +1,151 @@
+package cmdline
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/progress"
+	"golang.org/x/term"
+)
+
+// plainEvery is how often a work says how far it is where there is no terminal.
+const plainEvery = 5 * time.Second
+
+// Meter shows how far a work is: a bar with rate and time left on a terminal, a plain line now and then elsewhere. Its methods are of
+// the goroutine that works; with a bar another one draws it, which End waits for.
+type Meter struct {
+	w     io.Writer
+	now   func() time.Time
+	ended bool
+
+	bars    progress.Writer // nil: not on a terminal, or nothing was reported yet
+	tracker *progress.Tracker
+	drawn   chan struct{} // closed when the drawing has ended
+
+	phase string
+	began time.Time // the first report of the phase
+	first uint64    // what was done then
+	said  time.Time
+}
+
+// NewMeter makes a meter that writes to w, which is stderr; io.Discard where nothing is to be said. now is time.Now. Call End when the work is
+// done, before anything else is printed.
+func NewMeter(w io.Writer, now func() time.Time) *Meter { return &Meter{w: w, now: now} }
+
+// IsTerminal says whether somebody sees what is written to w.
+func IsTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+// Report says that so many of total are done, of what unit says: "topics", "records", "bytes". total is 0 if it is not known. done never
+// falls in a phase; another phase begins anew. Behind End it says nothing.
+func (m *Meter) Report(phase string, done, total uint64, unit string) {
+	if m.ended {
+		return
+	}
+	now := m.now()
+	fresh := phase != m.phase
+	if fresh {
+		m.phase, m.began, m.first, m.said = phase, now, done, now
+	}
+	if IsTerminal(m.w) {
+		if fresh {
+			m.add(&progress.Tracker{Message: phase, Total: int64(total), Units: units(unit)})
+		}
+		m.tracker.SetValue(int64(done))
+		return
+	}
+	if now.Sub(m.said) < plainEvery {
+		return
+	}
+	m.said = now
+	rate := float64(done-m.first) / now.Sub(m.began).Seconds()
+	line := fmt.Sprintf("%s: %d %s", phase, done, unit)
+	if total > 0 {
+		line += fmt.Sprintf(" of %d", total)
+	}
+	line += fmt.Sprintf(", %.0f/s", rate)
+	if total > done && rate > 0 {
+		left := time.Duration(float64(total-done) / rate * float64(time.Second))
+		line += fmt.Sprintf(", %v left", left.Round(time.Second))
+	}
+	fmt.Fprintln(m.w, line)
+}
+
+func units(unit string) progress.Units {
+	if unit == "bytes" {
+		return progress.UnitsBytes
+	}
+	return progress.UnitsDefault
+}
+
+// add completes the bar of the phase before and adds one.
+func (m *Meter) add(t *progress.Tracker) {
+	m.finish()
+	if m.bars == nil {
+		m.draw()
+	}
+	m.tracker = t
+	m.bars.AppendTracker(t)
+}
+
+// draw begins to draw bars.
+func (m *Meter) draw() {
+	m.bars = progress.NewWriter()
+	m.bars.SetOutputWriter(m.w)
+	m.bars.SetStyle(progress.StyleBlocks)
+	m.bars.SetUpdateFrequency(time.Second / 5)
+	m.bars.SetTrackerLength(25)
+	m.bars.SetTrackerPosition(progress.PositionRight)
+	style := m.bars.Style()
+	style.Visibility.ETA, style.Visibility.Speed, style.Visibility.TrackerOverall = true, true, false
+	style.Options.TimeInProgressPrecision = time.Second / 10
+	m.drawn = make(chan struct{})
+	go func() {
+		defer close(m.drawn)
+		m.bars.Render()
+	}()
+}
+
+// finish completes the bar of the phase.
+func (m *Meter) finish() {
+	if m.tracker != nil {
+		m.tracker.MarkAsDone()
+	}
+}
+
+// End ends the drawing, and what the meter says.
+func (m *Meter) End() {
+	m.finish()
+	for m.bars != nil && !m.ended {
+		m.bars.Stop() // says nothing before Render has begun, so ask again
+		select {
+		case <-m.drawn:
+			m.ended = true
+		case <-time.After(time.Millisecond):
+		}
+	}
+	m.ended = true
+}
+
+// Data returns a writer to w, for data that is written while the work goes on. On a terminal a bar would take rows of it away with itself, so
+// there the meter ends before the first byte: the data itself shows from then on how far the work is.
+func (m *Meter) Data(w io.Writer) io.Writer {
+	if !IsTerminal(w) || !IsTerminal(m.w) {
+		return w
+	}
+	return &shownData{w, m}
+}
+
+type shownData struct {
+	io.Writer
+	meter *Meter
+}
+
+func (d *shownData) Write(b []byte) (int, error) {
+	d.meter.End()
+	return d.Writer.Write(b)
+}

@@ -1,0 +1,51 @@
+package cmdline
+
+import (
+	"bytes"
+	"io"
+	"testing"
+	"time"
+)
+
+// TestMeterPlain: where there is no terminal there is a line every five seconds, about the phase that is under way, and none behind the end.
+func TestMeterPlain(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	now := time.Unix(0, 0)
+	m := NewMeter(&b, func() time.Time { return now })
+	for _, step := range []struct {
+		after time.Duration
+		phase string
+		done  uint64
+		total uint64
+		unit  string
+		says  string
+	}{
+		{0, "reading", 50, 0, "records", ""},
+		{4999 * time.Millisecond, "reading", 90, 0, "records", ""},
+		{time.Millisecond, "reading", 100, 0, "records", "reading: 100 records, 10/s\n"},
+		{4 * time.Second, "reading", 200, 0, "records", ""},
+		{time.Second, "reading", 300, 0, "records", "reading: 300 records, 25/s\n"},
+		{3 * time.Second, "writing", 1, 1000, "bytes", ""},
+		{4 * time.Second, "writing", 100, 1000, "bytes", ""}, // seven seconds behind the last line, but four into the phase
+		{time.Second, "writing", 200, 1000, "bytes", "writing: 200 bytes of 1000, 40/s, 20s left\n"},
+		{5 * time.Second, "writing", 1000, 1000, "bytes", "writing: 1000 bytes of 1000, 100/s\n"},
+	} {
+		now = now.Add(step.after)
+		b.Reset()
+		if m.Report(step.phase, step.done, step.total, step.unit); b.String() != step.says {
+			t.Errorf("%v: it says %q", step, b.String())
+		}
+	}
+	b.Reset()
+	m.End()
+	m.End()
+	now = now.Add(time.Hour)
+	m.Report("writing", 1000, 1000, "bytes")
+	if b.Len() > 0 {
+		t.Errorf("behind the end it says %q", b.String())
+	}
+	if w := io.Writer(&b); m.Data(w) != w {
+		t.Error("data is not written as it is")
+	}
+}

@@ -1,0 +1,83 @@
+package scripttest
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// Terminal is one to run a program on.
+type Terminal struct {
+	*os.File // what the program writes to
+
+	mutex   sync.Mutex
+	changed *sync.Cond
+	text    string
+	ended   bool
+}
+
+// NewTerminal makes one, where the system has any.
+func NewTerminal(t *testing.T) *Terminal {
+	t.Helper()
+	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("there are no terminals here: %v", err)
+	}
+	t.Cleanup(func() { screen.Close() })
+	if err := unix.IoctlSetPointerInt(int(screen.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(int(screen.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	term := &Terminal{File: file}
+	term.changed = sync.NewCond(&term.mutex)
+	go term.read(screen)
+	return term
+}
+
+// read takes what is written, until nobody has the terminal any more.
+func (term *Terminal) read(screen *os.File) {
+	b := make([]byte, 4096)
+	for {
+		n, err := screen.Read(b)
+		term.mutex.Lock()
+		term.text += string(b[:n])
+		term.ended = err != nil
+		term.changed.Broadcast()
+		term.mutex.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+// WaitFor waits until a text was written.
+func (term *Terminal) WaitFor(text string) {
+	term.mutex.Lock()
+	defer term.mutex.Unlock()
+	for !strings.Contains(term.text, text) && !term.ended {
+		term.changed.Wait()
+	}
+}
+
+// Shown closes the terminal, and returns everything that was written to it.
+func (term *Terminal) Shown() string {
+	_ = term.Close()
+	term.mutex.Lock()
+	defer term.mutex.Unlock()
+	for !term.ended {
+		term.changed.Wait()
+	}
+	return strings.ReplaceAll(term.text, "\r\n", "\n")
+}
