@@ -23,6 +23,13 @@ func historyCommand() *cli.Command {
 		Usage:     "Print when which numbers of a topic were handed out, as far as the log is kept",
 		Category:  categoryRead,
 		ArgsUsage: "TOPIC DIR",
+		Description: `Prints what each record that is kept did to TOPIC: the numbers that it handed out, or the sum at which it reset the topic. "gcd serve --retain" says how long the
+log is kept; where it does not go back to the first record a message says so. Exit code 7: the log is damaged; what is before the damage was printed.
+
+Examples:
+  gcd-tool history orders ./gcd-data
+  gcd-tool history --since 2026-01-02T03:04:05Z --format csv orders ./gcd-data
+  gcd-tool history --limit 10 orders ./gcd-data`,
 		Flags: []cli.Flag{
 			formatFlag("table", tools.FormatNDJSON, tools.FormatCSV),
 			&cli.StringFlag{Name: "since", Category: "Output", Usage: "Leave out what was before `TIME`, as in 2026-01-02T03:04:05Z."},

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"gcd/internal/cmdline"
+)
+
+// TestInterrupted: each long command that is interrupted says so and nothing else, with exit code 130, and leaves no file that is not whole.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	base := t.TempDir()
+	dir, dump := filepath.Join(base, "data"), filepath.Join(base, "dump")
+	writeDump(t, dump, 40_000)
+	if code, _, stderr := runTool(t, "restore", "--quiet", dump, dir); code != cmdline.ExitOK {
+		t.Fatal(stderr)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	absent := filepath.Join(base, "new")
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"dump", dir}, ""},
+		{[]string{"dump", "--output", absent, dir}, ": " + absent + " is as it was"},
+		{[]string{"verify", dir}, ""},
+		{[]string{"restore", dump, absent}, ": " + absent + " is as it was"},
+		{[]string{"compact", dir}, ""},
+	} {
+		var stdout, stderr bytes.Buffer
+		code := run(ctx, append([]string{"gcd-tool"}, test.args...), &stdout, &stderr)
+		if want := "gcd-tool: interrupted" + test.want + "\n"; code != cmdline.ExitInterrupted || stderr.String() != want {
+			t.Errorf("%q: code %d, %q, want %q", test.args, code, stderr.String(), want)
+		}
+	}
+	left, err := os.ReadDir(base)
+	if err != nil || len(left) != 2 {
+		t.Errorf("%v is there, %v", left, err)
+	}
+}
+
+// TestSignal: the signal of Ctrl-C interrupts the real program.
+func TestSignal(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("there are no signals to send")
+	}
+	base := t.TempDir()
+	dir, dump := filepath.Join(base, "data"), filepath.Join(base, "dump")
+	writeDump(t, dump, 100_000)
+	if code, _, stderr := runTool(t, "restore", "--quiet", dump, dir); code != cmdline.ExitOK {
+		t.Fatal(stderr)
+	}
+	command := exec.Command("gcd-tool", "dump", dir) // TestMain has put it there
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	stdout, err := command.StdoutPipe()
+	if err == nil {
+		err = command.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := bufio.NewReader(stdout)
+	if _, err := r.ReadString('\n'); err != nil { // it is at work, with far more to write than a pipe takes
+		t.Error(err)
+	}
+	err = command.Process.Signal(os.Interrupt)
+	if _, readErr := io.Copy(io.Discard, r); err != nil || readErr != nil {
+		t.Error(err, readErr)
+	}
+	_ = command.Wait()
+	if code := command.ProcessState.ExitCode(); code != cmdline.ExitInterrupted || stderr.String() != "gcd-tool: interrupted\n" {
+		t.Errorf("code %d, %q", code, stderr.String())
+	}
+}
