@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,31 +23,39 @@ func runTool(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), msg.String()
 }
 
-// TestClockWentBackwards: a dump of the past says so where its time does not tell apart what was before and what behind.
-func TestClockWentBackwards(t *testing.T) {
-	t.Parallel()
+// writeRecords makes a directory with n records, each of one count of "a" and of the time that at says.
+func writeRecords(t *testing.T, n int, at func(i int) time.Time) string {
+	t.Helper()
 	dir := t.TempDir()
 	if err := openDir(t, dir).Close(); err != nil {
 		t.Fatal(err)
 	}
-	base := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	seconds := []int{10, 30, 20, 15, 40}
-	next := 0
-	log, err := wal.Open(store.LogDir(dir), wal.Options{SegmentSize: 64 << 10, Now: func() time.Time { next++; return base.Add(time.Duration(seconds[next-1]) * time.Second) }})
+	i := 0
+	log, err := wal.Open(store.LogDir(dir), wal.Options{SegmentSize: 1 << 20, Now: func() time.Time { return at(i) }})
 	if err == nil {
 		err = log.Start()
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range seconds {
-		if _, err := log.Append([]byte{2, 'a', 0, byte(i), 1}); err != nil { // a count of "a" from i
+	for ; i < n; i++ {
+		record := append([]byte{2, 'a', 0}, binary.AppendUvarint(nil, uint64(i))...)
+		if _, err := log.Append(append(record, 1)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := errors.Join(log.Sync(), log.Close()); err != nil {
 		t.Fatal(err)
 	}
+	return dir
+}
+
+// TestClockWentBackwards: a dump of the past says so where its time does not tell apart what was before and what behind.
+func TestClockWentBackwards(t *testing.T) {
+	t.Parallel()
+	base := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	seconds := []int{10, 30, 20, 15, 40}
+	dir := writeRecords(t, len(seconds), func(i int) time.Time { return base.Add(time.Duration(seconds[i]) * time.Second) })
 	const note = "the clock went backwards: 2 records behind index 1 are not later than 2026-01-02T03:04:25Z either\n"
 	code, _, stderr := runTool(t, "dump", "--at", "2026-01-02T03:04:25Z", dir)
 	if code != cmdline.ExitOK || !strings.HasSuffix(stderr, "\n"+note) {

@@ -3,25 +3,38 @@ package main
 import (
 	"bytes"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"gcd/internal/cmdline"
 	"gcd/internal/scripttest"
+	"gcd/store"
 )
 
-// manyTopics are more than pass between two reports of progress.
-const manyTopics = 40_000
+// many topics, or records, are more than pass between two reports of progress.
+const many = 40_000
 
 // TestProgressOnATerminal: each long command has a bar there, which --quiet and a stderr that is elsewhere do not have, and its messages come behind it.
 func TestProgressOnATerminal(t *testing.T) {
 	t.Parallel()
 	base := t.TempDir()
-	dir, dump := filepath.Join(base, "data"), filepath.Join(base, "dump")
+	dir, dump, broken := filepath.Join(base, "data"), filepath.Join(base, "dump"), filepath.Join(base, "broken")
 	s := openDir(t, dir)
-	countMany(t, s, manyTopics)
+	countMany(t, s, many)
 	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	records := writeRecords(t, many, func(int) time.Time { return time.Now() })
+	writeDump(t, dump, many)
+	terminal := scripttest.NewTerminal(t)
+	code := run(t.Context(), []string{"gcd-tool", "restore", "--quiet", dump, broken}, terminal.File, terminal.File)
+	if text := terminal.Shown(); code != cmdline.ExitOK || text != "" {
+		t.Errorf("--quiet: code %d, %q", code, text)
+	}
+	if err := os.RemoveAll(store.LogDir(broken)); err != nil {
 		t.Fatal(err)
 	}
 	for _, command := range []struct {
@@ -33,6 +46,8 @@ func TestProgressOnATerminal(t *testing.T) {
 		{[]string{"compact", dir}, "reading back", ": saved "},
 		{[]string{"verify", dir}, "comparing the snapshot", "sound: store "},
 		{[]string{"restore", dump, filepath.Join(base, "new")}, "reading back", "it is store "},
+		{[]string{"repair", "--accept-loss", broken}, "reading back", "done: store "},
+		{[]string{"history", "a", records}, "reading the log", " 40000 "},
 	} {
 		terminal := scripttest.NewTerminal(t)
 		code := run(t.Context(), append([]string{"gcd-tool"}, command.args...), terminal.File, terminal.File)
@@ -41,11 +56,6 @@ func TestProgressOnATerminal(t *testing.T) {
 		if code != cmdline.ExitOK || phase < 0 || last < phase || strings.Contains(text[last:], "\x1b") {
 			t.Errorf("%q: code %d, %q", command.args, code, text)
 		}
-	}
-	terminal := scripttest.NewTerminal(t)
-	code := run(t.Context(), []string{"gcd-tool", "restore", "--quiet", dump, filepath.Join(base, "quiet")}, terminal.File, terminal.File)
-	if text := terminal.Shown(); code != cmdline.ExitOK || text != "" {
-		t.Errorf("--quiet: code %d, %q", code, text)
 	}
 	var stderr bytes.Buffer
 	terminal = scripttest.NewTerminal(t)
@@ -59,15 +69,24 @@ func TestDataOnATerminal(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := openDir(t, dir)
-	countMany(t, s, manyTopics)
+	countMany(t, s, many)
 	if err := errors.Join(s.Snapshot(t.Context()), s.Close()); err != nil {
 		t.Fatal(err)
 	}
-	terminal := scripttest.NewTerminal(t)
-	code := run(t.Context(), []string{"gcd-tool", "dump", dir}, terminal.File, terminal.File) // a table, there
-	text := terminal.Shown()
-	_, rows, _ := strings.Cut(text, "TOPIC")
-	if lines := strings.Count(rows, " topic-"); code != cmdline.ExitOK || lines != manyTopics || strings.Contains(rows, "\x1b") || strings.Contains(rows, "writing") {
-		t.Errorf("code %d, %d rows, %q", code, lines, text[max(0, len(text)-500):])
+	records := writeRecords(t, many, func(int) time.Time { return time.Now() })
+	for _, command := range []struct {
+		args        []string
+		header, row string
+	}{
+		{[]string{"dump", dir}, "TOPIC", " topic-"},
+		{[]string{"dump", "--wal", "--format", "csv", records}, "index,time,", ",a,"},
+		{[]string{"history", "--format", "csv", "a", records}, "index,time,", ",count,"},
+	} {
+		terminal := scripttest.NewTerminal(t)
+		code := run(t.Context(), append([]string{"gcd-tool"}, command.args...), terminal.File, terminal.File)
+		_, data, _ := strings.Cut(terminal.Shown(), command.header)
+		if rows := strings.Count(data, command.row); code != cmdline.ExitOK || rows != many || strings.ContainsAny(data, "\x1b") || strings.Contains(data, "done!") {
+			t.Errorf("%q: code %d, %d rows, at last %q", command.args, code, rows, data[max(0, len(data)-500):])
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -62,8 +63,13 @@ func (term *Terminal) read(screen *os.File) {
 	}
 }
 
+// hang is when waiting gives up; it decides nothing but how a failure looks.
+const hang = time.Minute
+
 // WaitFor waits until a text was written.
 func (term *Terminal) WaitFor(text string) {
+	timer := time.AfterFunc(hang, func() { _ = term.Close() })
+	defer timer.Stop()
 	term.mutex.Lock()
 	defer term.mutex.Unlock()
 	for !strings.Contains(term.text, text) && !term.ended {
