@@ -1,7 +1,7 @@
 # Everything here is a short name for a command that can be typed as well; "make" alone lists them.
 
 FUZZTIME ?= 10s
-ROUNDS   ?= 100
+ROUNDS   ?= 200
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
@@ -42,7 +42,7 @@ compare: ## gcd beside Redis and others, into docs/benchmarks.md; flags in COMPA
 clients: ## the tests with Redis client libraries, a module of its own
 	cd clients && go test -race ./...
 
-crash: ## kill -9 under load, and of what writes in gcd-tool, ROUNDS (100) rounds
+crash: ## kill -9 under load, and of what writes in gcd-tool, ROUNDS (200) times
 	GCD_CRASH_ROUNDS=$(ROUNDS) go test -run TestKill -count=1 -timeout 30m -v ./cmd/gcd ./cmd/gcd-tool
 
 flip: ## each bit of a small directory flipped, and each length it can be cut to, before gcd-tool verify
