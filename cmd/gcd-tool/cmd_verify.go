@@ -18,7 +18,7 @@ func verifyCommand() *cli.Command {
 		Category:  categoryRead,
 		ArgsUsage: "DIR",
 		Description: `Reads every record of the log and every entry of the snapshot, and checks that they follow from each other. Lists each file with what is wrong in it,
-then what cannot be checked, as "not proved: …": that is no damage. Exit code 7: something is damaged; the last line says whether a server starts
+then what cannot be checked, as "not proved: …": that is no damage. Exit code 7: something is damaged, and it says whether a server starts
 here all the same. Beside a running server it checks what was there when it began.
 
 Examples:
