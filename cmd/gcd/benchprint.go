@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"gcd/internal/cmdline"
 	"gcd/loadgen"
 )
 
@@ -23,11 +23,7 @@ type benchProgress struct {
 }
 
 func newBenchProgress(stderr io.Writer, quiet bool) *benchProgress {
-	p := &benchProgress{w: stderr, every: 5 * time.Second, quiet: quiet}
-	if file, ok := stderr.(*os.File); ok && !quiet {
-		info, err := file.Stat()
-		p.live = err == nil && info.Mode()&os.ModeCharDevice != 0
-	}
+	p := &benchProgress{w: stderr, every: 5 * time.Second, quiet: quiet, live: !quiet && cmdline.IsTerminal(stderr)}
 	if p.live {
 		p.every = time.Second / 2
 	}
