@@ -39,6 +39,7 @@ type Repaired struct {
 	Reason   string   // why one does not start
 	Lost     []Range  // records that cannot be read and that no sound snapshot has
 	Open     bool     // more may have been lost behind Index: nothing says where the log ended
+	Believed bool     // the log's end is taken for what it looks like: no snapshot that can be read is witness to it
 	Snapshot string   // what becomes of the snapshot: "sound", "missing", "not needed", "read in part"
 	Index    uint64   // the highest index that is known of; the result goes on behind it
 	Topics   uint64   // of the result
@@ -108,6 +109,8 @@ type repair struct {
 	topics  *witnesses
 	seen    []Range // records that were read, ascending and not touching
 	began   uint64  // first index that the log has, as far as can be read; 0: none
+	ended   bool    // the log was read to its end
+	behind  bool    // a snapshot that is damaged names records behind those of the log
 }
 
 // passed reports now and then, and says whether to go on.
@@ -242,6 +245,7 @@ func (r *repair) gather() error {
 		return err
 	}
 	for _, s := range found {
+		r.ended = s.Ends
 		for _, damage := range s.Damage {
 			if errors.Is(damage, wal.ErrVersion) {
 				return damage
@@ -267,10 +271,13 @@ func (r *repair) gather() error {
 	default:
 		r.result.Snapshot = "read in part"
 	}
-	if r.sound || r.missing || r.began == 1 && len(r.seen) == 1 {
+	needed := r.began != 1 || len(r.seen) != 1 // else the log has everything, and without a snapshot the entries are the one witness to its end
+	if r.sound || r.missing || !needed && r.meta != nil {
 		return nil
 	}
-	r.result.Snapshot = "read in part" // also where it is to make up for records that are lost
+	if needed {
+		r.result.Snapshot = "read in part" // also where it is to make up for records that are lost
+	}
 	var highest uint64
 	if r.meta != nil {
 		highest = r.meta.Witness
@@ -279,10 +286,13 @@ func (r *repair) gather() error {
 		highest = max(highest, r.seen[len(r.seen)-1].Last)
 	}
 	return store.SalvageSnapshot(store.SnapshotPath(r.dir), func(e store.Entry) error {
-		if highest > 0 && e.Last > highest {
-			return nil // no record has that index: the entry is damaged
+		switch {
+		case highest > 0 && e.Last > highest: // the entry is damaged, or records are missing
+			r.behind = true
+		case needed:
+			return errors.Join(r.entry(e), r.ctx.Err())
 		}
-		return errors.Join(r.entry(e), r.ctx.Err())
+		return r.ctx.Err()
 	})
 }
 
@@ -328,16 +338,8 @@ func (r *repair) weigh() error {
 		res.Lost = append(res.Lost, Range{covered + 1, r.meta.Witness})
 		res.Index = r.meta.Witness
 	}
-	switch {
-	case r.meta != nil && r.meta.State == store.StateClosed:
-		res.Open = false // the witness is the last record
-	case len(r.seen) == 0:
-		res.Open = true
-	case r.meta == nil:
-		res.Open = r.began != 1 || len(res.Lost) > 0 // else as for a start that finds no snapshot
-	default:
-		res.Open = len(res.Lost) > 0 && res.Lost[len(res.Lost)-1].Last == res.Index
-	}
+	res.Open = !r.proven()
+	res.Believed = !res.Open && r.meta == nil
 	behind := uint64(0) // a topic that a record behind this one is witness to is sure
 	if len(res.Lost) > 0 {
 		behind = res.Lost[len(res.Lost)-1].Last
@@ -352,6 +354,23 @@ func (r *repair) weigh() error {
 		}
 		return r.passed("weighing", "topics", res.Topics, 0)
 	})
+}
+
+// proven says whether the directory proves where the log ended. If the store was closed, the snapshot names the last record. If not, the end itself must have been read, at
+// or behind the record that the snapshot is witness to: one that lies before it was the end of a segment whose successors are missing, also where the snapshot has their records.
+// Where no snapshot is witness to anything, a log that is whole from the first record on is believed, as at a start.
+func (r *repair) proven() bool {
+	last := max(r.began, 1) - 1
+	if n := len(r.seen); n > 0 {
+		last = r.seen[n-1].Last
+	}
+	switch {
+	case r.meta == nil:
+		return r.ended && r.began == 1 && len(r.result.Lost) == 0 && !r.behind
+	case r.meta.State == store.StateClosed && last <= r.meta.Witness:
+		return true
+	}
+	return r.ended && last >= r.meta.Witness
 }
 
 // replace builds the result and exchanges it for the directory.

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"path"
 	"time"
-
-	"gcd/internal/vfs"
 )
 
 // A SegmentSurvey is what Survey found in one segment.
@@ -24,6 +22,10 @@ type SegmentSurvey struct {
 	Ended       time.Time // the last record's
 	End         int64     // offset behind the last record
 	Torn        int64     // bytes behind it that an interrupted write left; only in the last segment
+
+	// Ends says that the log was read to its end, only of the last segment: behind the last record, or behind the header, is room that holds no record,
+	// or no more than an interrupted write. It is false where what follows may have been cut off, or is damaged.
+	Ends bool
 
 	// Damage is what is wrong, in the order of offsets: *CorruptionError, or wrapped ErrNotOurs and ErrVersion, or the disk's error.
 	Damage []error
@@ -120,7 +122,7 @@ func (s *surveyor) survey(seg segment) error {
 	if seg.store != s.id || seg.size <= segmentHeaderSize || s.foreign() {
 		return nil
 	}
-	return s.records(newScanner(seg, f), f, whole)
+	return s.records(newScanner(seg, f), whole)
 }
 
 // foreign says whether the segment is in another format: its bytes mean nothing to this program.
@@ -133,9 +135,9 @@ func (s *surveyor) foreign() bool {
 	return false
 }
 
-// records reads records to the end. known says whether the scanner knows what comes next, which it does not without a header.
-func (s *surveyor) records(sc *scanner, f vfs.File, known bool) error {
-	for {
+// records reads records to the end. whole says whether the header could be read: without it the scanner does not know what comes next.
+func (s *surveyor) records(sc *scanner, whole bool) error {
+	for known := whole; ; {
 		rec, reason, err := s.record(sc, known)
 		switch {
 		case err != nil:
@@ -151,7 +153,8 @@ func (s *surveyor) records(sc *scanner, f vfs.File, known bool) error {
 		if known && s.last {
 			torn, err := sc.torn(reason)
 			if err == nil {
-				s.found.Torn = torn
+				// Without a header nothing says how long the file should be: only zeros where a record would be show that none is missing.
+				s.found.Torn, s.found.Ends = torn, whole || torn == 0 && sc.seg.size-sc.off >= smallestRecord
 				return nil
 			}
 			s.damage(err)

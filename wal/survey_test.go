@@ -175,3 +175,40 @@ func TestSurveyWithoutALog(t *testing.T) {
 		t.Errorf("%+v", s.segments)
 	}
 }
+
+// TestSurveyEnds: a survey says that it read the log to its end only where nothing of it can be missing behind that.
+func TestSurveyEnds(t *testing.T) {
+	t.Parallel()
+	intact, l := damagedLog(t)
+	last := segmentName(4)
+	const end = segmentHeaderSize + 2*1040
+	for _, row := range []struct {
+		name   string
+		damage func(f frozen)
+		ends   bool
+	}{
+		{"nothing", func(frozen) {}, true},
+		{"a write that was under way", func(f frozen) { f[last][end+50] = 1 }, true},
+		{"no record", func(f frozen) { clear(f[last][segmentHeaderSize:]) }, true},
+		{"damage before the end", func(f frozen) { f[last][segmentHeaderSize+50] ^= 1 }, true},
+		{"damage in another segment", func(f frozen) { f[segmentName(2)][second+100] ^= 1 }, true},
+		{"the header", func(f frozen) { f[last][41] ^= 4 }, true},
+		{"the header, and a write that was under way", func(f frozen) { f[last][41] ^= 4; f[last][end+50] = 1 }, false},
+		{"the header and every record", func(f frozen) { clear(f[last]) }, false},
+		{"cut off behind the records", func(f frozen) { f[last] = f[last][:end+48] }, true},
+		{"cut off where another record may have begun", func(f frozen) { f[last] = f[last][:end+40] }, false},
+		{"cut off behind a record", func(f frozen) { f[last] = f[last][:end-1040] }, false},
+		{"cut off in a record", func(f frozen) { f[last] = f[last][:end-100] }, false},
+		{"of no bytes", func(f frozen) { f[last] = nil }, false},
+		{"of another store", func(f frozen) { f[last] = otherLife(t, ID{1})[segmentName(2)] }, false},
+	} {
+		f := intact.clone()
+		row.damage(f)
+		s := survey(t, f, l.ID())
+		for i, segment := range s.segments {
+			if want := row.ends && i == len(s.segments)-1; segment.Ends != want {
+				t.Errorf("%s: segment %d: %t, want %t", row.name, segment.Number, segment.Ends, want)
+			}
+		}
+	}
+}

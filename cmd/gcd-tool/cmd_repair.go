@@ -64,6 +64,9 @@ func printRepaired(w io.Writer, r *tools.Repaired) error {
 	if r.Open {
 		text += fmt.Sprintf("perhaps lost: records behind %d; nothing says where the log ended\n", r.Index)
 	}
+	if r.Believed {
+		text += fmt.Sprintf("not proved: that the log ended with record %d; no snapshot that can be read says how far it reached\n", r.Index)
+	}
 	if r.Doubtful > 0 {
 		text += fmt.Sprintf("%d records have nothing to be compared with, and are taken as they are\n", r.Doubtful)
 	}
