@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -191,13 +192,24 @@ func (f *snapshotFile) damaged(err error) error {
 
 // open opens the existing file. It never creates one.
 func (f *snapshotFile) open(readOnly bool) (*bolt.DB, error) {
+	size := int64(-1) // of the file; -1: it cannot be opened
 	db, err := bolt.Open(f.path, 0o600, &bolt.Options{
 		Timeout: cmp.Or(f.timeout, lockTimeout), ReadOnly: readOnly, FreelistType: bolt.FreelistMapType, NoStatistics: true, NoSync: f.hooks.noSync,
 		OpenFile: func(_ string, flag int, mode os.FileMode) (*os.File, error) {
-			return f.openFile(flag&^os.O_CREATE, mode)
+			file, err := f.openFile(flag&^os.O_CREATE, mode)
+			if err != nil {
+				return nil, err
+			}
+			info, err := file.Stat()
+			if err != nil {
+				return nil, errors.Join(err, file.Close())
+			}
+			size = info.Size()
+			return file, nil
 		},
 	})
 	var damage *CorruptionError
+	var system syscall.Errno
 	switch {
 	case errors.As(err, &damage):
 		return nil, damage
@@ -207,6 +219,8 @@ func (f *snapshotFile) open(readOnly bool) (*bolt.DB, error) {
 		return nil, fmt.Errorf("%s: %w: %w", f.path, wal.ErrVersion, err)
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, fmt.Errorf("%s: another process, a server or a tool, has had it locked for %s: %w", f.path, cmp.Or(f.timeout, lockTimeout), err)
+	case err != nil && size >= 0 && !errors.As(err, &system): // what else bbolt has against a file: that it ends before its first two pages do
+		return nil, f.damaged(&misplaced{size, fmt.Errorf("the file ends too early: %w", err)})
 	case err != nil:
 		return nil, fmt.Errorf("opening %s: %w", f.path, err)
 	}
@@ -324,8 +338,11 @@ func (m *meta) put(b *bolt.Bucket) error {
 
 func (f *snapshotFile) readMeta(tx *bolt.Tx) (meta, error) {
 	b := tx.Bucket(bucketMeta)
-	if b == nil || tx.Bucket(bucketTopics) == nil {
+	switch topics := tx.Bucket(bucketTopics); {
+	case b == nil && topics == nil:
 		return meta{}, fmt.Errorf("%s: %w: it is a bbolt file without gcd's buckets", f.path, wal.ErrNotOurs)
+	case b == nil || topics == nil:
+		return meta{}, f.damaged(errors.New("one of its two buckets is missing"))
 	}
 	var bad []byte
 	get := func(key []byte, size int) []byte {
