@@ -1,8 +1,10 @@
 package store
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"maps"
 	"math/rand/v2"
@@ -135,6 +137,12 @@ func TestRefusals(t *testing.T) {
 		{"snapshot cut off", func(t *testing.T, dir string) string {
 			return truncate(t, filepath.Join(dir, snapshotName), 3*4096)
 		}, nil},
+		{"snapshot cut off behind its first page", func(t *testing.T, dir string) string {
+			return truncate(t, filepath.Join(dir, snapshotName), int64(os.Getpagesize()))
+		}, nil},
+		{"snapshot cut off in its second page", func(t *testing.T, dir string) string {
+			return truncate(t, filepath.Join(dir, snapshotName), 2*int64(os.Getpagesize())-1)
+		}, nil},
 		{"snapshot of nonsense", func(t *testing.T, dir string) string {
 			path := filepath.Join(dir, snapshotName)
 			edit(t, path, func(b []byte) []byte { return []byte(strings.Repeat("nonsense", len(b)/8)) })
@@ -161,8 +169,13 @@ func TestRefusals(t *testing.T) {
 			return path
 		}, nil},
 		{"snapshot of another program", func(t *testing.T, dir string) string {
-			return editBolt(t, dir, func(tx *bolt.Tx) error { return tx.DeleteBucket(bucketMeta) })
+			return editBolt(t, dir, func(tx *bolt.Tx) error {
+				return errors.Join(tx.DeleteBucket(bucketMeta), tx.DeleteBucket(bucketTopics))
+			})
 		}, wal.ErrNotOurs},
+		{"snapshot without a bucket", func(t *testing.T, dir string) string {
+			return editBolt(t, dir, func(tx *bolt.Tx) error { return tx.DeleteBucket(bucketMeta) })
+		}, nil},
 		{"snapshot of a newer version", func(t *testing.T, dir string) string {
 			return editBolt(t, dir, func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyFormat, []byte{2, 0, 0, 0}) })
 		}, wal.ErrVersion},
@@ -215,9 +228,25 @@ func TestRefusals(t *testing.T) {
 		}, nil},
 		{"segment of a newer version", func(t *testing.T, dir string) string {
 			path := segments(t, dir)[1]
-			edit(t, path, func(b []byte) []byte { b[8] = 2; return b })
+			edit(t, path, func(b []byte) []byte {
+				b[8] = 2
+				binary.LittleEndian.PutUint32(b[60:], crc32.Checksum(b[:60], crc32.MakeTable(crc32.Castagnoli)))
+				return b
+			})
 			return path
 		}, wal.ErrVersion},
+		{"version of a segment", func(t *testing.T, dir string) string {
+			path := segments(t, dir)[1]
+			edit(t, path, func(b []byte) []byte { b[8] = 2; return b })
+			return path
+		}, nil},
+		{"no segment begins as one, though there is a snapshot", func(t *testing.T, dir string) string {
+			paths := segments(t, dir)
+			for _, path := range paths {
+				edit(t, path, func(b []byte) []byte { clear(b[:64]); return b })
+			}
+			return paths[0]
+		}, nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

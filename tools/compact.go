@@ -108,7 +108,7 @@ func (c *compact) open() error {
 	if c.missing {
 		meta = nil
 	}
-	c.log, err = wal.Open(store.LogDir(c.dir), wal.Options{FS: c.fs, Settled: m.Replay})
+	c.log, err = wal.Open(store.LogDir(c.dir), wal.Options{FS: c.fs, Settled: m.Replay, Ours: !c.missing})
 	if errors.Is(err, wal.ErrNoLog) {
 		if err := store.Fits(c.dir, meta, nil); err != nil {
 			return err

@@ -86,7 +86,7 @@ func (r *reading) openLog() (*wal.Log, error) {
 	o := wal.Options{FS: r.fs}
 	m, err := r.snapshotMeta()
 	if err == nil {
-		o.Settled = m.Replay
+		o.Settled, o.Ours = m.Replay, true
 	}
 	log, logErr := wal.Open(store.LogDir(r.dir), o)
 	if errors.Is(logErr, wal.ErrNoLog) && errors.Is(err, fs.ErrNotExist) {

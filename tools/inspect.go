@@ -73,7 +73,7 @@ func Inspect(ctx context.Context, dir string) (result *Inspected, err error) {
 	default:
 		in.Store, in.State, in.Topics, in.Replay, in.Witness = m.Store.String(), m.State.String(), m.Count, m.Replay, m.Witness
 	}
-	log, logErr := wal.Open(store.LogDir(dir), wal.Options{FS: r.fs, Settled: in.Replay})
+	log, logErr := wal.Open(store.LogDir(dir), wal.Options{FS: r.fs, Settled: in.Replay, Ours: snapshot != nil})
 	if errors.Is(logErr, wal.ErrNoLog) && errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s", store.ErrNoStore, dir)
 	}

@@ -155,7 +155,7 @@ func (r *repair) look() error {
 	if r.sound {
 		settled = m.Replay
 	}
-	log, logErr := wal.Open(store.LogDir(r.dir), wal.Options{Settled: settled})
+	log, logErr := wal.Open(store.LogDir(r.dir), wal.Options{Settled: settled, Ours: r.meta != nil})
 	var torn *wal.CorruptionError
 	switch {
 	case errors.Is(logErr, wal.ErrNoLog):

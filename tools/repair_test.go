@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -50,6 +51,16 @@ func TestRepair(t *testing.T) {
 			flip(t, seg(dir, 7), 33)
 		}, true, true, true},
 		{"the magic of a header", func(t *testing.T, _ *rand.Rand, dir string) { flip(t, seg(dir, 7), 1) }, true, true, true},
+		{"the version of a header", func(t *testing.T, _ *rand.Rand, dir string) { flip(t, seg(dir, 7), 8) }, true, true, true},
+		{"the whole of a header", func(t *testing.T, _ *rand.Rand, dir string) { overwrite(t, seg(dir, 7), make([]byte, 64)) }, true, true, true},
+		{"every magic", func(t *testing.T, _ *rand.Rand, dir string) {
+			for n := 1; ; n++ {
+				if _, err := os.Stat(seg(dir, n)); err != nil {
+					return
+				}
+				overwrite(t, seg(dir, n), []byte("nonsense"))
+			}
+		}, true, true, true},
 		{"a missing segment", func(t *testing.T, _ *rand.Rand, dir string) { remove(t, seg(dir, 7)) }, false, true, false},
 		{"a segment cut off", func(t *testing.T, _ *rand.Rand, dir string) {
 			if err := os.Truncate(seg(dir, 7), 5000); err != nil {
@@ -150,6 +161,25 @@ func TestRepair(t *testing.T) {
 	}
 }
 
+// makeNewer makes a segment's header that of a later version.
+func makeNewer(t testing.TB, path string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b := make([]byte, 64)
+	if _, err := f.ReadAt(b, 0); err != nil {
+		t.Fatal(err)
+	}
+	b[8]++
+	binary.LittleEndian.PutUint32(b[60:], crc32.Checksum(b[:60], crc32.MakeTable(crc32.Castagnoli)))
+	if _, err := f.WriteAt(b, 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func lastSegment(t testing.TB, dir string) string {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(store.LogDir(dir), "*.seg"))
@@ -157,6 +187,19 @@ func lastSegment(t testing.TB, dir string) string {
 		t.Fatal(names, err)
 	}
 	return names[len(names)-1]
+}
+
+// overwrite writes other bytes over a file's first ones.
+func overwrite(t testing.TB, path string, b []byte) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteAt(b, 0)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // flipEntry damages an entry of the snapshot: the page that begins with a topic that was counted.
@@ -228,12 +271,8 @@ func TestRepairOpen(t *testing.T) {
 		t.Fatalf("the last segment begins behind record %d", before)
 	}
 	unreadable := func(t *testing.T, dir string) error { // but for the pages that have the entries
-		f, err := os.OpenFile(store.SnapshotPath(dir), os.O_WRONLY, 0)
-		if err != nil {
-			return err
-		}
-		_, err = f.WriteAt(make([]byte, 2*os.Getpagesize()), 0)
-		return errors.Join(err, f.Close())
+		overwrite(t, store.SnapshotPath(dir), make([]byte, 2*os.Getpagesize()))
+		return nil
 	}
 	cut := func(size int64) func(t *testing.T, dir string) error {
 		return func(t *testing.T, dir string) error { return os.Truncate(lastSegment(t, dir), size) }
@@ -328,7 +367,7 @@ func TestRepairRefuses(t *testing.T) {
 	newer := closedStore(t, seeded(t), 60, 10)
 	setMeta(t, newer, "format", []byte{2, 0, 0, 0})
 	newerLog := closedStore(t, seeded(t), 60, 10)
-	flip(t, lastSegment(t, newerLog), 8)
+	makeNewer(t, lastSegment(t, newerLog))
 	damagedToo := copyTree(t, newerLog)
 	flip(t, filepath.Join(store.LogDir(damagedToo), "0000000000000001.seg"), 33)
 	for _, dir := range []string{newer, newerLog, damagedToo} {

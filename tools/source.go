@@ -161,6 +161,7 @@ func (s *Source) load(o SourceOptions) error {
 	m, err := s.snapshotMeta()
 	if err == nil {
 		s.Snapshot = &m
+		options.Ours = true
 		if !o.Whole {
 			options.Settled = m.Replay
 		}

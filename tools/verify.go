@@ -201,7 +201,7 @@ func (v *verifier) readSnapshot() error {
 func (v *verifier) readLog() error {
 	v.segments = map[uint64]int{}
 	v.result.First = 1
-	log, err := wal.Open(store.LogDir(v.dir), wal.Options{FS: v.fs})
+	log, err := wal.Open(store.LogDir(v.dir), wal.Options{FS: v.fs, Ours: v.meta != nil})
 	if errors.Is(err, wal.ErrNoLog) {
 		return nil
 	}
@@ -310,7 +310,7 @@ func (v *verifier) starts() {
 			}
 		}
 	}
-	log, err := wal.Open(store.LogDir(v.dir), wal.Options{FS: v.fs, Settled: settled})
+	log, err := wal.Open(store.LogDir(v.dir), wal.Options{FS: v.fs, Settled: settled, Ours: v.meta != nil})
 	if err != nil && !errors.Is(err, wal.ErrNoLog) || store.Fits(v.dir, v.meta, log) != nil {
 		return
 	}

@@ -44,6 +44,12 @@ const (
 	filled = segmentHeaderSize + 3*(recordHeaderSize+2000) + recordHeaderSize + 1000
 )
 
+// newer makes a segment's header that of the next version.
+func newer(b []byte) {
+	b[8] = formatVersion + 1
+	le.PutUint32(b[60:], crcOf(b[:60]))
+}
+
 // TestDamage damages a closed log in every way we know of. Open refuses with the right error, names file and offset,
 // and changes nothing.
 func TestDamage(t *testing.T) {
@@ -110,8 +116,22 @@ func TestDamage(t *testing.T) {
 			link := le.Uint32(f[name(2)][segmentHeaderSize+36:])
 			encodeRecord(b[:2040], seg.seedSum(), link, 7, 5, 0, payload(7, 2000))
 		}, nil, name(2), second, 6},
-		{"not ours", func(f frozen) { f[name(3)] = []byte(strings.Repeat("hello\n", 2000)) }, ErrNotOurs, name(3), 0, 0},
-		{"newer version", func(f frozen) { f[name(4)][8] = 2 }, ErrVersion, name(4), 0, 0},
+		{"a file of another program among ours", func(f frozen) { f[name(3)] = []byte(strings.Repeat("hello\n", 2000)) }, nil, name(3), 0, 0},
+		{"a file of another program at the end", func(f frozen) { f[name(4)] = []byte(strings.Repeat("hello\n", 2000)) }, nil, name(4), 0, 0},
+		{"files of another program", func(f frozen) {
+			for n := uint64(1); n <= 4; n++ {
+				f[name(n)] = []byte(strings.Repeat("hello\n", 2000))
+			}
+		}, ErrNotOurs, name(1), 0, 0},
+		{"zeros in the place of a header", func(f frozen) { clear(f[name(2)][:segmentHeaderSize]) }, nil, name(2), 0, 0},
+		{"magic", func(f frozen) { f[name(1)][3] ^= 1 }, nil, name(1), 0, 0},
+		{"version", func(f frozen) { f[name(4)][8] = 2 }, nil, name(4), 0, 0},
+		{"newer version", func(f frozen) { newer(f[name(4)]) }, ErrVersion, name(4), 0, 0},
+		{"newer version of all", func(f frozen) {
+			for n := uint64(1); n <= 4; n++ {
+				newer(f[name(n)])
+			}
+		}, ErrVersion, name(1), 0, 0},
 		{"unknown flags", func(f frozen) {
 			b := f[name(4)]
 			b[12] = 1

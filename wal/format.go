@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 )
 
 // Sizes and numbers of format version 1. docs/storage.md holds the boxes; a change here is a new version.
@@ -74,13 +75,19 @@ func (h segmentHeader) encode() []byte {
 }
 
 // decodeSegmentHeader looks at magic, version and checksum in this order, since each says how far the rest may be
-// trusted. The error is ErrNotOurs, ErrVersion (both wrapped) or one that tells of damage.
+// trusted. The error is ErrNotOurs, ErrVersion (both wrapped) or one that tells of damage: magic and version are not another's if the checksum is
+// that of ours.
 func decodeSegmentHeader(b []byte) (segmentHeader, error) {
-	if !bytes.Equal(b[:8], magic) {
+	begin := le.AppendUint32(slices.Clone(magic), formatVersion)
+	ours := crc32.Update(crc32.Checksum(begin, castagnoli), castagnoli, b[len(begin):60]) == le.Uint32(b[60:])
+	if !bytes.Equal(b[:8], magic) && !ours {
 		return segmentHeader{}, fmt.Errorf("%w: %q", ErrNotOurs, b[:8])
 	}
-	if v := le.Uint32(b[8:]); v != formatVersion {
+	if v := le.Uint32(b[8:]); v != formatVersion && !ours {
 		return segmentHeader{}, fmt.Errorf("%w %d: this program knows version %d", ErrVersion, v, formatVersion)
+	}
+	if ours && !bytes.Equal(b[:len(begin)], begin) {
+		return segmentHeader{}, fmt.Errorf("segment header begins with %x, should with %x: its checksum is that of version %d", b[:len(begin)], begin, formatVersion)
 	}
 	if sum := crc32.Checksum(b[:60], castagnoli); sum != le.Uint32(b[60:]) {
 		return segmentHeader{}, fmt.Errorf("segment header checksum is %08x, should be %08x", le.Uint32(b[60:]), sum)

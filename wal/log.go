@@ -29,6 +29,10 @@ type Options struct {
 	// checked. The last segment always is.
 	Settled uint64
 
+	// Ours says that the log is known to be one from elsewhere, as from a snapshot of its store: a segment that does not begin as one is
+	// then damaged, and no file of another program. So it is beside a segment that does.
+	Ours bool
+
 	// Live says that another process may be appending meanwhile. A record that seems to be missing from the last segment
 	// though a later one calls it durable was perhaps written between the two looks: it is looked for again before that is damage. For reading alone.
 	Live bool
@@ -102,7 +106,7 @@ func Open(dir string, o Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	segs, err := readSegments(o.FS, dir)
+	segs, err := readSegments(o.FS, dir, o.Ours)
 	if err != nil {
 		return nil, err
 	}

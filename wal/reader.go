@@ -92,7 +92,7 @@ func Scan(dir string, o Options) iter.Seq2[Record, error] {
 			yield(Record{}, err)
 			return
 		}
-		segs, err := readSegments(o.FS, dir)
+		segs, err := readSegments(o.FS, dir, o.Ours)
 		for i := range segs {
 			more, scanErr := scanSegment(segs[i:], o, err != nil, yield)
 			if scanErr != nil {

@@ -54,8 +54,8 @@ func listSegments(fsys vfs.FS, dir string) ([]uint64, error) {
 }
 
 // readSegments reads and checks the header of every segment in dir, and that none is missing between two others. With an
-// error come those before the one that it is about.
-func readSegments(fsys vfs.FS, dir string) ([]segment, error) {
+// error come those before the one that it is about. ours is as in Options.
+func readSegments(fsys vfs.FS, dir string, ours bool) ([]segment, error) {
 	numbers, err := listSegments(fsys, dir)
 	if err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func readSegments(fsys vfs.FS, dir string) ([]segment, error) {
 		}
 		seg, err := readSegmentHeader(fsys, path.Join(dir, segmentName(number)), number)
 		if err != nil {
-			return segs, err
+			return segs, judge(err, fsys, dir, number, numbers, ours)
 		}
 		if i > 0 {
 			if err := follows(seg, segs[i-1]); err != nil {
@@ -78,6 +78,22 @@ func readSegments(fsys vfs.FS, dir string) ([]segment, error) {
 		segs = append(segs, seg)
 	}
 	return segs, nil
+}
+
+// judge is what an error of reading a segment's header means: a file that does not begin as a segment is a damaged one where the log is known to be ours, or another of
+// its segments is.
+func judge(err error, fsys vfs.FS, dir string, number uint64, numbers []uint64, ours bool) error {
+	if !errors.Is(err, ErrNotOurs) {
+		return err
+	}
+	for i := 0; i < len(numbers) && !ours; i++ {
+		_, err := readSegmentHeader(fsys, path.Join(dir, segmentName(numbers[i])), numbers[i])
+		ours = err == nil
+	}
+	if !ours {
+		return err
+	}
+	return &CorruptionError{File: path.Join(dir, segmentName(number)), Err: errors.New("it does not begin as a segment")}
 }
 
 // readSegmentHeader reads one header and compares it with the file's name and length.

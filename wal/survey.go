@@ -64,7 +64,7 @@ func Survey(dir string, id ID, o Options, each func(r Record, checked bool) erro
 				id = seg.store
 			}
 		} else {
-			s.Damage = append(s.Damage, err)
+			s.Damage = append(s.Damage, judge(err, o.FS, dir, number, numbers, o.Ours || id != (ID{})))
 			seg = segment{}
 		}
 		found, segs = append(found, s), append(segs, seg)

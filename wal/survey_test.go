@@ -72,7 +72,8 @@ func TestSurveyGoesOn(t *testing.T) {
 		{"a record in another's place", func(f frozen) {
 			copy(f[name(2)][second+2040:], f[name(2)][segmentHeaderSize:segmentHeaderSize+2040])
 		}, []uint64{7}, []uint64{8}, 1},
-		{"newer version", func(f frozen) { f[name(2)][8] = 2 }, []uint64{5, 6, 7, 8}, nil, 1},
+		{"version", func(f frozen) { f[name(2)][8] = 2 }, nil, []uint64{5}, 1},
+		{"newer version", func(f frozen) { newer(f[name(2)]) }, []uint64{5, 6, 7, 8}, nil, 1},
 		{"of another store", func(f frozen) { f[name(2)] = otherLife(t, ID{1})[name(2)] }, []uint64{5, 6, 7, 8}, nil, 2},
 		{"first of two in the last segment", func(f frozen) { f[name(4)][segmentHeaderSize+50] ^= 1 }, []uint64{13}, nil, 1},
 		{"torn", func(f frozen) { f[name(4)][segmentHeaderSize+1040+100] ^= 1 }, []uint64{14}, nil, 0},
