@@ -67,7 +67,7 @@ func (e *CorruptionError) Error() string {
 	if e.Offset > 0 {
 		at = fmt.Sprintf(" at offset %d", e.Offset)
 	}
-	return fmt.Sprintf("%s%s: %v; nothing was changed: keep the directory as it is and restore from a backup", e.File, at, e.Err)
+	return fmt.Sprintf("%s%s: %v", e.File, at, e.Err)
 }
 
 func (e *CorruptionError) Unwrap() error { return e.Err }

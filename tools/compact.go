@@ -280,6 +280,12 @@ func (c *compact) nothing() (bool, error) {
 	if _, err := os.Lstat(filepath.Join(store.LogDir(c.dir), "spare")); !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
+	var damage *store.CorruptionError
+	if _, err := store.CheckSnapshot(c.path, nil, nil); errors.As(err, &damage) {
+		return false, nil // of what no start reads, and the new one does not have
+	} else if err != nil {
+		return false, err
+	}
 	was, err := os.Stat(c.path)
 	if err != nil {
 		return false, err

@@ -14,8 +14,9 @@ import (
 // snapshot is, and read beside it.
 type comparison struct {
 	*verifier
-	replay uint64 // the snapshot's
-	first  uint64 // record that is kept
+	log    *wal.Log // nil: there is none that the snapshot could be compared with
+	replay uint64   // the snapshot's
+	first  uint64   // record that is kept
 	chains *chains
 
 	newer map[string]newer // entries newer than replay, not looked for yet
@@ -29,8 +30,8 @@ type newer struct {
 	offset      int64 // of the entry in the file, bytes
 }
 
-func newComparison(v *verifier) *comparison {
-	c := &comparison{verifier: v, newer: map[string]newer{}, chains: newChains(v.TempDir, v.memory), first: v.result.First}
+func newComparison(v *verifier, log *wal.Log) *comparison {
+	c := &comparison{verifier: v, log: log, newer: map[string]newer{}, chains: newChains(v.TempDir, v.memory), first: v.result.First}
 	if v.meta != nil {
 		c.replay = v.meta.Replay
 	}
@@ -104,6 +105,7 @@ func doesNotFollow(topic []byte, index uint64, from, at store.Value) error {
 }
 
 func (c *comparison) recordDamage(r wal.Record, err error) error {
+	c.contradicted = true
 	at := c.segments[r.Segment]
 	return c.damage(at, &wal.CorruptionError{File: filepath.Join(c.dir, c.result.Files[at].Name), Offset: r.Offset, Index: r.Index, Err: err})
 }
@@ -126,6 +128,7 @@ func (c *comparison) broken(topic []byte, index uint64, from, at store.Value) er
 
 // wrong notes damage of the snapshot, at an offset or, with 0, of the whole.
 func (c *comparison) wrong(offset int64, format string, args ...any) error {
+	c.contradicted = true
 	return c.damage(c.snapshot, &store.CorruptionError{File: store.SnapshotPath(c.dir), Offset: offset, Err: fmt.Errorf(format, args...)})
 }
 

@@ -113,7 +113,7 @@ func (d *dumper) choose() error {
 		d.index = *d.At
 	}
 	if d.index > last || d.index+1 < first {
-		return fmt.Errorf("%w: it has records %d to %d, so states from %d to %d", ErrNotKept, first, last, first-1, last)
+		return fmt.Errorf("%w: it has %v, so states from %d to %d", ErrNotKept, Range{first, last}, first-1, last)
 	}
 	return nil
 }

@@ -1,7 +1,9 @@
 package tools
 
 import (
+	"bytes"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"testing"
@@ -106,25 +108,53 @@ func flip(t testing.TB, path string, at int64) {
 	}
 }
 
+func kindOf(in *Inspected, name string) string {
+	for _, f := range in.Files {
+		if f.Name == name {
+			return f.Kind
+		}
+	}
+	return ""
+}
+
 func TestInspect(t *testing.T) {
 	t.Parallel()
 	dir := closedStore(t, seeded(t), 300, 100)
-	if err := os.WriteFile(filepath.Join(dir, "notes"), []byte("x"), 0o600); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"notes", "counters.db.new", filepath.Join("wal", "spare"), filepath.Join("wal", "counters.db")} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	in, err := Inspect(t.Context(), dir)
 	if err != nil || in.Running || in.State != "closed cleanly" || in.First != 1 || in.Last != 400 || in.Replay != 300 || in.Witness != 400 || in.Problem != "" || in.Tail == 0 || in.Estimate <= 0 {
 		t.Fatalf("%+v, %v", in, err)
 	}
 	kinds := map[string]int{}
+	var tail int64 // bytes of the segments that a start reads
 	for _, f := range in.Files {
-		kinds[f.Kind]++
+		if kinds[f.Kind]++; f.Last > in.Replay {
+			tail += f.Bytes
+		}
 		if f.Kind == "segment, format 1" && (f.First == 0 || f.Begun.IsZero()) {
 			t.Errorf("%+v", f)
 		}
 	}
-	if kinds["snapshot, format 1"] != 1 || kinds["lock"] != 1 || kinds["not ours"] != 1 || kinds["segment, format 1"] < 2 {
+	if segments := kinds["segment, format 1"]; segments < 2 || !maps.Equal(kinds, map[string]int{"segment, format 1": segments, "snapshot, format 1": 1, "lock": 1, "not ours": 2,
+		"half-made snapshot, removed at a start": 1, "the next segment's zeros": 1}) {
 		t.Errorf("%v", kinds)
+	}
+	if in.Tail != tail || in.Tail < smallSegment || in.Tail > int64(kinds["segment, format 1"]-1)*smallSegment {
+		t.Errorf("%d bytes behind the snapshot, want %d", in.Tail, tail)
+	}
+	setMeta(t, dir, "format", []byte{2, 0, 0, 0})
+	if in, err := Inspect(t.Context(), dir); err != nil || kindOf(in, "counters.db") != "snapshot, of another version" || in.Problem == "" || in.Estimate != 0 || in.State != "" {
+		t.Errorf("%+v, %v", in, err)
+	}
+	if err := os.WriteFile(store.SnapshotPath(dir), bytes.Repeat([]byte("nonsense"), 5000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if in, err := Inspect(t.Context(), dir); err != nil || kindOf(in, "counters.db") != "snapshot, not readable" || in.Problem == "" || in.Estimate != 0 || in.State != "" {
+		t.Errorf("%+v, %v", in, err)
 	}
 	if err := os.Remove(store.SnapshotPath(dir)); err != nil {
 		t.Fatal(err)

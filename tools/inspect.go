@@ -44,7 +44,7 @@ type Inspected struct {
 	Last     uint64          `json:"last"`
 	Tail     int64           `json:"tail"` // bytes of the log behind the snapshot, about
 	Files    []InspectedFile `json:"files"`
-	Estimate time.Duration   `json:"estimate_ns"`       // of how long a start takes: an estimate
+	Estimate time.Duration   `json:"estimate_ns"`       // of how long a start takes: an estimate; 0 if one would refuse
 	Problem  string          `json:"problem,omitempty"` // why a start would refuse
 }
 
@@ -92,18 +92,28 @@ func Inspect(ctx context.Context, dir string) (result *Inspected, err error) {
 			}
 		}
 	}
-	if err := in.list(dir, "", log, segments); err != nil {
+	kind := "snapshot, format 1"
+	switch {
+	case errors.Is(err, wal.ErrVersion):
+		kind = "snapshot, of another version"
+	case err != nil:
+		kind = "snapshot, not readable"
+	}
+	if err := in.list(dir, "", kind, log, segments); err != nil {
 		return nil, err
 	}
-	if err := in.list(store.LogDir(dir), filepath.Base(store.LogDir(dir)), log, segments); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := in.list(store.LogDir(dir), filepath.Base(store.LogDir(dir)), kind, log, segments); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
+	}
+	if in.Problem != "" {
+		return in, nil
 	}
 	in.Estimate = time.Duration(float64(in.Topics)/loadRate*1e9) + time.Duration(float64(in.Tail)/replayRate*1e9)
 	return in, nil
 }
 
-// list adds the files of a directory.
-func (in *Inspected) list(dir, under string, log *wal.Log, segments map[string]wal.SegmentInfo) error {
+// list adds the files of a directory; snapshot is the kind that one has.
+func (in *Inspected) list(dir, under, snapshot string, log *wal.Log, segments map[string]wal.SegmentInfo) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
@@ -122,7 +132,7 @@ func (in *Inspected) list(dir, under string, log *wal.Log, segments map[string]w
 		f := InspectedFile{Name: filepath.Join(under, e.Name()), Bytes: info.Size(), Time: info.ModTime(), Kind: "not ours"}
 		switch {
 		case under == "" && e.Name() == filepath.Base(store.SnapshotPath("")):
-			f.Kind = "snapshot, format 1"
+			f.Kind = snapshot
 		case under == "" && e.Name() == filepath.Base(store.SnapshotPath(""))+".new":
 			f.Kind = "half-made snapshot, removed at a start"
 		case under == "" && e.Name() == filepath.Base(store.LockPath("")):

@@ -30,8 +30,19 @@ const repairMemory = 24 << 20
 // mostUnsure is how many topics that are not sure are named.
 const mostUnsure = 1000
 
-// A Range is records that are lost.
+// A Range is records, from First to Last; none if Last comes before First.
 type Range struct{ First, Last uint64 }
+
+// String is the range in words, such as "records 3 to 7".
+func (r Range) String() string {
+	switch {
+	case r.First > r.Last:
+		return fmt.Sprintf("no records behind %d", r.Last)
+	case r.First == r.Last:
+		return fmt.Sprintf("record %d", r.First)
+	}
+	return fmt.Sprintf("records %d to %d", r.First, r.Last)
+}
 
 // Repaired is what a repair would do, or did.
 type Repaired struct {
@@ -70,10 +81,11 @@ func Repair(ctx context.Context, dir string, o RepairOptions) (result *Repaired,
 	if _, err := os.Stat(dir); err != nil {
 		return nil, err
 	}
-	if dir, err = filepath.Abs(dir); err != nil {
+	place, err := filepath.Abs(dir)
+	if err != nil {
 		return nil, err
 	}
-	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+	if place, err = filepath.EvalSymlinks(place); err != nil {
 		return nil, err
 	}
 	release, err := lockDir(dir)
@@ -81,7 +93,7 @@ func Repair(ctx context.Context, dir string, o RepairOptions) (result *Repaired,
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	r := &repair{RepairOptions: o, ctx: ctx, dir: dir, topics: newWitnesses(o.TempDir, o.memory), result: &Repaired{}}
+	r := &repair{RepairOptions: o, ctx: ctx, dir: dir, place: place, topics: newWitnesses(o.TempDir, o.memory), result: &Repaired{}}
 	defer func() { err = errors.Join(err, r.topics.close()) }()
 	if err := r.look(); err != nil || r.result.Needless {
 		return r.result, err
@@ -99,7 +111,8 @@ func Repair(ctx context.Context, dir string, o RepairOptions) (result *Repaired,
 type repair struct {
 	RepairOptions
 	ctx    context.Context
-	dir    string
+	dir    string // as it was given
+	place  string // the same without links, whose name the result gets
 	result *Repaired
 
 	meta    *store.SnapshotMeta // nil: cannot be read
@@ -192,42 +205,16 @@ func (r *repair) look() error {
 
 // follows replays what a start would, and finds what it would refuse. The error is what keeps it from that.
 func (r *repair) follows(log *wal.Log, behind uint64) (refusal, err error) {
-	tail := newTail(r.TempDir, r.memory)
-	defer func() { err = errors.Join(err, tail.close()) }()
-	for rec, err := range log.Records(behind + 1) {
-		var damage *wal.CorruptionError
-		if errors.As(err, &damage) {
-			return err, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		for c, err := range store.Changes(rec.Payload) {
-			if err != nil {
-				return err, nil
-			}
-			if err := tail.add(rec.Index, c); err != nil {
-				return nil, err
-			}
-		}
-		if err := r.passed("replaying the log", "records", rec.Index-behind, log.Last()-behind); err != nil {
-			return nil, err
-		}
-	}
-	err = tail.fold(func(each func(store.Entry) error) error {
+	entries := func(each func(store.Entry) error) error {
 		if r.missing {
 			return nil
 		}
 		_, err := r.entries("replaying the log", each)
 		return err
-	}, func(store.Entry) error { return nil }, func(topic []byte, index uint64, from, at store.Value) error {
-		refusal = doesNotFollow(topic, index, from, at)
-		return refusal
-	})
-	if refusal != nil {
-		err = nil
 	}
-	return refusal, err
+	tail := newTail(r.TempDir, r.memory)
+	refusal, err = tail.replay(log, behind, entries, func(done, total uint64) error { return r.passed("replaying the log", "records", done, total) })
+	return refusal, errors.Join(err, tail.close())
 }
 
 // gather reads all records, and of a snapshot that is damaged what makes sense, if the log cannot do without.
@@ -384,13 +371,12 @@ func (r *repair) replace() error {
 		}
 		res.Store = id
 	}
-	parent := filepath.Dir(r.dir)
-	build, err := os.MkdirTemp(parent, filepath.Base(r.dir)+".repair-")
+	build, err := os.MkdirTemp(filepath.Dir(r.place), filepath.Base(r.place)+".repair-")
 	if err != nil {
 		return err
 	}
 	if err = errors.Join(r.build(build), r.ctx.Err()); err == nil {
-		err = r.place(build)
+		err = r.exchangeFor(build)
 	}
 	if err != nil && !res.Done {
 		err = errors.Join(err, os.RemoveAll(build))
@@ -398,19 +384,38 @@ func (r *repair) replace() error {
 	return err
 }
 
-// place exchanges the result for the directory.
-func (r *repair) place(build string) (err error) {
-	if r.result.Aside, err = r.swap(build, r.dir, r.dir+".broken-"+r.now().UTC().Format("20060102T150405Z")); err != nil {
+// exchangeFor exchanges the directory for what was built.
+func (r *repair) exchangeFor(build string) error {
+	aside, err := r.swap(build, r.place, r.place+".broken-"+r.now().UTC().Format("20060102T150405Z"))
+	if err != nil {
 		return err
 	}
-	r.result.Done = true
+	r.result.Done, r.result.Aside = true, r.asGiven(aside)
 	if err := r.step("placed"); err != nil {
 		return err
 	}
-	if err := r.fs.SyncDir(filepath.Dir(r.dir)); err != nil {
+	if err := r.fs.SyncDir(filepath.Dir(r.place)); err != nil {
 		return fmt.Errorf("%s is in its place, but a power loss may undo that: %w", r.dir, err)
 	}
 	return r.step("done")
+}
+
+// asGiven is a path relative to the working directory, if the directory was named so.
+func (r *repair) asGiven(path string) string {
+	if filepath.IsAbs(r.dir) {
+		return path
+	}
+	here, err := filepath.Abs(".")
+	if err == nil {
+		here, err = filepath.EvalSymlinks(here)
+	}
+	if err != nil {
+		return path
+	}
+	if relative, err := filepath.Rel(here, path); err == nil {
+		return relative
+	}
+	return path
 }
 
 // build makes the result: a snapshot of everything, and an empty log behind it.
@@ -436,7 +441,7 @@ func (r *repair) build(dir string) error {
 	if err := built.check(r.fs, func(phase string, done, total uint64) error { return r.passed(phase, "topics", done, total) }); err != nil {
 		return fmt.Errorf("what was built does not read back: %w", err)
 	}
-	if err := keepOwner(r.dir, dir); err != nil {
+	if err := keepOwner(r.place, dir); err != nil {
 		return err
 	}
 	if err := r.fs.SyncDir(dir); err != nil {

@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"slices"
 
 	"gcd/store"
+	"gcd/wal"
 )
 
 const (
@@ -116,6 +118,38 @@ func (t *tail) fold(entries func(each func(store.Entry) error) error, each func(
 		}
 	}
 	return nil
+}
+
+// replay replays a log behind an index over the entries of a snapshot, and finds what a start would refuse. The error is what keeps it from that.
+func (t *tail) replay(log *wal.Log, behind uint64, entries func(each func(store.Entry) error) error, passed func(done, total uint64) error) (refusal, err error) {
+	for rec, err := range log.Records(behind + 1) {
+		var damage *wal.CorruptionError
+		if errors.As(err, &damage) {
+			return err, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		for c, err := range store.Changes(rec.Payload) {
+			if err != nil {
+				return err, nil
+			}
+			if err := t.add(rec.Index, c); err != nil {
+				return nil, err
+			}
+		}
+		if err := passed(rec.Index-behind, log.Last()-behind); err != nil {
+			return nil, err
+		}
+	}
+	err = t.fold(entries, func(store.Entry) error { return nil }, func(topic []byte, index uint64, from, at store.Value) error {
+		refusal = doesNotFollow(topic, index, from, at)
+		return refusal
+	})
+	if refusal != nil {
+		err = nil
+	}
+	return refusal, err
 }
 
 func (t *tail) close() error { return t.runs.close() }

@@ -38,7 +38,8 @@ type Damage struct {
 
 // A VerifiedFile is one file of the directory.
 type VerifiedFile struct {
-	Name    string   `json:"name"` // in the directory
+	Name    string   `json:"name"`              // in the directory
+	Missing bool     `json:"missing,omitempty"` // it is not there, and should be
 	Bytes   int64    `json:"bytes"`
 	Used    int64    `json:"used"` // of them hold something
 	Entries uint64   `json:"entries,omitempty"`
@@ -62,6 +63,7 @@ type Verified struct {
 	Replay   uint64         `json:"replay"`
 	Files    []VerifiedFile `json:"files"`
 	Starts   bool           `json:"starts"`   // a server would start here
+	Harmless bool           `json:"harmless"` // there is damage, but no sum depends on it: it is history, or holds nothing, and Compact removes it
 	Unproven []string       `json:"unproven"` // what no file can prove
 }
 
@@ -110,6 +112,7 @@ type verifier struct {
 	log          *wal.Log            // nil: there is none that can be read
 	newerEntries uint64              // of the snapshot, newer than its replay
 	rested       uint64              // topics whose sums no kept record can prove
+	contradicted bool                // records, or entries and records, that are whole in themselves do not go together
 }
 
 // file adds a file.
@@ -161,7 +164,9 @@ func (v *verifier) verify() error {
 	if err := v.together(); err != nil {
 		return err
 	}
-	v.starts()
+	if err := v.starts(); err != nil {
+		return err
+	}
 	v.doubts()
 	return nil
 }
@@ -247,32 +252,44 @@ func (v *verifier) readLog() error {
 
 // together compares the snapshot with the log.
 func (v *verifier) together() error {
-	at := v.snapshot
-	if last := len(v.result.Files) - 1; v.log != nil && len(v.segments) > 0 {
-		at = last // the last segment
-	}
+	log := v.log
 	if v.log != nil || len(v.segments) == 0 {
 		m := v.meta
 		if m == nil && v.snapshot >= 0 {
 			return nil // it is damaged, and was said to be
 		}
 		if err := store.Fits(v.dir, m, v.log); err != nil {
-			var snapshot *store.CorruptionError
-			if errors.As(err, &snapshot) && v.snapshot >= 0 && snapshot.File == store.SnapshotPath(v.dir) {
-				at = v.snapshot
+			if err := v.damage(v.misfit(err), err); err != nil {
+				return err
 			}
-			return v.damage(at, err)
-		}
-		if err := v.states(at); err != nil {
+			log = nil
+		} else if err := v.states(len(v.result.Files) - 1); err != nil {
 			return err
 		}
 	}
-	if v.log == nil && v.meta == nil {
+	if log == nil && v.meta == nil {
 		return nil
 	}
-	c := newComparison(v)
+	c := newComparison(v, log)
 	defer c.close()
 	return c.run()
+}
+
+// misfit is the place in the report of what an error of store.Fits is about: a file, one that is missing, or the log as a whole.
+func (v *verifier) misfit(err error) int {
+	var damage *store.CorruptionError
+	switch {
+	case !errors.As(err, &damage):
+		return len(v.result.Files) - 1 // the last segment
+	case damage.File == store.SnapshotPath(v.dir) && v.snapshot >= 0:
+		return v.snapshot
+	}
+	at := v.file(damage.File, 0)
+	f := &v.result.Files[at]
+	if f.Missing = v.log == nil || damage.File == store.SnapshotPath(v.dir); !f.Missing && v.result.Last >= v.result.First {
+		f.First, f.Last, f.Records = v.result.First, v.result.Last, v.result.Last-v.result.First+1
+	}
+	return at
 }
 
 // states checks what the snapshot says of how the last process ended.
@@ -297,30 +314,55 @@ func (v *verifier) states(at int) error {
 }
 
 // starts finds out whether a server would start: what is kept for history only does not matter to one.
-func (v *verifier) starts() {
+func (v *verifier) starts() error {
+	if v.result.Err() == nil {
+		v.result.Starts = true
+		return nil
+	}
 	var settled uint64
 	if v.snapshot >= 0 {
 		if v.meta == nil {
-			return
+			return nil
 		}
 		settled = v.meta.Replay
-		if len(v.result.Files[v.snapshot].Damage) > 0 {
-			if _, err := v.readEntries(func(store.SnapshotMeta, store.Entry) error { return v.ctx.Err() }); err != nil {
-				return
-			}
-		}
 	}
 	log, err := wal.Open(store.LogDir(v.dir), wal.Options{FS: v.fs, Settled: settled, Ours: v.meta != nil})
 	if err != nil && !errors.Is(err, wal.ErrNoLog) || store.Fits(v.dir, v.meta, log) != nil {
-		return
+		return nil
 	}
-	v.result.Starts = true
+	if log == nil {
+		v.result.Starts = true // it makes the log anew, since nothing was ever counted
+		return nil
+	}
+	tail := newTail(v.TempDir, v.memory)
+	refusal, err := tail.replay(log, settled, v.eachEntry, func(done, _ uint64) error {
+		if done%progressEvery == 0 {
+			return v.ctx.Err()
+		}
+		return nil
+	})
+	var damage *store.CorruptionError
+	if errors.As(err, &damage) {
+		refusal, err = err, nil
+	}
+	v.result.Starts = refusal == nil && err == nil
+	v.result.Harmless = v.result.Starts && !v.contradicted
+	return errors.Join(err, tail.close(), log.Close())
+}
+
+// eachEntry calls each with the snapshot's entries, if there is one.
+func (v *verifier) eachEntry(each func(store.Entry) error) error {
+	if v.meta == nil {
+		return nil
+	}
+	_, err := v.readEntries(func(_ store.SnapshotMeta, e store.Entry) error { return errors.Join(each(e), v.ctx.Err()) })
+	return err
 }
 
 // doubts says what the files cannot prove.
 func (v *verifier) doubts() {
 	if v.running {
-		v.unproven("a server is running: what it wrote behind record %d was not read", v.result.Last)
+		v.unproven("another process has the directory, a server or a gcd-tool: what it wrote behind record %d was not read", v.result.Last)
 	}
 	if v.log == nil && len(v.segments) > 0 {
 		v.unproven("the log is damaged, so its records were not compared with the snapshot")
@@ -336,10 +378,10 @@ func (v *verifier) doubts() {
 		v.unproven("the store was not closed: damage to exactly the record behind %d would look like a write that was under way (%d bytes)", v.result.Last, v.log.Tail().Length)
 	}
 	if v.newerEntries > 0 {
-		v.unproven("%d entries of the snapshot are newer than record %d, up to which it is said to be whole: it was interrupted, or the number is too low, which costs a start time and no sum", v.newerEntries, v.result.Replay)
+		v.unproven("entries of the snapshot that are newer than record %d, up to which it is said to be whole: %d; it was interrupted, or the number is too low, which costs a start time and no sum", v.result.Replay, v.newerEntries)
 	}
-	if v.log.First() > 1 {
-		v.unproven("the log begins at record %d: %d sums rest on the snapshot and its digest alone", v.log.First(), v.rested)
+	if v.rested > 0 {
+		v.unproven("the log begins at record %d, and so sums that rest on the snapshot and its digest alone: %d", v.log.First(), v.rested)
 	}
 	v.unproven("that the whole directory was put back to an older state cannot be noticed")
 }

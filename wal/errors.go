@@ -35,14 +35,13 @@ type CorruptionError struct {
 	Err    error  // what is wrong
 }
 
-// Error names file, offset and record, and says what to do.
+// Error names file, offset and record. What to do about it depends on who reads it.
 func (e *CorruptionError) Error() string {
 	record := ""
 	if e.Index != 0 {
 		record = fmt.Sprintf(" (record %d)", e.Index)
 	}
-	return fmt.Sprintf("%s is damaged at offset %d%s: %v; "+
-		"nothing was changed: keep the directory as it is and restore from a backup", e.File, e.Offset, record, e.Err)
+	return fmt.Sprintf("%s is damaged at offset %d%s: %v", e.File, e.Offset, record, e.Err)
 }
 
 // Unwrap returns what is wrong.

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/urfave/cli/v2"
 
 	"gcd/tools"
@@ -36,19 +34,12 @@ the new snapshot beside the old one. Interrupted, it leaves a directory that sta
 				m.note("%s is compact already: nothing was changed", args[0])
 				return nil
 			}
-			m.note("folded %d records into a snapshot of %d topics at record %d", r.Records, r.Topics, r.Index)
+			m.note("folded %s into a snapshot of %s at record %d", plural(r.Records, "record", "records"), plural(r.Topics, "topic", "topics"), r.Index)
 			if r.Segments > 0 {
-				m.note("removed %s of the log, with the history of records %d to %d", files(r.Segments), r.First, r.Last)
+				m.note("removed %s of the log, with the history of %v", plural(r.Segments, "file", "files"), tools.Range{First: r.First, Last: r.Last})
 			}
 			m.note("%d bytes became %d: saved %d", r.Before, r.After, r.Before-r.After)
 			return nil
 		},
 	}
-}
-
-func files(n int) string {
-	if n == 1 {
-		return "1 file"
-	}
-	return fmt.Sprintf("%d files", n)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"time"
@@ -55,13 +56,22 @@ func printInspected(w io.Writer, in *tools.Inspected) error {
 	}
 	state := "stopped"
 	if in.Running {
-		state = "a server is running"
+		state = "in use by another process, a server or a gcd-tool"
 	}
-	text := t.Render() + "\n" + fmt.Sprintf("store %s, %s; its snapshot is %s\n", in.Store, state, in.State) +
-		fmt.Sprintf("snapshot: %d topics, up to record %d; the log reached at least record %d\n", in.Topics, in.Replay, in.Witness) +
-		fmt.Sprintf("log: records %d to %d, %d of them behind the snapshot\n", in.First, in.Last, in.Last-min(in.Last, in.Replay)) +
-		fmt.Sprintf("a start takes about %s (an estimate, from rates measured elsewhere)\n", in.Estimate.Round(time.Millisecond))
-	if in.Problem != "" {
+	text := t.Render() + "\n" + fmt.Sprintf("store %s, %s; ", cmp.Or(in.Store, "unknown"), state)
+	if in.State == "" {
+		text += "no snapshot can be read\n"
+	} else {
+		text += fmt.Sprintf("its snapshot is %s\nsnapshot: %s, up to record %d; the log reached at least record %d\n", in.State, plural(in.Topics, "topic", "topics"), in.Replay, in.Witness)
+	}
+	if in.Problem != "" && in.Last < in.First {
+		text += "log: no record can be read\n"
+	} else {
+		text += fmt.Sprintf("log: %v, %d of them behind the snapshot\n", tools.Range{First: in.First, Last: in.Last}, in.Last-min(in.Last, in.Replay))
+	}
+	if in.Problem == "" {
+		text += fmt.Sprintf("a start takes about %s (an estimate, from rates measured elsewhere)\n", in.Estimate.Round(time.Millisecond))
+	} else {
 		text += "a start refuses: " + in.Problem + "\n"
 	}
 	_, err := io.WriteString(w, text)

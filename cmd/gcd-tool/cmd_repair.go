@@ -19,7 +19,8 @@ func repairCommand() *cli.Command {
 		ArgsUsage: "DIR",
 		Description: `Says which records are lost and which topics may hand out numbers again, and changes nothing. With --accept-loss it builds a directory beside DIR from
 everything that can be read, reads it back and gives it DIR's place. Interrupted, it leaves DIR as it was or whole and new, and perhaps a directory
-DIR.repair-… that can be removed. Run it as the user of the server.`,
+DIR.repair-… that can be removed. Run it as the user of the server. Exit code 0 says that a server starts in DIR, by itself or now; 1 that nothing was
+changed, since --accept-loss was not given.`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "accept-loss", Category: "Repair", Usage: "Do it. The old directory is kept as DIR.broken-TIME."},
 			tempDirFlag(),
@@ -51,7 +52,8 @@ DIR.repair-… that can be removed. Run it as the user of the server.`,
 
 func printRepaired(w io.Writer, r *tools.Repaired) error {
 	if r.Needless {
-		_, err := fmt.Fprintln(w, "a server starts here: there is nothing to repair, and nothing was changed")
+		_, err := fmt.Fprintln(w, `a server starts here: there is nothing to repair, and nothing was changed
+if "gcd-tool verify" finds damage in what no start reads, "gcd-tool compact" removes it`)
 		return err
 	}
 	text := "a server does not start here: " + r.Reason + "\nsnapshot: " + r.Snapshot + "\n"
@@ -59,7 +61,7 @@ func printRepaired(w io.Writer, r *tools.Repaired) error {
 		text += "lost: nothing\n"
 	}
 	for _, l := range r.Lost {
-		text += fmt.Sprintf("lost: records %d to %d, and topics that only they named\n", l.First, l.Last)
+		text += fmt.Sprintf("lost: %v, and topics that nothing else names\n", l)
 	}
 	if r.Open {
 		text += fmt.Sprintf("perhaps lost: records behind %d; nothing says where the log ended\n", r.Index)
@@ -68,14 +70,14 @@ func printRepaired(w io.Writer, r *tools.Repaired) error {
 		text += fmt.Sprintf("not proved: that the log ended with record %d; no snapshot that can be read says how far it reached\n", r.Index)
 	}
 	if r.Doubtful > 0 {
-		text += fmt.Sprintf("%d records have nothing to be compared with, and are taken as they are\n", r.Doubtful)
+		text += fmt.Sprintf("taken as read, with nothing to be compared with: %s\n", plural(r.Doubtful, "record", "records"))
 	}
-	text += fmt.Sprintf("topics: %d, of which %d are sure to hand out no number twice\n", r.Topics, r.Sure)
+	text += fmt.Sprintf("topics: %d; sure to hand out no number twice: %d\n", r.Topics, r.Sure)
 	for _, topic := range r.Unsure {
 		text += fmt.Sprintf("not sure: %.200q\n", topic)
 	}
 	if more := r.Topics - r.Sure - uint64(len(r.Unsure)); more > 0 {
-		text += fmt.Sprintf("… and %d topics more\n", more)
+		text += fmt.Sprintf("… and %s more\n", plural(more, "topic", "topics"))
 	}
 	if r.Done {
 		text += fmt.Sprintf("done: store %s, behind record %d; the old directory is %s\n", r.Store, r.Index, r.Aside)

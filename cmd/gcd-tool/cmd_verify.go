@@ -48,6 +48,9 @@ Examples:
 			if err != nil {
 				return err
 			}
+			if v.Harmless {
+				return cmdline.Fail(cmdline.ExitCorruption, v.Err(), "no count is lost, and a server starts here; \"gcd-tool compact\" removes what is damaged, and all history with it")
+			}
 			return v.Err()
 		},
 	}
@@ -57,18 +60,11 @@ func printVerified(w io.Writer, v *tools.Verified) error {
 	t := plainTable()
 	t.AppendHeader(table.Row{"file", "bytes", "holds", "result"})
 	for _, f := range v.Files {
-		holds := fmt.Sprintf("%d topics", f.Entries)
-		switch {
-		case f.Records > 0:
-			holds = fmt.Sprintf("records %d to %d", f.First, f.Last)
-		case f.Name != "counters.db":
-			holds = "no records"
-		}
 		result := "sound"
 		if f.Damages > 0 {
 			result = fmt.Sprintf("%d damaged", f.Damages)
 		}
-		t.AppendRow(table.Row{f.Name, f.Bytes, holds, result})
+		t.AppendRow(table.Row{f.Name, f.Bytes, holds(f), result})
 	}
 	text := t.Render() + "\n"
 	for _, f := range v.Files {
@@ -88,9 +84,11 @@ func printVerified(w io.Writer, v *tools.Verified) error {
 	}
 	switch {
 	case v.Err() == nil:
-		text += fmt.Sprintf("sound: store %s, records %d to %d, %s\n", v.Store, v.First, v.Last, stateText(v))
+		text += fmt.Sprintf("sound: store %s, %v, %s\n", v.Store, tools.Range{First: v.First, Last: v.Last}, stateText(v))
+	case v.Harmless:
+		text += "damaged, but a server starts here: what is damaged is history, or holds nothing, and \"gcd-tool compact\" removes it\n"
 	case v.Starts:
-		text += "damaged, but a server starts here: what is damaged is history, or holds nothing\n"
+		text += "damaged, but a server starts here: its counters and the history contradict each other\n"
 	default:
 		text += "damaged: a server does not start here\n"
 	}
@@ -98,10 +96,25 @@ func printVerified(w io.Writer, v *tools.Verified) error {
 	return err
 }
 
+// holds says what is in a file.
+func holds(f tools.VerifiedFile) string {
+	switch {
+	case f.Missing:
+		return "missing"
+	case f.Records > 0:
+		return tools.Range{First: f.First, Last: f.Last}.String()
+	case f.Name != "counters.db":
+		return "no records"
+	case f.Entries == 0 && f.Damages > 0:
+		return "unreadable"
+	}
+	return plural(f.Entries, "topic", "topics")
+}
+
 func stateText(v *tools.Verified) string {
 	switch {
 	case v.Running:
-		return "a server is running"
+		return "in use"
 	case v.State == "":
 		return "without a snapshot"
 	case v.State == "open":

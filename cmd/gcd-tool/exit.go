@@ -50,7 +50,7 @@ func classify(err error) *cmdline.Failure {
 	case errors.As(err, &logDamage), errors.As(err, &dataDamage):
 		return cmdline.Fail(cmdline.ExitCorruption, err, "keep a copy of the directory, then read \"Damage\" in docs/operations.md")
 	case errors.Is(err, store.ErrLocked):
-		return cmdline.Fail(cmdline.ExitLocked, err, "stop the server first")
+		return cmdline.Fail(cmdline.ExitLocked, err, "stop the server, or the gcd-tool, that has the directory")
 	case errors.Is(err, wal.ErrVersion):
 		return cmdline.Fail(cmdline.ExitForeign, err, "a newer gcd wrote this; use its gcd-tool")
 	case errors.Is(err, wal.ErrNotOurs):
