@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gcd/store"
+	"gcd/wal"
 )
 
 // DumpOptions say what a dump holds. The zero value is everything, at the last record.
@@ -62,7 +63,7 @@ func Dump(ctx context.Context, dir string, w DumpWriter, o DumpOptions) (result 
 	d := &dumper{DumpOptions: o, ctx: ctx, src: src, w: w}
 	d.result.Running = src.Running()
 	d.chains = newChains(o.TempDir, o.memory)
-	defer d.chains.close()
+	defer func() { d.chains.close() }()
 	return d.result, d.dump()
 }
 
@@ -90,7 +91,15 @@ func (d *dumper) dump() error {
 		d.from = max(d.from, d.src.Replay()+1) // the entries have what is before
 	}
 	d.result.Header = DumpHeader{Store: d.src.ID(), Index: d.index, Prefix: d.Prefix}
-	if err := d.collect(); err != nil {
+	err := d.collect()
+	var damage *wal.CorruptionError
+	if needed := min(d.index, d.src.Replay()) + 1; errors.As(err, &damage) && d.from < needed && !d.Times {
+		// What is before says of topics that changed since which record they are of, and no more.
+		d.chains.close()
+		d.chains, d.from = newChains(d.TempDir, d.memory), needed
+		err = d.collect()
+	}
+	if err != nil {
 		return err
 	}
 	if err := d.w.Header(d.result.Header); err != nil {

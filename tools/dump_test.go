@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -448,6 +449,29 @@ func TestDumpCopy(t *testing.T) {
 		compareCounters(t, "log alone", dumped(t, dir, DumpOptions{}).counters, want, false)
 		if !maps.Equal(before, contents(t, dir)) {
 			t.Error("files changed")
+		}
+	}
+}
+
+// TestDumpAtBehindDamage: a dump of an index needs no record before it that the snapshot has, and where those are damaged does without.
+func TestDumpAtBehindDamage(t *testing.T) {
+	t.Parallel()
+	dir := closedStoreOf(t, seeded(t), 450, 100, false) // some 140 records in a segment
+	all := replayOf(t, dir)
+	flip(t, filepath.Join(store.LogDir(dir), "0000000000000002.seg"), 64+45)
+	for _, memory := range []int{0, 500} {
+		for _, index := range []uint64{440, 450, 500, 549} {
+			got := dumped(t, dir, DumpOptions{At: &index, memory: memory})
+			compareCounters(t, fmt.Sprintf("index %d", index), got.counters, all.at(index, min(index, 450)+1, false, ""), false)
+			if got.header.Index != index || got.header.Time.IsZero() {
+				t.Errorf("%+v", got.header)
+			}
+		}
+	}
+	var damage *wal.CorruptionError
+	for _, o := range []DumpOptions{{At: new(uint64(440)), Times: true}, {At: new(uint64(200))}} {
+		if _, err := Dump(t.Context(), dir, &collected{}, o); !errors.As(err, &damage) {
+			t.Errorf("index %d: %v", *o.At, err)
 		}
 	}
 }
