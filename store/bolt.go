@@ -214,7 +214,7 @@ func (f *snapshotFile) open(readOnly bool) (*bolt.DB, error) {
 	case errors.As(err, &damage):
 		return nil, damage
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum):
-		return nil, f.damaged(err)
+		return nil, f.damaged(fmt.Errorf("neither of its first two pages is one of bbolt's: %w", err))
 	case errors.Is(err, bolterrors.ErrVersionMismatch):
 		return nil, fmt.Errorf("%s: %w: %w", f.path, wal.ErrVersion, err)
 	case errors.Is(err, bolterrors.ErrTimeout):
