@@ -22,14 +22,14 @@ type RecordWriter interface {
 
 // DumpRecords writes the records of a store's log, oldest first, up to the first damage, which is then the error: *wal.CorruptionError, wal.ErrNotOurs or
 // wal.ErrVersion. It changes nothing. Of the snapshot only
-// the witness to where the log ends is looked at, if it can be read. Beside a running server it ends with the last record that there was when it began.
-func DumpRecords(ctx context.Context, dir string, w RecordWriter, tempDir string, progress ProgressFunc) (err error) {
-	r, err := openReading(ctx, dir, tempDir, nil)
+// the witness to where the log ends is looked at, if it can be read. Beside a running server it ends with the last record that there was when it began. Of the options TempDir, Rest and Progress count.
+func DumpRecords(ctx context.Context, dir string, w RecordWriter, o DumpOptions) (err error) {
+	r, err := openReading(ctx, dir, o.TempDir, o.Rest)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
-	err = dumpRecords(ctx, &r, w, progress)
+	err = dumpRecords(ctx, &r, w, o.Progress)
 	if errors.Is(err, wal.ErrNoLog) {
 		err = fmt.Errorf("%w: %s", store.ErrNoStore, dir)
 	}

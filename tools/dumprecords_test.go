@@ -24,7 +24,7 @@ func TestDumpRecords(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = DumpRecords(t.Context(), dir, w, "", nil)
+		err = DumpRecords(t.Context(), dir, w, DumpOptions{})
 		return b.String(), err
 	}
 	all, err := write(dir, "ndjson")

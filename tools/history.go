@@ -24,6 +24,7 @@ type Step struct {
 // HistoryOptions say which part of a topic's history is wanted. The zero value wants all.
 type HistoryOptions struct {
 	Since    time.Time // records of this time and later
+	Rest     func()    // nil or as in DumpOptions
 	Progress ProgressFunc
 }
 
@@ -38,7 +39,7 @@ type HistoryRange struct {
 // History calls each with what the kept records say of a topic, in their order. Several changes of a record that follow each other are told one by
 // one. Damage is a *wal.CorruptionError, behind what was before it.
 func History(ctx context.Context, topic []byte, dir string, o HistoryOptions, each func(Step) error) (found HistoryRange, err error) {
-	r, err := openReading(ctx, dir, "", nil)
+	r, err := openReading(ctx, dir, "", o.Rest)
 	if err != nil {
 		return HistoryRange{}, err
 	}

@@ -138,7 +138,7 @@ func TestDumpChangesNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := DumpRecords(t.Context(), dir, w, "", nil); err != nil || bytes.Count(records.Bytes(), []byte("\n")) < 190 {
+		if err := DumpRecords(t.Context(), dir, w, DumpOptions{}); err != nil || bytes.Count(records.Bytes(), []byte("\n")) < 190 {
 			t.Errorf("%d bytes of records, %v", records.Len(), err)
 		}
 		if !maps.Equal(before, contents(t, dir)) {

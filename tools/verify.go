@@ -16,6 +16,7 @@ import (
 // VerifyOptions say how a directory is verified. The zero value works.
 type VerifyOptions struct {
 	TempDir  string // where what does not fit into memory goes; empty: that of the system
+	Rest     func() // nil or as in DumpOptions
 	Progress ProgressFunc
 
 	memory int // of collected topics, bytes; 0: verifyMemory
@@ -81,7 +82,7 @@ func (v *Verified) Err() error {
 // and digest, and that each counter is what the log's records lead to, as far back as they are kept. It changes nothing. Damage is in what is
 // returned; the error is for what keeps it from looking: store.ErrNoStore, or the disk's. Memory is bounded: what does not fit goes to temporary files.
 func Verify(ctx context.Context, dir string, o VerifyOptions) (*Verified, error) {
-	r, err := openReading(ctx, dir, o.TempDir, nil)
+	r, err := openReading(ctx, dir, o.TempDir, o.Rest)
 	if err != nil {
 		return nil, err
 	}

@@ -84,10 +84,13 @@ func dump(c *cli.Context) error {
 	defer m.end()
 	o.Progress = m.report
 	write := func(w io.Writer) error {
-		if c.Bool("wal") {
-			return dumpRecords(c.Context, args[0], w, format, o)
-		}
-		return dumpCounters(c.Context, args[0], w, format, o, m)
+		return aside(args[0], func(rest func()) error {
+			o.Rest = rest
+			if c.Bool("wal") {
+				return dumpRecords(c.Context, args[0], w, format, o)
+			}
+			return dumpCounters(c.Context, args[0], w, format, o, m)
+		})
 	}
 	if c.IsSet("output") {
 		err := atomicfile.Write(c.String("output"), write)
@@ -179,7 +182,7 @@ func dumpRecords(ctx context.Context, dir string, w io.Writer, format string, o 
 			return err
 		}
 	}
-	return tools.DumpRecords(ctx, dir, to, o.TempDir, o.Progress)
+	return tools.DumpRecords(ctx, dir, to, o)
 }
 
 // pageRows is how many rows of a table are laid out at a time, so that memory stays flat.

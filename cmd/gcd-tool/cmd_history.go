@@ -62,7 +62,12 @@ func history(c *cli.Context) error {
 	if latest.limit > 0 {
 		each = latest.add
 	}
-	found, err := tools.History(c.Context, []byte(args[0]), args[1], o, each)
+	var found tools.HistoryRange
+	err := aside(args[1], func(rest func()) (err error) {
+		o.Rest = rest
+		found, err = tools.History(c.Context, []byte(args[0]), args[1], o, each)
+		return err
+	})
 	m.end()
 	if err != nil && found.Steps == 0 {
 		return err // and no columns of nothing

@@ -32,7 +32,11 @@ Examples:
 			if err != nil {
 				return err
 			}
-			in, err := tools.Inspect(c.Context, args[0])
+			var in *tools.Inspected
+			err = aside(args[0], func(func()) (err error) {
+				in, err = tools.Inspect(c.Context, args[0])
+				return err
+			})
 			if err != nil {
 				return err
 			}

@@ -35,7 +35,11 @@ Examples:
 				return err
 			}
 			m := newMeter(c)
-			v, err := tools.Verify(c.Context, args[0], tools.VerifyOptions{TempDir: c.String("temp-dir"), Progress: m.report})
+			var v *tools.Verified
+			err = aside(args[0], func(rest func()) (err error) {
+				v, err = tools.Verify(c.Context, args[0], tools.VerifyOptions{TempDir: c.String("temp-dir"), Rest: rest, Progress: m.report})
+				return err
+			})
 			m.end()
 			if err != nil {
 				return err
