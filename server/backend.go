@@ -28,7 +28,7 @@ type Backend interface {
 	GetBytes(topic []byte) (store.Value, bool)
 	// Live is the number of topics whose sum is not 0.
 	Live() int
-	// Scan calls each with at most limit topics and returns the cursor to go on with, 0 at the end; 0 begins.
+	// Scan calls each with at most limit topics and returns the cursor to go on with, 0 at the end; 0 begins. A cursor is at most maxCursor.
 	Scan(cursor uint64, limit int, each func(topic []byte, v store.Value)) uint64
 	// Stats are the backend's figures.
 	Stats() store.Stats

@@ -22,6 +22,7 @@ type respDoor struct {
 	commands map[string]*command // by their names in lower case
 	started  time.Time
 	runID    string
+	scanRun  uint64 // tells cursors of this run from those of others
 	lastID   atomic.Uint64
 	answered atomic.Uint64 // commands
 
@@ -33,7 +34,7 @@ func newRespDoor() *respDoor {
 	id := make([]byte, 20)
 	rand.Read(id)
 	d := &respDoor{
-		commands: make(map[string]*command), started: time.Now(), runID: hex.EncodeToString(id),
+		commands: make(map[string]*command), started: time.Now(), runID: hex.EncodeToString(id), scanRun: newScanRun(),
 		clients: make(map[*respClient]struct{}),
 	}
 	for _, c := range allCommands() {

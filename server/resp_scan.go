@@ -1,6 +1,9 @@
 package server
 
 import (
+	"crypto/rand"
+	"encoding/binary"
+
 	"gcd/resp"
 	"gcd/store"
 )
@@ -14,6 +17,37 @@ const (
 	maxKeysReply = 8 << 20 // bytes of topics that KEYS returns
 	maxPattern   = 256     // bytes
 )
+
+// A cursor that a client gets is the backend's, with the number of the server's run above it: the order of the topics is another after a
+// start, and a cursor of before would leave some out. Both fit into the 53 bits that every client keeps as they are.
+const (
+	cursorBits = 32 // a store has fewer topics
+	maxCursor  = 1<<cursorBits - 1
+	scanRuns   = 1 << (53 - cursorBits)
+)
+
+// newScanRun draws the number of a run. It is not 0, so that a cursor that somebody makes up from small numbers is none of any run.
+func newScanRun() uint64 {
+	var b [8]byte
+	rand.Read(b[:])
+	return 1 + binary.BigEndian.Uint64(b[:])%(scanRuns-1)
+}
+
+// shownCursor makes a backend's cursor one for clients.
+func (d *respDoor) shownCursor(cursor uint64) uint64 {
+	if cursor == 0 {
+		return 0
+	}
+	return d.scanRun<<cursorBits | cursor
+}
+
+// backendCursor undoes it. It returns false for a cursor of another run, or of nobody's.
+func (d *respDoor) backendCursor(shown uint64) (cursor uint64, ok bool) {
+	if shown == 0 {
+		return 0, true
+	}
+	return shown & maxCursor, shown>>cursorBits == d.scanRun && shown&maxCursor != 0
+}
 
 // listing is what a look at the topics has found.
 type listing struct {
@@ -43,9 +77,14 @@ func (x *exchange) look(topics, most int, pattern []byte) bool {
 }
 
 func (x *exchange) scan() {
-	cursor, ok := parseUnsigned(x.arg(1))
+	shown, ok := parseUnsigned(x.arg(1))
 	if !ok {
 		x.fail("ERR invalid cursor")
+		return
+	}
+	cursor, ok := x.client.s.resp.backendCursor(shown)
+	if !ok {
+		x.fail("ERR invalid cursor: it is not of this run of the server, and topics have another order in each; begin again with 0")
 		return
 	}
 	topics, none := int64(scanDefault), false
@@ -86,7 +125,7 @@ func (x *exchange) scan() {
 		x.look(int(min(topics, maxLook)), maxScanReply, pattern)
 	}
 	b := resp.AppendArray(x.begin(), 2)
-	b = resp.AppendDecimal(b, x.listing.cursor)
+	b = resp.AppendDecimal(b, x.client.s.resp.shownCursor(x.listing.cursor))
 	x.end(x.listing.take(b))
 }
 

@@ -298,8 +298,9 @@ func (s *Store) Len() int { return s.machine.len() }
 func (s *Store) Live() int { return int(s.machine.live.Load()) }
 
 // Scan calls each with at most limit topics and their states, beginning where the cursor says, and returns the cursor to go
-// on with: 0 when it is through. Cursor 0 begins. A scan sees each topic that was there when it began exactly once, in the order in which they
-// appeared; those that appear meanwhile it may see. The topic is not to be changed or kept.
+// on with: 0 when it is through. Cursor 0 begins. A scan sees each topic that was there when it began exactly once: those of the snapshot that
+// was opened in its order, behind them others in that in which they appeared; those that appear meanwhile it may see. The order, and so a
+// cursor, is this Store's alone: another Open finds topics in another. The topic is not to be changed or kept.
 func (s *Store) Scan(cursor uint64, limit int, each func(topic []byte, v Value)) uint64 {
 	count := uint64(s.machine.len())
 	for ; limit > 0 && cursor < count; limit-- {
