@@ -30,8 +30,9 @@ type Backend interface {
 	Live() int
 	// Scan calls each with at most limit topics and returns the cursor to go on with, 0 at the end; 0 begins. A cursor is at most maxCursor.
 	Scan(cursor uint64, limit int, each func(topic []byte, v store.Value)) uint64
-	// Stats are the backend's figures.
+	// Stats are the backend's figures, and Options how it was opened.
 	Stats() store.Stats
+	Options() store.Options
 }
 
 // errTooManyRequests is the outcome of operations for which admit had no places.

@@ -3,6 +3,7 @@ package server_test
 import (
 	"math"
 	"sync"
+	"sync/atomic"
 
 	"gcd/store"
 )
@@ -11,6 +12,7 @@ import (
 // server.Backend, with one committer goroutine for what no caller owns.
 type fake struct {
 	outcome func(op *store.Op) error // nil: every op succeeds; set before use
+	full    atomic.Bool              // what Stats says
 
 	mu      sync.Mutex
 	cond    sync.Cond
@@ -147,7 +149,11 @@ func (f *fake) Scan(cursor uint64, limit int, each func([]byte, store.Value)) ui
 	return cursor
 }
 
-func (f *fake) Stats() store.Stats { return store.Stats{Live: f.Live(), Topics: len(f.state())} }
+func (f *fake) Stats() store.Stats {
+	return store.Stats{Live: f.Live(), Topics: len(f.state()), Full: f.full.Load()}
+}
+
+func (f *fake) Options() store.Options { return store.Options{} }
 
 func (f *fake) Failed() <-chan struct{} { return f.failed }
 

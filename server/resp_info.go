@@ -91,7 +91,28 @@ func (t *infoText) memory() {
 
 func (t *infoText) persistence() {
 	t.add("loading", 0, "async_loading", 0, "rdb_bgsave_in_progress", 0, "aof_enabled", flag(t.store.Segments > 0),
-		"aof_rewrite_in_progress", 0, "aof_last_write_status", "ok")
+		"aof_rewrite_in_progress", 0, "aof_last_write_status", t.writeStatus())
+	switch o := t.s.backend.Options(); {
+	case t.store.Segments == 0:
+		t.add("sync", "none")
+	case o.Sync == store.SyncInterval:
+		t.add("sync", o.Sync, "sync_interval_ms", o.SyncInterval.Milliseconds())
+	default:
+		t.add("sync", o.Sync)
+	}
+}
+
+// writeStatus tells, in Redis' words, whether what changes something is taken.
+func (t *infoText) writeStatus() string {
+	select {
+	case <-t.s.backend.Failed():
+		return "err"
+	default:
+	}
+	if t.store.Full {
+		return "err"
+	}
+	return "ok"
 }
 
 func (t *infoText) stats() {
@@ -134,46 +155,6 @@ func flag(b bool) int {
 		return 1
 	}
 	return 0
-}
-
-// settings are what CONFIG GET tells.
-func (x *exchange) settings() [][2]string {
-	appendOnly := "no"
-	if x.client.s.backend.Stats().Segments > 0 {
-		appendOnly = "yes"
-	}
-	o := &x.client.s.opts
-	return [][2]string{
-		{"save", ""}, {"appendonly", appendOnly}, {"databases", "1"}, {"maxclients", fmt.Sprint(o.MaxConns)}, {"maxmemory", "0"},
-		{"maxmemory-policy", "noeviction"}, {"port", fmt.Sprint(x.client.s.tcpPort())}, {"proto-max-bulk-len", fmt.Sprint(resp.MaxCommand)},
-		{"tcp-keepalive", fmt.Sprint(int(keepAlive.Seconds()))}, {"timeout", "0"},
-	}
-}
-
-func (x *exchange) config() {
-	switch {
-	case !is(x.arg(1), "get"):
-		x.fail("ERR CONFIG " + strings.ToUpper(string(lowered(x.arg(1)[:min(len(x.arg(1)), maxShown)]))) +
-			" is not supported: settings are flags of the server, and CONFIG GET shows some of them")
-		return
-	case x.parser.Len() < 3:
-		x.wrongArity("config|get")
-		return
-	}
-	var found [][2]string
-	for _, setting := range x.settings() {
-		for i := 2; i < x.parser.Len(); i++ {
-			if pattern := x.arg(i); len(pattern) <= maxPattern && matches(lowered(pattern), []byte(setting[0])) {
-				found = append(found, setting)
-				break
-			}
-		}
-	}
-	b := x.client.version.AppendMap(x.begin(), len(found))
-	for _, setting := range found {
-		b = resp.AppendBulk(resp.AppendBulk(b, setting[0]), setting[1])
-	}
-	x.end(b)
 }
 
 func (x *exchange) role() {

@@ -6,8 +6,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"gcd/server"
+	"gcd/store"
 )
 
 // INFO has what clients look for, by sections, and our figures are true.
@@ -35,7 +37,7 @@ func TestRESPInfo(t *testing.T) {
 			for _, line := range []string{"# Server", "redis_version:7.2.0", "redis_mode:standalone", "tcp_port:" + strings.TrimPrefix(s.addr("tcp"), "127.0.0.1:"),
 				"# Clients", "connected_clients:1", "blocked_clients:0", "# Memory", "# Persistence", "loading:0", "aof_enabled:0", "# Stats", "total_connections_received:1",
 				"# Replication", "role:master", "connected_slaves:0", "# Cluster", "cluster_enabled:0", "# Keyspace", "db0:keys=2,expires=0,avg_ttl=0",
-				"# GCD", "topics:3", "live_topics:2", "counts:2", "resets:1", "in_flight:0", "refused:0", "unknown:0"} {
+				"# GCD", "topics:3", "live_topics:2", "counts:2", "resets:1", "sync:none", "in_flight:0", "refused:0", "unknown:0"} {
 				if !strings.Contains(got, line+"\r\n") {
 					t.Errorf("%s: no line %q in %q", in, line, got)
 				}
@@ -71,12 +73,79 @@ func TestRESPConfig(t *testing.T) {
 		}
 		say(t, c, "CONFIG GET save\r\n", pairs(1)+bulk("save")+bulk(""))
 		say(t, c, "config get APPENDONLY\r\n", pairs(1)+bulk("appendonly")+bulk("no"))
-		say(t, c, "CONFIG GET max* timeout maxmemory\r\n", pairs(4)+bulk("maxclients")+bulk("10000")+bulk("maxmemory")+bulk("0")+
+		say(t, c, "CONFIG GET maxm* timeout maxclients maxmemory\r\n", pairs(4)+bulk("maxclients")+bulk("10000")+bulk("maxmemory")+bulk("0")+
 			bulk("maxmemory-policy")+bulk("noeviction")+bulk("timeout")+bulk("0"))
+		say(t, c, "CONFIG GET appendonly appendfsync sync*\r\n", pairs(2)+bulk("appendonly")+bulk("no")+bulk("appendfsync")+bulk("no"))
+		say(t, c, "CONFIG GET max-* tcp read-timeout allow-backup dispatch\r\n", pairs(10)+bulk("tcp")+bulk(s.addr("tcp"))+bulk("allow-backup")+bulk("no")+
+			bulk("max-topics")+bulk("100000")+bulk("max-topic-length")+bulk("1000")+bulk("max-connections")+bulk("10000")+
+			bulk("max-connections-per-address")+bulk("10000")+bulk("max-in-flight")+bulk("65536")+bulk("max-in-flight-bytes")+bulk("268435456")+
+			bulk("read-timeout")+bulk("10s")+bulk("dispatch")+bulk(string(o.Dispatch)))
 		say(t, c, "CONFIG GET nosuch\r\n", pairs(0))
 		say(t, c, "CONFIG GET "+strings.Repeat("*", 300)+"\r\n", pairs(0))
 		say(t, c, "CONFIG GET\r\n", "-ERR wrong number of arguments for 'config|get' command\r\n")
-		say(t, c, "CONFIG SET save x\r\n", "-ERR CONFIG SET is not supported: settings are flags of the server, and CONFIG GET shows some of them\r\n")
+		say(t, c, "CONFIG SET save x\r\n", "-ERR CONFIG SET is not supported: settings are flags of the server, and CONFIG GET shows them\r\n")
+	})
+}
+
+// What CONFIG GET and INFO tell of durability is no more than is so.
+func TestRESPDurability(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		options   store.Options
+		appendOp  string
+		info      string
+		intervals string
+	}{
+		"always":        {store.Options{}, "always", "sync:always\r\n", "1s"},
+		"each second":   {store.Options{Sync: store.SyncInterval}, "everysec", "sync:interval\r\nsync_interval_ms:1000\r\n", "1s"},
+		"more often":    {store.Options{Sync: store.SyncInterval, SyncInterval: 20 * time.Millisecond}, "everysec", "sync:interval\r\nsync_interval_ms:20\r\n", "20ms"},
+		"less often":    {store.Options{Sync: store.SyncInterval, SyncInterval: time.Minute}, "no", "sync:interval\r\nsync_interval_ms:60000\r\n", "1m0s"},
+		"nothing taken": {store.Options{SnapshotInterval: -1, SnapshotBytes: -1}, "always", "sync:always\r\n", "1s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			row.options.SegmentSize, row.options.Retain = 1<<20, store.Retain{Age: time.Hour, Bytes: 5}
+			st, err := store.Open(t.TempDir(), row.options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { st.Close() })
+			s := serve(t, st, server.Options{}, nil)
+			c := dialRESP(t, s, 2)
+			mode := map[bool]string{true: "interval", false: "always"}[row.options.Sync == store.SyncInterval]
+			say(t, c, "CONFIG GET append* sync sync-interval segment-size retain\r\n", "*12\r\n"+bulk("appendonly")+bulk("yes")+bulk("appendfsync")+bulk(row.appendOp)+
+				bulk("sync")+bulk(mode)+bulk("sync-interval")+bulk(row.intervals)+bulk("segment-size")+bulk("1048576")+bulk("retain")+bulk("1h0m0s,5"))
+			snapshots := bulk("snapshot-interval") + bulk("5m0s") + bulk("snapshot-bytes") + bulk("134217728")
+			if row.options.SnapshotBytes < 0 {
+				snapshots = bulk("snapshot-interval") + bulk("0s") + bulk("snapshot-bytes") + bulk("0")
+			}
+			say(t, c, "CONFIG GET snapshot*\r\n", "*4\r\n"+snapshots)
+			send(t, c, []byte("INFO persistence\r\nECHO end\r\n"))
+			if got := readUntil(t, c, "$3\r\nend\r\n"); !strings.Contains(got, "aof_enabled:1\r\n") || !strings.Contains(got, "aof_last_write_status:ok\r\n"+row.info) {
+				t.Errorf("INFO says %q", got)
+			}
+		})
+	}
+}
+
+// While what changes something is refused, INFO tells so where Redis would.
+func TestRESPWriteStatus(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		s, f := serveFake(t, o)
+		c := dialRESP(t, s, 2)
+		status := func() string {
+			send(t, c, []byte("INFO persistence\r\nECHO end\r\n"))
+			_, rest, _ := strings.Cut(readUntil(t, c, "$3\r\nend\r\n"), "aof_last_write_status:")
+			word, _, _ := strings.Cut(rest, "\r\n")
+			return word
+		}
+		for _, full := range []bool{false, true, false} {
+			f.full.Store(full)
+			if got, want := status(), map[bool]string{false: "ok", true: "err"}[full]; got != want {
+				t.Errorf("the log is full: %v, and the status is %q", full, got)
+			}
+		}
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"gcd/internal/vfs"
+	"gcd/wal"
 )
 
 // SyncMode says when a batch is synced.
@@ -92,6 +93,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxTopicLen <= 0 || o.MaxTopicLen > MaxTopicLen {
 		o.MaxTopicLen = MaxTopicLen
+	}
+	if o.SegmentSize == 0 {
+		o.SegmentSize = wal.DefaultSegmentSize
 	}
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()

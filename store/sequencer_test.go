@@ -181,6 +181,17 @@ func TestFolding(t *testing.T) {
 	}
 }
 
+// TestDeleteOfNothingIsNoReset: what ends no epoch is not counted as if it did.
+func TestDeleteOfNothingIsNoReset(t *testing.T) {
+	t.Parallel()
+	s := openMemory(t, Options{})
+	del := Op{Kind: Delete, Topic: []byte("a")}
+	runOps(t, s, []Op{del, count("a", 5), del, del, reset("a")})
+	if st := s.Stats(); st.Counts != 1 || st.Resets != 2 || st.Reads != 2 {
+		t.Errorf("%d counts, %d resets, %d reads, want 1, 2, 2", st.Counts, st.Resets, st.Reads)
+	}
+}
+
 // TestOverflow: at 2^64−1 a count is refused and nothing changes.
 func TestOverflow(t *testing.T) {
 	t.Parallel()

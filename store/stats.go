@@ -7,14 +7,15 @@ import (
 
 // Stats is what the store did since it was opened.
 type Stats struct {
-	Counts, Resets, Reads uint64 // ops that took effect, by kind; a Count of N values is one, a Delete is a Reset
+	Counts, Resets, Reads uint64 // ops that took effect, by kind; a Count of N values is one, a Delete is a Reset or, if it found no sum, a Read
 	Refused               uint64 // ops that surely did not
 	Unknown               uint64 // ops whose outcome is not known
 	Batches               uint64 // committed; each is one record of the log
 	Changes               uint64 // in the batches: runs of counts, and resets
 	Syncs                 uint64 // of the log
 	LogBytes              uint64 // appended to the log, headers and padding included
-	Segments              int    // of the log, now
+	Segments              int    // of the log, now; 0 in memory
+	Full                  bool   // the log has no room, now: ops that change something are refused
 	Topics                int    // now
 	Live                  int    // those of them whose sum is not 0
 	Index                 uint64 // of the newest durable record
@@ -27,19 +28,21 @@ type Stats struct {
 func (s Stats) Ops() uint64 { return s.Counts + s.Resets + s.Reads }
 
 type counters struct {
-	byKind           [Delete + 1]atomic.Uint64
+	byKind           [Read + 1]atomic.Uint64
 	refused, unknown atomic.Uint64
 	batches, changes atomic.Uint64
 }
 
 // note counts the outcomes of a group.
 func (c *counters) note(g *Group) {
-	var byKind [Delete + 1]uint64
+	var byKind [Read + 1]uint64
 	var refused, unknown uint64
 	for i := range g.Ops {
 		switch op := &g.Ops[i]; {
+		case op.Err == nil && op.Kind == Delete && op.Sum > 0:
+			byKind[Reset]++
 		case op.Err == nil:
-			byKind[min(op.Kind, Delete)]++
+			byKind[min(op.Kind, Read)]++ // a Delete that found no sum has told that
 		case errors.Is(op.Err, ErrUnknown):
 			unknown++
 		default:
@@ -62,10 +65,10 @@ func (c *counters) note(g *Group) {
 // Stats returns the store's figures. Each is exact; together they may be a batch apart.
 func (s *Store) Stats() Stats {
 	st := Stats{
-		Counts: s.stats.byKind[Count].Load(), Resets: s.stats.byKind[Reset].Load() + s.stats.byKind[Delete].Load(), Reads: s.stats.byKind[Read].Load(),
+		Counts: s.stats.byKind[Count].Load(), Resets: s.stats.byKind[Reset].Load(), Reads: s.stats.byKind[Read].Load(),
 		Refused: s.stats.refused.Load(), Unknown: s.stats.unknown.Load(),
 		Batches: s.stats.batches.Load(), Changes: s.stats.changes.Load(),
-		Topics: s.machine.len(), Live: s.Live(),
+		Topics: s.machine.len(), Live: s.Live(), Full: s.full.Load(),
 		Snapshots: s.snapshot.done.Load(), SnapshotEntries: s.snapshot.entries.Load(), SnapshotIndex: s.snapshot.replay.Load(),
 	}
 	if s.wal != nil {

@@ -78,10 +78,9 @@ func (s *Store) start() {
 	if s.wal != nil {
 		maxBatch = s.wal.MaxRecord()
 	}
-	s.own.seq = newSequencer(s.machine, limits{
-		// One change must fit into a record, whatever the segment size is.
-		maxTopics: s.options.MaxTopics, maxTopicLen: min(s.options.MaxTopicLen, maxBatch-maxChangeLen), maxBatch: maxBatch,
-	})
+	// One change must fit into a record, whatever the segment size is.
+	s.options.MaxTopicLen = min(s.options.MaxTopicLen, maxBatch-maxChangeLen)
+	s.own.seq = newSequencer(s.machine, limits{maxTopics: s.options.MaxTopics, maxTopicLen: s.options.MaxTopicLen, maxBatch: maxBatch})
 	s.wg.Go(s.committer)
 	if s.wal != nil {
 		s.wg.Go(s.keepSpare)
@@ -272,6 +271,9 @@ func (s *Store) fail(err error) {
 		close(s.failed)
 	})
 }
+
+// Options is how the store was opened, with what holds for what was left open.
+func (s *Store) Options() Options { return s.options }
 
 // Failed is closed when the store stopped after an error that ends its right to acknowledge; Err then says which. The
 // process should exit: after a failed sync only a restart finds out what is on the disk.
