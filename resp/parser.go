@@ -1,6 +1,10 @@
 package resp
 
-import "strconv"
+import (
+	"slices"
+	"strconv"
+	"unsafe"
+)
 
 // Parser finds the commands in what a client sent. It remembers how far it has looked into a command that is not whole yet, so
 // that the work is in proportion to the bytes, however they are split. The zero value is ready.
@@ -75,6 +79,26 @@ func (p *Parser) Next(b []byte) (int, error) {
 func (p *Parser) whole(b []byte, n int) int {
 	p.command, p.pos = b[:n], 0
 	return n
+}
+
+// Needs is how many bytes the unfinished command has at least, 0 if nothing is known of it.
+func (p *Parser) Needs() int {
+	if p.left == 0 {
+		return 0
+	}
+	return p.pos + max(p.size, 0) + 2
+}
+
+// Room is how many bytes the parser holds, and Trim gives those back that the unfinished command does not need.
+func (p *Parser) Room() int { return cap(p.args) * int(unsafe.Sizeof(span{})) }
+
+// Trim comes when there is no whole command that is still to be read.
+func (p *Parser) Trim() {
+	if p.left == 0 {
+		p.args = nil
+		return
+	}
+	p.args = slices.Clip(slices.Clone(p.args))
 }
 
 // Len is the number of arguments of the command that Next found, its name included.

@@ -107,6 +107,31 @@ func TestUnfinishedCommands(t *testing.T) {
 	}
 }
 
+// What an unfinished command needs is known as far as it says so, and it needs nothing that Trim gives back.
+func TestNeedsAndTrim(t *testing.T) {
+	t.Parallel()
+	in := "*3\r\n$4\r\nECHO\r\n$300\r\n" + strings.Repeat("x", 300) + "\r\n$1\r\ny\r\n"
+	known := strings.Index(in, "x") // how long the second argument is
+	p := new(Parser)
+	for n := range len(in) {
+		if size, err := p.Next([]byte(in[:n])); size != 0 || err != nil {
+			t.Fatalf("cut at %d: %d, %v", n, size, err)
+		}
+		if needs := p.Needs(); needs > len(in) || n >= known && needs < known+302 || n < 4 && needs != 0 {
+			t.Errorf("cut at %d it needs %d bytes of %d", n, needs, len(in))
+		}
+		if p.Trim(); p.Room() > 3*8 {
+			t.Errorf("cut at %d: %d bytes are held", n, p.Room())
+		}
+	}
+	if size, err := p.Next([]byte(in)); size != len(in) || err != nil || p.Len() != 3 || string(p.Arg(2)) != "y" || p.Needs() != 0 {
+		t.Errorf("%d, %v, %d arguments", size, err, p.Len())
+	}
+	if p.Trim(); p.Room() != 0 {
+		t.Errorf("%d bytes are held for nothing", p.Room())
+	}
+}
+
 var malformed = []struct {
 	in   string
 	text string // in the error

@@ -266,7 +266,11 @@ func (d *goroutines) answer(c *streamConn, r *request) {
 }
 
 func (d *goroutines) write(c *streamConn, b []byte) bool {
-	c.nc.SetWriteDeadline(time.Now().Add(d.s.opts.WriteTimeout))
+	return d.writeWithin(c, b, d.s.opts.WriteTimeout)
+}
+
+func (d *goroutines) writeWithin(c *streamConn, b []byte, patience time.Duration) bool {
+	c.nc.SetWriteDeadline(time.Now().Add(patience))
 	if _, err := c.nc.Write(b); err != nil {
 		d.s.journal.happened(lostAnswer, c.peer, err)
 		return false

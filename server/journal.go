@@ -139,6 +139,7 @@ func quote(msg []byte) string {
 type Stats struct {
 	Connections int64 // TCP connections open now, those that are being refused included
 	InFlight    int64 // requests that wait for the backend now
+	Held        int64 // bytes that RESP connections hold now while they wait for their clients, without the first 16 KiB of each
 
 	Accepted  uint64 // TCP connections
 	Datagrams uint64 // received
@@ -164,7 +165,7 @@ type Stats struct {
 func (s *Server) Stats() Stats {
 	j := &s.journal
 	st := Stats{
-		Connections: s.conns.open(), InFlight: s.inFlight.Load(),
+		Connections: s.conns.open(), InFlight: s.inFlight.Load(), Held: s.held.Load(),
 		Accepted: s.accepted.Load(), Datagrams: s.datagrams.Load(), Answered: s.answered.Load(),
 		Refused:        make(map[codec.Code]uint64),
 		EmptyDatagrams: j.events[emptyDatagram].total.Load(), ReplyDatagrams: j.events[replyDatagram].total.Load(),

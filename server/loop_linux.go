@@ -32,6 +32,7 @@ type loop struct {
 
 	again, spareAgain []*conversation // those that go on in the next turn, and the list's other room
 	exchanges         []*loopExchange // that nobody uses
+	spareBytes        int             // that those hold
 
 	handler handler   // of new streams
 	streams []*stream // by slot

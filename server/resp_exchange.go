@@ -11,7 +11,8 @@ import (
 )
 
 // The bounds of what one turn of a RESP connection takes. What is beyond them has its turn later, so a connection's memory is bounded by
-// them, by its input (one read and at most one command of resp.MaxCommand), and by what one command may answer.
+// them, by its input (one read and at most one command of resp.MaxCommand), and by what one command may answer. What all together hold while
+// they wait for their clients has its own bound, in resp_held.go.
 const (
 	maxTurnOps     = 4096      // operations; one command alone may have more
 	maxTurnReplies = 256 << 10 // bytes of replies after which no further command is taken
@@ -52,6 +53,8 @@ type exchange struct {
 	at     int    // where the first command begins that was not taken
 	parser resp.Parser
 	held   int // the length of that command, if it is parsed already
+
+	charged int // bytes, to Server.held
 
 	ops   []store.Op
 	group store.Group
@@ -282,7 +285,7 @@ func (x *exchange) answer() {
 			break
 		}
 	}
-	x.ops, x.steps, x.ready, x.size = x.ops[:0], x.steps[:0], x.ready[:0], 0
+	x.ops, x.steps, x.ready, x.size = keptRoom(x.ops, 2*maxTurnOps), x.steps[:0], x.ready[:0], 0
 }
 
 // appendReply appends the reply to operations with outcomes. It returns false if an outcome is not known: then there is none.
@@ -376,25 +379,10 @@ func (x *exchange) idle() bool { return x.at == len(x.in) }
 
 // release makes the exchange ready for another connection; what is large is given back.
 func (x *exchange) release() {
-	x.parser.Reset()
-	x.client, x.at, x.held, x.size, x.taken, x.more, x.closing = nil, 0, 0, 0, 0, false, false
-	x.in, x.out, x.ready = keptRoom(x.in, maxKeptBytes), keptRoom(x.out, maxKeptBytes), keptRoom(x.ready, maxKeptBytes)
-	x.ops, x.steps = keptRoom(x.ops, maxKeptOps), keptRoom(x.steps, maxKeptOps)
-	x.group.Ops = nil
-	x.listing, x.backup = listing{}, ""
-}
-
-// What an exchange that waits for its next use keeps room for: a pipeline of some hundred commands.
-const (
-	maxKeptBytes = 32 << 10
-	maxKeptOps   = 1024
-)
-
-func keptRoom[T any](s []T, most int) []T {
-	if cap(s) > most {
-		return nil
-	}
-	return s[:0]
+	x.keepLittle()
+	x.charge(0)
+	x.client, x.held, x.size, x.taken, x.more, x.closing = nil, 0, 0, 0, false, false
+	x.listing, x.backup = listing{found: x.listing.found}, ""
 }
 
 // maxInteger is the highest sum that RESP's integers can tell.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -75,6 +76,8 @@ func FuzzRESP(f *testing.F) {
 		for _, piece := range [][]byte{in[:i], in[i:j], in[j:]} {
 			if !split.closing {
 				got = append(got, feed(split, bytes.Clone(piece))...)
+				split.compact()
+				split.trim(0)
 			}
 		}
 		if !bytes.Equal(got, want) || whole.closing != split.closing {
@@ -119,6 +122,47 @@ func TestExchangeGivesBack(t *testing.T) {
 	if cap(x.in) > maxKeptBytes || cap(x.out) > maxKeptBytes || cap(x.ready) > maxKeptBytes || cap(x.ops) > maxKeptOps || cap(x.steps) > maxKeptOps ||
 		x.client != nil || x.at != 0 || x.held != 0 || len(x.in) != 0 {
 		t.Errorf("%d, %d, %d bytes, %d operations, %d steps are kept", cap(x.in), cap(x.out), cap(x.ready), cap(x.ops), cap(x.steps))
+	}
+}
+
+// The input grows with what is received and, for a command that says how long it is, to no more than that; what was needed for
+// another one is given back.
+func TestExchangeHoldsLittle(t *testing.T) {
+	t.Parallel()
+	x := newTestExchange(t)
+	piece := bytes.Repeat([]byte("x"), 10_000)
+	const size = 1_000_000
+	head := fmt.Sprintf("*2\r\n$4\r\nECHO\r\n$%d\r\n", size)
+	x.receive([]byte(head))
+	for n := 0; n < size-len(piece); n += len(piece) {
+		if x.take(); cap(x.in) > 2*len(x.in)+1000 || cap(x.in) > len(head)+size+2 {
+			t.Fatalf("room for %d bytes when %d are there", cap(x.in), len(x.in))
+		}
+		if x.rest(100_000) > len(head)+size+2-len(x.in) && len(x.in) > 100_000 {
+			t.Fatal("more would be read than is missing")
+		}
+		if !x.hold(0) {
+			t.Fatal("there is no room for the first")
+		}
+		x.receive(piece)
+	}
+	if held := x.client.s.Stats().Held; held < size-freeHeld || held > 3*size/2 {
+		t.Errorf("%d bytes are charged", held)
+	}
+	feed(x, append(piece, "\r\nDEL"+strings.Repeat(" x", 20_000)+"\r\nIN"...))
+	x.compact()
+	if !x.hold(100) || x.holds() > spareHeld || string(x.in) != "IN" {
+		t.Errorf("%d bytes are held behind %.20q", x.holds(), x.in)
+	}
+	x.client.s.held.Add(1 << 40) // by others
+	if !x.hold(100) || x.holds() > 1000 || x.client.s.Stats().Held != 1<<40 {
+		t.Errorf("%d bytes are held when there is no room, %d are charged", x.holds(), x.client.s.Stats().Held-1<<40)
+	}
+	if got := string(feed(x, append([]byte("CR x\r\n*2\r\n$4\r\nECHO\r\n$30000\r\n"), make([]byte, 29_000)...))); got != ":1\r\n" {
+		t.Errorf("answered %q", got)
+	}
+	if x.compact(); x.hold(100) {
+		t.Error("a long command is waited for though there is no room")
 	}
 }
 

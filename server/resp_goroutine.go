@@ -22,6 +22,7 @@ func (d *goroutines) talk(c *streamConn, first []byte) {
 	t := &talker{done: make(chan struct{}, 1)}
 	t.client = d.s.enterRESP(c.peer)
 	defer t.client.leave()
+	defer t.charge(0)
 	d.mu.Lock()
 	c.talks = true
 	d.mu.Unlock()
@@ -78,7 +79,7 @@ func (d *goroutines) commitRESP(t *talker) bool {
 
 // reply writes what there is to write, and returns false if that was the last of the connection.
 func (d *goroutines) reply(c *streamConn, t *talker) bool {
-	if len(t.out) > 0 && !d.write(c, t.out) {
+	if len(t.out) > 0 && !d.writeWithin(c, t.out, d.patience(t)) {
 		return false
 	}
 	t.client.finished(&t.exchange)
@@ -97,6 +98,17 @@ func (d *goroutines) reply(c *streamConn, t *talker) bool {
 	t.compact()
 	return true
 }
+
+// patience is how long the client has to take the answers: no time to speak of if too many wait to be taken already.
+func (d *goroutines) patience(t *talker) time.Duration {
+	if t.charge(t.holds()) {
+		return d.s.opts.WriteTimeout
+	}
+	return min(crowded, d.s.opts.WriteTimeout)
+}
+
+// crowded is time for the system to take what it has room for.
+const crowded = 100 * time.Millisecond
 
 // await lets drain interrupt c, which is about to read until the deadline. It returns false if the dispatch drains.
 func (d *goroutines) await(c *streamConn, deadline time.Time) bool {
@@ -125,19 +137,24 @@ func (d *goroutines) isDrained() bool {
 // listen reads more of what the client says: the rest of a command in time, the beginning of one whenever it likes. It returns false
 // at the connection's end.
 func (d *goroutines) listen(c *streamConn, t *talker) bool {
+	const least, room = 4 << 10, 16 << 10
 	if t.idle() {
-		t.in, t.at = keptRoom(t.in, maxKeptBytes), 0
+		t.keepLittle()
 		c.deadline = time.Time{}
 	} else if c.deadline.IsZero() {
 		c.deadline = time.Now().Add(d.s.opts.ReadTimeout)
 	}
+	if spare := cap(t.in) - len(t.in); spare < t.rest(least) {
+		t.grow(room)
+	}
+	if !t.hold(least) {
+		d.s.journal.refused(codec.CodeTooManyRequests, c.peer, t.in)
+		d.cutOff(c, errHeld)
+		return false
+	}
 	if !d.await(c, c.deadline) {
 		d.drainRESP(c)
 		return false
-	}
-	const room = 16 << 10
-	if cap(t.in)-len(t.in) < room/4 {
-		t.in = append(make([]byte, 0, 2*len(t.in)+room), t.in...)
 	}
 	n, err := c.nc.Read(t.in[len(t.in):cap(t.in)])
 	t.in = t.in[:len(t.in)+n]
@@ -148,11 +165,16 @@ func (d *goroutines) listen(c *streamConn, t *talker) bool {
 		d.drainRESP(c)
 	case isTimeout(err):
 		d.s.journal.refused(codec.CodeNothingArrived, c.peer, t.in)
-		if d.write(c, resp.AppendError(nil, refusalText(codec.CodeNothingArrived))) {
-			d.linger(c)
-		}
+		d.cutOff(c, refusalText(codec.CodeNothingArrived))
 	case !errors.Is(err, net.ErrClosed) && err != io.EOF && !t.idle():
 		d.s.journal.happened(brokenConn, c.peer, err)
 	}
 	return false
+}
+
+// cutOff ends the connection in the middle of a command, and says why.
+func (d *goroutines) cutOff(c *streamConn, why string) {
+	if d.write(c, resp.AppendError(nil, why)) {
+		d.linger(c)
+	}
 }

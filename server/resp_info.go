@@ -140,7 +140,7 @@ func (t *infoText) gcd() {
 		"log_segments", t.store.Segments, "log_index", t.store.Index,
 		"snapshots", t.store.Snapshots, "snapshot_entries", t.store.SnapshotEntries, "snapshot_index", t.store.SnapshotIndex,
 		"backup_in_progress", flag(t.s.backups.under.Load()), "backups", t.mine.Backups, "broken_backups", t.mine.BrokenBackups,
-		"connections", t.mine.Connections, "in_flight", t.mine.InFlight, "datagrams", t.mine.Datagrams,
+		"connections", t.mine.Connections, "in_flight", t.mine.InFlight, "held_bytes", t.mine.Held, "datagrams", t.mine.Datagrams,
 		"answered", t.mine.Answered, "refused", refused, "unknown", t.mine.UnknownOutcomes,
 		"lost_answers", t.mine.LostAnswers, "broken_connections", t.mine.BrokenConns, "panics", t.mine.Panics)
 }

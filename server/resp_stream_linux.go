@@ -40,8 +40,7 @@ func (c *stream) talk(drained bool) {
 	c.handler, c.goesOn = v, true
 	c.settle.stop()
 	c.unread = !drained || c.hung
-	x := v.exchange()
-	x.in = append(x.in, c.in...)
+	v.exchange().receive(c.in)
 	c.in = kept(c.in)
 	v.proceed()
 }
@@ -54,6 +53,7 @@ func (v *conversation) exchange() *loopExchange {
 	l := v.c.l
 	if n := len(l.exchanges); n > 0 {
 		v.x, l.exchanges = l.exchanges[n-1], l.exchanges[:n-1]
+		l.spareBytes -= v.x.holds()
 	} else {
 		v.x = new(loopExchange)
 		v.x.group.Done = v.x.done
@@ -67,9 +67,14 @@ func (v *conversation) giveBack() {
 	if v.x == nil {
 		return
 	}
+	l := v.c.l
 	v.x.release()
 	v.x.c = nil
-	v.c.l.exchanges = append(v.c.l.exchanges, v.x)
+	if l.spareBytes+v.x.holds() > maxSpare {
+		v.x.trim(0)
+	}
+	l.spareBytes += v.x.holds()
+	l.exchanges = append(l.exchanges, v.x)
 	v.x = nil
 }
 
@@ -107,7 +112,11 @@ func (v *conversation) readable(c *stream) {
 // then the end is still to be read.
 func (v *conversation) receive() {
 	c := v.c
-	n, err := readSocket(c.fd, c.l.scratch)
+	room := c.l.scratch
+	if v.x != nil {
+		room = room[:v.x.rest(len(room))]
+	}
+	n, err := readSocket(c.fd, room)
 	switch {
 	case err == unix.EAGAIN:
 		c.unread = false
@@ -118,9 +127,8 @@ func (v *conversation) receive() {
 		}
 		c.close()
 	default:
-		c.unread = n == len(c.l.scratch) || c.hung
-		x := v.exchange()
-		x.in = append(x.in, c.l.scratch[:n]...)
+		c.unread = n == len(room) || c.hung
+		v.exchange().receive(room[:n])
 		v.proceed()
 	}
 }
@@ -154,6 +162,10 @@ func (v *conversation) reply() {
 	x.answer()
 	c.out, c.sent, x.out = x.out, 0, nil
 	c.flush()
+	if c.state == writing && !x.charge(x.holds()+cap(c.out)) {
+		c.l.s.journal.happened(lostAnswer, c.peer, "too many answers wait to be taken")
+		c.close()
+	}
 }
 
 // written is called when the client was sent all answers.
@@ -181,6 +193,11 @@ func (v *conversation) next() {
 		return
 	}
 	x.compact()
+	if !x.more && !x.idle() && !x.hold(0) {
+		c.l.s.journal.refused(codec.CodeTooManyRequests, c.peer, x.in)
+		v.cutOff(errHeld)
+		return
+	}
 	if !x.more && !c.unread {
 		v.await()
 	} else if !v.queued {
@@ -206,8 +223,13 @@ func (v *conversation) await() {
 // late is called when a command was not whole in time.
 func (v *conversation) late(c *stream) {
 	c.l.s.journal.refused(codec.CodeNothingArrived, c.peer, v.x.in)
+	v.cutOff(refusalText(codec.CodeNothingArrived))
+}
+
+// cutOff ends the connection in the middle of a command, and says why.
+func (v *conversation) cutOff(why string) {
 	v.x.closing = true
-	v.x.out = resp.AppendError(v.x.out, refusalText(codec.CodeNothingArrived))
+	v.x.out = resp.AppendError(v.x.out, why)
 	v.reply()
 }
 

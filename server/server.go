@@ -32,6 +32,7 @@ type Server struct {
 	refusals      *refusalLimit
 	inFlight      atomic.Int64
 	inFlightBytes atomic.Int64
+	held          atomic.Int64 // bytes that exchanges of RESP are charged for
 	accepted      atomic.Uint64
 	datagrams     atomic.Uint64
 	answered      atomic.Uint64

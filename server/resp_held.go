@@ -1,0 +1,109 @@
+package server
+
+import (
+	"unsafe"
+
+	"gcd/store"
+)
+
+// What the exchanges of all connections hold while they wait for their clients, be it for the rest of a command or for answers to be taken,
+// has a bound: beyond freeHeld each is charged to Server.held, which may come to Options.MaxInFlightBytes, and to leastHeld in any case. An
+// exchange for which there is no room gives back what it holds for later use, and so a pipeline of small commands always goes on, piece by
+// piece. Only a command that is long itself is refused, and a client that does not take long answers is cut off.
+const (
+	freeHeld   = 16 << 10 // bytes that are not charged
+	leastHeld  = 2 << 20  // bytes that all together may hold: one can always have a command of resp.MaxCommand
+	spareHeld  = 1 << 20  // bytes beyond the unfinished command above which they are given back though there is room
+	largeInput = 64 << 10 // bytes of a command from which on no more than it is read, so that its buffer need not grow for what follows
+)
+
+const errHeld = "BUSY too many bytes of unfinished commands: try again later"
+
+// holds is how many bytes the exchange has room for.
+func (x *exchange) holds() int {
+	return cap(x.in) + cap(x.out) + cap(x.ready) + cap(x.listing.found) + x.parser.Room() +
+		cap(x.ops)*int(unsafe.Sizeof(store.Op{})) + cap(x.steps)*int(unsafe.Sizeof(step{}))
+}
+
+// charge charges the exchange for so many bytes instead of those that it was charged for. It returns false, and changes nothing, if that is too
+// much for all together.
+func (x *exchange) charge(bytes int) bool {
+	more := max(0, bytes-freeHeld) - x.charged
+	if more == 0 {
+		return true
+	}
+	s := x.client.s
+	if s.held.Add(int64(more)) > int64(max(leastHeld, s.opts.MaxInFlightBytes)) && more > 0 {
+		s.held.Add(int64(-more))
+		return false
+	}
+	x.charged += more
+	return true
+}
+
+// hold prepares for the wait for more bytes, when all that was whole is answered. room is how many of them the input needs room for. It
+// returns false if the unfinished command is too long to be waited for.
+func (x *exchange) hold(room int) bool {
+	if n := x.holds(); n <= spareHeld+2*len(x.in) && x.charge(n) {
+		return true
+	}
+	x.trim(room)
+	return x.charge(x.holds())
+}
+
+// trim gives back all that is not needed for the unfinished command and the next bytes of it.
+func (x *exchange) trim(room int) {
+	x.in = append(make([]byte, 0, len(x.in)+room), x.in...)
+	x.parser.Trim()
+	x.out, x.ready, x.ops, x.steps, x.listing.found, x.group.Ops = nil, nil, nil, nil, nil, nil
+}
+
+// grow makes room for n more bytes of input, and for a command that says how long it is no more than twice what is there and no more than that.
+func (x *exchange) grow(n int) {
+	size := len(x.in) + n
+	if size <= cap(x.in) {
+		return
+	}
+	if need := x.parser.Needs(); need > size {
+		size = min(need, 2*size)
+	} else if len(x.in) > 0 {
+		size += size / 4
+	}
+	x.in = append(make([]byte, 0, size), x.in...)
+}
+
+// receive takes bytes that were read.
+func (x *exchange) receive(b []byte) {
+	x.grow(len(b))
+	x.in = append(x.in, b...)
+}
+
+// rest is how many bytes of a large command are surely still to come, else most. The input begins with the command.
+func (x *exchange) rest(most int) int {
+	if rest := x.parser.Needs() - len(x.in); rest > 0 && len(x.in) >= largeInput {
+		return min(most, rest)
+	}
+	return most
+}
+
+// keepLittle gives back what is large when nothing of a command is there.
+func (x *exchange) keepLittle() {
+	x.parser.Reset()
+	x.in, x.out, x.ready = keptRoom(x.in, maxKeptBytes), keptRoom(x.out, maxKeptBytes), keptRoom(x.ready, maxKeptBytes)
+	x.ops, x.steps, x.listing.found = keptRoom(x.ops, maxKeptOps), keptRoom(x.steps, maxKeptOps), keptRoom(x.listing.found, maxKeptBytes)
+	x.at, x.group.Ops = 0, nil
+}
+
+// What an exchange that waits for its next use keeps room for: a pipeline of some hundred commands. maxSpare bounds those of a loop together.
+const (
+	maxKeptBytes = 32 << 10
+	maxKeptOps   = 1024
+	maxSpare     = 16 << 20
+)
+
+func keptRoom[T any](s []T, most int) []T {
+	if cap(s) > most {
+		return nil
+	}
+	return s[:0]
+}
