@@ -19,8 +19,10 @@ type Error string
 func (e Error) Error() string { return "Protocol error: " + string(e) }
 
 const (
-	errArrayLength = Error("invalid multibulk length: a command has at most 65535 arguments")
-	errBulkLength  = Error("invalid bulk length: a command has at most 1048576 bytes")
+	errArrayLength = Error("invalid multibulk length")
+	errManyArgs    = Error("invalid multibulk length: a command has at most 65535 arguments")
+	errBulkLength  = Error("invalid bulk length")
+	errLongCommand = Error("invalid bulk length: a command has at most 1048576 bytes")
 	errBulkEnd     = Error("expected the end of a line behind an argument")
 	errInline      = Error("too big inline request")
 	errQuotes      = Error("unbalanced quotes in request")

@@ -17,54 +17,72 @@ func (p *Parser) inline(b []byte) (int, error) {
 		return 0, errInline
 	}
 	line := b[:end] // a carriage return at its end is a blank like others
+	if !p.words(line) {
+		return 0, errQuotes
+	}
+	for i, s := range p.args { // now that the line is known to be one: what is wrong stays as it was sent
+		p.args[i].to = s.from + uint32(unquote(line[s.from:s.to]))
+	}
+	return p.whole(b, end+1), nil
+}
+
+// words finds the words of a line, as they stand there. It returns false if a quotation does not end, or not where its word does.
+func (p *Parser) words(line []byte) bool {
 	for at := 0; ; {
 		for at < len(line) && isBlank(line[at]) {
 			at++
 		}
 		if at == len(line) {
-			return p.whole(b, end+1), nil
+			return true
 		}
-		to, next := word(line, at)
-		if next < 0 {
-			return 0, errQuotes
+		from := at
+		for at < len(line) && !isBlank(line[at]) {
+			quote := line[at]
+			if at++; !isQuote(quote) {
+				continue
+			}
+			for ; ; at++ {
+				if at == len(line) {
+					return false
+				}
+				if line[at] == quote {
+					break
+				}
+				if line[at] == '\\' {
+					_, n := escaped(line[at:], quote)
+					at += n - 1
+				}
+			}
+			if at++; at < len(line) && !isBlank(line[at]) {
+				return false
+			}
 		}
-		p.args = append(p.args, span{uint32(at), uint32(to)})
-		at = next
+		p.args = append(p.args, span{uint32(from), uint32(at)})
 	}
 }
 
-// word resolves the quotes and escapes of the word that begins at from: it then ends at to, and next is what follows it. next is
-// less than 0 if a quotation does not end, or not where the word does.
-func word(line []byte, from int) (to, next int) {
-	to, at := from, from
-	for at < len(line) && !isBlank(line[at]) {
-		quote := line[at]
-		if quote != '"' && quote != '\'' {
-			line[to] = quote
-			to, at = to+1, at+1
+// unquote resolves the quotes and escapes of a word, in place, and returns how long it is then.
+func unquote(word []byte) int {
+	to := 0
+	quote := byte(0) // the one whose end is to come
+	for at := 0; at < len(word); {
+		c, n := word[at], 1
+		switch {
+		case quote == 0 && isQuote(c):
+			quote = c
+			at++
 			continue
+		case quote != 0 && c == quote:
+			quote = 0
+			at++
+			continue
+		case quote != 0 && c == '\\':
+			c, n = escaped(word[at:], quote)
 		}
-		for at++; ; {
-			if at == len(line) {
-				return 0, -1
-			}
-			c := line[at]
-			if c == quote {
-				at++
-				break
-			}
-			n := 1
-			if c == '\\' {
-				c, n = escaped(line[at:], quote)
-			}
-			line[to] = c
-			to, at = to+1, at+n
-		}
-		if at < len(line) && !isBlank(line[at]) {
-			return 0, -1
-		}
+		word[to] = c
+		to, at = to+1, at+n
 	}
-	return to, at
+	return to
 }
 
 // escaped resolves what begins with a backslash inside of a quotation, and returns how many bytes it took. In single quotes only \'
@@ -112,5 +130,7 @@ func digit(c byte) int {
 	}
 	return -1
 }
+
+func isQuote(c byte) bool { return c == '"' || c == '\'' }
 
 func isBlank(c byte) bool { return c == ' ' || '\t' <= c && c <= '\r' }

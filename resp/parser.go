@@ -35,7 +35,9 @@ func (p *Parser) Next(b []byte) (int, error) {
 		switch {
 		case next == 0:
 			return 0, nil
-		case next < 0 || n > MaxArgs:
+		case n > MaxArgs:
+			return 0, errManyArgs
+		case next < 0:
 			return 0, errArrayLength
 		case n <= 0:
 			return p.whole(b, next), nil
@@ -56,7 +58,10 @@ func (p *Parser) Next(b []byte) (int, error) {
 			} else if n, next = length(b, p.pos+1); next == 0 {
 				return 0, nil
 			}
-			if next < 0 || n < 0 || next+n+2 > MaxCommand {
+			if n > MaxCommand || next > 0 && n >= 0 && next+n+2 > MaxCommand {
+				return 0, errLongCommand
+			}
+			if next < 0 || n < 0 {
 				return 0, errBulkLength
 			}
 			p.pos, p.size = next, n
@@ -139,7 +144,7 @@ func short(b []byte) (n, next int) {
 }
 
 // length reads a decimal number and the line end behind it, and returns the number and where the next line begins: 0 if the
-// line is not whole, less than 0 if it is none. Numbers are written as Redis wants them, without superfluous zeros.
+// line is not whole, less than 0 if it is none or the number is above every bound. Numbers are written as Redis wants them, without superfluous zeros.
 func length(b []byte, at int) (n, next int) {
 	const most = 1 << 24 // above every bound
 	from, sign := at, 1
@@ -153,8 +158,11 @@ func length(b []byte, at int) (n, next int) {
 			break
 		}
 		n = 10*n + int(c-'0')
-		if n > most || at > from && b[from] == '0' {
+		if at > from && b[from] == '0' {
 			return 0, -1
+		}
+		if n > most {
+			return sign * n, -1
 		}
 	}
 	switch {

@@ -94,7 +94,7 @@ func conversation(r *rand.Rand, m *respModel, commands int) (in, want []byte, cl
 	case 0:
 		end(array("QUIT")+behind, m.answer([]string{"QUIT"}))
 	case 1:
-		end("*1\r\n$-1\r\n"+behind, "-ERR Protocol error: invalid bulk length: a command has at most 1048576 bytes\r\n")
+		end("*1\r\n$-1\r\n"+behind, "-ERR Protocol error: invalid bulk length\r\n")
 	case 2:
 		end("*65536\r\n"+behind, "-ERR Protocol error: invalid multibulk length: a command has at most 65535 arguments\r\n")
 	case 3:
