@@ -70,6 +70,7 @@ type respClient struct {
 	s     *Server
 	id    uint64
 	peer  netip.AddrPort
+	local netip.AddrPort // the server's end
 	since time.Time
 
 	version  resp.Version
@@ -79,12 +80,15 @@ type respClient struct {
 }
 
 // respLabel is what a client says of itself.
-type respLabel struct{ name, library, libraryVersion string }
+type respLabel struct {
+	name, library, libraryVersion string
+	version                       resp.Version // the one that it speaks, as respClient has it
+}
 
-// enterRESP makes a client of a connection.
-func (s *Server) enterRESP(peer netip.AddrPort) *respClient {
-	c := &respClient{s: s, id: s.resp.lastID.Add(1), peer: peer, since: time.Now(), version: resp.V2}
-	c.label.Store(new(respLabel))
+// enterRESP makes a client of a connection between two addresses.
+func (s *Server) enterRESP(peer, local netip.AddrPort) *respClient {
+	c := &respClient{s: s, id: s.resp.lastID.Add(1), peer: peer, local: local, since: time.Now(), version: resp.V2}
+	c.label.Store(&respLabel{version: resp.V2})
 	s.resp.mu.Lock()
 	defer s.resp.mu.Unlock()
 	s.resp.clients[c] = struct{}{}

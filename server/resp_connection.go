@@ -1,11 +1,6 @@
 package server
 
-import (
-	"fmt"
-	"time"
-
-	"gcd/resp"
-)
+import "gcd/resp"
 
 // The commands on the connection itself.
 
@@ -28,7 +23,7 @@ func (x *exchange) quit() {
 // resetConnection puts everything back that the client has set.
 func (x *exchange) resetConnection() {
 	x.client.version, x.client.refusing = resp.V2, false
-	x.client.label.Store(new(respLabel))
+	x.client.label.Store(&respLabel{version: resp.V2})
 	x.status("RESET")
 }
 
@@ -87,7 +82,7 @@ func (x *exchange) hello() {
 			return
 		}
 	}
-	x.client.version = version
+	x.client.version, label.version = version, version
 	x.client.label.Store(&label)
 
 	b := version.AppendMap(x.begin(), 7)
@@ -112,89 +107,6 @@ func isLabel(b []byte) bool {
 		}
 	}
 	return len(b) <= 256
-}
-
-func (x *exchange) clientCommand() {
-	args := x.parser.Len()
-	label := *x.client.label.Load()
-	switch sub := x.arg(1); {
-	case is(sub, "id") && args == 2:
-		x.integer(int64(x.client.id))
-	case is(sub, "getname") && args == 2:
-		if label.name == "" {
-			x.end(x.client.version.AppendNull(x.begin()))
-			return
-		}
-		x.end(resp.AppendBulk(x.begin(), label.name))
-	case is(sub, "setname") && args == 3:
-		if !isLabel(x.arg(2)) {
-			x.fail("ERR Client names " + errLabel)
-			return
-		}
-		label.name = string(x.arg(2))
-		x.relabel(&label)
-	case is(sub, "setinfo") && args == 4:
-		x.setInfo(&label)
-	case is(sub, "info") && args == 2:
-		x.end(x.client.version.AppendText(x.begin(), x.client.appendLine(nil, time.Now())))
-	case is(sub, "list"):
-		x.clientList()
-	case is(sub, "no-evict") && args == 3, is(sub, "no-touch") && args == 3:
-		if !is(x.arg(2), "on") && !is(x.arg(2), "off") {
-			x.fail(errSyntax)
-			return
-		}
-		x.status("OK") // nothing is ever evicted, and no read is noted
-	case is(sub, "id"), is(sub, "getname"), is(sub, "setname"), is(sub, "setinfo"), is(sub, "info"), is(sub, "no-evict"), is(sub, "no-touch"):
-		x.wrongArity("client|" + string(lowered(sub)))
-	default:
-		x.unknownSubcommand()
-	}
-}
-
-func (x *exchange) relabel(label *respLabel) {
-	x.client.label.Store(label)
-	x.status("OK")
-}
-
-// setInfo is what client libraries say of themselves.
-func (x *exchange) setInfo(label *respLabel) {
-	attribute, value := x.arg(2), x.arg(3)
-	switch {
-	case is(attribute, "lib-name") && isLabel(value):
-		label.library = string(value)
-	case is(attribute, "lib-ver") && isLabel(value):
-		label.libraryVersion = string(value)
-	case is(attribute, "lib-name"), is(attribute, "lib-ver"):
-		x.fail("ERR " + string(lowered(attribute)) + " " + errLabel)
-		return
-	default:
-		x.fail("ERR Unrecognized option '" + string(attribute[:min(len(attribute), maxShown)]) + "'")
-		return
-	}
-	x.relabel(label)
-}
-
-func (x *exchange) clientList() {
-	if n := x.parser.Len(); n != 2 && !(n == 4 && is(x.arg(2), "type") && is(x.arg(3), "normal")) {
-		x.fail(errSyntax)
-		return
-	}
-	var text []byte
-	now := time.Now()
-	for _, c := range x.client.s.resp.list() {
-		text = c.appendLine(text, now)
-	}
-	x.end(x.client.version.AppendText(x.begin(), text))
-}
-
-// appendLine appends what CLIENT LIST says of a client. It may be another connection's. There are fields that programs insist on and that say nothing
-// here: they are what they are in Redis for a client without transactions, subscriptions and waiting output.
-func (c *respClient) appendLine(dst []byte, now time.Time) []byte {
-	label := c.label.Load()
-	return fmt.Appendf(dst, "id=%d addr=%s name=%s age=%d idle=0 flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 "+
-		"obl=0 oll=0 omem=0 tot-mem=0 user=default redir=-1 lib-name=%s lib-ver=%s\n",
-		c.id, peerText(c.peer), label.name, int(now.Sub(c.since).Seconds()), label.library, label.libraryVersion)
 }
 
 // lowered is a copy of b in lower case.

@@ -65,9 +65,11 @@ func TestRESPConnection(t *testing.T) {
 	eachRESP(t, func(t *testing.T, o server.Options, version int) {
 		s, _ := serveMemory(t, o)
 		null := `\$-1\r\n`
-		text := `\$\d+\r\n`
+		text, nothing := `\$\d+\r\n`, `\$0\r\n\r\n`
+		tracking := `\*6\r\n\$5\r\nflags\r\n\*1\r\n\+off\r\n\$8\r\nredirect\r\n:-1\r\n\$8\r\nprefixes\r\n\*0\r\n`
 		if version == 3 {
-			null, text = `_\r\n`, `=\d+\r\ntxt:`
+			null, text, nothing = `_\r\n`, `=\d+\r\ntxt:`, `=4\r\ntxt:\r\n`
+			tracking = `%3\r\n\$5\r\nflags\r\n~1\r\n\+off\r\n\$8\r\nredirect\r\n:-1\r\n\$8\r\nprefixes\r\n\*0\r\n`
 		}
 		for in, want := range map[string]string{
 			"PING":                          `\+PONG\r\n`,
@@ -97,18 +99,34 @@ func TestRESPConnection(t *testing.T) {
 			"CLIENT MAINT_NOTIFICATIONS ON": `-ERR unknown subcommand 'MAINT_NOTIFICATIONS'\r\n`,
 			"CLIENT TRACKING ON":            `-ERR unknown subcommand 'TRACKING'\r\n`,
 			"CLIENT":                        `-ERR wrong number of arguments for 'client' command\r\n`,
-			"CLIENT SETNAME me\r\nCLIENT SETINFO LIB-NAME lib\r\nCLIENT INFO": `\+OK\r\n\+OK\r\n` + text + `id=\d+ addr=127\.0\.0\.1:\d+ name=me age=\d+ idle=0 flags=N db=0 sub=0 psub=0 .*multi=-1 qbuf=0 .* lib-name=lib lib-ver=\n\r\n`,
+			"CLIENT SETNAME me\r\nCLIENT SETINFO LIB-NAME lib\r\nCLIENT INFO": `\+OK\r\n\+OK\r\n` + text + `id=\d+ addr=127\.0\.0\.1:\d+ laddr=127\.0\.0\.1:\d+ name=me age=\d+ idle=0 flags=N db=0 sub=0 psub=0 .*multi=-1 qbuf=0 .* redir=-1 resp=` + fmt.Sprint(version) + ` lib-name=lib lib-ver=\n\r\n`,
 			"CLIENT SETNAME me\r\nRESET\r\nCLIENT GETNAME":                    `\+OK\r\n\+RESET\r\n\$-1\r\n`,
-			"CLIENT LIST":             text + `(id=\d+ addr=\S+ name=\S* age=\d+ idle=0 flags=N db=0 sub=0 psub=0 .*multi=-1 qbuf=0 .* lib-name=\S* lib-ver=\S*\n)+\r\n`,
-			"CLIENT LIST TYPE normal": text + `(id=.*\n)+\r\n`,
-			"CLIENT LIST TYPE pubsub": `-ERR syntax error\r\n`,
-			"ROLE":                    `\*3\r\n\$6\r\nmaster\r\n:0\r\n\*0\r\n`,
-			"TIME":                    `\*2\r\n\$10\r\n\d{10}\r\n\$\d\r\n\d{1,6}\r\n`,
-			"WAIT 0 100":              `:0\r\n`,
-			"MODULE LIST":             `\*0\r\n`,
-			"MODULE LOAD x":           `-ERR unknown subcommand 'LOAD'\r\n`,
-			"EXEC":                    `-ERR EXEC without MULTI\r\n`,
-			"DISCARD":                 `-ERR DISCARD without MULTI\r\n`,
+			"CLIENT LIST":                   text + `(id=\d+ addr=\S+ laddr=\S+ name=\S* age=\d+ idle=0 flags=N db=0 sub=0 psub=0 .*multi=-1 qbuf=0 .* resp=[23] lib-name=\S* lib-ver=\S*\n)+\r\n`,
+			"CLIENT LIST TYPE normal":       text + `(id=.*\n)+\r\n`,
+			"CLIENT LIST TYPE pubsub":       nothing,
+			"CLIENT LIST type MASTER":       nothing,
+			"CLIENT LIST TYPE foo":          `-ERR Unknown client type 'foo'\r\n`,
+			"CLIENT LIST TYPE":              `-ERR syntax error\r\n`,
+			"CLIENT LIST ID 999999 1000000": nothing,
+			"CLIENT LIST ID x":              `-ERR Invalid client ID\r\n`,
+			"CLIENT LIST ID 1 0":            `-ERR Invalid client ID\r\n`,
+			"CLIENT LIST ID":                `-ERR syntax error\r\n`,
+			"CLIENT LIST FOO":               `-ERR syntax error\r\n`,
+			"CLIENT TRACKINGINFO":           tracking,
+			"CLIENT TRACKINGINFO x":         `-ERR wrong number of arguments for 'client\|trackinginfo' command\r\n`,
+			"CLIENT GETREDIR":               `:-1\r\n`,
+			"ROLE":                          `\*3\r\n\$6\r\nmaster\r\n:0\r\n\*0\r\n`,
+			"TIME":                          `\*2\r\n\$10\r\n\d{10}\r\n\$\d\r\n\d{1,6}\r\n`,
+			"WAIT 0 100":                    `:0\r\n`,
+			"WAIT -1 0":                     `:0\r\n`,
+			"WAIT x 0":                      `-ERR value is not an integer or out of range\r\n`,
+			"WAIT 0 x":                      `-ERR timeout is not an integer or out of range\r\n`,
+			"WAIT 0 -1":                     `-ERR timeout is negative\r\n`,
+			"MODULE LIST":                   `\*0\r\n`,
+			"MODULE LIST x":                 `-ERR wrong number of arguments for 'module\|list' command\r\n`,
+			"MODULE LOAD x":                 `-ERR unknown subcommand 'LOAD'\r\n`,
+			"EXEC":                          `-ERR EXEC without MULTI\r\n`,
+			"DISCARD":                       `-ERR DISCARD without MULTI\r\n`,
 		} {
 			sayMatching(t, s, version, in, want)
 		}
@@ -147,6 +165,13 @@ func TestRESPClientList(t *testing.T) {
 		if lines := strings.Split(strings.TrimSpace(got), "\n"); len(lines) != 3 || !strings.Contains(lines[1], "name=first ") || !strings.Contains(lines[2], "name=second ") ||
 			!strings.Contains(lines[2], second.LocalAddr().String()) {
 			t.Errorf("the list is %q", got)
+		}
+		send(t, second, []byte("CLIENT ID\r\nECHO end\r\n"))
+		id := strings.Trim(readUntil(t, second, "$3\r\nend\r\n"), ":\r\n")
+		send(t, first, []byte("CLIENT LIST ID 999 "+id+"\r\nECHO end\r\n"))
+		got = readUntil(t, first, "$3\r\nend\r\n")
+		if strings.Count(got, "id=") != 1 || !strings.Contains(got, " name=second ") || !strings.Contains(got, " laddr="+s.addr("tcp")+" ") || !strings.Contains(got, " resp=3 ") {
+			t.Errorf("the list of one is %q", got)
 		}
 		send(t, second, []byte("QUIT\r\n"))
 		if got := string(answer(t, second)); got != "+OK\r\n" {

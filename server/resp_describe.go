@@ -42,18 +42,44 @@ func (x *exchange) command() {
 		x.integer(int64(len(x.client.s.resp.commands)))
 	case is(sub, "docs"):
 		x.document(slices.DeleteFunc(x.named(2), func(c *command) bool { return c == nil }))
-	case is(sub, "list") && args == 2:
-		all := x.named(2)
-		b := resp.AppendArray(x.begin(), len(all))
-		for _, c := range all {
-			b = resp.AppendBulk(b, c.name)
-		}
-		x.end(b)
+	case is(sub, "count"):
+		x.wrongArity("command|count")
 	case is(sub, "list"):
-		x.fail(errSyntax)
+		x.listCommands()
 	default:
 		x.unknownSubcommand()
 	}
+}
+
+// listCommands answers with the names of commands, all or some.
+func (x *exchange) listCommands() {
+	wanted := func(*command) bool { return true }
+	if args := x.parser.Len(); args > 2 {
+		if args != 5 || !is(x.arg(2), "filterby") {
+			x.fail(errSyntax)
+			return
+		}
+		switch by := x.arg(3); {
+		case is(by, "pattern") && len(x.arg(4)) > maxPattern:
+			x.fail(errPattern)
+			return
+		case is(by, "pattern"):
+			pattern := lowered(x.arg(4))
+			wanted = func(c *command) bool { return matches(pattern, []byte(c.name)) }
+		case is(by, "module"), is(by, "aclcat"): // there are neither, so no command is of one
+			wanted = func(*command) bool { return false }
+		default:
+			x.fail(errSyntax)
+			return
+		}
+	}
+	d := x.client.s.resp
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(d.commands)), func(name string) bool { return !wanted(d.commands[name]) })
+	b := resp.AppendArray(x.begin(), len(names))
+	for _, name := range names {
+		b = resp.AppendBulk(b, name)
+	}
+	x.end(b)
 }
 
 // describe answers with what programs want to know of commands.
@@ -94,10 +120,64 @@ func (x *exchange) document(all []*command) {
 	b := version.AppendMap(x.begin(), len(all))
 	for _, c := range all {
 		b = resp.AppendBulk(b, c.name)
-		b = version.AppendMap(b, 3)
+		fields := 2
+		if len(c.args) > 0 {
+			fields++
+		}
+		b = version.AppendMap(b, fields)
 		b = resp.AppendBulk(resp.AppendBulk(b, "summary"), c.summary)
-		b = resp.AppendBulk(resp.AppendBulk(b, "since"), "1.0.0")
 		b = resp.AppendBulk(resp.AppendBulk(b, "group"), c.group)
+		if len(c.args) > 0 {
+			b = appendArguments(resp.AppendBulk(b, "arguments"), version, c.args)
+		}
 	}
 	x.end(b)
+}
+
+// argument is one argument of a command, as clients show it.
+type argument struct {
+	name     string
+	kind     string // one of Redis' types of arguments
+	token    string // the word in front of it; of a pure-token, the word that it is
+	optional bool
+	multiple bool
+}
+
+// The arguments that many commands have.
+var (
+	topicArg  = argument{name: "topic", kind: "key"}
+	topicsArg = argument{name: "topic", kind: "key", multiple: true}
+	zeroArg   = argument{name: "zero", kind: "pure-token", token: "0"}
+)
+
+func appendArguments(b []byte, version resp.Version, args []argument) []byte {
+	b = resp.AppendArray(b, len(args))
+	for _, a := range args {
+		fields, flags := 2, []string(nil)
+		if a.token != "" {
+			fields++
+		}
+		if a.optional {
+			flags = append(flags, "optional")
+		}
+		if a.multiple {
+			flags = append(flags, "multiple")
+		}
+		if len(flags) > 0 {
+			fields++
+		}
+		b = version.AppendMap(b, fields)
+		b = resp.AppendBulk(resp.AppendBulk(b, "name"), a.name)
+		b = resp.AppendBulk(resp.AppendBulk(b, "type"), a.kind)
+		if a.token != "" {
+			b = resp.AppendBulk(resp.AppendBulk(b, "token"), a.token)
+		}
+		if len(flags) > 0 {
+			b = version.AppendSet(resp.AppendBulk(b, "flags"), len(flags))
+			for _, f := range flags {
+				b = resp.AppendSimple(b, f)
+			}
+		}
+	}
+	return b
 }

@@ -170,9 +170,28 @@ func (x *exchange) time() {
 }
 
 func (x *exchange) module() {
-	if !is(x.arg(1), "list") {
+	switch {
+	case !is(x.arg(1), "list"):
 		x.unknownSubcommand()
+	case x.parser.Len() > 2:
+		x.wrongArity("module|list")
+	default:
+		x.end(resp.AppendArray(x.begin(), 0))
+	}
+}
+
+// wait has nobody to wait for.
+func (x *exchange) wait() {
+	if _, ok := parseInteger(x.arg(1)); !ok {
+		x.fail(errNotAnInteger)
 		return
 	}
-	x.end(resp.AppendArray(x.begin(), 0))
+	switch timeout, ok := parseInteger(x.arg(2)); {
+	case !ok:
+		x.fail("ERR timeout is not an integer or out of range")
+	case timeout < 0:
+		x.fail("ERR timeout is negative")
+	default:
+		x.integer(0)
+	}
 }

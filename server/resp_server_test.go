@@ -160,12 +160,31 @@ func TestRESPCommand(t *testing.T) {
 		if version == 3 {
 			set, dict, nothing = "~", func(n int) string { return fmt.Sprintf("%%%d\r\n", n) }, "_\r\n"
 		}
+		option := func(name, kind, token string) string {
+			return dict(4) + bulk("name") + bulk(name) + bulk("type") + bulk(kind) + bulk("token") + bulk(token) + bulk("flags") + set + "1\r\n+optional\r\n"
+		}
 		incr := "*10\r\n$4\r\nincr\r\n:2\r\n" + set + "3\r\n+write\r\n+denyoom\r\n+fast\r\n:1\r\n:1\r\n:1\r\n" + set + "0\r\n*0\r\n*0\r\n*0\r\n"
 		say(t, c, "COMMAND INFO INCR nosuch incr\r\n", "*3\r\n"+incr+nothing+incr)
 		say(t, c, "COMMAND DOCS incr nosuch\r\n", dict(1)+bulk("incr")+dict(3)+bulk("summary")+bulk("Counts once and returns the topic's new sum.")+
-			bulk("since")+bulk("1.0.0")+bulk("group")+bulk("string"))
+			bulk("group")+bulk("string")+bulk("arguments")+"*1\r\n"+dict(2)+bulk("name")+bulk("topic")+bulk("type")+bulk("key"))
+		say(t, c, "COMMAND DOCS keys wait dbsize scan\r\n", dict(4)+
+			bulk("keys")+dict(3)+bulk("summary")+bulk("Returns the topics that match a pattern, if they are not too many.")+bulk("group")+bulk("generic")+
+			bulk("arguments")+"*1\r\n"+dict(2)+bulk("name")+bulk("pattern")+bulk("type")+bulk("pattern")+
+			bulk("wait")+dict(3)+bulk("summary")+bulk("Returns 0: there are no replicas, and what was answered is durable already.")+bulk("group")+bulk("generic")+
+			bulk("arguments")+"*2\r\n"+dict(2)+bulk("name")+bulk("replicas")+bulk("type")+bulk("integer")+dict(2)+bulk("name")+bulk("timeout")+bulk("type")+bulk("integer")+
+			bulk("dbsize")+dict(2)+bulk("summary")+bulk("Returns how many topics have a sum above 0.")+bulk("group")+bulk("server")+
+			bulk("scan")+dict(3)+bulk("summary")+bulk("Goes through the topics that have a sum above 0.")+bulk("group")+bulk("generic")+
+			bulk("arguments")+"*4\r\n"+dict(2)+bulk("name")+bulk("cursor")+bulk("type")+bulk("integer")+option("pattern", "pattern", "MATCH")+
+			option("count", "integer", "COUNT")+option("type", "string", "TYPE"))
 		say(t, c, "COMMAND NOSUCH\r\n", "-ERR unknown subcommand 'NOSUCH'\r\n")
-		say(t, c, "COMMAND LIST FILTERBY MODULE x\r\n", "-ERR syntax error\r\n")
+		say(t, c, "COMMAND COUNT x\r\n", "-ERR wrong number of arguments for 'command|count' command\r\n")
+		say(t, c, "COMMAND LIST FILTERBY PATTERN inc*\r\n", "*3\r\n"+bulk("incr")+bulk("incrby")+bulk("incrbyfloat"))
+		say(t, c, "command list filterby pattern GCD.*O*\r\n", "*2\r\n"+bulk("gcd.count")+bulk("gcd.info"))
+		say(t, c, "COMMAND LIST FILTERBY MODULE x\r\nCOMMAND LIST FILTERBY ACLCAT read\r\n", "*0\r\n*0\r\n")
+		say(t, c, "COMMAND LIST FILTERBY PATTERN "+strings.Repeat("*", 300)+"\r\n", "-ERR pattern is too long: it has at most 256 bytes\r\n")
+		for _, in := range []string{"x", "FILTERBY", "FILTERBY PATTERN", "FILTERBY WHAT x", "FILTERBY PATTERN x y"} {
+			say(t, c, "COMMAND LIST "+in+"\r\n", "-ERR syntax error\r\n")
+		}
 
 		ask := func(in string) string {
 			send(t, c, []byte(in+"\r\nECHO end\r\n"))

@@ -36,7 +36,7 @@ func (c *stream) converse(drained bool) {
 
 // talk makes a stream RESP's that has arrived at its home.
 func (c *stream) talk(drained bool) {
-	v := &conversation{c: c, client: c.l.s.enterRESP(c.peer)}
+	v := &conversation{c: c, client: c.l.s.enterRESP(c.peer, localAddr(c.fd))}
 	c.handler, c.goesOn = v, true
 	c.settle.stop()
 	c.unread = !drained || c.hung

@@ -28,6 +28,14 @@ func acceptSocket(listener int) (int, netip.AddrPort, error) {
 	}
 }
 
+// localAddr is getsockname(2); the zero AddrPort if it fails.
+func localAddr(fd int) netip.AddrPort {
+	var name unix.RawSockaddrInet6
+	length := uint32(unix.SizeofSockaddrInet6)
+	unix.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(fd), uintptr(unsafe.Pointer(&name)), uintptr(unsafe.Pointer(&length)))
+	return addrPort(&name)
+}
+
 // readSocket is read(2). The call never blocks, so the scheduler need not hear of it.
 func readSocket(fd int, b []byte) (int, error) { return transfer(unix.SYS_READ, fd, b, 0) }
 
