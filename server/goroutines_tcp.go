@@ -176,7 +176,7 @@ func (d *goroutines) ask(c *streamConn, r *request) bool {
 	case c.speaksRESP:
 		return false
 	case err != nil:
-		d.s.journal.happened(brokenConn, c.peer, err)
+		d.s.journal.broke(c.peer, r.msg, err)
 		return false
 	}
 	if !d.take(c) {
@@ -281,7 +281,7 @@ func (d *goroutines) writeWithin(c *streamConn, b []byte, patience time.Duration
 // refuse tells c's client that and why its request, r, was not done, and waits a little for it to have read that: closing
 // on bytes that were never read would reset the connection and could destroy the refusal.
 func (d *goroutines) refuse(c *streamConn, r *request, code codec.Code, text string) {
-	d.s.journal.refused(code, c.peer, r.msg)
+	d.s.journal.refusedMessage(code, c.peer, r.msg)
 	r.out = codec.AppendRefusal(r.out[:0], code, text)
 	if d.write(c, r.out) {
 		d.linger(c)

@@ -32,6 +32,7 @@ const (
 	acceptError
 	receiveError
 	brokenBackup
+	silentConn
 	handlerPanic
 	numEvents
 )
@@ -59,6 +60,8 @@ func (e event) text() string {
 		return "cannot receive datagrams"
 	case brokenBackup:
 		return "a backup was not sent, or not to its end"
+	case silentConn:
+		return "a connection ended without a byte"
 	}
 	return "panic while handling a client"
 }
@@ -115,11 +118,32 @@ func (j *journal) happened(e event, peer netip.AddrPort, detail any) {
 	if detail != nil {
 		args = append(args, "detail", detail)
 	}
-	if e == handlerPanic {
-		j.log.Error(e.text(), args...)
+	level := hclog.Warn
+	switch e {
+	case handlerPanic:
+		level = hclog.Error
+	case silentConn: // a balancer that looks whether somebody listens, a pool that connected in advance
+		level = hclog.Debug
+	}
+	j.log.Log(level, e.text(), args...)
+}
+
+// refusedMessage notes the refusal of a TCP message. One without a byte is refused, too, but nobody has asked for anything.
+func (j *journal) refusedMessage(code codec.Code, peer netip.AddrPort, msg []byte) {
+	if len(msg) == 0 && code == codec.CodeMalformed {
+		j.happened(silentConn, peer, nil)
 		return
 	}
-	j.log.Warn(e.text(), args...)
+	j.refused(code, peer, msg)
+}
+
+// broke notes that a TCP connection broke before its message, of which there is msg, was whole.
+func (j *journal) broke(peer netip.AddrPort, msg []byte, err error) {
+	if len(msg) == 0 {
+		j.happened(silentConn, peer, err)
+		return
+	}
+	j.happened(brokenConn, peer, err)
 }
 
 // peerText shows an IPv4 address as one also where it came through a socket for both families.

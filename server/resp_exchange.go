@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"math"
+	"strconv"
 	"unicode/utf8"
 
 	"gcd/codec"
@@ -202,6 +203,9 @@ func (x *exchange) one(f form, kind store.Kind, n, highest uint64) {
 // each collects an operation on each topic from the first argument on, and answers once.
 func (x *exchange) each(f form, kind store.Kind) {
 	n := x.parser.Len()
+	if !x.fits(n - 1) {
+		return
+	}
 	for i := 1; i < n; i++ {
 		if !x.isTopic(x.arg(i)) {
 			return
@@ -211,6 +215,17 @@ func (x *exchange) each(f form, kind store.Kind) {
 		x.do(kind, x.arg(i), 0, 0)
 	}
 	x.step(f, n-1)
+}
+
+// fits tells whether all topics of a command can be in flight at once, and else refuses it: no later try could succeed.
+func (x *exchange) fits(topics int) bool {
+	most := x.client.s.opts.MaxInFlight
+	if topics <= most {
+		return true
+	}
+	x.client.s.journal.refused(codec.CodeTooManyRequests, x.client.peer, x.arg(0))
+	x.fail("ERR more topics than --max-in-flight allows: a command has at most " + strconv.Itoa(most))
+	return false
 }
 
 // read answers with the states of the topics that are the arguments. Behind operations they are read in their order; with none before

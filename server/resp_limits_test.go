@@ -174,6 +174,18 @@ func TestRESPMaxInFlight(t *testing.T) {
 	})
 }
 
+// A command with more topics than can ever be in flight is not told to come again.
+func TestRESPMoreTopicsThanInFlight(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.MaxInFlight = 4
+		s, _ := serveFake(t, o)
+		c := dialRESP(t, s, 2)
+		say(t, c, "INCR a\r\nDEL a b c d e\r\nINCR a\r\nDEL a b c d\r\nMGET a b c d e\r\n",
+			":1\r\n-ERR more topics than --max-in-flight allows: a command has at most 4\r\n:2\r\n:1\r\n*5\r\n"+long(null2, 5))
+	})
+}
+
 // A command that has begun has to be whole in time; between commands a connection may be silent.
 func TestRESPReadDeadline(t *testing.T) {
 	t.Parallel()

@@ -163,7 +163,7 @@ func (c *stream) receive(quiet bool) {
 			}
 			return
 		case err != nil:
-			c.l.s.journal.happened(brokenConn, c.peer, err)
+			c.l.s.journal.broke(c.peer, c.in, err)
 			c.close()
 			return
 		}
@@ -267,7 +267,7 @@ func (c *stream) linger() {
 
 // refuse answers with a refusal, and then lingers.
 func (c *stream) refuse(code codec.Code, text string) {
-	c.l.s.journal.refused(code, c.peer, c.in)
+	c.l.s.journal.refusedMessage(code, c.peer, c.in)
 	c.settle.stop()
 	c.deadline.stop()
 	c.refused = true

@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
+	"gcd/codec"
 	"gcd/server"
 )
 
@@ -124,6 +127,33 @@ func TestHalfCloseEndsAMessage(t *testing.T) {
 		}
 		if n := len(f.state()); n != 4 {
 			t.Errorf("%d topics, want 4", n)
+		}
+		if n := s.Stats().Refused[codec.CodeMalformed]; n != 0 {
+			t.Errorf("%d malformed requests are counted, though the one without a byte asked for nothing", n)
+		}
+	})
+}
+
+// A connection that ends without a byte, in whichever way, is no trouble: whoever looks whether somebody listens makes one.
+func TestConnectionsWithoutAByte(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		var lines lockedBuffer
+		o.Logger = hclog.New(&hclog.LoggerOptions{Output: &lines, Level: hclog.Debug})
+		s, _ := serveFake(t, o)
+		for i := range 20 {
+			c := dial(t, "tcp", s.addr("tcp")).(*net.TCPConn)
+			if i%2 == 0 {
+				c.SetLinger(0) // a reset
+			}
+			c.Close()
+		}
+		eventually(t, "all are gone", func() bool { return s.Stats().Accepted == 20 && s.Stats().Connections == 0 })
+		if st := s.Stats(); len(st.Refused) != 0 || st.BrokenConns != 0 || st.LostAnswers != 0 {
+			t.Errorf("refused %v, %d broken, %d lost", st.Refused, st.BrokenConns, st.LostAnswers)
+		}
+		if got := lines.String(); strings.Contains(got, "[WARN]") || !strings.Contains(got, "a connection ended without a byte") {
+			t.Errorf("the log says %s", got)
 		}
 	})
 }

@@ -33,7 +33,7 @@ type Options struct {
 	// Retain is what is kept of the log though recovery does not need it.
 	Retain Retain
 
-	MaxTopics   int // default 16,777,216; a topic takes about 40 bytes and its name
+	MaxTopics   int // default 16,777,216; a topic takes about 55 bytes and its name
 	MaxTopicLen int // bytes; default and most 65,535
 
 	// SegmentSize is that of the log's files, in bytes, a multiple of 4,096; default 64 MiB. Below 256 KiB the longest topics

@@ -62,7 +62,7 @@ func serveFlags() []cli.Flag {
 			Usage: "Keep the log's files for history although a start does not need them, `AMOUNT`: a time such as 7d, a size such as 10GiB, or both, and then what is beyond either goes. 0 keeps none."},
 
 		&cli.IntFlag{Name: "max-topics", Value: 1 << 24, EnvVars: fromEnv("max-topics"), Category: limitFlags,
-			Usage: "The most topics, `N`. A topic takes about 50 bytes of memory and its name, and stays for ever."},
+			Usage: "The most topics, `N`. A topic takes about 55 bytes of memory and its name, and stays for ever."},
 		&cli.IntFlag{Name: "max-topic-length", Value: store.MaxTopicLen, EnvVars: fromEnv("max-topic-length"), Category: limitFlags,
 			Usage: "The longest topic in bytes, `N`, at most 65535."},
 		&cli.IntFlag{Name: "max-connections", Value: 10_000, EnvVars: fromEnv("max-connections"), Category: limitFlags,
