@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"math"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -211,6 +212,7 @@ func (x *exchange) each(f form, kind store.Kind) {
 			return
 		}
 	}
+	x.ops = slices.Grow(x.ops, n-1)
 	for i := 1; i < n; i++ {
 		x.do(kind, x.arg(i), 0, 0)
 	}
@@ -236,6 +238,7 @@ func (x *exchange) read(f form) {
 		return
 	}
 	n := x.parser.Len()
+	x.ops = slices.Grow(x.ops, n-1)
 	for i := 1; i < n; i++ {
 		if !x.isTopic(x.arg(i)) {
 			x.ops = x.ops[:0]
