@@ -72,7 +72,7 @@ func serveFlags() []cli.Flag {
 		&cli.IntFlag{Name: "max-in-flight", Value: 65_536, EnvVars: fromEnv("max-in-flight"), Category: limitFlags,
 			Usage: "The most requests that wait for the disk at once, `N`."},
 		&cli.GenericFlag{Name: "max-in-flight-bytes", Value: &inFlight, EnvVars: fromEnv("max-in-flight-bytes"), Category: limitFlags,
-			Usage: "The most bytes of requests that wait for the disk at once, `BYTES`."},
+			Usage: "The most bytes of requests that wait for the disk at once, `BYTES`; and, counted apart, of unfinished commands and untaken answers of RESP."},
 		&cli.IntFlag{Name: "refusal-rate", Value: 100, EnvVars: fromEnv("refusal-rate"), Category: limitFlags,
 			Usage: "The most refusals a second to one source over UDP, `N`; further bad datagrams get no answer."},
 		&cli.DurationFlag{Name: "read-timeout", Value: 10 * time.Second, EnvVars: fromEnv("read-timeout"), Category: limitFlags,
