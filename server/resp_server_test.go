@@ -63,6 +63,7 @@ func TestRESPInfo(t *testing.T) {
 func TestRESPConfig(t *testing.T) {
 	t.Parallel()
 	eachRESP(t, func(t *testing.T, o server.Options, version int) {
+		o.ReadTimeout = 10 * time.Second
 		s, _ := serveMemory(t, o)
 		c := dialRESP(t, s, version)
 		pairs := func(n int) string {
