@@ -93,12 +93,13 @@ func (x *exchange) take() {
 			}
 			x.held = n
 		}
-		if n := x.parser.Len(); n > 0 {
-			// What may not fit behind what was collected may fit alone.
-			if len(x.ops) > 0 && (len(x.ops)+n-1 > room || x.size+x.held > bytes) || !x.run() {
-				x.more = true
-				return
-			}
+		n := x.parser.Len() // 0: a line without a word, which counts as bytes all the same
+		// What may not fit behind what was collected may fit alone.
+		if len(x.ops) > 0 && (len(x.ops)+n-1 > room || x.size+x.held > bytes) || n > 0 && !x.run() {
+			x.more = true
+			return
+		}
+		if n > 0 {
 			x.taken++
 		}
 		x.at += x.held

@@ -165,6 +165,7 @@ func TestRESPMaxInFlight(t *testing.T) {
 				f.unblock()
 				expect(t, waiting, pipeline, ":1\r\n:2\r\n:3\r\n")
 				say(t, other, long("INCR orders\r\n", 10)+"DEL a orders c\r\n", ":4\r\n:5\r\n:6\r\n:7\r\n:8\r\n:9\r\n:10\r\n:11\r\n:12\r\n:13\r\n:1\r\n")
+				say(t, other, "INCR orders\r\n"+long("\r\n", 100)+"INCR orders\r\n", ":1\r\n:2\r\n") // lines without a word
 				if n := s.Stats().Refused[codec.CodeTooManyRequests]; n != 3 {
 					t.Errorf("%d refusals were counted, want 3", n)
 				}
