@@ -290,7 +290,7 @@ func TestCompactRefuses(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			b[r.Offset+45] ^= 4
+			b[r.Offset+40] ^= 4
 			return os.WriteFile(path, b, 0o600)
 		}
 		return errors.New("there is no tail")

@@ -63,7 +63,7 @@ func TestDumpRecords(t *testing.T) {
 	}
 
 	damaged := copyTree(t, dir)
-	flip(t, filepath.Join(store.LogDir(damaged), "0000000000000002.seg"), second.Offset+50)
+	flip(t, filepath.Join(store.LogDir(damaged), "0000000000000002.seg"), second.Offset+40) // the first byte of its payload
 	part, err := write(damaged, "ndjson")
 	var damage *wal.CorruptionError
 	if !errors.As(err, &damage) || damage.Offset != second.Offset || part != strings.Join(lines[:second.Index-1], "") {
