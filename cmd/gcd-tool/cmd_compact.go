@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/urfave/cli/v2"
 
 	"gcd/tools"
@@ -38,8 +40,16 @@ the new snapshot beside the old one. Interrupted, it leaves a directory that sta
 			if r.Segments > 0 {
 				m.note("removed %s of the log, with the history of %v", plural(r.Segments, "file", "files"), tools.Range{First: r.First, Last: r.Last})
 			}
-			m.note("%d bytes became %d: saved %d", r.Before, r.After, r.Before-r.After)
+			m.note("%s", saved(r.Before, r.After))
 			return nil
 		},
 	}
+}
+
+// saved says what became of so many bytes. A snapshot can grow by more than the log shrinks.
+func saved(before, after int64) string {
+	if after > before {
+		return fmt.Sprintf("%d bytes became %d", before, after)
+	}
+	return fmt.Sprintf("%d bytes became %d: saved %d", before, after, before-after)
 }

@@ -129,3 +129,13 @@ func TestEstimateGrows(t *testing.T) {
 		}
 	}
 }
+
+// TestSaved: a compaction that made the files larger saved nothing.
+func TestSaved(t *testing.T) {
+	t.Parallel()
+	for want, sizes := range map[string][2]int64{"9 bytes became 4: saved 5": {9, 4}, "4 bytes became 9": {4, 9}, "4 bytes became 4: saved 0": {4, 4}} {
+		if got := saved(sizes[0], sizes[1]); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

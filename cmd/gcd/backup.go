@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -71,6 +72,9 @@ Examples:
 			if err := checkServerAddr(addr); err != nil {
 				return usagef("backup", "--addr %q is no address of a server: %v", addr, err)
 			}
+			if dir, ok := storeAround(c.Args().First()); ok {
+				return usagef("backup", "FILE is within %s, the directory of a store: write it elsewhere", dir)
+			}
 			ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			said := io.Discard
@@ -84,6 +88,28 @@ Examples:
 }
 
 const backupFlags = "The backup"
+
+// storeAround finds the directory of a store that a file is to be in: there it could replace what the store consists of.
+func storeAround(name string) (dir string, ok bool) {
+	dir, err := filepath.Abs(filepath.Dir(name))
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if name == "-" || err != nil {
+		return "", false
+	}
+	for {
+		_, noLock := os.Lstat(store.LockPath(dir))
+		_, noSnapshot := os.Lstat(store.SnapshotPath(dir))
+		if noLock == nil && noSnapshot == nil {
+			return dir, true
+		}
+		if dir == filepath.Dir(dir) {
+			return "", false
+		}
+		dir = filepath.Dir(dir)
+	}
+}
 
 func checkServerAddr(addr string) error {
 	if addr == "" {
