@@ -14,7 +14,7 @@ func TestAside(t *testing.T) {
 	refused := errors.New("refused")
 	look := func() (policy uint32, rests bool) {
 		t.Helper()
-		if err := aside(dir, func(rest func()) error {
+		if err := aside(t.Context(), dir, func(rest func()) error {
 			a, err := unix.SchedGetAttr(0, 0)
 			if err != nil {
 				t.Fatal(err)

@@ -84,7 +84,7 @@ func dump(c *cli.Context) error {
 	defer m.end()
 	o.Progress = m.report
 	write := func(w io.Writer) error {
-		return aside(args[0], func(rest func()) error {
+		return aside(c.Context, args[0], func(rest func()) error {
 			o.Rest = rest
 			if c.Bool("wal") {
 				return dumpRecords(c.Context, args[0], w, format, o)

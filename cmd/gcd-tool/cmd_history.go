@@ -63,7 +63,7 @@ func history(c *cli.Context) error {
 		each = latest.add
 	}
 	var found tools.HistoryRange
-	err := aside(args[1], func(rest func()) (err error) {
+	err := aside(c.Context, args[1], func(rest func()) (err error) {
 		o.Rest = rest
 		found, err = tools.History(c.Context, []byte(args[0]), args[1], o, each)
 		return err

@@ -33,7 +33,7 @@ Examples:
 				return err
 			}
 			var in *tools.Inspected
-			err = aside(args[0], func(func()) (err error) {
+			err = aside(c.Context, args[0], func(func()) (err error) {
 				in, err = tools.Inspect(c.Context, args[0])
 				return err
 			})

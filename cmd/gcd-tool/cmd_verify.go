@@ -36,7 +36,7 @@ Examples:
 			}
 			m := newMeter(c)
 			var v *tools.Verified
-			err = aside(args[0], func(rest func()) (err error) {
+			err = aside(c.Context, args[0], func(rest func()) (err error) {
 				v, err = tools.Verify(c.Context, args[0], tools.VerifyOptions{TempDir: c.String("temp-dir"), Rest: rest, Progress: m.report})
 				return err
 			})

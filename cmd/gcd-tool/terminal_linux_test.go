@@ -43,7 +43,7 @@ func TestProgressOnATerminal(t *testing.T) {
 		last  string // of what it says
 	}{
 		{[]string{"dump", "--output", dump, dir}, "writing counters", "40000 topics at index 40 of 2"},
-		{[]string{"compact", dir}, "reading back", ": saved "},
+		{[]string{"compact", dir}, "reading back", " bytes became "},
 		{[]string{"verify", dir}, "comparing the snapshot", "sound: store "},
 		{[]string{"restore", dump, filepath.Join(base, "new")}, "reading back", "it is store "},
 		{[]string{"repair", "--accept-loss", broken}, "reading back", "done: store "},

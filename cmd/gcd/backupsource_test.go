@@ -5,29 +5,10 @@ import (
 	"io"
 	"strings"
 	"testing"
-	"time"
 
 	"gcd/store"
 	"gcd/tools"
 )
-
-// A rest is nine times as long as the work before it, and no longer than the longest.
-func TestRester(t *testing.T) {
-	t.Parallel()
-	now := time.Unix(1, 0)
-	var slept []time.Duration
-	r := rester{now: func() time.Time { return now }, sleep: func(d time.Duration) {
-		slept = append(slept, d)
-		now = now.Add(d + time.Second) // it overslept: that is no work
-	}}
-	for _, work := range []time.Duration{0, leastWork / 2, leastWork / 2, 0, 3 * leastWork, time.Hour, leastWork - 1} {
-		now = now.Add(work)
-		r.rest()
-	}
-	if want := []time.Duration{restRatio * leastWork, 3 * restRatio * leastWork, longRest}; len(slept) != 3 || slept[0] != want[0] || slept[1] != want[1] || slept[2] != want[2] {
-		t.Errorf("it rested for %v, want %v", slept, want)
-	}
-}
 
 // A backup that would take the log's room is refused, and one for which there is room, or of which nobody knows, is not.
 func TestRoomForBackup(t *testing.T) {

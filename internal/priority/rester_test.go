@@ -1,0 +1,33 @@
+package priority
+
+import (
+	"context"
+	"testing"
+	"time"
+)
+
+// What worked rests nine times as long; what it slept is no work, and little work is gone on with.
+func TestRester(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1, 0)
+	var slept []time.Duration
+	r := Rester{now: func() time.Time { return now }, sleep: func(d time.Duration) {
+		slept = append(slept, d)
+		now = now.Add(d + time.Second) // it overslept: that is no work
+	}}
+	for _, work := range []time.Duration{0, leastWork / 2, leastWork / 2, 0, 3 * leastWork, time.Hour, leastWork - 1} {
+		now = now.Add(work)
+		r.Rest()
+	}
+	if want := []time.Duration{restRatio * leastWork, 3 * restRatio * leastWork, longRest}; len(slept) != 3 || slept[0] != want[0] || slept[1] != want[1] || slept[2] != want[2] {
+		t.Errorf("it rested for %v, want %v", slept, want)
+	}
+}
+
+// A rest ends with the context.
+func TestRestEnds(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	NewRester(ctx).sleep(time.Hour)
+}
