@@ -61,7 +61,7 @@ func (r *recorder) answered(due, now int64) {
 		return
 	}
 	_ = r.latency.RecordValue(min(max(now-due, 1), longestLatency)) // fails only outside of these bounds
-	r.last = now
+	r.last = max(r.last, now)                                       // another goroutine may have looked at its clock before, and come later
 }
 
 // failed takes note of a failure. The caller holds r.mu.
