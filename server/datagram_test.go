@@ -58,7 +58,7 @@ func TestTwoServersFallSilent(t *testing.T) {
 	for _, outcome := range []error{nil, store.ErrTooManyTopics} {
 		eachDispatch(t, func(t *testing.T, o server.Options) {
 			first, f := serveFake(t, o)
-			f.outcome = func(*store.Op) error { return outcome }
+			f.decide(func(*store.Op) error { return outcome })
 			f.block()
 			g := newFake()
 			t.Cleanup(g.close)

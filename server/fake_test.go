@@ -11,11 +11,11 @@ import (
 // fake is a backend in memory whose commits a test can hold up, fail and look at. It keeps the contract of
 // server.Backend, with one committer goroutine for what no caller owns.
 type fake struct {
-	outcome func(op *store.Op) error // nil: every op succeeds; set before use
-	full    atomic.Bool              // what Stats says
+	full atomic.Bool // what Stats says
 
 	mu      sync.Mutex
 	cond    sync.Cond
+	outcome func(op *store.Op) error // nil: every op succeeds
 	queue   []*store.Group
 	sums    map[string]uint64
 	epochs  map[string]uint64
@@ -172,6 +172,13 @@ func (f *fake) committer() {
 		f.Round()
 		f.mu.Lock()
 	}
+}
+
+// decide lets outcome say what becomes of each op from now on: nil is success. Rounds call it one after another.
+func (f *fake) decide(outcome func(op *store.Op) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.outcome = outcome
 }
 
 // block holds up commits until unblock.

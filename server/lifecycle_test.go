@@ -136,7 +136,7 @@ func TestServeEndsWhenTheStoreFailed(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
 		s, f := serveFake(t, o)
-		f.outcome = func(*store.Op) error { return store.ErrFailed }
+		f.decide(func(*store.Op) error { return store.ErrFailed })
 		silent := dial(t, "tcp", s.addr("tcp"))
 		eventually(t, "it is connected", func() bool { return s.Stats().Connections == 1 })
 		close(f.failed)

@@ -210,12 +210,12 @@ func TestOutcomesOfTheStore(t *testing.T) {
 		}
 		f := newFake()
 		t.Cleanup(f.close)
-		f.outcome = func(op *store.Op) error {
+		f.decide(func(op *store.Op) error {
 			if string(op.Topic) == "unknown" {
 				return fmt.Errorf("%w: %w", store.ErrUnknown, store.ErrFailed)
 			}
 			return outcomes[string(op.Topic)].err
-		}
+		})
 		s := serve(t, f, o, nil)
 		for topic, want := range outcomes {
 			wantRefusal(t, network, ask(t, network, s.addr(network), count(topic)), want.code)

@@ -89,7 +89,7 @@ func TestRESPOutcomesOfTheStore(t *testing.T) {
 		}
 		f := newFake()
 		t.Cleanup(f.close)
-		f.outcome = func(op *store.Op) error { return outcomes[string(op.Topic)].err }
+		f.decide(func(op *store.Op) error { return outcomes[string(op.Topic)].err })
 		s := serve(t, f, o, nil)
 		c := dialRESP(t, s, version)
 		for topic, want := range outcomes {
@@ -117,12 +117,12 @@ func TestRESPUnknownOutcome(t *testing.T) {
 	eachDispatch(t, func(t *testing.T, o server.Options) {
 		f := newFake()
 		t.Cleanup(f.close)
-		f.outcome = func(op *store.Op) error {
+		f.decide(func(op *store.Op) error {
 			if string(op.Topic) == "unknown" {
 				return fmt.Errorf("%w: a disk error", store.ErrUnknown)
 			}
 			return nil
-		}
+		})
 		s := serve(t, f, o, nil)
 		for _, in := range []string{"INCR unknown\r\n", "DEL a unknown b\r\n", "INCR unknown\r\nGET unknown\r\nPING\r\n", "INCR z\r\nGET unknown\r\n"} {
 			c := dialRESP(t, s, 2)

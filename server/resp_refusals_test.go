@@ -27,7 +27,7 @@ func TestRESPRefusalsAsTheClientSeesThem(t *testing.T) {
 			"failed":   {store.ErrFailed, codec.CodeStoppedAfterError},
 		}
 		s, f := serveFake(t, o)
-		f.outcome = func(op *store.Op) error { return outcomes[string(op.Topic)].err }
+		f.decide(func(op *store.Op) error { return outcomes[string(op.Topic)].err })
 		c, err := client.New(s.addr("tcp"), client.Options{Network: "resp", Timeout: patience})
 		if err != nil {
 			t.Fatal(err)
