@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -76,8 +74,10 @@ func dump(c *cli.Context) error {
 		}
 	}
 	if c.IsSet("output") {
-		if err := checkOutput(c.String("output"), args[0]); err != nil {
-			return err
+		if dir, err := store.Around(c.String("output"), args[0]); err != nil {
+			return cmdline.Fail(cmdline.ExitFailure, err, "make the directory for --output first")
+		} else if dir != "" {
+			return usagef("dump", "--output is %s, within %s, the directory of a store: write it elsewhere", c.String("output"), dir)
 		}
 	}
 	m := newMeter(c)
@@ -100,34 +100,6 @@ func dump(c *cli.Context) error {
 		return err
 	}
 	return write(m.data(c.App.Writer))
-}
-
-// checkOutput refuses a file that cannot be made, and one in the directory that is dumped, where it could replace what the store consists of.
-func checkOutput(name, dir string) error {
-	above, err := filepath.Abs(filepath.Dir(name))
-	if err == nil {
-		above, err = filepath.EvalSymlinks(above)
-	}
-	if err != nil {
-		return cmdline.Fail(cmdline.ExitFailure, err, "make the directory for --output first")
-	}
-	store, err := os.Stat(dir)
-	if err != nil {
-		return err
-	}
-	for {
-		info, err := os.Stat(above)
-		if err != nil {
-			return err
-		}
-		if os.SameFile(info, store) {
-			return usagef("dump", "--output is %s, within %s: a dump changes nothing there", name, dir)
-		}
-		if above == filepath.Dir(above) {
-			return nil
-		}
-		above = filepath.Dir(above)
-	}
 }
 
 // readAt reads the flag --at.

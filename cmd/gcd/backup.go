@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -72,8 +71,12 @@ Examples:
 			if err := checkServerAddr(addr); err != nil {
 				return usagef("backup", "--addr %q is no address of a server: %v", addr, err)
 			}
-			if dir, ok := storeAround(c.Args().First()); ok {
-				return usagef("backup", "FILE is within %s, the directory of a store: write it elsewhere", dir)
+			if file := c.Args().First(); file != "-" {
+				if dir, err := store.Around(file); err != nil {
+					return cmdline.Fail(cmdline.ExitFailure, err, "make the directory for FILE first")
+				} else if dir != "" {
+					return usagef("backup", "FILE is within %s, the directory of a store: write it elsewhere", dir)
+				}
 			}
 			ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
 			defer stop()
@@ -88,28 +91,6 @@ Examples:
 }
 
 const backupFlags = "The backup"
-
-// storeAround finds the directory of a store that a file is to be in: there it could replace what the store consists of.
-func storeAround(name string) (dir string, ok bool) {
-	dir, err := filepath.Abs(filepath.Dir(name))
-	if err == nil {
-		dir, err = filepath.EvalSymlinks(dir)
-	}
-	if name == "-" || err != nil {
-		return "", false
-	}
-	for {
-		_, noLock := os.Lstat(store.LockPath(dir))
-		_, noSnapshot := os.Lstat(store.SnapshotPath(dir))
-		if noLock == nil && noSnapshot == nil {
-			return dir, true
-		}
-		if dir == filepath.Dir(dir) {
-			return "", false
-		}
-		dir = filepath.Dir(dir)
-	}
-}
 
 func checkServerAddr(addr string) error {
 	if addr == "" {

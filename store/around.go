@@ -1,0 +1,48 @@
+package store
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// Around is the directory of a store that a file is within or would be, however its name gets there: by links too. There it could
+// replace what the store consists of. Empty: none. A directory is one of a store if it has two of a store's three files, so that it
+// still is one when a file is missing, and another program's LOCK makes none; or if it is among those that are known to be. The error
+// is that of a directory which the file cannot be in.
+func Around(file string, known ...string) (string, error) {
+	dir, err := filepath.Abs(filepath.Dir(file))
+	if err != nil {
+		return "", err
+	}
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return "", err
+	}
+	for {
+		info, err := os.Stat(dir)
+		if err != nil {
+			return "", err
+		}
+		same := func(dir string) bool {
+			other, err := os.Stat(dir)
+			return err == nil && os.SameFile(info, other)
+		}
+		if files(dir) >= 2 || slices.ContainsFunc(known, same) {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", nil
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// files counts those of a store that a directory has.
+func files(dir string) (n int) {
+	for _, path := range []string{LockPath(dir), SnapshotPath(dir), LogDir(dir)} {
+		if _, err := os.Lstat(path); err == nil {
+			n++
+		}
+	}
+	return n
+}
