@@ -28,7 +28,7 @@ the new snapshot beside the old one. Interrupted, it leaves a directory that sta
 			}
 			m := newMeter(c)
 			r, err := tools.Compact(c.Context, args[0], tools.CompactOptions{KeepLog: c.Bool("keep-log"), Progress: m.report})
-			m.end()
+			m.end(err)
 			if err != nil {
 				return err
 			}

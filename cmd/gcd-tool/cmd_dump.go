@@ -81,9 +81,9 @@ func dump(c *cli.Context) error {
 		}
 	}
 	m := newMeter(c)
-	defer m.end()
 	o.Progress = m.report
-	write := func(w io.Writer) error {
+	write := func(w io.Writer) (err error) {
+		defer func() { m.end(err) }()
 		return aside(c.Context, args[0], func(rest func()) error {
 			o.Rest = rest
 			if c.Bool("wal") {
@@ -128,7 +128,7 @@ func dumpCounters(ctx context.Context, dir string, w io.Writer, format string, o
 		}
 	}
 	done, err := tools.Dump(ctx, dir, to, o)
-	m.end()
+	m.end(err)
 	if errors.Is(err, tools.ErrNotKept) {
 		return cmdline.Fail(cmdline.ExitFailure, err, "gcd serve --retain decides how long the log is kept")
 	}

@@ -68,7 +68,7 @@ func history(c *cli.Context) error {
 		found, err = tools.History(c.Context, []byte(args[0]), args[1], o, each)
 		return err
 	})
-	m.end()
+	m.end(err)
 	if err != nil && found.Steps == 0 {
 		return err // and no columns of nothing
 	}

@@ -35,7 +35,7 @@ changed, since --accept-loss was not given.`,
 			r, err := tools.Repair(c.Context, args[0], tools.RepairOptions{
 				AcceptLoss: c.Bool("accept-loss"), TempDir: c.String("temp-dir"), Progress: m.report,
 			})
-			m.end()
+			m.end(err)
 			if err != nil {
 				return err
 			}

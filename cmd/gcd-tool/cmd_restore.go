@@ -50,7 +50,7 @@ What was handed out after the dump was made is handed out again, unless --advanc
 			r, err := tools.Restore(c.Context, args[0], args[1], tools.RestoreOptions{
 				Force: c.Bool("force"), Advance: c.Uint64("advance"), SegmentSize: size, Progress: m.report,
 			})
-			m.end()
+			m.end(err)
 			if errors.Is(err, context.Canceled) { // which is looked at before it is placed
 				return interrupted(args[1] + " is as it was")
 			}

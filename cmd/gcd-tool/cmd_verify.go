@@ -40,7 +40,7 @@ Examples:
 				v, err = tools.Verify(c.Context, args[0], tools.VerifyOptions{TempDir: c.String("temp-dir"), Rest: rest, Progress: m.report})
 				return err
 			})
-			m.end()
+			m.end(err)
 			if err != nil {
 				return err
 			}

@@ -32,8 +32,8 @@ func (m *meter) report(p tools.Progress) { m.shown.Report(p.Phase, p.Done, p.Tot
 // data returns what data is written to that is printed before end is called; w is stdout.
 func (m *meter) data(w io.Writer) io.Writer { return m.shown.Data(w) }
 
-// end ends the report.
-func (m *meter) end() { m.shown.End() }
+// end ends the report of a work of which err is what became.
+func (m *meter) end(err error) { m.shown.End(err) }
 
 // note writes a line to stderr, unless --quiet. Only behind end.
 func (m *meter) note(format string, args ...any) { fmt.Fprintf(m.w, format+"\n", args...) }

@@ -118,8 +118,8 @@ type backup struct {
 }
 
 // run writes a backup to a file, or to stdout for the name "-".
-func (b *backup) run(ctx context.Context, name string, stdout io.Writer) error {
-	defer b.meter.End()
+func (b *backup) run(ctx context.Context, name string, stdout io.Writer) (err error) {
+	defer func() { b.meter.End(err) }()
 	b.hint = hintNoFile
 	if name == "-" {
 		b.hint = hintOutput
@@ -127,7 +127,7 @@ func (b *backup) run(ctx context.Context, name string, stdout io.Writer) error {
 		return err
 	}
 	var index uint64
-	err := atomicfile.Write(name, func(w io.Writer) (err error) {
+	err = atomicfile.Write(name, func(w io.Writer) (err error) {
 		index, err = b.take(ctx, w)
 		return err
 	})
@@ -140,7 +140,7 @@ func (b *backup) run(ctx context.Context, name string, stdout io.Writer) error {
 	case err != nil:
 		return cmdline.Fail(cmdline.ExitFailure, err, hintNoFile+"; name a file in a directory that you may write to")
 	}
-	b.meter.End()
+	b.meter.End(nil)
 	fmt.Fprintf(b.said, "%s: %d topics at index %d, %d bytes, checked\n", name, b.topics, index, b.bytes)
 	return nil
 }

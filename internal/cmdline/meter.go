@@ -30,8 +30,8 @@ type Meter struct {
 	said  time.Time
 }
 
-// NewMeter makes a meter that writes to w, which is stderr; io.Discard where nothing is to be said. now is time.Now. Call End when the work is
-// done, before anything else is printed.
+// NewMeter makes a meter that writes to w, which is stderr; io.Discard where nothing is to be said. now is time.Now. Call End when the work has
+// ended, before anything else is printed.
 func NewMeter(w io.Writer, now func() time.Time) *Meter { return &Meter{w: w, now: now} }
 
 // IsTerminal says whether somebody sees what is written to w.
@@ -84,7 +84,7 @@ func units(unit string) progress.Units {
 
 // add completes the bar of the phase before and adds one.
 func (m *Meter) add(t *progress.Tracker) {
-	m.finish()
+	m.finish(nil)
 	if m.bars == nil {
 		m.draw()
 	}
@@ -103,6 +103,7 @@ func (m *Meter) draw() {
 	style := m.bars.Style()
 	style.Visibility.ETA, style.Visibility.Speed, style.Visibility.TrackerOverall = true, true, false
 	style.Options.TimeInProgressPrecision = time.Second / 10
+	style.Options.ErrorString = "ended early"
 	m.drawn = make(chan struct{})
 	go func() {
 		defer close(m.drawn)
@@ -110,16 +111,24 @@ func (m *Meter) draw() {
 	}()
 }
 
-// finish completes the bar of the phase.
-func (m *Meter) finish() {
-	if m.tracker != nil {
+// finish completes the bar of the phase, which err ended before it was done.
+func (m *Meter) finish(err error) {
+	switch {
+	case m.tracker == nil:
+	case err == nil:
 		m.tracker.MarkAsDone()
+	default:
+		m.tracker.MarkAsErrored()
 	}
 }
 
-// End ends the drawing, and what the meter says.
-func (m *Meter) End() {
-	m.finish()
+// End ends the drawing, and what the meter says. err is what became of the work: unless it is nil, the last bar does not say that it is done. A
+// second call does nothing.
+func (m *Meter) End(err error) {
+	if m.ended {
+		return
+	}
+	m.finish(err)
 	for m.bars != nil && !m.ended {
 		m.bars.Stop() // says nothing before Render has begun, so ask again
 		select {
@@ -146,6 +155,6 @@ type shownData struct {
 }
 
 func (d *shownData) Write(b []byte) (int, error) {
-	d.meter.End()
+	d.meter.End(nil)
 	return d.Writer.Write(b)
 }

@@ -2,6 +2,7 @@ package cmdline_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"regexp"
 	"strings"
@@ -22,12 +23,31 @@ func TestMeterBar(t *testing.T) {
 	terminal.WaitFor("writing ... 50.00% ")
 	m.Report("writing", 3<<19, 1<<21, "bytes")
 	terminal.WaitFor("writing ... 75.00% ")
-	m.End()
+	m.End(nil)
 	m.Report("writing", 1<<21, 1<<21, "bytes")
 	text := terminal.Shown()
 	for _, want := range []string{`reading \.\.\. done! \[5 in `, `writing \.\.\. 75.00% ║█.* \[1\.57MB in `, `writing \.\.\. done! \[1\.57MB in .*\n$`} {
 		if !regexp.MustCompile(want).MatchString(text) {
 			t.Errorf("%q is not in %q", want, text)
+		}
+	}
+}
+
+// TestMeterEndedEarly: of a work that failed the last bar does not say that it is done, with a total or without; those before it do.
+func TestMeterEndedEarly(t *testing.T) {
+	t.Parallel()
+	for _, total := range []uint64{0, 10} {
+		terminal := scripttest.NewTerminal(t)
+		m := cmdline.NewMeter(terminal.File, time.Now)
+		m.Report("reading", 5, total, "records")
+		m.Report("writing", 1, total, "topics")
+		m.End(context.Canceled)
+		m.End(nil)
+		text := terminal.Shown()
+		for _, want := range []string{`reading \.\.\. done! \[5 in `, `writing \.\.\. ended early \[1 in .*\n$`} {
+			if !regexp.MustCompile(want).MatchString(text) {
+				t.Errorf("total %d: %q is not in %q", total, want, text)
+			}
 		}
 	}
 }
@@ -43,7 +63,7 @@ func TestMeterEndsBeforeData(t *testing.T) {
 		fmt.Fprintf(w, "row %d\n", row)
 		m.Report("writing", uint64(row), 3, "topics")
 	}
-	m.End()
+	m.End(nil)
 	text := terminal.Shown()
 	if bar, ok := strings.CutSuffix(text, "row 0\nrow 1\nrow 2\n"); !ok || !strings.Contains(bar, "reading") || strings.Contains(bar, "writing") {
 		t.Errorf("%q", text)
@@ -58,7 +78,7 @@ func TestMeterBesideData(t *testing.T) {
 	m := cmdline.NewMeter(terminal.File, time.Now)
 	fmt.Fprintln(m.Data(&b), "row")
 	m.Report("writing", 1, 3, "topics")
-	m.End()
+	m.End(nil)
 	if text := terminal.Shown(); !strings.Contains(text, "writing") || strings.Contains(text, "row") {
 		t.Errorf("%q", text)
 	}
@@ -70,7 +90,7 @@ func TestMeterBesideData(t *testing.T) {
 	fmt.Fprintln(m.Data(terminal.File), "row")
 	m.Report("writing", 1, 3, "topics")
 	m.Report("writing", 2, 3, "topics")
-	m.End()
+	m.End(nil)
 	if text := terminal.Shown(); text != "row\n" || !strings.HasPrefix(b.String(), "writing: 2 topics of 3") {
 		t.Errorf("%q, %q", text, b.String())
 	}

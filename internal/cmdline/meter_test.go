@@ -38,8 +38,8 @@ func TestMeterPlain(t *testing.T) {
 		}
 	}
 	b.Reset()
-	m.End()
-	m.End()
+	m.End(nil)
+	m.End(nil)
 	now = now.Add(time.Hour)
 	m.Report("writing", 1000, 1000, "bytes")
 	if b.Len() > 0 {
