@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"syscall"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"gcd/internal/priority"
 )
 
 // The bare loops are what any server of the same shape must at least do: the ceilings against which gcd is measured. They run in
@@ -23,7 +24,6 @@ var bareAnswer = []byte{0x80, 1}
 
 // serveBare is the program of a bare server: it listens, says where, and serves until it is killed.
 func serveBare(kind string) error {
-	runtime.LockOSThread()
 	socketType := map[string]int{"tcp": unix.SOCK_STREAM, "resp": unix.SOCK_STREAM, "udp": unix.SOCK_DGRAM}[kind]
 	if socketType == 0 {
 		return fmt.Errorf("no bare server %q", kind)
@@ -62,7 +62,9 @@ func serveBare(kind string) error {
 // acceptLoop accepts, reads, writes and closes, one connection after the other.
 func acceptLoop(fd int) error {
 	buf := make([]byte, 65536)
+	begun, stint := time.Now(), priority.Stint{}
 	for {
+		stint.Turn(time.Since(begun))
 		conn, _, err := unix.Accept4(fd, unix.SOCK_CLOEXEC)
 		if err == unix.EINTR || err == unix.ECONNABORTED {
 			continue
@@ -95,7 +97,9 @@ func echoLoop(fd int) error {
 		names    [echoBatch]unix.RawSockaddrInet4
 		buffers  [echoBatch][2048]byte
 	)
+	begun, stint := time.Now(), priority.Stint{}
 	for {
+		stint.Turn(time.Since(begun))
 		for i := range messages {
 			vectors[i].Base = &buffers[i][0]
 			vectors[i].SetLen(len(buffers[i]))

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"gcd/internal/priority"
 )
 
 // durableEvents is how many connections one system call finds ready at most.
@@ -37,8 +40,11 @@ func durableLoop(listener int) error {
 		answers = bytes.Repeat([]byte(":1\r\n"), len(buf))
 		record  = make([]byte, recordSize)
 		at      int64
+		begun   = time.Now()
+		stint   priority.Stint
 	)
 	for {
+		stint.Turn(time.Since(begun))
 		n, err := unix.EpollWait(poller, events[:], -1)
 		if err != nil && err != unix.EINTR {
 			return os.NewSyscallError("epoll_wait", err)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"gcd/internal/priority"
 )
 
 const (
@@ -46,6 +48,7 @@ type loop struct {
 	busy    int     // how many connections are
 	armed   int64   // when the timer goes off
 	swept   int64
+	stint   priority.Stint
 	events  [maxEvents]unix.EpollEvent
 	buffer  [readBuffer]byte
 	out     []byte
@@ -234,6 +237,7 @@ func (l *loop) drive() {
 			l.sweep(now)
 		}
 		l.wake(now)
+		l.stint.Turn(time.Duration(now))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gcd/codec"
+	"gcd/internal/priority"
 	"gcd/store"
 )
 
@@ -25,6 +26,7 @@ type loop struct {
 	mail  mailbox
 	epoch time.Time
 	now   time.Duration // since epoch, read once a turn
+	stint priority.Stint
 
 	scratch []byte         // what a read returns, maxRead bytes
 	groups  []*store.Group // this turn's requests
@@ -100,6 +102,7 @@ func (l *loop) run() {
 		l.expire()
 		l.commit()
 		l.deliver()
+		l.stint.Turn(l.now)
 		if stage := l.p.stage.Load(); stage != serving && l.end(stage) {
 			return
 		}
