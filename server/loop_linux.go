@@ -294,6 +294,10 @@ func (l *loop) end(stage int32) bool {
 				c.abandon()
 			}
 		}
+		for _, g := range l.groups { // of conversations that arrived in this turn: the backend never gets it
+			g.Done(g)
+		}
+		l.groups = nil
 		for _, f := range l.mail.close() {
 			if m, ok := f.(*moving); ok {
 				m.drop()

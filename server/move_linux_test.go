@@ -134,3 +134,29 @@ func TestHomeDoesNotCommit(t *testing.T) {
 	b.committing.Store(true)
 	want(c, c, "when all commit")
 }
+
+// What a conversation asked for when it arrived, in the loop's last turn, is not in flight when the loop has ended: the backend never got it.
+func TestMoveInTheLastTurn(t *testing.T) {
+	t.Parallel()
+	l, home := idleLoop(t, -1), idleLoop(t, -1)
+	l.p.homes = []*loop{home}
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fds[1])
+	c := l.newStream(fds[0], netip.AddrPortFrom(netip.IPv6Loopback(), 1))
+	home.s.conns.acquire(netip.IPv6Loopback())
+	if _, err := unix.Write(fds[1], []byte("INCR orders\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	c.ready()
+	home.deliver()
+	if n := home.s.inFlight.Load(); n != 1 {
+		t.Fatalf("%d in flight, want 1", n)
+	}
+	home.end(aborting)
+	if n, bytes := home.s.inFlight.Load(), home.s.inFlightBytes.Load(); n != 0 || bytes != 0 || home.open != 0 {
+		t.Errorf("%d in flight of %d bytes, %d open", n, bytes, home.open)
+	}
+}
