@@ -131,6 +131,9 @@ func (d *dumper) choose() error {
 func (d *dumper) chooseBefore() error {
 	var done uint64
 	first := d.src.First()
+	if first > 1 && first > d.src.Last() && d.Before.Before(time.Now()) { // at a time to come the state is that of now
+		return fmt.Errorf("%w: it has no records, so nothing says of when the state at %d is", ErrNotKept, first-1)
+	}
 	found := false
 	for r, err := range d.src.Records(first) {
 		if err != nil {

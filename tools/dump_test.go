@@ -339,6 +339,26 @@ func TestDumpClockBackwards(t *testing.T) {
 	}
 }
 
+// TestDumpTimeWithoutRecords: of a state whose records are all gone nothing says since when it is, unless it is that of no record.
+func TestDumpTimeWithoutRecords(t *testing.T) {
+	t.Parallel()
+	past, future := time.Unix(0, 0), time.Now().Add(time.Hour)
+	for _, test := range []struct {
+		index uint64
+		at    time.Time
+		want  error
+	}{{0, past, nil}, {0, future, nil}, {9, past, ErrNotKept}, {9, future, nil}} {
+		var entries []store.Entry
+		if test.index > 0 {
+			entries = append(entries, store.Entry{Topic: []byte("a"), Value: store.Value{Sum: 4}, Last: test.index})
+		}
+		got := &collected{}
+		if _, err := Dump(t.Context(), handmade(t, test.index, entries), got, DumpOptions{Before: test.at}); !errors.Is(err, test.want) || err == nil && got.header.Index != test.index {
+			t.Errorf("index %d at %v: %d, %v; want %v", test.index, test.at, got.header.Index, err, test.want)
+		}
+	}
+}
+
 // TestDumpRefuses: what a start refuses a dump does, and a log whose records do not follow from the snapshot.
 func TestDumpRefuses(t *testing.T) {
 	t.Parallel()
