@@ -21,8 +21,8 @@ type RecordWriter interface {
 }
 
 // DumpRecords writes the records of a store's log, oldest first, up to the first damage, which is then the error: *wal.CorruptionError, wal.ErrNotOurs or
-// wal.ErrVersion. It changes nothing. Of the snapshot only
-// the witness to where the log ends is looked at, if it can be read. Beside a running server it ends with the last record that there was when it began. Of the options TempDir, Rest and Progress count.
+// wal.ErrVersion. It changes nothing. Of the snapshot, if it can be read, only that the log is all that it knows of is looked at, behind the records: *wal.CorruptionError or
+// *store.CorruptionError. Beside a running server it ends with the last record that there was when it began. Of the options TempDir, Rest and Progress count.
 func DumpRecords(ctx context.Context, dir string, w RecordWriter, o DumpOptions) (err error) {
 	r, err := openReading(ctx, dir, o.TempDir, o.Rest)
 	if err != nil {
@@ -30,15 +30,17 @@ func DumpRecords(ctx context.Context, dir string, w RecordWriter, o DumpOptions)
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
 	err = dumpRecords(ctx, &r, w, o.Progress)
-	if errors.Is(err, wal.ErrNoLog) {
-		err = fmt.Errorf("%w: %s", store.ErrNoStore, dir)
+	if err == nil || errors.Is(err, wal.ErrNoLog) {
+		var log *wal.Log
+		if log, err = r.openLog(); err == nil {
+			err = r.fits(log)
+		}
 	}
 	return errors.Join(err, w.Footer())
 }
 
 func dumpRecords(ctx context.Context, from *reading, w RecordWriter, progress ProgressFunc) error {
 	var done uint64
-	var last wal.Record
 	var changes []store.Change
 	for r, err := range wal.Scan(store.LogDir(from.dir), wal.Options{FS: from.fs}) {
 		if err != nil {
@@ -54,16 +56,12 @@ func dumpRecords(ctx context.Context, from *reading, w RecordWriter, progress Pr
 		if err := w.Record(r, changes); err != nil {
 			return err
 		}
-		last = r
 		if done++; done%progressEvery == 0 {
 			progress.report("writing records", "records", done, 0)
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 		}
-	}
-	if m, err := from.snapshotMeta(); err == nil && last.Index < m.Witness {
-		return &wal.CorruptionError{File: segmentPath(from.dir, last.Segment), Offset: last.Offset, Index: m.Witness, Err: fmt.Errorf("record %d is the last, but %s is witness that the log reached %d", last.Index, store.SnapshotPath(from.dir), m.Witness)}
 	}
 	return nil
 }

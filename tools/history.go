@@ -3,8 +3,6 @@ package tools
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"time"
 
 	"gcd/store"
@@ -37,24 +35,33 @@ type HistoryRange struct {
 }
 
 // History calls each with what the kept records say of a topic, in their order. Several changes of a record that follow each other are told one by
-// one. Damage is a *wal.CorruptionError, behind what was before it.
+// one. Damage, or that the log is not all that the snapshot knows of, is the error behind what can be told before: *wal.CorruptionError, *store.CorruptionError,
+// wal.ErrNotOurs or wal.ErrVersion.
 func History(ctx context.Context, topic []byte, dir string, o HistoryOptions, each func(Step) error) (found HistoryRange, err error) {
 	r, err := openReading(ctx, dir, "", o.Rest)
 	if err != nil {
 		return HistoryRange{}, err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
-	log, err := r.openLog()
-	if err != nil {
-		return HistoryRange{}, err
+	log, damage := r.openLog()
+	records, total := wal.Scan(store.LogDir(dir), wal.Options{FS: r.fs}), uint64(0)
+	switch {
+	case log != nil:
+		found = HistoryRange{Store: log.ID(), First: log.First(), Last: log.Last(), Covered: log.First() == 1}
+		records, total = log.Records(found.First), found.Last+1-found.First
+		damage = r.fits(log)
+	case errors.Is(damage, store.ErrNoStore):
+		return HistoryRange{}, damage
 	}
-	found = HistoryRange{Store: log.ID(), First: log.First(), Last: log.Last(), Covered: log.First() == 1}
-	total := found.Last + 1 - found.First
-	for rec, err := range log.Records(found.First) {
+	var done uint64
+	for rec, err := range records {
+		if errors.Is(err, wal.ErrNoLog) {
+			break // the snapshot knows of one
+		}
 		if err != nil {
 			return found, err
 		}
-		done := rec.Index - found.First + 1
+		done++
 		o.Progress.report("reading the log", "records", done, total)
 		if done%progressEvery == 0 && ctx.Err() != nil {
 			return found, ctx.Err()
@@ -79,19 +86,5 @@ func History(ctx context.Context, topic []byte, dir string, o HistoryOptions, ea
 			}
 		}
 	}
-	return found, nil
-}
-
-// openLog opens the log, whose records at or below the snapshot's replay are not read yet: whoever reads them hears of their damage then.
-func (r *reading) openLog() (*wal.Log, error) {
-	o := wal.Options{FS: r.fs}
-	m, err := r.snapshotMeta()
-	if err == nil {
-		o.Settled, o.Ours = m.Replay, true
-	}
-	log, logErr := wal.Open(store.LogDir(r.dir), o)
-	if errors.Is(logErr, wal.ErrNoLog) && errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %s", store.ErrNoStore, r.dir)
-	}
-	return log, logErr
+	return found, damage
 }

@@ -90,6 +90,62 @@ func TestHistoryNamesARecord(t *testing.T) {
 	}
 }
 
+// TestPartOfALog: what is left of a log is told, and then that it is not all; a log without a record is whole.
+func TestPartOfALog(t *testing.T) {
+	t.Parallel()
+	whole, other := closedStore(t, seeded(t), 400, 200), closedStore(t, seeded(t), 400, 200)
+	none := handmade(t, 9, []store.Entry{{Topic: []byte("topic 1"), Value: store.Value{Sum: 4}, Last: 9}})
+	last := func(log string) string {
+		found, err := filepath.Glob(filepath.Join(log, "*.seg"))
+		if err != nil || len(found) < 3 {
+			t.Fatal(found, err)
+		}
+		return found[len(found)-1]
+	}
+	put := func(from, to string) error { return errors.Join(os.RemoveAll(to), os.CopyFS(to, os.DirFS(from))) }
+	for name, test := range map[string]struct {
+		spoil   func(log string) error
+		told    bool // there are records to tell of
+		damaged bool
+	}{
+		"no end":         {func(log string) error { return os.Remove(last(log)) }, true, true},
+		"damaged behind": {func(log string) error { flip(t, last(log), 64+45); return nil }, true, true},
+		"another's":      {func(log string) error { return put(store.LogDir(other), log) }, true, true},
+		"gone":           {os.RemoveAll, false, true},
+		"empty":          {func(log string) error { return put(t.TempDir(), log) }, false, true},
+		"no records":     {func(log string) error { return put(none, filepath.Dir(log)) }, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := copyTree(t, whole)
+			if err := test.spoil(store.LogDir(dir)); err != nil {
+				t.Fatal(err)
+			}
+			check := func(told bool, err error) {
+				t.Helper()
+				var log *wal.CorruptionError
+				var both *store.CorruptionError
+				if damaged := errors.As(err, &log) || errors.As(err, &both); told != test.told || damaged != test.damaged || !damaged && err != nil {
+					t.Errorf("told: %v, %v", told, err)
+				}
+			}
+			told := false
+			found, err := History(t.Context(), []byte("topic 1"), dir, HistoryOptions{}, func(Step) error { told = true; return nil })
+			check(told, err)
+			if name == "no records" && (found.Covered || found.First != 10 || found.Last != 9) {
+				t.Errorf("%+v", found)
+			}
+			var lines bytes.Buffer
+			w, err := NewRecordWriter(&lines, FormatNDJSON)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = DumpRecords(t.Context(), dir, w, DumpOptions{})
+			check(lines.Len() > 0, err)
+		})
+	}
+}
+
 // flip flips a bit of a file.
 func flip(t testing.TB, path string, at int64) {
 	t.Helper()

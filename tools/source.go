@@ -128,6 +128,35 @@ func (r *reading) readEntries(each func(store.SnapshotMeta, store.Entry) error) 
 	return store.ReadOpenSnapshot(store.SnapshotPath(r.dir), r.open, r.rest, each)
 }
 
+// openLog opens the log, whose records at or below the snapshot's replay are not read yet: whoever reads them hears of their damage then.
+func (r *reading) openLog() (*wal.Log, error) {
+	o := wal.Options{FS: r.fs}
+	m, err := r.snapshotMeta()
+	if err == nil {
+		o.Settled, o.Ours = m.Replay, true
+	}
+	log, logErr := wal.Open(store.LogDir(r.dir), o)
+	if !errors.Is(logErr, wal.ErrNoLog) {
+		return log, logErr
+	}
+	if fits := r.fits(nil); fits != nil {
+		return nil, fits
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s", store.ErrNoStore, r.dir)
+	}
+	return nil, err
+}
+
+// fits is store.Fits of a log, nil if there is none, and the snapshot; of one that is not there or cannot be read it says nothing.
+func (r *reading) fits(log *wal.Log) error {
+	m, err := r.snapshotMeta()
+	if err != nil {
+		return nil
+	}
+	return store.Fits(r.dir, &m, log)
+}
+
 // SourceOptions say how a directory is opened. The zero value works.
 type SourceOptions struct {
 	TempDir string // where the copy of a running server's snapshot is kept, without a name; "": os.TempDir
