@@ -42,6 +42,19 @@ func (o seams) withDefaults() seams {
 	return o
 }
 
+// makeBeside makes an empty directory beside dir, to build in, with a name that begins with dir's and kind. It has mode 0700 whatever the umask takes
+// away: the owner of dir, who may be another user, gets it.
+func makeBeside(dir, kind string) (string, error) {
+	build, err := os.MkdirTemp(filepath.Dir(dir), filepath.Base(dir)+kind)
+	if err != nil {
+		return "", err
+	}
+	if err := os.Chmod(build, 0o700); err != nil {
+		return "", errors.Join(err, os.Remove(build))
+	}
+	return build, nil
+}
+
 // swap puts a directory that was built into the place of dir, which is kept aside, by that name or one like it that is free. Where the system can exchange two
 // names there is no moment without a directory in that place: the new one gets the name of the other's future, and then they are exchanged. After
 // an error everything is as before.

@@ -371,7 +371,7 @@ func (r *repair) replace() error {
 		}
 		res.Store = id
 	}
-	build, err := os.MkdirTemp(filepath.Dir(r.place), filepath.Base(r.place)+".repair-")
+	build, err := makeBeside(r.place, ".repair-")
 	if err != nil {
 		return err
 	}

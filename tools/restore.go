@@ -186,7 +186,7 @@ func (r *restore) parent() error {
 
 // replace builds the new directory and puts it where it belongs.
 func (r *restore) replace() error {
-	build, err := os.MkdirTemp(filepath.Dir(r.dir), filepath.Base(r.dir)+".restore-")
+	build, err := makeBeside(r.dir, ".restore-")
 	if err != nil {
 		return err
 	}
