@@ -313,11 +313,14 @@ func copySnapshot(ctx context.Context, path, tempDir string, rest func()) (*snap
 	}
 }
 
-// tempFile makes a file that is gone with the process, as far as the system can: one without a name.
+// ErrTemp says that no file can be made for what does not fit into memory.
+var ErrTemp = errors.New("tools: no temporary file")
+
+// tempFile makes a file that is gone with the process, as far as the system can: one without a name. "" is os.TempDir.
 func tempFile(dir string) (*os.File, error) {
 	file, err := os.CreateTemp(dir, "gcd-tool-*")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrTemp, err)
 	}
 	if runtime.GOOS != "windows" {
 		if err := os.Remove(file.Name()); err != nil {

@@ -55,6 +55,8 @@ func classify(err error) *cmdline.Failure {
 		return cmdline.Fail(cmdline.ExitForeign, err, "a newer gcd wrote this; use its gcd-tool")
 	case errors.Is(err, wal.ErrNotOurs):
 		return cmdline.Fail(cmdline.ExitForeign, err, "gcd did not write this")
+	case errors.Is(err, tools.ErrTemp):
+		return cmdline.Fail(cmdline.ExitFailure, err, "name a directory for temporary files with --temp-dir, or in TMPDIR")
 	case errors.Is(err, store.ErrNoStore), errors.Is(err, fs.ErrNotExist):
 		return cmdline.Fail(cmdline.ExitFailure, err, "name the directory that \"gcd serve --data\" was given")
 	}
