@@ -63,8 +63,15 @@ type Repaired struct {
 	Aside string // where the old directory is
 }
 
+const readInPart = "read in part"
+
+// Partial says that there is a damaged snapshot whose entries are needed. Those that cannot be read may be all that there was of their topics.
+func (r *Repaired) Partial() bool { return r.Snapshot == readInPart }
+
 // Whole says that nothing is lost.
-func (r *Repaired) Whole() bool { return len(r.Lost) == 0 && !r.Open && r.Sure == r.Topics }
+func (r *Repaired) Whole() bool {
+	return len(r.Lost) == 0 && !r.Open && !r.Partial() && r.Sure == r.Topics
+}
 
 // ErrTwoStores says that a snapshot and a log are of different stores: which of them is wanted no program can tell.
 var ErrTwoStores = errors.New("tools: snapshot and log are of different stores; put the one that does not belong here somewhere else, and try again")
@@ -256,14 +263,14 @@ func (r *repair) gather() error {
 	case r.missing:
 		r.result.Snapshot = "missing"
 	default:
-		r.result.Snapshot = "read in part"
+		r.result.Snapshot = readInPart
 	}
 	needed := r.began != 1 || len(r.seen) != 1 // else the log has everything, and without a snapshot the entries are the one witness to its end
 	if r.sound || r.missing || !needed && r.meta != nil {
 		return nil
 	}
 	if needed {
-		r.result.Snapshot = "read in part" // also where it is to make up for records that are lost
+		r.result.Snapshot = readInPart // also where it is to make up for records that are lost
 	}
 	var highest uint64
 	if r.meta != nil {
@@ -315,7 +322,7 @@ func (r *repair) weigh() error {
 		covered = r.meta.Replay
 	}
 	for _, s := range r.seen {
-		if s.First > covered+1 && !(res.Snapshot == "read in part" && s == r.seen[0]) {
+		if s.First > covered+1 && !(res.Partial() && s == r.seen[0]) {
 			res.Lost = append(res.Lost, Range{covered + 1, s.First - 1})
 		}
 		covered = max(covered, s.Last)
@@ -333,7 +340,7 @@ func (r *repair) weigh() error {
 	}
 	return r.topics.each(func(t *witnessed) error {
 		res.Topics++
-		partial := res.Snapshot == "read in part" && (r.began == 0 || t.last < r.began)
+		partial := res.Partial() && (r.began == 0 || t.last < r.began)
 		if !res.Open && !partial && (t.last > behind || behind == 0) {
 			res.Sure++
 		} else if len(res.Unsure) < mostUnsure {

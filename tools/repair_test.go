@@ -255,6 +255,17 @@ func TestRepairDoubts(t *testing.T) {
 	}
 }
 
+// TestRepairOfAPart: where an entry of a snapshot is gone, and nothing else names its topic, something is lost, though all that is left is sure.
+func TestRepairOfAPart(t *testing.T) {
+	t.Parallel()
+	dir := handmade(t, 10, nil, store.Change{Topic: []byte("c"), N: 1})
+	setMeta(t, dir, "count", binary.LittleEndian.AppendUint64(nil, 1))
+	done, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true})
+	if err != nil || !done.Partial() || done.Whole() || done.Sure != 1 || done.Topics != 1 || done.Store == (wal.ID{1}) {
+		t.Errorf("%+v, %v", done, err)
+	}
+}
+
 // TestRepairOpen: a repair says that nothing is lost only where the directory proves it: the store was closed, and its snapshot names the last record; or the end of
 // the log was read, and lies where the snapshot says that the log came to, or behind it. The snapshot has every record up to 350, and the log goes on to 390.
 func TestRepairOpen(t *testing.T) {

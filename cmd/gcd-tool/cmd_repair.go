@@ -63,6 +63,9 @@ if "gcd-tool verify" finds damage in what no start reads, "gcd-tool compact" rem
 	for _, l := range r.Lost {
 		text += fmt.Sprintf("lost: %v, and topics that nothing else names\n", l)
 	}
+	if r.Partial() {
+		text += "perhaps lost: topics that only a damaged part of the snapshot names\n"
+	}
 	if r.Open {
 		text += fmt.Sprintf("perhaps lost: records behind %d; nothing says where the log ended\n", r.Index)
 	}
