@@ -3,6 +3,7 @@ package server
 import (
 	"net/netip"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -114,6 +115,9 @@ func (j *journal) happened(e event, peer netip.AddrPort, detail any) {
 	args := []any{"suppressed", silenced}
 	if peer.IsValid() {
 		args = append(args, "peer", peerText(peer))
+	}
+	if err, ok := detail.(error); ok {
+		detail = strings.ReplaceAll(err.Error(), "\n", "; ") // errors that are joined have lines of their own
 	}
 	if detail != nil {
 		args = append(args, "detail", detail)

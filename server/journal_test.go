@@ -35,6 +35,17 @@ func TestLogInjection(t *testing.T) {
 	}
 }
 
+// An event is one line, also when its error is of several parts.
+func TestLogOfSeveralErrors(t *testing.T) {
+	t.Parallel()
+	j, out, _ := testJournal()
+	j.happened(brokenBackup, somebody, errors.Join(errors.New("server: shutting down"), errors.New("context canceled")))
+	const want = `[WARN]  a backup was not sent, or not to its end: suppressed=0 peer=192.0.2.1:4711 detail="server: shutting down; context canceled"` + "\n"
+	if got := out.String(); got != want {
+		t.Errorf("the log is\n%s\nwant\n%s", got, want)
+	}
+}
+
 // One line a second and kind; the next one says how many there would have been.
 func TestLogRate(t *testing.T) {
 	t.Parallel()
