@@ -123,7 +123,7 @@ func (x *exchange) wantedClients() (wanted func(*respClient) bool, ok bool) {
 func (x *exchange) trackingInfo() {
 	version := x.client.version
 	b := version.AppendMap(x.begin(), 3)
-	b = resp.AppendSimple(version.AppendSet(resp.AppendBulk(b, "flags"), 1), "off")
+	b = resp.AppendBulk(version.AppendSet(resp.AppendBulk(b, "flags"), 1), "off")
 	b = resp.AppendInt(resp.AppendBulk(b, "redirect"), -1)
 	x.end(resp.AppendArray(resp.AppendBulk(b, "prefixes"), 0))
 }

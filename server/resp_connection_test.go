@@ -66,10 +66,10 @@ func TestRESPConnection(t *testing.T) {
 		s, _ := serveMemory(t, o)
 		null := `\$-1\r\n`
 		text, nothing := `\$\d+\r\n`, `\$0\r\n\r\n`
-		tracking := `\*6\r\n\$5\r\nflags\r\n\*1\r\n\+off\r\n\$8\r\nredirect\r\n:-1\r\n\$8\r\nprefixes\r\n\*0\r\n`
+		tracking := `\*6\r\n\$5\r\nflags\r\n\*1\r\n\$3\r\noff\r\n\$8\r\nredirect\r\n:-1\r\n\$8\r\nprefixes\r\n\*0\r\n`
 		if version == 3 {
 			null, text, nothing = `_\r\n`, `=\d+\r\ntxt:`, `=4\r\ntxt:\r\n`
-			tracking = `%3\r\n\$5\r\nflags\r\n~1\r\n\+off\r\n\$8\r\nredirect\r\n:-1\r\n\$8\r\nprefixes\r\n\*0\r\n`
+			tracking = `%3\r\n\$5\r\nflags\r\n~1\r\n\$3\r\noff\r\n\$8\r\nredirect\r\n:-1\r\n\$8\r\nprefixes\r\n\*0\r\n`
 		}
 		for in, want := range map[string]string{
 			"PING":                          `\+PONG\r\n`,

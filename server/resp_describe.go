@@ -100,8 +100,9 @@ func (x *exchange) describe(all []*command) {
 			b = resp.AppendSimple(b, f)
 		}
 		b = resp.AppendInt(resp.AppendInt(resp.AppendInt(b, int64(c.keys.first)), int64(c.keys.last)), int64(c.keys.step))
-		b = version.AppendSet(b, 0)                                          // categories of access rights
-		b = resp.AppendArray(resp.AppendArray(resp.AppendArray(b, 0), 0), 0) // tips, key specifications, subcommands
+		for range 4 { // categories of access rights, tips, key specifications, subcommands
+			b = version.AppendSet(b, 0)
+		}
 	}
 	x.end(b)
 }

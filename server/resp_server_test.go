@@ -164,7 +164,7 @@ func TestRESPCommand(t *testing.T) {
 		option := func(name, kind, token string) string {
 			return dict(4) + bulk("name") + bulk(name) + bulk("type") + bulk(kind) + bulk("token") + bulk(token) + bulk("flags") + set + "1\r\n+optional\r\n"
 		}
-		incr := "*10\r\n$4\r\nincr\r\n:2\r\n" + set + "3\r\n+write\r\n+denyoom\r\n+fast\r\n:1\r\n:1\r\n:1\r\n" + set + "0\r\n*0\r\n*0\r\n*0\r\n"
+		incr := "*10\r\n$4\r\nincr\r\n:2\r\n" + set + "3\r\n+write\r\n+denyoom\r\n+fast\r\n:1\r\n:1\r\n:1\r\n" + strings.Repeat(set+"0\r\n", 4)
 		say(t, c, "COMMAND INFO INCR nosuch incr\r\n", "*3\r\n"+incr+nothing+incr)
 		say(t, c, "COMMAND DOCS incr nosuch\r\n", dict(1)+bulk("incr")+dict(3)+bulk("summary")+bulk("Counts once and returns the topic's new sum.")+
 			bulk("group")+bulk("string")+bulk("arguments")+"*1\r\n"+dict(2)+bulk("name")+bulk("topic")+bulk("type")+bulk("key"))
