@@ -303,11 +303,18 @@ func (p *process) supervise(ctx context.Context, signals <-chan os.Signal, stop 
 		}
 		return errors.Join(cause, err)
 	case <-hung.C:
-		return cmdline.Fail(cmdline.ExitFailure, errors.Join(cause, errors.New("the disk did not let the store close in time")),
-			"what was acknowledged is in the log: the next start reads it")
+		return cmdline.Fail(cmdline.ExitFailure, errors.Join(cause, errors.New("the disk did not let the store close in time")), p.kept())
 	case <-signals:
-		return cmdline.Fail(cmdline.ExitInterrupted, errors.New("interrupted during shutdown"), "what was acknowledged is in the log: the next start reads it")
+		return cmdline.Fail(cmdline.ExitInterrupted, errors.New("interrupted during shutdown"), p.kept())
 	}
+}
+
+// kept is the hint for a process that ends without having stopped. What is in memory only is gone, as the start has said.
+func (p *process) kept() string {
+	if p.dir == "" {
+		return ""
+	}
+	return "what was acknowledged is in the log: the next start reads it"
 }
 
 // stop takes everything down, in the order in which it depends on each other.

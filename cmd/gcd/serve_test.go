@@ -49,13 +49,24 @@ func never(t *testing.T) func(time.Duration) error {
 
 func TestSuperviseSecondSignal(t *testing.T) {
 	t.Parallel()
-	p := newProcess(t, time.Hour)
-	signals := make(chan os.Signal, 2)
-	signals <- syscall.SIGTERM
-	signals <- syscall.SIGTERM
-	err := p.supervise(t.Context(), signals, never(t))
-	if code := report(t.Output(), err); code != cmdline.ExitInterrupted {
-		t.Errorf("exit code %d after the second signal, want %d", code, cmdline.ExitInterrupted)
+	const interrupted = "gcd: interrupted during shutdown\n"
+	for dir, want := range map[string]string{
+		"gcd-data": interrupted + "hint: what was acknowledged is in the log: the next start reads it\n",
+		"":         interrupted, // nothing is in a log
+	} {
+		p := newProcess(t, time.Hour)
+		p.dir = dir
+		signals := make(chan os.Signal, 2)
+		signals <- syscall.SIGTERM
+		signals <- syscall.SIGTERM
+		err := p.supervise(t.Context(), signals, never(t))
+		var said strings.Builder
+		if code := report(&said, err); code != cmdline.ExitInterrupted {
+			t.Errorf("exit code %d after the second signal, want %d", code, cmdline.ExitInterrupted)
+		}
+		if said.String() != want {
+			t.Errorf("with --data %q it says %q, want %q", dir, said.String(), want)
+		}
 	}
 }
 
