@@ -1,7 +1,6 @@
 package server
 
 import (
-	"errors"
 	"math"
 	"slices"
 	"strconv"
@@ -312,10 +311,6 @@ func (x *exchange) appendReply(dst []byte, f form, ops []store.Op) (b []byte, kn
 	for i := range ops {
 		op := &ops[i]
 		if op.Err == nil {
-			continue
-		}
-		if op.Kind == store.Read && errors.Is(op.Err, store.ErrTopicTooLong) { // then it is surely not there
-			op.Sum = 0
 			continue
 		}
 		code, known := codeOf(op.Err)

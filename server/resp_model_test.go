@@ -193,12 +193,12 @@ func (m *respModel) count(topic string, n, most uint64) (uint64, string) {
 
 // reset ends an epoch and returns its sum; one in which nothing was counted only if always.
 func (m *respModel) reset(topic string, always bool) (uint64, string) {
-	if len(topic) > modelTopicLen {
-		return 0, tooLong
-	}
 	sum := m.sums[topic]
 	if sum == 0 && !always {
 		return 0, ""
+	}
+	if len(topic) > modelTopicLen {
+		return 0, tooLong
 	}
 	if err := m.admit(topic); err != "" {
 		return 0, err

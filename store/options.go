@@ -34,7 +34,7 @@ type Options struct {
 	Retain Retain
 
 	MaxTopics   int // default 16,777,216; a topic takes about 55 bytes and its name
-	MaxTopicLen int // bytes; default and most 65,535
+	MaxTopicLen int // bytes; default and most 65,535; longer topics that are there already can be read
 
 	// SegmentSize is that of the log's files, in bytes, a multiple of 4,096; default 64 MiB. Below 256 KiB the longest topics
 	// do not fit into a record and are refused as too long.

@@ -65,7 +65,8 @@ func (s *sequencer) add(g *Group) bool {
 			from, to = to, to+s.ahead.over(s.m.table, g.Ops[to:])
 		}
 		op := &g.Ops[g.pos]
-		if len(op.Topic) > s.limits.maxTopicLen {
+		tooLong := len(op.Topic) > s.limits.maxTopicLen // it may be there all the same, from a time with a higher limit
+		if tooLong && (op.Kind == Count || op.Kind == Reset) {
 			op.Sum, op.Epoch, op.Err = 0, 0, ErrTopicTooLong
 			continue
 		}
@@ -79,10 +80,13 @@ func (s *sequencer) add(g *Group) bool {
 		case Reset:
 			s.reset(v, op)
 		case Delete:
-			if v.sum > 0 {
-				s.reset(v, op)
-			} else {
+			switch {
+			case v.sum == 0:
 				op.Sum, op.Epoch, op.Err = 0, v.epoch, nil
+			case tooLong:
+				op.refuse(v, ErrTopicTooLong)
+			default:
+				s.reset(v, op)
 			}
 		default:
 			op.Sum, op.Epoch, op.Err = v.sum, v.epoch, nil

@@ -17,7 +17,7 @@ type modelStore struct {
 
 // do returns the outcome that an op should have, and takes it into account.
 func (m *modelStore) do(op Op) Op {
-	if len(op.Topic) > m.maxTopic {
+	if len(op.Topic) > m.maxTopic && (op.Kind == Count || op.Kind == Reset) {
 		op.Err = ErrTopicTooLong
 		return op
 	}

@@ -309,6 +309,39 @@ func TestTopicLimits(t *testing.T) {
 	}
 }
 
+// A limit that was lowered is one for what is counted: what longer topics have is still told, and told alike behind other ops and alone.
+func TestTopicLengthLowered(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	before := openStore(t, dir, Options{hooks: hooks{noSync: true}})
+	runOps(t, before, []Op{count("33333", 2)})
+	if err := before.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := openStore(t, dir, Options{MaxTopicLen: 4, hooks: hooks{noSync: true}})
+	old, none := []byte("33333"), []byte("44444")
+	for _, test := range []struct {
+		op  Op
+		sum uint64
+		err error
+	}{
+		{Op{Kind: Read, Topic: old}, 2, nil},
+		{Op{Kind: Read, Topic: none}, 0, nil},
+		{Op{Kind: Delete, Topic: none}, 0, nil},
+		{Op{Kind: Delete, Topic: old}, 2, ErrTopicTooLong},
+		{Op{Kind: Reset, Topic: old}, 0, ErrTopicTooLong},
+		{Op{Kind: Count, Topic: old}, 0, ErrTopicTooLong},
+	} {
+		got := runOps(t, s, []Op{count("a", 1), test.op, {Kind: Read, Topic: old}})
+		if got[1].Sum != test.sum || !errors.Is(got[1].Err, test.err) {
+			t.Errorf("kind %d of %s: %d, %v; want %d, %v", test.op.Kind, test.op.Topic, got[1].Sum, got[1].Err, test.sum, test.err)
+		}
+		if v, _ := s.Get("33333"); got[2].Sum != 2 || v.Sum != 2 {
+			t.Errorf("after kind %d of %s: %d in a group and %d alone, want 2", test.op.Kind, test.op.Topic, got[2].Sum, v.Sum)
+		}
+	}
+}
+
 func ExampleStore_Count() {
 	s, err := Open("", Options{}) // a directory instead of "" makes it durable
 	if err != nil {
