@@ -448,6 +448,25 @@ func TestWatchIsTakenFromALongCommit(t *testing.T) {
 	}
 }
 
+// The alarm goes off behind every long commit, soon enough, and is not set for each.
+func TestWatchSetsTheAlarmNowAndThen(t *testing.T) {
+	t.Parallel()
+	w, loops := testWatch(t)
+	a := loops[0]
+	var due time.Time
+	for range 10_000 {
+		w.commits(a, false)
+		if within := w.due.Sub(w.since); within < longCommit || within > 2*longCommit {
+			t.Fatalf("the alarm goes off %v behind the beginning of a commit", within)
+		}
+		if !due.IsZero() && !w.due.Equal(due) && w.due.Sub(due) <= longCommit {
+			t.Fatalf("set %v later than before", w.due.Sub(due))
+		}
+		due = w.due
+		w.committed(a)
+	}
+}
+
 // A loop that is told to go round while it is awake does so before it sleeps.
 func TestMailbox(t *testing.T) {
 	t.Parallel()

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// longCommit is how long a loop that has the shared sockets may commit before another takes them over. Within it what arrives is the loop's
-// next batch, and waits little longer than it would for the disk.
+// longCommit is how long a loop that has the shared sockets may commit before another takes them over, and half of how long it may be before another
+// that sleeps notices. Within it what arrives is the loop's next batch, and waits little longer than it would for the disk.
 const longCommit = 2 * time.Millisecond
 
 // watch says which loop has the two sockets that all loops of a pool could serve: the TCP listener and the UDP socket. One at a time has them,
@@ -21,7 +21,7 @@ const longCommit = 2 * time.Millisecond
 type watch struct {
 	listener int // -1 when off
 	packets  int // likewise
-	alarm    int // a timer that is set when the holder commits; the pollers of all loops have it
+	alarm    int // a timer that goes off behind a long commit of the holder's; the pollers of all loops have it
 
 	troubled atomic.Bool // accepting failed the last time
 
@@ -31,6 +31,7 @@ type watch struct {
 	resume   *time.Timer // calls accept while the listener is not watched; nil when it is
 	holder   *loop
 	since    time.Time // when the holder began to commit; zero while it does not
+	due      time.Time // when the alarm goes off, or did
 	sleepers []*loop
 }
 
@@ -169,7 +170,11 @@ func (w *watch) commits(l *loop, behind bool) {
 		return
 	}
 	w.since = time.Now()
-	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(longCommit))}
+	if w.due.Sub(w.since) >= longCommit { // it was set for a commit before, and will do: to set a timer for each costs more than all else that watch does
+		return
+	}
+	w.due = w.since.Add(2 * longCommit)
+	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(2 * longCommit))}
 	_ = unix.TimerfdSettime(w.alarm, 0, &spec, nil) // fails for wrong arguments only
 }
 
