@@ -9,7 +9,7 @@ const (
 	lookAheadTopics = 4096
 )
 
-// lookahead looks the topics of the next ops up, all of them together.
+// lookahead looks the topics of the next ops of a batch up, all of them together.
 //
 // When topics are many, what a count costs is the wait for memory: a topic's slot, its entry, its name and its mark are four
 // places, and where the next one is stands in the one before. One op after the other, that is four waits per op. Here each
@@ -17,6 +17,7 @@ const (
 // group prefetching: Chen, Ailamaki, Gibbons, Mowry, "Improving hash join performance through prefetching", ICDE 2004.)
 type lookahead struct {
 	found   [lookAhead]lookup
+	n, at   int    // how many of found are known, and how many of these were asked for
 	touched uint64 // of use to nobody, so that the loads are not optimized away
 }
 
@@ -26,22 +27,37 @@ type lookup struct {
 	ref  uint32 // id+1 of an entry that may be the topic's; 0 = none is known
 }
 
-// over looks up the first ops and returns how many.
-func (l *lookahead) over(t *table, ops []Op) int {
-	ops = ops[:min(len(ops), lookAhead)]
-	found := l.found[:len(ops)]
+// next returns what is known of the topic of a group's op at pos. It is to be called for each op of a batch, in their order: it looks up what follows, in this
+// group and those behind it, when that is asked for which is not known yet.
+func (l *lookahead) next(t *table, g *Group) lookup {
+	if l.at == l.n {
+		l.over(t, g)
+	}
+	l.at++
+	return l.found[l.at-1]
+}
+
+// forget is for the beginning of a batch.
+func (l *lookahead) forget() { l.n, l.at = 0, 0 }
+
+// over looks up the next ops: those from pos on of a group that has one there, and of the groups behind it.
+func (l *lookahead) over(t *table, g *Group) {
+	l.forget()
 	var before []byte
-	for i := range ops {
-		topic := ops[i].Topic
-		if found[i] = (lookup{}); i == 0 || !bytes.Equal(topic, before) {
-			found[i].hash = t.hash(topic)
+	for ; g != nil && l.n < lookAhead; g = g.next {
+		ops := g.Ops[g.pos:]
+		for i := range ops[:min(len(ops), lookAhead-l.n)] {
+			topic := ops[i].Topic
+			if l.found[l.n] = (lookup{}); l.n == 0 || !bytes.Equal(topic, before) {
+				l.found[l.n].hash = t.hash(topic)
+			}
+			before = topic
+			l.n++
 		}
-		before = topic
 	}
 	if t.len() >= lookAheadTopics {
-		l.visit(t, found)
+		l.visit(t, l.found[:l.n])
 	}
-	return len(ops)
 }
 
 // visit has everything that the topics need brought into the cache, and notes their entries.

@@ -7,30 +7,34 @@ import (
 )
 
 // With topics enough for it to look ahead, every op has the outcome that it has one by one: known topics and new ones, the empty
-// one, the same one several times in a row, resets between, in groups shorter and longer than what is looked up at once.
+// one, the same one several times in a row, resets between, in groups shorter and longer than what is looked up at once, one and several in a batch.
 func TestLookahead(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, "", Options{})
 	model := map[string]Value{}
 	rng := rand.New(rand.NewPCG(1, 2))
-	run := func(g *Group) {
-		g.Done = func(*Group) {}
-		if !s.Enqueue(g) {
+	run := func(groups ...*Group) {
+		for _, g := range groups {
+			g.Done = func(*Group) {}
+		}
+		if !s.Enqueue(groups...) {
 			t.Fatal("somebody else owns the commit")
 		}
 		s.Round()
-		for i := range g.Ops {
-			op := &g.Ops[i]
-			v := model[string(op.Topic)]
-			switch op.Kind {
-			case Count:
-				v.Sum++
-				model[string(op.Topic)] = v
-			case Reset:
-				model[string(op.Topic)] = Value{Epoch: v.Epoch + 1}
-			}
-			if op.Err != nil || op.Sum != v.Sum || op.Epoch != v.Epoch {
-				t.Fatalf("op %d of %d on %q: sum %d, epoch %d, %v; want %+v", i, len(g.Ops), op.Topic, op.Sum, op.Epoch, op.Err, v)
+		for _, g := range groups {
+			for i := range g.Ops {
+				op := &g.Ops[i]
+				v := model[string(op.Topic)]
+				switch op.Kind {
+				case Count:
+					v.Sum++
+					model[string(op.Topic)] = v
+				case Reset:
+					model[string(op.Topic)] = Value{Epoch: v.Epoch + 1}
+				}
+				if op.Err != nil || op.Sum != v.Sum || op.Epoch != v.Epoch {
+					t.Fatalf("op %d of %d on %q: sum %d, epoch %d, %v; want %+v", i, len(g.Ops), op.Topic, op.Sum, op.Epoch, op.Err, v)
+				}
 			}
 		}
 	}
@@ -39,18 +43,22 @@ func TestLookahead(t *testing.T) {
 	}
 	topic := []byte("")
 	for range 500 {
-		g := &Group{Ops: make([]Op, 1+rng.IntN(4*lookAhead))}
-		for i := range g.Ops {
-			if rng.IntN(3) > 0 {
-				topic = fmt.Append(nil, rng.IntN(2*lookAheadTopics))
+		longest := []int{1, 3, 4 * lookAhead}[rng.IntN(3)]
+		groups := make([]*Group, 1+rng.IntN(100/longest+1))
+		for n := range groups {
+			groups[n] = &Group{Ops: make([]Op, rng.IntN(longest+1))}
+			for i := range groups[n].Ops {
+				if rng.IntN(3) > 0 {
+					topic = fmt.Append(nil, rng.IntN(2*lookAheadTopics))
+				}
+				if rng.IntN(50) == 0 {
+					topic = nil
+				}
+				kind := []Kind{Count, Count, Count, Read, Reset}[rng.IntN(5)]
+				groups[n].Ops[i] = Op{Kind: kind, Topic: topic}
 			}
-			if rng.IntN(50) == 0 {
-				topic = nil
-			}
-			kind := []Kind{Count, Count, Count, Read, Reset}[rng.IntN(5)]
-			g.Ops[i] = Op{Kind: kind, Topic: topic}
 		}
-		run(g)
+		run(groups...)
 	}
 	for topic, want := range model {
 		if got, _ := s.Get(topic); got != want {

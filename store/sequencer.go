@@ -50,6 +50,7 @@ func newSequencer(m *machine, l limits) *sequencer {
 func (s *sequencer) begin() {
 	s.changes, s.views = s.changes[:0], s.views[:0]
 	s.size, s.fresh, s.last = 0, 0, -1
+	s.ahead.forget()
 	if s.generation++; s.generation == 0 { // wrapped: forget what the old generations left
 		clear(s.slots)
 		s.generation = 1
@@ -59,12 +60,8 @@ func (s *sequencer) begin() {
 // add sequences ops of a group from where the last call stopped. It returns false when the batch is full and the group is
 // not yet through.
 func (s *sequencer) add(g *Group) bool {
-	from, to := g.pos, g.pos // the ops that are looked up
 	for ; g.pos < len(g.Ops); g.pos++ {
-		if g.pos == to {
-			from, to = to, to+s.ahead.over(s.m.table, g.Ops[to:])
-		}
-		op := &g.Ops[g.pos]
+		op, known := &g.Ops[g.pos], s.ahead.next(s.m.table, g)
 		tooLong := len(op.Topic) > s.limits.maxTopicLen // it may be there all the same, from a time with a higher limit
 		if tooLong && (op.Kind == Count || op.Kind == Reset) {
 			op.Sum, op.Epoch, op.Err = 0, 0, ErrTopicTooLong
@@ -73,7 +70,7 @@ func (s *sequencer) add(g *Group) bool {
 		if s.size+len(op.Topic)+maxChangeLen > s.limits.maxBatch && len(s.changes) > 0 {
 			return false
 		}
-		v := s.view(op.Topic, s.ahead.found[g.pos-from])
+		v := s.view(op.Topic, known)
 		switch op.Kind {
 		case Count:
 			s.count(v, op)
