@@ -74,6 +74,23 @@ func TestHomes(t *testing.T) {
 	}
 }
 
+// leaving is a connection that has something to read, on a loop that is not its home; client is its other end.
+func leaving(t *testing.T, text string) (c *stream, home *loop, client int) {
+	t.Helper()
+	l, home := idleLoop(t, -1), idleLoop(t, -1)
+	l.p.homes = []*loop{home}
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fds[1]) })
+	home.s.conns.acquire(netip.IPv6Loopback())
+	if _, err := unix.Write(fds[1], []byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	return l.newStream(fds[0], netip.AddrPortFrom(netip.IPv6Loopback(), 1)), home, fds[1]
+}
+
 // A connection whose home has ended when it arrives is closed, and counted no more.
 func TestMoveToALoopThatIsGone(t *testing.T) {
 	t.Parallel()
@@ -82,18 +99,8 @@ func TestMoveToALoopThatIsGone(t *testing.T) {
 		"draining": func(home *loop) { home.p.stage.Store(draining); home.deliver() },
 		"aborting": func(home *loop) { home.end(aborting) },
 	} {
-		l, home := idleLoop(t, -1), idleLoop(t, -1)
-		l.p.homes = []*loop{home}
-		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer unix.Close(fds[1])
-		c := l.newStream(fds[0], netip.AddrPortFrom(netip.IPv6Loopback(), 1))
-		home.s.conns.acquire(netip.IPv6Loopback())
-		if _, err := unix.Write(fds[1], []byte("PING\r\n")); err != nil {
-			t.Fatal(err)
-		}
+		c, home, client := leaving(t, "PING\r\n")
+		l := c.l
 		if name == "closed" {
 			end(home)
 		}
@@ -104,7 +111,7 @@ func TestMoveToALoopThatIsGone(t *testing.T) {
 		if name != "closed" {
 			end(home)
 		}
-		if n, err := unix.Read(fds[1], make([]byte, 1)); n != 0 || err != nil {
+		if n, err := unix.Read(client, make([]byte, 1)); n != 0 || err != nil {
 			t.Errorf("%s: the client reads %d bytes, %v, want the end", name, n, err)
 		}
 		if n := home.s.conns.held.Load(); n != 0 || home.open != 0 {
@@ -138,18 +145,7 @@ func TestHomeDoesNotCommit(t *testing.T) {
 // What a conversation asked for when it arrived, in the loop's last turn, is not in flight when the loop has ended: the backend never got it.
 func TestMoveInTheLastTurn(t *testing.T) {
 	t.Parallel()
-	l, home := idleLoop(t, -1), idleLoop(t, -1)
-	l.p.homes = []*loop{home}
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(fds[1])
-	c := l.newStream(fds[0], netip.AddrPortFrom(netip.IPv6Loopback(), 1))
-	home.s.conns.acquire(netip.IPv6Loopback())
-	if _, err := unix.Write(fds[1], []byte("INCR orders\r\n")); err != nil {
-		t.Fatal(err)
-	}
+	c, home, _ := leaving(t, "INCR orders\r\n")
 	c.ready()
 	home.deliver()
 	if n := home.s.inFlight.Load(); n != 1 {
