@@ -5,6 +5,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"gcd/internal/cmdline"
 	"gcd/tools"
 )
 
@@ -36,9 +37,9 @@ the new snapshot beside the old one. Interrupted, it leaves a directory that sta
 				m.note("%s is compact already: nothing was changed", args[0])
 				return nil
 			}
-			m.note("folded %s into a snapshot of %s at record %d", plural(r.Records, "record", "records"), plural(r.Topics, "topic", "topics"), r.Index)
+			m.note("folded %s into a snapshot of %s at record %d", cmdline.Plural(r.Records, "record", "records"), cmdline.Plural(r.Topics, "topic", "topics"), r.Index)
 			if r.Segments > 0 {
-				m.note("removed %s of the log, with the history of %v", plural(r.Segments, "file", "files"), tools.Range{First: r.First, Last: r.Last})
+				m.note("removed %s of the log, with the history of %v", cmdline.Plural(r.Segments, "file", "files"), tools.Range{First: r.First, Last: r.Last})
 			}
 			m.note("%s", saved(r.Before, r.After))
 			return nil

@@ -139,7 +139,7 @@ func dumpCounters(ctx context.Context, dir string, w io.Writer, format string, o
 	if t := done.Header.Time; !t.IsZero() {
 		when = " of " + t.UTC().Format(time.RFC3339Nano)
 	}
-	m.note("%s at index %d%s", plural(done.Entries, "topic", "topics"), done.Header.Index, when)
+	m.note("%s at index %d%s", cmdline.Plural(done.Entries, "topic", "topics"), done.Header.Index, when)
 	if done.Backwards > 0 {
 		m.note("the clock went backwards: %d records behind index %d are not later than %s either", done.Backwards, done.Header.Index, o.Before.UTC().Format(time.RFC3339Nano))
 	}

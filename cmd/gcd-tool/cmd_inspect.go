@@ -66,7 +66,7 @@ func printInspected(w io.Writer, in *tools.Inspected) error {
 	if in.State == "" {
 		text += "no snapshot can be read\n"
 	} else {
-		text += fmt.Sprintf("its snapshot is %s\nsnapshot: %s, up to record %d; the log reached at least record %d\n", in.State, plural(in.Topics, "topic", "topics"), in.Replay, in.Witness)
+		text += fmt.Sprintf("its snapshot is %s\nsnapshot: %s, up to record %d; the log reached at least record %d\n", in.State, cmdline.Plural(in.Topics, "topic", "topics"), in.Replay, in.Witness)
 	}
 	if in.Problem != "" && in.Last < in.First {
 		text += "log: no record can be read\n"

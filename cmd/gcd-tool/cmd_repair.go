@@ -73,14 +73,14 @@ if "gcd-tool verify" finds damage in what no start reads, "gcd-tool compact" rem
 		text += fmt.Sprintf("not proved: that the log ended with record %d; no snapshot that can be read says how far it reached\n", r.Index)
 	}
 	if r.Doubtful > 0 {
-		text += fmt.Sprintf("taken as read, with nothing to be compared with: %s\n", plural(r.Doubtful, "record", "records"))
+		text += fmt.Sprintf("taken as read, with nothing to be compared with: %s\n", cmdline.Plural(r.Doubtful, "record", "records"))
 	}
 	text += fmt.Sprintf("topics: %d; sure to hand out no number twice: %d\n", r.Topics, r.Sure)
 	for _, topic := range r.Unsure {
 		text += fmt.Sprintf("not sure: %.200q\n", topic)
 	}
 	if more := r.Topics - r.Sure - uint64(len(r.Unsure)); more > 0 {
-		text += fmt.Sprintf("… and %s more\n", plural(more, "topic", "topics"))
+		text += fmt.Sprintf("… and %s more\n", cmdline.Plural(more, "topic", "topics"))
 	}
 	if r.Done {
 		text += fmt.Sprintf("done: store %s, behind record %d; the old directory is %s\n", r.Store, r.Index, r.Aside)

@@ -67,7 +67,7 @@ What was handed out after the dump was made is handed out again, unless --advanc
 			if !r.From.Time.IsZero() {
 				at = " of " + r.From.Time.Format(time.RFC3339)
 			}
-			m.note("restored %s as at record %d%s into %s", plural(r.Entries, "topic", "topics"), r.From.Index, at, args[1])
+			m.note("restored %s as at record %d%s into %s", cmdline.Plural(r.Entries, "topic", "topics"), r.From.Index, at, args[1])
 			m.note("it is store %s, made from %s", r.Store, r.From.Store)
 			if n := c.Uint64("advance"); n > 0 {
 				m.note("every sum was raised by %d", n)

@@ -112,7 +112,7 @@ func holds(f tools.VerifiedFile) string {
 	case f.Entries == 0 && f.Damages > 0:
 		return "unreadable"
 	}
-	return plural(f.Entries, "topic", "topics")
+	return cmdline.Plural(f.Entries, "topic", "topics")
 }
 
 func stateText(v *tools.Verified) string {

@@ -141,9 +141,12 @@ func (b *backup) run(ctx context.Context, name string, stdout io.Writer) (err er
 		return cmdline.Fail(cmdline.ExitFailure, err, hintNoFile+"; name a file in a directory that you may write to")
 	}
 	b.meter.End(nil)
-	fmt.Fprintf(b.said, "%s: %d topics at index %d, %d bytes, checked\n", name, b.topics, index, b.bytes)
+	fmt.Fprintf(b.said, "%s: %s at index %d, %d bytes, checked\n", name, b.counted(), index, b.bytes)
 	return nil
 }
+
+// counted is how many topics have come.
+func (b *backup) counted() string { return cmdline.Plural(b.topics, "topic", "topics") }
 
 // take reads a backup, checks it and writes it to w. It returns the index of the state that it holds.
 func (b *backup) take(ctx context.Context, w io.Writer) (uint64, error) {
@@ -190,7 +193,7 @@ func (b *backup) explain(ctx context.Context, err error) error {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
-		return cmdline.Fail(cmdline.ExitInterrupted, fmt.Errorf("interrupted after %d topics", b.topics), b.hint)
+		return cmdline.Fail(cmdline.ExitInterrupted, fmt.Errorf("interrupted after %s", b.counted()), b.hint)
 	case errors.As(err, &refused):
 		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("the server refused: %w", err), b.hint)
 	case errors.As(err, &language):
@@ -200,9 +203,9 @@ func (b *backup) explain(ctx context.Context, err error) error {
 	case errors.Is(err, io.ErrUnexpectedEOF) && b.bytes == 0:
 		return cmdline.Fail(cmdline.ExitFailure, errors.New("the server closed the connection without an answer of RESP"), "is --addr its TCP address, and does it run with --resp?")
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("the server ended the backup after %d topics", b.topics), b.hint+"; the server's log has the reason")
+		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("the server ended the backup after %s", b.counted()), b.hint+"; the server's log has the reason")
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("nothing came for %v, after %d topics", b.timeout, b.topics), b.hint)
+		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("nothing came for %v, after %s", b.timeout, b.counted()), b.hint)
 	}
 	return cmdline.Fail(cmdline.ExitFailure, err, b.hint)
 }

@@ -102,3 +102,11 @@ func OneLine(err error, packages ...string) string {
 	}
 	return text
 }
+
+// Plural is a number of things, in words that fit it.
+func Plural[N int | int64 | uint64](n N, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, more)
+}
