@@ -1,6 +1,8 @@
 package store
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,7 +29,11 @@ func Around(file string, known ...string) (string, error) {
 			other, err := os.Stat(dir)
 			return err == nil && os.SameFile(info, other)
 		}
-		if files(dir) >= 2 || slices.ContainsFunc(known, same) {
+		n, err := Files(dir)
+		if err != nil {
+			return "", err
+		}
+		if n >= 2 || slices.ContainsFunc(known, same) {
 			return dir, nil
 		}
 		if dir == filepath.Dir(dir) {
@@ -37,12 +43,14 @@ func Around(file string, known ...string) (string, error) {
 	}
 }
 
-// files counts those of a store that a directory has.
-func files(dir string) (n int) {
+// Files counts those of a store's three files that a directory has: lock, snapshot and log.
+func Files(dir string) (n int, err error) {
 	for _, path := range []string{LockPath(dir), SnapshotPath(dir), LogDir(dir)} {
 		if _, err := os.Lstat(path); err == nil {
 			n++
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return 0, err
 		}
 	}
-	return n
+	return n, nil
 }

@@ -164,8 +164,8 @@ func (r *restore) target(dir string) (release func() error, err error) {
 	case !r.Force:
 		return nil, &fs.PathError{Op: "restore", Path: dir, Err: fs.ErrExist}
 	}
-	ours, err := holdsStore(r.dir)
-	if err == nil && !ours { // perhaps it is one above that of a server, which would go on in what was put aside
+	files, err := store.Files(r.dir)
+	if err == nil && files == 0 { // perhaps it is one above that of a server, which would go on in what was put aside
 		err = fmt.Errorf("%w: %s, and it is not empty", store.ErrNoStore, dir)
 	}
 	if err != nil {
