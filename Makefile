@@ -5,7 +5,7 @@ ROUNDS   ?= 200
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race ten lint fuzz bench compare clients crash flip cover
+.PHONY: help build test race ten lint fuzz bench compare versions clients crash flip cover
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ bench: ## all benchmarks; the disk's bare sync latency is measured beside them
 
 compare: ## gcd beside Redis and others, into docs/benchmarks.md; flags in COMPARE, such as COMPARE=--quick
 	cd bench && go run . --out ../docs/benchmarks.md $(COMPARE)
+
+versions: ## this gcd beside another build of it, OTHER=PATH, in 15 pairs of runs of 5 seconds
+	cd bench && go run . --only versions --rounds 15 --time 5s --against $(abspath $(OTHER)) $(COMPARE)
 
 clients: ## the tests with Redis client libraries, a module of its own
 	cd clients && go test -race ./...

@@ -37,6 +37,7 @@ type bench struct {
 	root     string          // a directory of this run's own, on the disk that is measured
 	gcd      string          // the binary
 	tool     string          // gcd-tool, of the same tree
+	against  string          // another gcd, for the group versions
 	log      io.Writer       // for people who watch
 	started  []*instance
 	commands []string // those of this group, for the page

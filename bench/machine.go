@@ -68,9 +68,9 @@ func (b *bench) peerVersion(program string) string {
 	return version
 }
 
-// gcdVersion says which commit the binary was built from.
-func (b *bench) gcdVersion() string {
-	text, err := run(b.ctx, b.gcd, []string{"version", "--json"}, processOptions{})
+// versionOf says which commit a binary of gcd was built from.
+func (b *bench) versionOf(gcd string) string {
+	text, err := run(b.ctx, gcd, []string{"version", "--json"}, processOptions{})
 	if err != nil {
 		return "unknown"
 	}

@@ -46,6 +46,7 @@ type group struct {
 	name  string
 	about string
 	run   func(b *bench, picture string) (string, error)
+	named bool // it is run only when it is named
 }
 
 func groups() []group {
@@ -53,17 +54,18 @@ func groups() []group {
 		return func(b *bench, _ string) (string, error) { return run(b) }
 	}
 	return []group{
-		{"resp", "INCR over connections that stay open, against Redis", plain((*bench).groupRESP)},
-		{"tcp", "a connection for each count, against Redis and a bare loop", plain((*bench).groupTCP)},
-		{"udp", "datagrams, against a bare loop and the disk", plain((*bench).groupUDP)},
-		{"log", "bytes of log for each count", plain((*bench).groupLog)},
-		{"memory", "memory for each topic", plain((*bench).groupMemory)},
-		{"start", "time to start", plain((*bench).groupStart)},
-		{"snapshot", "counting while a snapshot is written", plain((*bench).groupSnapshot)},
-		{"backup", "counting while backups and dumps are taken", plain((*bench).groupBackup)},
-		{"tools", "dumps, restores and checks of many topics, against Redis", plain((*bench).groupTools)},
-		{"growth", "throughput against topics, connections and workers", (*bench).groupGrowth},
-		{"peers", "memcached, etcd and PostgreSQL", plain((*bench).groupPeers)},
+		{name: "resp", about: "INCR over connections that stay open, against Redis", run: plain((*bench).groupRESP)},
+		{name: "tcp", about: "a connection for each count, against Redis and a bare loop", run: plain((*bench).groupTCP)},
+		{name: "udp", about: "datagrams, against a bare loop and the disk", run: plain((*bench).groupUDP)},
+		{name: "log", about: "bytes of log for each count", run: plain((*bench).groupLog)},
+		{name: "memory", about: "memory for each topic", run: plain((*bench).groupMemory)},
+		{name: "start", about: "time to start", run: plain((*bench).groupStart)},
+		{name: "snapshot", about: "counting while a snapshot is written", run: plain((*bench).groupSnapshot)},
+		{name: "backup", about: "counting while backups and dumps are taken", run: plain((*bench).groupBackup)},
+		{name: "tools", about: "dumps, restores and checks of many topics, against Redis", run: plain((*bench).groupTools)},
+		{name: "growth", about: "throughput against topics, connections and workers", run: (*bench).groupGrowth},
+		{name: "peers", about: "memcached, etcd and PostgreSQL", run: plain((*bench).groupPeers)},
+		{name: "versions", about: "this gcd against another build of it, --against", run: plain((*bench).groupVersions), named: true},
 	}
 }
 
@@ -75,9 +77,10 @@ func runMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	each := flags.Duration("time", 2*time.Second, "length of one run")
 	threads := flags.Int("threads", 1, "threads of gcd's own generator; redis-benchmark has one")
 	quick := flags.Bool("quick", false, "a smoke run: one round of short runs of fewer cells with fewer topics, whose figures mean nothing")
-	only := flags.String("only", "", "the groups to run, with commas between; all when empty")
+	only := flags.String("only", "", "the groups to run, with commas between; all but versions when empty")
 	dir := flags.String("dir", os.TempDir(), "where the servers' data goes: a directory on the disk to be measured")
 	out := flags.String("out", "", "the page to write the results into; stdout when empty")
+	against := flags.String("against", "", "for the group versions: another gcd, which this one is held against")
 	binary := flags.String("gcd", "", "the gcd to measure, with gcd-tool beside it; both are built from this tree when empty")
 	flags.Usage = func() {
 		fmt.Fprintln(stderr, "bench compares gcd with other servers on this machine.\n\nFlags:")
@@ -98,6 +101,8 @@ func runMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case err != nil:
 	case flags.NArg() > 0:
 		err = fmt.Errorf("what is %q? bench takes flags only", flags.Arg(0))
+	case *against == "" && slices.ContainsFunc(chosen, func(g group) bool { return g.name == "versions" }):
+		err = errors.New("the group versions needs --against, the path of the other gcd")
 	case *rounds < 1 || *rounds > 1000:
 		err = fmt.Errorf("--rounds is %d: it must be between 1 and 1000", *rounds)
 	case *threads < 1 || *threads > 1024:
@@ -117,7 +122,7 @@ func runMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			*out = ""
 		}
 	}
-	if err := compareAll(ctx, s, chosen, *dir, *out, *binary, stdout, stderr); err != nil {
+	if err := compareAll(ctx, s, chosen, places{dir: *dir, out: *out, gcd: *binary, against: *against}, stdout, stderr); err != nil {
 		if ctx.Err() != nil {
 			fmt.Fprintln(stderr, "bench: interrupted; everything that was started has ended")
 			return 130
@@ -132,7 +137,7 @@ func runMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func choose(list string) ([]group, error) {
 	all := groups()
 	if list == "" {
-		return all, nil
+		return slices.DeleteFunc(all, func(g group) bool { return g.named }), nil
 	}
 	var chosen []group
 	for _, name := range strings.Split(list, ",") {
@@ -149,13 +154,21 @@ func choose(list string) ([]group, error) {
 	return chosen, nil
 }
 
+// places are what a run reads and writes.
+type places struct {
+	dir     string // where the servers' data goes
+	out     string // the page; empty: stdout
+	gcd     string // the binary to measure; empty: build it
+	against string // the other one, of the group versions; empty: none
+}
+
 // compareAll runs the groups, and writes what each found as soon as it is done.
-func compareAll(ctx context.Context, s settings, chosen []group, dir, out, binary string, stdout, stderr io.Writer) (err error) {
-	root, err := os.MkdirTemp(dir, "gcd-compare-")
+func compareAll(ctx context.Context, s settings, chosen []group, at places, stdout, stderr io.Writer) (err error) {
+	root, err := os.MkdirTemp(at.dir, "gcd-compare-")
 	if err != nil {
 		return err
 	}
-	b := &bench{settings: s, ctx: ctx, root: root, gcd: binary, log: stderr}
+	b := &bench{settings: s, ctx: ctx, root: root, gcd: at.gcd, against: at.against, log: stderr}
 	defer func() { err = errors.Join(err, b.closeAll()) }()
 	if err := os.Chmod(root, 0o711); err != nil { // PostgreSQL does not run as root and passes through
 		return err
@@ -178,9 +191,9 @@ func compareAll(ctx context.Context, s settings, chosen []group, dir, out, binar
 		return err
 	}
 	picture := ""
-	if out != "" {
+	if at.out != "" {
 		publish = func(name, result string) error {
-			p, err := openPage(out)
+			p, err := openPage(at.out)
 			if err != nil {
 				return err
 			}
@@ -189,12 +202,12 @@ func compareAll(ctx context.Context, s settings, chosen []group, dir, out, binar
 			}
 			return p.save()
 		}
-		picture = filepath.Join(filepath.Dir(out), pictureName)
+		picture = filepath.Join(filepath.Dir(at.out), pictureName)
 	}
 	if err := publish("machine", about); err != nil {
 		return err
 	}
-	version := b.gcdVersion()
+	version := b.versionOf(b.gcd)
 	var failures []error
 	for _, g := range chosen {
 		begun := time.Now()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -100,6 +101,7 @@ func TestUsage(t *testing.T) {
 		{"--time 1ns", 2, "--time is 1ns"},
 		{"resp", 2, `what is "resp"?`},
 		{"--frobnicate", 2, "not defined"},
+		{"--only versions", 2, "--against"},
 		{"--dir /nowhere/at/all --only udp", 1, "no such file"},
 	} {
 		var stdout, stderr bytes.Buffer
@@ -112,7 +114,7 @@ func TestUsage(t *testing.T) {
 func TestChoose(t *testing.T) {
 	t.Parallel()
 	all, err := choose("")
-	if err != nil || len(all) != len(groups()) {
+	if err != nil || len(all) != len(groups())-1 || slices.ContainsFunc(all, func(g group) bool { return g.named }) {
 		t.Errorf("%d groups, %v", len(all), err)
 	}
 	some, err := choose("udp, resp")

@@ -37,7 +37,12 @@ func find(name string) (string, error) {
 
 // startGCD starts gcd on free ports with a new directory, or an old one, and waits until it serves.
 func (b *bench) startGCD(dir string, flags ...string) (*instance, error) {
-	in, err := b.launchGCD(dir, "127.0.0.1:0", flags...)
+	return b.startVersion(b.gcd, dir, flags...)
+}
+
+// startVersion is startGCD of any binary.
+func (b *bench) startVersion(gcd, dir string, flags ...string) (*instance, error) {
+	in, err := b.launchVersion(gcd, dir, "127.0.0.1:0", flags...)
 	if err != nil {
 		return nil, err
 	}
@@ -51,6 +56,11 @@ func (b *bench) startGCD(dir string, flags ...string) (*instance, error) {
 
 // launchGCD starts gcd and does not wait.
 func (b *bench) launchGCD(dir, tcp string, flags ...string) (*instance, error) {
+	return b.launchVersion(b.gcd, dir, tcp, flags...)
+}
+
+// launchVersion is launchGCD of any binary.
+func (b *bench) launchVersion(gcd, dir, tcp string, flags ...string) (*instance, error) {
 	if dir == "" {
 		var err error
 		if dir, err = b.newDir("gcd"); err != nil {
@@ -58,7 +68,7 @@ func (b *bench) launchGCD(dir, tcp string, flags ...string) (*instance, error) {
 		}
 	}
 	args := append([]string{"serve", "--data", dir, "--tcp", tcp, "--udp", "127.0.0.1:0", "--sync", "always"}, flags...)
-	p, err := startProcess(b.gcd, args, processOptions{})
+	p, err := startProcess(gcd, args, processOptions{})
 	if err != nil {
 		return nil, err
 	}
