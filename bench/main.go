@@ -37,6 +37,9 @@ func main() {
 	os.Exit(runMain(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
+// exitUsage is the exit code for a wrong command line, as of gcd.
+const exitUsage = 64
+
 // pictureName is the file of the picture, beside the page that takes the results. It does not depend on the page's name, so that a
 // section can be copied from one page to another.
 const pictureName = "benchmarks-growth.svg"
@@ -94,7 +97,7 @@ func runMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		if errors.Is(err, flag.ErrHelp) {
 			return 0
 		}
-		return 2
+		return exitUsage
 	}
 	chosen, err := choose(*only)
 	switch {
@@ -112,7 +115,7 @@ func runMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "bench: %v\n", err)
-		return 2
+		return exitUsage
 	}
 	s := settings{rounds: *rounds, time: *each, threads: *threads, quick: *quick}
 	if s.quick {

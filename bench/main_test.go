@@ -95,13 +95,13 @@ func TestUsage(t *testing.T) {
 		text string
 	}{
 		{"--help", 0, "snapshot  counting while"},
-		{"--only resp,nothing", 2, `no group "nothing"; there are resp, tcp`},
-		{"--rounds 0", 2, "--rounds is 0"},
-		{"--threads 0", 2, "--threads is 0"},
-		{"--time 1ns", 2, "--time is 1ns"},
-		{"resp", 2, `what is "resp"?`},
-		{"--frobnicate", 2, "not defined"},
-		{"--only versions", 2, "--against"},
+		{"--only resp,nothing", exitUsage, `no group "nothing"; there are resp, tcp`},
+		{"--rounds 0", exitUsage, "--rounds is 0"},
+		{"--threads 0", exitUsage, "--threads is 0"},
+		{"--time 1ns", exitUsage, "--time is 1ns"},
+		{"resp", exitUsage, `what is "resp"?`},
+		{"--frobnicate", exitUsage, "not defined"},
+		{"--only versions", exitUsage, "--against"},
 		{"--dir /nowhere/at/all --only udp", 1, "no such file"},
 	} {
 		var stdout, stderr bytes.Buffer

@@ -27,10 +27,10 @@ the one that "gcd serve --data" was given.`
 const helpOutro = `Exit codes:
   0    done
   1    failed
-  2    the command line is wrong
   7    the data directory, or the dump, is damaged
   8    the data directory is in use by another process
   9    the data directory is not gcd's, or it or the dump is of a newer version
+  64   the command line is wrong
   130  interrupted by a signal`
 
 func main() {

@@ -25,12 +25,12 @@ Every flag can come from the environment: --addr is GCD_ADDR, --max-topics is GC
 Exit codes:
   0    done
   1    failed, or the server refused
-  2    the command line is wrong
   4    the server could not be reached, nothing was sent: surely not counted
   6    sent, but no answer came: it may have been counted
   7    the data directory, or a backup, is damaged
   8    the data directory is in use by another process
   9    the data directory is not gcd's, or was written by a newer version
+  64   the command line is wrong
   130  interrupted by a signal`
 
 func program() *cmdline.Program {

@@ -168,13 +168,13 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 
 // signal NAME SIGNAL CODE
 //
-// Sends the signal (INT, TERM or KILL) and requires that the server ends with the code (-1 when the signal killed it).
+// Sends the signal (INT, TERM, QUIT or KILL) and requires that the server ends with the code (-1 when the signal killed it).
 func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: signal NAME SIGNAL CODE")
 	}
 	p := findServer(ts, args[0])
-	signal, ok := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "KILL": os.Kill}[args[1]]
+	signal, ok := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "QUIT": syscall.SIGQUIT, "KILL": os.Kill}[args[1]]
 	if !ok {
 		ts.Fatalf("unknown signal %q", args[1])
 	}

@@ -6,15 +6,19 @@ import (
 )
 
 // The exit codes of gcd's programs, each of which has some of them. docs/operations.md says what each asks of the operator.
+//
+// 2 is none of them: with it Go's runtime ends a program that panics, finds no memory or gets
+// SIGQUIT. Such a server is to be started again, and one with a wrong command line is not. 124 to
+// 128 belong to shells, and to what runs commands for others.
 const (
 	ExitOK          = 0
 	ExitFailure     = 1   // it failed, or the server refused
-	ExitUsage       = 2   // the command line is wrong
 	ExitNotSent     = 4   // the server was not reached: surely not counted
 	ExitUnknown     = 6   // sent, and no answer came: may have been counted
 	ExitCorruption  = 7   // the data directory, or a dump, is damaged
 	ExitLocked      = 8   // the data directory belongs to another process
 	ExitForeign     = 9   // the data directory is not ours, or of a newer version
+	ExitUsage       = 64  // the command line is wrong: EX_USAGE of sysexits.h
 	ExitInterrupted = 130 // by a signal
 )
 
