@@ -40,6 +40,14 @@ type Options struct {
 	// do not fit into a record and are refused as too long.
 	SegmentSize int64
 
+	// NoCreate has Open refuse, with ErrNoStore, where there is no store yet.
+	NoCreate bool
+	// LockWait is how long Open waits for a tool that has the directory. Default 10 s; negative: not at all. For another server it never waits.
+	LockWait time.Duration
+	// Locked, if set, is called once, on Open's goroutine, when the directory is locked and before any file of it is read. An error of it ends Open, and
+	// the lock is given back.
+	Locked func() error
+
 	Logger hclog.Logger // default: none
 	// Progress, if set, is called now and then while a long recovery runs, on Open's goroutine.
 	Progress func(Progress)
@@ -96,6 +104,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.SegmentSize == 0 {
 		o.SegmentSize = wal.DefaultSegmentSize
+	}
+	if o.LockWait == 0 {
+		o.LockWait = 10 * time.Second
+	}
+	if o.Locked == nil {
+		o.Locked = func() error { return nil }
 	}
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()

@@ -68,6 +68,9 @@ func Open(dir string, o Options) (*Store, error) {
 	if !locked {
 		return nil, fmt.Errorf("%w: %s", ErrLocked, dir)
 	}
+	if err := s.options.Locked(); err != nil {
+		return nil, errors.Join(err, s.lock.Unlock())
+	}
 	if err := s.load(); err != nil {
 		if s.wal != nil {
 			err = errors.Join(err, s.wal.Close())
