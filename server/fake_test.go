@@ -4,6 +4,7 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"gcd/store"
 )
@@ -11,7 +12,7 @@ import (
 // fake is a backend in memory whose commits a test can hold up, fail and look at. It keeps the contract of
 // server.Backend, with one committer goroutine for what no caller owns.
 type fake struct {
-	full atomic.Bool // what Stats says
+	full atomic.Bool // what Stats and Refusing say
 
 	mu      sync.Mutex
 	cond    sync.Cond
@@ -150,10 +151,27 @@ func (f *fake) Scan(cursor uint64, limit int, each func([]byte, store.Value)) ui
 }
 
 func (f *fake) Stats() store.Stats {
-	return store.Stats{Live: f.Live(), Topics: len(f.state()), Full: f.full.Load()}
+	st := store.Stats{Live: f.Live(), Topics: len(f.state()), Full: f.full.Load()}
+	if st.Full {
+		st.RefusingSince = time.Now()
+	}
+	return st
 }
 
 func (f *fake) Options() store.Options { return store.Options{} }
+
+// Refusing says so if the fake is full or has failed; outcome is to say the same.
+func (f *fake) Refusing() error {
+	select {
+	case <-f.failed:
+		return store.ErrFailed
+	default:
+	}
+	if f.full.Load() {
+		return store.ErrLogFull
+	}
+	return nil
+}
 
 func (f *fake) Failed() <-chan struct{} { return f.failed }
 

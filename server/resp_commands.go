@@ -43,6 +43,7 @@ const (
 	flagsRead  = "readonly fast"
 	flagsScan  = "readonly"
 	flagsTalk  = "loading stale fast"
+	flagsPing  = "fast"
 )
 
 // allCommands lists the commands, those included that are there only to say why they are not.
@@ -136,9 +137,9 @@ func allCommands() []*command {
 			args:    []argument{{name: "replicas", kind: "integer"}, {name: "timeout", kind: "integer"}},
 			summary: "Returns 0: there are no replicas, and what was answered is durable already."},
 
-		{name: "ping", arity: -1, flags: flagsTalk, group: groupConnection, run: (*exchange).ping,
+		{name: "ping", arity: -1, flags: flagsPing, group: groupConnection, run: (*exchange).ping,
 			args:    []argument{{name: "message", kind: "string", optional: true}},
-			summary: "Returns PONG or the message."},
+			summary: "Returns PONG or the message, or why nothing can be counted just now."},
 		{name: "echo", arity: 2, flags: flagsTalk, group: groupConnection, run: func(x *exchange) { x.bulk(x.arg(1)) },
 			args:    []argument{{name: "message", kind: "string"}},
 			summary: "Returns the message."},

@@ -4,15 +4,38 @@ import "gcd/resp"
 
 // The commands on the connection itself.
 
+// ping answers as a count would be answered now: who asks wants to know whether it is worth sending any. Behind operations it is their
+// outcome that tells, so the answer waits for it.
 func (x *exchange) ping() {
+	b, before := x.begin(), len(x.begin())
 	switch x.parser.Len() {
 	case 1:
-		x.status("PONG")
+		b = resp.AppendSimple(b, "PONG")
 	case 2:
-		x.bulk(x.arg(1))
+		b = resp.AppendBulk(b, x.arg(1))
 	default:
 		x.wrongArity("ping")
+		return
 	}
+	if len(x.steps) > 0 {
+		x.steps = append(x.steps, step{formPing, uint32(len(b) - before)})
+		x.ready = b
+		return
+	}
+	if why := x.refusing(); why != "" {
+		b = resp.AppendError(b[:before], why)
+	}
+	x.end(b)
+}
+
+// refusing is what a count would be answered now if it is one of those that nothing but room or a new start helps; else empty.
+func (x *exchange) refusing() string {
+	err := x.client.s.backend.Refusing()
+	if err == nil {
+		return ""
+	}
+	code, _ := codeOf(err)
+	return refusalText(code)
 }
 
 func (x *exchange) quit() {

@@ -25,6 +25,7 @@ type form uint8
 const (
 	// A reply that is known already; it takes no operation. The number of a step of this form is the reply's size in bytes.
 	formReady form = iota
+	formPing       // likewise, while counts are taken, and else what a count is told
 	// A reply to each operation.
 	formInteger // the sum, as an integer
 	formDecimal // the sum, as decimal digits
@@ -284,6 +285,13 @@ func (x *exchange) answer() {
 		switch {
 		case s.form == formReady:
 			x.out = append(x.out, ready[:n]...)
+			ready = ready[n:]
+		case s.form == formPing:
+			if why := x.refusing(); why != "" {
+				x.out = resp.AppendError(x.out, why)
+			} else {
+				x.out = append(x.out, ready[:n]...)
+			}
 			ready = ready[n:]
 		case s.form >= formValues:
 			x.out, known = x.appendReply(x.out, s.form, ops[:n])

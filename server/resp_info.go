@@ -90,8 +90,10 @@ func (t *infoText) memory() {
 }
 
 func (t *infoText) persistence() {
-	t.add("loading", 0, "async_loading", 0, "rdb_bgsave_in_progress", 0, "aof_enabled", flag(t.store.Segments > 0),
-		"aof_rewrite_in_progress", 0, "aof_last_write_status", t.writeStatus())
+	refusing := t.s.backend.Refusing()
+	t.add("loading", 0, "async_loading", 0, "rdb_bgsave_in_progress", 0, "rdb_last_bgsave_status", status(!t.store.SnapshotFailed),
+		"aof_enabled", flag(t.store.Segments > 0), "aof_rewrite_in_progress", 0,
+		"aof_last_bgrewrite_status", status(!t.store.LogUnshortened), "aof_last_write_status", status(refusing == nil))
 	switch o := t.s.backend.Options(); {
 	case t.store.Segments == 0:
 		t.add("sync", "none")
@@ -102,17 +104,27 @@ func (t *infoText) persistence() {
 	}
 }
 
-// writeStatus tells, in Redis' words, whether what changes something is taken.
-func (t *infoText) writeStatus() string {
-	select {
-	case <-t.s.backend.Failed():
-		return "err"
-	default:
+// status is how Redis tells whether something went well the last time.
+func status(ok bool) string {
+	if ok {
+		return "ok"
 	}
-	if t.store.Full {
-		return "err"
+	return "err"
+}
+
+// counting tells in words whether anything can be counted, and if not since when and why.
+func (t *infoText) counting() string {
+	err := t.s.backend.Refusing()
+	if err == nil {
+		return "ok"
 	}
-	return "ok"
+	code, _ := codeOf(err)
+	since := ""
+	if at := t.store.RefusingSince; !at.IsZero() {
+		since = " since " + at.UTC().Format(time.RFC3339)
+	}
+	_, why, _ := strings.Cut(refusalText(code), " ")
+	return "refused" + since + ": " + why
 }
 
 func (t *infoText) stats() {
@@ -135,7 +147,7 @@ func (t *infoText) gcd() {
 	for _, n := range t.mine.Refused {
 		refused += n
 	}
-	t.add("topics", t.store.Topics, "live_topics", t.store.Live, "counts", t.store.Counts, "resets", t.store.Resets, "reads", t.store.Reads,
+	t.add("counting", t.counting(), "topics", t.store.Topics, "live_topics", t.store.Live, "counts", t.store.Counts, "resets", t.store.Resets, "reads", t.store.Reads,
 		"batches", t.store.Batches, "changes", t.store.Changes, "syncs", t.store.Syncs, "log_bytes", t.store.LogBytes,
 		"log_segments", t.store.Segments, "log_index", t.store.Index,
 		"snapshots", t.store.Snapshots, "snapshot_entries", t.store.SnapshotEntries, "snapshot_index", t.store.SnapshotIndex,

@@ -129,27 +129,6 @@ func TestRESPDurability(t *testing.T) {
 	}
 }
 
-// While what changes something is refused, INFO tells so where Redis would.
-func TestRESPWriteStatus(t *testing.T) {
-	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
-		s, f := serveFake(t, o)
-		c := dialRESP(t, s, 2)
-		status := func() string {
-			send(t, c, []byte("INFO persistence\r\nECHO end\r\n"))
-			_, rest, _ := strings.Cut(readUntil(t, c, "$3\r\nend\r\n"), "aof_last_write_status:")
-			word, _, _ := strings.Cut(rest, "\r\n")
-			return word
-		}
-		for _, full := range []bool{false, true, false} {
-			f.full.Store(full)
-			if got, want := status(), map[bool]string{false: "ok", true: "err"}[full]; got != want {
-				t.Errorf("the log is full: %v, and the status is %q", full, got)
-			}
-		}
-	})
-}
-
 // COMMAND tells of every command what a client needs to know.
 func TestRESPCommand(t *testing.T) {
 	t.Parallel()

@@ -365,6 +365,8 @@ func TestDiskErrors(t *testing.T) {
 						<-s.Failed()
 					case !errors.Is(op.Err, ErrFailed):
 						t.Errorf("an op after the failure: %v, want ErrFailed", op.Err)
+					case !errors.Is(s.Refusing(), ErrFailed) || s.Stats().RefusingSince.IsZero():
+						t.Errorf("after the failure the store tells of %v since %v", s.Refusing(), s.Stats().RefusingSince)
 					}
 				}
 				if failedAt < 0 {

@@ -27,6 +27,8 @@ const (
 type snapshotState struct {
 	done, entries atomic.Uint64
 	replay        atomic.Uint64 // as in the file
+	failed        atomic.Bool   // the last one was not completed
+	unshortened   atomic.Bool   // the log kept segments that were to go, the last time
 	grown         atomic.Int64  // bytes of batches since the last snapshot began
 	checked       bool          // bbolt's check has passed; the snapshotter's alone
 	patience      time.Duration // snapshotPatience, but in tests
@@ -84,13 +86,16 @@ func (s *Store) snapshotter() {
 		case result = <-s.requests:
 		}
 		err := s.takeSnapshot()
+		s.snapshot.failed.Store(err != nil)
 		next := interval
 		if err != nil && s.ctx.Err() == nil && s.Err() == nil {
 			next = min(interval, snapshotRetry)
 			s.options.Logger.Warn("no snapshot this time; the log is kept and nothing is lost", "error", err)
 		}
 		if err == nil { // without anything new, too: what is kept for history grows old
-			if err = s.shorten(); err != nil && s.ctx.Err() == nil && s.Err() == nil {
+			err = s.shorten()
+			s.snapshot.unshortened.Store(err != nil)
+			if err != nil && s.ctx.Err() == nil && s.Err() == nil {
 				next = min(interval, snapshotRetry)
 				s.options.Logger.Warn("the log is longer than it need be: its old segments cannot be removed", "error", err)
 			}

@@ -3,25 +3,29 @@ package store
 import (
 	"errors"
 	"sync/atomic"
+	"time"
 )
 
 // Stats is what the store did since it was opened.
 type Stats struct {
-	Counts, Resets, Reads uint64 // ops that took effect, by kind; a Count of N values is one, a Delete is a Reset or, if it found no sum, a Read
-	Refused               uint64 // ops that surely did not
-	Unknown               uint64 // ops whose outcome is not known
-	Batches               uint64 // committed; each is one record of the log
-	Changes               uint64 // in the batches: runs of counts, and resets
-	Syncs                 uint64 // of the log
-	LogBytes              uint64 // appended to the log, headers and padding included
-	Segments              int    // of the log, now; 0 in memory
-	Full                  bool   // the log has no room, now: ops that change something are refused
-	Topics                int    // now
-	Live                  int    // those of them whose sum is not 0
-	Index                 uint64 // of the newest durable record
-	Snapshots             uint64 // completed
-	SnapshotEntries       uint64 // written by them
-	SnapshotIndex         uint64 // where recovery would start to replay, minus one
+	Counts, Resets, Reads uint64    // ops that took effect, by kind; a Count of N values is one, a Delete is a Reset or, if it found no sum, a Read
+	Refused               uint64    // ops that surely did not
+	Unknown               uint64    // ops whose outcome is not known
+	Batches               uint64    // committed; each is one record of the log
+	Changes               uint64    // in the batches: runs of counts, and resets
+	Syncs                 uint64    // of the log
+	LogBytes              uint64    // appended to the log, headers and padding included
+	Segments              int       // of the log, now; 0 in memory
+	Full                  bool      // the log has no room, now: ops that change something are refused
+	RefusingSince         time.Time // since when nothing can be counted (Refusing); the zero time while it can
+	SnapshotFailed        bool      // the last snapshot that was tried was not completed
+	LogUnshortened        bool      // old segments of the log could not be removed, the last time it was tried
+	Topics                int       // now
+	Live                  int       // those of them whose sum is not 0
+	Index                 uint64    // of the newest durable record
+	Snapshots             uint64    // completed
+	SnapshotEntries       uint64    // written by them
+	SnapshotIndex         uint64    // where recovery would start to replay, minus one
 }
 
 // Ops is the number of ops that took effect.
@@ -68,7 +72,8 @@ func (s *Store) Stats() Stats {
 		Counts: s.stats.byKind[Count].Load(), Resets: s.stats.byKind[Reset].Load(), Reads: s.stats.byKind[Read].Load(),
 		Refused: s.stats.refused.Load(), Unknown: s.stats.unknown.Load(),
 		Batches: s.stats.batches.Load(), Changes: s.stats.changes.Load(),
-		Topics: s.machine.len(), Live: s.Live(), Full: s.full.Load(),
+		Topics: s.machine.len(), Live: s.Live(), Full: s.full.Load(), RefusingSince: s.refusingSince(),
+		SnapshotFailed: s.snapshot.failed.Load(), LogUnshortened: s.snapshot.unshortened.Load(),
 		Snapshots: s.snapshot.done.Load(), SnapshotEntries: s.snapshot.entries.Load(), SnapshotIndex: s.snapshot.replay.Load(),
 	}
 	if s.wal != nil {

@@ -42,7 +42,8 @@ type Store struct {
 	}
 
 	stats    counters
-	full     atomic.Bool // the log has no room for a batch until there is a spare segment
+	full     moment // the log has no room for a batch until there is a spare segment
+	stopped  moment // after a disk error; failure says which
 	failed   chan struct{}
 	failure  atomic.Pointer[error]
 	failOnce sync.Once
@@ -266,6 +267,7 @@ func (g *Group) finish(err error) {
 // fail ends the store's right to acknowledge anything.
 func (s *Store) fail(err error) {
 	s.failOnce.Do(func() {
+		s.stopped.Store(true)
 		s.failure.Store(&err)
 		s.options.Logger.Error("stopped after a disk error: nothing more is acknowledged", "error", err)
 		close(s.failed)

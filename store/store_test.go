@@ -240,8 +240,8 @@ func TestLogFull(t *testing.T) {
 			t.Fatal("the log never filled up")
 		}
 	}
-	if !s.Stats().Full {
-		t.Error("the figures do not tell that the log is full")
+	if st := s.Stats(); !st.Full || st.RefusingSince.IsZero() || !errors.Is(s.Refusing(), ErrLogFull) {
+		t.Errorf("the figures do not tell that the log is full: %+v, %v", st, s.Refusing())
 	}
 	if s.Err() != nil {
 		t.Fatalf("a full disk stopped the store: %v", s.Err())
@@ -255,8 +255,8 @@ func TestLogFull(t *testing.T) {
 	if op := runOps(t, s, []Op{count("a", 1)})[0]; op.Err != nil || op.Sum != acked+1 {
 		t.Errorf("after space came back: %d, %v; want %d", op.Sum, op.Err, acked+1)
 	}
-	if s.Stats().Full {
-		t.Error("the figures still tell that the log is full")
+	if st := s.Stats(); st.Full || !st.RefusingSince.IsZero() || s.Refusing() != nil {
+		t.Errorf("the figures still tell that the log is full: %+v, %v", st, s.Refusing())
 	}
 }
 
