@@ -3,7 +3,6 @@ package wal
 import (
 	"errors"
 	"fmt"
-	"io"
 	"path"
 	"sync"
 	"sync/atomic"
@@ -36,6 +35,10 @@ type Options struct {
 	// Live says that another process may be appending meanwhile. A record that seems to be missing from the last segment
 	// though a later one calls it durable was perhaps written between the two looks: it is looked for again before that is damage. For reading alone.
 	Live bool
+
+	// MakeSpare is asked before a spare of so many bytes is begun; an error is as if the disk had no room for it. It may be called
+	// on the goroutine of Append, and must not wait. nil: there is always leave.
+	MakeSpare func(bytes int64) error
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -50,6 +53,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
+	}
+	if o.MakeSpare == nil {
+		o.MakeSpare = func(int64) error { return nil }
 	}
 	if o.SegmentSize < minSegmentSize || o.SegmentSize%sizeUnit != 0 {
 		return o, fmt.Errorf("segment size %d: want a multiple of %d bytes, at least %d", o.SegmentSize, sizeUnit, minSegmentSize)
@@ -71,6 +77,8 @@ type Log struct {
 	link    uint32 // header sum of the last record
 	off     int64  // where the next record goes
 	buf     []byte // a record is put together here
+	unclean int64  // bytes from off on that a record which was refused may have left; they are zeros before anything else is written
+	refused int64  // size of the record that was refused last, in bytes; 0 if the last one was taken
 
 	last    atomic.Uint64 // index of the last record
 	durable atomic.Uint64 // every record up to this index is on disk
@@ -84,8 +92,9 @@ type Log struct {
 	hopeless  error      // under making: why a rotation got no spare; nil again when a PrepareSpare succeeds
 	needSpare chan struct{}
 
-	releasing sync.Mutex // held by Release
+	releasing sync.Mutex // held while a segment is removed
 	unsynced  bool       // under releasing: a segment was removed and the directory not synced since
+	covered   atomic.Uint64
 
 	mu   sync.Mutex // held for moments, never over disk work
 	segs []segment  // under mu
@@ -162,7 +171,8 @@ func (l *Log) check(i int) error {
 
 // Start makes the disk agree with what Open read, which may come from a page cache that the disk never took: what no
 // record claims durable is written again where it is, what was torn is zeroed, file and directory are synced. Then
-// Append works. An error is final for this Log; a later Open finds the same records.
+// Append works. ErrFull if there was no room to write that: call it again when there is. Every other error is final for this
+// Log. Whatever the error, a later Open finds the same records.
 func (l *Log) Start() error {
 	if err := l.usable(); !errors.Is(err, ErrNotStarted) {
 		return err
@@ -170,12 +180,24 @@ func (l *Log) Start() error {
 	if l.o.Live {
 		return errors.New("start log: it was opened for reading beside the process that writes it")
 	}
-	f, err := l.o.FS.Open(l.current.path)
-	if err != nil {
-		return l.fail("open the last segment", err)
+	if l.file == nil {
+		f, err := l.o.FS.Open(l.current.path)
+		if err != nil {
+			return l.fail("open the last segment", err)
+		}
+		l.file = f
 	}
-	l.file = f
-	if err := l.settle(); err != nil {
+	err := l.settle()
+	if errors.Is(err, ErrFull) { // the old spare's room may do
+		if err := removeSpare(l.o.FS, l.dir); err != nil {
+			return l.fail("remove the old spare", err)
+		}
+		err = l.settle()
+	}
+	if errors.Is(err, ErrFull) {
+		return fmt.Errorf("settle the tail of %s: %w", l.current.path, err)
+	}
+	if err != nil {
 		return l.fail("settle the tail of "+l.current.path, err)
 	}
 	if err := l.o.FS.SyncDir(l.dir); err != nil {
@@ -208,7 +230,7 @@ func (l *Log) settle() error {
 		if n, err := l.file.ReadAt(b, off); n < len(b) {
 			return err
 		}
-		if err := writeAt(l.file, b, off); err != nil {
+		if err := put(l.file, b, off); err != nil {
 			return err
 		}
 		off += int64(len(b))
@@ -216,7 +238,7 @@ func (l *Log) settle() error {
 	clear(buf)
 	for off, end := l.off, l.off+l.tail.Length; off < end; {
 		b := buf[:min(int64(len(buf)), end-off)]
-		if err := writeAt(l.file, b, off); err != nil {
+		if err := put(l.file, b, off); err != nil {
 			return err
 		}
 		off += int64(len(b))
@@ -226,14 +248,34 @@ func (l *Log) settle() error {
 }
 
 // Append writes one record behind the last one and returns its index. It is not durable before a Sync that returned
-// nil. ErrTooLarge if payload is empty or longer than MaxRecord; ErrFull if a new segment was needed and could not be
-// made; neither wrote anything. Every other error is final: nothing is written any more.
+// nil. ErrTooLarge if payload is empty or longer than MaxRecord; ErrFull if there was no room for it, or for a new segment that it
+// needed: after either the record is not in the log, and no later Open finds it. Every other error is final: nothing is written any more.
+//
+// Before it says ErrFull it gives up what is kept for history only (GiveUp).
 func (l *Log) Append(payload []byte) (uint64, error) {
+	index, err := l.append(payload)
+	for err != nil && errors.Is(err, ErrFull) {
+		bytes, kept := l.GiveUp()
+		if bytes == 0 {
+			l.refused = recordSize(len(payload))
+			return 0, errors.Join(err, kept)
+		}
+		index, err = l.append(payload)
+	}
+	return index, err
+}
+
+func (l *Log) append(payload []byte) (uint64, error) {
 	if err := l.usable(); err != nil {
 		return 0, err
 	}
 	if len(payload) == 0 || len(payload) > l.MaxRecord() {
 		return 0, fmt.Errorf("%w: %d bytes, want 1 to %d", ErrTooLarge, len(payload), l.MaxRecord())
+	}
+	if l.unclean > 0 {
+		if err := l.clean(); err != nil {
+			return 0, err
+		}
 	}
 	size := recordSize(len(payload))
 	if l.off+size > l.current.size {
@@ -241,21 +283,29 @@ func (l *Log) Append(payload []byte) (uint64, error) {
 			return 0, err
 		}
 	}
-	if int64(cap(l.buf)) < size {
-		l.buf = make([]byte, size, max(2*size, sizeUnit))
-	}
-	b := l.buf[:size]
+	b := l.buffer(size)
 	index := l.last.Load() + 1
 	link := encodeRecord(b, l.seed, l.link, index, l.durable.Load(), l.o.Now().UnixNano(), payload)
-	if err := writeAt(l.file, b, l.off); err != nil {
+	if err := put(l.file, b, l.off); errors.Is(err, ErrFull) {
+		return 0, l.takeBack(size, err)
+	} else if err != nil {
 		return 0, l.fail("write to "+l.current.path, err)
 	}
 	l.off += size
 	l.link = link
 	l.last.Store(index)
+	l.refused = 0
 	l.stats.records.Add(1)
 	l.stats.bytes.Add(size)
 	return index, nil
+}
+
+// buffer returns size bytes to put together what is written.
+func (l *Log) buffer(size int64) []byte {
+	if int64(cap(l.buf)) < size {
+		l.buf = make([]byte, size, max(2*size, sizeUnit))
+	}
+	return l.buf[:size]
 }
 
 // Sync makes every appended record durable; nothing to do is no system call. An error is final: whether the records are
@@ -342,15 +392,6 @@ func (l *Log) Durable() uint64 { return l.durable.Load() }
 func (l *Log) MaxRecord() int {
 	half := (l.o.SegmentSize - segmentHeaderSize) / 2 &^ (alignment - 1)
 	return int(min(maxPayload, half-recordHeaderSize))
-}
-
-// writeAt is one write; a short one is an error.
-func writeAt(f vfs.File, b []byte, off int64) error {
-	n, err := f.WriteAt(b, off)
-	if err == nil && n < len(b) {
-		err = io.ErrShortWrite
-	}
-	return err
 }
 
 func (l *Log) path(name string) string { return path.Join(l.dir, name) }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 
 	"gcd/internal/vfs"
 )
@@ -33,6 +34,9 @@ func Create(dir string, id ID, first uint64, o Options) error {
 	}
 	if !there {
 		spare, err := makeSpare(o.FS, dir, o.SegmentSize, func() error { return nil })
+		if vfs.NoRoom(err) {
+			err = fmt.Errorf("%w: %w", ErrFull, err)
+		}
 		if err != nil {
 			return fmt.Errorf("create log: %w", err)
 		}
@@ -106,18 +110,37 @@ func removeSpare(fsys vfs.FS, dir string) error {
 }
 
 // install turns the spare into the segment that h describes. The order is the contract: the header is on disk before
-// the name is, the name is before any record.
+// the name is, the name is before any record. ErrFull leaves the spare what it was: a file under that name, whose header the next
+// install writes anew.
 func install(fsys vfs.FS, dir string, spare vfs.File, h segmentHeader) error {
-	if err := writeAt(spare, h.encode(), 0); err != nil {
+	if err := put(spare, h.encode(), 0); err != nil {
 		return err
 	}
 	if err := spare.Sync(); err != nil {
 		return err
 	}
-	if err := fsys.Rename(path.Join(dir, spareName), path.Join(dir, segmentName(h.number))); err != nil {
+	if err := rename(fsys, dir, spareName, segmentName(h.number)); err != nil {
 		return err
 	}
 	return fsys.SyncDir(dir)
+}
+
+// rename gives a file in dir a new name. One that failed for want of room is ErrFull only if the directory says that nothing happened.
+func rename(fsys vfs.FS, dir, from, to string) error {
+	err := fsys.Rename(path.Join(dir, from), path.Join(dir, to))
+	if !vfs.NoRoom(err) {
+		return err
+	}
+	names, listing := fsys.ReadDir(dir)
+	switch {
+	case listing != nil:
+		return errors.Join(err, listing)
+	case !slices.Contains(names, to) && slices.Contains(names, from):
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	case slices.Contains(names, to) && !slices.Contains(names, from):
+		return nil
+	}
+	return err
 }
 
 // rotate makes everything durable and goes on in a new segment. ErrFull leaves the log as it was; other errors are
@@ -141,7 +164,10 @@ func (l *Log) rotate() error {
 		previous: l.link,
 	}
 	l.stats.syncs.Add(1)
-	if err := install(l.o.FS, l.dir, spare, h); err != nil {
+	if err := install(l.o.FS, l.dir, spare, h); errors.Is(err, ErrFull) {
+		l.spare = spare
+		return fmt.Errorf("log %s: begin segment %s: %w", l.dir, segmentName(h.number), err)
+	} else if err != nil {
 		_ = spare.Close()
 		return l.fail("begin segment "+segmentName(h.number), err)
 	}
@@ -171,7 +197,7 @@ func (l *Log) ownSpare() (vfs.File, error) {
 	if l.hopeless != nil {
 		return nil, fmt.Errorf("log %s: %w: %w", l.dir, ErrFull, l.hopeless)
 	}
-	spare, err := makeSpare(l.o.FS, l.dir, l.o.SegmentSize, l.usable)
+	spare, err := l.newSpare()
 	if err != nil {
 		l.hopeless = err
 		l.signalSpare()
@@ -192,12 +218,26 @@ func (l *Log) PrepareSpare() error {
 	if l.spare != nil {
 		return nil
 	}
-	spare, err := makeSpare(l.o.FS, l.dir, l.o.SegmentSize, l.usable)
+	spare, err := l.newSpare()
 	if err != nil {
 		return err
 	}
 	l.spare, l.hopeless = spare, nil
 	return nil
+}
+
+// newSpare makes a spare if it may; l.making is held.
+func (l *Log) newSpare() (vfs.File, error) {
+	if err := l.o.MakeSpare(l.o.SegmentSize); err != nil {
+		return nil, err
+	}
+	return makeSpare(l.o.FS, l.dir, l.o.SegmentSize, l.usable)
+}
+
+// AwaitSpare returns when no spare is being made, be it that none was or that one was made. Those that are made later have asked Options.MakeSpare later.
+func (l *Log) AwaitSpare() {
+	l.making.Lock()
+	defer l.making.Unlock()
 }
 
 // NeedSpare receives a value when there is no spare: after Start, after a rotation, after a rotation that failed for
@@ -209,46 +249,4 @@ func (l *Log) signalSpare() {
 	case l.needSpare <- struct{}{}:
 	default:
 	}
-}
-
-// Release removes the segments whose records are all at or below upTo, oldest first, never the last one. It may run
-// beside Append. An error is not final: the next call goes on where this one stopped.
-func (l *Log) Release(upTo uint64) error {
-	l.releasing.Lock()
-	defer l.releasing.Unlock()
-	for {
-		if err := l.usable(); err != nil {
-			return err
-		}
-		// Each removal is made durable before the next, or a power loss could undo the first of two and leave a gap.
-		if l.unsynced {
-			if err := l.o.FS.SyncDir(l.dir); err != nil {
-				return fmt.Errorf("release segments: %w", err)
-			}
-			l.unsynced = false
-		}
-		oldest, ok := l.releasable(upTo)
-		if !ok {
-			return nil
-		}
-		if err := l.o.FS.Remove(oldest.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("release segments: %w", err)
-		}
-		l.unsynced = true
-		l.mu.Lock()
-		l.segs = l.segs[1:]
-		l.mu.Unlock()
-		l.stats.segments.Add(-1)
-		l.o.Logger.Debug("released segment", "file", oldest.path)
-	}
-}
-
-// releasable returns the oldest segment if a snapshot up to upTo covers it.
-func (l *Log) releasable(upTo uint64) (segment, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.segs) < 2 || l.segs[1].first-1 > upTo {
-		return segment{}, false
-	}
-	return l.segs[0], true
 }
