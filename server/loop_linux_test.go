@@ -172,10 +172,15 @@ func TestDatagramAnswersAreLostWhenNoRoomComes(t *testing.T) {
 	}
 }
 
+// noBackend is a backend of which nothing is wanted but a PONG.
+type noBackend struct{ Backend }
+
+func (noBackend) Refusing() error { return nil }
+
 // A loop that nothing serves but the test.
 func idleLoop(t *testing.T, packets int) *loop {
 	t.Helper()
-	s, err := New(nil, Options{})
+	s, err := New(noBackend{}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 // Conversations are spread over all loops but one for each processor but one; who ends makes room.
 func TestHomes(t *testing.T) {
 	t.Parallel()
-	s, err := New(nil, Options{TCP: "127.0.0.1:0", Workers: 5})
+	s, err := New(noBackend{}, Options{TCP: "127.0.0.1:0", Workers: 5})
 	if err != nil {
 		t.Fatal(err)
 	}
