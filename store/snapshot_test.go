@@ -22,7 +22,7 @@ import (
 func TestSnapshotUnderLoad(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	o := Options{SegmentSize: 32 << 20, SnapshotInterval: -1, SnapshotBytes: -1, hooks: hooks{noSync: true}} // no rotation: the log is kept whole
+	o := Options{SegmentSize: 32 << 20, SnapshotInterval: -1, SnapshotBytes: -1, Retain: Retain{Bytes: 1 << 30}, hooks: hooks{noSync: true}} // the log is kept whole
 	s, err := Open(dir, o)
 	if err != nil {
 		t.Fatal(err)

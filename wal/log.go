@@ -19,7 +19,7 @@ const DefaultSegmentSize = 64 << 20
 // Options say where and how a log is kept. The zero value works.
 type Options struct {
 	FS          vfs.FS           // the disk; nil: vfs.OS{}
-	SegmentSize int64            // bytes of a new segment, a multiple of 4096, at least 8192; 0: DefaultSegmentSize
+	SegmentSize int64            // bytes of a segment, a multiple of 4096, at least 8192; the first ones of a log are smaller; 0: DefaultSegmentSize
 	Now         func() time.Time // wall clock for the time of a record, which no recovery depends on; nil: time.Now
 	Logger      hclog.Logger     // nil: no logging
 

@@ -14,6 +14,19 @@ import (
 // this.
 const zeroPiece = 1 << 20
 
+// A new log begins small, so that its first start need not wait for the zeros of a whole segment. The segments behind the first grow
+// so slowly that each takes longer to fill than the next takes to be zeroed.
+const (
+	firstSize  = 16 << 10 // of the first segment, in bytes
+	secondSize = 4 << 20  // at least; the longest record fits into it twice
+	growth     = 4        // a later one has at most so many times the bytes of the one before
+)
+
+// sizeBehind is the size of the segment behind one of the given size, in bytes.
+func (o Options) sizeBehind(size int64) int64 {
+	return min(o.SegmentSize, max(secondSize, growth*size))
+}
+
 // Create makes a new, empty log in dir whose first record will have index first (1 for a new store). dir is made if it
 // is missing. After nil the log is there whatever happens. Interrupted, it leaves no log or an empty one, and calling
 // it again with the same id and first completes it. ErrExists if there is any other segment.
@@ -33,15 +46,11 @@ func Create(dir string, id ID, first uint64, o Options) error {
 		return err
 	}
 	if !there {
-		spare, err := makeSpare(o.FS, dir, o.SegmentSize, func() error { return nil })
+		h := segmentHeader{store: id, number: 1, first: first, size: min(o.SegmentSize, firstSize)}
+		err := begin(o.FS, dir, h)
 		if vfs.NoRoom(err) {
 			err = fmt.Errorf("%w: %w", ErrFull, err)
 		}
-		if err != nil {
-			return fmt.Errorf("create log: %w", err)
-		}
-		h := segmentHeader{store: id, number: 1, first: first, size: o.SegmentSize}
-		err = errors.Join(install(o.FS, dir, spare, h), spare.Close())
 		if err != nil {
 			return fmt.Errorf("create log: %w", err)
 		}
@@ -53,6 +62,28 @@ func Create(dir string, id ID, first uint64, o Options) error {
 		}
 	}
 	return nil
+}
+
+// begin makes the first segment: header and zeros at once, on disk before the name is. The directory is not synced.
+func begin(fsys vfs.FS, dir string, h segmentHeader) error {
+	if err := removeSpare(fsys, dir); err != nil {
+		return err
+	}
+	name := path.Join(dir, spareName)
+	f, err := fsys.Create(name)
+	if err != nil {
+		return err
+	}
+	b := make([]byte, h.size)
+	copy(b, h.encode())
+	if err = writeAt(f, b, 0); err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		_ = fsys.Remove(name) // what is left of it if this fails too is removed before the next is made
+		return err
+	}
+	return rename(fsys, dir, spareName, segmentName(h.number))
 }
 
 // completed says whether dir holds just the log that Create is asked for.
@@ -160,7 +191,7 @@ func (l *Log) rotate() error {
 		store:    l.id,
 		number:   l.current.number + 1,
 		first:    l.last.Load() + 1,
-		size:     l.o.SegmentSize,
+		size:     l.o.sizeBehind(l.current.size),
 		previous: l.link,
 	}
 	l.stats.syncs.Add(1)
@@ -228,10 +259,11 @@ func (l *Log) PrepareSpare() error {
 
 // newSpare makes a spare if it may; l.making is held.
 func (l *Log) newSpare() (vfs.File, error) {
-	if err := l.o.MakeSpare(l.o.SegmentSize); err != nil {
+	size := l.o.sizeBehind(l.current.size)
+	if err := l.o.MakeSpare(size); err != nil {
 		return nil, err
 	}
-	return makeSpare(l.o.FS, l.dir, l.o.SegmentSize, l.usable)
+	return makeSpare(l.o.FS, l.dir, size, l.usable)
 }
 
 // AwaitSpare returns when no spare is being made, be it that none was or that one was made. Those that are made later have asked Options.MakeSpare later.

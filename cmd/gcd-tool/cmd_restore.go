@@ -34,7 +34,7 @@ What was handed out after the dump was made is handed out again, unless --advanc
 			&cli.Uint64Flag{Name: "advance", Category: "Restore",
 				Usage: "Raise every sum by `N`, so that numbers handed out since the dump was made are not handed out again. Refused if any sum would pass 2^64 - 1."},
 			&cli.GenericFlag{Name: "segment-size", Value: &segment, Category: "Restore",
-				Usage: "The size of the first file of the new log, `BYTES`, as of gcd serve."},
+				Usage: "The most that the first file of the new log has, `BYTES`; it has 16KiB in any case, and gcd serve chooses the size of the others."},
 			quietFlag(),
 		},
 		Action: func(c *cli.Context) error {

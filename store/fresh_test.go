@@ -1,0 +1,47 @@
+package store
+
+import (
+	"os"
+	"path"
+	"sync/atomic"
+	"testing"
+
+	"gcd/internal/vfs"
+)
+
+// TestNewStoreCost: a new store is ready after a handful of syncs of its log, and with at most 64 KiB written, the snapshot file
+// included. The spare is made beside the counting, so here it waits until the store is open.
+func TestNewStoreCost(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	open := make(chan struct{})
+	var written, spares atomic.Int64
+	fault := vfs.NewFault(vfs.NewMem(), func(op vfs.Op) vfs.Outcome {
+		switch op.Kind {
+		case vfs.KindWrite:
+			written.Add(int64(op.Len))
+		case vfs.KindCreate:
+			if path.Base(op.Name) == "spare" && spares.Add(1) > 1 { // the first becomes the first segment
+				<-open
+			}
+		}
+		return vfs.Outcome{}
+	})
+	s, err := Open(dir, Options{fs: fault, logDir: "log"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	syncs, bytes := fault.Count(vfs.KindSync)+fault.Count(vfs.KindSyncDir), written.Load()
+	info, err := os.Stat(SnapshotPath(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(open)
+	if syncs > 8 || bytes+info.Size() > 64<<10 {
+		t.Errorf("%d syncs of the log, %d bytes written to it, and %d to the snapshot", syncs, bytes, info.Size())
+	}
+	t.Logf("%d syncs of the log, %d bytes written to it, and %d to the snapshot", syncs, bytes, info.Size())
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
