@@ -33,13 +33,14 @@ Exit codes:
   64   the command line is wrong
   130  interrupted by a signal`
 
-func program() *cmdline.Program {
+// program is gcd; h is of its command serve alone, and nil for the others.
+func program(h *host) *cmdline.Program {
 	return &cmdline.Program{
 		Name:     "gcd",
 		Usage:    "a durable counter service",
 		Intro:    helpIntro,
 		Outro:    helpOutro,
-		Commands: []*cli.Command{serveCommand(), backupCommand(), countCommand(), resetCommand(), benchCommand()},
+		Commands: []*cli.Command{serveCommand(h), backupCommand(), countCommand(), resetCommand(), benchCommand()},
 	}
 }
 

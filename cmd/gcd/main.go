@@ -11,11 +11,14 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == serveName {
+		os.Exit(runServer(os.Args, os.Stdout, os.Stderr))
+	}
 	os.Exit(run(context.Background(), os.Args, os.Stdout, os.Stderr))
 }
 
 // run executes the command line args, whose first element is the program's name, and returns the exit code. When ctx
-// ends, the command is interrupted.
+// ends, the command is interrupted. The command serve is runServer's.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	return report(stderr, program().Run(ctx, args, stdout, stderr))
+	return report(stderr, program(nil).Run(ctx, args, stdout, stderr))
 }

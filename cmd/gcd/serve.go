@@ -31,9 +31,12 @@ const (
 	failureGrace = time.Second
 )
 
-func serveCommand() *cli.Command {
+// serveName is the name of the command that runs the server.
+const serveName = "serve"
+
+func serveCommand(h *host) *cli.Command {
 	return &cli.Command{
-		Name:     "serve",
+		Name:     serveName,
 		Usage:    "Run the server",
 		Category: categoryServer,
 		Description: `Serves the counters in a directory over TCP and UDP, until SIGTERM or SIGINT. Everything it has to say goes to
@@ -48,11 +51,13 @@ Examples:
 			if err := cmdline.TakesArgs(c, 0); err != nil {
 				return err
 			}
-			s, err := readSettings(c, c.App.ErrWriter)
+			h.log.SetLost(lostLines(c))
+			s, err := readSettings(c, h.log)
 			if err != nil {
 				return err
 			}
-			signal.Ignore(syscall.SIGPIPE)     // nobody reading the log is no reason to stop counting
+			s.manager = newManager(s.log)
+			defer s.manager.close()
 			signals := make(chan os.Signal, 2) // the second must not be lost while the first is acted upon
 			signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 			defer signal.Stop(signals)
@@ -89,7 +94,7 @@ func serve(ctx context.Context, s settings, signals <-chan os.Signal) error {
 		defer close(p.served)
 		p.serveErr = srv.Serve()
 	}()
-	p.notify(daemon.SdNotifyReady)
+	p.manager.tell(daemon.SdNotifyReady)
 	return p.supervise(ctx, signals, p.stop)
 }
 
@@ -118,7 +123,7 @@ func openStore(ctx context.Context, s settings, signals <-chan os.Signal, srv *s
 	if s.dir != "" && s.store.SnapshotInterval < 0 && s.store.SnapshotBytes < 0 {
 		s.log.Warn("snapshots are off: the log is never shortened")
 	}
-	s.store.Progress = (&progressLog{log: s.log, next: time.Now().Add(progressEvery)}).report
+	s.store.Progress = (&progressLog{log: s.log, manager: s.manager, next: time.Now().Add(progressEvery)}).report
 
 	loading := sayLoading{s: s, server: srv}
 	defer loading.end()
@@ -171,8 +176,9 @@ func logRecovery(log hclog.Logger, dir string, r store.Recovery) {
 
 // progressLog says now and then how far a recovery is, and asks systemd for patience.
 type progressLog struct {
-	log  hclog.Logger
-	next time.Time // no line before
+	log     hclog.Logger
+	manager *manager
+	next    time.Time // no line before
 }
 
 func (p *progressLog) report(at store.Progress) {
@@ -182,8 +188,8 @@ func (p *progressLog) report(at store.Progress) {
 	}
 	p.next = now.Add(progressEvery)
 	p.log.Info("recovering", "phase", at.Phase, "done", at.Done, "of", at.Total)
-	tell(p.log, fmt.Sprintf("STATUS=recovering: %s %d of %d\nEXTEND_TIMEOUT_USEC=%d",
-		at.Phase, at.Done, at.Total, (10*progressEvery).Microseconds()))
+	p.manager.tell(fmt.Sprintf("STATUS=recovering: %s %d of %d\nEXTEND_TIMEOUT_USEC=%d",
+		at.Phase, at.Done, at.Total, (10 * progressEvery).Microseconds()))
 }
 
 // sayLoading opens the doors of a server whose counters take long to load, so that clients hear why they have to wait.
@@ -290,7 +296,7 @@ func (p *process) supervise(ctx context.Context, signals <-chan os.Signal, stop 
 		cause = cmdline.Fail(cmdline.ExitFailure, failed, "start it again: only a start finds out what is on the disk")
 		timeout = failureGrace
 	}
-	p.notify(daemon.SdNotifyStopping)
+	p.manager.tell(daemon.SdNotifyStopping)
 
 	stopped := make(chan error, 1)
 	go func() { stopped <- stop(timeout) }()
@@ -339,13 +345,4 @@ func (p *process) stop(timeout time.Duration) error {
 	p.log.Info("stopped", "counts", stats.Counts, "resets", stats.Resets, "refused", stats.Refused, "unknown", stats.Unknown,
 		"records", stats.Batches, "syncs", stats.Syncs, "syncs_per_op", fmt.Sprintf("%.4f", syncsPerOp), "log_bytes", stats.LogBytes)
 	return err
-}
-
-func (p *process) notify(state string) { tell(p.log, state) }
-
-// tell passes a state on to systemd, if the process runs under it.
-func tell(log hclog.Logger, state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
-		log.Warn("cannot notify systemd", "error", err)
-	}
 }

@@ -104,6 +104,7 @@ type settings struct {
 	shutdownTimeout time.Duration
 	loadingAfter    time.Duration // see the constant
 	log             hclog.Logger
+	manager         *manager
 }
 
 // readSettings reads and checks the flags of serve. The log goes to stderr.
@@ -152,15 +153,20 @@ func readSettings(c *cli.Context, stderr io.Writer) (settings, error) {
 	if s.store.SnapshotBytes == 0 {
 		s.store.SnapshotBytes = -1
 	}
-	s.log = hclog.New(&hclog.LoggerOptions{
-		Name:       "gcd",
-		Level:      hclog.LevelFromString(cmdline.Word(c, "log-level")),
-		JSONFormat: cmdline.Word(c, "log-format") == "json",
-		Output:     stderr,
-	})
+	s.log = newLog(c, stderr)
 	s.store.Logger = s.log.Named("store")
 	s.server.Logger = s.log.Named("server")
 	return s, nil
+}
+
+// newLog makes the server's log, as the flags say.
+func newLog(c *cli.Context, w io.Writer) hclog.Logger {
+	return hclog.New(&hclog.LoggerOptions{
+		Name:       "gcd",
+		Level:      hclog.LevelFromString(cmdline.Word(c, "log-level")),
+		JSONFormat: cmdline.Word(c, "log-format") == "json",
+		Output:     w,
+	})
 }
 
 // check finds what is wrong with the flags before anything is opened, and names the flag.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 func readArgs(t *testing.T, args ...string) settings {
 	t.Helper()
 	var got settings
-	serve := serveCommand()
+	serve := serveCommand(nil)
 	serve.Action = func(c *cli.Context) (err error) {
 		got, err = readSettings(c, io.Discard)
 		return err
@@ -94,6 +95,29 @@ func TestGCPercent(t *testing.T) {
 	for live, want := range map[uint64]int{0: 100, 1 << 20: 100, garbageAllowance: 100, 4 * garbageAllowance: 25, 1 << 40: minGCPercent} {
 		if got := gcPercent(live); got != want {
 			t.Errorf("%d live bytes: %d, want %d", live, got, want)
+		}
+	}
+}
+
+// TestLostLines: what was lost is said in the form of the log.
+func TestLostLines(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ args, want string }{
+		{"", "[WARN]  gcd: 3 lines lost: lines=3 reason="},
+		{"--log-format=json", `"@level":"warn","@message":"3 lines lost"`},
+	} {
+		var line []byte
+		serve := serveCommand(nil)
+		serve.Action = func(c *cli.Context) error {
+			line = lostLines(c)(3)
+			return nil
+		}
+		p := cmdline.Program{Name: "gcd", Commands: []*cli.Command{serve}}
+		if err := p.Run(t.Context(), append([]string{"gcd", "serve"}, strings.Fields(test.args)...), io.Discard, io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(line), test.want) || !strings.HasSuffix(string(line), "\n") {
+			t.Errorf("%s: %q, want %q", test.args, line, test.want)
 		}
 	}
 }

@@ -1,0 +1,12 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"syscall"
+)
+
+// noReason are signals that are no reason to stop counting: nobody reads the log any more, or the
+// terminal does not want it from a job in the background.
+func noReason() []os.Signal { return []os.Signal{syscall.SIGPIPE, syscall.SIGTTOU} }

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"os"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/hashicorp/go-hclog"
+
+	"gcd/internal/logqueue"
+)
+
+// mostNotices bounds what waits for the service manager, in bytes.
+const mostNotices = 16 << 10
+
+// manager is what manages the service, systemd or something like it, and wants to know how the
+// server is. Nobody waits for it: notices go through a queue, in their order. A nil manager is none.
+type manager struct{ notices *logqueue.Queue }
+
+// newManager finds the manager that the environment names, if there is one. Its goroutine is a
+// queue's, which close ends.
+func newManager(log hclog.Logger) *manager {
+	if os.Getenv("NOTIFY_SOCKET") == "" {
+		return nil
+	}
+	return &manager{logqueue.New(notifySocket{log}, logqueue.Options{
+		Bytes: mostNotices,
+		Lost:  func(uint64) []byte { return nil }, // it is no notice
+	})}
+}
+
+// tell passes a state on.
+func (m *manager) tell(state string) {
+	if m != nil {
+		_, _ = m.notices.Write([]byte(state)) // never fails
+	}
+}
+
+// close waits a moment until everything is told.
+func (m *manager) close() {
+	if m != nil {
+		m.notices.Close(nil, drainTime)
+	}
+}
+
+// notifySocket writes notices, each as a datagram. A socket that is full may block it.
+type notifySocket struct{ log hclog.Logger }
+
+func (s notifySocket) Write(state []byte) (int, error) {
+	if _, err := daemon.SdNotify(false, string(state)); err != nil {
+		s.log.Warn("cannot notify systemd", "error", err)
+		return 0, err
+	}
+	return len(state), nil
+}
