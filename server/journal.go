@@ -167,7 +167,7 @@ func quote(msg []byte) string {
 type Stats struct {
 	Connections int64 // TCP connections open now, those that are being refused included
 	InFlight    int64 // requests that wait for the backend now
-	Held        int64 // bytes that RESP connections hold now while they wait for their clients, without the first 16 KiB of each
+	Held        int64 // bytes that RESP connections hold now for commands and answers, without the first 16 KiB of each
 
 	Accepted  uint64 // TCP connections
 	Datagrams uint64 // received

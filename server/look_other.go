@@ -12,3 +12,6 @@ func look(nc *net.TCPConn, b []byte) (int, error) {
 	nc.SetReadDeadline(time.Now().Add(time.Millisecond))
 	return nc.Read(b)
 }
+
+// brokenConnection cannot tell: the write will.
+func brokenConnection(*net.TCPConn) bool { return false }

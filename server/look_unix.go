@@ -8,6 +8,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // look reads what is there already, and waits for nothing: os.ErrDeadlineExceeded says that nothing is. A read with a deadline that has passed before
@@ -36,4 +38,18 @@ func look(nc *net.TCPConn, b []byte) (n int, err error) {
 		return 0, io.EOF
 	}
 	return n, nil
+}
+
+// brokenConnection tells whether the other side can take nothing more. That it sends nothing more, is no sign of that.
+func brokenConnection(nc *net.TCPConn) (broken bool) {
+	raw, err := nc.SyscallConn()
+	if err != nil {
+		return true
+	}
+	err = raw.Control(func(fd uintptr) {
+		fds := []unix.PollFd{{Fd: int32(fd)}} // which asks for nothing but what is told in any case
+		n, _ := unix.Poll(fds, 0)
+		broken = n > 0 && fds[0].Revents&(unix.POLLHUP|unix.POLLERR) != 0
+	})
+	return broken || err != nil
 }

@@ -137,6 +137,7 @@ func (l *loop) handle(ev unix.EpollEvent) {
 	default:
 		if c := l.streams[ev.Fd]; c.generation == ev.Pad {
 			c.hung = c.hung || ev.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
+			c.broken = c.broken || ev.Events&(unix.EPOLLHUP|unix.EPOLLERR) != 0
 			l.step(c, c.ready)
 		}
 	}

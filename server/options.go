@@ -51,8 +51,8 @@ type Options struct {
 	// nothing more, because behind a loopback address or a proxy every client has the same source.
 	MaxConnsPerSource int
 	MaxInFlight       int // requests given to the backend and not yet decided; default 65,536
-	// MaxInFlightBytes bounds the bytes of those, and counted apart what RESP connections hold while they wait for their clients: commands that
-	// are not whole and answers that are not taken.
+	// MaxInFlightBytes bounds the bytes of those, and counted apart what RESP connections hold: commands that are not whole, and answers from
+	// their first byte until they are taken.
 	MaxInFlightBytes int // default 256 MiB
 	// RefusalRate is how many refusals per second one source gets over UDP, with as many at once; further ones are
 	// silent. A source is what it is for MaxConnsPerSource.

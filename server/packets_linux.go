@@ -122,7 +122,7 @@ func (d *packetDoor) receive() (more bool) {
 		more = call == packetCalls-1
 	}
 	if len(b.ops) == 0 {
-		d.free = append(d.free, b)
+		d.keep(b)
 		return more
 	}
 	b.group.Ops = b.ops
@@ -225,7 +225,14 @@ func (b *packets) finish() {
 	if cap(b.bytes) > maxRead {
 		b.bytes = nil
 	}
-	d.free = append(d.free, b)
+	d.keep(b)
+}
+
+// keep keeps a batch for later use, if there are not enough already: while the disk is slow each turn makes one, and most are small.
+func (d *packetDoor) keep(b *packets) {
+	if len(d.free) < packetBatch {
+		d.free = append(d.free, b)
+	}
 }
 
 // prepare makes the answers of the ops that get one.

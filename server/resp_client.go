@@ -76,7 +76,9 @@ type respClient struct {
 	version  resp.Version
 	refusing bool // MULTI was refused, and neither EXEC nor DISCARD has come yet
 
-	label atomic.Pointer[respLabel] // read by other connections, too
+	// Read by other connections, too.
+	label   atomic.Pointer[respLabel]
+	charged atomic.Int64 // bytes, to Server.held
 }
 
 // respLabel is what a client says of itself.

@@ -82,8 +82,12 @@ func (x *exchange) clientList() {
 	var text []byte
 	now := time.Now()
 	for _, c := range x.client.s.resp.list() {
-		if wanted(c) {
-			text = c.appendLine(text, now)
+		if !wanted(c) {
+			continue
+		}
+		if text = c.appendLine(text, now); !x.affords(cap(text) + len(text)) { // the reply has a copy
+			x.tooLong()
+			return
 		}
 	}
 	x.end(x.client.version.AppendText(x.begin(), text))
@@ -104,6 +108,10 @@ func (x *exchange) wantedClients() (wanted func(*respClient) bool, ok bool) {
 		}
 		return func(*respClient) bool { return normal }, true
 	case args > 3 && is(x.arg(2), "id"):
+		if !x.affords(args * replyRoom) {
+			x.tooLong()
+			return nil, false
+		}
 		ids := make(map[uint64]bool)
 		for i := 3; i < args; i++ {
 			id, ok := parseUnsigned(x.arg(i))
@@ -133,6 +141,6 @@ func (x *exchange) trackingInfo() {
 func (c *respClient) appendLine(dst []byte, now time.Time) []byte {
 	label := c.label.Load()
 	return fmt.Appendf(dst, "id=%d addr=%s laddr=%s name=%s age=%d idle=0 flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 "+
-		"obl=0 oll=0 omem=0 tot-mem=0 user=default redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
-		c.id, peerText(c.peer), peerText(c.local), label.name, int(now.Sub(c.since).Seconds()), label.version, label.library, label.libraryVersion)
+		"obl=0 oll=0 omem=0 tot-mem=%d user=default redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
+		c.id, peerText(c.peer), peerText(c.local), label.name, int(now.Sub(c.since).Seconds()), c.charged.Load(), label.version, label.library, label.libraryVersion)
 }

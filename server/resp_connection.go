@@ -8,14 +8,14 @@ import "gcd/resp"
 // outcome that tells, so the answer waits for it.
 func (x *exchange) ping() {
 	b, before := x.begin(), len(x.begin())
-	switch x.parser.Len() {
-	case 1:
+	switch n := x.parser.Len(); {
+	case n == 1:
 		b = resp.AppendSimple(b, "PONG")
-	case 2:
-		b = resp.AppendBulk(b, x.arg(1))
-	default:
+	case n > 2:
 		x.wrongArity("ping")
 		return
+	default:
+		b = resp.AppendBulk(b, x.arg(1))
 	}
 	if len(x.steps) > 0 {
 		x.steps = append(x.steps, step{formPing, uint32(len(b) - before)})

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -10,21 +11,23 @@ import (
 
 // COMMAND: what clients are told of the commands, to complete and to explain them.
 
-// named returns the commands that are the arguments from the given one on, nil for one that is not there; or all, by their names, if there are no
-// such arguments.
-func (x *exchange) named(from int) []*command {
+// named goes through the commands that are the arguments from the given one on, nil for one that is not there; or all, by their names, if there
+// are no such arguments. It also returns how many those are.
+func (x *exchange) named(from int) (n int, all iter.Seq[*command]) {
 	d := x.client.s.resp
-	var all []*command
 	if x.parser.Len() > from {
-		for i := from; i < x.parser.Len(); i++ {
-			all = append(all, d.command(x.arg(i)))
+		return x.parser.Len() - from, func(yield func(*command) bool) {
+			for i := from; i < x.parser.Len() && yield(d.command(x.arg(i))); i++ {
+			}
 		}
-		return all
 	}
-	for _, name := range slices.Sorted(maps.Keys(d.commands)) {
-		all = append(all, d.commands[name])
+	return len(d.commands), func(yield func(*command) bool) {
+		for _, name := range slices.Sorted(maps.Keys(d.commands)) {
+			if !yield(d.commands[name]) {
+				return
+			}
+		}
 	}
-	return all
 }
 
 func (x *exchange) command() {
@@ -41,7 +44,8 @@ func (x *exchange) command() {
 	case is(sub, "count") && args == 2:
 		x.integer(int64(len(x.client.s.resp.commands)))
 	case is(sub, "docs"):
-		x.document(slices.DeleteFunc(x.named(2), func(c *command) bool { return c == nil }))
+		_, all := x.named(2)
+		x.document(all)
 	case is(sub, "count"):
 		x.wrongArity("command|count")
 	case is(sub, "list"):
@@ -83,10 +87,14 @@ func (x *exchange) listCommands() {
 }
 
 // describe answers with what programs want to know of commands.
-func (x *exchange) describe(all []*command) {
+func (x *exchange) describe(n int, all iter.Seq[*command]) {
 	version := x.client.version
-	b := resp.AppendArray(x.begin(), len(all))
-	for _, c := range all {
+	b := resp.AppendArray(x.begin(), n)
+	for c := range all {
+		if !x.mayGrow(b) {
+			x.tooLong()
+			return
+		}
 		if c == nil {
 			b = version.AppendNullArray(b)
 			continue
@@ -115,11 +123,21 @@ func (c *command) shownArity() int {
 	return c.arity
 }
 
-// document answers with what people want to know of commands.
-func (x *exchange) document(all []*command) {
-	version := x.client.version
-	b := version.AppendMap(x.begin(), len(all))
-	for _, c := range all {
+// document answers with what people want to know of commands; those that are not there are left out.
+func (x *exchange) document(all iter.Seq[*command]) {
+	version, n := x.client.version, 0
+	for c := range all {
+		n += flag(c != nil)
+	}
+	b := version.AppendMap(x.begin(), n)
+	for c := range all {
+		if c == nil {
+			continue
+		}
+		if !x.mayGrow(b) {
+			x.tooLong()
+			return
+		}
 		b = resp.AppendBulk(b, c.name)
 		fields := 2
 		if len(c.args) > 0 {

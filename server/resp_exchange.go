@@ -77,8 +77,10 @@ type exchange struct {
 func (x *exchange) take() {
 	room, bytes := x.client.s.room()
 	x.more = false
+	x.lighten()
+	defer func() { x.affords(len(x.ops) * replyRoom) }()
 	for !x.closing {
-		if len(x.out)+len(x.ready) >= maxTurnReplies || x.backup != "" {
+		if x.isFull() || x.backup != "" {
 			x.more = true
 			return
 		}
@@ -108,6 +110,12 @@ func (x *exchange) take() {
 		}
 		x.held = 0
 	}
+}
+
+// isFull tells whether the turn has enough to answer: as much as is taken at once, or as there is room for, which it looks after now and then.
+func (x *exchange) isFull() bool {
+	replies := len(x.out) + len(x.ready)
+	return replies >= maxTurnReplies || x.taken%fewOps == fewOps-1 && replies+len(x.ops) > 0 && !x.affords(len(x.ops)*replyRoom)
 }
 
 // room is how many operations a turn may collect, and the bytes of their commands. A command alone may have more.
@@ -205,7 +213,7 @@ func (x *exchange) one(f form, kind store.Kind, n, highest uint64) {
 // each collects an operation on each topic from the first argument on, and answers once.
 func (x *exchange) each(f form, kind store.Kind) {
 	n := x.parser.Len()
-	if !x.fits(n - 1) {
+	if !x.fits(n-1) || !x.hasRoom(n-1) {
 		return
 	}
 	for i := 1; i < n; i++ {
@@ -218,6 +226,15 @@ func (x *exchange) each(f form, kind store.Kind) {
 		x.do(kind, x.arg(i), 0, 0)
 	}
 	x.step(f, n-1)
+}
+
+// hasRoom tells whether there is room for the operations on so many topics and their reply, and else refuses the command.
+func (x *exchange) hasRoom(topics int) bool {
+	if topics <= fewOps || x.affords(topics*(opSize+replyRoom)) {
+		return true
+	}
+	x.tooLong()
+	return false
 }
 
 // fits tells whether all topics of a command can be in flight at once, and else refuses it: no later try could succeed.
@@ -238,21 +255,45 @@ func (x *exchange) read(f form) {
 		x.each(f, store.Read)
 		return
 	}
-	n := x.parser.Len()
-	x.ops = slices.Grow(x.ops, n-1)
-	for i := 1; i < n; i++ {
+	for i := 1; i < x.parser.Len(); i++ {
 		if !x.isTopic(x.arg(i)) {
-			x.ops = x.ops[:0]
+			return
+		}
+	}
+	switch f {
+	case formValues:
+		x.readValues()
+	case formLive:
+		x.readLive()
+	default:
+		v, _ := x.client.s.backend.GetBytes(x.arg(1))
+		b, _ := x.appendReply(x.begin(), f, []store.Op{{Kind: store.Read, Topic: x.arg(1), Sum: v.Sum, Epoch: v.Epoch}})
+		x.end(b)
+	}
+}
+
+// readValues is formValues of the arguments.
+func (x *exchange) readValues() {
+	b := resp.AppendArray(x.begin(), x.parser.Len()-1)
+	for i := 1; i < x.parser.Len(); i++ {
+		if i%fewOps == 0 && !x.mayGrow(b) {
+			x.tooLong()
 			return
 		}
 		v, _ := x.client.s.backend.GetBytes(x.arg(i))
-		x.do(store.Read, x.arg(i), 0, 0)
-		op := &x.ops[i-1]
-		op.Sum, op.Epoch, op.Err = v.Sum, v.Epoch, nil
+		b = x.appendValue(b, v.Sum)
 	}
-	b, _ := x.appendReply(x.begin(), f, x.ops)
-	x.ops = x.ops[:0]
 	x.end(b)
+}
+
+// readLive is formLive of the arguments.
+func (x *exchange) readLive() {
+	n := 0
+	for i := 1; i < x.parser.Len(); i++ {
+		v, _ := x.client.s.backend.GetBytes(x.arg(i))
+		n += flag(v.Sum > 0)
+	}
+	x.integer(int64(n))
 }
 
 // isTopic tells whether an argument can be a topic, and else refuses the command.
@@ -404,7 +445,7 @@ func (x *exchange) release() {
 	x.keepLittle()
 	x.charge(0)
 	x.client, x.held, x.size, x.taken, x.more, x.closing = nil, 0, 0, 0, false, false
-	x.listing, x.backup = listing{found: x.listing.found}, ""
+	x.listing, x.backup = listing{found: x.listing.found[:0]}, ""
 }
 
 // maxInteger is the highest sum that RESP's integers can tell.

@@ -40,7 +40,15 @@ func (d *goroutines) talk(c *streamConn, first []byte) {
 
 // turn takes and answers commands. It returns false when the connection has ended.
 func (d *goroutines) turn(c *streamConn, t *talker) bool {
+	if t.listing.unfinished && brokenConnection(c.nc) {
+		d.s.journal.happened(lostAnswer, c.peer, "the connection broke before the answer was made")
+		return false
+	}
 	if !d.take(c) {
+		if t.listing.unfinished {
+			d.cutOff(c, refusalText(codec.CodeShuttingDown))
+			return false
+		}
 		d.drainRESP(c)
 		return false
 	}
@@ -79,11 +87,14 @@ func (d *goroutines) commitRESP(t *talker) bool {
 
 // reply writes what there is to write, and returns false if that was the last of the connection.
 func (d *goroutines) reply(c *streamConn, t *talker) bool {
-	if len(t.out) > 0 && !d.writeWithin(c, t.out, d.patience(t)) {
-		return false
+	if out := t.out; len(out) > 0 {
+		t.out = nil
+		if !d.writeWithin(c, out, d.patience(t, cap(out))) {
+			return false
+		}
+		t.out = keptRoom(out, maxKeptBytes)
 	}
 	t.client.finished(&t.exchange)
-	t.out = keptRoom(t.out, maxKeptBytes)
 	if t.backup != "" {
 		format := t.backup
 		t.backup = ""
@@ -99,9 +110,9 @@ func (d *goroutines) reply(c *streamConn, t *talker) bool {
 	return true
 }
 
-// patience is how long the client has to take the answers: no time to speak of if too many wait to be taken already.
-func (d *goroutines) patience(t *talker) time.Duration {
-	if t.charge(t.holds()) {
+// patience is how long the client has to take answers of so many bytes: no time to speak of if too many wait to be taken already.
+func (d *goroutines) patience(t *talker, bytes int) time.Duration {
+	if t.holdAnswer(bytes) {
 		return d.s.opts.WriteTimeout
 	}
 	return min(crowded, d.s.opts.WriteTimeout)

@@ -3,27 +3,44 @@ package server
 import (
 	"unsafe"
 
+	"gcd/codec"
 	"gcd/store"
 )
 
-// What the exchanges of all connections hold while they wait for their clients, be it for the rest of a command or for answers to be taken,
-// has a bound: beyond freeHeld each is charged to Server.held, which may come to Options.MaxInFlightBytes, and to leastHeld in any case. An
-// exchange for which there is no room gives back what it holds for later use, and so a pipeline of small commands always goes on, piece by
-// piece. Only a command that is long itself is refused, and a client that does not take long answers is cut off.
+// What the exchanges of all connections hold has a bound: beyond freeHeld each is charged to Server.held, which may come to
+// Options.MaxInFlightBytes, and to leastHeld in any case. It is charged before or while it grows, by every command whose answer may be long and
+// at the end of every turn, so that it makes no difference whether what it holds waits for the client, for the disk, or for its next turn.
+//
+// An exchange for which there is no room gives back what it holds for later use, reads little at a time and takes few commands in a turn, so that
+// it needs no more than freeHeld, and so a pipeline of small commands always goes on, piece by piece. Only a command that is long itself, or whose
+// answer is longer than it, is refused, and a client that does not take long answers is cut off.
 const (
 	freeHeld   = 16 << 10 // bytes that are not charged
 	leastHeld  = 2 << 20  // bytes that all together may hold: one can always have a command of resp.MaxCommand
 	spareHeld  = 1 << 20  // bytes beyond the unfinished command above which they are given back though there is room
 	largeInput = 64 << 10 // bytes of a command from which on no more than it is read, so that its buffer need not grow for what follows
+	littleRead = 4 << 10  // bytes that are read at a time when there is no room, and of a connection that has not said which protocol it speaks
+	fewOps     = 32       // operations after which a turn looks whether there is room for more
+	replyRoom  = 64       // bytes that the reply to an operation needs at most, nearly always
 )
 
-const errHeld = "BUSY too many bytes of unfinished commands: try again later"
+const (
+	errHeld    = "BUSY too many bytes of unfinished commands: try again later"
+	errAnswers = "BUSY too many bytes of answers and commands are held for clients: try again later"
+)
+
+// mostHeld is how many bytes all exchanges together may be charged for.
+func (s *Server) mostHeld() int { return max(leastHeld, s.opts.MaxInFlightBytes) }
+
+// crowded tells whether there is no room for so many bytes more.
+func (s *Server) crowded(bytes int) bool { return int(s.held.Load())+bytes > s.mostHeld() }
 
 // holds is how many bytes the exchange has room for.
 func (x *exchange) holds() int {
-	return cap(x.in) + cap(x.out) + cap(x.ready) + cap(x.listing.found) + x.parser.Room() +
-		cap(x.ops)*int(unsafe.Sizeof(store.Op{})) + cap(x.steps)*int(unsafe.Sizeof(step{}))
+	return cap(x.in) + cap(x.out) + cap(x.ready) + cap(x.listing.found) + x.parser.Room() + cap(x.ops)*opSize + cap(x.steps)*int(unsafe.Sizeof(step{}))
 }
+
+const opSize = int(unsafe.Sizeof(store.Op{}))
 
 // charge charges the exchange for so many bytes instead of those that it was charged for. It returns false, and changes nothing, if that is too
 // much for all together.
@@ -33,12 +50,55 @@ func (x *exchange) charge(bytes int) bool {
 		return true
 	}
 	s := x.client.s
-	if s.held.Add(int64(more)) > int64(max(leastHeld, s.opts.MaxInFlightBytes)) && more > 0 {
+	if s.held.Add(int64(more)) > int64(s.mostHeld()) && more > 0 {
 		s.held.Add(int64(-more))
 		return false
 	}
 	x.charged += more
+	x.client.charged.Store(int64(x.charged))
 	return true
+}
+
+// affords charges the exchange for so many bytes more than it holds, which it is about to need. It returns false if there is no room for them.
+func (x *exchange) affords(bytes int) bool { return x.charge(x.holds() + bytes) }
+
+// mayGrow is asked now and then while a long reply is made: b, which begin began.
+func (x *exchange) mayGrow(b []byte) bool { return x.affords(cap(b) - cap(x.begin())) }
+
+// tooLong refuses a command because there is no room for its answer, or for what it is made from.
+func (x *exchange) tooLong() {
+	x.client.s.journal.refused(codec.CodeTooManyRequests, x.client.peer, x.arg(0))
+	x.fail(errAnswers)
+}
+
+// lighten gives back what is not needed if there is no room for it. It comes before a turn, unless that goes on with a command.
+func (x *exchange) lighten() {
+	if x.held == 0 && !x.charge(x.holds()) {
+		x.trim(0)
+		x.charge(x.holds())
+	}
+}
+
+// appetite is how many bytes are to be read at most.
+func (x *exchange) appetite(most int) int {
+	n := x.rest(most)
+	if n > littleRead && x.client.s.crowded(n) {
+		return littleRead
+	}
+	return n
+}
+
+// holdAnswer charges the exchange for the wait for its client to take an answer of so many bytes. It returns false if there is no room for it, although
+// all else was given back.
+func (x *exchange) holdAnswer(bytes int) bool {
+	if x.affords(bytes) {
+		return true
+	}
+	if x.held == 0 && !x.listing.unfinished {
+		x.compact()
+		x.trim(0)
+	}
+	return x.affords(bytes)
 }
 
 // hold prepares for the wait for more bytes, when all that was whole is answered. room is how many of them the input needs room for. It
@@ -98,7 +158,7 @@ func (x *exchange) keepLittle() {
 const (
 	maxKeptBytes = 32 << 10
 	maxKeptOps   = 1024
-	maxSpare     = 16 << 20
+	maxSpare     = 4 << 20
 )
 
 func keptRoom[T any](s []T, most int) []T {

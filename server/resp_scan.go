@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 
+	"gcd/codec"
 	"gcd/resp"
 	"gcd/store"
 )
@@ -51,16 +52,40 @@ func (d *respDoor) backendCursor(shown uint64) (cursor uint64, ok bool) {
 
 // listing is what a look at the topics has found.
 type listing struct {
-	found      []byte // replies
+	found      []byte // replies, behind room for what stands before them
 	n          int    // how many
 	cursor     uint64
 	unfinished bool // KEYS goes on in the next turn
 }
 
-// look goes on through the topics from the listing's cursor, for so many of them or until found has so many bytes. It returns false
-// when it is through.
-func (x *exchange) look(topics, most int, pattern []byte) bool {
-	l, work := &x.listing, 0
+// foundHead is that room: the heads of two arrays and a cursor.
+const foundHead = 64
+
+// size is how many bytes were found.
+func (l *listing) size() int { return max(0, len(l.found)-foundHead) }
+
+// forget empties the listing and keeps a little room for the next.
+func (l *listing) forget() { *l = listing{found: keptRoom(l.found, maxKeptBytes)} }
+
+// whyLook is why a look at the topics ended.
+type whyLook int
+
+const (
+	lookedAtAll   whyLook = iota // there are no more
+	lookedEnough                 // there may be more
+	lookedTooMuch                // there is no room for more
+	lookedInVain                 // the server shuts down
+)
+
+// lookTogether is how many topics are looked at before something else can interrupt.
+const lookTogether = 64
+
+// look goes on through the topics from the listing's cursor, for so many of them or until so many bytes were found.
+func (x *exchange) look(topics, most int, pattern []byte) whyLook {
+	l, s, work := &x.listing, x.client.s, 0
+	if len(l.found) == 0 {
+		l.found = append(l.found[:0], make([]byte, foundHead)...)
+	}
 	one := func(topic []byte, v store.Value) {
 		work += len(topic) * len(pattern)
 		if v.Sum > 0 && (pattern == nil || matches(pattern, topic)) {
@@ -68,12 +93,19 @@ func (x *exchange) look(topics, most int, pattern []byte) bool {
 			l.n++
 		}
 	}
-	for ; topics > 0 && work < maxLookWork && len(l.found) < most; topics-- {
-		if l.cursor = x.client.s.backend.Scan(l.cursor, 1, one); l.cursor == 0 {
-			return false
+	for ; topics > 0 && work < maxLookWork && l.size() < most; topics-- {
+		if topics%lookTogether == 0 && s.ending.Load() {
+			return lookedInVain
+		}
+		room := cap(l.found)
+		if l.cursor = s.backend.Scan(l.cursor, 1, one); l.cursor == 0 {
+			return lookedAtAll
+		}
+		if cap(l.found) > room && !x.affords(0) {
+			return lookedTooMuch
 		}
 	}
-	return true
+	return lookedEnough
 }
 
 func (x *exchange) scan() {
@@ -122,39 +154,68 @@ func (x *exchange) scan() {
 	if none {
 		x.listing.cursor = 0
 	} else {
-		x.look(int(min(topics, maxLook)), maxScanReply, pattern)
+		x.look(int(min(topics, maxLook)), maxScanReply, pattern) // where it ends early the client goes on from there
 	}
-	b := resp.AppendArray(x.begin(), 2)
-	b = resp.AppendDecimal(b, x.client.s.resp.shownCursor(x.listing.cursor))
-	x.end(x.listing.take(b))
+	var head [foundHead]byte
+	b := resp.AppendArray(head[:0], 2)
+	x.replyFound(resp.AppendDecimal(b, x.client.s.resp.shownCursor(x.listing.cursor)))
 }
 
 const errPattern = "ERR pattern is too long: it has at most 256 bytes"
 
-// keys looks at some topics in each turn.
+// keys looks at some topics in each turn. It begins with a turn of its own, so that what it finds becomes the answer without a copy.
 func (x *exchange) keys() {
-	l := &x.listing
+	l, most := &x.listing, min(maxKeysReply, x.client.s.mostHeld()/2)
 	if len(x.arg(1)) > maxPattern {
 		x.fail(errPattern)
 		return
 	}
-	switch more := x.look(maxLook, maxKeysReply, x.arg(1)); {
-	case len(l.found) >= maxKeysReply:
-		*l = listing{}
-		x.fail("ERR too many topics for one answer: use SCAN")
-	case more:
+	if len(x.out) > 0 {
 		l.unfinished = true
+		return
+	}
+	switch why := x.look(maxLook, most, x.arg(1)); {
+	case l.size() >= most:
+		l.forget()
+		x.fail("ERR too many topics for one answer: use SCAN")
+	case why == lookedEnough:
+		l.unfinished = true
+	case why == lookedTooMuch:
+		l.forget()
+		x.tooLong()
+	case why == lookedInVain:
+		x.giveUp()
 	default:
-		x.end(l.take(x.begin()))
+		x.replyFound(nil)
 	}
 }
 
-// take appends what was found as an array, and forgets it.
-func (l *listing) take(dst []byte) []byte {
-	dst = resp.AppendArray(dst, l.n)
-	dst = append(dst, l.found...)
-	*l = listing{found: keptRoom(l.found, maxKeptBytes)}
-	return dst
+// giveUp ends a listing that is under way, and the connection, because the server shuts down.
+func (x *exchange) giveUp() {
+	x.listing.forget()
+	x.fail(refusalText(codec.CodeShuttingDown))
+	x.closing, x.more = true, false
+}
+
+// replyFound makes the answer of what was found, as an array behind head. The commands that find something are alone in their turn but for answers
+// before them, so if there are none what was found is the answer as it stands.
+func (x *exchange) replyFound(head []byte) {
+	l := &x.listing
+	head = resp.AppendArray(head, l.n)
+	if len(l.found) == 0 {
+		l.found = append(l.found, make([]byte, foundHead)...)
+	}
+	at := foundHead - len(head)
+	copy(l.found[at:], head)
+	switch b := x.begin(); {
+	case len(b) == 0:
+		x.out, l.found = l.found[at:], b
+	case !x.affords(len(l.found)):
+		x.tooLong()
+	default:
+		x.end(append(b, l.found[at:]...))
+	}
+	l.forget()
 }
 
 func (x *exchange) dbSize() { x.integer(int64(x.client.s.backend.Live())) }

@@ -92,11 +92,15 @@ func (x *loopExchange) finish() {
 
 // goOn is the turn of a conversation that has more to do than it did in its last.
 func (v *conversation) goOn() {
-	if v.x != nil && v.x.more {
+	switch {
+	case v.x == nil || !v.x.more:
+		v.receive()
+	case v.c.broken && v.x.listing.unfinished:
+		v.c.l.s.journal.happened(lostAnswer, v.c.peer, "the connection broke before the answer was made")
+		v.c.close()
+	default:
 		v.proceed()
-		return
 	}
-	v.receive()
 }
 
 // readable is called when the client may have sent something.
@@ -114,7 +118,9 @@ func (v *conversation) receive() {
 	c := v.c
 	room := c.l.scratch
 	if v.x != nil {
-		room = room[:v.x.rest(len(room))]
+		room = room[:v.x.appetite(len(room))]
+	} else if c.l.s.crowded(len(room)) {
+		room = room[:littleRead]
 	}
 	n, err := readSocket(c.fd, room)
 	switch {
@@ -162,7 +168,7 @@ func (v *conversation) reply() {
 	x.answer()
 	c.out, c.sent, x.out = x.out, 0, nil
 	c.flush()
-	if c.state == writing && !x.charge(x.holds()+cap(c.out)) {
+	if c.state == writing && !x.holdAnswer(cap(c.out)) {
 		c.l.s.journal.happened(lostAnswer, c.peer, "too many answers wait to be taken")
 		c.close()
 	}
@@ -171,7 +177,7 @@ func (v *conversation) reply() {
 // written is called when the client was sent all answers.
 func (v *conversation) written(c *stream) {
 	x := v.x
-	x.out, c.out = c.out[:0], nil
+	x.out, c.out = keptRoom(c.out, 2*maxTurnReplies), nil
 	v.client.finished(&x.exchange)
 	c.deadline.stopIn(&c.l.writing)
 	switch {
@@ -196,6 +202,9 @@ func (v *conversation) next() {
 	if !x.more && !x.idle() && !x.hold(0) {
 		c.l.s.journal.refused(codec.CodeTooManyRequests, c.peer, x.in)
 		v.cutOff(errHeld)
+		return
+	}
+	if x.listing.unfinished && !c.watch(unix.EPOLLIN) { // a client that breaks the connection meanwhile is waited for no more
 		return
 	}
 	if !x.more && !c.unread {
@@ -235,6 +244,11 @@ func (v *conversation) cutOff(why string) {
 
 // draining ends the connection without destroying answers that its client has not read yet: closing on unread bytes would.
 func (v *conversation) draining(c *stream) {
+	if v.x != nil && v.x.listing.unfinished {
+		v.x.giveUp()
+		v.reply()
+		return
+	}
 	if n, _ := readSocket(c.fd, c.l.scratch); n > 0 {
 		c.linger()
 		return

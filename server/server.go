@@ -38,6 +38,7 @@ type Server struct {
 	answered      atomic.Uint64
 	resp          *respDoor
 	backups       *backups
+	ending        atomic.Bool // nothing that takes long is gone on with
 
 	// Where tests put faults and stretch time: parse is codec.ParseRequest, a non-nil beforeAccept may fail an accept,
 	// linger, firstByte and loadingTime are the constants of alike names, and processors is runtime.NumCPU().
@@ -187,7 +188,7 @@ func (s *Server) Serve() error {
 	select {
 	case <-ran:
 	case <-s.backend.Failed():
-		s.backups.end()
+		s.end()
 		d.drain()
 		impatient := time.AfterFunc(s.opts.WriteTimeout, d.abort)
 		<-ran
@@ -252,7 +253,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	d := s.dispatch
 	s.closeSockets()
 	s.mu.Unlock()
-	s.backups.end()
+	s.end()
 	if d == nil {
 		return nil
 	}
@@ -264,6 +265,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		d.abort()
 		return fmt.Errorf("server: shut down before everything was answered: %w", ctx.Err())
 	}
+}
+
+// end makes an end of what takes many steps: backups, and looks at all topics.
+func (s *Server) end() {
+	s.ending.Store(true)
+	s.backups.end()
 }
 
 // admit takes places for n requests of size bytes together among those in flight; done gives them back.

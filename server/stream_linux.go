@@ -55,6 +55,7 @@ type stream struct {
 	refused    bool // the answer is a refusal
 	unread     bool // there may be something to read that no edge will tell of
 	hung       bool // the client will send no more
+	broken     bool // and take nothing more
 	goesOn     bool // behind what is written the connection does not end
 
 	handler  handler
@@ -98,7 +99,7 @@ func (c *stream) close() {
 func (c *stream) free() {
 	c.in, c.out = kept(c.in), kept(c.out)
 	c.ops[0] = store.Op{}
-	c.watched, c.extra, c.refused, c.unread, c.hung, c.goesOn, c.sent, c.lingered = false, false, false, false, false, false, 0, 0
+	c.watched, c.extra, c.refused, c.unread, c.hung, c.broken, c.goesOn, c.sent, c.lingered = false, false, false, false, false, false, false, 0, 0
 	c.l.free = append(c.l.free, c)
 }
 
@@ -155,6 +156,9 @@ func (c *stream) settled() { c.receive(true) }
 func (c *stream) receive(quiet bool) {
 	for {
 		room := c.l.scratch[:maxRead-len(c.in)]
+		if len(c.in) == 0 { // it may be RESP's, and have a long way to its home
+			room = room[:littleRead]
+		}
 		n, err := readSocket(c.fd, room)
 		switch {
 		case err == unix.EAGAIN:
