@@ -270,6 +270,8 @@ func (d *goroutines) write(c *streamConn, b []byte) bool {
 }
 
 func (d *goroutines) writeWithin(c *streamConn, b []byte, patience time.Duration) bool {
+	d.s.untaken.Add(1)
+	defer d.s.untaken.Add(-1)
 	c.nc.SetWriteDeadline(time.Now().Add(patience))
 	if _, err := c.nc.Write(b); err != nil {
 		d.s.journal.happened(lostAnswer, c.peer, err)

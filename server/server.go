@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"runtime"
 	"runtime/debug"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,7 +40,8 @@ type Server struct {
 	answered      atomic.Uint64
 	resp          *respDoor
 	backups       *backups
-	ending        atomic.Bool // nothing that takes long is gone on with
+	untaken       atomic.Int64 // connections whose client has not taken its answers yet
+	ending        atomic.Bool  // nothing that takes long is gone on with
 
 	// Where tests put faults and stretch time: parse is codec.ParseRequest, a non-nil beforeAccept may fail an accept,
 	// linger, firstByte and loadingTime are the constants of alike names, and processors is runtime.NumCPU().
@@ -262,9 +265,32 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-s.finished:
 		return nil
 	case <-ctx.Done():
+		waits := s.Waits()
 		d.abort()
-		return fmt.Errorf("server: shut down before everything was answered: %w", ctx.Err())
+		return fmt.Errorf("server: shut down before everything was answered; it waited for %s: %w", waits, ctx.Err())
 	}
+}
+
+// Waits says in words what a shutdown waits for just now.
+func (s *Server) Waits() string {
+	var all []string
+	add := func(n int64, one, many string) {
+		if n == 1 {
+			all = append(all, "1 "+one)
+		} else if n > 1 {
+			all = append(all, strconv.FormatInt(n, 10)+" "+many)
+		}
+	}
+	add(s.untaken.Load(), "connection that does not take its answers", "connections that do not take their answers")
+	add(s.inFlight.Load(), "request that the disk has not decided", "requests that the disk has not decided")
+	add(int64(flag(s.backups.under.Load())), "backup", "backups")
+	if n := s.conns.open(); len(all) == 0 && n > 0 {
+		add(n, "connection that does not end", "connections that do not end")
+	}
+	if len(all) == 0 {
+		return "its own end"
+	}
+	return strings.Join(all, ", ")
 }
 
 // end makes an end of what takes many steps: backups, and looks at all topics.

@@ -56,6 +56,7 @@ type stream struct {
 	unread     bool // there may be something to read that no edge will tell of
 	hung       bool // the client will send no more
 	broken     bool // and take nothing more
+	untaken    bool // counted in Server.untaken
 	goesOn     bool // behind what is written the connection does not end
 
 	handler  handler
@@ -128,6 +129,7 @@ func (c *stream) shut() {
 // leave takes the stream out of its loop's care.
 func (c *stream) leave() {
 	c.state = closed
+	c.isUntaken(false)
 	c.generation++
 	c.deadline.stop()
 	c.settle.stop()
@@ -240,6 +242,7 @@ func (c *stream) flush() {
 		n, err := write(c.fd, c.out[c.sent:])
 		if err == unix.EAGAIN {
 			c.state = writing
+			c.isUntaken(true)
 			if c.watch(unix.EPOLLIN|unix.EPOLLOUT) && c.deadline.list != &c.l.writing {
 				c.l.writing.start(&c.deadline, c.l.now)
 			}
@@ -252,7 +255,16 @@ func (c *stream) flush() {
 		}
 		c.sent += n
 	}
+	c.isUntaken(false)
 	c.handler.written(c)
+}
+
+// isUntaken counts the stream among those that have an answer to take, or no more.
+func (c *stream) isUntaken(is bool) {
+	if c.untaken != is {
+		c.untaken = is
+		c.l.s.untaken.Add(int64(2*flag(is) - 1))
+	}
 }
 
 // linger ends the connection when its client has read what it was sent, or has had the time for it. Closing on bytes that were never

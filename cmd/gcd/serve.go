@@ -309,9 +309,19 @@ func (p *process) supervise(ctx context.Context, signals <-chan os.Signal, stop 
 		}
 		return errors.Join(cause, err)
 	case <-hung.C:
-		return cmdline.Fail(cmdline.ExitFailure, errors.Join(cause, errors.New("the disk did not let the store close in time")), p.kept())
+		return cmdline.Fail(cmdline.ExitFailure, errors.Join(cause, p.late()), p.kept())
 	case <-signals:
 		return cmdline.Fail(cmdline.ExitInterrupted, errors.New("interrupted during shutdown"), p.kept())
+	}
+}
+
+// late says what a stop waits for that has not come to its end in time.
+func (p *process) late() error {
+	select {
+	case <-p.served:
+		return errors.New("the disk did not let the store close in time")
+	default:
+		return fmt.Errorf("the server did not stop in time: it waits for %s", p.server.Waits())
 	}
 }
 

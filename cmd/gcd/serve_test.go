@@ -70,14 +70,22 @@ func TestSuperviseSecondSignal(t *testing.T) {
 	}
 }
 
-func TestSuperviseHungDisk(t *testing.T) {
+// A stop that comes to no end says what it waits for: the disk is to blame only when the server has ended.
+func TestSuperviseHung(t *testing.T) {
 	t.Parallel()
-	p := newProcess(t, time.Millisecond)
-	signals := make(chan os.Signal, 2)
-	signals <- os.Interrupt
-	err := p.supervise(t.Context(), signals, never(t))
-	if code := report(t.Output(), err); code != cmdline.ExitFailure {
-		t.Errorf("exit code %d when the store does not close, want %d", code, cmdline.ExitFailure)
+	for want, arrange := range map[string]func(p *process){
+		"gcd: the disk did not let the store close in time\n":              func(p *process) { close(p.served) },
+		"gcd: the server did not stop in time: it waits for its own end\n": func(*process) {},
+	} {
+		p := newProcess(t, time.Millisecond)
+		ctx, end := context.WithCancel(t.Context())
+		end()
+		arrange(p)
+		err := p.supervise(ctx, nil, never(t))
+		var said strings.Builder
+		if code := report(&said, err); code != cmdline.ExitFailure || said.String() != want {
+			t.Errorf("exit code %d and %q, want %d and %q", code, said.String(), cmdline.ExitFailure, want)
+		}
 	}
 }
 
