@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -32,22 +33,79 @@ func (OS) Create(name string) (File, error) {
 	return newOSFile(f)
 }
 
-// Open implements FS.
+// Open implements FS. What is no regular file is ErrNotRegular.
 func (OS) Open(name string) (File, error) {
 	return openOS(name, os.O_RDWR)
 }
 
-// OpenRead implements FS.
+// OpenRead implements FS. What is no regular file is ErrNotRegular.
 func (OS) OpenRead(name string) (File, error) {
 	return openOS(name, os.O_RDONLY)
 }
 
 func openOS(name string, flag int) (File, error) {
-	f, err := os.OpenFile(name, flag, 0)
+	f, err := OpenRegular(name, flag)
 	if err != nil {
 		return nil, err
 	}
 	return newOSFile(f)
+}
+
+// ErrNotRegular says that what has a file's name is no file but a directory, a named pipe, a socket or a device.
+var ErrNotRegular = errors.New("not a regular file")
+
+// OpenRegular is os.OpenFile of an existing regular file, or of a link to one. It never waits: to open a named pipe would wait for its other end, and to
+// open a device may do something.
+func OpenRegular(name string, flag int) (*os.File, error) {
+	info, err := os.Stat(name)
+	if err == nil {
+		err = regular("open", name, info)
+	}
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(name, flag|nonblock, 0)
+	if err != nil {
+		return nil, err
+	}
+	if info, err = f.Stat(); err == nil {
+		err = regular("open", name, info) // it may have been replaced
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// CheckRegular says whether what has a name is a regular file or a link to one: nil, also if there is nothing, or ErrNotRegular.
+func CheckRegular(name string) error {
+	info, err := os.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return regular("stat", name, info)
+}
+
+func regular(op, name string, info fs.FileInfo) error {
+	kind := ""
+	switch mode := info.Mode(); {
+	case mode.IsRegular():
+		return nil
+	case mode.IsDir():
+		kind = "a directory"
+	case mode&fs.ModeNamedPipe != 0:
+		kind = "a named pipe"
+	case mode&fs.ModeSocket != 0:
+		kind = "a socket"
+	case mode&fs.ModeDevice != 0:
+		kind = "a device"
+	default:
+		kind = mode.Type().String()
+	}
+	return &fs.PathError{Op: op, Path: name, Err: fmt.Errorf("%w: it is %s", ErrNotRegular, kind)}
 }
 
 // Rename implements FS. It does not check whether newname exists: a file of that name is replaced.

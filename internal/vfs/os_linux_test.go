@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"errors"
+	"os"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -29,7 +30,9 @@ func TestSyncError(t *testing.T) {
 	t.Parallel()
 	name := t.TempDir() + "/pipe"
 	must(t, unix.Mkfifo(name, 0o600))
-	f, err := OS{}.Open(name) // for reading and writing, so it does not wait for another end
+	pipe, err := os.OpenFile(name, os.O_RDWR, 0) // for both, so it does not wait for another end
+	must(t, err)
+	f, err := newOSFile(pipe)
 	must(t, err)
 	defer f.Close()
 	wantErr(t, f.Sync(), unix.EINVAL)
