@@ -32,6 +32,10 @@ type Options struct {
 	// then damaged, and no file of another program. So it is beside a segment that does.
 	Ours bool
 
+	// Check says whether the directory is still the one that was opened; nil: it is. It is asked before a segment is begun, made or removed under a name there, since that
+	// could be another log's by now. Its error is final for Append, and that of PrepareSpare and Release. It may be called on several goroutines at once.
+	Check func() error
+
 	// Live says that another process may be appending meanwhile. A record that seems to be missing from the last segment
 	// though a later one calls it durable was perhaps written between the two looks: it is looked for again before that is damage. For reading alone.
 	Live bool
@@ -56,6 +60,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.MakeSpare == nil {
 		o.MakeSpare = func(int64) error { return nil }
+	}
+	if o.Check == nil {
+		o.Check = func() error { return nil }
 	}
 	if o.SegmentSize < minSegmentSize || o.SegmentSize%sizeUnit != 0 {
 		return o, fmt.Errorf("segment size %d: want a multiple of %d bytes, at least %d", o.SegmentSize, sizeUnit, minSegmentSize)

@@ -61,6 +61,9 @@ func (l *Log) releaseOldest(upTo uint64) (seg segment, ok bool, err error) {
 	if seg, ok = l.releasable(upTo); !ok {
 		return segment{}, false, nil
 	}
+	if err := l.o.Check(); err != nil {
+		return segment{}, false, fmt.Errorf("release segments: %w", err)
+	}
 	if err := l.o.FS.Remove(seg.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return segment{}, false, fmt.Errorf("release segments: %w", err)
 	}

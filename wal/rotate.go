@@ -180,6 +180,9 @@ func (l *Log) rotate() error {
 	if err := l.Sync(); err != nil {
 		return err
 	}
+	if err := l.o.Check(); err != nil {
+		return l.fail("begin a segment", err)
+	}
 	// Until the spare has its new name no other may be made: that would begin with removing what has the old one.
 	l.making.Lock()
 	defer l.making.Unlock()
@@ -248,6 +251,9 @@ func (l *Log) PrepareSpare() error {
 	}
 	if l.spare != nil {
 		return nil
+	}
+	if err := l.o.Check(); err != nil {
+		return fmt.Errorf("make spare segment: %w", err)
 	}
 	spare, err := l.newSpare()
 	if err != nil {

@@ -53,6 +53,29 @@ func listSegments(fsys vfs.FS, dir string) ([]uint64, error) {
 	return numbers, nil
 }
 
+// Look says of a directory whether it has segments, and which names in it are none that a log's directory has. Nothing is opened. A
+// directory that is not there has neither.
+func Look(fsys vfs.FS, dir string) (segments bool, others []string, err error) {
+	names, err := fsys.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, nil, fmt.Errorf("list the log's segments: %w", err)
+	}
+	for _, name := range names {
+		if _, ok := parseSegmentName(name); ok {
+			segments = true
+		} else if !IsOurs(name) {
+			others = append(others, name)
+		}
+	}
+	return segments, others, nil
+}
+
+// IsOurs says whether a name is one that a log's directory has: a segment's, or that of what becomes one.
+func IsOurs(name string) bool {
+	_, ok := parseSegmentName(name)
+	return ok || name == spareName
+}
+
 // readSegments reads and checks the header of every segment in dir, and that none is missing between two others. With an
 // error come those before the one that it is about. ours is as in Options.
 func readSegments(fsys vfs.FS, dir string, ours bool) ([]segment, error) {
