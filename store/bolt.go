@@ -27,6 +27,7 @@ import (
 // The snapshot file's format; docs/storage.md, "The snapshot".
 const (
 	snapshotName   = "counters.db"
+	halfMade       = ".new" // behind the snapshot's name, of the next one
 	snapshotFormat = 1
 
 	stateCreating byte = 1
@@ -195,8 +196,8 @@ func (f *snapshotFile) open(readOnly bool) (*bolt.DB, error) {
 	size := int64(-1) // of the file; -1: it cannot be opened
 	db, err := bolt.Open(f.path, 0o600, &bolt.Options{
 		Timeout: cmp.Or(f.timeout, lockTimeout), ReadOnly: readOnly, FreelistType: bolt.FreelistMapType, NoStatistics: true, NoSync: f.hooks.noSync,
-		OpenFile: func(_ string, flag int, mode os.FileMode) (*os.File, error) {
-			file, err := f.openFile(flag&^os.O_CREATE, mode)
+		OpenFile: func(_ string, flag int, _ os.FileMode) (*os.File, error) {
+			file, err := f.openFile(flag &^ os.O_CREATE)
 			if err != nil {
 				return nil, err
 			}
@@ -228,10 +229,10 @@ func (f *snapshotFile) open(readOnly bool) (*bolt.DB, error) {
 }
 
 // openFile opens the file itself; one of no bytes is refused, since bbolt would make it a new, empty database.
-func (f *snapshotFile) openFile(flag int, mode os.FileMode) (*os.File, error) {
+func (f *snapshotFile) openFile(flag int) (*os.File, error) {
 	open := f.source
 	if open == nil {
-		open = func() (*os.File, error) { return os.OpenFile(f.path, flag, mode) }
+		open = func() (*os.File, error) { return vfs.OpenRegular(f.path, flag) }
 	}
 	file, err := open()
 	if err != nil {
@@ -288,7 +289,7 @@ func (f *snapshotFile) update(do func(tx *bolt.Tx, m *meta) error) error {
 
 // create makes the file for a store: durable under its name when create returns, or not there.
 func (f *snapshotFile) create(id wal.ID) error {
-	tmp := f.path + ".new"
+	tmp := f.path + halfMade
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -376,7 +377,7 @@ func (f *snapshotFile) readMeta(tx *bolt.Tx) (meta, error) {
 
 // pages opens the file for a walk over what a transaction can reach, which closes it.
 func (f *snapshotFile) pages(tx *bolt.Tx, do func(file *os.File, w *pageWalk) error) error {
-	file, err := f.openFile(os.O_RDONLY, 0)
+	file, err := f.openFile(os.O_RDONLY)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package store
 import (
 	"bytes"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"iter"
 	"os"
@@ -12,6 +11,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"gcd/internal/dirlock"
 	"gcd/wal"
 )
 
@@ -23,8 +23,8 @@ func SnapshotPath(dir string) string { return filepath.Join(dir, snapshotName) }
 // LogDir is the log's directory in a store's directory.
 func LogDir(dir string) string { return filepath.Join(dir, logName) }
 
-// LockPath is the file in a store's directory that is locked (flock) by the process that owns the directory.
-func LockPath(dir string) string { return filepath.Join(dir, lockName) }
+// LockPath is the file in a store's directory that is locked behind the directory itself; docs/storage.md says why.
+func LockPath(dir string) string { return filepath.Join(dir, dirlock.FileName) }
 
 // Entry is one topic in a snapshot.
 type Entry struct {
@@ -222,6 +222,3 @@ func CompareTopics(a, b []byte) int {
 	sumA, sumB := sha256.Sum256(a), sha256.Sum256(b)
 	return bytes.Compare(sumA[:], sumB[:])
 }
-
-// ErrNoStore says that a directory holds no store: neither a snapshot nor a log.
-var ErrNoStore = errors.New("store: there is no store here")

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,18 +9,14 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/gofrs/flock"
 	bolt "go.etcd.io/bbolt"
 
-	"gcd/internal/vfs"
+	"gcd/internal/dirlock"
 	"gcd/wal"
 )
 
-// Names in a store's directory.
-const (
-	lockName = "LOCK"
-	logName  = "wal"
-)
+// logName is the log's in a store's directory.
+const logName = dirlock.LogName
 
 // Recovery is what Open found.
 type Recovery struct {
@@ -30,6 +27,7 @@ type Recovery struct {
 	Torn     int64         // bytes behind the last record that an interrupted, unacknowledged write left
 	Clean    bool          // the store had been closed
 	Created  bool          // the store is new
+	Store    wal.ID        // which store it is
 	Duration time.Duration // of Open
 }
 
@@ -46,10 +44,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if o.Sync != "" && o.Sync != SyncAlways && o.Sync != SyncInterval {
 		return nil, fmt.Errorf("store: sync mode %q: use %q or %q", o.Sync, SyncAlways, SyncInterval)
 	}
-	s := &Store{dir: dir, options: o.withDefaults(), machine: newMachine()}
-	if s.options.logDir == "" {
-		s.options.logDir = filepath.Join(dir, logName)
-	}
+	s := newStore(dir, o)
 	if dir == "" {
 		s.log = &memoryLog{}
 		s.recover.Created = true
@@ -57,34 +52,27 @@ func Open(dir string, o Options) (*Store, error) {
 		return s, nil
 	}
 	began := time.Now()
-	if err := (vfs.OS{}).MkdirAll(dir); err != nil {
-		return nil, fmt.Errorf("store: %w", err)
+	if err := s.take(true); err != nil {
+		return nil, err
 	}
-	s.lock = flock.New(filepath.Join(dir, lockName), flock.SetPermissions(0o600))
-	locked, err := s.lock.TryLock()
+	err := s.options.Locked()
+	if err == nil {
+		err = s.load()
+	}
+	if err == nil && s.recover.Created {
+		err = s.syncPlace()
+	}
+	if err == nil {
+		err = s.lock.TakeLog(context.Background()) // of a new store
+	}
 	if err != nil {
-		return nil, fmt.Errorf("store: locking %s: %w", dir, err)
-	}
-	if !locked {
-		return nil, fmt.Errorf("%w: %s", ErrLocked, dir)
-	}
-	if err := s.options.Locked(); err != nil {
-		return nil, errors.Join(err, s.lock.Unlock())
-	}
-	if err := s.load(); err != nil {
 		if s.wal != nil {
 			err = errors.Join(err, s.wal.Close())
 		}
-		return nil, errors.Join(err, s.lock.Unlock())
-	}
-	if s.recover.Created {
-		// The directory may have been made by a process that was killed before its name was durable. Its parent may be closed
-		// to us, as systemd's state directories are; whoever made it then answers for the name.
-		if err := (vfs.OS{}).SyncDir(filepath.Dir(filepath.Clean(dir))); err != nil && !errors.Is(err, fs.ErrPermission) {
-			return nil, errors.Join(fmt.Errorf("store: %w", err), s.wal.Close(), s.lock.Unlock())
-		}
+		return nil, errors.Join(err, s.lock.Release())
 	}
 	s.log = &diskLog{log: s.wal, sync: s.options.Sync == SyncAlways}
+	s.recover.Store = s.wal.ID()
 	s.recover.Topics = s.machine.len()
 	s.recover.Index = s.machine.applied
 	s.recover.Duration = time.Since(began)
@@ -93,8 +81,16 @@ func Open(dir string, o Options) (*Store, error) {
 	return s, nil
 }
 
+func newStore(dir string, o Options) *Store {
+	s := &Store{dir: dir, options: o.withDefaults(), machine: newMachine()}
+	if s.options.logDir == "" {
+		s.options.logDir = filepath.Join(dir, logName)
+	}
+	return s
+}
+
 func (s *Store) walOptions() wal.Options {
-	return wal.Options{FS: s.options.fs, SegmentSize: s.options.SegmentSize, Now: s.options.now, Logger: s.options.Logger}
+	return wal.Options{FS: s.options.fs, SegmentSize: s.options.SegmentSize, Now: s.options.now, Logger: s.options.Logger, Check: s.look}
 }
 
 // load does all that comes before the first acknowledgement. It writes nothing before everything was checked.
@@ -122,6 +118,9 @@ func (s *Store) load() error {
 		return err
 	}
 	if s.wal == nil {
+		if err := s.mayCreate(); err != nil {
+			return err
+		}
 		s.recover.Created = true
 		if m, err = s.create(m, logDir, missing); err != nil {
 			return err
@@ -141,7 +140,7 @@ func (s *Store) load() error {
 	if err := s.wal.Start(); err != nil {
 		return err
 	}
-	if err := os.Remove(s.file.path + ".new"); err != nil && !errors.Is(err, fs.ErrNotExist) { // half made
+	if err := os.Remove(s.file.path + halfMade); err != nil && !errors.Is(err, fs.ErrNotExist) { // half made
 		return fmt.Errorf("store: %w", err)
 	}
 	s.snapshot.replay.Store(m.replay)

@@ -6,13 +6,15 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"gcd/internal/vfs"
 )
 
 // SalvageSnapshot reads what can be read of a damaged snapshot file: it looks at each page on its own, those of older transactions included, and
 // calls each with every entry that makes sense, in no order. The same topic may come several times: what is furthest (the highest epoch, then the highest
 // sum) is newest. Nothing says that an entry is right, and none that all are there. An entry's topic is valid during the call. Errors are each's and those of reading.
 func SalvageSnapshot(path string, each func(Entry) error) error {
-	file, err := os.Open(path)
+	file, err := vfs.OpenRegular(path, os.O_RDONLY)
 	if err != nil {
 		return err
 	}

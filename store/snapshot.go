@@ -110,6 +110,9 @@ func (s *Store) snapshotter() {
 // takeSnapshot brings the snapshot file up to what is applied now. If it returns an error everything that was not written is
 // still due.
 func (s *Store) takeSnapshot() error {
+	if err := s.look(); err != nil {
+		return err
+	}
 	if !s.snapshot.checked {
 		if err := s.file.check(); err != nil {
 			return err
@@ -226,6 +229,9 @@ func (s *Store) durable() (uint64, error) {
 		}
 	}
 	if err := s.Err(); err != nil {
+		return 0, err
+	}
+	if err := s.look(); err != nil { // what is written next is written under a name
 		return 0, err
 	}
 	return s.wal.Durable(), nil

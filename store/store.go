@@ -9,15 +9,14 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gofrs/flock"
-
+	"gcd/internal/dirlock"
 	"gcd/wal"
 )
 
 // Store is the counters of one directory, or of no directory: memory only.
 //
 // Every exported method is safe for concurrent use. Its goroutines are the committer, and for a store with a directory the
-// spare keeper, the snapshotter and, in interval mode, the syncer; Close waits for all of them.
+// spare keeper, the snapshotter, the one that looks after the directory and, in interval mode, the syncer; Close waits for all of them.
 type Store struct {
 	// Set by Open, then only read.
 	dir     string
@@ -25,7 +24,7 @@ type Store struct {
 	log     batchLog
 	wal     *wal.Log      // nil: memory only
 	file    *snapshotFile // nil: memory only
-	lock    *flock.Flock
+	lock    *dirlock.Lock // nil: memory only
 	recover Recovery
 
 	// The read view: entries are atomics.
@@ -86,6 +85,7 @@ func (s *Store) start() {
 	if s.wal != nil {
 		s.wg.Go(s.keepSpare)
 		s.wg.Go(s.snapshotter)
+		s.wg.Go(s.watch)
 		if s.options.Sync == SyncInterval {
 			s.wg.Go(s.syncer)
 		}
@@ -220,6 +220,9 @@ func (s *Store) commit() error {
 		return err
 	}
 	if err == nil {
+		err = s.Err() // the directory may have been taken away meanwhile, and the record with it
+	}
+	if err == nil {
 		err = s.machine.apply(index, seq.changes)
 	}
 	if err != nil {
@@ -269,7 +272,11 @@ func (s *Store) fail(err error) {
 	s.failOnce.Do(func() {
 		s.stopped.Store(true)
 		s.failure.Store(&err)
-		s.options.Logger.Error("stopped after a disk error: nothing more is acknowledged", "error", err)
+		why := "stopped after a disk error: nothing more is acknowledged"
+		if errors.Is(err, ErrMoved) || errors.Is(err, ErrLocked) {
+			why = "stopped, since the directory is not this server's any more: nothing more is acknowledged"
+		}
+		s.options.Logger.Error(why, "error", err)
 		close(s.failed)
 	})
 }
@@ -368,7 +375,7 @@ func (s *Store) close() error {
 		s.file.timeout = lockPatience
 		err = s.markClosed()
 	}
-	return errors.Join(err, s.wal.Close(), s.lock.Unlock())
+	return errors.Join(err, s.wal.Close(), s.lock.Release())
 }
 
 const memoryBatch = 1 << 20

@@ -7,7 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
+	"gcd/internal/dirlock"
+	"gcd/internal/owner"
 	"gcd/internal/vfs"
 	"gcd/store"
 	"gcd/wal"
@@ -15,7 +18,8 @@ import (
 
 // CompactOptions say how a directory is compacted. The zero value works.
 type CompactOptions struct {
-	KeepLog  bool // remove no segment
+	KeepLog  bool          // remove no segment
+	LockWait time.Duration // as store.Options has it
 	Progress ProgressFunc
 
 	fs   vfs.FS                  // default the OS
@@ -51,19 +55,20 @@ func Compact(ctx context.Context, dir string, o CompactOptions) (Compacted, erro
 	if _, err := os.Stat(dir); err != nil {
 		return Compacted{}, err
 	}
-	release, err := lockDir(dir)
+	lock, err := lockDir(ctx, dir, o.LockWait)
 	if err != nil {
 		return Compacted{}, err
 	}
-	c := &compact{CompactOptions: o, ctx: ctx, dir: dir, path: store.SnapshotPath(dir), new: store.SnapshotPath(dir) + ".new"}
+	c := &compact{CompactOptions: o, ctx: ctx, lock: lock, dir: dir, path: store.SnapshotPath(dir), new: store.SnapshotPath(dir) + ".new"}
 	err = c.do()
-	return c.result, errors.Join(err, release())
+	return c.result, errors.Join(err, lock.Release())
 }
 
 // compact is one Compact, under the lock.
 type compact struct {
 	CompactOptions
 	ctx       context.Context
+	lock      *dirlock.Lock
 	dir       string
 	path, new string // of the snapshot
 
@@ -108,7 +113,7 @@ func (c *compact) open() error {
 	if c.missing {
 		meta = nil
 	}
-	c.log, err = wal.Open(store.LogDir(c.dir), wal.Options{FS: c.fs, Settled: m.Replay, Ours: !c.missing})
+	c.log, err = wal.Open(store.LogDir(c.dir), wal.Options{FS: c.fs, Settled: m.Replay, Ours: !c.missing, Check: c.lock.Check})
 	if errors.Is(err, wal.ErrNoLog) {
 		if err := store.Fits(c.dir, meta, nil); err != nil {
 			return err
@@ -305,17 +310,20 @@ func (c *compact) releases() int {
 // place puts the new snapshot into the place of the old one, and when that is durable removes the segments that it covers. placed
 // says that it has its place, whatever the error is.
 func (c *compact) place() (placed bool, err error) {
-	owner := c.path
+	from := c.path
 	if c.missing {
-		owner = c.dir
+		from = c.dir
 	}
-	if err := keepOwner(owner, c.new); err != nil {
+	if err := owner.Keep(from, c.new); err != nil {
 		return false, err
 	}
 	if err := c.log.Start(); err != nil { // what the snapshot says of the log must be on the disk first
 		return false, err
 	}
 	if err := c.step("log durable"); err != nil {
+		return false, err
+	}
+	if err := c.lock.Check(); err != nil {
 		return false, err
 	}
 	if err := c.fs.Rename(c.new, c.path); err != nil {

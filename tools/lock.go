@@ -1,46 +1,42 @@
 package tools
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
+	"time"
 
-	"github.com/gofrs/flock"
-
+	"gcd/internal/dirlock"
 	"gcd/store"
 )
 
 // InUse says whether another process has a store's directory: a server, or a tool. It may be otherwise a moment later.
 func InUse(dir string) (bool, error) {
-	lock := flock.New(store.LockPath(dir), flock.SetFlag(os.O_RDONLY))
-	free, err := lock.TryRLock()
-	if errors.Is(err, fs.ErrNotExist) {
+	lock, err := dirlock.Read(dir)
+	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}
-	if err != nil {
-		return false, fmt.Errorf("locking %s: %w", dir, err)
+	if err != nil || lock == nil {
+		return err == nil, err
 	}
-	return !free, lock.Close()
+	return false, lock.Release()
 }
 
-// lockDir takes the lock of a store's directory, as a server does; store.ErrLocked if a process has it. A directory without any
-// file of a store has none to take.
-func lockDir(dir string) (release func() error, err error) {
-	files, err := store.Files(dir)
-	if err != nil {
-		return nil, err
+// lockWait is how long a tool that writes waits for another one that has the directory, unless it is told otherwise.
+const lockWait = 10 * time.Second
+
+// lockDir takes a store's directory for a tool that changes it: store.ErrLocked if a server has it, and store.ErrBusy if another tool keeps it for longer than
+// wait; 0: lockWait, negative: no wait. Of a directory that holds no store it is store.ErrNoStore, and nothing is made in it.
+func lockDir(ctx context.Context, dir string, wait time.Duration) (*dirlock.Lock, error) {
+	if wait == 0 {
+		wait = lockWait
 	}
-	if files == 0 {
-		return func() error { return nil }, nil
-	}
-	lock := flock.New(store.LockPath(dir), flock.SetPermissions(0o600))
-	locked, err := lock.TryLock()
-	if err != nil {
-		return nil, fmt.Errorf("locking %s: %w", dir, err)
-	}
-	if !locked {
-		return nil, fmt.Errorf("%w: %s", store.ErrLocked, dir)
-	}
-	return lock.Unlock, nil
+	return dirlock.Own(ctx, dir, dirlock.Options{Wait: wait, Admit: func() error {
+		there, err := store.Holds(dir)
+		if err == nil && !there {
+			err = fmt.Errorf("%w: %s", store.ErrNoStore, dir)
+		}
+		return err
+	}})
 }

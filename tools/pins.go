@@ -35,6 +35,7 @@ type pinned struct {
 
 	last string // path of the last segment, if it ends
 	end  int64  // there: what is behind is not shown
+	tail []byte // what is shown there; behind it are zeros
 }
 
 // pinLog opens the segments in dir. A server removes the oldest first and only what a snapshot covers, so when one is gone between the
@@ -82,15 +83,16 @@ func (p *pinned) OpenRead(name string) (vfs.File, error) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
 	if name == p.last {
-		return pinnedFile{file, p.end, p.rest}, nil
+		return pinnedFile{file, p.end, p.tail, p.rest}, nil
 	}
-	return pinnedFile{file, math.MaxInt64, p.rest}, nil
+	return pinnedFile{file, math.MaxInt64, nil, p.rest}, nil
 }
 
-// pinnedFile is a file that stays open and reads as zeros from an offset on.
+// pinnedFile is a file that stays open, and from an offset on reads as it was: some bytes, and then zeros.
 type pinnedFile struct {
 	vfs.File
 	end  int64
+	tail []byte
 	rest func()
 }
 
@@ -102,7 +104,11 @@ func (f pinnedFile) ReadAt(b []byte, off int64) (int, error) {
 	}
 	n, err := f.File.ReadAt(b, off)
 	if off+int64(n) > f.end {
-		clear(b[max(0, f.end-off):n])
+		behind := b[max(0, f.end-off):n]
+		clear(behind)
+		if skip := max(0, off-f.end); skip < int64(len(f.tail)) {
+			copy(behind, f.tail[skip:])
+		}
 	}
 	return n, err
 }
@@ -123,6 +129,34 @@ func (p *pinned) settle() error {
 		return fmt.Errorf("making %s durable: %w", tail.File, err)
 	}
 	p.last, p.end = tail.File, tail.Offset
+	return nil
+}
+
+// mostTail is how much is kept of what a crash left behind the last record, in bytes: more than a record has.
+const mostTail = 4 << 20
+
+// errLongTail says that more was left.
+var errLongTail = errors.New("more than a record is behind the log's end")
+
+// freeze keeps the end of the log of a stopped server as it is now: one that starts zeroes what is behind the last record, and writes there. In a log
+// that is damaged none does.
+func (p *pinned) freeze() error {
+	log, err := wal.Open(p.dir, wal.Options{FS: p, Settled: math.MaxUint64})
+	if err != nil {
+		return nil // the next to open it gets the same error
+	}
+	tail := log.Tail()
+	if err := log.Close(); err != nil {
+		return err
+	}
+	if tail.Length > mostTail {
+		return errLongTail
+	}
+	left := make([]byte, tail.Length)
+	if n, err := p.files[tail.File].ReadAt(left, tail.Offset); n < len(left) {
+		return err
+	}
+	p.last, p.end, p.tail = tail.File, tail.Offset, left
 	return nil
 }
 

@@ -8,16 +8,20 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
+	"gcd/internal/dirlock"
+	"gcd/internal/owner"
 	"gcd/store"
 	"gcd/wal"
 )
 
 // RepairOptions say what a repair may do. The zero value only looks.
 type RepairOptions struct {
-	AcceptLoss  bool   // do it
-	SegmentSize int64  // of the new log's files; 0: the default
-	TempDir     string // where what does not fit into memory goes; "": os.TempDir
+	AcceptLoss  bool          // do it
+	SegmentSize int64         // of the new log's files; 0: the default
+	TempDir     string        // where what does not fit into memory goes; "": os.TempDir
+	LockWait    time.Duration // as store.Options has it
 	Progress    ProgressFunc
 
 	seams
@@ -95,12 +99,12 @@ func Repair(ctx context.Context, dir string, o RepairOptions) (result *Repaired,
 	if place, err = filepath.EvalSymlinks(place); err != nil {
 		return nil, err
 	}
-	release, err := lockDir(dir)
+	lock, err := lockDir(ctx, place, o.LockWait)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, release()) }()
-	r := &repair{RepairOptions: o, ctx: ctx, dir: dir, place: place, topics: newWitnesses(o.TempDir, o.memory), result: &Repaired{}}
+	defer func() { err = errors.Join(err, lock.Release()) }()
+	r := &repair{RepairOptions: o, ctx: ctx, lock: lock, dir: dir, place: place, topics: newWitnesses(o.TempDir, o.memory), result: &Repaired{}}
 	defer func() { err = errors.Join(err, r.topics.close()) }()
 	if err := r.look(); err != nil || r.result.Needless {
 		return r.result, err
@@ -118,6 +122,7 @@ func Repair(ctx context.Context, dir string, o RepairOptions) (result *Repaired,
 type repair struct {
 	RepairOptions
 	ctx    context.Context
+	lock   *dirlock.Lock
 	dir    string // as it was given
 	place  string // the same without links, whose name the result gets
 	result *Repaired
@@ -383,7 +388,7 @@ func (r *repair) replace() error {
 		return err
 	}
 	if err = errors.Join(r.build(build), r.ctx.Err()); err == nil {
-		err = r.exchangeFor(build)
+		err = r.holding(r.ctx, build, func() error { return r.exchangeFor(build) })
 	}
 	if err != nil && !res.Done {
 		err = errors.Join(err, os.RemoveAll(build))
@@ -393,7 +398,7 @@ func (r *repair) replace() error {
 
 // exchangeFor exchanges the directory for what was built.
 func (r *repair) exchangeFor(build string) error {
-	aside, err := r.swap(build, r.place, r.place+".broken-"+r.now().UTC().Format("20060102T150405Z"))
+	aside, err := r.swap(build, r.place, r.lock, r.place+".broken-"+r.now().UTC().Format("20060102T150405Z"))
 	if err != nil {
 		return err
 	}
@@ -448,7 +453,7 @@ func (r *repair) build(dir string) error {
 	if err := built.check(r.fs, func(phase string, done, total uint64) error { return r.passed(phase, "topics", done, total) }); err != nil {
 		return fmt.Errorf("what was built does not read back: %w", err)
 	}
-	if err := keepOwner(r.place, dir); err != nil {
+	if err := owner.Keep(r.place, dir); err != nil {
 		return err
 	}
 	if err := r.fs.SyncDir(dir); err != nil {

@@ -10,16 +10,21 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"time"
 
+	"gcd/internal/dirlock"
+	"gcd/internal/owner"
+	"gcd/internal/vfs"
 	"gcd/store"
 	"gcd/wal"
 )
 
 // RestoreOptions say how a dump becomes a directory. The zero value works.
 type RestoreOptions struct {
-	Force       bool   // take the place of a directory that is not empty; the old one is kept aside
-	Advance     uint64 // is added to every sum
-	SegmentSize int64  // of the new log's files, in bytes, as store.Options has it; 0: the default
+	Force       bool          // take the place of a directory that is not empty; the old one is kept aside
+	Advance     uint64        // is added to every sum
+	SegmentSize int64         // of the new log's files, in bytes, as store.Options has it; 0: the default
+	LockWait    time.Duration // as store.Options has it
 	Progress    ProgressFunc
 
 	seams
@@ -37,8 +42,8 @@ type Restored struct {
 // durable and renamed; interrupted at any moment it leaves what was there before, and perhaps a directory dir.restore-… beside
 // it. The new directory is a store of its own, with a new UUID; its log goes on behind the dump's index.
 //
-// A dir that is not empty is fs.ErrExist without Force, and with it store.ErrNoStore if it holds no store, and store.ErrLocked while a server runs
-// in it. Damage to the file is a *DumpError, and a newer version wal.ErrVersion. The directory above dir has to be there and writable, and
+// A dir that is not empty is fs.ErrExist without Force, and with it store.ErrNoStore and wal.ErrNotOurs if it holds something else than a store, store.ErrLocked while a server runs
+// in it, and store.ErrBusy while another tool keeps it. Damage to the file is a *DumpError, and a newer version wal.ErrVersion. The directory above dir has to be there and writable, and
 // dir must not be a mount point.
 func Restore(ctx context.Context, file, dir string, o RestoreOptions) (Restored, error) {
 	o.seams = o.seams.withDefaults()
@@ -50,12 +55,14 @@ func Restore(ctx context.Context, file, dir string, o RestoreOptions) (Restored,
 	if err := r.read(); err != nil {
 		return Restored{}, err
 	}
-	release, err := r.target(dir)
-	if err != nil {
+	if err := r.target(dir); err != nil {
 		return Restored{}, err
 	}
-	err = r.replace()
-	return r.result, errors.Join(err, release())
+	err := r.replace()
+	if r.lock != nil {
+		err = errors.Join(err, r.lock.Release())
+	}
+	return r.result, err
 }
 
 // restore is one Restore.
@@ -69,9 +76,10 @@ type restore struct {
 	footer DumpFooter
 	sum    [sha256.Size]byte // of the entries as they are to be
 
-	dir    string // absolute, no link
-	there  bool   // something is at dir
-	empty  bool   // an empty directory
+	given  string        // as it was named
+	dir    string        // absolute, no link
+	lock   *dirlock.Lock // of dir; nil: nothing is there
+	empty  bool          // an empty directory
 	result Restored
 }
 
@@ -80,13 +88,13 @@ func (r *restore) open(name string) error {
 		return errors.New("a dump is read twice, so it must be a file, not the standard input")
 	}
 	var err error
-	if r.file, err = os.Open(name); err != nil {
+	if r.file, err = vfs.OpenRegular(name, os.O_RDONLY); errors.Is(err, vfs.ErrNotRegular) {
+		err = fmt.Errorf("a dump is read twice, so it must be a file: %w", err)
+	}
+	if err != nil {
 		return err
 	}
 	info, err := r.file.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s: a dump is read twice, so it must be a regular file", name)
-	}
 	if err != nil {
 		return errors.Join(err, r.file.Close())
 	}
@@ -141,37 +149,46 @@ func (r *restore) passed(phase string, done, total uint64) error {
 	return nil
 }
 
-// target finds out what is at dir, and takes the lock of what is replaced.
-func (r *restore) target(dir string) (release func() error, err error) {
+// target finds out what is at dir, and locks it.
+func (r *restore) target(dir string) (err error) {
+	r.given = dir
 	if r.dir, err = filepath.Abs(dir); err != nil {
-		return nil, err
+		return err
 	}
 	if real, err := filepath.EvalSymlinks(r.dir); err == nil { // or a link would take the place of what it points at
 		r.dir = real
 	}
-	release = func() error { return nil }
+	wait := r.LockWait
+	if wait == 0 {
+		wait = lockWait
+	}
+	switch err := r.replaceable(); {
+	case errors.Is(err, fs.ErrNotExist):
+		return r.parent()
+	case err != nil:
+		return err
+	}
+	r.lock, err = dirlock.Own(r.ctx, r.dir, dirlock.Options{NoFile: r.empty, Wait: wait, Admit: r.replaceable})
+	return err
+}
+
+// replaceable says whether what is at dir may be replaced.
+func (r *restore) replaceable() error {
 	names, err := r.fs.ReadDir(r.dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return release, r.parent()
-	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	r.there, r.empty = true, len(names) == 0
-	switch {
-	case r.empty:
-		return release, nil
-	case !r.Force:
-		return nil, &fs.PathError{Op: "restore", Path: dir, Err: fs.ErrExist}
+	if r.empty = len(names) == 0; r.empty {
+		return nil
 	}
-	files, err := store.Files(r.dir)
-	if err == nil && files == 0 { // perhaps it is one above that of a server, which would go on in what was put aside
-		err = fmt.Errorf("%w: %s, and it is not empty", store.ErrNoStore, dir)
+	if !r.Force {
+		return &fs.PathError{Op: "restore", Path: r.given, Err: fs.ErrExist}
 	}
-	if err != nil {
-		return nil, err
+	there, err := store.Holds(r.dir)
+	if there || err != nil {
+		return err
 	}
-	return lockDir(r.dir)
+	return store.Empty(r.given) // what is something else: perhaps it is the directory above that of a server, which would go on in what was put aside
 }
 
 // parent looks for the directory that the new one is to be in: a name that was mistyped makes none.
@@ -193,7 +210,7 @@ func (r *restore) replace() error {
 	placed := false
 	err = r.build(build)
 	if err == nil {
-		placed, err = r.place(build)
+		err = r.holding(r.ctx, build, func() (err error) { placed, err = r.place(build); return err })
 	}
 	if err != nil && !placed {
 		err = errors.Join(err, os.RemoveAll(build))
@@ -227,8 +244,8 @@ func (r *restore) build(dir string) error {
 	if err := built.check(r.fs, r.passed); err != nil {
 		return fmt.Errorf("what was restored does not read back: %w", err)
 	}
-	if r.there {
-		if err := keepOwner(r.dir, dir); err != nil {
+	if r.lock != nil {
+		if err := owner.Keep(r.dir, dir); err != nil {
 			return err
 		}
 	}
@@ -261,15 +278,15 @@ func (r *restore) place(build string) (placed bool, err error) {
 		return false, err
 	}
 	switch {
+	case r.lock == nil:
+		err = r.fs.Rename(build, r.dir)
 	case r.empty: // its place is free, unless somebody took it meanwhile: then this fails
 		if err := r.fs.Remove(r.dir); err != nil {
 			return false, err
 		}
-		fallthrough
-	case !r.there:
 		err = r.fs.Rename(build, r.dir)
 	default:
-		r.result.Aside, err = r.swap(build, r.dir, r.dir+".before-restore-"+r.now().UTC().Format("20060102T150405Z"))
+		r.result.Aside, err = r.swap(build, r.dir, r.lock, r.dir+".before-restore-"+r.now().UTC().Format("20060102T150405Z"))
 	}
 	if err != nil {
 		return false, err

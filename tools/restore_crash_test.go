@@ -104,13 +104,13 @@ func checkStopped(t *testing.T, what, parent string, test restoreCase, dumped ma
 	if err != nil {
 		t.Fatal(err)
 	}
-	var aside string
+	var aside, built string
 	for _, name := range names {
 		switch {
 		case strings.HasPrefix(name.Name(), "data.before-restore-"):
 			aside = filepath.Join(parent, name.Name())
 		case strings.HasPrefix(name.Name(), "data.restore-"):
-			if !crash {
+			if built = filepath.Join(parent, name.Name()); !crash {
 				t.Errorf("%s: %s is left over", what, name.Name())
 			}
 		case name.Name() != "data":
@@ -119,9 +119,16 @@ func checkStopped(t *testing.T, what, parent string, test restoreCase, dumped ma
 	}
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		if aside != "" && test.exchange != nil && crash { // the moment that a system without exchange has
+			refusesUnfinished(t, what, dir)
 			dir = aside
 		} else if len(before) > 0 {
 			t.Fatalf("%s: the directory is gone", what)
+		}
+	}
+	if names, err := os.ReadDir(dir); (err != nil || len(names) == 0) && built != "" { // nobody knows whether what was built is wanted
+		refusesUnfinished(t, what, dir)
+		if err := os.RemoveAll(built); err != nil {
+			t.Fatal(err)
 		}
 	}
 	got := sumsOf(t, openDir(t, dir, smallSegment))
@@ -133,6 +140,25 @@ func checkStopped(t *testing.T, what, parent string, test restoreCase, dumped ma
 		} else if !equalValues(sumsOf(t, openDir(t, aside, smallSegment)), before) {
 			t.Errorf("%s: what was kept aside is not what was there before", what)
 		}
+	}
+}
+
+// refusesUnfinished checks that no new store is begun beside what a restore left.
+func refusesUnfinished(t *testing.T, what, dir string) {
+	t.Helper()
+	_, there := os.Lstat(dir)
+	s, err := store.Open(dir, store.Options{SegmentSize: smallSegment})
+	if !errors.Is(err, store.ErrUnfinished) {
+		t.Errorf("%s: a start where nothing is, beside what was put aside: %v", what, err)
+	}
+	if err == nil {
+		_ = s.Close()
+	}
+	if _, _, err := store.Init(dir, store.Options{SegmentSize: smallSegment}); !errors.Is(err, store.ErrUnfinished) {
+		t.Errorf("%s: making a store where nothing is, beside what was put aside: %v", what, err)
+	}
+	if _, err := os.Lstat(dir); (err == nil) != (there == nil) {
+		t.Errorf("%s: the directory was made", what)
 	}
 }
 

@@ -9,11 +9,12 @@ import (
 	"iter"
 	"os"
 	"runtime"
+	"syscall"
 	"time"
 
-	"github.com/gofrs/flock"
 	bbolterrors "go.etcd.io/bbolt/errors"
 
+	"gcd/internal/dirlock"
 	"gcd/internal/vfs"
 	"gcd/store"
 	"gcd/wal"
@@ -24,12 +25,12 @@ import (
 const holdPatience = 2 * time.Minute
 
 // A reading is the files of a store's directory, opened for reading: nothing in the directory is changed. What they hold is of one
-// moment and stays, whatever a server does to the directory meanwhile.
+// moment and stays, whatever a server does to the directory meanwhile: the segments' files are open, so what is removed afterwards stays readable, and what is
+// appended afterwards is not there; the snapshot, which a server changes in place, is copied.
 //
-// The directory of a stopped server is locked and read in place; a server that starts meanwhile is refused as by another server. Beside a
-// running server the segments' files are opened and the snapshot is copied while the server is kept from changing it, so that the two fit together; what
-// the server removes afterwards stays readable, and what it appends afterwards is not there. The server is not kept from counting. Every
-// record in them is on the disk.
+// The directory of a stopped server is locked until that is done, so a start is kept waiting for as long as the copy takes. Where there is no room for a copy it is
+// read in place, and locked until the end. Beside a running server it is kept from changing the snapshot while that is copied, so that the two fit together; it is not kept
+// from counting. Every record that is shown of it is on the disk.
 type reading struct {
 	dir     string
 	running bool                     // a server has the directory
@@ -46,36 +47,65 @@ func openReading(ctx context.Context, dir, tempDir string, rest func()) (reading
 	} else if !info.IsDir() {
 		return reading{}, fmt.Errorf("%s is not a directory", dir)
 	}
-	r := reading{dir: dir, rest: rest, fs: readOnly{vfs.OS{}}}
-	lock := flock.New(store.LockPath(dir), flock.SetFlag(os.O_RDONLY))
-	locked, err := lock.TryLock()
+	lock, err := dirlock.Read(dir)
 	switch {
-	case locked:
-		r.close = lock.Close
-		return r, nil
-	case errors.Is(err, fs.ErrNotExist): // a copy of a directory, which nothing keeps a server away from
 	case err != nil:
-		return reading{}, fmt.Errorf("locking %s: %w", dir, err)
-	default:
-		r.running = true
+		return reading{}, err
+	case lock == nil:
+		return openRunning(ctx, dir, tempDir, rest)
 	}
-	if err := lock.Close(); err != nil {
+	r, err := openStopped(ctx, dir, tempDir, rest)
+	if errors.Is(err, ErrTemp) || errors.Is(err, errLongTail) {
+		return reading{dir: dir, rest: rest, fs: readOnly{vfs.OS{}}, close: lock.Release}, nil
+	}
+	if err := errors.Join(err, lock.Release()); err != nil {
 		return reading{}, err
 	}
+	return r, nil
+}
+
+// openRunning opens the files beside a server.
+func openRunning(ctx context.Context, dir, tempDir string, rest func()) (reading, error) {
 	pins, snapshot, err := pin(ctx, dir, tempDir, rest)
 	if err != nil {
 		return reading{}, err
 	}
-	r.fs, r.open = pins, func() (*os.File, error) { return nil, fs.ErrNotExist }
-	r.close = pins.close
-	if snapshot != nil {
-		r.open = snapshot.open
-		r.close = func() error { return errors.Join(pins.close(), snapshot.close()) }
-	}
+	r := newReading(dir, rest, pins, snapshot)
+	r.running = true
 	if err := pins.settle(); err != nil {
 		return reading{}, errors.Join(err, r.close())
 	}
 	return r, nil
+}
+
+// openStopped opens the files of a directory that nobody changes just now.
+func openStopped(ctx context.Context, dir, tempDir string, rest func()) (reading, error) {
+	if _, err := store.Holds(dir); err != nil {
+		return reading{}, err
+	}
+	pins, err := pinLog(vfs.OS{}, store.LogDir(dir), rest)
+	if err != nil {
+		return reading{}, err
+	}
+	snapshot, err := copySnapshot(ctx, store.SnapshotPath(dir), tempDir, rest)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return reading{}, errors.Join(err, pins.close())
+	}
+	r := newReading(dir, rest, pins, snapshot)
+	if err := pins.freeze(); err != nil {
+		return reading{}, errors.Join(err, r.close())
+	}
+	return r, nil
+}
+
+// newReading is of files that are open, and a copy of the snapshot; nil: there is none.
+func newReading(dir string, rest func(), pins *pinned, snapshot *snapshotCopy) reading {
+	r := reading{dir: dir, rest: rest, fs: pins, open: func() (*os.File, error) { return nil, fs.ErrNotExist }, close: pins.close}
+	if snapshot != nil {
+		r.open = snapshot.open
+		r.close = func() error { return errors.Join(pins.close(), snapshot.close()) }
+	}
+	return r
 }
 
 // pin opens the log's files and copies the snapshot (nil if there is none), all while the snapshot cannot change. So the log has every record
@@ -159,7 +189,7 @@ func (r *reading) fits(log *wal.Log) error {
 
 // SourceOptions say how a directory is opened. The zero value works.
 type SourceOptions struct {
-	TempDir string // where the copy of a running server's snapshot is kept, without a name; "": os.TempDir
+	TempDir string // where the copy of the snapshot is kept, without a name; "": os.TempDir
 	Rest    func() // nil or as in DumpOptions
 	Whole   bool   // check every record of the log at once, also those that the snapshot covers
 }
@@ -286,7 +316,7 @@ type snapshotCopy struct{ file *os.File }
 const copyPiece = 64 << 10
 
 func copySnapshot(ctx context.Context, path, tempDir string, rest func()) (*snapshotCopy, error) {
-	from, err := os.Open(path)
+	from, err := vfs.OpenRegular(path, os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
@@ -306,6 +336,9 @@ func copySnapshot(ctx context.Context, path, tempDir string, rest func()) (*snap
 		}
 		if errors.Is(err, io.EOF) {
 			return c, nil
+		}
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			err = fmt.Errorf("%w: %w", ErrTemp, err)
 		}
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("copying %s: %w", path, err), c.close())

@@ -1,0 +1,380 @@
+// Package dirlock keeps a store's directory for one process. The lock is on the directory itself, so no file has to be there and none that is
+// removed or replaced takes it away; docs/storage.md, "Locks", has the protocol. Errors name the directory and change nothing in it.
+package dirlock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"gcd/internal/owner"
+	"gcd/internal/vfs"
+)
+
+// Names in a store's directory.
+const (
+	FileName = "LOCK" // locked behind the directory, for older versions, and where a directory cannot be locked
+	LogName  = "wal"  // the directory that a server holds as long as it runs, and no tool does
+)
+
+const (
+	poll = 10 * time.Millisecond // between two tries
+	// grace is how long a lock that ought to be free is tried again. A process that ends gives its locks back one after the other.
+	grace = 500 * time.Millisecond
+	// logPatience is how long a server waits for the log's directory, which others try for an instant.
+	logPatience = 10 * time.Second
+	// mostReplaced is how many times in a row a name may turn out to be another file's than the one that was locked.
+	mostReplaced = 1000
+)
+
+var (
+	// ErrLocked says that a server has the directory, or an older version, which locks LOCK alone.
+	ErrLocked = errors.New("directory is in use by another process")
+	// ErrBusy says that a tool has the directory, and that it had it for as long as was to be waited.
+	ErrBusy = errors.New("directory is in use by a gcd-tool")
+	// ErrMoved says that the directory, or the log in it, is not the one any more that was locked: removed, renamed, or something else has its name.
+	ErrMoved = errors.New("directory is not the one any more that was opened")
+)
+
+// errReplaced says that a name was given to another file while the lock was taken: begin again.
+var errReplaced = errors.New("replaced meanwhile")
+
+// Options say how a directory is taken. The zero value is a tool's that does not wait.
+type Options struct {
+	Server  bool          // hold the log's directory too
+	NoFile  bool          // take LOCK if it is there, but make none
+	Wait    time.Duration // the most to wait for a tool
+	Waiting func()        // called once when the waiting begins; nil: nothing
+	// Admit is called when the directory is locked, before a lock file is made in it; an error ends Own. nil: nothing. With Wait it may be called again.
+	Admit func() error
+}
+
+// A Lock is a directory that is had. Its methods may run beside each other, but for Renew, TakeLog and Release.
+type Lock struct {
+	path string
+	how  mode
+	dir  held // its file is nil where a directory cannot be locked
+	file held // LOCK
+	log  held // a server's
+}
+
+// held is an open file or directory, and which one it is.
+type held struct {
+	open *os.File
+	info fs.FileInfo // nil: nothing is held
+}
+
+func (h *held) release() error {
+	open := h.open
+	if *h = (held{}); open == nil {
+		return nil
+	}
+	return open.Close() // which unlocks
+}
+
+// Own takes the directory for a process that may change it. Errors are ErrLocked at once, ErrBusy when a tool keeps it, and ErrMoved when it is gone
+// after the waiting; what Admit says; and the system's.
+func Own(ctx context.Context, path string, o Options) (*Lock, error) {
+	var waited, replaced int
+	for began := time.Now(); ; {
+		l, err := own(ctx, path, o)
+		gone := waited > 0 && errors.Is(err, fs.ErrNotExist) // what exchanges it for another may be between two steps
+		switch {
+		case errors.Is(err, errReplaced) && replaced < mostReplaced:
+			replaced++
+			continue
+		case !errors.Is(err, ErrBusy) && !gone:
+			return l, err
+		case time.Since(began) < o.Wait:
+		case gone:
+			return nil, fmt.Errorf("%w: %s was there, and is gone", ErrMoved, path)
+		default:
+			return nil, err
+		}
+		if waited++; waited == 1 && o.Waiting != nil {
+			o.Waiting()
+		}
+		if err := pause(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// own is one try of Own.
+func own(ctx context.Context, path string, o Options) (_ *Lock, err error) {
+	l := &Lock{path: path, how: exclusive}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.Release())
+		}
+	}()
+	free, err := l.takeDir()
+	if err != nil {
+		return nil, err
+	}
+	if !free {
+		return nil, l.holder()
+	}
+	if o.Admit != nil {
+		if err := o.Admit(); err != nil {
+			return nil, err
+		}
+	}
+	if err := l.takeFile(ctx, os.O_RDWR, !o.NoFile); err != nil && !(o.NoFile && errors.Is(err, fs.ErrNotExist)) {
+		return nil, err
+	}
+	if o.Server {
+		err = l.TakeLog(ctx)
+	} else {
+		err = within(ctx, grace, func() (bool, error) { served, err := l.served(); return !served, err })
+	}
+	if err != nil {
+		return nil, err
+	}
+	return l, l.stands()
+}
+
+// Read takes the directory for a look that needs nobody to change it, and makes no file. More than one may have it so. nil without an error: somebody
+// has it who may change it.
+func Read(path string) (*Lock, error) {
+	for range mostReplaced {
+		l := &Lock{path: path, how: shared}
+		free, err := l.read()
+		if err == nil && free {
+			return l, nil
+		}
+		if err = errors.Join(err, l.Release()); !errors.Is(err, errReplaced) {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("%s: %w", path, errReplaced)
+}
+
+func (l *Lock) read() (free bool, err error) {
+	if free, err = l.takeDir(); err != nil || !free {
+		return false, err
+	}
+	switch err := l.takeFile(context.Background(), os.O_RDONLY, false); {
+	case errors.Is(err, ErrLocked):
+		return false, nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return false, err
+	}
+	served, err := l.served()
+	if err != nil || served {
+		return false, err
+	}
+	return true, l.stands()
+}
+
+// takeDir opens and locks the directory. Where the system cannot, it only notes which one it is.
+func (l *Lock) takeDir() (free bool, err error) {
+	if l.dir, err = openDir(l.path); err != nil {
+		return false, err
+	}
+	switch free, err = lock(l.dir.open, l.how); {
+	case errors.Is(err, errors.ErrUnsupported):
+		err = l.dir.open.Close() // an open directory cannot be renamed everywhere
+		l.dir.open = nil
+	case err != nil:
+		return false, fmt.Errorf("locking %s: %w", l.path, err)
+	case !free:
+		return false, nil
+	}
+	return true, errors.Join(err, l.stands())
+}
+
+// stands says whether the path still leads to the directory.
+func (l *Lock) stands() error {
+	if now, err := os.Stat(l.path); err != nil || !os.SameFile(now, l.dir.info) {
+		return errReplaced
+	}
+	return nil
+}
+
+// takeFile opens and locks LOCK, and makes it if it may. What has it although the directory is free is an older version, or a process
+// that is about to end.
+func (l *Lock) takeFile(ctx context.Context, flag int, mayMake bool) error {
+	path := filepath.Join(l.path, FileName)
+	patience := grace
+	if l.how == shared {
+		patience = 0
+	}
+	return within(ctx, patience, func() (bool, error) {
+		f, err := vfs.OpenRegular(path, flag)
+		if errors.Is(err, fs.ErrNotExist) && mayMake {
+			f, err = l.makeFile(path)
+		}
+		if err != nil {
+			return false, err
+		}
+		free, err := lock(f, l.how)
+		if errors.Is(err, errors.ErrUnsupported) && l.dir.open != nil {
+			free, err = true, nil // the directory's is enough
+		}
+		var info, now fs.FileInfo
+		if free && err == nil {
+			info, err = f.Stat()
+		}
+		if free && err == nil {
+			if now, err = os.Stat(path); errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(now, info) {
+				free, err = false, nil // removed or replaced meanwhile: the one that is there now counts
+			}
+		}
+		if free && err == nil {
+			l.file = held{f, info}
+			return true, nil
+		}
+		if err != nil {
+			err = fmt.Errorf("locking %s: %w", path, err)
+		}
+		return false, errors.Join(err, f.Close())
+	})
+}
+
+// makeFile makes LOCK. It belongs to whom the directory belongs to, and has mode 0600 whatever the umask takes away.
+func (l *Lock) makeFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) { // since we looked
+		return vfs.OpenRegular(path, os.O_RDWR)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(f.Chmod(0o600), owner.Keep(l.path, path)); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// TakeLog takes the log's directory, if it is there: a server's sign. It waits for those that try it.
+func (l *Lock) TakeLog(ctx context.Context) error {
+	if l.log.info != nil {
+		return nil
+	}
+	path := filepath.Join(l.path, LogName)
+	return within(ctx, logPatience, func() (bool, error) {
+		h, err := openDir(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		free, err := true, error(nil)
+		if l.dir.open != nil {
+			free, err = lock(h.open, exclusive)
+		}
+		if err == nil && free {
+			l.log = h
+			return true, nil
+		}
+		return false, errors.Join(err, h.release())
+	})
+}
+
+// served says whether somebody has the log's directory, by trying it for an instant, in the way in which two that try are not in each other's.
+func (l *Lock) served() (bool, error) {
+	h, err := openDir(filepath.Join(l.path, LogName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	free, err := lock(h.open, shared)
+	if errors.Is(err, errors.ErrUnsupported) {
+		free, err = true, nil
+	}
+	return !free, errors.Join(err, h.release())
+}
+
+// holder is the error that says who has the directory.
+func (l *Lock) holder() error {
+	served, err := l.served()
+	if err != nil {
+		return err
+	}
+	if served {
+		return fmt.Errorf("%w: %s", ErrLocked, l.path)
+	}
+	return fmt.Errorf("%w: %s", ErrBusy, l.path)
+}
+
+// Alone says that the system cannot lock the directory, so that LOCK alone keeps others away.
+func (l *Lock) Alone() bool { return l.dir.open == nil }
+
+// Check says whether the directory, and the log's if that is held, are still there under their names: nil, or ErrMoved. Another error says that it cannot be
+// found out.
+func (l *Lock) Check() error {
+	if err := still(l.path, l.dir.info); err != nil {
+		return err
+	}
+	if l.log.info == nil {
+		return nil
+	}
+	return still(filepath.Join(l.path, LogName), l.log.info)
+}
+
+func still(path string, was fs.FileInfo) error {
+	now, err := os.Stat(path)
+	switch {
+	case notThere(err):
+		return fmt.Errorf("%w: %s is gone", ErrMoved, path)
+	case err != nil:
+		return err
+	case !os.SameFile(was, now):
+		return fmt.Errorf("%w: something else is %s now", ErrMoved, path)
+	}
+	return nil
+}
+
+// Renew takes LOCK again if it was removed or replaced, so that an older version is kept away; renewed says that it had to. ErrLocked: such a one has it
+// already.
+func (l *Lock) Renew(ctx context.Context) (renewed bool, err error) {
+	now, err := os.Stat(filepath.Join(l.path, FileName))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) || err == nil && os.SameFile(now, l.file.info) {
+		return false, err
+	}
+	old := l.file
+	if err := l.takeFile(ctx, os.O_RDWR, true); err != nil {
+		return false, err
+	}
+	return true, old.release()
+}
+
+// Release gives the directory back.
+func (l *Lock) Release() error {
+	return errors.Join(l.log.release(), l.file.release(), l.dir.release())
+}
+
+// within tries until it is done, or the patience is at an end: then somebody has the lock.
+func within(ctx context.Context, patience time.Duration, try func() (done bool, err error)) error {
+	for began := time.Now(); ; {
+		done, err := try()
+		if done || err != nil {
+			return err
+		}
+		if time.Since(began) >= patience {
+			return ErrLocked
+		}
+		if err := pause(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func pause(ctx context.Context) error {
+	t := time.NewTimer(poll)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
