@@ -20,6 +20,7 @@ kept for history (gcd serve --retain) goes, too, so that "history" and "dump --a
 the new snapshot beside the old one. Interrupted, it leaves a directory that starts, with the same counters.`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "keep-log", Category: "Compact", Usage: "Remove no file of the log."},
+			lockWaitFlag(),
 			quietFlag(),
 		},
 		Action: func(c *cli.Context) error {
@@ -28,7 +29,7 @@ the new snapshot beside the old one. Interrupted, it leaves a directory that sta
 				return err
 			}
 			m := newMeter(c)
-			r, err := tools.Compact(c.Context, args[0], tools.CompactOptions{KeepLog: c.Bool("keep-log"), Progress: m.report})
+			r, err := tools.Compact(c.Context, args[0], tools.CompactOptions{KeepLog: c.Bool("keep-log"), LockWait: lockWait(c), Progress: m.report})
 			m.end(err)
 			if err != nil {
 				return err

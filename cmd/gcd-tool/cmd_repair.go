@@ -24,6 +24,7 @@ changed, since --accept-loss was not given.`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "accept-loss", Category: "Repair", Usage: "Do it. The old directory is kept as DIR.broken-TIME."},
 			tempDirFlag(),
+			lockWaitFlag(),
 			quietFlag(),
 		},
 		Action: func(c *cli.Context) error {
@@ -33,7 +34,7 @@ changed, since --accept-loss was not given.`,
 			}
 			m := newMeter(c)
 			r, err := tools.Repair(c.Context, args[0], tools.RepairOptions{
-				AcceptLoss: c.Bool("accept-loss"), TempDir: c.String("temp-dir"), Progress: m.report,
+				AcceptLoss: c.Bool("accept-loss"), TempDir: c.String("temp-dir"), LockWait: lockWait(c), Progress: m.report,
 			})
 			m.end(err)
 			if err != nil {

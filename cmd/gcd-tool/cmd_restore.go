@@ -35,6 +35,7 @@ What was handed out after the dump was made is handed out again, unless --advanc
 				Usage: "Raise every sum by `N`, so that numbers handed out since the dump was made are not handed out again. Refused if any sum would pass 2^64 - 1."},
 			&cli.GenericFlag{Name: "segment-size", Value: &segment, Category: "Restore",
 				Usage: "The most that the first file of the new log has, `BYTES`; it has 16KiB in any case, and gcd serve chooses the size of the others."},
+			lockWaitFlag(),
 			quietFlag(),
 		},
 		Action: func(c *cli.Context) error {
@@ -48,7 +49,7 @@ What was handed out after the dump was made is handed out again, unless --advanc
 			}
 			m := newMeter(c)
 			r, err := tools.Restore(c.Context, args[0], args[1], tools.RestoreOptions{
-				Force: c.Bool("force"), Advance: c.Uint64("advance"), SegmentSize: size, Progress: m.report,
+				Force: c.Bool("force"), Advance: c.Uint64("advance"), SegmentSize: size, LockWait: lockWait(c), Progress: m.report,
 			})
 			m.end(err)
 			if errors.Is(err, context.Canceled) { // which is looked at before it is placed

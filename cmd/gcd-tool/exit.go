@@ -7,6 +7,7 @@ import (
 	"io/fs"
 
 	"gcd/internal/cmdline"
+	"gcd/internal/owner"
 	"gcd/store"
 	"gcd/tools"
 	"gcd/wal"
@@ -50,7 +51,13 @@ func classify(err error) *cmdline.Failure {
 	case errors.As(err, &logDamage), errors.As(err, &dataDamage):
 		return cmdline.Fail(cmdline.ExitCorruption, err, "keep a copy of the directory, then read \"Damage\" in docs/operations.md")
 	case errors.Is(err, store.ErrLocked):
-		return cmdline.Fail(cmdline.ExitLocked, err, "stop the server, or the gcd-tool, that has the directory")
+		return cmdline.Fail(cmdline.ExitLocked, err, "stop the server that has the directory")
+	case errors.Is(err, store.ErrBusy):
+		return cmdline.Fail(cmdline.ExitFailure, err, "try again when the other gcd-tool has ended, or wait longer with --lock-wait")
+	case errors.Is(err, store.ErrMoved):
+		return cmdline.Fail(cmdline.ExitForeign, err, "find out who removed, renamed or covered it, and try again")
+	case errors.Is(err, store.ErrNotRegular):
+		return cmdline.Fail(cmdline.ExitForeign, err, "gcd's files are regular files; find out what put this there, nothing was changed")
 	case errors.Is(err, wal.ErrVersion):
 		return cmdline.Fail(cmdline.ExitForeign, err, "a newer gcd wrote this; use its gcd-tool")
 	case errors.Is(err, wal.ErrNotOurs):
@@ -60,5 +67,5 @@ func classify(err error) *cmdline.Failure {
 	case errors.Is(err, store.ErrNoStore), errors.Is(err, fs.ErrNotExist):
 		return cmdline.Fail(cmdline.ExitFailure, err, "name the directory that \"gcd serve --data\" was given")
 	}
-	return cmdline.Fail(cmdline.ExitFailure, err, "")
+	return cmdline.Fail(cmdline.ExitFailure, err, owner.Explain(err))
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -28,7 +29,7 @@ const helpOutro = `Exit codes:
   0    done
   1    failed
   7    the data directory, or the dump, is damaged
-  8    the data directory is in use by another process
+  8    the data directory is in use by a server
   9    the data directory is not gcd's, or it or the dump is of a newer version
   64   the command line is wrong
   130  interrupted by a signal`
@@ -81,6 +82,20 @@ func named(c *cli.Context, names ...string) ([]string, error) {
 		return nil, usagef(c.Command.Name, "%q is one argument too many: gcd-tool %s [FLAGS] %s", args[len(names)], c.Command.Name, c.Command.ArgsUsage)
 	}
 	return args, nil
+}
+
+// lockWaitFlag is of every command that needs the directory for itself.
+func lockWaitFlag() cli.Flag {
+	return &cli.DurationFlag{Name: "lock-wait", Value: 10 * time.Second, Category: "Messages",
+		Usage: "The `TIME` to wait for another gcd-tool that has the directory. For a server it never waits."}
+}
+
+// lockWait is what it says, as package tools takes it.
+func lockWait(c *cli.Context) time.Duration {
+	if wait := c.Duration("lock-wait"); wait > 0 {
+		return wait
+	}
+	return -1
 }
 
 // quietFlag is of every command that may take long.

@@ -28,8 +28,9 @@ Exit codes:
   4    the server could not be reached, nothing was sent: surely not counted
   6    sent, but no answer came: it may have been counted
   7    the data directory, or a backup, is damaged
-  8    the data directory is in use by another process
-  9    the data directory is not gcd's, or was written by a newer version
+  8    the data directory is in use by another server
+  9    the data directory is not gcd's, has no store, was taken away, or was
+       written by a newer version
   64   the command line is wrong
   130  interrupted by a signal`
 
@@ -40,7 +41,7 @@ func program(h *host) *cmdline.Program {
 		Usage:    "a durable counter service",
 		Intro:    helpIntro,
 		Outro:    helpOutro,
-		Commands: []*cli.Command{serveCommand(h), backupCommand(), countCommand(), resetCommand(), benchCommand()},
+		Commands: []*cli.Command{serveCommand(h), initCommand(), backupCommand(), countCommand(), resetCommand(), benchCommand()},
 	}
 }
 

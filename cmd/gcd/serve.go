@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"syscall"
@@ -73,6 +74,9 @@ func serve(ctx context.Context, s settings, signals <-chan os.Signal) error {
 	allowWaiting(s.server.Dispatch)
 	b := cmdline.ReadBuild()
 	s.log.Info("starting", "version", b.Version, "commit", b.Commit, "pid", os.Getpid())
+	if err := s.checkOwner(); err != nil {
+		return err
+	}
 
 	srv, err := newServer(s)
 	if err != nil {
@@ -168,7 +172,10 @@ func await(ctx context.Context, signals <-chan os.Signal, after time.Duration, l
 func logRecovery(log hclog.Logger, dir string, r store.Recovery) {
 	took := r.Duration.Round(time.Microsecond).String()
 	if r.Created {
-		log.Info("made a new store", "data", dir, "took", took)
+		if place, err := filepath.Abs(dir); err == nil {
+			dir = place
+		}
+		log.Warn("made a new store", "data", dir, "store", r.Store.String(), "took", took)
 		return
 	}
 	log.Info("recovered", "data", dir, "topics", r.Topics, "snapshot_entries", r.Entries, "records", r.Records, "clean", r.Clean, "took", took)
@@ -291,9 +298,13 @@ func (p *process) supervise(ctx context.Context, signals <-chan os.Signal, stop 
 	case <-p.served:
 		cause = p.serveErr
 	}
-	failed := p.counters.Err()
+	failed, code := p.counters.Err(), cmdline.ExitFailure
 	if failed != nil { // the reason behind all others
-		cause = cmdline.Fail(cmdline.ExitFailure, failed, "start it again: only a start finds out what is on the disk")
+		why := cmdline.Fail(code, failed, "start it again: only a start finds out what is on the disk")
+		if errors.Is(failed, store.ErrMoved) || errors.Is(failed, store.ErrLocked) { // which no start mends
+			why = classify(failed)
+		}
+		cause, code = why, why.Code
 		timeout = failureGrace
 	}
 	p.manager.tell(daemon.SdNotifyStopping)
@@ -309,7 +320,7 @@ func (p *process) supervise(ctx context.Context, signals <-chan os.Signal, stop 
 		}
 		return errors.Join(cause, err)
 	case <-hung.C:
-		return cmdline.Fail(cmdline.ExitFailure, errors.Join(cause, p.late()), p.kept())
+		return cmdline.Fail(code, errors.Join(cause, p.late()), p.kept())
 	case <-signals:
 		return cmdline.Fail(cmdline.ExitInterrupted, errors.New("interrupted during shutdown"), p.kept())
 	}

@@ -35,6 +35,12 @@ func serveFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "data", Value: defaultData, EnvVars: fromEnv("data"), Category: whereFlags,
 			Usage: "The directory `DIR` that keeps the counters; made when it is not there. One server at a time."},
+		&cli.BoolFlag{Name: "no-create", EnvVars: fromEnv("no-create"), Category: whereFlags,
+			Usage: "Refuse to start where there is no store, as where a volume is not mounted. \"gcd init\" makes one."},
+		&cli.DurationFlag{Name: "lock-wait", Value: 10 * time.Second, EnvVars: fromEnv("lock-wait"), Category: whereFlags,
+			Usage: "The `TIME` to wait for a gcd-tool that has the directory. For another server it never waits."},
+		&cli.BoolFlag{Name: "allow-root", EnvVars: fromEnv("allow-root"), Category: whereFlags,
+			Usage: "Run as root on a directory of another user, who cannot open the files that root makes there."},
 		&cli.BoolFlag{Name: "memory", EnvVars: fromEnv("memory"), Category: whereFlags,
 			Usage: "Keep the counters in memory only: they are gone when the server stops. For tests and trying out."},
 
@@ -99,6 +105,7 @@ func serveFlags() []cli.Flag {
 // settings is what the flags of serve say, checked.
 type settings struct {
 	dir             string // "": in memory only
+	allowRoot       bool
 	store           store.Options
 	server          server.Options
 	shutdownTimeout time.Duration
@@ -110,8 +117,11 @@ type settings struct {
 // readSettings reads and checks the flags of serve. The log goes to stderr.
 func readSettings(c *cli.Context, stderr io.Writer) (settings, error) {
 	s := settings{
-		dir: c.String("data"),
+		dir:       c.String("data"),
+		allowRoot: c.Bool("allow-root"),
 		store: store.Options{
+			NoCreate:         c.Bool("no-create"),
+			LockWait:         c.Duration("lock-wait"),
 			Sync:             store.SyncMode(cmdline.Word(c, "sync")),
 			SyncInterval:     c.Duration("sync-interval"),
 			SnapshotInterval: c.Duration("snapshot-interval"),
@@ -146,6 +156,9 @@ func readSettings(c *cli.Context, stderr io.Writer) (settings, error) {
 
 	if c.Bool("memory") {
 		s.dir = ""
+	}
+	if s.store.LockWait == 0 {
+		s.store.LockWait = -1 // as below
 	}
 	if s.store.SnapshotInterval == 0 {
 		s.store.SnapshotInterval = -1 // the store takes 0 for its default
@@ -215,6 +228,7 @@ func (s *settings) check(c *cli.Context) error {
 		value       time.Duration
 		least, most time.Duration
 	}{
+		{"lock-wait", s.store.LockWait, 0, time.Hour},
 		{"sync-interval", s.store.SyncInterval, time.Millisecond, time.Hour},
 		{"snapshot-interval", s.store.SnapshotInterval, 0, 1000 * time.Hour},
 		{"settle", s.server.Settle, time.Microsecond, time.Minute},

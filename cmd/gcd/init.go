@@ -1,0 +1,79 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"gcd/internal/cmdline"
+	"gcd/internal/owner"
+	"gcd/store"
+)
+
+func initCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "init",
+		Usage:     "Make an empty store",
+		Category:  categoryServer,
+		ArgsUsage: "DIR",
+		Description: `Makes a store in DIR, durably, for a "gcd serve --no-create". DIR must be empty, or not there. A store that is
+there already stays as it is. What root makes belongs to the owner of DIR.
+
+Example:
+  sudo -u gcd gcd init /var/lib/gcd`,
+		Flags: []cli.Flag{
+			&cli.DurationFlag{Name: "lock-wait", Value: 10 * time.Second, EnvVars: fromEnv("lock-wait"),
+				Usage: "The `TIME` to wait for a gcd-tool that has the directory."},
+		},
+		Action: func(c *cli.Context) error {
+			if err := cmdline.TakesArgs(c, 1); err != nil {
+				return err
+			}
+			dir := c.Args().First()
+			if dir == "" {
+				return usagef("init", "DIR is missing: gcd init [FLAGS] DIR")
+			}
+			keepFilesPrivate()
+			place, err := filepath.Abs(dir)
+			if err != nil {
+				return err
+			}
+			wait := c.Duration("lock-wait")
+			if wait <= 0 {
+				wait = -1
+			}
+			id, made, err := store.Init(dir, store.Options{LockWait: wait})
+			if errors.Is(err, store.ErrLocked) {
+				if there, _ := store.Holds(dir); there {
+					fmt.Fprintf(c.App.Writer, "there is a store in %s already, and a server has it\n", place)
+					return nil
+				}
+			}
+			switch {
+			case err != nil:
+				return err
+			case made:
+				fmt.Fprintf(c.App.Writer, "made store %s in %s\n", id, place)
+			default:
+				fmt.Fprintf(c.App.Writer, "there is a store in %s already: %s\n", place, id)
+			}
+			return nil
+		},
+	}
+}
+
+// checkOwner keeps root out of another user's directory, unless that is wanted: that user's next start could not open what root has made.
+func (s *settings) checkOwner() error {
+	if s.dir == "" || s.allowRoot {
+		return nil
+	}
+	theirs, foreign := owner.Foreign(s.dir)
+	if !foreign {
+		return nil
+	}
+	return cmdline.Fail(cmdline.ExitForeign, fmt.Errorf("%s belongs to %s, and this process runs as root: nothing was changed", s.dir, theirs),
+		"run it as that user, who could not open the files that root makes; --allow-root lets root do it all the same")
+}
