@@ -14,6 +14,18 @@ type history struct {
 	payloads [][]byte // handed to Append, from index 1 on; the last one may be under way
 	synced   uint64   // the last index whose Sync returned
 	released uint64   // the highest index handed to Release
+
+	marked bool   // it keeps a mark
+	each   bool   // and syncs each record before the next
+	proved uint64 // what the mark says of it after any power loss, at least; 0: nothing
+}
+
+// options are those of a log with this history.
+func (h *history) options(fsys vfs.FS) Options {
+	if h.marked {
+		return markedOptions(fsys, h.each)
+	}
+	return testOptions(fsys)
 }
 
 // check compares a recovered log with the history.
@@ -23,6 +35,9 @@ func (h *history) check(l *Log) error {
 	}
 	if l.Last() < h.synced {
 		return fmt.Errorf("the log ends with record %d, record %d was synced", l.Last(), h.synced)
+	}
+	if mark := l.Mark(); h.marked && h.proved > 0 && (mark.State != MarkSound || mark.Index < h.proved) {
+		return fmt.Errorf("the mark is %+v, record %d was in it durably", mark, h.proved)
 	}
 	if l.First() > h.released+1 {
 		return fmt.Errorf("the log begins with record %d, records up to %d were released", l.First(), h.released)
@@ -45,6 +60,7 @@ func (h *history) script(o Options, seed uint64) error {
 	if err := l.Start(); err != nil {
 		return err
 	}
+	turned := uint64(0) // what is in the slot that is to be synced; 0: none
 	for i := range uint64(24) {
 		sizes := []int{1 + r.IntN(60), 1 + r.IntN(60), 200 + r.IntN(1500), l.MaxRecord()}
 		p := payload(i+1, sizes[r.IntN(len(sizes))])
@@ -53,11 +69,18 @@ func (h *history) script(o Options, seed uint64) error {
 			return err
 		}
 		h.synced = max(h.synced, l.Durable()) // a rotation syncs
-		if r.IntN(3) > 0 {
+		if h.each || r.IntN(3) > 0 {
 			if err := l.Sync(); err != nil {
 				return err
 			}
 			h.synced = l.Last()
+		}
+		if turned > 0 && r.IntN(2) == 0 { // records were synced meanwhile
+			l.SyncMark()
+			h.proved, turned = max(h.proved, turned), 0
+		}
+		if turned == 0 && r.IntN(2) == 0 && l.TurnMark() {
+			turned = h.synced
 		}
 		if r.IntN(6) == 0 {
 			if err := l.PrepareSpare(); err != nil {
@@ -78,10 +101,11 @@ func (h *history) script(o Options, seed uint64) error {
 // middle of the recovery from it.
 func TestCrashAtEveryOperation(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(3) {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+	for seed := range uint64(9) {
+		h := &history{marked: seed%3 > 0, each: seed%3 == 2}
+		t.Run(fmt.Sprintf("seed %d, with a mark %t, each record synced %t", seed, h.marked, h.each), func(t *testing.T) {
 			t.Parallel()
-			disk, h, points := vfs.NewMem(), &history{}, 0
+			disk, points := vfs.NewMem(), 0
 			fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
 				if op.Kind == vfs.KindRead || op.Kind == vfs.KindSize || op.Kind == vfs.KindClose || t.Failed() {
 					return vfs.Outcome{}
@@ -104,7 +128,7 @@ func TestCrashAtEveryOperation(t *testing.T) {
 				}
 				return vfs.Outcome{}
 			})
-			if err := h.script(testOptions(fault), seed); err != nil {
+			if err := h.script(h.options(fault), seed); err != nil {
 				t.Fatal(err)
 			}
 			if points < 80 {
@@ -123,7 +147,7 @@ func recoverTwice(disk *vfs.Mem, h *history, nested bool) error {
 			return err
 		}
 	}
-	l, err := reopen(disk)
+	l, err := h.reopen(disk)
 	if err != nil {
 		return err
 	}
@@ -142,7 +166,7 @@ func recoverTwice(disk *vfs.Mem, h *history, nested bool) error {
 		}
 	}
 	again.synced = l.Last()
-	l, err = reopen(disk.Crash(vfs.Crash{}))
+	l, err = h.reopen(disk.Crash(vfs.Crash{}))
 	if err != nil {
 		return fmt.Errorf("after the second power loss: %w", err)
 	}
@@ -155,9 +179,11 @@ func recoverTwice(disk *vfs.Mem, h *history, nested bool) error {
 	return nil
 }
 
+func reopen(disk vfs.FS) (*Log, error) { return (&history{}).reopen(disk) }
+
 // reopen is what a start does, the interrupted first start included.
-func reopen(disk vfs.FS) (*Log, error) {
-	o := testOptions(disk)
+func (h *history) reopen(disk vfs.FS) (*Log, error) {
+	o := h.options(disk)
 	l, err := Open(testDir, o)
 	if errors.Is(err, ErrNoLog) || err == nil && l.Last() == 0 {
 		if err := Create(testDir, testID, 1, o); err != nil {
@@ -174,7 +200,7 @@ func reopen(disk vfs.FS) (*Log, error) {
 // crashInRecovery recovers a copy of disk and cuts the power before each operation of that: the next recovery finds the
 // same.
 func crashInRecovery(disk *vfs.Mem, h *history) error {
-	first, err := reopen(disk.Clone())
+	first, err := h.reopen(disk.Clone())
 	if err != nil {
 		return err
 	}
@@ -185,7 +211,7 @@ func crashInRecovery(disk *vfs.Mem, h *history) error {
 			return vfs.Outcome{}
 		}
 		for _, c := range []vfs.Crash{{}, {Seed: uint64(op.N), Keep: 0.5, Garbage: true}} {
-			l, err := reopen(copied.Crash(c))
+			l, err := h.reopen(copied.Crash(c))
 			if err == nil {
 				err = h.check(l)
 			}
@@ -198,7 +224,7 @@ func crashInRecovery(disk *vfs.Mem, h *history) error {
 		}
 		return vfs.Outcome{}
 	})
-	if _, err := reopen(fault); err != nil {
+	if _, err := h.reopen(fault); err != nil {
 		return err
 	}
 	return failed

@@ -31,25 +31,38 @@ func TestErrorAtEveryOperation(t *testing.T) {
 		"is short without word": func(op vfs.Op) vfs.Outcome { return vfs.Short(op.Len/2, nil) },
 	}
 	for name, way := range ways {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			for n, more := 1, true; more; n++ {
-				more = errorAt(t, n, way)
-			}
-		})
+		for _, marked := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, with a mark %t", name, marked), func(t *testing.T) {
+				t.Parallel()
+				onMark := 0
+				for n, more := 1, true; more; n++ {
+					var file string
+					if more, file = errorAt(t, n, marked, way); file == markName {
+						onMark++
+					}
+				}
+				if marked != (onMark > 0) {
+					t.Errorf("%d of the operations were on the mark", onMark)
+				}
+			})
+		}
 	}
 }
 
-// errorAt runs with the n-th operation after Start failing. It returns false when there was no n-th.
-func errorAt(t *testing.T, n int, way func(vfs.Op) vfs.Outcome) bool {
+// errorAt runs with the n-th operation after Start failing. It returns false when there was no n-th, and the name of the file that it was on.
+func errorAt(t *testing.T, n int, marked bool, way func(vfs.Op) vfs.Outcome) (bool, string) {
 	disk := vfs.NewMem()
 	var l *Log
 	var failed vfs.Op
 	var failure error
-	started, seen, final := false, 0, 0 // operations after the error that is final
+	started, seen, final, missing := false, 0, 0, 0 // operations after the error that is final; files that were not there
 	fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
 		if !started {
-			return vfs.Outcome{}
+			return vfs.Outcome{}.Then(func(err error) {
+				if (op.Kind == vfs.KindOpen || op.Kind == vfs.KindOpenRead) && err != nil {
+					missing++
+				}
+			})
 		}
 		if l.Err() != nil && changes(op.Kind) {
 			final++
@@ -60,13 +73,13 @@ func errorAt(t *testing.T, n int, way func(vfs.Op) vfs.Outcome) bool {
 		}
 		return vfs.Outcome{}
 	})
-	l = create(t, testOptions(fault))
+	h := &history{marked: marked, each: marked}
+	l = create(t, h.options(fault))
 	started = true
 	where := func() string {
 		return fmt.Sprintf("operation %d (%s %s at %d)", n, failed.Kind, failed.Name, failed.Off)
 	}
 
-	h := &history{}
 	for i := range 16 {
 		p := payload(uint64(len(h.payloads))+1, 700+100*i)
 		index, err := l.Append(p)
@@ -86,6 +99,9 @@ func errorAt(t *testing.T, n int, way func(vfs.Op) vfs.Outcome) bool {
 		}
 		if i%5 == 2 {
 			_ = l.PrepareSpare()
+		}
+		if i%3 == 1 && l.TurnMark() {
+			l.SyncMark()
 		}
 		if i%7 == 6 {
 			h.released = h.synced // even if it says no
@@ -119,11 +135,15 @@ func errorAt(t *testing.T, n int, way func(vfs.Op) vfs.Outcome) bool {
 	if final := failed.Kind == vfs.KindWrite && path.Base(failed.Name) == segmentName(1); final && l.Err() == nil {
 		t.Errorf("%s: not final", where())
 	}
+	if path.Base(failed.Name) == markName && l.Err() != nil {
+		t.Errorf("%s: an error of the mark ended the log: %v", where(), l.Err())
+	}
 	_ = l.Close()
 	opened := fault.Count(vfs.KindCreate) + fault.Count(vfs.KindOpen) + fault.Count(vfs.KindOpenRead)
 	if failed.Kind == vfs.KindCreate && failure != nil {
 		opened--
 	}
+	opened -= missing
 	if closed := fault.Count(vfs.KindClose); closed != opened {
 		t.Errorf("%s: %d files opened, %d closed", where(), opened, closed)
 	}
@@ -132,7 +152,7 @@ func errorAt(t *testing.T, n int, way func(vfs.Op) vfs.Outcome) bool {
 			t.Errorf("%s: %v", where(), err)
 		}
 	}
-	return failed.N > 0
+	return failed.N > 0, path.Base(failed.Name)
 }
 
 func TestFirstSyncErrorIsFinal(t *testing.T) {

@@ -43,6 +43,9 @@ type Options struct {
 	// MakeSpare is asked before a spare of so many bytes is begun; an error is as if the disk had no room for it. It may be called
 	// on the goroutine of Append, and must not wait. nil: there is always leave.
 	MakeSpare func(bytes int64) error
+
+	// Mark says whether this Log keeps a mark of how far it is durable, and what the store knows of the one that is there.
+	Mark MarkOptions
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -77,6 +80,9 @@ type Log struct {
 	id   ID
 	tail Tail
 
+	found foundMark // in the file of the mark, when the log was opened
+	mark  Mark      // what that is good for
+
 	// Of the owner, who calls Start, Append, Sync and Close.
 	file    vfs.File // the last segment, open for writing from Start on
 	current segment
@@ -86,6 +92,7 @@ type Log struct {
 	buf     []byte // a record is put together here
 	unclean int64  // bytes from off on that a record which was refused may have left; they are zeros before anything else is written
 	refused int64  // size of the record that was refused last, in bytes; 0 if the last one was taken
+	writer  markWriter
 
 	last    atomic.Uint64 // index of the last record
 	durable atomic.Uint64 // every record up to this index is on disk
@@ -115,18 +122,30 @@ type Tail struct {
 }
 
 // Open reads and checks the log in dir, all of it but what is settled, and writes nothing: whatever it returns, every byte is as it was. ErrNoLog
-// if dir is missing or holds no segment; ErrNotOurs, ErrVersion or *CorruptionError if the log must not be used. Start
-// makes it ready for Append.
+// if dir is missing or holds no segment; ErrNotOurs, ErrVersion or *CorruptionError if the log must not be used, also when
+// its mark says that it was longer. Start makes it ready for Append.
 func Open(dir string, o Options) (*Log, error) {
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err
 	}
+	found := readMark(o.FS, dir) // before the log, which a process beside this one may be writing
+	l, err := open(dir, o, found)
+	if errors.Is(err, ErrNoLog) {
+		if gone := found.gone(dir); gone != nil {
+			return nil, gone
+		}
+	}
+	return l, err
+}
+
+func open(dir string, o Options, found foundMark) (*Log, error) {
 	segs, err := readSegments(o.FS, dir, o.Ours)
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{dir: dir, o: o, id: segs[0].store, segs: segs, current: segs[len(segs)-1], needSpare: make(chan struct{}, 1)}
+	l := &Log{dir: dir, o: o, id: segs[0].store, segs: segs, current: segs[len(segs)-1], needSpare: make(chan struct{}, 1),
+		found: found, mark: found.judge(segs[0].store, o.Mark.Note)}
 	for i := range segs {
 		if i < len(segs)-1 && segs[i+1].first-1 <= o.Settled {
 			continue
@@ -134,6 +153,9 @@ func Open(dir string, o Options) (*Log, error) {
 		if err := l.check(i); err != nil {
 			return nil, err
 		}
+	}
+	if err := l.mark.behind(dir, l.tail.File, l.tail.Offset, l.last.Load()); err != nil {
+		return nil, err
 	}
 	l.stats.segments.Store(int64(len(segs)))
 	return l, nil
@@ -160,7 +182,7 @@ func (l *Log) check(i int) error {
 		if i < len(l.segs)-1 {
 			return s.sealed(end.reason, l.segs[i+1])
 		}
-		torn, err := s.torn(end.reason)
+		torn, err := s.torn(end.reason, l.mark.SyncEach)
 		if err != nil && l.o.Live && s.appeared() {
 			continue
 		}
@@ -214,13 +236,24 @@ func (l *Log) Start() error {
 		return l.fail("remove the old spare", err)
 	}
 	if l.tail.Length > 0 {
-		l.o.Logger.Info("cut a torn tail off the log: nobody was told of it",
-			"file", l.tail.File, "offset", l.tail.Offset, "bytes", l.tail.Length)
+		l.o.Logger.Info(l.tornText(), "file", l.tail.File, "offset", l.tail.Offset, "bytes", l.tail.Length)
 	}
 	l.durable.Store(l.last.Load())
+	if l.o.Mark.Keep {
+		l.startMark()
+	}
 	l.started.Store(true)
 	l.signalSpare()
 	return nil
+}
+
+// tornText is what is said of a torn tail. After kill -9 the mark is exact, so that a record which it does not have was not synced, and nobody was
+// told of it. After a power loss it may be a second old.
+func (l *Log) tornText() string {
+	if l.mark.SyncEach && l.mark.Index == l.last.Load() {
+		return "cut a torn tail off the log: nobody was told of it, unless the power was lost within a second of its writing"
+	}
+	return "cut a torn tail off the log: most likely a write that was under way, but no mark proves it"
 }
 
 // settle rewrites and zeroes the end of the last segment and syncs it.
@@ -250,8 +283,31 @@ func (l *Log) settle() error {
 		}
 		off += int64(len(b))
 	}
+	l.writer.syncEach = l.o.Mark.Keep && l.o.Mark.SyncEach && l.clearRoom(buf)
 	l.stats.syncs.Add(1)
 	return l.file.Sync()
+}
+
+// clearRoom writes zeros over the bytes behind the tail that may not be zeros on the disk, whatever is seen there: those that the one record of a
+// run with SyncEach may have taken, else all. Without that a leftover would look like a second record behind a torn one. It says whether
+// that was done: what is to be synced then is zeros.
+func (l *Log) clearRoom(zeros []byte) bool {
+	if l.unused() {
+		return true
+	}
+	end := l.current.size
+	if l.mark.SyncEach {
+		end = min(end, l.off+recordSize(maxPayload))
+	}
+	for off := l.off + l.tail.Length; off < end; {
+		b := zeros[:min(int64(len(zeros)), end-off)]
+		if err := writeAt(l.file, b, off); err != nil {
+			l.o.Logger.Warn("cannot write zeros behind the log; the mark will say less of its end", "file", l.current.path, "error", err)
+			return false
+		}
+		off += int64(len(b))
+	}
+	return true
 }
 
 // Append writes one record behind the last one and returns its index. It is not durable before a Sync that returned
@@ -330,6 +386,7 @@ func (l *Log) Sync() error {
 		return l.fail("sync "+l.current.path, err)
 	}
 	l.durable.Store(last)
+	l.moveMark(last)
 	return nil
 }
 
@@ -378,6 +435,9 @@ func (l *Log) Close() error {
 	}
 	if l.file != nil {
 		errs = append(errs, l.file.Close())
+	}
+	if l.writer.file != nil {
+		errs = append(errs, l.writer.file.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -1,9 +1,11 @@
 package wal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"iter"
+	"path"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -92,9 +94,13 @@ func Scan(dir string, o Options) iter.Seq2[Record, error] {
 			yield(Record{}, err)
 			return
 		}
+		found := readMark(o.FS, dir)
 		segs, err := readSegments(o.FS, dir, o.Ours)
+		if errors.Is(err, ErrNoLog) {
+			err = cmp.Or(found.gone(dir), err)
+		}
 		for i := range segs {
-			more, scanErr := scanSegment(segs[i:], o, err != nil, yield)
+			more, scanErr := scanSegment(segs[i:], o, found.judge(segs[0].store, o.Mark.Note), err != nil, yield)
 			if scanErr != nil {
 				yield(Record{}, scanErr)
 			}
@@ -110,7 +116,7 @@ func Scan(dir string, o Options) iter.Seq2[Record, error] {
 
 // scanSegment yields the records of the first of segs and judges its end; cut says that segments are missing behind the last of
 // segs, whose end can then not be judged. It returns false when the loop was left.
-func scanSegment(segs []segment, o Options, cut bool, yield func(Record, error) bool) (bool, error) {
+func scanSegment(segs []segment, o Options, mark Mark, cut bool, yield func(Record, error) bool) (bool, error) {
 	f, err := o.FS.OpenRead(segs[0].path)
 	if err != nil {
 		return false, fmt.Errorf("open segment: %w", err)
@@ -133,9 +139,12 @@ func scanSegment(segs []segment, o Options, cut bool, yield func(Record, error) 
 		case cut:
 			return true, nil
 		}
-		_, err = s.torn(end.reason)
+		_, err = s.torn(end.reason, mark.SyncEach)
 		if err != nil && o.Live && s.appeared() {
 			continue
+		}
+		if err == nil {
+			err = mark.behind(path.Dir(s.seg.path), s.seg.path, s.off, s.next-1)
 		}
 		return true, err
 	}

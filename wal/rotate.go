@@ -46,6 +46,9 @@ func Create(dir string, id ID, first uint64, o Options) error {
 		return err
 	}
 	if !there {
+		if o.Mark.Keep { // before there is a segment, so that one which has a name has a mark
+			createMark(dir, id, first, o)
+		}
 		h := segmentHeader{store: id, number: 1, first: first, size: min(o.SegmentSize, firstSize)}
 		err := begin(o.FS, dir, h)
 		if vfs.NoRoom(err) {
@@ -88,7 +91,7 @@ func begin(fsys vfs.FS, dir string, h segmentHeader) error {
 
 // completed says whether dir holds just the log that Create is asked for.
 func completed(dir string, id ID, first uint64, o Options) (bool, error) {
-	l, err := Open(dir, o)
+	l, err := open(dir, o, readMark(o.FS, dir))
 	if errors.Is(err, ErrNoLog) {
 		return false, nil
 	}

@@ -259,18 +259,28 @@ func (s *scanner) sealed(reason error, next segment) error {
 
 // torn looks at what follows the last valid record of the last segment. It returns the length of the part that is not
 // zeros, counted from the scanner's offset, or a CorruptionError if a record behind the missing one says that the
-// missing one was durable.
-func (s *scanner) torn(reason error) (int64, error) {
-	end := s.off
+// missing one was durable. alone says that each record was synced before the next was appended: then there is one torn record at most, and what is
+// behind that is damage, too.
+func (s *scanner) torn(reason error, alone bool) (int64, error) {
+	end, limit, beyond := s.off, s.seg.size, int64(0)
+	if alone {
+		var err error
+		if limit, err = s.oneRecord(); err != nil {
+			return 0, err
+		}
+	}
 	for off := s.off; ; off += alignment {
 		var err error
 		if off, err = s.win.nonZero(off); err != nil {
 			return 0, err
 		}
 		if off >= s.seg.size {
-			return end - s.off, nil
+			break
 		}
 		end = off + alignment
+		if beyond == 0 && off >= limit {
+			beyond = off
+		}
 		room := s.seg.size - off
 		if room < smallestRecord {
 			continue
@@ -285,4 +295,25 @@ func (s *scanner) torn(reason error) (int64, error) {
 				Err: fmt.Errorf("%w, but record %d at offset %d says that record %d was durable", reason, h.index, off, h.durable)}
 		}
 	}
+	if beyond > 0 {
+		return 0, &CorruptionError{File: s.seg.path, Offset: s.off, Index: s.next,
+			Err: fmt.Errorf("%w, and the bytes from offset %d on are not zero: more than one record is behind the last, though each was synced before the next", reason, beyond)}
+	}
+	return end - s.off, nil
+}
+
+// oneRecord is the offset behind the record that was being written at the scanner's: by its header, or as far as the longest goes.
+func (s *scanner) oneRecord() (int64, error) {
+	room := s.seg.size - s.off
+	if room < smallestRecord {
+		return s.seg.size, nil
+	}
+	b, err := s.win.from(s.off, recordHeaderSize)
+	if err != nil {
+		return 0, err
+	}
+	if h, err := decodeRecordHeader(b, s.seed, room); err == nil && h.index == s.next {
+		return s.off + recordSize(h.length), nil
+	}
+	return min(s.seg.size, s.off+recordSize(maxPayload)), nil
 }

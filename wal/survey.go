@@ -42,6 +42,7 @@ func Survey(dir string, id ID, o Options, each func(r Record, checked bool) erro
 	if err != nil {
 		return nil, err
 	}
+	mark := readMark(o.FS, dir)
 	numbers, err := listSegments(o.FS, dir)
 	if err != nil {
 		return nil, err
@@ -70,7 +71,7 @@ func Survey(dir string, id ID, o Options, each func(r Record, checked bool) erro
 		found, segs = append(found, s), append(segs, seg)
 	}
 	for i := range found {
-		s := surveyor{o: o, id: id, found: &found[i], last: i == len(found)-1, each: each}
+		s := surveyor{o: o, id: id, mark: mark.judge(id, o.Mark.Note), found: &found[i], last: i == len(found)-1, each: each}
 		if i > 0 && segs[i].number != 0 && segs[i-1].number != 0 {
 			if err := follows(segs[i], segs[i-1]); err != nil {
 				s.damage(err)
@@ -90,6 +91,7 @@ func Survey(dir string, id ID, o Options, each func(r Record, checked bool) erro
 type surveyor struct {
 	o     Options
 	id    ID
+	mark  Mark
 	found *SegmentSurvey
 	next  segment // number 0: not known
 	last  bool
@@ -151,7 +153,10 @@ func (s *surveyor) records(sc *scanner, whole bool) error {
 		}
 		s.found.End = sc.off
 		if known && s.last {
-			torn, err := sc.torn(reason)
+			torn, err := sc.torn(reason, s.mark.SyncEach)
+			if err == nil {
+				err = s.mark.behind(path.Dir(s.found.Path), s.found.Path, sc.off, sc.next-1)
+			}
 			if err == nil {
 				// Without a header nothing says how long the file should be: only zeros where a record would be show that none is missing.
 				s.found.Torn, s.found.Ends = torn, whole || torn == 0 && sc.seg.size-sc.off >= smallestRecord
