@@ -53,6 +53,7 @@ var (
 	keyReplay  = []byte("replay")
 	keyCount   = []byte("count")
 	keyDigest  = []byte("digest")
+	keyMark    = []byte("mark")
 )
 
 // CorruptionError says that a file of the store is damaged or missing, so that acknowledged counts could be hidden.
@@ -81,6 +82,7 @@ type meta struct {
 	replay  uint64
 	count   uint64
 	digest  digest
+	mark    wal.MarkNote // as it was read; put does not write it
 }
 
 // digest is the sum modulo 2^128 of a hash of each entry, so it is kept up to date in place and does not depend on the order.
@@ -167,6 +169,7 @@ type snapshotFile struct {
 	hooks   hooks
 	timeout time.Duration            // how long to wait for its lock; 0: lockTimeout
 	source  func() (*os.File, error) // opens it for reading, if it is not to be found under path
+	marked  func() bool              // the log's mark on the disk is of this run; nil: it is not
 	rest    func()                   // called before each page that checkPages looks at; nil: nothing
 }
 
@@ -274,7 +277,8 @@ func (f *snapshotFile) update(do func(tx *bolt.Tx, m *meta) error) error {
 			if err := do(tx, &m); err != nil {
 				return err
 			}
-			if err := m.put(tx.Bucket(bucketMeta)); err != nil {
+			b := tx.Bucket(bucketMeta)
+			if err := errors.Join(m.put(b), putMark(b, tx, f.marked != nil && f.marked())); err != nil {
 				return err
 			}
 			f.hooks.before()
@@ -287,8 +291,9 @@ func (f *snapshotFile) update(do func(tx *bolt.Tx, m *meta) error) error {
 	})
 }
 
-// create makes the file for a store: durable under its name when create returns, or not there.
-func (f *snapshotFile) create(id wal.ID) error {
+// create makes the file for a store: durable under its name when create returns, or not there. marked says that the log's mark
+// is made with it; the flags of one that is there are not known then.
+func (f *snapshotFile) create(id wal.ID, marked bool) error {
 	tmp := f.path + halfMade
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -309,7 +314,7 @@ func (f *snapshotFile) create(id wal.ID) error {
 			return err
 		}
 		m := meta{store: id, state: stateCreating}
-		return m.put(b)
+		return errors.Join(m.put(b), putMark(b, tx, marked))
 	})
 	if err = errors.Join(err, db.Close()); err != nil {
 		return fmt.Errorf("creating %s: %w", tmp, err)
@@ -335,6 +340,27 @@ func (m *meta) put(b *bolt.Bucket) error {
 		b.Put(keyCount, le.AppendUint64(nil, m.count)),
 		b.Put(keyDigest, le.AppendUint64(le.AppendUint64(nil, m.digest.lo), m.digest.hi)),
 	)
+}
+
+// putMark notes whose the flags of the log's mark are: the last run's, if the key is the id of the file's last transaction. An older gcd does not
+// know the key, so its transactions make it another's.
+func putMark(b *bolt.Bucket, tx *bolt.Tx, current bool) error {
+	id := uint64(0)
+	if current {
+		id = uint64(tx.ID())
+	}
+	return b.Put(keyMark, binary.LittleEndian.AppendUint64(nil, id))
+}
+
+// readMark reads what putMark wrote.
+func readMark(b *bolt.Bucket, tx *bolt.Tx) wal.MarkNote {
+	switch v := b.Get(keyMark); {
+	case v == nil:
+		return wal.MarkUnknown
+	case len(v) == 8 && binary.LittleEndian.Uint64(v) == uint64(tx.ID()):
+		return wal.MarkCurrent
+	}
+	return wal.MarkOld
 }
 
 func (f *snapshotFile) readMeta(tx *bolt.Tx) (meta, error) {
@@ -366,6 +392,7 @@ func (f *snapshotFile) readMeta(tx *bolt.Tx) (meta, error) {
 	m.count = le.Uint64(get(keyCount, 8))
 	d := get(keyDigest, 16)
 	m.digest = digest{lo: le.Uint64(d), hi: le.Uint64(d[8:])}
+	m.mark = readMark(b, tx)
 	if bad != nil {
 		return meta{}, f.damaged(fmt.Errorf("meta key %q is missing or has the wrong length", bad))
 	}

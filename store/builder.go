@@ -31,12 +31,15 @@ type Builder struct {
 	scratch []byte
 	err     error // the first; it is final
 	done    bool  // Finish has succeeded
+
+	// Mark is what the file says of the mark of its log. NewBuilder makes it wal.MarkCurrent: the mark is made with the log.
+	Mark wal.MarkNote
 }
 
 // NewBuilder begins a snapshot file for a store. There must be no file of that name. The file has no good state before Finish, so
 // it wants a name that nobody takes for a snapshot.
 func NewBuilder(fsys vfs.FS, path string, id wal.ID) (*Builder, error) {
-	b := &Builder{fs: fsys, file: snapshotFile{path: path}, meta: meta{store: id, state: stateCreating}}
+	b := &Builder{fs: fsys, file: snapshotFile{path: path}, meta: meta{store: id, state: stateCreating}, Mark: wal.MarkCurrent}
 	empty, err := fsys.Create(path)
 	if err != nil {
 		return nil, fmt.Errorf("creating a snapshot: %w", err)
@@ -129,7 +132,14 @@ func (b *Builder) Finish(index uint64) (SnapshotMeta, error) {
 		return SnapshotMeta{}, err
 	}
 	b.meta.state, b.meta.witness, b.meta.replay = stateClosed, index, index
-	err := b.update(func(tx *bolt.Tx) error { return b.meta.put(tx.Bucket(bucketMeta)) })
+	b.meta.mark = b.Mark
+	err := b.update(func(tx *bolt.Tx) error {
+		m := tx.Bucket(bucketMeta)
+		if err := b.meta.put(m); err != nil || b.Mark == wal.MarkUnknown {
+			return err
+		}
+		return putMark(m, tx, b.Mark == wal.MarkCurrent)
+	})
 	if err != nil {
 		return SnapshotMeta{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"gcd/internal/vfs"
+	"gcd/wal"
 )
 
 // recorder lets a scripted run crash at every operation on the log's disk. bbolt maps real files, so a bbolt commit counts as
@@ -215,6 +217,9 @@ func (sc *script) recoverAndCheck(t *testing.T, where string, disk *vfs.Mem, ver
 	if err != nil {
 		t.Fatalf("%s: %v", where, err)
 	}
+	if mark := s.wal.Mark(); p.acked > 0 && mark.State != wal.MarkSound {
+		t.Errorf("%s: the mark is %+v", where, mark)
+	}
 	k := sc.prefix(s, p.acked, p.issued)
 	if k < 0 {
 		_ = s.Close()
@@ -329,7 +334,7 @@ func TestDiskErrors(t *testing.T) {
 				fault := vfs.NewFault(mem, func(op vfs.Op) (out vfs.Outcome) {
 					mu.Lock()
 					defer mu.Unlock()
-					if !armed || op.Kind != kind || strings.HasSuffix(op.Name, "spare") {
+					if base := path.Base(op.Name); !armed || op.Kind != kind || base == "spare" || base == "mark" { // which are no reason to stop
 						return out
 					}
 					if seen++; seen == n+1 {

@@ -6,11 +6,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/hashicorp/go-hclog"
+
+	"gcd/wal"
 )
 
 var update = flag.Bool("update", false, "make the golden directories of the present formats anew; those of older formats are never made anew")
 
-// goldenState is what testdata/v1 holds: written by the first release of the formats, read by every later one.
+// goldenState is what the directories in testdata hold: v1 was written by the first release of the formats, and every later one reads it.
 var goldenState = map[string]Value{
 	"orders":                   {Sum: 41, Epoch: 0},
 	"invoices":                 {Sum: 3, Epoch: 2},
@@ -53,21 +57,31 @@ func makeGolden(t *testing.T, dir string) {
 	}
 }
 
-// TestGolden opens the directory that was kept of each format: an accidental change of a format fails here at once.
+// TestGolden opens the directories that were kept of each format: an accidental change of a format fails here at once. The first is older than the
+// mark; it is never made anew.
 func TestGolden(t *testing.T) {
 	t.Parallel()
-	kept := filepath.Join("testdata", "v1")
+	marked := filepath.Join("testdata", "v1-mark")
 	if *update {
-		makeGolden(t, kept)
+		makeGolden(t, marked)
 	}
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(kept)); err != nil {
-		t.Fatal(err)
-	}
-	s := openStore(t, dir, Options{SegmentSize: 8192})
-	model := modelStore{values: goldenState}
-	model.compare(t, s)
-	if r := s.Recovery(); !r.Clean || r.Entries != 7 || r.Records != 7 || r.Index != 52 {
-		t.Errorf("recovery %+v", r)
+	for kept, want := range map[string]wal.MarkState{filepath.Join("testdata", "v1"): wal.MarkMissing, marked: wal.MarkSound} {
+		dir := t.TempDir()
+		if err := os.CopyFS(dir, os.DirFS(kept)); err != nil {
+			t.Fatal(err)
+		}
+		var log strings.Builder
+		s := openStore(t, dir, Options{SegmentSize: 8192, Logger: hclog.New(&hclog.LoggerOptions{Output: &log})})
+		model := modelStore{values: goldenState}
+		model.compare(t, s)
+		if r := s.Recovery(); !r.Clean || r.Entries != 7 || r.Records != 7 || r.Index != 52 {
+			t.Errorf("%s: recovery %+v", kept, r)
+		}
+		if found := s.wal.Mark(); found.State != want || want == wal.MarkSound && (found.Index != 52 || !found.SyncEach) {
+			t.Errorf("%s: the mark is %+v", kept, found)
+		}
+		if strings.Contains(log.String(), "[WARN]") {
+			t.Errorf("%s: %s", kept, log.String())
+		}
 	}
 }

@@ -65,10 +65,11 @@ type SnapshotMeta struct {
 	Replay  uint64   // every record up to this index is in the entries
 	Count   uint64   // entries
 	Digest  [16]byte // of the entries, big-endian; docs/storage.md says how it is made
+	Mark    wal.MarkNote
 }
 
 func (m meta) export() SnapshotMeta {
-	e := SnapshotMeta{Store: m.store, State: State(m.state), Witness: m.witness, Replay: m.replay, Count: m.count}
+	e := SnapshotMeta{Store: m.store, State: State(m.state), Witness: m.witness, Replay: m.replay, Count: m.count, Mark: m.mark}
 	for i := range 8 {
 		e.Digest[i], e.Digest[8+i] = byte(m.digest.hi>>(56-8*i)), byte(m.digest.lo>>(56-8*i))
 	}

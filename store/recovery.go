@@ -89,8 +89,12 @@ func newStore(dir string, o Options) *Store {
 	return s
 }
 
-func (s *Store) walOptions() wal.Options {
-	return wal.Options{FS: s.options.fs, SegmentSize: s.options.SegmentSize, Now: s.options.now, Logger: s.options.Logger, Check: s.look}
+// walOptions are those of the log; note is what the snapshot says of its mark.
+func (s *Store) walOptions(note wal.MarkNote) wal.Options {
+	return wal.Options{
+		FS: s.options.fs, SegmentSize: s.options.SegmentSize, Now: s.options.now, Logger: s.options.Logger, Check: s.look,
+		Mark: wal.MarkOptions{Keep: true, SyncEach: s.options.Sync == SyncAlways, Note: note},
+	}
 }
 
 // load does all that comes before the first acknowledgement. It writes nothing before everything was checked.
@@ -102,7 +106,7 @@ func (s *Store) load() error {
 	if err != nil && !missing {
 		return err
 	}
-	o := s.walOptions()
+	o := s.walOptions(m.mark)
 	o.Ours = !missing
 	o.Settled = m.replay // what is kept for history must not make a start slower; 0 without a snapshot, then all is needed
 	s.wal, err = wal.Open(logDir, o)
@@ -133,7 +137,7 @@ func (s *Store) load() error {
 	// Everything has been checked: from here on it may write.
 	if missing && !s.recover.Created {
 		s.options.Logger.Warn("the snapshot is missing; making it anew from the log, which goes back to the first record", "file", s.file.path)
-		if err := s.file.create(s.wal.ID()); err != nil {
+		if err := s.file.create(s.wal.ID(), false); err != nil {
 			return fmt.Errorf("store: %w", err)
 		}
 	}
@@ -143,6 +147,7 @@ func (s *Store) load() error {
 	if err := os.Remove(s.file.path + halfMade); err != nil && !errors.Is(err, fs.ErrNotExist) { // half made
 		return fmt.Errorf("store: %w", err)
 	}
+	s.file.marked = s.wal.Marked
 	s.snapshot.replay.Store(m.replay)
 	s.snapshot.grown.Store(int64(s.recover.Records)) // a lower bound: records are longer than a byte
 	return s.setState(stateOpen)
@@ -155,16 +160,16 @@ func (s *Store) create(m meta, logDir string, missing bool) (meta, error) {
 		if err != nil {
 			return meta{}, fmt.Errorf("store: %w", err)
 		}
-		if err := s.file.create(id); err != nil {
+		if err := s.file.create(id, true); err != nil {
 			return meta{}, fmt.Errorf("store: %w", err)
 		}
-		m = meta{store: id, state: stateCreating}
+		m = meta{store: id, state: stateCreating, mark: wal.MarkCurrent}
 	}
-	if err := wal.Create(logDir, m.store, 1, s.walOptions()); err != nil {
+	if err := wal.Create(logDir, m.store, 1, s.walOptions(m.mark)); err != nil {
 		return meta{}, err
 	}
 	var err error
-	s.wal, err = wal.Open(logDir, s.walOptions())
+	s.wal, err = wal.Open(logDir, s.walOptions(m.mark))
 	return m, err
 }
 

@@ -16,7 +16,8 @@ import (
 // Store is the counters of one directory, or of no directory: memory only.
 //
 // Every exported method is safe for concurrent use. Its goroutines are the committer, and for a store with a directory the
-// spare keeper, the snapshotter, the one that looks after the directory and, in interval mode, the syncer; Close waits for all of them.
+// spare keeper, the snapshotter, the mark keeper, the one that looks after the directory and, in interval mode, the syncer; Close waits for
+// all of them.
 type Store struct {
 	// Set by Open, then only read.
 	dir     string
@@ -86,6 +87,7 @@ func (s *Store) start() {
 		s.wg.Go(s.keepSpare)
 		s.wg.Go(s.snapshotter)
 		s.wg.Go(s.watch)
+		s.wg.Go(s.keepMark)
 		if s.options.Sync == SyncInterval {
 			s.wg.Go(s.syncer)
 		}
