@@ -113,7 +113,9 @@ func (c *compact) open() error {
 	if c.missing {
 		meta = nil
 	}
-	c.log, err = wal.Open(store.LogDir(c.dir), wal.Options{FS: c.fs, Settled: m.Replay, Ours: !c.missing, Check: c.lock.Check})
+	c.log, err = wal.Open(store.LogDir(c.dir), wal.Options{
+		FS: c.fs, Settled: m.Replay, Ours: !c.missing, Check: c.lock.Check, Mark: wal.MarkOptions{Note: m.Mark},
+	})
 	if errors.Is(err, wal.ErrNoLog) {
 		if err := store.Fits(c.dir, meta, nil); err != nil {
 			return err
@@ -209,6 +211,7 @@ func (c *compact) build() (err error) {
 	if c.b, err = store.NewBuilder(c.fs, c.new, c.before.Store); err != nil {
 		return err
 	}
+	c.b.Mark = c.before.Mark // the mark stays as it is
 	if err := c.step("begun"); err != nil {
 		return errors.Join(err, c.b.Abort())
 	}

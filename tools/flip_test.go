@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"encoding/binary"
 	"errors"
 	"maps"
 	"os"
@@ -23,6 +24,10 @@ func smallStore(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	m, err := store.ReadSnapshotMeta(path)
+	if err != nil || m.Mark != wal.MarkCurrent {
+		t.Fatalf("%+v, %v", m, err)
+	}
 	small := path + ".small"
 	to, err := bolt.Open(small, 0o600, &bolt.Options{PageSize: 1024})
 	if err != nil {
@@ -39,7 +44,7 @@ func smallStore(t testing.TB) string {
 				return err
 			}
 		}
-		return nil
+		return tx.Bucket([]byte("meta")).Put([]byte("mark"), binary.LittleEndian.AppendUint64(nil, uint64(tx.ID())))
 	})
 	if err != nil {
 		t.Fatal(err)

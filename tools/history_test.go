@@ -196,7 +196,7 @@ func TestInspect(t *testing.T) {
 		}
 	}
 	if segments := kinds["segment, format 1"]; segments < 2 || !maps.Equal(kinds, map[string]int{"segment, format 1": segments, "snapshot, format 1": 1, "lock": 1, "not ours": 2,
-		"half-made snapshot, removed at a start": 1, "the next segment's zeros": 1}) {
+		"half-made snapshot, removed at a start": 1, "the next segment's zeros": 1, "mark of how far the log was durable": 1}) {
 		t.Errorf("%v", kinds)
 	}
 	if in.Tail != tail || in.Tail < smallSegment || in.Tail > int64(kinds["segment, format 1"]-1)*smallSegment {

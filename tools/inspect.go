@@ -42,7 +42,9 @@ type Inspected struct {
 	Witness  uint64          `json:"witness"`
 	First    uint64          `json:"first"` // record of the log; behind Last if there is none
 	Last     uint64          `json:"last"`
-	Tail     int64           `json:"tail"` // bytes of the log behind the snapshot, about
+	Mark     string          `json:"mark"`    // what the log's mark is good for: sound, missing, and so on
+	Durable  uint64          `json:"durable"` // record up to which the log was durable, by its mark; 0 if that does not say
+	Tail     int64           `json:"tail"`    // bytes of the log behind the snapshot, about
 	Files    []InspectedFile `json:"files"`
 	Estimate time.Duration   `json:"estimate_ns"`       // of how long a start takes: an estimate; 0 if one would refuse
 	Problem  string          `json:"problem,omitempty"` // why a start would refuse
@@ -73,7 +75,8 @@ func Inspect(ctx context.Context, dir string) (result *Inspected, err error) {
 	default:
 		in.Store, in.State, in.Topics, in.Replay, in.Witness = m.Store.String(), m.State.String(), m.Count, m.Replay, m.Witness
 	}
-	log, logErr := wal.Open(store.LogDir(dir), wal.Options{FS: r.fs, Settled: in.Replay, Ours: snapshot != nil})
+	o := wal.Options{FS: r.fs, Settled: in.Replay, Ours: snapshot != nil, Mark: wal.MarkOptions{Note: m.Mark}}
+	log, logErr := wal.Open(store.LogDir(dir), o)
 	if errors.Is(logErr, wal.ErrNoLog) && errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s", store.ErrNoStore, dir)
 	}
@@ -91,6 +94,9 @@ func Inspect(ctx context.Context, dir string) (result *Inspected, err error) {
 				in.Tail += s.Size
 			}
 		}
+	}
+	if err := in.readMark(store.LogDir(dir), m.Store, log, o); err != nil {
+		return nil, err
 	}
 	kind := "snapshot, format 1"
 	switch {
@@ -110,6 +116,16 @@ func Inspect(ctx context.Context, dir string) (result *Inspected, err error) {
 	}
 	in.Estimate = time.Duration(float64(in.Topics)/loadRate*1e9) + time.Duration(float64(in.Tail)/replayRate*1e9)
 	return in, nil
+}
+
+// readMark notes what the mark says.
+func (in *Inspected) readMark(dir string, id wal.ID, log *wal.Log, o wal.Options) error {
+	if log != nil {
+		id = log.ID()
+	}
+	mark, err := wal.FindMark(dir, id, o)
+	in.Mark, in.Durable = mark.State.String(), mark.Index
+	return err
 }
 
 // list adds the files of a directory; snapshot is the kind that one has.
@@ -137,6 +153,8 @@ func (in *Inspected) list(dir, under, snapshot string, log *wal.Log, segments ma
 			f.Kind = "half-made snapshot, removed at a start"
 		case under == "" && e.Name() == filepath.Base(store.LockPath("")):
 			f.Kind = "lock"
+		case under != "" && e.Name() == filepath.Base(wal.MarkPath("")):
+			f.Kind = "mark of how far the log was durable"
 		case under != "" && e.Name() == "spare":
 			f.Kind = "the next segment's zeros"
 		case under != "" && strings.HasSuffix(e.Name(), ".seg"):

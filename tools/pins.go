@@ -1,8 +1,10 @@
 package tools
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"path"
@@ -33,6 +35,9 @@ type pinned struct {
 	files map[string]vfs.File
 	rest  func() // called before each read, if it is not nil
 
+	mark    []byte // of the log, as it was before the segments were listed
+	markErr error  // why it could not be read
+
 	last string // path of the last segment, if it ends
 	end  int64  // there: what is behind is not shown
 	tail []byte // what is shown there; behind it are zeros
@@ -42,6 +47,8 @@ type pinned struct {
 // listing and the opening then those before it are not needed either.
 func pinLog(fsys vfs.FS, dir string, rest func()) (*pinned, error) {
 	p := &pinned{readOnly: readOnly{fsys}, dir: dir, files: make(map[string]vfs.File), rest: rest}
+	// The server writes the mark behind the log, so a log that is read behind the mark has all that the mark says.
+	p.mark, p.markErr = readFile(fsys, wal.MarkPath(dir), mostMark)
 	names, err := fsys.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -78,6 +85,9 @@ func (p *pinned) ReadDir(dir string) ([]string, error) {
 
 // OpenRead gives the file that was opened at the beginning.
 func (p *pinned) OpenRead(name string) (vfs.File, error) {
+	if name == wal.MarkPath(p.dir) {
+		return readFileBack{Reader: bytes.NewReader(p.mark), name: name}, p.markErr
+	}
 	file, ok := p.files[name]
 	if !ok {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
@@ -112,6 +122,30 @@ func (f pinnedFile) ReadAt(b []byte, off int64) (int, error) {
 	}
 	return n, err
 }
+
+// mostMark is more than the mark of a log has, in bytes.
+const mostMark = 16 << 10
+
+// readFile reads a file, at most so much of it.
+func readFile(fsys vfs.FS, name string, most int64) ([]byte, error) {
+	f, err := fsys.OpenRead(name)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(io.NewSectionReader(f, 0, most))
+	return b, errors.Join(err, f.Close())
+}
+
+// readFileBack is a file that was read.
+type readFileBack struct {
+	*bytes.Reader
+	name string
+}
+
+func (f readFileBack) WriteAt([]byte, int64) (int, error) { return 0, refuse("write", f.name) }
+func (f readFileBack) Sync() error                        { return refuse("sync", f.name) }
+func (f readFileBack) Size() (int64, error)               { return f.Reader.Size(), nil }
+func (f readFileBack) Close() error                       { return nil }
 
 // settle ends the log where it ends now: what is appended later is not shown, and what is shown is on the disk. The server may have written a record
 // that it has not acknowledged yet, and that a power loss would take back. (What is in the segments before the last one is durable since that one

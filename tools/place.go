@@ -124,6 +124,11 @@ func freeName(name string) (string, error) {
 	}
 }
 
+// newLog are the options of a log that is made: with a mark.
+func newLog(fsys vfs.FS, segmentSize int64) wal.Options {
+	return wal.Options{FS: fsys, SegmentSize: segmentSize, Mark: wal.MarkOptions{Keep: true}}
+}
+
 // built is a new directory, and what it is meant to hold.
 type built struct {
 	dir     string
@@ -148,7 +153,7 @@ func (b built) check(fsys vfs.FS, passed func(phase string, done, total uint64) 
 	if err != nil {
 		return err
 	}
-	log, err := wal.Open(store.LogDir(b.dir), wal.Options{FS: fsys})
+	log, err := wal.Open(store.LogDir(b.dir), wal.Options{FS: fsys, Mark: wal.MarkOptions{Note: m.Mark}})
 	if err != nil {
 		return err
 	}

@@ -135,6 +135,7 @@ type repair struct {
 	seen    []Range // records that were read, ascending and not touching
 	began   uint64  // first index that the log has, as far as can be read; 0: none
 	ended   bool    // the log was read to its end
+	known   uint64  // the log reached at least this index, as the snapshot or the mark says
 	behind  bool    // a snapshot that is damaged names records behind those of the log
 }
 
@@ -180,7 +181,9 @@ func (r *repair) look() error {
 	if r.sound {
 		settled = m.Replay
 	}
-	log, logErr := wal.Open(store.LogDir(r.dir), wal.Options{Settled: settled, Ours: r.meta != nil})
+	o := r.reading()
+	o.Settled = settled
+	log, logErr := wal.Open(store.LogDir(r.dir), o)
 	var torn *wal.CorruptionError
 	switch {
 	case errors.Is(logErr, wal.ErrNoLog):
@@ -215,6 +218,14 @@ func (r *repair) look() error {
 	return nil
 }
 
+// reading are the options that the log is read with.
+func (r *repair) reading() wal.Options {
+	if r.meta == nil {
+		return wal.Options{}
+	}
+	return wal.Options{Ours: true, Mark: wal.MarkOptions{Note: r.meta.Mark}}
+}
+
 // follows replays what a start would, and finds what it would refuse. The error is what keeps it from that.
 func (r *repair) follows(log *wal.Log, behind uint64) (refusal, err error) {
 	entries := func(each func(store.Entry) error) error {
@@ -239,7 +250,7 @@ func (r *repair) gather() error {
 	if r.meta != nil {
 		r.id = r.meta.Store
 	}
-	found, err := wal.Survey(store.LogDir(r.dir), r.id, wal.Options{}, r.record)
+	found, err := wal.Survey(store.LogDir(r.dir), r.id, r.reading(), r.record)
 	if err != nil && !errors.Is(err, wal.ErrNoLog) {
 		return err
 	}
@@ -260,6 +271,14 @@ func (r *repair) gather() error {
 			}
 		}
 	}
+	mark, err := wal.FindMark(store.LogDir(r.dir), r.id, r.reading())
+	if err != nil {
+		return err
+	}
+	r.known = mark.Index
+	if r.meta != nil {
+		r.known = max(r.known, r.meta.Witness)
+	}
 	switch {
 	case r.sound:
 		r.result.Snapshot = "sound"
@@ -277,10 +296,7 @@ func (r *repair) gather() error {
 	if needed {
 		r.result.Snapshot = readInPart // also where it is to make up for records that are lost
 	}
-	var highest uint64
-	if r.meta != nil {
-		highest = r.meta.Witness
-	}
+	highest := r.known
 	if len(r.seen) > 0 {
 		highest = max(highest, r.seen[len(r.seen)-1].Last)
 	}
@@ -333,9 +349,9 @@ func (r *repair) weigh() error {
 		covered = max(covered, s.Last)
 	}
 	res.Index = covered
-	if r.meta != nil && r.meta.Witness > covered {
-		res.Lost = append(res.Lost, Range{covered + 1, r.meta.Witness})
-		res.Index = r.meta.Witness
+	if r.known > covered {
+		res.Lost = append(res.Lost, Range{covered + 1, r.known})
+		res.Index = r.known
 	}
 	res.Open = !r.proven()
 	res.Believed = !res.Open && r.meta == nil
@@ -356,7 +372,8 @@ func (r *repair) weigh() error {
 }
 
 // proven says whether the directory proves where the log ended. If the store was closed, the snapshot names the last record. If not, the end itself must have been read, at
-// or behind the record that the snapshot is witness to: one that lies before it was the end of a segment whose successors are missing, also where the snapshot has their records.
+// or behind the record that snapshot and mark are witness to: one that lies before it was the end of a segment whose successors are missing, also where the snapshot has their records.
+// The mark is a witness of the same kind as the snapshot.
 // Where no snapshot is witness to anything, a log that is whole from the first record on is believed, as at a start.
 func (r *repair) proven() bool {
 	last := max(r.began, 1) - 1
@@ -366,10 +383,10 @@ func (r *repair) proven() bool {
 	switch {
 	case r.meta == nil:
 		return r.ended && r.began == 1 && len(r.result.Lost) == 0 && !r.behind
-	case r.meta.State == store.StateClosed && last <= r.meta.Witness:
+	case r.meta.State == store.StateClosed && last <= r.meta.Witness && r.known == r.meta.Witness:
 		return true
 	}
-	return r.ended && last >= r.meta.Witness
+	return r.ended && last >= r.known
 }
 
 // replace builds the result and exchanges it for the directory.
@@ -443,7 +460,7 @@ func (r *repair) build(dir string) error {
 	if err := r.step("snapshot"); err != nil {
 		return err
 	}
-	if err := wal.Create(store.LogDir(dir), res.Store, res.Index+1, wal.Options{FS: r.fs, SegmentSize: r.SegmentSize}); err != nil {
+	if err := wal.Create(store.LogDir(dir), res.Store, res.Index+1, newLog(r.fs, r.SegmentSize)); err != nil {
 		return err
 	}
 	if err := r.step("log"); err != nil {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"gcd/store"
@@ -291,7 +292,7 @@ func TestRepairOpen(t *testing.T) {
 	missing := func(t *testing.T, dir string) error { return os.Remove(lastSegment(t, dir)) }
 	header := func(t *testing.T, dir string) error { flip(t, lastSegment(t, dir), 33); return nil }
 	noLog := func(t *testing.T, dir string) error { return os.RemoveAll(store.LogDir(dir)) }
-	for _, row := range []struct {
+	type row struct {
 		name    string
 		state   store.State
 		witness uint64
@@ -299,37 +300,54 @@ func TestRepairOpen(t *testing.T) {
 		open    bool
 		index   uint64 // behind which the result goes on
 		lost    []Range
-	}{
-		{"the log is gone", store.StateOpen, 390, noLog, true, 390, []Range{{351, 390}}},
-		{"the log is gone, closed", store.StateClosed, 390, noLog, false, 390, []Range{{351, 390}}},
-		{"the log is gone, all of it in the snapshot", store.StateOpen, 350, noLog, true, 350, nil},
-		{"the log is gone, all of it in the snapshot, closed", store.StateClosed, 350, noLog, false, 350, nil},
-		{"the last segment is missing", store.StateOpen, 390, missing, true, 390, []Range{{351, 390}}},
-		{"the last segment is missing, closed", store.StateClosed, 390, missing, false, 390, []Range{{351, 390}}},
-		{"the last segment is missing, its records were in the snapshot", store.StateOpen, 350, missing, true, 350, nil},
-		{"the last segment is missing, its records were in the snapshot, closed", store.StateClosed, 350, missing, false, 350, nil},
-		{"the last segment is cut", store.StateOpen, 350, cut(64), true, 350, nil},
-		{"the last segment is cut to its header's half", store.StateOpen, 350, cut(32), true, 350, nil},
-		{"the last segment has no bytes", store.StateOpen, 350, cut(0), true, 350, nil},
-		{"the last segment has no bytes, and the snapshot not all", store.StateOpen, 390, cut(0), true, 390, []Range{{351, 390}}},
-		{"the last segment has no bytes, closed", store.StateClosed, 390, cut(0), false, 390, []Range{{351, 390}}},
-		{"the last segment is cut behind its records", store.StateOpen, 350, cut(end + 48), false, 390, nil},
-		{"the last segment's header", store.StateOpen, 350, header, false, 390, nil},
-		{"the snapshot", store.StateOpen, 390, unreadable, false, 390, nil},
+		mark    bool // there is one
+	}
+	var rows []row
+	for _, row := range []row{
+		{"the log is gone", store.StateOpen, 390, noLog, true, 390, []Range{{351, 390}}, false},
+		{"the log is gone, closed", store.StateClosed, 390, noLog, false, 390, []Range{{351, 390}}, false},
+		{"the log is gone, all of it in the snapshot", store.StateOpen, 350, noLog, true, 350, nil, false},
+		{"the log is gone, all of it in the snapshot, closed", store.StateClosed, 350, noLog, false, 350, nil, false},
+		{"the last segment is missing", store.StateOpen, 390, missing, true, 390, []Range{{351, 390}}, false},
+		{"the last segment is missing, closed", store.StateClosed, 390, missing, false, 390, []Range{{351, 390}}, false},
+		{"the last segment is missing, its records were in the snapshot", store.StateOpen, 350, missing, true, 350, nil, false},
+		{"the last segment is missing, its records were in the snapshot, closed", store.StateClosed, 350, missing, false, 350, nil, false},
+		{"the last segment is cut", store.StateOpen, 350, cut(64), true, 350, nil, false},
+		{"the last segment is cut to its header's half", store.StateOpen, 350, cut(32), true, 350, nil, false},
+		{"the last segment has no bytes", store.StateOpen, 350, cut(0), true, 350, nil, false},
+		{"the last segment has no bytes, and the snapshot not all", store.StateOpen, 390, cut(0), true, 390, []Range{{351, 390}}, false},
+		{"the last segment has no bytes, closed", store.StateClosed, 390, cut(0), false, 390, []Range{{351, 390}}, false},
+		{"the last segment is cut behind its records", store.StateOpen, 350, cut(end + 48), false, 390, nil, false},
+		{"the last segment's header", store.StateOpen, 350, header, false, 390, nil, false},
+		{"the snapshot", store.StateOpen, 390, unreadable, false, 390, nil, false},
 		{"the snapshot, and the last segment is missing", store.StateOpen, 390, func(t *testing.T, dir string) error {
 			return errors.Join(unreadable(t, dir), missing(t, dir))
-		}, true, before, nil},
+		}, true, before, nil, false},
 		{"the snapshot, and the last segment has no bytes", store.StateOpen, 390, func(t *testing.T, dir string) error {
 			return errors.Join(unreadable(t, dir), os.Truncate(lastSegment(t, dir), 0))
-		}, true, before, nil},
-		{"the log goes on behind what was said to be its end", store.StateClosed, 350, header, false, 390, nil},
-		{"the same, and it is cut", store.StateClosed, 350, cut(end), true, 390, nil},
+		}, true, before, nil, false},
+		{"the log goes on behind what was said to be its end", store.StateClosed, 350, header, false, 390, nil, false},
+		{"the same, and it is cut", store.StateClosed, 350, cut(end), true, 390, nil, false},
 	} {
+		// With the mark, which says 390, what is missing up to there is known to be lost, and a store that was closed before that was not closed.
+		marked := row
+		marked.name, marked.mark = row.name+", marked", true
+		if hasLog := !strings.HasPrefix(row.name, "the log is gone"); hasLog && row.index < 390 {
+			marked.open, marked.lost, marked.index = true, []Range{{row.index + 1, 390}}, 390
+		}
+		rows = append(rows, row, marked)
+	}
+	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			dir := filepath.Join(t.TempDir(), "data")
 			if err := os.CopyFS(dir, os.DirFS(intact)); err != nil {
 				t.Fatal(err)
+			}
+			if !row.mark {
+				if err := os.Remove(wal.MarkPath(store.LogDir(dir))); err != nil {
+					t.Fatal(err)
+				}
 			}
 			setMeta(t, dir, "state", []byte{byte(row.state)})
 			setMeta(t, dir, "witness", binary.LittleEndian.AppendUint64(nil, row.witness))
@@ -349,7 +367,7 @@ func TestRepairOpen(t *testing.T) {
 			if done.Open != row.open || !slices.Equal(done.Lost, row.lost) || done.Index != row.index || done.Whole() != whole || row.open && done.Sure > 0 {
 				t.Errorf("%+v, want open %t, lost %v, index %d", done, row.open, row.lost, row.index)
 			}
-			if believed := row.name == "the snapshot"; done.Believed != believed {
+			if believed := strings.TrimSuffix(row.name, ", marked") == "the snapshot"; done.Believed != believed {
 				t.Errorf("believed %t, want %t", done.Believed, believed)
 			}
 			if (done.Store == was.Store) != whole {

@@ -234,7 +234,7 @@ func (r *restore) build(dir string) error {
 	if err := r.step("snapshot"); err != nil {
 		return err
 	}
-	if err := wal.Create(store.LogDir(dir), id, r.result.From.Index+1, wal.Options{FS: r.fs, SegmentSize: r.SegmentSize}); err != nil {
+	if err := wal.Create(store.LogDir(dir), id, r.result.From.Index+1, newLog(r.fs, r.SegmentSize)); err != nil {
 		return err
 	}
 	if err := r.step("log"); err != nil {

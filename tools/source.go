@@ -163,7 +163,7 @@ func (r *reading) openLog() (*wal.Log, error) {
 	o := wal.Options{FS: r.fs}
 	m, err := r.snapshotMeta()
 	if err == nil {
-		o.Settled, o.Ours = m.Replay, true
+		o.Settled, o.Ours, o.Mark.Note = m.Replay, true, m.Mark
 	}
 	log, logErr := wal.Open(store.LogDir(r.dir), o)
 	if !errors.Is(logErr, wal.ErrNoLog) {
@@ -220,7 +220,7 @@ func (s *Source) load(o SourceOptions) error {
 	m, err := s.snapshotMeta()
 	if err == nil {
 		s.Snapshot = &m
-		options.Ours = true
+		options.Ours, options.Mark.Note = true, m.Mark
 		if !o.Whole {
 			options.Settled = m.Replay
 		}

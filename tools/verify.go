@@ -111,6 +111,7 @@ type verifier struct {
 	snapshot     int                 // place in result.Files; -1: none
 	segments     map[uint64]int      // number → place in result.Files
 	log          *wal.Log            // nil: there is none that can be read
+	mark         wal.Mark            // of the log
 	newerEntries uint64              // of the snapshot, newer than its replay
 	rested       uint64              // topics whose sums no kept record can prove
 	contradicted bool                // records, or entries and records, that are whole in themselves do not go together
@@ -207,7 +208,19 @@ func (v *verifier) readSnapshot() error {
 func (v *verifier) readLog() error {
 	v.segments = map[uint64]int{}
 	v.result.First = 1
-	log, err := wal.Open(store.LogDir(v.dir), wal.Options{FS: v.fs, Ours: v.meta != nil})
+	o := v.logOptions()
+	log, err := wal.Open(store.LogDir(v.dir), o)
+	var id wal.ID
+	switch {
+	case err == nil:
+		id = log.ID()
+	case v.meta != nil:
+		id = v.meta.Store
+	}
+	mark, markErr := wal.FindMark(store.LogDir(v.dir), id, o)
+	if v.mark = mark; markErr != nil {
+		return markErr
+	}
 	if errors.Is(err, wal.ErrNoLog) {
 		return nil
 	}
@@ -225,11 +238,12 @@ func (v *verifier) readLog() error {
 		}
 		return nil
 	}
-	var id wal.ID
-	if v.meta != nil {
-		id = v.meta.Store
+	found, surveyErr := wal.Survey(store.LogDir(v.dir), id, o, nil)
+	if errors.Is(surveyErr, wal.ErrNoLog) { // all segments are gone, and the mark says that there were some
+		at := v.file(store.LogDir(v.dir), 0)
+		v.result.Files[at].Missing = true
+		return v.damage(at, err)
 	}
-	found, surveyErr := wal.Survey(store.LogDir(v.dir), id, wal.Options{FS: v.fs}, nil)
 	if surveyErr != nil {
 		return surveyErr
 	}
@@ -249,6 +263,15 @@ func (v *verifier) readLog() error {
 		return err
 	}
 	return nil
+}
+
+// logOptions are those that the log is read with.
+func (v *verifier) logOptions() wal.Options {
+	o := wal.Options{FS: v.fs, Ours: v.meta != nil}
+	if v.meta != nil {
+		o.Mark.Note = v.meta.Mark
+	}
+	return o
 }
 
 // together compares the snapshot with the log.
@@ -327,7 +350,9 @@ func (v *verifier) starts() error {
 		}
 		settled = v.meta.Replay
 	}
-	log, err := wal.Open(store.LogDir(v.dir), wal.Options{FS: v.fs, Settled: settled, Ours: v.meta != nil})
+	o := v.logOptions()
+	o.Settled = settled
+	log, err := wal.Open(store.LogDir(v.dir), o)
 	if err != nil && !errors.Is(err, wal.ErrNoLog) || store.Fits(v.dir, v.meta, log) != nil {
 		return nil
 	}
@@ -365,6 +390,9 @@ func (v *verifier) doubts() {
 	if v.running {
 		v.unproven("another process has the directory, a server or a gcd-tool: what it wrote behind record %d was not read", v.result.Last)
 	}
+	if len(v.segments) > 0 {
+		v.evidence()
+	}
 	if v.log == nil && len(v.segments) > 0 {
 		v.unproven("the log is damaged, so its records were not compared with the snapshot")
 		return
@@ -375,8 +403,12 @@ func (v *verifier) doubts() {
 	switch {
 	case v.meta == nil && v.snapshot < 0:
 		v.unproven("there is no snapshot, and so no witness of how far the log reached")
-	case v.meta != nil && v.meta.State == store.StateOpen && !v.running:
-		v.unproven("the store was not closed: damage to exactly the record behind %d would look like a write that was under way (%d bytes)", v.result.Last, v.log.Tail().Length)
+	case v.meta == nil || v.meta.State != store.StateOpen || v.running:
+	case v.mark.Index > 0 || v.mark.State == wal.MarkSound || v.mark.State == wal.MarkStale:
+		v.unproven("the store was not closed: that nothing behind record %d is gone, up to a second of records, if it was the power that failed; the mark says that the log was durable up to record %d, and after kill -9 it is exact (a torn tail has %d bytes)",
+			v.result.Last, v.mark.Index, v.log.Tail().Length)
+	default:
+		v.unproven("the store was not closed: damage to the records behind %d would look like a log that ended there, or like a write that was under way (%d bytes)", v.result.Last, v.log.Tail().Length)
 	}
 	if v.newerEntries > 0 {
 		v.unproven("entries of the snapshot that are newer than record %d, up to which it is said to be whole: %d; it was interrupted, or the number is too low, which costs a start time and no sum", v.result.Replay, v.newerEntries)
@@ -385,6 +417,28 @@ func (v *verifier) doubts() {
 		v.unproven("the log begins at record %d, and so sums that rest on the snapshot and its digest alone: %d", v.log.First(), v.rested)
 	}
 	v.unproven("that the whole directory was put back to an older state cannot be noticed")
+}
+
+// evidence says where the mark is none of how far the log reached.
+func (v *verifier) evidence() {
+	closed := v.meta != nil && v.meta.State == store.StateClosed
+	switch v.mark.State {
+	case wal.MarkSound:
+		if v.log != nil && closed && v.mark.Index != v.log.Last() {
+			v.unproven("the mark of how far the log was durable says record %d, but the store was closed at record %d: it could not be written then", v.mark.Index, v.log.Last())
+		}
+		return
+	case wal.MarkStale:
+		why := "is older than the last run, which was one of an older gcd, or could not write it"
+		if v.meta == nil {
+			why = "may be older than the last run, since no snapshot says otherwise"
+		}
+		v.unproven("the mark of how far the log was durable, record %d, %s: that holds, but how the last run synced is not known, so a torn tail is judged without it", v.mark.Index, why)
+	case wal.MarkUnreadable:
+		v.unproven("the mark of how far the log was durable cannot be read: %v", v.mark.Err)
+	default:
+		v.unproven("the mark of how far the log was durable is %s: it is no evidence that the log is whole to its end", v.mark.State)
+	}
 }
 
 func (r *reading) snapshotSize() (int64, error) {

@@ -42,6 +42,25 @@ const (
 	MarkUnreadable MarkState = 6 // the system does not let it be read
 )
 
+// String is the state in a word or two.
+func (s MarkState) String() string {
+	switch s {
+	case MarkSound:
+		return "sound"
+	case MarkStale:
+		return "older than the last run"
+	case MarkMissing:
+		return "missing"
+	case MarkDamaged:
+		return "damaged"
+	case MarkForeign:
+		return "of another store"
+	case MarkUnreadable:
+		return "unreadable"
+	}
+	return fmt.Sprintf("state %d", uint8(s))
+}
+
 // A Mark is evidence of how far a log was durable.
 type Mark struct {
 	State    MarkState
@@ -134,6 +153,16 @@ func readMark(fsys vfs.FS, dir string) foundMark {
 	return found
 }
 
+// FindMark says what the mark in dir is good for in a log of the store, also where that log cannot be opened.
+func FindMark(dir string, store ID, o Options) (Mark, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return Mark{}, err
+	}
+	found := readMark(o.FS, dir)
+	return found.judge(store, o.Mark.Note), nil
+}
+
 // judge says what the mark is good for in a log of the store.
 func (m *foundMark) judge(store ID, note MarkNote) Mark {
 	found := Mark{Index: m.index, Store: m.store, Err: m.err}
@@ -160,7 +189,7 @@ func (m Mark) behind(dir, file string, offset int64, last uint64) error {
 		return nil
 	}
 	return &CorruptionError{File: file, Offset: offset, Index: last + 1,
-		Err: fmt.Errorf("the log ends at record %d, but %s says that it was durable up to record %d", last, MarkPath(dir), m.Index)}
+		Err: fmt.Errorf("the log ends at record %d, but %s is witness that it reached %d", last, MarkPath(dir), m.Index)}
 }
 
 // gone is the damage of a log without any segment, if the mark says that there was something in it.
@@ -169,5 +198,5 @@ func (m *foundMark) gone(dir string) error {
 		return nil
 	}
 	return &CorruptionError{File: dir, Index: m.index,
-		Err: fmt.Errorf("no segment of the log is there, but %s says that it was durable up to record %d", MarkPath(dir), m.index)}
+		Err: fmt.Errorf("no segment of the log is there, but %s is witness that it reached record %d", MarkPath(dir), m.index)}
 }

@@ -73,6 +73,10 @@ func printInspected(w io.Writer, in *tools.Inspected) error {
 	} else {
 		text += fmt.Sprintf("log: %v, %d of them behind the snapshot\n", tools.Range{First: in.First, Last: in.Last}, in.Last-min(in.Last, in.Replay))
 	}
+	if text += "mark: " + in.Mark; in.Durable > 0 {
+		text += fmt.Sprintf("; the log was durable up to record %d", in.Durable)
+	}
+	text += "\n"
 	if in.Problem == "" {
 		text += fmt.Sprintf("a start takes about %s (an estimate, from rates measured elsewhere)\n", in.Estimate.Round(time.Millisecond))
 	} else {
