@@ -371,10 +371,13 @@ func TestTornTailBehindTheLongestRecord(t *testing.T) {
 	o := markedOptions(disk, true)
 	o.SegmentSize = 4 << 20
 	l := create(t, o)
-	add(t, l, 100)
+	for l.current.number == 1 { // the first segment is small
+		add(t, l, 1000)
+	}
+	last := segmentName(l.current.number)
 	for at, want := range map[int64]bool{recordSize(maxPayload) - 1: false, recordSize(maxPayload): true, o.SegmentSize - l.off - 1: true} {
 		f := freeze(disk)
-		f[segmentName(1)][l.off+at] = 1
+		f[last][l.off+at] = 1
 		o := markedOptions(f, true)
 		_, err := Open(testDir, o)
 		if errors.As(err, new(*CorruptionError)) != want {
