@@ -25,11 +25,12 @@ var noRoom = map[string]func(op vfs.Op) vfs.Outcome{
 func TestNoRoomAtEveryWrite(t *testing.T) {
 	t.Parallel()
 	for name, way := range noRoom {
-		for _, length := range []int{1, 2, 4} {
-			t.Run(fmt.Sprintf("%s, %d in a row", name, length), func(t *testing.T) {
+		for i, length := range []int{1, 2, 4, 1, 4} {
+			marked := i >= 3
+			t.Run(fmt.Sprintf("%s, %d in a row, with a mark %t", name, length, marked), func(t *testing.T) {
 				t.Parallel()
 				for n, more := 1, true; more && !t.Failed(); n++ {
-					more = noRoomAt(t, n, length, way)
+					more = noRoomAt(t, n, length, marked, way)
 				}
 			})
 		}
@@ -37,9 +38,9 @@ func TestNoRoomAtEveryWrite(t *testing.T) {
 }
 
 // noRoomAt is a run whose n-th write or rename, and those behind it up to so many, find no room. It returns false when there was no n-th.
-func noRoomAt(t *testing.T, n, length int, way func(vfs.Op) vfs.Outcome) bool {
+func noRoomAt(t *testing.T, n, length int, marked bool, way func(vfs.Op) vfs.Outcome) bool {
 	const crashes = 14 // operations behind the first fault before which the power goes
-	disk, h := vfs.NewMem(), &history{}
+	disk, h := vfs.NewMem(), &history{marked: marked, each: marked}
 	started, seen, behind := false, 0, 0
 	var first vfs.Op
 	fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
@@ -66,14 +67,14 @@ func noRoomAt(t *testing.T, n, length int, way func(vfs.Op) vfs.Outcome) bool {
 		}
 		return vfs.Outcome{}
 	})
-	l := create(t, testOptions(fault))
+	l := create(t, h.options(fault))
 	started = true
 	where := func() string {
 		return fmt.Sprintf("full at operation %d (%s %s at %d)", first.N, first.Kind, first.Name, first.Off)
 	}
 	defer func() {
 		_ = l.Close()
-		opened := fault.Count(vfs.KindCreate) + fault.Count(vfs.KindOpen) + fault.Count(vfs.KindOpenRead)
+		opened := fault.Count(vfs.KindCreate) + fault.Count(vfs.KindOpen) + fault.Count(vfs.KindOpenRead) - 2 // when it was made there was no mark to be opened
 		if closed := fault.Count(vfs.KindClose); closed != opened {
 			t.Errorf("%s: %d files opened, %d closed", where(), opened, closed)
 		}
@@ -118,6 +119,9 @@ func noRoomAt(t *testing.T, n, length int, way func(vfs.Op) vfs.Outcome) bool {
 		}
 		if i%4 == 2 {
 			_ = l.PrepareSpare()
+		}
+		if i%3 == 1 && l.TurnMark() {
+			l.SyncMark()
 		}
 	}
 	for _, after := range []*vfs.Mem{disk.Crash(vfs.Crash{}), disk.Clone()} {
