@@ -32,10 +32,19 @@ func main() {
 		}
 		return
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends it at once, and the system everything that it has started
+	asks := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		asks = append(asks, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), asks...)
+	context.AfterFunc(ctx, func() { // a second signal ends it at once, and the system everything that it has started
+		time.AfterFunc(oneStop, stop)
+	})
 	os.Exit(runMain(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
+
+// oneStop is the time within which several signals are one, as of gcd.
+const oneStop = 500 * time.Millisecond
 
 // exitUsage is the exit code for a wrong command line, as of gcd.
 const exitUsage = 64

@@ -8,8 +8,6 @@ import (
 	"context"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -35,9 +33,9 @@ const helpOutro = `Exit codes:
   130  interrupted by a signal`
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, end := cmdline.Interruptible(os.Exit)
 	code := run(ctx, os.Args, os.Stdout, os.Stderr)
-	stop()
+	end()
 	os.Exit(code)
 }
 

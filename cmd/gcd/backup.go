@@ -8,8 +8,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -78,14 +76,12 @@ Examples:
 					return usagef("backup", "FILE is within %s, the directory of a store: write it elsewhere", dir)
 				}
 			}
-			ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
-			defer stop()
 			said := io.Discard
 			if !c.Bool("quiet") {
 				said = c.App.ErrWriter
 			}
 			b := &backup{addr: addr, format: cmdline.Word(c, "format"), timeout: timeout, said: said, meter: cmdline.NewMeter(said, time.Now)}
-			return b.run(ctx, c.Args().First(), c.App.Writer)
+			return b.run(c.Context, c.Args().First(), c.App.Writer)
 		},
 	}
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
-	"os/signal"
 	"runtime"
 	"strings"
 	"syscall"
@@ -92,10 +90,7 @@ the outcome of one is unknown, 130 when it was interrupted. The result is printe
 			if err != nil {
 				return err
 			}
-			ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
-			defer stop()
-			context.AfterFunc(ctx, stop) // a second signal ends it at once
-			return bench(ctx, c, o)
+			return bench(c.Context, c, o)
 		},
 	}
 }

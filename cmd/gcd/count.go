@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"os"
-	"os/signal"
 	"strconv"
-	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -114,7 +111,5 @@ func ask(c *cli.Context, request func(ctx context.Context, client *client.Client
 		return usagef(c.Command.Name, "--addr: %s", plain(err))
 	}
 	defer cl.Close()
-	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	return request(ctx, cl, topic)
+	return request(c.Context, cl, topic)
 }

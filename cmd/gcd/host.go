@@ -19,14 +19,16 @@ const drainTime = 100 * time.Millisecond
 
 // host is what a server has of the process that it runs in.
 type host struct {
-	log *logqueue.Queue // to stderr: whoever reads that cannot make the server wait
+	log     *logqueue.Queue // to stderr: whoever reads that cannot make the server wait
+	signals *signals
 }
 
 // runServer is run for the command serve. All that a server says on stderr goes through one queue:
 // its log, and behind it the error that it ends with, also one of the command line.
 func runServer(args []string, stdout io.Writer, stderr *os.File) int {
+	caught := catchSignals(cmdline.IsTerminal(stderr))
 	signal.Ignore(noReason()...)
-	h := &host{log: logqueue.New(ownStderr(stderr), logqueue.Options{})}
+	h := &host{log: logqueue.New(ownStderr(stderr), logqueue.Options{}), signals: caught}
 	var last bytes.Buffer
 	code := report(&last, program(h).Run(context.Background(), args, stdout, h.log))
 	h.log.Close(last.Bytes(), drainTime)

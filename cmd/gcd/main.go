@@ -8,13 +8,18 @@ import (
 	"context"
 	"io"
 	"os"
+
+	"gcd/internal/cmdline"
 )
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == serveName {
 		os.Exit(runServer(os.Args, os.Stdout, os.Stderr))
 	}
-	os.Exit(run(context.Background(), os.Args, os.Stdout, os.Stderr))
+	ctx, end := cmdline.Interruptible(os.Exit)
+	code := run(ctx, os.Args, os.Stdout, os.Stderr)
+	end()
+	os.Exit(code)
 }
 
 // run executes the command line args, whose first element is the program's name, and returns the exit code. When ctx

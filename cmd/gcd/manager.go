@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"sync"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/hashicorp/go-hclog"
@@ -14,7 +15,12 @@ const mostNotices = 16 << 10
 
 // manager is what manages the service, systemd or something like it, and wants to know how the
 // server is. Nobody waits for it: notices go through a queue, in their order. A nil manager is none.
-type manager struct{ notices *logqueue.Queue }
+type manager struct {
+	notices *logqueue.Queue
+
+	mu      sync.Mutex
+	serving bool // between ready and stopping
+}
 
 // newManager finds the manager that the environment names, if there is one. Its goroutine is a
 // queue's, which close ends.
@@ -22,10 +28,40 @@ func newManager(log hclog.Logger) *manager {
 	if os.Getenv("NOTIFY_SOCKET") == "" {
 		return nil
 	}
-	return &manager{logqueue.New(notifySocket{log}, logqueue.Options{
+	return &manager{notices: logqueue.New(notifySocket{log}, logqueue.Options{
 		Bytes: mostNotices,
 		Lost:  func(uint64) []byte { return nil }, // it is no notice
 	})}
+}
+
+// ready says that the server serves.
+func (m *manager) ready() { m.turn(true, daemon.SdNotifyReady) }
+
+// stopping says that it begins to stop.
+func (m *manager) stopping() { m.turn(false, daemon.SdNotifyStopping) }
+
+func (m *manager) turn(serving bool, state string) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.serving = serving
+	m.tell(state)
+}
+
+// reloaded says that a reload has begun, and is done. A server that does not serve yet, or no more,
+// must not say READY for it.
+func (m *manager) reloaded() {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.serving {
+		m.tell(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
+		m.tell(daemon.SdNotifyReady)
+	}
 }
 
 // tell passes a state on.

@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -41,6 +40,7 @@ func TestScripts(t *testing.T) {
 	}, map[string]scripttest.Command{
 		"start":     cmdStart,
 		"signal":    cmdSignal,
+		"send":      cmdSend,
 		"ends":      cmdEnds,
 		"ignore":    cmdIgnore,
 		"logged":    cmdLogged,
@@ -168,18 +168,33 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 
 // signal NAME SIGNAL CODE
 //
-// Sends the signal (INT, TERM, QUIT or KILL) and requires that the server ends with the code (-1 when the signal killed it).
+// Sends the signal (INT, TERM, HUP and so on) and requires that the server ends with the code (-1 when the signal killed it).
 func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: signal NAME SIGNAL CODE")
 	}
 	p := findServer(ts, args[0])
-	signal, ok := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "QUIT": syscall.SIGQUIT, "KILL": os.Kill}[args[1]]
-	if !ok {
-		ts.Fatalf("unknown signal %q", args[1])
-	}
-	ts.Check(p.command.Process.Signal(signal))
+	ts.Check(p.command.Process.Signal(findSignal(ts, args[1])))
 	p.waitFor(ts, args[2])
+}
+
+// send NAME SIGNAL...: sends the signals, one right behind the other.
+func cmdSend(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: send NAME SIGNAL...")
+	}
+	p := findServer(ts, args[0])
+	for _, name := range args[1:] {
+		ts.Check(p.command.Process.Signal(findSignal(ts, name)))
+	}
+}
+
+func findSignal(ts *testscript.TestScript, name string) os.Signal {
+	signal, ok := namedSignals[name]
+	if !ok {
+		ts.Fatalf("unknown signal %q", name)
+	}
+	return signal
 }
 
 // ends NAME CODE

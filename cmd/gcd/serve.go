@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/hashicorp/go-hclog"
 	"github.com/urfave/cli/v2"
 
@@ -59,12 +57,17 @@ Examples:
 			}
 			s.manager = newManager(s.log)
 			defer s.manager.close()
-			signals := make(chan os.Signal, 2) // the second must not be lost while the first is acted upon
-			signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-			defer signal.Stop(signals)
-			return serve(c.Context, s, signals)
+			stops, end := h.signals.watch(s.reload)
+			defer end()
+			return serve(c.Context, s, stops)
 		},
 	}
+}
+
+// reload reads anew what may change while the server runs: nothing yet. A start goes on, and a stop.
+func (s *settings) reload() {
+	s.log.Info("reloaded: there is nothing that is read anew while the server runs", "signal", "hangup")
+	s.manager.reloaded()
 }
 
 // serve runs a server until a signal comes, ctx ends or the store fails. An error of it ends the process: what could not be
@@ -98,7 +101,7 @@ func serve(ctx context.Context, s settings, signals <-chan os.Signal) error {
 		defer close(p.served)
 		p.serveErr = srv.Serve()
 	}()
-	p.manager.tell(daemon.SdNotifyReady)
+	p.manager.ready()
 	return p.supervise(ctx, signals, p.stop)
 }
 
@@ -307,7 +310,7 @@ func (p *process) supervise(ctx context.Context, signals <-chan os.Signal, stop 
 		cause, code = why, why.Code
 		timeout = failureGrace
 	}
-	p.manager.tell(daemon.SdNotifyStopping)
+	p.manager.stopping()
 
 	stopped := make(chan error, 1)
 	go func() { stopped <- stop(timeout) }()

@@ -94,7 +94,7 @@ func serveFlags() []cli.Flag {
 			Usage: "The `TIME` without a byte after which a TCP message that may be unfinished counts as whole."},
 
 		&cli.DurationFlag{Name: "shutdown-timeout", Value: 10 * time.Second, EnvVars: fromEnv("shutdown-timeout"), Category: processFlags,
-			Usage: "The `TIME` that answering what is under way may take after SIGTERM or SIGINT. A second signal ends it at once."},
+			Usage: "The `TIME` that answering what is under way may take after SIGTERM or SIGINT. A second signal ends it at once, half a second behind the first or later."},
 		&cli.GenericFlag{Name: "log-level", Value: cmdline.NewChoice("trace", "debug", "info", "warn", "error").Default("info"), EnvVars: fromEnv("log-level"), Category: processFlags,
 			Usage: "The least `LEVEL` that is logged: trace, debug, info, warn or error."},
 		&cli.GenericFlag{Name: "log-format", Value: cmdline.NewChoice("text", "json"), EnvVars: fromEnv("log-format"), Category: processFlags,

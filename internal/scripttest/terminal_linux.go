@@ -14,6 +14,7 @@ import (
 // Terminal is one to run a program on.
 type Terminal struct {
 	*os.File // what the program writes to
+	screen   *os.File
 
 	mutex   sync.Mutex
 	changed *sync.Cond
@@ -41,10 +42,16 @@ func NewTerminal(t *testing.T) *Terminal {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { file.Close() })
-	term := &Terminal{File: file}
+	term := &Terminal{File: file, screen: screen}
 	term.changed = sync.NewCond(&term.mutex)
 	go term.read(screen)
 	return term
+}
+
+// Hangup ends the terminal, as its window is closed: what runs on it hears of that.
+func (term *Terminal) Hangup() {
+	term.screen.Close()
+	_, _ = term.Write([]byte("\n")) // wakes read, which holds the descriptor until then
 }
 
 // read takes what is written, until nobody has the terminal any more.

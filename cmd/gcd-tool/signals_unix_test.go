@@ -1,0 +1,140 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"gcd/internal/cmdline"
+)
+
+// hang is when a test that waits gives up; it decides nothing but how a failure looks.
+const hang = time.Minute
+
+// ended waits for the end of a program.
+func ended(t *testing.T, command *exec.Cmd) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = command.Wait() // how it ended is in ProcessState
+	}()
+	t.Cleanup(func() {
+		_ = command.Process.Kill() // fails when it has ended, as it should
+		<-done
+	})
+	return done
+}
+
+// TestSignalsLeaveNoPart: each signal that ends a command has it remove what it has half made.
+func TestSignalsLeaveNoPart(t *testing.T) {
+	t.Parallel()
+	base := t.TempDir()
+	dir, dump := filepath.Join(base, "data"), filepath.Join(base, "dump")
+	writeDump(t, dump, 60_000)
+	if code, _, stderr := runTool(t, "restore", "--quiet", dump, dir); code != cmdline.ExitOK {
+		t.Fatal(stderr)
+	}
+	for _, test := range []struct {
+		name   string
+		signal os.Signal
+		part   string // is there while the command works
+		args   []string
+	}{
+		{"dump HUP", syscall.SIGHUP, ".new.*.part", []string{"dump", "--output", "new", dir}},
+		{"dump TERM", syscall.SIGTERM, ".new.*.part", []string{"dump", "--output", "new", dir}},
+		{"dump INT", os.Interrupt, ".new.*.part", []string{"dump", "--output", "new", dir}},
+		{"restore HUP", syscall.SIGHUP, "new.restore-*", []string{"restore", dump, "new"}},
+		{"restore TERM", syscall.SIGTERM, "new.restore-*", []string{"restore", dump, "new"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			work := t.TempDir()
+			command := exec.Command("gcd-tool", test.args...)
+			command.Dir = work
+			var stderr bytes.Buffer
+			command.Stderr = &stderr
+			if err := command.Start(); err != nil {
+				t.Fatal(err)
+			}
+			done := ended(t, command)
+			for end := time.Now().Add(hang); ; runtime.Gosched() {
+				if found, _ := filepath.Glob(filepath.Join(work, test.part)); len(found) > 0 {
+					break
+				}
+				if time.Now().After(end) {
+					t.Fatalf("%s does not appear", test.part)
+				}
+			}
+			if err := command.Process.Signal(test.signal); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-done:
+			case <-time.After(hang):
+				t.Fatal("the command does not end")
+			}
+			if code := command.ProcessState.ExitCode(); code != cmdline.ExitInterrupted {
+				t.Errorf("it ended with %v: %s", command.ProcessState, stderr.String())
+			}
+			if left, err := os.ReadDir(work); err != nil || len(left) > 0 {
+				t.Errorf("%v is left, %v", left, err)
+			}
+		})
+	}
+}
+
+// TestSecondSignal: the second signal ends a command that cannot end by itself, because nobody reads
+// what it writes.
+func TestSecondSignal(t *testing.T) {
+	t.Parallel()
+	base := t.TempDir()
+	dir, dump := filepath.Join(base, "data"), filepath.Join(base, "dump")
+	writeDump(t, dump, 20_000)
+	if code, _, stderr := runTool(t, "restore", "--quiet", dump, dir); code != cmdline.ExitOK {
+		t.Fatal(stderr)
+	}
+	command := exec.Command("gcd-tool", "dump", "--format", "ndjson", dir)
+	stdout, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReaderSize(stdout, 16).ReadString('\n'); err != nil { // it is at work
+		t.Error(err)
+	}
+	done := make(chan struct{})
+	var state *os.ProcessState
+	go func() {
+		defer close(done)
+		state, _ = command.Process.Wait() // unlike the command's Wait it leaves the pipe as it is
+	}()
+	t.Cleanup(func() {
+		_ = command.Process.Kill()
+		<-done
+	})
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for end := time.After(hang); ; {
+		select {
+		case <-done:
+			if state.ExitCode() != cmdline.ExitInterrupted {
+				t.Errorf("it ended with %v", state)
+			}
+			return
+		case <-again.C:
+			_ = command.Process.Signal(syscall.SIGTERM) // fails when it has ended
+		case <-end:
+			t.Fatal("the command does not end")
+		}
+	}
+}
