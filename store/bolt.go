@@ -85,6 +85,12 @@ type meta struct {
 	mark    wal.MarkNote // as it was read; put does not write it
 }
 
+// same says whether two say the same of the entries, the store and its log.
+func (m meta) same(other meta) bool {
+	m.mark, other.mark = 0, 0
+	return m == other
+}
+
 // digest is the sum modulo 2^128 of a hash of each entry, so it is kept up to date in place and does not depend on the order.
 type digest struct{ hi, lo uint64 }
 
@@ -168,6 +174,7 @@ type snapshotFile struct {
 	path    string
 	hooks   hooks
 	timeout time.Duration            // how long to wait for its lock; 0: lockTimeout
+	known   *meta                    // what update wrote last, so it must say that still; nil: nothing yet, or it is not known whether it did
 	source  func() (*os.File, error) // opens it for reading, if it is not to be found under path
 	marked  func() bool              // the log's mark on the disk is of this run; nil: it is not
 	rest    func()                   // called before each page that checkPages looks at; nil: nothing
@@ -269,10 +276,14 @@ func (f *snapshotFile) update(do func(tx *bolt.Tx, m *meta) error) error {
 		if err != nil {
 			return err
 		}
+		var wrote *meta
 		err = db.Update(func(tx *bolt.Tx) error {
 			m, err := f.readMeta(tx)
 			if err != nil {
 				return err
+			}
+			if f.known != nil && !m.same(*f.known) {
+				return fmt.Errorf("%w: %s was replaced", ErrMoved, f.path)
 			}
 			if err := do(tx, &m); err != nil {
 				return err
@@ -281,10 +292,12 @@ func (f *snapshotFile) update(do func(tx *bolt.Tx, m *meta) error) error {
 			if err := errors.Join(m.put(b), putMark(b, tx, f.marked != nil && f.marked())); err != nil {
 				return err
 			}
+			f.known, wrote = nil, &m
 			f.hooks.before()
 			return nil
 		})
 		if err == nil {
+			f.known = wrote
 			f.hooks.after()
 		}
 		return errors.Join(err, db.Close())

@@ -249,9 +249,14 @@ func (s *Store) syncPlace() error {
 	return nil
 }
 
-// look says whether the directory is still the one that was opened. If it is not, nothing is acknowledged any more.
+// look says whether the directory is still the one that was opened, with its log. If it is not, nothing is acknowledged any more.
 func (s *Store) look() error {
 	err := s.lock.Check()
+	if err == nil {
+		if path, ok := s.wal.InPlace(); !ok {
+			err = fmt.Errorf("%w: %s was removed or replaced", ErrMoved, path)
+		}
+	}
 	if errors.Is(err, ErrMoved) {
 		s.fail(err)
 		return err

@@ -86,6 +86,9 @@ func (s *Store) snapshotter() {
 		case result = <-s.requests:
 		}
 		err := s.takeSnapshot()
+		if errors.Is(err, ErrMoved) {
+			s.fail(err)
+		}
 		s.snapshot.failed.Store(err != nil)
 		next := interval
 		if err != nil && s.ctx.Err() == nil && s.Err() == nil {

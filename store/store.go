@@ -374,6 +374,9 @@ func (s *Store) close() error {
 		err = s.wal.Sync()
 	}
 	if err == nil {
+		err = s.look()
+	}
+	if err == nil {
 		s.file.timeout = lockPatience
 		err = s.markClosed()
 	}

@@ -271,6 +271,29 @@ func (r *restore) buildSnapshot(path string) error {
 	return errors.Join(err, b.Abort())
 }
 
+// replaceEmpty puts the new directory into the place of an empty one, in one step where the system can: a start finds the one or the other. It fails if
+// somebody, who takes no lock, has put something into it.
+func (r *restore) replaceEmpty(build string) (placed bool, err error) {
+	if err := r.lock.Check(); err != nil {
+		return false, err
+	}
+	switch err := r.exchange(build, r.dir); {
+	case err == nil:
+		if err = r.fs.Remove(build); err != nil {
+			back := r.exchange(build, r.dir)
+			return back != nil, errors.Join(err, back)
+		}
+		return true, nil
+	case !errors.Is(err, errors.ErrUnsupported):
+		return false, err
+	}
+	if err := r.fs.Remove(r.dir); err != nil {
+		return false, err
+	}
+	err = r.fs.Rename(build, r.dir)
+	return err == nil, err
+}
+
 // place gives the new directory its name. placed says that it has it, whatever the error is.
 func (r *restore) place(build string) (placed bool, err error) {
 	parent := filepath.Dir(r.dir)
@@ -280,16 +303,13 @@ func (r *restore) place(build string) (placed bool, err error) {
 	switch {
 	case r.lock == nil:
 		err = r.fs.Rename(build, r.dir)
-	case r.empty: // its place is free, unless somebody took it meanwhile: then this fails
-		if err := r.fs.Remove(r.dir); err != nil {
-			return false, err
-		}
-		err = r.fs.Rename(build, r.dir)
+	case r.empty:
+		placed, err = r.replaceEmpty(build)
 	default:
 		r.result.Aside, err = r.swap(build, r.dir, r.lock, r.dir+".before-restore-"+r.now().UTC().Format("20060102T150405Z"))
 	}
 	if err != nil {
-		return false, err
+		return placed, err
 	}
 	if err := r.step("placed"); err != nil {
 		return true, err

@@ -94,6 +94,8 @@ type Log struct {
 	refused int64  // size of the record that was refused last, in bytes; 0 if the last one was taken
 	writer  markWriter
 
+	place atomic.Pointer[place] // of the last segment, from Start on; for InPlace
+
 	last    atomic.Uint64 // index of the last record
 	durable atomic.Uint64 // every record up to this index is on disk
 	failure atomic.Pointer[error]
@@ -215,6 +217,7 @@ func (l *Log) Start() error {
 			return l.fail("open the last segment", err)
 		}
 		l.file = f
+		l.place.Store(&place{f, l.current.path})
 	}
 	err := l.settle()
 	if errors.Is(err, ErrFull) { // the old spare's room may do

@@ -16,15 +16,23 @@ func Explain(err error) string {
 	if !errors.Is(err, fs.ErrPermission) || !errors.As(err, &at) {
 		return ""
 	}
-	for path := at.Path; ; path = filepath.Dir(path) { // of a file that is not to be made, or not to be seen, what it would be in
-		theirs, me, ok := ids(path)
-		if ok && !me.may(theirs) {
-			return fmt.Sprintf("%s belongs to %s, and this process runs as %s: run it as that user, or give the files to this one (chown -R)", path, theirs, me)
-		}
-		if path == filepath.Dir(path) {
+	path := at.Path
+	theirs, me, ok := ids(path)
+	for !ok { // of a file that is not to be made, or not to be seen: what it is in
+		above := filepath.Dir(path)
+		if above == path {
 			return ""
 		}
+		path = above
+		theirs, me, ok = ids(path)
 	}
+	switch {
+	case me.root():
+		return ""
+	case theirs == me:
+		return fmt.Sprintf("%s belongs to this user, %s: its mode, or a rule of the system, does not let it", path, me)
+	}
+	return fmt.Sprintf("%s belongs to %s, and this process runs as %s: run it as that user, or give that user's files to this one (chown -R)", path, theirs, me)
 }
 
 // Foreign says, if this process is root and a directory is another user's, to whom it belongs: what root makes in it that user could not open.

@@ -6,7 +6,6 @@ package owner
 type id struct{}
 
 func (id) root() bool     { return false }
-func (id) may(id) bool    { return true }
 func (id) String() string { return "" }
 
 func ids(string) (theirs, me id, ok bool) { return id{}, id{}, false }

@@ -17,9 +17,6 @@ type id uint32
 
 func (i id) root() bool { return i == 0 }
 
-// may says whether the user may what the other one may with their own files.
-func (i id) may(other id) bool { return i == other || i.root() }
-
 // String is the user's name and number.
 func (i id) String() string {
 	number := strconv.FormatUint(uint64(i), 10)

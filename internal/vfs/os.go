@@ -254,6 +254,19 @@ func (f *osFile) Size() (int64, error) {
 	return info.Size(), nil
 }
 
+// Named says whether a name leads to this file: false if there is nothing, or something else.
+func (f *osFile) Named(name string) (bool, error) {
+	info, err := f.file.Stat()
+	if err != nil {
+		return false, err
+	}
+	now, err := os.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && os.SameFile(info, now), err
+}
+
 func (f *osFile) Close() error {
 	return f.file.Close()
 }
