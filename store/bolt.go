@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/bits"
 	"os"
@@ -178,21 +179,52 @@ type snapshotFile struct {
 	source  func() (*os.File, error) // opens it for reading, if it is not to be found under path
 	marked  func() bool              // the log's mark on the disk is of this run; nil: it is not
 	rest    func()                   // called before each page that checkPages looks at; nil: nothing
+	size    int64                    // of the file when it was opened last, bytes; -1: it could not be
 }
 
-// guard runs f with faults of the memory map turned into errors: bbolt panics on pages that make no sense, and a page that
-// cannot be read faults.
-func (f *snapshotFile) guard(do func() error) (err error) {
+// with runs do with the file open, and closes it whatever do does.
+func (f *snapshotFile) with(readOnly bool, do func(db *bolt.DB) error) (err error) {
+	var db *bolt.DB
+	if err := f.guard(nil, func() (err error) { db, err = f.open(readOnly); return err }); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return f.guard(db, func() error { return do(db) })
+}
+
+// guard runs do with faults of the memory map turned into errors: bbolt panics on pages that make no sense, which are damage, and a page that the
+// system cannot read faults, which is none. db is the file if it is open.
+func (f *snapshotFile) guard(db *bolt.DB, do func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
-		if r := recover(); r != nil {
-			err = f.damaged(fmt.Errorf("unreadable page: %v", r))
+		r := recover()
+		if r == nil {
+			return
 		}
+		fault, ok := r.(interface{ Addr() uintptr }) // of runtime.Error, if it is about an address
+		if ok && f.within(db, fault.Addr()) {
+			err = fmt.Errorf("reading %s: the system cannot read a page of it: %v", f.path, r)
+			return
+		}
+		err = f.damaged(fmt.Errorf("unreadable page: %v", r))
 	}()
 	return do()
 }
 
+// within says whether an address is one of the file's bytes, as long as it was when it was opened. Where that cannot be told, it is.
+func (f *snapshotFile) within(db *bolt.DB, addr uintptr) bool {
+	if db == nil {
+		return true
+	}
+	begin := db.Info().Data
+	return addr >= begin && addr-begin < uintptr(f.size)
+}
+
+// damaged is the error for what is wrong with the file; that the system cannot read it is not damage.
 func (f *snapshotFile) damaged(err error) error {
+	if errors.As(err, new(syscall.Errno)) {
+		return fmt.Errorf("reading %s: %w", f.path, err)
+	}
 	e := &CorruptionError{File: f.path, Err: err}
 	var at *misplaced
 	if errors.As(err, &at) {
@@ -201,9 +233,30 @@ func (f *snapshotFile) damaged(err error) error {
 	return e
 }
 
+// reader is what is read of the file by calls, which tell of an error of the disk where the memory map faults.
+func (f *snapshotFile) reader(file *os.File) io.ReaderAt {
+	if f.hooks.reader != nil {
+		return f.hooks.reader(file)
+	}
+	return file
+}
+
+// readable reads the two pages with which bbolt begins, before it does: it takes a page that cannot be read for one that is damaged.
+func (f *snapshotFile) readable(file *os.File, size int64) error {
+	r := f.reader(file)
+	pageSize, err := salvagePageSize(r, size)
+	b := make([]byte, pageHeaderSize+metaSize)
+	for id := int64(0); id < 2 && err == nil; id++ {
+		if _, err = r.ReadAt(b, id*int64(pageSize)); errors.Is(err, io.EOF) {
+			return nil
+		}
+	}
+	return err
+}
+
 // open opens the existing file. It never creates one.
 func (f *snapshotFile) open(readOnly bool) (*bolt.DB, error) {
-	size := int64(-1) // of the file; -1: it cannot be opened
+	f.size = -1
 	db, err := bolt.Open(f.path, 0o600, &bolt.Options{
 		Timeout: cmp.Or(f.timeout, lockTimeout), ReadOnly: readOnly, FreelistType: bolt.FreelistMapType, NoStatistics: true, NoSync: f.hooks.noSync,
 		OpenFile: func(_ string, flag int, _ os.FileMode) (*os.File, error) {
@@ -212,10 +265,13 @@ func (f *snapshotFile) open(readOnly bool) (*bolt.DB, error) {
 				return nil, err
 			}
 			info, err := file.Stat()
+			if err == nil {
+				f.size = info.Size()
+				err = f.readable(file, f.size)
+			}
 			if err != nil {
 				return nil, errors.Join(err, file.Close())
 			}
-			size = info.Size()
 			return file, nil
 		},
 	})
@@ -230,8 +286,8 @@ func (f *snapshotFile) open(readOnly bool) (*bolt.DB, error) {
 		return nil, fmt.Errorf("%s: %w: %w", f.path, wal.ErrVersion, err)
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, fmt.Errorf("%s: another process, a server or a tool, has had it locked for %s: %w", f.path, cmp.Or(f.timeout, lockTimeout), err)
-	case err != nil && size >= 0 && !errors.As(err, &system): // what else bbolt has against a file: that it ends before its first two pages do
-		return nil, f.damaged(&misplaced{size, fmt.Errorf("the file ends too early: %w", err)})
+	case err != nil && f.size >= 0 && !errors.As(err, &system): // what else bbolt has against a file: that it ends before its first two pages do
+		return nil, f.damaged(&misplaced{f.size, fmt.Errorf("the file ends too early: %w", err)})
 	case err != nil:
 		return nil, fmt.Errorf("opening %s: %w", f.path, err)
 	}
@@ -260,24 +316,14 @@ func (f *snapshotFile) openFile(flag int) (*os.File, error) {
 
 // view runs do in a read transaction of a fresh open.
 func (f *snapshotFile) view(do func(tx *bolt.Tx) error) error {
-	return f.guard(func() error {
-		db, err := f.open(true)
-		if err != nil {
-			return err
-		}
-		return errors.Join(db.View(do), db.Close())
-	})
+	return f.with(true, func(db *bolt.DB) error { return db.View(do) })
 }
 
 // update runs do in one durable transaction.
 func (f *snapshotFile) update(do func(tx *bolt.Tx, m *meta) error) error {
-	return f.guard(func() error {
-		db, err := f.open(false)
-		if err != nil {
-			return err
-		}
+	return f.with(false, func(db *bolt.DB) error {
 		var wrote *meta
-		err = db.Update(func(tx *bolt.Tx) error {
+		err := db.Update(func(tx *bolt.Tx) error {
 			m, err := f.readMeta(tx)
 			if err != nil {
 				return err
@@ -300,7 +346,7 @@ func (f *snapshotFile) update(do func(tx *bolt.Tx, m *meta) error) error {
 			f.known = wrote
 			f.hooks.after()
 		}
-		return errors.Join(err, db.Close())
+		return err
 	})
 }
 
@@ -430,7 +476,7 @@ func (f *snapshotFile) pages(tx *bolt.Tx, do func(file *os.File, w *pageWalk) er
 		return f.damaged(fmt.Errorf("it has %d bytes, but should have %d", info.Size(), tx.Size()))
 	}
 	size := tx.DB().Info().PageSize
-	return do(file, &pageWalk{file: file, rest: f.rest, pageSize: size, pages: uint64(tx.Size()) / uint64(size)})
+	return do(file, &pageWalk{file: f.reader(file), rest: f.rest, pageSize: size, pages: uint64(tx.Size()) / uint64(size)})
 }
 
 // checkPages looks at every page that a transaction can reach, before bbolt does.

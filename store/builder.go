@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 
 	bolt "go.etcd.io/bbolt"
@@ -39,7 +40,7 @@ type Builder struct {
 // NewBuilder begins a snapshot file for a store. There must be no file of that name. The file has no good state before Finish, so
 // it wants a name that nobody takes for a snapshot.
 func NewBuilder(fsys vfs.FS, path string, id wal.ID) (*Builder, error) {
-	b := &Builder{fs: fsys, file: snapshotFile{path: path}, meta: meta{store: id, state: stateCreating}, Mark: wal.MarkCurrent}
+	b := &Builder{fs: fsys, file: snapshotFile{path: path, size: math.MaxInt64}, meta: meta{store: id, state: stateCreating}, Mark: wal.MarkCurrent}
 	empty, err := fsys.Create(path)
 	if err != nil {
 		return nil, fmt.Errorf("creating a snapshot: %w", err)
@@ -177,7 +178,7 @@ func (b *Builder) Abort() error {
 }
 
 func (b *Builder) update(do func(*bolt.Tx) error) error {
-	err := b.file.guard(func() error { return b.db.Update(do) })
+	err := b.file.guard(b.db, func() error { return b.db.Update(do) })
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", b.file.path, err)
 	}

@@ -34,8 +34,8 @@ func CheckSnapshot(path string, open func() (*os.File, error), used func(off, n 
 	f := snapshotFile{path: path, source: open}
 	var found SnapshotPages
 	err := f.view(func(tx *bolt.Tx) error {
-		err := f.pages(tx, func(file *os.File, w *pageWalk) error {
-			if err := checkMetaPages(file, w.pageSize, uint64(tx.ID())); err != nil {
+		err := f.pages(tx, func(_ *os.File, w *pageWalk) error {
+			if err := checkMetaPages(w.file, w.pageSize, uint64(tx.ID())); err != nil {
 				return f.damaged(err)
 			}
 			w.strict = func(off, n int64) {

@@ -126,7 +126,7 @@ func ReadOpenSnapshotMeta(path string, open func() (*os.File, error), rest func(
 // a second is put off, and the log is kept meanwhile; a start or a close waits for half a minute and fails. It waits at most timeout for one that is under way.
 func HoldSnapshot(path string, timeout time.Duration) (release func() error, err error) {
 	f := snapshotFile{path: path, timeout: timeout}
-	err = f.guard(func() error {
+	err = f.guard(nil, func() error {
 		db, err := f.open(true)
 		if err == nil {
 			release = db.Close

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"io"
+	"os"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -66,9 +68,10 @@ type Progress struct {
 
 // hooks let a test stand at the places where a crash matters. A nil hook does nothing.
 type hooks struct {
-	beforeCommit func() // the snapshot file is about to change
-	afterCommit  func() // it has changed, durably
-	noSync       bool   // bbolt need not sync: the test takes each of its commits as one step
+	beforeCommit func()                     // the snapshot file is about to change
+	afterCommit  func()                     // it has changed, durably
+	reader       func(*os.File) io.ReaderAt // what is read of the snapshot file by calls; nil: the file
+	noSync       bool                       // bbolt need not sync: the test takes each of its commits as one step
 }
 
 func (h *hooks) before() {

@@ -152,8 +152,11 @@ func (f readFileBack) Close() error                       { return nil }
 // began.) A damaged log stays as it is, for whoever reads it to say so.
 func (p *pinned) settle() error {
 	log, err := wal.Open(p.dir, wal.Options{FS: p, Live: true, Settled: math.MaxUint64})
-	if err != nil {
+	if refused(err) {
 		return nil // the next to open it gets the same error
+	}
+	if err != nil {
+		return err
 	}
 	tail := log.Tail()
 	if err := log.Close(); err != nil {
@@ -166,6 +169,11 @@ func (p *pinned) settle() error {
 	return nil
 }
 
+// refused says whether an error of opening a log is about what is in it; others are the system's, which may not come again.
+func refused(err error) bool {
+	return errors.As(err, new(*wal.CorruptionError)) || errors.Is(err, wal.ErrNotOurs) || errors.Is(err, wal.ErrVersion) || errors.Is(err, wal.ErrNoLog)
+}
+
 // mostTail is how much is kept of what a crash left behind the last record, in bytes: more than a record has.
 const mostTail = 4 << 20
 
@@ -176,8 +184,11 @@ var errLongTail = errors.New("more than a record is behind the log's end")
 // that is damaged none does.
 func (p *pinned) freeze() error {
 	log, err := wal.Open(p.dir, wal.Options{FS: p, Settled: math.MaxUint64})
-	if err != nil {
+	if refused(err) {
 		return nil // the next to open it gets the same error
+	}
+	if err != nil {
+		return err
 	}
 	tail := log.Tail()
 	if err := log.Close(); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"gcd/internal/dirlock"
 	"gcd/internal/owner"
+	"gcd/internal/vfs"
 	"gcd/store"
 	"gcd/wal"
 )
@@ -25,7 +26,8 @@ type RepairOptions struct {
 	Progress    ProgressFunc
 
 	seams
-	memory int // of collected topics, bytes; 0: repairMemory
+	logFS  vfs.FS // that the old log is read on; nil: the OS
+	memory int    // of collected topics, bytes; 0: repairMemory
 }
 
 // repairMemory is how much of the topics is collected before it goes to a temporary file, in bytes.
@@ -221,9 +223,9 @@ func (r *repair) look() error {
 // reading are the options that the log is read with.
 func (r *repair) reading() wal.Options {
 	if r.meta == nil {
-		return wal.Options{}
+		return wal.Options{FS: r.logFS}
 	}
-	return wal.Options{Ours: true, Mark: wal.MarkOptions{Note: r.meta.Mark}}
+	return wal.Options{FS: r.logFS, Ours: true, Mark: wal.MarkOptions{Note: r.meta.Mark}}
 }
 
 // follows replays what a start would, and finds what it would refuse. The error is what keeps it from that.
@@ -257,8 +259,9 @@ func (r *repair) gather() error {
 	for _, s := range found {
 		r.ended = s.Ends
 		for _, damage := range s.Damage {
-			if errors.Is(damage, wal.ErrVersion) {
-				return damage
+			var torn *wal.CorruptionError
+			if !errors.As(damage, &torn) && !errors.Is(damage, wal.ErrNotOurs) {
+				return damage // a newer version's, or what the system cannot read just now: it is not lost
 			}
 		}
 		if r.id == (wal.ID{}) {

@@ -12,8 +12,11 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
+	"gcd/internal/vfs"
 	"gcd/store"
 	"gcd/wal"
 )
@@ -413,5 +416,26 @@ func TestRepairRefuses(t *testing.T) {
 	defer s.Close()
 	if _, err := Repair(t.Context(), running, RepairOptions{AcceptLoss: true}); !errors.Is(err, store.ErrLocked) {
 		t.Error(err)
+	}
+}
+
+// TestRepairOfWhatCannotBeRead: what the system cannot read just now is not lost: a repair ends with its error, and changes nothing, also where there is damage beside.
+func TestRepairOfWhatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	dir := closedStore(t, seeded(t), 300, 60)
+	flip(t, filepath.Join(store.LogDir(dir), "0000000000000001.seg"), 200)
+	unreadable := lastSegment(t, dir)
+	var failed atomic.Int64
+	disk := vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
+		if op.Kind == vfs.KindRead && op.Name == unreadable && op.Off > 0 {
+			failed.Add(1)
+			return vfs.Fail(nil)
+		}
+		return vfs.Outcome{}
+	})
+	before := contents(t, dir)
+	_, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true, SegmentSize: smallSegment, logFS: disk})
+	if !errors.Is(err, syscall.EIO) || isDamage(err) || failed.Load() == 0 || !maps.Equal(before, contents(t, dir)) {
+		t.Errorf("%v, %d reads failed", err, failed.Load())
 	}
 }

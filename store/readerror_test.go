@@ -1,0 +1,211 @@
+package store
+
+import (
+	"errors"
+	"io"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"gcd/internal/vfs"
+	"gcd/wal"
+)
+
+// failingReader fails the n-th read, of all that share the count.
+type failingReader struct {
+	io.ReaderAt
+	count *atomic.Int64
+	n     int64
+}
+
+func (r failingReader) ReadAt(b []byte, off int64) (int, error) {
+	if r.count.Add(1) == r.n {
+		return 0, &os.PathError{Op: "read", Path: "counters.db", Err: syscall.EIO}
+	}
+	return r.ReaderAt.ReadAt(b, off)
+}
+
+// notDamage checks that an error is the disk's, and names the file.
+func notDamage(t *testing.T, what string, err error, file string, cause error) {
+	t.Helper()
+	switch {
+	case err == nil || !errors.Is(err, cause):
+		t.Errorf("%s: %v, want %v", what, err, cause)
+	case errors.As(err, new(*CorruptionError)), errors.As(err, new(*wal.CorruptionError)):
+		t.Errorf("%s: it is taken for damage: %v", what, err)
+	case !strings.Contains(err.Error(), file):
+		t.Errorf("%s: %v does not name %s", what, err, file)
+	}
+}
+
+// closedDir is a store with a snapshot of many topics and a log behind it, closed.
+func closedDir(t *testing.T) string {
+	t.Helper()
+	s, dir := counted(t, Options{}, 3)
+	var ops []Op
+	for i := range 500 {
+		ops = append(ops, count(strings.Repeat("topic ", 20)+string(rune('a'+i%26))+string(rune('a'+i/26)), 1))
+	}
+	runOps(t, s, ops)
+	if err := s.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	runOps(t, s, []Op{count("behind", 1)})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestSnapshotThatCannotBeRead: a read error of the system is no damage, at whatever read of a start it comes, and changes nothing.
+func TestSnapshotThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	dir := closedDir(t)
+	before := contents(t, dir)
+	for n := int64(1); ; n++ {
+		var reads, writes atomic.Int64
+		disk := vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
+			if op.Kind == vfs.KindWrite {
+				writes.Add(1)
+			}
+			return vfs.Outcome{}
+		})
+		o := Options{SegmentSize: 64 << 10, fs: disk, hooks: hooks{reader: func(f *os.File) io.ReaderAt { return failingReader{f, &reads, n} }}}
+		s, err := Open(dir, o)
+		if err == nil {
+			done := reads.Load()
+			if err := s.Close(); err != nil && done >= n {
+				t.Fatal(err)
+			}
+			if done >= n || n < 20 {
+				t.Errorf("it starts though read %d of %d failed", n, done)
+			}
+			return
+		}
+		notDamage(t, "a start", err, snapshotName, syscall.EIO)
+		if writes.Load() == 0 && !maps.Equal(before, contents(t, dir)) {
+			t.Fatalf("read %d failed, and something was changed", n)
+		}
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// TestLogThatCannotBeRead: likewise of the log; the mark is done without.
+func TestLogThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	dir := closedDir(t)
+	marks := 0
+	for n := 1; ; n++ {
+		dir := killed(t, dir)
+		var failed vfs.Op
+		seen := 0
+		var started atomic.Bool
+		fault := vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
+			switch op.Kind {
+			case vfs.KindRead, vfs.KindOpenRead, vfs.KindSize, vfs.KindReadDir:
+			default:
+				return vfs.Outcome{}
+			}
+			if started.Load() {
+				return vfs.Outcome{}
+			}
+			if seen++; seen == n {
+				failed = op
+				return vfs.Fail(nil)
+			}
+			return vfs.Outcome{}
+		})
+		s, err := Open(dir, Options{SegmentSize: 64 << 10, fs: fault})
+		started.Store(true)
+		switch {
+		case err == nil && failed.N == 0:
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if marks == 0 || n < 10 {
+				t.Errorf("%d reads, %d of the mark", n-1, marks)
+			}
+			return
+		case err == nil && path.Base(failed.Name) == "mark":
+			marks++
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		case err == nil:
+			t.Fatalf("it starts though %s of %s failed", failed.Kind, failed.Name)
+		default:
+			notDamage(t, string(failed.Kind), err, path.Base(failed.Name), syscall.EIO)
+		}
+	}
+}
+
+// TestReadersOfWhatCannotBeRead: likewise of all that read a snapshot file: a file that is open for writing alone is one that the system does not let be read.
+func TestReadersOfWhatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	path := SnapshotPath(closedDir(t))
+	closed := func() (*os.File, error) { return os.OpenFile(path, os.O_WRONLY, 0) }
+	_, err := ReadOpenSnapshot(path, closed, nil, func(SnapshotMeta, Entry) error { return nil })
+	notDamage(t, "reading", err, snapshotName, syscall.EBADF)
+	_, err = ReadOpenSnapshotMeta(path, closed, nil)
+	notDamage(t, "reading meta", err, snapshotName, syscall.EBADF)
+	_, err = CheckSnapshot(path, closed, nil)
+	notDamage(t, "checking", err, snapshotName, syscall.EBADF)
+	var reads atomic.Int64
+	for n := int64(1); n < 30; n++ {
+		reads.Store(0)
+		file := snapshotFile{path: path, hooks: hooks{reader: func(f *os.File) io.ReaderAt { return failingReader{f, &reads, n} }}}
+		if err := file.check(); reads.Load() >= n {
+			notDamage(t, "checking pages", err, snapshotName, syscall.EIO)
+		}
+	}
+}
+
+// TestFaultOfTheMap: a page that was there when the file was opened and cannot be read through the memory map is no damage; that bbolt panics on what it
+// reads is. The file is closed after either.
+func TestFaultOfTheMap(t *testing.T) {
+	t.Parallel()
+	dir := closedDir(t)
+	for _, row := range []struct {
+		name   string
+		do     func(tx *bolt.Tx, path string) error
+		damage bool
+	}{
+		{"a page that cannot be read", func(tx *bolt.Tx, path string) error {
+			if err := os.Truncate(path, int64(os.Getpagesize())); err != nil {
+				return err
+			}
+			c := tx.Bucket(bucketTopics).Cursor()
+			for k, _ := c.First(); k != nil; k, _ = c.Next() {
+			}
+			return nil
+		}, false},
+		{"a page without sense", func(*bolt.Tx, string) error { panic("page 7: this is not a leaf") }, true},
+	} {
+		path := filepath.Join(killed(t, dir), snapshotName)
+		file := snapshotFile{path: path}
+		err := file.view(func(tx *bolt.Tx) error { return row.do(tx, path) })
+		if err == nil || errors.As(err, new(*CorruptionError)) != row.damage || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v, want damage %t", row.name, err, row.damage)
+		}
+		writer := snapshotFile{path: path, timeout: time.Millisecond} // which any other that has it open would keep out
+		switch db, err := writer.open(false); {
+		case errors.Is(err, bolterrors.ErrTimeout):
+			t.Errorf("%s: the file is still locked: %v", row.name, err)
+		case err == nil:
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
