@@ -54,10 +54,19 @@ type Options struct {
 	// Progress, if set, is called now and then while a long recovery runs, on Open's goroutine.
 	Progress func(Progress)
 
-	fs     vfs.FS // of the log; default the OS
-	logDir string // default: wal in the store's directory
-	now    func() time.Time
-	hooks  hooks
+	// Reserve keeps a file in the directory that holds the room for one snapshot, so that the log cannot take it. It is made once the store is open.
+	Reserve bool
+	// NoRoom, if set, is called on Open's goroutine when a start has something to write and the disk has no room for it. It may wait; nil has the
+	// start try again, an error ends Open. If it is not set Open ends with the disk's error.
+	NoRoom func(error) error
+
+	fs        vfs.FS                                     // of the log; default the OS
+	files     vfs.FS                                     // of the reserve; default the OS
+	free      func(dir string) (bytes int64, known bool) // default vfs.Free
+	logDir    string                                     // default: wal in the store's directory
+	roomRetry time.Duration                              // the longest pause between two looks for room; default 5 s
+	now       func() time.Time
+	hooks     hooks
 }
 
 // Progress is how far a recovery is.
@@ -71,7 +80,7 @@ type hooks struct {
 	beforeCommit func()                     // the snapshot file is about to change
 	afterCommit  func()                     // it has changed, durably
 	reader       func(*os.File) io.ReaderAt // what is read of the snapshot file by calls; nil: the file
-	noSync       bool                       // bbolt need not sync: the test takes each of its commits as one step
+	noSync       bool                       // bbolt and the reserve need not sync: the test takes each commit as one step
 }
 
 func (h *hooks) before() {
@@ -122,6 +131,15 @@ func (o Options) withDefaults() Options {
 	}
 	if o.fs == nil {
 		o.fs = vfs.OS{}
+	}
+	if o.files == nil {
+		o.files = vfs.OS{}
+	}
+	if o.free == nil {
+		o.free = vfs.Free
+	}
+	if o.roomRetry == 0 {
+		o.roomRetry = 5 * time.Second
 	}
 	if o.now == nil {
 		o.now = time.Now

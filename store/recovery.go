@@ -92,7 +92,7 @@ func newStore(dir string, o Options) *Store {
 // walOptions are those of the log; note is what the snapshot says of its mark.
 func (s *Store) walOptions(note wal.MarkNote) wal.Options {
 	return wal.Options{
-		FS: s.options.fs, SegmentSize: s.options.SegmentSize, Now: s.options.now, Logger: s.options.Logger, Check: s.look,
+		FS: s.options.fs, SegmentSize: s.options.SegmentSize, Now: s.options.now, Logger: s.options.Logger, Check: s.look, MakeSpare: s.reserve.spares,
 		Mark: wal.MarkOptions{Keep: true, SyncEach: s.options.Sync == SyncAlways, Note: note},
 	}
 }
@@ -100,6 +100,10 @@ func (s *Store) walOptions(note wal.MarkNote) wal.Options {
 // load does all that comes before the first acknowledgement. It writes nothing before everything was checked.
 func (s *Store) load() error {
 	s.file = &snapshotFile{path: filepath.Join(s.dir, snapshotName), hooks: s.options.hooks, timeout: lockPatience}
+	s.reserve = newReserve(s.dir, s.options)
+	if err := s.reserve.find(); err != nil {
+		s.options.Logger.Warn("the file that holds room for a snapshot cannot be used", "error", err)
+	}
 	logDir := s.options.logDir
 	m, err := s.loadSnapshot()
 	missing := errors.Is(err, fs.ErrNotExist)
@@ -137,11 +141,11 @@ func (s *Store) load() error {
 	// Everything has been checked: from here on it may write.
 	if missing && !s.recover.Created {
 		s.options.Logger.Warn("the snapshot is missing; making it anew from the log, which goes back to the first record", "file", s.file.path)
-		if err := s.file.create(s.wal.ID(), false); err != nil {
+		if err := s.withRoom(func() error { return s.file.create(s.wal.ID(), false) }); err != nil {
 			return fmt.Errorf("store: %w", err)
 		}
 	}
-	if err := s.wal.Start(); err != nil {
+	if err := s.withRoom(s.wal.Start); err != nil {
 		return err
 	}
 	if err := os.Remove(s.file.path + halfMade); err != nil && !errors.Is(err, fs.ErrNotExist) { // half made
@@ -149,8 +153,9 @@ func (s *Store) load() error {
 	}
 	s.file.marked = s.wal.Marked
 	s.snapshot.replay.Store(m.replay)
+	s.wal.Cover(m.replay)
 	s.snapshot.grown.Store(int64(s.recover.Records)) // a lower bound: records are longer than a byte
-	return s.setState(stateOpen)
+	return s.withRoom(func() error { return s.setState(stateOpen) })
 }
 
 // create makes the files of a new store, or goes on where an interrupted first start stopped.
@@ -160,12 +165,12 @@ func (s *Store) create(m meta, logDir string, missing bool) (meta, error) {
 		if err != nil {
 			return meta{}, fmt.Errorf("store: %w", err)
 		}
-		if err := s.file.create(id, true); err != nil {
+		if err := s.withRoom(func() error { return s.file.create(id, true) }); err != nil {
 			return meta{}, fmt.Errorf("store: %w", err)
 		}
 		m = meta{store: id, state: stateCreating, mark: wal.MarkCurrent}
 	}
-	if err := wal.Create(logDir, m.store, 1, s.walOptions(m.mark)); err != nil {
+	if err := s.withRoom(func() error { return wal.Create(logDir, m.store, 1, s.walOptions(m.mark)) }); err != nil {
 		return meta{}, err
 	}
 	var err error

@@ -103,6 +103,8 @@ func (s *Store) snapshotter() {
 				s.options.Logger.Warn("the log is longer than it need be: its old segments cannot be removed", "error", err)
 			}
 		}
+		s.reserve.takeBack()
+		s.wakeSpareKeeper() // which makes it again
 		timer.Reset(next)
 		if result != nil {
 			result <- err
@@ -135,7 +137,10 @@ func (s *Store) takeSnapshot() error {
 		return nil
 	}
 	started := time.Now()
-	rest, err := s.writeAside(ids)
+	rest := ids
+	if err = s.reserve.lend(2*s.options.SegmentSize, s.wal.BetweenSpares); err == nil {
+		rest, err = s.writeAside(ids)
+	}
 	if err == nil {
 		rest, err = s.writeEntries(rest, time.Time{}, nil)
 	}
@@ -154,6 +159,7 @@ func (s *Store) takeSnapshot() error {
 		return err
 	}
 	s.snapshot.replay.Store(begun)
+	s.wal.Cover(begun)
 	s.snapshot.done.Add(1)
 	s.snapshot.entries.Add(uint64(len(ids)))
 	s.options.Logger.Info("snapshot", "topics", len(ids), "index", begun, "took", time.Since(started).Round(time.Millisecond).String())

@@ -39,11 +39,13 @@ type Store struct {
 		seq     *sequencer
 		waiting *Group // groups that a full batch left over
 		payload []byte
+		reserve int64 // size of a snapshot at which the reserve is to be made larger
 	}
 
 	stats    counters
-	full     moment // the log has no room for a batch until there is a spare segment
-	stopped  moment // after a disk error; failure says which
+	full     moment   // counts are refused: the disk had no room for a batch, and has none yet
+	reserve  *reserve // nil: memory only
+	stopped  moment   // after a disk error; failure says which
 	failed   chan struct{}
 	failure  atomic.Pointer[error]
 	failOnce sync.Once
@@ -51,7 +53,7 @@ type Store struct {
 	ctx      context.Context // ended by Close
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup // the goroutines
-	kick     chan struct{}  // wakes the spare keeper
+	kick     chan struct{}  // wakes the keeper of room
 	logGrew  chan struct{}  // wakes the snapshotter when SnapshotBytes are reached
 	requests chan chan error
 	snapshot snapshotState
@@ -82,9 +84,11 @@ func (s *Store) start() {
 	// One change must fit into a record, whatever the segment size is.
 	s.options.MaxTopicLen = min(s.options.MaxTopicLen, maxBatch-maxChangeLen)
 	s.own.seq = newSequencer(s.machine, limits{maxTopics: s.options.MaxTopics, maxTopicLen: s.options.MaxTopicLen, maxBatch: maxBatch})
+	s.own.reserve = reserveDue(s.snapshotSize())
 	s.wg.Go(s.committer)
 	if s.wal != nil {
-		s.wg.Go(s.keepSpare)
+		s.reserve.want(s.snapshotSize())
+		s.wg.Go(s.keepRoom)
 		s.wg.Go(s.snapshotter)
 		s.wg.Go(s.watch)
 		s.wg.Go(s.keepMark)
@@ -217,8 +221,7 @@ func (s *Store) commit() error {
 	}
 	index, err := s.log.commit(s.own.payload)
 	if errors.Is(err, ErrLogFull) {
-		s.full.Store(true)
-		s.wakeSpareKeeper()
+		s.stopCounting(err)
 		return err
 	}
 	if err == nil {
@@ -234,6 +237,7 @@ func (s *Store) commit() error {
 	s.stats.batches.Add(1)
 	s.stats.changes.Add(uint64(len(seq.changes)))
 	s.noticeGrowth(len(s.own.payload))
+	s.noticeTopics()
 	return nil
 }
 
@@ -380,6 +384,10 @@ func (s *Store) close() error {
 		s.file.timeout = lockPatience
 		err = s.markClosed()
 	}
+	if roomless(err) {
+		s.options.Logger.Warn("no room to note that the store was closed; the next start reads it as after a kill, and nothing is lost", "error", err)
+		err = nil
+	}
 	return errors.Join(err, s.wal.Close(), s.lock.Release())
 }
 
@@ -411,48 +419,6 @@ func (l *diskLog) commit(payload []byte) (uint64, error) {
 		err = l.log.Sync()
 	}
 	return index, err
-}
-
-// spareRetry is how the spare keeper waits between attempts while the disk is full.
-const (
-	spareRetryMin = 100 * time.Millisecond
-	spareRetryMax = 5 * time.Second
-)
-
-func (s *Store) wakeSpareKeeper() {
-	select {
-	case s.kick <- struct{}{}:
-	default:
-	}
-}
-
-// keepSpare makes the next segment while the current one fills, and tries again when there was no room.
-func (s *Store) keepSpare() {
-	retry := time.NewTimer(0)
-	defer retry.Stop()
-	wait := spareRetryMin
-	for {
-		select {
-		case <-s.ctx.Done():
-			return
-		case <-retry.C:
-		case <-s.kick:
-		case <-s.wal.NeedSpare():
-		}
-		if s.Err() != nil {
-			return
-		}
-		if err := s.wal.PrepareSpare(); err != nil {
-			s.options.Logger.Warn("cannot prepare the next log segment; counting goes on until the current one is full", "error", err, "retry", wait)
-			retry.Reset(wait)
-			wait = min(2*wait, spareRetryMax)
-			continue
-		}
-		wait = spareRetryMin
-		if s.full.Swap(false) {
-			s.options.Logger.Info("there is room for the log again")
-		}
-	}
 }
 
 // syncer makes the log durable at intervals (SyncInterval mode).

@@ -32,6 +32,7 @@ type table struct {
 	chunks atomic.Pointer[[]*[chunkEntries]entry]
 	arenas atomic.Pointer[[][]byte]
 	count  atomic.Int64
+	names  atomic.Int64 // bytes of all topics
 
 	// The rest is the owner's alone.
 
@@ -207,6 +208,7 @@ func (t *table) keep(topic []byte) uint64 {
 	last := len(arenas) - 1
 	off := len(arenas[last]) - len(t.arenaFree)
 	n := copy(t.arenaFree, topic)
+	t.names.Store(t.names.Load() + int64(n)) // the owner alone changes it
 	t.arenaFree = t.arenaFree[n:]
 	return uint64(last)<<(refLengthBits+refOffsetBits) | uint64(off)<<refLengthBits | uint64(n)
 }

@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 // CompactOptions say how a directory is compacted. The zero value works.
 type CompactOptions struct {
 	KeepLog  bool          // remove no segment
+	TempDir  string        // for changes that do not fit into memory; "": the store's directory
 	LockWait time.Duration // as store.Options has it
 	Progress ProgressFunc
 
@@ -78,7 +80,9 @@ type compact struct {
 	tail    *tail
 	result  Compacted
 
-	// Under fold.
+	segments []wal.SegmentInfo // of the log, when it was opened
+
+	// Under build.
 	b   *store.Builder
 	sum *entrySum
 }
@@ -91,17 +95,59 @@ func (c *compact) do() (err error) {
 	if err := c.open(); err != nil {
 		return err
 	}
-	c.tail = newTail(c.dir, c.run)
-	err = c.readTail()
-	if err == nil {
-		err = c.write()
+	c.segments = c.log.Segments()
+	err = c.fold()
+	if vfs.NoRoom(err) {
+		var freed bool
+		if freed, err = c.makeRoom(err); freed {
+			err = c.fold()
+		}
 	}
-	err = errors.Join(err, c.tail.close(), c.log.Close())
+	err = errors.Join(err, c.log.Close())
 	if err == nil {
 		c.result.After, err = c.size()
 	}
 	return err
 }
+
+// fold brings the snapshot up to the end of the log.
+func (c *compact) fold() error {
+	c.tail = newTail(cmp.Or(c.TempDir, c.dir), c.run)
+	c.result.Records = 0
+	err := c.readTail()
+	if err == nil {
+		err = c.write()
+	}
+	return errors.Join(err, c.tail.close())
+}
+
+// makeRoom gives up what is not needed when the disk is full: the reserve, the spare, and of the log what the old snapshot covers and would go anyway. freed says that there was any; else
+// the error is full, which was had without that room.
+func (c *compact) makeRoom(full error) (freed bool, err error) {
+	err = c.fs.Remove(store.ReservePath(c.dir))
+	if freed = err == nil; freed {
+		err = c.fs.SyncDir(c.dir)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, errors.Join(full, err)
+	}
+	if err := c.log.Start(); err != nil {
+		return false, errors.Join(full, err)
+	}
+	if !c.KeepLog {
+		if err := c.log.Release(c.before.Replay); err != nil {
+			return false, errors.Join(full, err)
+		}
+		freed = freed || c.removed() > 0
+	}
+	if !freed {
+		return false, full
+	}
+	return true, c.step("room made")
+}
+
+// removed is how many segments were.
+func (c *compact) removed() int { return len(c.segments) - len(c.log.Segments()) }
 
 // open reads what a start reads before it replays, and refuses what a start refuses.
 func (c *compact) open() error {
@@ -216,7 +262,7 @@ func (c *compact) build() (err error) {
 		return errors.Join(err, c.b.Abort())
 	}
 	c.sum = newEntrySum()
-	err = c.fold()
+	err = c.entries()
 	var m store.SnapshotMeta
 	if err == nil {
 		m, err = c.b.Finish(c.log.Last())
@@ -244,16 +290,16 @@ func (c *compact) build() (err error) {
 	return c.step("read back")
 }
 
-// fold brings the entries of the snapshot up to the end of the log, and adds them to the new one.
-func (c *compact) fold() error {
-	return c.tail.fold(c.entries, func(e store.Entry) error {
+// entries brings the entries of the snapshot up to the end of the log, and adds them to the new one.
+func (c *compact) entries() error {
+	return c.tail.fold(c.old, func(e store.Entry) error {
 		c.sum.add(e)
 		return c.b.Add(e)
 	}, c.broken)
 }
 
-// entries are those of the snapshot, if there is one.
-func (c *compact) entries(each func(store.Entry) error) error {
+// old are the entries of the snapshot, if there is one.
+func (c *compact) old(each func(store.Entry) error) error {
 	if c.missing {
 		return nil
 	}
@@ -282,7 +328,7 @@ func (c *compact) broken(topic []byte, index uint64, from, at store.Value) error
 
 // nothing says that the directory is compact already: the new snapshot is the old one, and no file can go.
 func (c *compact) nothing() (bool, error) {
-	if c.missing || c.result.Records > 0 || c.before.State != store.StateClosed || c.log.Tail().Length > 0 || c.releases() > 0 {
+	if c.missing || c.result.Records > 0 || c.before.State != store.StateClosed || c.log.Tail().Length > 0 || c.releases() > 0 || c.removed() > 0 {
 		return false, nil
 	}
 	if _, err := os.Lstat(filepath.Join(store.LogDir(c.dir), "spare")); !errors.Is(err, fs.ErrNotExist) {
@@ -341,11 +387,10 @@ func (c *compact) place() (placed bool, err error) {
 	if err := c.step("durable"); err != nil {
 		return true, err
 	}
-	segments := c.log.Segments()
-	if n := c.releases(); n > 0 {
+	if !c.KeepLog {
 		err := c.log.Release(c.log.Last())
-		if c.result.Segments = len(segments) - len(c.log.Segments()); c.result.Segments > 0 {
-			c.result.First, c.result.Last = segments[0].First, segments[c.result.Segments-1].Last
+		if c.result.Segments = c.removed(); c.result.Segments > 0 {
+			c.result.First, c.result.Last = c.segments[0].First, c.segments[c.result.Segments-1].Last
 		}
 		if err != nil {
 			return true, err

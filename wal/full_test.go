@@ -201,7 +201,7 @@ func TestRecordThatIsThereThoughRefused(t *testing.T) {
 	payloads := add(t, l, 10)
 	full = true
 	last := append(payload(2, 40), make([]byte, 8)...)
-	if _, err := l.Append(last); err == nil || errors.Is(err, ErrFull) && l.Err() == nil {
+	if _, err := l.Append(last); err == nil || errors.Is(err, ErrFull) || l.Err() == nil {
 		t.Fatalf("%v, and the log goes on: %v", err, l.Err())
 	}
 	if err := recoverTwice(disk.Clone(), &history{payloads: append(payloads, last), synced: 1}, false); err != nil {

@@ -43,7 +43,7 @@ func (l *Log) takeBack(size int64, refusal error) error {
 	if !errors.Is(err, ErrFull) {
 		return err
 	}
-	return l.fail("take back a record in "+l.current.path, errors.Join(refusal, whole))
+	return l.fail("take back a record in "+l.current.path, fmt.Errorf("%v, but %w", refusal, whole)) // it is no ErrFull any more
 }
 
 // whole is an error if there is a record behind the last one, or if that cannot be told. A part of a record is none, unless what is missing is

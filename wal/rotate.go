@@ -276,10 +276,12 @@ func (l *Log) newSpare() (vfs.File, error) {
 	return makeSpare(l.o.FS, l.dir, size, l.usable)
 }
 
-// AwaitSpare returns when no spare is being made, be it that none was or that one was made. Those that are made later have asked Options.MakeSpare later.
-func (l *Log) AwaitSpare() {
+// BetweenSpares does something while no spare is being made: it waits for one that is. Those that are made later have asked Options.MakeSpare later. What is
+// done must not take long, since a rotation waits for it.
+func (l *Log) BetweenSpares(do func()) {
 	l.making.Lock()
 	defer l.making.Unlock()
+	do()
 }
 
 // NeedSpare receives a value when there is no spare: after Start, after a rotation, after a rotation that failed for

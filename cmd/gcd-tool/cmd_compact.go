@@ -17,9 +17,10 @@ func compactCommand() *cli.Command {
 		ArgsUsage: "DIR",
 		Description: `Brings the snapshot up to the end of the log, writes it anew without gaps and removes the log's files that it covers: all but the last. What was
 kept for history (gcd serve --retain) goes, too, so that "history" and "dump --at" begin anew; --keep-log keeps it. Needs room for
-the new snapshot beside the old one. Interrupted, it leaves a directory that starts, with the same counters.`,
+the new snapshot beside the old one; where there is none it first gives up the reserve that a server keeps for its own, and the history. Interrupted, it leaves a directory that starts, with the same counters.`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "keep-log", Category: "Compact", Usage: "Remove no file of the log."},
+			&cli.StringFlag{Name: "temp-dir", Category: "Compact", Usage: "`DIR2` for what does not fit into memory. Default: DIR itself."},
 			lockWaitFlag(),
 			quietFlag(),
 		},
@@ -29,7 +30,7 @@ the new snapshot beside the old one. Interrupted, it leaves a directory that sta
 				return err
 			}
 			m := newMeter(c)
-			r, err := tools.Compact(c.Context, args[0], tools.CompactOptions{KeepLog: c.Bool("keep-log"), LockWait: lockWait(c), Progress: m.report})
+			r, err := tools.Compact(c.Context, args[0], tools.CompactOptions{KeepLog: c.Bool("keep-log"), TempDir: c.String("temp-dir"), LockWait: lockWait(c), Progress: m.report})
 			m.end(err)
 			if err != nil {
 				return err

@@ -132,6 +132,10 @@ func openStore(ctx context.Context, s settings, signals <-chan os.Signal, srv *s
 	}
 	s.store.Progress = (&progressLog{log: s.log, manager: s.manager, next: time.Now().Add(progressEvery)}).report
 
+	waiting, stop := context.WithCancel(ctx)
+	defer stop()
+	s.store.NoRoom = waitForRoom(waiting, s)
+
 	loading := sayLoading{s: s, server: srv}
 	defer loading.end()
 	counters, err := await(ctx, signals, s.loadingAfter, loading.begin, func() (*store.Store, error) { return store.Open(s.dir, s.store) })
@@ -237,7 +241,7 @@ func newServer(s settings) (*server.Server, error) {
 		s.server.MaxConns = leaveFiles(s.server.MaxConns, files, s.log)
 	}
 	if s.dir != "" {
-		s.server.Backup = backupOf(s.dir, s.store.SegmentSize)
+		s.server.Backup = backupOf(s.dir, s.tempDir, s.store.SegmentSize)
 	}
 	return server.New(nil, s.server)
 }

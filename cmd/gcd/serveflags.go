@@ -43,6 +43,8 @@ func serveFlags() []cli.Flag {
 			Usage: "Run as root on a directory of another user, who cannot open the files that root makes there."},
 		&cli.BoolFlag{Name: "memory", EnvVars: fromEnv("memory"), Category: whereFlags,
 			Usage: "Keep the counters in memory only: they are gone when the server stops. For tests and trying out."},
+		&cli.StringFlag{Name: "temp-dir", EnvVars: fromEnv("temp-dir"), Category: whereFlags,
+			Usage: "The directory `DIR` for the copy of the snapshot that a backup reads, and for what does not fit into memory then. Default: that of --data."},
 
 		&cli.StringFlag{Name: "tcp", Value: server.DefaultAddr, EnvVars: fromEnv("tcp"), Category: listenFlags,
 			Usage: "Listen for TCP on `HOST:PORT`; port 0 takes a free one, an empty value turns TCP off."},
@@ -105,6 +107,7 @@ func serveFlags() []cli.Flag {
 // settings is what the flags of serve say, checked.
 type settings struct {
 	dir             string // "": in memory only
+	tempDir         string // "": dir
 	allowRoot       bool
 	store           store.Options
 	server          server.Options
@@ -118,10 +121,12 @@ type settings struct {
 func readSettings(c *cli.Context, stderr io.Writer) (settings, error) {
 	s := settings{
 		dir:       c.String("data"),
+		tempDir:   c.String("temp-dir"),
 		allowRoot: c.Bool("allow-root"),
 		store: store.Options{
 			NoCreate:         c.Bool("no-create"),
 			LockWait:         c.Duration("lock-wait"),
+			Reserve:          true,
 			Sync:             store.SyncMode(cmdline.Word(c, "sync")),
 			SyncInterval:     c.Duration("sync-interval"),
 			SnapshotInterval: c.Duration("snapshot-interval"),
@@ -192,6 +197,9 @@ func (s *settings) check(c *cli.Context) error {
 	}
 	if info, err := os.Stat(s.dir); err == nil && !info.IsDir() {
 		return usagef("serve", "--data %s is a file: it takes a directory", s.dir)
+	}
+	if info, err := os.Stat(s.tempDir); s.tempDir != "" && (err != nil || !info.IsDir()) {
+		return usagef("serve", "--temp-dir %s is no directory: make it, or name another one", s.tempDir)
 	}
 	if s.server.TCP == "" && s.server.UDP == "" {
 		return usagef("serve", "--tcp and --udp are both off: nobody could ask the server anything")

@@ -1,11 +1,11 @@
 //go:build linux || darwin
 
-package main
+package vfs
 
 import "golang.org/x/sys/unix"
 
-// freeSpace is how many bytes may still be written where a directory is.
-func freeSpace(dir string) (int64, bool) {
+// Free is how many bytes may still be written where a directory is.
+func Free(dir string) (int64, bool) {
 	var fs unix.Statfs_t
 	if unix.Statfs(dir, &fs) != nil {
 		return 0, false

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// roomPause is the time between two tries of a start that has no room for what it must write.
+const roomPause = time.Second
+
+// waitForRoom is what store.Options.NoRoom does: it says once that the start waits, and pauses, until ctx ends.
+func waitForRoom(ctx context.Context, s settings) func(error) error {
+	said := false
+	return func(err error) error {
+		if !said {
+			s.log.Error("the disk has no room for what a start writes; it waits, and goes on by itself when there is room", "error", err)
+			said = true
+		}
+		s.manager.tell(fmt.Sprintf("STATUS=waiting for room on the disk\nEXTEND_TIMEOUT_USEC=%d", (10 * progressEvery).Microseconds()))
+		pause := time.NewTimer(roomPause)
+		defer pause.Stop()
+		select {
+		case <-pause.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

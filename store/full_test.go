@@ -1,0 +1,492 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"gcd/internal/vfs"
+	"gcd/wal"
+)
+
+// fullDisk is a disk of so many bytes, for the log and the reserve. The log is in memory.
+type fullDisk struct {
+	t         *testing.T
+	log, rest vfs.FS
+	mem       *vfs.Mem
+
+	mu       sync.Mutex
+	capacity int64            // bytes
+	sizes    map[string]int64 // of the files that were written
+	copies   bool             // copy on write: full means that not even what is there can be written
+	taken    bool             // what a segment that is removed had, somebody else takes
+	seen     func(op vfs.Op)  // called, with mu held, before each operation; nil: nothing
+}
+
+func newFullDisk(t *testing.T, capacity int64) *fullDisk {
+	d := &fullDisk{t: t, mem: vfs.NewMem(), capacity: capacity, sizes: map[string]int64{}}
+	d.log, d.rest = vfs.NewFault(d.mem, d.hook), vfs.NewFault(vfs.OS{}, d.hook)
+	return d
+}
+
+func (d *fullDisk) hook(op vfs.Op) vfs.Outcome {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.seen != nil {
+		d.seen(op)
+	}
+	change := func(then func()) vfs.Outcome {
+		return vfs.Outcome{}.Then(func(err error) {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			if err == nil {
+				then()
+			}
+		})
+	}
+	switch op.Kind {
+	case vfs.KindWrite:
+		if path.Base(op.Name) == "mark" { // which has its place, and no part in this
+			break
+		}
+		end := max(d.sizes[op.Name], op.Off+int64(op.Len))
+		room := d.capacity - d.used()
+		if grown := end - d.sizes[op.Name]; grown > room || d.copies && room <= 0 {
+			return vfs.Short(op.Len/2, syscall.ENOSPC)
+		}
+		d.sizes[op.Name] = end
+	case vfs.KindRemove:
+		return change(func() {
+			if d.taken && strings.HasSuffix(op.Name, ".seg") {
+				d.capacity -= d.sizes[op.Name]
+			}
+			delete(d.sizes, op.Name)
+		})
+	case vfs.KindRename:
+		return change(func() { d.sizes[op.To] = d.sizes[op.Name]; delete(d.sizes, op.Name) })
+	}
+	return vfs.Outcome{}
+}
+
+func (d *fullDisk) used() (n int64) {
+	for _, size := range d.sizes {
+		n += size
+	}
+	return n
+}
+
+func (d *fullDisk) free(string) (int64, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return max(0, d.capacity-d.used()), true
+}
+
+// grow gives the disk so many bytes more.
+func (d *fullDisk) grow(bytes int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.capacity += bytes
+}
+
+// empty makes room for so many bytes.
+func (d *fullDisk) empty(bytes int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.capacity = d.used() + bytes
+}
+
+func (d *fullDisk) options(log *lines) Options {
+	return Options{Reserve: true, fs: d.log, files: d.rest, free: d.free, logDir: "log", SegmentSize: 8192, SnapshotInterval: -1, SnapshotBytes: -1, roomRetry: time.Millisecond,
+		Logger: log.logger(), hooks: hooks{noSync: true}}
+}
+
+// lines are those of a store's log.
+type lines struct {
+	mu   sync.Mutex
+	cond sync.Cond
+	text bytes.Buffer
+}
+
+func (l *lines) logger() hclog.Logger {
+	l.cond.L = &l.mu
+	return hclog.New(&hclog.LoggerOptions{Output: l, Level: hclog.Debug})
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cond.Broadcast()
+	return l.text.Write(b)
+}
+
+func (l *lines) count(part string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), part)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// wait returns when the log has so many lines with a part.
+func (l *lines) wait(t *testing.T, part string, n int) {
+	t.Helper()
+	late := false
+	timer := time.AfterFunc(time.Minute, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		late = true
+		l.cond.Broadcast()
+	})
+	defer timer.Stop()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for strings.Count(l.text.String(), part) < n {
+		if late {
+			t.Fatalf("%q did not come %d times within a minute:\n%s", part, n, l.text.String())
+		}
+		l.cond.Wait()
+	}
+}
+
+const (
+	lineStopped = "[ERROR] counting has stopped"
+	lineGoesOn  = "[ERROR] counting goes on"
+)
+
+// countUntilFull counts a topic until that is refused, and returns its sum.
+func countUntilFull(t *testing.T, s *Store, topic string, from uint64) uint64 {
+	t.Helper()
+	for sum := from; ; sum++ {
+		op := runOps(t, s, []Op{count(topic, 1)})[0]
+		if errors.Is(op.Err, ErrLogFull) {
+			return sum
+		}
+		if op.Err != nil || op.Sum != sum+1 {
+			t.Fatalf("count %d of %.10q: %d, %v", sum+1, topic, op.Sum, op.Err)
+		}
+		if sum > from+10_000 {
+			t.Fatal("the disk is never full")
+		}
+	}
+}
+
+// TestCountingStopsAndGoesOn: a line at level error each time, one of each; Full is true in between; and it goes on though nobody counts. So it is where the spare
+// cannot be made and, on a disk that copies on write, where a record cannot be written.
+func TestCountingStopsAndGoesOn(t *testing.T) {
+	t.Parallel()
+	for _, copies := range []bool{false, true} {
+		t.Run(fmt.Sprint("copy on write ", copies), func(t *testing.T) {
+			t.Parallel()
+			d, log := newFullDisk(t, 2*8192+reserveSize(reserveDue(0))), &lines{}
+			d.copies, d.taken = copies, true
+			dir := t.TempDir()
+			o := d.options(log)
+			o.free = func(string) (int64, bool) { return 1 << 40, true } // so that the reserve stays where it is
+			s := openStore(t, dir, o)
+			awaitReserve(t, s, reserveSize(0))
+			topic, sum := strings.Repeat("t", 900), uint64(0)
+			for round := 1; round <= 3; round++ {
+				sum = countUntilFull(t, s, topic, sum)
+				if log.count(lineStopped) != round || log.count(lineGoesOn) != round-1 {
+					t.Fatalf("round %d: lines when counting stops:\n%s", round, log)
+				}
+				if !s.Stats().Full || !errors.Is(s.Refusing(), ErrLogFull) || s.Err() != nil {
+					t.Fatalf("round %d: Full %v, Refusing %v, Err %v", round, s.Stats().Full, s.Refusing(), s.Err())
+				}
+				for range 5 {
+					countUntilFull(t, s, topic, sum)
+				}
+				if op := runOps(t, s, []Op{{Kind: Read, Topic: []byte(topic)}})[0]; op.Err != nil || op.Sum != sum {
+					t.Errorf("round %d: a read meanwhile: %d, %v", round, op.Sum, op.Err)
+				}
+				d.empty(2*8192 + 4096)
+				log.wait(t, lineGoesOn, round)
+				if s.Stats().Full || s.Refusing() != nil || log.count(lineStopped) != round {
+					t.Fatalf("round %d: Full %v, Refusing %v\n%s", round, s.Stats().Full, s.Refusing(), log)
+				}
+			}
+			// Nothing that was refused is there.
+			o = d.options(&lines{})
+			o.fs, o.files = d.mem.Crash(vfs.Crash{}), vfs.OS{}
+			again := openStore(t, copySnapshot(t, dir), o)
+			if got, _ := again.Get(topic); got.Sum != sum {
+				t.Errorf("after a power loss the sum is %d, acknowledged was %d", got.Sum, sum)
+			}
+		})
+	}
+}
+
+// TestSnapshotThenHistoryMakeRoom: without a refusal, and never more than is needed; the oldest goes first.
+func TestSnapshotThenHistoryMakeRoom(t *testing.T) {
+	t.Parallel()
+	const segments = 12
+	d, log := newFullDisk(t, segments*8192+reserveSize(reserveDue(2000))), &lines{}
+	o := d.options(log)
+	o.Retain = Retain{Age: 24 * time.Hour, Bytes: 1 << 30}
+	s := openStore(t, t.TempDir(), o)
+	topic := strings.Repeat("t", 900)
+	refused := 0
+	for sum := uint64(0); sum < 8*5*segments; {
+		op := runOps(t, s, []Op{count(topic, 1)})[0]
+		if op.Err == nil {
+			sum = op.Sum
+			continue
+		}
+		if !errors.Is(op.Err, ErrLogFull) {
+			t.Fatal(op.Err)
+		}
+		if refused++; s.snapshot.replay.Load() > 0 && s.wal.Segments()[0].Last <= s.snapshot.replay.Load() && len(s.wal.Segments()) > 1 {
+			t.Fatalf("refused though there is history: %v\n%s", op.Err, log)
+		}
+		log.wait(t, lineGoesOn, log.count(lineStopped)) // the snapshot comes too late at times, since a count here takes no time at all
+	}
+	if s.Stats().Snapshots == 0 {
+		t.Errorf("no snapshot was taken:\n%s", log)
+	}
+	if log.count("kept for history only") < 2*segments {
+		t.Errorf("%d segments went:\n%s", log.count("kept for history only"), log)
+	}
+	if kept := len(s.wal.Segments()); kept < segments/2 {
+		t.Errorf("only %d segments are kept where there is room for %d", kept, segments)
+	}
+	t.Logf("refused %d times", refused)
+}
+
+// TestReserve: made once the store is open, of bytes that do not compress, as large as its topics ask for, and larger when these become more.
+func TestReserve(t *testing.T) {
+	t.Parallel()
+	d, log := newFullDisk(t, 1<<30), &lines{}
+	dir := t.TempDir()
+	s := openStore(t, dir, d.options(log))
+	size := func() int64 {
+		info, err := os.Stat(ReservePath(dir))
+		if err != nil {
+			return 0
+		}
+		return info.Size()
+	}
+	awaitReserve(t, s, reserveSize(0))
+	if size() != reserveSize(reserveDue(0)) {
+		t.Errorf("%d bytes", size())
+	}
+	b, err := os.ReadFile(ReservePath(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for i := 0; i+8 <= len(b); i += 8 {
+		seen[string(b[i:i+8])] = true
+	}
+	if len(seen) < len(b)/8 {
+		t.Error("its bytes compress")
+	}
+	ops := make([]Op, 4000)
+	names := int64(0)
+	for i := range ops {
+		ops[i] = count(fmt.Sprintf("%0500d", i), 1)
+		names += 500
+	}
+	runOps(t, s, ops)
+	awaitReserve(t, s, reserveSize(snapshotSize(4000, names)))
+	held := size()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o := d.options(log)
+	s = openStore(t, dir, o)
+	if s.reserve.held.Load() != held || size() != held {
+		t.Errorf("the next start finds %d bytes, %d were there", s.reserve.held.Load(), held)
+	}
+}
+
+// awaitReserve waits until so many bytes are held.
+func awaitReserve(t *testing.T, s *Store, bytes int64) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	held := func() int64 {
+		s.reserve.mu.Lock() // not while it is being made
+		defer s.reserve.mu.Unlock()
+		return s.reserve.held.Load()
+	}
+	for held() < bytes {
+		if time.Now().After(deadline) {
+			t.Fatalf("the reserve has %d bytes after a minute, %d are wanted", s.reserve.held.Load(), bytes)
+		}
+		runtime.Gosched()
+	}
+}
+
+// TestReserveIsGivenBackForASnapshot, where there is no room beside it, and made again; no spare is begun in between, whoever wants one.
+func TestReserveIsGivenBackForASnapshot(t *testing.T) {
+	t.Parallel()
+	for _, beside := range []bool{false, true} {
+		t.Run(fmt.Sprint("room beside it ", beside), func(t *testing.T) {
+			t.Parallel()
+			d, log := newFullDisk(t, 4*8192+reserveSize(reserveDue(2000))), &lines{}
+			if beside {
+				d.capacity *= 3
+			}
+			dir := t.TempDir()
+			o := d.options(log)
+			given, begun, writing := 0, 0, false // under d.mu
+			write := func(w bool) {
+				d.mu.Lock()
+				defer d.mu.Unlock()
+				writing = w && !beside
+			}
+			d.seen = func(op vfs.Op) {
+				if op.Kind == vfs.KindRemove && op.Name == ReservePath(dir) {
+					given++
+				}
+				if writing && op.Kind == vfs.KindCreate && path.Base(op.Name) == "spare" {
+					begun++
+				}
+			}
+			var s *Store
+			topic, during := strings.Repeat("t", 900), false
+			o.hooks.beforeCommit = func() { // the snapshot is about to be written
+				if s == nil || s.snapshot.replay.Load() > 0 || during {
+					return
+				}
+				during = true
+				write(true)
+				defer write(false)
+				refused := false
+				for range 20 { // more than this segment and the spare take
+					op := runOps(t, s, []Op{count(topic, 1)})[0]
+					refused = refused || errors.Is(op.Err, ErrLogFull)
+				}
+				if beside == refused {
+					t.Errorf("counts while the snapshot is written are refused: %v", refused)
+				}
+				if err := s.wal.PrepareSpare(); beside == errors.Is(err, errReserved) {
+					t.Errorf("a spare while the snapshot is written: %v", err)
+				}
+			}
+			s = openStore(t, dir, o)
+			awaitReserve(t, s, reserveSize(0))
+			for range 20 { // two segments and a part of the third
+				if op := runOps(t, s, []Op{count(topic, 1)})[0]; op.Err != nil {
+					t.Fatal(op.Err)
+				}
+			}
+			if err := s.Snapshot(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			awaitReserve(t, s, reserveSize(0))
+			log.wait(t, lineGoesOn, log.count(lineStopped))
+			if op := runOps(t, s, []Op{count(topic, 1)})[0]; op.Err != nil {
+				t.Errorf("a count afterwards: %v", op.Err)
+			}
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			if begun > 0 {
+				t.Errorf("%d spares were begun while the snapshot had the reserve", begun)
+			}
+			if beside != (given == 0) || !during {
+				t.Errorf("the reserve was given back %d times; counted during the snapshot: %v", given, during)
+			}
+		})
+	}
+}
+
+// TestNoRoomForTheReserve is a warning, once, and no reason not to count.
+func TestNoRoomForTheReserve(t *testing.T) {
+	t.Parallel()
+	d, log := newFullDisk(t, 40*8192), &lines{}
+	s := openStore(t, t.TempDir(), d.options(log))
+	log.wait(t, "[WARN]  cannot hold room for the next snapshot", 1)
+	for range 100 {
+		if op := runOps(t, s, []Op{count(strings.Repeat("t", 900), 1)})[0]; op.Err != nil {
+			t.Fatal(op.Err)
+		}
+	}
+	d.grow(2 * reserveSize(2000))
+	awaitReserve(t, s, reserveSize(0))
+	log.wait(t, "room for the next snapshot is held again", 1)
+	if n := log.count("cannot hold room"); n != 1 {
+		t.Errorf("said %d times:\n%s", n, log)
+	}
+}
+
+// TestStartWithoutRoom gives back the reserve first, then asks and tries again, or ends with an error.
+func TestStartWithoutRoom(t *testing.T) {
+	t.Parallel()
+	d, log := newFullDisk(t, 1<<30), &lines{}
+	dir := t.TempDir()
+	s := openStore(t, dir, d.options(log))
+	awaitReserve(t, s, reserveSize(0))
+	sum := uint64(7)
+	for range sum {
+		runOps(t, s, []Op{count("a", 1)})
+	}
+	killed := copySnapshot(t, dir) // as after a kill: not closed
+	if err := os.WriteFile(ReservePath(killed), make([]byte, 5000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mem := d.mem.Clone()
+	asked, full := 0, true
+	fault := vfs.NewFault(mem, func(op vfs.Op) vfs.Outcome {
+		if full && op.Kind == vfs.KindWrite {
+			return vfs.Short(op.Len/2, syscall.ENOSPC)
+		}
+		return vfs.Outcome{}
+	})
+	o := Options{fs: fault, logDir: "log", SegmentSize: 8192, hooks: hooks{noSync: true}, NoRoom: func(err error) error {
+		if asked++; !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("asked about %v", err)
+		}
+		if _, err := os.Stat(ReservePath(killed)); err == nil {
+			t.Error("the reserve is still there")
+		}
+		if full = asked < 3; asked > 10 {
+			return errors.New("no more")
+		}
+		return nil
+	}}
+	again, err := Open(killed, o)
+	if err != nil || asked != 3 {
+		t.Fatalf("asked %d times, then %v", asked, err)
+	}
+	if got, _ := again.Get("a"); got.Sum != sum {
+		t.Errorf("the sum is %d, want %d", got.Sum, sum)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
+	}
+
+	end := errors.New("interrupted")
+	full, o.NoRoom = true, func(error) error { return end }
+	o.fs = vfs.NewFault(d.mem.Clone(), func(op vfs.Op) vfs.Outcome {
+		if op.Kind == vfs.KindWrite {
+			return vfs.Fail(syscall.ENOSPC)
+		}
+		return vfs.Outcome{}
+	})
+	killed = copySnapshot(t, dir)
+	if _, err := Open(killed, o); !errors.Is(err, end) || !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("an end of waiting: %v", err)
+	}
+	o.NoRoom = nil
+	if _, err := Open(killed, o); !errors.Is(err, wal.ErrFull) {
+		t.Errorf("without anybody to ask: %v", err)
+	}
+	if _, err := Open(filepath.Join(t.TempDir(), "new"), o); !errors.Is(err, wal.ErrFull) {
+		t.Errorf("a new store: %v", err)
+	}
+}

@@ -1,0 +1,219 @@
+package store
+
+import (
+	crand "crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"gcd/internal/vfs"
+)
+
+const (
+	reserveName = "reserve"
+
+	reserveBase = 512 << 10 // bytes, however small the store is
+	reserveMost = 1 << 30   // bytes, however large it is
+	reserveStep = 64 << 10  // bytes that a snapshot may come to need before the reserve is made larger
+	entryBytes  = 40        // of an entry in the snapshot, beside its topic
+)
+
+// ReservePath is the file in a store's directory that holds the room for one snapshot. Its bytes mean nothing, and it may be removed where nothing runs.
+func ReservePath(dir string) string { return filepath.Join(dir, reserveName) }
+
+// snapshotSize is about how many bytes the entries of so many topics take in the snapshot, when their names take so many.
+func snapshotSize(topics, names int64) int64 { return entryBytes*topics + names }
+
+// reserveSize is how large the reserve of a store with a snapshot of about so many bytes is: as much as writing all of it anew can take, with pages that
+// are not full and those that a transaction replaces.
+func reserveSize(snapshot int64) int64 {
+	return min(reserveBase+snapshot+snapshot/2, reserveMost)
+}
+
+// reserveDue is the size of a snapshot up to which a reserve that is made for one of that size is enough.
+func reserveDue(snapshot int64) int64 { return snapshot + snapshot/8 + reserveStep }
+
+// reserve is a file that holds the room for one snapshot, so that the log cannot take it. It is removed before a snapshot is written, where there is not
+// as much room beside it, and made again afterwards. Meanwhile, and as long as it is too small, no spare of the log may take its room.
+type reserve struct {
+	fs   vfs.FS
+	dir  string
+	path string
+	free func(dir string) (bytes int64, known bool)
+	on   bool // Options.Reserve
+	sync bool // false only in tests
+
+	wanted atomic.Int64 // bytes that it shall have; what it has where no more could be had
+	held   atomic.Int64 // bytes that it has
+
+	mu   sync.Mutex // held while the file changes
+	lent bool       // under mu: a snapshot has its room
+}
+
+func newReserve(dir string, o Options) *reserve {
+	return &reserve{fs: o.files, dir: dir, path: ReservePath(dir), free: o.free, on: o.Reserve, sync: !o.hooks.noSync}
+}
+
+// find takes over the file that an earlier process left.
+func (r *reserve) find() error {
+	f, err := r.fs.Open(r.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	size, err := f.Size()
+	if err == nil {
+		r.held.Store(size)
+		r.wanted.Store(size)
+	}
+	return errors.Join(err, f.Close())
+}
+
+// lacking is how many bytes of the free room are the reserve's.
+func (r *reserve) lacking() int64 { return max(0, r.wanted.Load()-r.held.Load()) }
+
+// spares is an error if a spare of so many bytes would take room that is the reserve's.
+func (r *reserve) spares(bytes int64) error {
+	lacking := r.lacking()
+	if lacking == 0 {
+		return nil
+	}
+	if free, known := r.free(r.dir); known && free < bytes+lacking {
+		return fmt.Errorf("%w: %d bytes are free, and %d of them are for the snapshot", errReserved, free, lacking)
+	}
+	return nil
+}
+
+// errReserved says that there is room, but that it is the snapshot's.
+var errReserved = errors.New("no room that a segment may take")
+
+// hold makes the file large enough for a snapshot of so many bytes, and then for one that is somewhat larger. While a snapshot has its room it does nothing. What
+// could not be made leaves what was there.
+func (r *reserve) hold(snapshot int64) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	held, size := r.held.Load(), reserveSize(reserveDue(snapshot))
+	if !r.on || r.lent || held >= reserveSize(snapshot) {
+		return nil
+	}
+	if free, known := r.free(r.dir); known && free < size-held {
+		return fmt.Errorf("%w: the reserve for a snapshot has %d bytes and should have %d, and %d are free", ErrLogFull, held, size, free)
+	}
+	r.wanted.Store(size)
+	err := r.extend(size)
+	if err == nil {
+		return nil
+	}
+	err = errors.Join(err, r.remove(atOnce)) // what was written of it is the log's
+	if held > 0 {
+		err = errors.Join(err, r.extend(held))
+	}
+	return err
+}
+
+// want keeps the room for a snapshot of so many bytes from the log until hold has it.
+func (r *reserve) want(snapshot int64) {
+	if size := reserveSize(snapshot); r.on && size > r.held.Load() {
+		r.wanted.Store(size)
+	}
+}
+
+// settle is for a disk that has no room for more than is there: the log may take what comes to be free.
+func (r *reserve) settle() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.lent {
+		r.wanted.Store(r.held.Load())
+	}
+}
+
+// extend makes the file, or makes it longer; r.mu is held.
+func (r *reserve) extend(size int64) error {
+	f, err := r.fs.Open(r.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = r.fs.Create(r.path)
+	}
+	if err != nil {
+		return fmt.Errorf("make the reserve: %w", err)
+	}
+	const piece = 1 << 20 // bytes between two syncs: the log's own wait for no more than this
+	var seed [32]byte
+	_, _ = crand.Read(seed[:]) // it never fails
+	random := rand.NewChaCha8(seed)
+	b := make([]byte, min(piece, size))
+	off, err := f.Size() // somebody may have removed the file to have its room
+	for ; err == nil && off < size; off += int64(len(b)) {
+		b = b[:min(int64(len(b)), size-off)]
+		r.held.Store(off + int64(len(b))) // what is being written is not to be counted twice
+		_, _ = random.Read(b)             // bytes that no file system can compress, nor find twice; it never fails
+		if _, err = f.WriteAt(b, off); err == nil && r.sync {
+			err = f.Sync()
+		}
+	}
+	if err = errors.Join(err, f.Close()); err == nil && r.sync {
+		err = r.fs.SyncDir(r.dir)
+	}
+	if err != nil {
+		return fmt.Errorf("make the reserve: %w", err)
+	}
+	return nil
+}
+
+// remove removes the file, between two makings of a spare: one that is under way was begun beside the reserve, and later ones ask for its room. r.mu is held.
+func (r *reserve) remove(between func(func())) error {
+	var err error
+	between(func() {
+		if err = r.fs.Remove(r.path); err == nil || errors.Is(err, fs.ErrNotExist) {
+			r.held.Store(0)
+			err = nil
+		}
+	})
+	if err == nil {
+		err = r.fs.SyncDir(r.dir)
+	}
+	if err != nil {
+		return fmt.Errorf("give back the reserve: %w", err)
+	}
+	return nil
+}
+
+// atOnce is the between of a remove when no spare is made.
+func atOnce(do func()) { do() }
+
+// giveUp removes the file for a start that has no room, and says whether there was one.
+func (r *reserve) giveUp() (bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.held.Load() == 0 {
+		return false, nil
+	}
+	return true, r.remove(atOnce)
+}
+
+// lend gives the room to a snapshot, until takeBack, unless there is as much beside it even when so many bytes more are written. between is as in remove.
+func (r *reserve) lend(more int64, between func(func())) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	held := r.held.Load()
+	if free, known := r.free(r.dir); held == 0 || known && free >= held+more {
+		return nil
+	}
+	if err := r.remove(between); err != nil {
+		return err
+	}
+	r.lent = true
+	return nil
+}
+
+// takeBack ends lend: the file may be made again.
+func (r *reserve) takeBack() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lent = false
+}

@@ -1,0 +1,223 @@
+package store
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+
+	"gcd/internal/vfs"
+	"gcd/wal"
+)
+
+// roomRetryMin is the first pause between two looks for room while the disk is full; Options.roomRetry is the longest.
+const roomRetryMin = 100 * time.Millisecond
+
+// keeper is what the keeper of room knows.
+type keeper struct {
+	wait      time.Duration // before the next attempt
+	resumed   time.Time     // when counting went on last
+	failed    time.Time     // when a snapshot that it asked for was not made
+	noSpare   bool          // that there is no spare was said
+	noReserve bool          // that the reserve is too small was said
+}
+
+// stopCounting has counts refused until keepRoom has found room. On the owner.
+func (s *Store) stopCounting(err error) {
+	s.full.Store(true)
+	s.options.Logger.Error("counting has stopped: the disk has no room for the log; it goes on by itself when there is room", "error", err)
+	s.wakeSpareKeeper()
+}
+
+// resume has counts taken again if there is room for the one that was refused last. On the owner.
+func (s *Store) resume() {
+	if s.Err() != nil {
+		return
+	}
+	err := s.wal.Resume()
+	if errors.Is(err, wal.ErrFull) {
+		return
+	}
+	if err != nil {
+		s.fail(err)
+		return
+	}
+	since := s.full.Since()
+	s.full.Store(false)
+	s.options.Logger.Error("counting goes on: there is room for the log again", "stopped_for", time.Since(since).Round(time.Millisecond).String())
+}
+
+// noticeTopics wakes the keeper of room when the next snapshot needs much more than the last time. On the owner.
+func (s *Store) noticeTopics() {
+	if s.wal == nil {
+		return
+	}
+	if size := s.snapshotSize(); size > s.own.reserve {
+		s.own.reserve = reserveDue(size)
+		s.wakeSpareKeeper()
+	}
+}
+
+func (s *Store) snapshotSize() int64 {
+	return snapshotSize(int64(s.machine.len()), s.machine.names.Load())
+}
+
+func (s *Store) wakeSpareKeeper() {
+	select {
+	case s.kick <- struct{}{}:
+	default:
+	}
+}
+
+// keepRoom keeps room for the log and for the next snapshot. It makes the next segment while the current one fills, and the reserve; where the disk is full it
+// frees what can be freed, and lets the counting go on when there is room again.
+func (s *Store) keepRoom() {
+	most := s.options.roomRetry
+	least := min(roomRetryMin, most)
+	k := &keeper{wait: least}
+	retry := time.NewTimer(0)
+	defer retry.Stop()
+	for {
+		again := false
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-retry.C:
+			again = true
+		case <-s.kick:
+		case <-s.wal.NeedSpare():
+		}
+		if s.Err() != nil {
+			return
+		}
+		if s.full.Load() && !again && time.Since(k.resumed) < most { // what was found was soon used up: not so fast
+			retry.Reset(k.wait)
+			k.wait = min(2*k.wait, most)
+			continue
+		}
+		err := s.makeRoom(k)
+		if s.full.Load() {
+			if s.do(s.resume) != nil {
+				return
+			}
+			if !s.full.Load() {
+				k.resumed = time.Now()
+			}
+		}
+		switch {
+		case err != nil || s.full.Load():
+			retry.Reset(k.wait)
+			k.wait = min(2*k.wait, most)
+		case time.Since(k.resumed) >= most:
+			k.wait = least
+		}
+	}
+}
+
+// makeRoom makes the spare and the reserve. Where there is no room for both a snapshot is taken, if that lets go of a part of the log, and then history
+// goes, oldest first.
+func (s *Store) makeRoom(k *keeper) error {
+	spare, reserve := s.prepare()
+	if (roomless(spare) || roomless(reserve)) && s.snapshotFrees() && time.Since(k.failed) >= snapshotRetry {
+		if s.Snapshot(s.ctx) == nil {
+			spare, reserve = s.prepare()
+		} else { // the snapshotter tells of it
+			k.failed = time.Now()
+		}
+	}
+	for roomless(spare) || roomless(reserve) {
+		bytes, err := s.wal.GiveUp()
+		if bytes == 0 {
+			if err != nil && s.Err() == nil {
+				s.options.Logger.Warn("no room, and history cannot be removed", "error", err)
+			}
+			break
+		}
+		spare, reserve = s.prepare()
+	}
+	if s.ctx.Err() != nil {
+		return nil
+	}
+	if reserve != nil {
+		s.reserve.settle() // better a log without room for a snapshot than none
+		if errors.Is(spare, errReserved) {
+			spare = s.wal.PrepareSpare()
+		}
+	}
+	k.tell(s, spare, reserve)
+	return errors.Join(spare, reserve)
+}
+
+// prepare makes the spare and the reserve if they are not there. Where room is short the reserve comes first, since the spare then has no leave.
+func (s *Store) prepare() (spare, reserve error) {
+	spare = s.wal.PrepareSpare()
+	if err := s.look(); err != nil {
+		return spare, err
+	}
+	reserve = s.reserve.hold(s.snapshotSize())
+	if reserve == nil && errors.Is(spare, errReserved) {
+		spare = s.wal.PrepareSpare()
+	}
+	return spare, reserve
+}
+
+// snapshotFrees says whether a snapshot would cover a segment that is not covered.
+func (s *Store) snapshotFrees() bool {
+	segments := s.wal.Segments()
+	return len(segments) > 1 && segments[len(segments)-2].Last > s.snapshot.replay.Load()
+}
+
+// tell says in the log what changed.
+func (k *keeper) tell(s *Store, spare, reserve error) {
+	log := s.options.Logger
+	switch {
+	case spare != nil && !k.noSpare:
+		log.Warn("cannot prepare the next log segment; counting goes on until the current one is full", "error", spare)
+	case spare == nil && k.noSpare:
+		log.Info("the next log segment is ready")
+	}
+	switch {
+	case reserve != nil && !k.noReserve:
+		log.Warn("cannot hold room for the next snapshot; if the disk is full by then, the log grows until there is room", "error", reserve)
+	case reserve == nil && k.noReserve:
+		log.Info("room for the next snapshot is held again")
+	}
+	k.noSpare, k.noReserve = spare != nil, reserve != nil
+}
+
+// roomless says whether an error is a refusal for want of room. A failed sync is none, whatever it says.
+func roomless(err error) bool {
+	if errors.Is(err, wal.ErrFull) || errors.Is(err, ErrLogFull) || errors.Is(err, errReserved) {
+		return true
+	}
+	var at *fs.PathError
+	var link *os.LinkError
+	switch {
+	case !vfs.NoRoom(err):
+		return false
+	case errors.As(err, &at):
+		return at.Op != "sync" && at.Op != "fdatasync" && at.Op != "syncdir"
+	}
+	return errors.As(err, &link)
+}
+
+// withRoom does what a start has to write, and if there is no room for it gives back the reserve, and then asks Options.NoRoom what to do.
+func (s *Store) withRoom(do func() error) error {
+	for {
+		err := do()
+		if !roomless(err) {
+			return err
+		}
+		if gave, giving := s.reserve.giveUp(); giving != nil {
+			return errors.Join(err, giving)
+		} else if gave {
+			continue
+		}
+		if s.options.NoRoom == nil {
+			return err
+		}
+		if end := s.options.NoRoom(err); end != nil {
+			return errors.Join(err, end)
+		}
+	}
+}
