@@ -10,6 +10,9 @@ import (
 
 const LingerBytes = lingerBytes
 
+// HavePool says whether this system has readiness loops.
+const HavePool = havePool
+
 // The places where tests put faults and stretch time; to be called before Serve.
 
 func (s *Server) SetParse(f func([]byte) (codec.Request, error)) { s.parse = f }

@@ -100,6 +100,9 @@ func (d *goroutines) abort() {
 	})
 }
 
+// rounds asks nobody: the workers wait for one client each, and what they share is the backend.
+func (d *goroutines) rounds() <-chan struct{} { return make(chan struct{}) }
+
 // pause waits before something that failed is tried again. It returns false when the dispatch is draining.
 func (d *goroutines) pause(t time.Duration) bool {
 	timer := time.NewTimer(t)

@@ -73,6 +73,8 @@ type dispatcher interface {
 	drain()
 	// abort makes run end as soon as nothing of it is inside the backend. Answers may be lost.
 	abort()
+	// rounds returns a channel that gets as many values as it has room for: one when each worker goes round once more.
+	rounds() <-chan struct{}
 }
 
 // New makes a server. It opens no socket yet. A nil backend is to come by Use.

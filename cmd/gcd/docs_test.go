@@ -80,6 +80,11 @@ func TestUnitRestarts(t *testing.T) {
 		}
 		stays = append(stays, code)
 	}
+	for _, line := range []string{"Type=notify", "ExecReload=/bin/kill -HUP $MAINPID", "WatchdogSec=120", "Restart=on-failure"} {
+		if !strings.Contains(string(page), "\n"+line+"\n") {
+			t.Errorf("the unit lacks %s", line)
+		}
+	}
 	slices.Sort(stays)
 	want := []int{cmdline.ExitCorruption, cmdline.ExitLocked, cmdline.ExitForeign, cmdline.ExitUsage}
 	slices.Sort(want)

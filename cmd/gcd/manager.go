@@ -1,13 +1,16 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/hashicorp/go-hclog"
 
 	"gcd/internal/logqueue"
+	"gcd/store"
 )
 
 // mostNotices bounds what waits for the service manager, in bytes.
@@ -48,6 +51,28 @@ func (m *manager) turn(serving bool, state string) {
 	defer m.mu.Unlock()
 	m.serving = serving
 	m.tell(state)
+}
+
+// alive says that the server lives.
+func (m *manager) alive() { m.tell(daemon.SdNotifyWatchdog) }
+
+// starting says how far a long start is, and asks for patience.
+func (m *manager) starting(at store.Progress, patience time.Duration) {
+	m.tell(fmt.Sprintf("STATUS=recovering: %s %d of %d\nEXTEND_TIMEOUT_USEC=%d\n%s",
+		at.Phase, at.Done, at.Total, patience.Microseconds(), daemon.SdNotifyWatchdog))
+}
+
+// watches is how long the manager waits for alive before it ends the server; 0: for ever.
+func (m *manager) watches(log hclog.Logger) time.Duration {
+	if m == nil {
+		return 0
+	}
+	patience, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		log.Warn("the service manager's watchdog is off: what it says of it cannot be read", "error", err)
+		return 0
+	}
+	return patience
 }
 
 // reloaded says that a reload has begun, and is done. A server that does not serve yet, or no more,

@@ -136,7 +136,7 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	command := exec.Command(gcdPath(ts), append([]string{"serve"}, args[1:]...)...)
 	command.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GOCOVERDIR", "GORACE", "NOTIFY_SOCKET", "GCD_DATA", "GCD_DISPATCH"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GOCOVERDIR", "GORACE", "NOTIFY_SOCKET", "WATCHDOG_USEC", "GCD_DATA", "GCD_DISPATCH"} {
 		if value := ts.Getenv(name); value != "" {
 			command.Env = append(command.Env, name+"="+value)
 		}

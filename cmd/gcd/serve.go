@@ -102,6 +102,10 @@ func serve(ctx context.Context, s settings, signals <-chan os.Signal) error {
 		p.serveErr = srv.Serve()
 	}()
 	p.manager.ready()
+	if patience := p.manager.watches(p.log); patience > 0 {
+		w := &watchdog{patience: patience, alive: p.alive, tell: p.manager.alive, log: p.log}
+		tidying.Go(func() { w.run(ctx) })
+	}
 	return p.supervise(ctx, signals, p.stop)
 }
 
@@ -202,8 +206,7 @@ func (p *progressLog) report(at store.Progress) {
 	}
 	p.next = now.Add(progressEvery)
 	p.log.Info("recovering", "phase", at.Phase, "done", at.Done, "of", at.Total)
-	p.manager.tell(fmt.Sprintf("STATUS=recovering: %s %d of %d\nEXTEND_TIMEOUT_USEC=%d",
-		at.Phase, at.Done, at.Total, (10 * progressEvery).Microseconds()))
+	p.manager.starting(at, 10*progressEvery)
 }
 
 // sayLoading opens the doors of a server whose counters take long to load, so that clients hear why they have to wait.
@@ -289,6 +292,11 @@ type process struct {
 	server   *server.Server
 	served   chan struct{} // closed when Serve has returned
 	serveErr error         // what it returned
+}
+
+// alive returns when each worker of the server and the commit owner have gone round.
+func (p *process) alive(ctx context.Context) error {
+	return errors.Join(p.server.Alive(ctx), p.counters.Alive(ctx))
 }
 
 // supervise waits for a reason to stop, and stops. Whatever the disk does, it returns within twice the timeout of the

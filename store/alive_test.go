@@ -1,0 +1,82 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gcd/internal/vfs"
+)
+
+// TestAlive: a store lives while its owner comes round, and does not while the disk hangs.
+func TestAlive(t *testing.T) {
+	t.Parallel()
+	gate, entered := make(chan struct{}), make(chan struct{}, 100)
+	var gated atomic.Bool
+	fault := vfs.NewFault(vfs.NewMem(), func(op vfs.Op) (out vfs.Outcome) {
+		if gated.Load() && op.Kind == vfs.KindSync && strings.HasSuffix(op.Name, ".seg") {
+			entered <- struct{}{}
+			<-gate
+		}
+		return out
+	})
+	s := openStore(t, t.TempDir(), Options{fs: fault, logDir: "log"})
+	if err := s.Alive(t.Context()); err != nil {
+		t.Errorf("an idle store: %v", err)
+	}
+	if _, err := s.Count(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Alive(t.Context()); err != nil {
+		t.Errorf("a store that counts: %v", err)
+	}
+
+	gated.Store(true)
+	counted := make(chan error, 1)
+	go func() {
+		_, err := s.Count(t.Context(), "a")
+		counted <- err
+	}()
+	within(t, "the disk's sync", entered)
+	alive := make(chan error, 1)
+	go func() { alive <- s.Alive(context.WithoutCancel(t.Context())) }()
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if err := s.Alive(ended); !errors.Is(err, context.Canceled) {
+		t.Errorf("while a sync hangs: %v, want the context's end", err)
+	}
+	select {
+	case err := <-alive:
+		t.Errorf("while a sync hangs: %v", err)
+	default:
+	}
+	gated.Store(false)
+	close(gate)
+	if err := within(t, "the count", counted); err != nil {
+		t.Error(err)
+	}
+	if err := within(t, "the answer when the sync is through", alive); err != nil {
+		t.Error(err)
+	}
+
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Alive(t.Context()); !errors.Is(err, ErrClosed) {
+		t.Errorf("a closed store: %v, want ErrClosed", err)
+	}
+}
+
+// within takes a value that is to come.
+func within[T any](t *testing.T, what string, c <-chan T) (value T) {
+	t.Helper()
+	select {
+	case value = <-c:
+	case <-time.After(time.Minute):
+		t.Fatalf("%s does not come", what)
+	}
+	return value
+}
