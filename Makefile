@@ -5,7 +5,7 @@ ROUNDS   ?= 200
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race ten lint fuzz bench compare versions clients crash flip cover
+.PHONY: help build test race ten lint fuzz bench compare versions clients crash locks flip cover
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ clients: ## the tests with Redis client libraries, a module of its own
 
 crash: ## kill -9 under load, and of what writes in gcd-tool, ROUNDS (200) times
 	GCD_CRASH_ROUNDS=$(ROUNDS) go test -run TestKill -count=1 -timeout 30m -v ./cmd/gcd ./cmd/gcd-tool
+
+locks: ## LOCK removed beside a server, starts beside tools, ROUNDS (200) times; OLDER=DIR has the gcd and gcd-tool of another version
+	GCD_LOCK_ROUNDS=$(ROUNDS) GCD_LOCK_OLDER=$(OLDER) go test -run 'TestLock|TestStartBeside' -count=1 -timeout 60m -v ./cmd/gcd
 
 flip: ## each bit of a small directory flipped, and each length it can be cut to, before gcd-tool verify
 	GCD_FLIP=1 go test -run TestFlip -count=1 -timeout 60m -v ./tools

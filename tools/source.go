@@ -88,7 +88,7 @@ func openStopped(ctx context.Context, dir, tempDir string, rest func()) (reading
 		return reading{}, err
 	}
 	snapshot, err := copySnapshot(ctx, store.SnapshotPath(dir), tempDir, rest)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, ErrTemp) || err != nil && !errors.Is(err, fs.ErrNotExist) { // a directory for it may be missing, too
 		return reading{}, errors.Join(err, pins.close())
 	}
 	r := newReading(dir, rest, pins, snapshot)
