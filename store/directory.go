@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,11 +26,14 @@ const lostAndFound = "lost+found"
 // putBeside are the ends of names that restore and repair give to directories beside a store's.
 var putBeside = []string{".before-restore-", ".restore-", ".broken-", ".repair-"}
 
+// files are the names of a store's files, its log's aside.
+var files = []string{dirlock.FileName, snapshotName, snapshotName + halfMade, "reserve"}
+
 // Holds says whether a directory has a store, whole or damaged: a snapshot or a segment of a log. What has the name of one of a store's files and is no file is
 // ErrNotRegular.
 func Holds(dir string) (bool, error) {
-	for _, path := range []string{LockPath(dir), SnapshotPath(dir), SnapshotPath(dir) + halfMade} {
-		if err := vfs.CheckRegular(path); err != nil {
+	for _, name := range files {
+		if err := vfs.CheckRegular(filepath.Join(dir, name)); err != nil {
 			return false, err
 		}
 	}
@@ -71,9 +75,7 @@ func Empty(dir string) error {
 	}
 	var others []string
 	for _, name := range names {
-		switch name {
-		case lostAndFound, dirlock.FileName, snapshotName, snapshotName + halfMade, logName:
-		default:
+		if name != lostAndFound && name != logName && !slices.Contains(files, name) {
 			others = append(others, name)
 		}
 	}

@@ -27,7 +27,7 @@ func TestWhereAStoreIsMade(t *testing.T) {
 	for name, row := range map[string]place{
 		"empty":                  {},
 		"lost+found":             {files: []string{"lost+found/"}},
-		"a first start's":        {files: []string{"LOCK", "counters.db.new", "wal/spare"}},
+		"a first start's":        {files: []string{"LOCK", "counters.db.new", "reserve", "wal/spare", "wal/mark"}},
 		"an empty log":           {files: []string{"LOCK", "wal/"}},
 		"a file":                 {files: []string{"passwd"}, err: wal.ErrNotOurs},
 		"a hidden file":          {files: []string{".keep"}, err: wal.ErrNotOurs},
@@ -93,7 +93,7 @@ func TestWhereAStoreIsMade(t *testing.T) {
 						t.Errorf("%s: again: made %t, %v", name, made, err)
 					}
 				}
-				for _, file := range []string{"LOCK", "counters.db", "counters.db.new", "wal"} {
+				for _, file := range []string{"LOCK", "counters.db", "counters.db.new", "reserve", "wal"} {
 					if err := os.RemoveAll(filepath.Join(dir, file)); err != nil {
 						t.Fatal(err)
 					}

@@ -1,0 +1,148 @@
+//go:build unix
+
+package store
+
+import (
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"gcd/wal"
+)
+
+// otherKinds make something that is no file under a name.
+var otherKinds = map[string]func(path string) error{
+	"a named pipe": func(path string) error { return syscall.Mkfifo(path, 0o600) },
+	"a link to a pipe": func(path string) error {
+		return errors.Join(syscall.Mkfifo(path+".pipe", 0o600), os.Symlink(path+".pipe", path))
+	},
+	"a link to a device":  func(path string) error { return os.Symlink("/dev/zero", path) },
+	"a directory":         func(path string) error { return os.Mkdir(path, 0o700) },
+	"a link to directory": func(path string) error { return os.Symlink(os.TempDir(), path) },
+	"a socket": func(path string) error {
+		fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+		if err != nil {
+			return err
+		}
+		defer syscall.Close(fd)
+		if len(path) > 100 {
+			return net.InvalidAddrError(path)
+		}
+		return syscall.Bind(fd, &syscall.SockaddrUnix{Name: path})
+	},
+}
+
+// What has the name of one of a store's files and is none is refused by that name, at once, and nothing is changed.
+func TestNoRegularFile(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"LOCK", "counters.db", "counters.db.new", "wal/0000000000000001.seg", "wal/spare", "wal/mark", "reserve"} {
+		for kind, make := range otherKinds {
+			for _, whole := range []bool{true, false} { // a store, or nothing else
+				parent, err := os.MkdirTemp("", "gcd")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer os.RemoveAll(parent)
+				dir := filepath.Join(parent, "data")
+				if whole {
+					if _, _, err := Init(dir, Options{}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				mkdir(t, filepath.Join(dir, "wal"))
+				path := filepath.Join(dir, file)
+				if err := os.RemoveAll(path); err != nil {
+					t.Fatal(err)
+				}
+				if err := make(path); err != nil {
+					t.Fatal(err)
+				}
+				before := everything(t, dir)
+				done := goFunc(func() error {
+					s, err := Open(dir, Options{SegmentSize: 8192, LockWait: -1})
+					if err == nil {
+						_ = s.Close()
+					}
+					if _, _, other := Init(dir, Options{}); !errors.Is(other, ErrNotRegular) {
+						t.Errorf("%s is %s: Init: %v", file, kind, other)
+					}
+					return err
+				})
+				select {
+				case err := <-done:
+					if !errors.Is(err, ErrNotRegular) {
+						t.Errorf("%s is %s, whole %t: %v", file, kind, whole, err)
+					}
+					var at *os.PathError
+					if errors.As(err, &at) && at.Path != path {
+						t.Errorf("%s is %s: the error names %s", file, kind, at.Path)
+					}
+				case <-time.After(60 * time.Second):
+					t.Fatalf("%s is %s: it waits", file, kind)
+				}
+				if now := everything(t, dir); !slices.Equal(before, now) {
+					t.Errorf("%s is %s: %q became %q", file, kind, before, now)
+				}
+			}
+		}
+	}
+}
+
+func goFunc(do func() error) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	return done
+}
+
+// The log's directory is one, or a link to one.
+func TestLogIsNoDirectory(t *testing.T) {
+	t.Parallel()
+	for kind, make := range otherKinds {
+		if kind == "a directory" || kind == "a link to directory" || kind == "a socket" {
+			continue
+		}
+		dir := t.TempDir()
+		if err := make(filepath.Join(dir, "wal")); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-goFunc(func() error { _, err := Open(dir, Options{LockWait: -1}); return err }):
+			if !errors.Is(err, wal.ErrNotOurs) {
+				t.Errorf("it is %s: %v", kind, err)
+			}
+		case <-time.After(60 * time.Second):
+			t.Fatalf("it is %s: it waits", kind)
+		}
+	}
+}
+
+// Links to what a store has are as good.
+func TestLinkedFiles(t *testing.T) {
+	t.Parallel()
+	dir, elsewhere := filepath.Join(t.TempDir(), "data"), t.TempDir()
+	s := newestStore(t, dir)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"LOCK", "counters.db", "wal"} {
+		to := filepath.Join(elsewhere, file)
+		if err := errors.Join(os.Rename(filepath.Join(dir, file), to), os.Symlink(to, filepath.Join(dir, file))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = newestStore(t, dir)
+	if got := get(s, "a"); got.Sum != 4 {
+		t.Errorf("%+v", got)
+	}
+	if err := s.Snapshot(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
