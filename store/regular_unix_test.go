@@ -40,7 +40,7 @@ var otherKinds = map[string]func(path string) error{
 // What has the name of one of a store's files and is none is refused by that name, at once, and nothing is changed.
 func TestNoRegularFile(t *testing.T) {
 	t.Parallel()
-	for _, file := range []string{"LOCK", "counters.db", "counters.db.new", "wal/0000000000000001.seg", "wal/spare", "wal/mark", "reserve"} {
+	for _, file := range []string{"LOCK", "counters.db", "counters.db.new", "wal/0000000000000001.seg", "wal/spare", "reserve"} {
 		for kind, make := range otherKinds {
 			for _, whole := range []bool{true, false} { // a store, or nothing else
 				parent, err := os.MkdirTemp("", "gcd")
@@ -97,6 +97,39 @@ func goFunc(do func() error) <-chan error {
 	done := make(chan error, 1)
 	go func() { done <- do() }()
 	return done
+}
+
+// A mark that is no file does not make a start wait, and is no reason to refuse one.
+func TestMarkIsNoFile(t *testing.T) {
+	t.Parallel()
+	for kind, make := range otherKinds {
+		if kind == "a socket" {
+			continue // whose name would be too long
+		}
+		dir := filepath.Join(t.TempDir(), "data")
+		if _, _, err := Init(dir, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		mark := filepath.Join(dir, "wal", "mark")
+		if err := errors.Join(os.RemoveAll(mark), make(mark)); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-goFunc(func() error {
+			s, err := Open(dir, Options{SegmentSize: 8192})
+			if err != nil {
+				return err
+			}
+			_, err = s.Count(t.Context(), "a")
+			return errors.Join(err, s.Close())
+		}):
+			if err != nil {
+				t.Errorf("it is %s: %v", kind, err)
+			}
+		case <-time.After(60 * time.Second):
+			t.Fatalf("it is %s: it waits", kind)
+		}
+	}
 }
 
 // The log's directory is one, or a link to one.

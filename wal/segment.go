@@ -63,17 +63,17 @@ func Look(fsys vfs.FS, dir string) (segments bool, others []string, err error) {
 	for _, name := range names {
 		if _, ok := parseSegmentName(name); ok {
 			segments = true
-		} else if !IsOurs(name) {
+		} else if !IsOurs(name) && name != markName {
 			others = append(others, name)
 		}
 	}
 	return segments, others, nil
 }
 
-// IsOurs says whether a name is one that a log needs: a segment's, that of what becomes one, or the mark's. The mark, which it does without, is none.
+// IsOurs says whether a name is one that a log needs: a segment's, or that of what becomes one. The mark, which it does without, is none.
 func IsOurs(name string) bool {
 	_, ok := parseSegmentName(name)
-	return ok || name == spareName || name == markName
+	return ok || name == spareName
 }
 
 // readSegments reads and checks the header of every segment in dir, and that none is missing between two others. With an
