@@ -7,7 +7,7 @@ const markInterval = time.Second
 
 // keepMark makes the log's mark durable once a second, if it moved. The commits write it and do not wait for that.
 func (s *Store) keepMark() {
-	tick := time.NewTicker(markInterval)
+	tick := time.NewTicker(s.options.marks)
 	defer tick.Stop()
 	for {
 		select {

@@ -67,6 +67,7 @@ type Options struct {
 	roomRetry time.Duration                              // the longest pause between two looks for room; default 5 s
 	now       func() time.Time
 	hooks     hooks
+	marks     time.Duration // between two syncs of the mark; default markInterval
 }
 
 // Progress is how far a recovery is.
@@ -140,6 +141,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.roomRetry == 0 {
 		o.roomRetry = 5 * time.Second
+	}
+	if o.marks <= 0 {
+		o.marks = markInterval
 	}
 	if o.now == nil {
 		o.now = time.Now
