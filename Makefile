@@ -5,7 +5,7 @@ ROUNDS   ?= 200
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race ten lint fuzz bench compare versions clients crash locks flip cover
+.PHONY: help build test race ten lint fuzz bench compare versions clients crash locks damage power flip cover
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,12 @@ crash: ## kill -9 under load, and of what writes in gcd-tool, ROUNDS (200) times
 
 locks: ## LOCK removed beside a server, starts beside tools, ROUNDS (200) times; OLDER=DIR has the gcd and gcd-tool of another version
 	GCD_LOCK_ROUNDS=$(ROUNDS) GCD_LOCK_OLDER=$(OLDER) go test -run 'TestLock|TestStartBeside' -count=1 -timeout 60m -v ./cmd/gcd
+
+damage: ## kill -9 under load, then damage to the end of the log, ROUNDS (200) times: refused, or nothing acknowledged is gone
+	GCD_DAMAGE_ROUNDS=$(ROUNDS) go test -run TestDamagedBehindAKill -count=1 -timeout 60m -v ./cmd/gcd
+
+power: ## power losses of stores on the memory disk, in ROUNDS (200) times three lives: nothing durable is gone, and nothing refused
+	GCD_POWER_ROUNDS=$(ROUNDS) go test -run TestPowerLoss -count=1 -timeout 60m -v ./store
 
 flip: ## each bit of a small directory flipped, and each length it can be cut to, before gcd-tool verify
 	GCD_FLIP=1 go test -run TestFlip -count=1 -timeout 60m -v ./tools
