@@ -160,7 +160,7 @@ func (v *verifier) verify() error {
 	if err := v.readLog(); err != nil {
 		return err
 	}
-	if v.snapshot < 0 && len(v.segments) == 0 {
+	if v.snapshot < 0 && len(v.segments) == 0 && v.result.Err() == nil {
 		return fmt.Errorf("%w: %s", store.ErrNoStore, v.dir)
 	}
 	if err := v.together(); err != nil {
