@@ -120,6 +120,7 @@ type request struct {
 	ops   [1]store.Op
 	group store.Group
 	done  chan struct{}   // gets one value for each submission
+	claim claim           // while it is admitted
 	msg   []byte          // in first, *long or own
 	first [firstRead]byte // TCP
 	long  *[]byte         // TCP, if first was too short
@@ -130,7 +131,7 @@ type request struct {
 func newRequest(s *Server) *request {
 	r := &request{done: make(chan struct{}, 1)}
 	r.group.Done = func(*store.Group) {
-		s.done(1, len(r.msg))
+		s.done(r.claim)
 		r.done <- struct{}{} // has room: one submission at a time
 	}
 	return r

@@ -187,7 +187,8 @@ func (d *goroutines) ask(c *streamConn, r *request) bool {
 		d.refuse(c, r, ref.Code, ref.Text)
 		return false
 	}
-	if !d.s.admit(1, len(r.msg)) {
+	r.claim = claim{from: d.s.shares.of(c.peer.Addr()), clients: 1, requests: 1, bytes: len(r.msg)}
+	if !d.s.admit(r.claim) {
 		d.refuse(c, r, codec.CodeTooManyRequests, advice(codec.CodeTooManyRequests))
 		return false
 	}

@@ -44,11 +44,13 @@ func (d *goroutines) receive() {
 			continue
 		}
 		control := answerControl(oob[:oobn])
-		if !d.s.admit(1, n) {
+		one := claim{from: d.s.shares.of(peer.Addr()), requests: 1, bytes: n}
+		if !d.s.admit(one) {
 			d.send(d.s.appendDatagramRefusal(nil, codec.CodeTooManyRequests, peer, buf[:n]), control, peer)
 			continue
 		}
 		r := d.requests.Get().(*request)
+		r.claim = one
 		r.own = append(r.own[:0], buf[:n]...)
 		r.msg = r.own
 		d.wg.Add(1)
@@ -69,7 +71,7 @@ func (d *goroutines) serveDatagram(g *datagram) {
 		decoded = true
 	})
 	if !decoded {
-		d.s.done(1, len(g.msg))
+		d.s.done(g.claim)
 	} else {
 		if !d.commit(g.request) {
 			return // the request is the backend's still

@@ -224,7 +224,7 @@ func TestStaleEvent(t *testing.T) {
 	if len(l.groups) != 1 {
 		t.Fatal("the new connection's own event was not")
 	}
-	l.s.done(1, len(second.in))
+	l.s.done(second.claim())
 	second.close()
 	if l.open != 0 || len(l.streams) != 1 || len(l.free) != 1 {
 		t.Errorf("%d open, %d streams, %d free", l.open, len(l.streams), len(l.free))
@@ -254,7 +254,7 @@ func TestLateLoopStillReads(t *testing.T) {
 	if len(l.groups) != 1 || string(l.groups[0].Ops[0].Topic) != "café" {
 		t.Fatalf("%d groups", len(l.groups))
 	}
-	l.s.done(1, len(c.in))
+	l.s.done(c.claim())
 	c.close()
 }
 

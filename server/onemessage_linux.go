@@ -23,7 +23,7 @@ func (c *stream) received(drained, closed, quiet bool) bool {
 		c.refuse(r.Code, r.Text)
 		return false
 	}
-	if !s.admit(1, len(c.in)) {
+	if !s.admit(c.claim()) {
 		c.refuse(codec.CodeTooManyRequests, advice(codec.CodeTooManyRequests))
 		return false
 	}

@@ -50,7 +50,9 @@ type Options struct {
 	// MaxConnsPerSource bounds those of one source: an IPv4 address or an IPv6 /64. The default is MaxConns, which bounds
 	// nothing more, because behind a loopback address or a proxy every client has the same source.
 	MaxConnsPerSource int
-	MaxInFlight       int // requests given to the backend and not yet decided; default 65,536
+	// MaxInFlight bounds the requests that were given to the backend and are not yet decided; beyond half of it sources and connections have
+	// shares. Sources that have none in flight may have an eighth of it together beyond it.
+	MaxInFlight int // default 65,536
 	// MaxInFlightBytes bounds the bytes of those, and counted apart what RESP connections hold: commands that are not whole, and answers from
 	// their first byte until they are taken.
 	MaxInFlightBytes int // default 256 MiB

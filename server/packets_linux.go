@@ -70,6 +70,7 @@ const answerSize = 9
 type sender struct {
 	name       unix.RawSockaddrInet6
 	nameLen    uint32
+	claim      claim
 	control    [controlSize]byte
 	controlLen int
 }
@@ -141,6 +142,7 @@ func (d *packetDoor) take(b *packets, i int) {
 		return
 	}
 	from := sender{name: d.names[i], nameLen: m.Namelen}
+	from.claim = claim{from: s.shares.of(peer.Addr()), requests: 1, bytes: len(msg)}
 	from.controlLen = copy(from.control[:], answerControl(d.controls[i][:m.Controllen]))
 
 	at := len(b.bytes)
@@ -150,7 +152,7 @@ func (d *packetDoor) take(b *packets, i int) {
 	s.guard(peer, func() {
 		if err := s.decode(b.bytes[at:], &op); err != nil {
 			d.refuse(&from, refusal(err).Code, msg)
-		} else if !s.admit(1, len(msg)) {
+		} else if !s.admit(from.claim) {
 			d.refuse(&from, codec.CodeTooManyRequests, msg)
 		} else {
 			taken = true
@@ -210,7 +212,12 @@ func (d *packetDoor) newBatch() *packets {
 
 // done runs on the goroutine that owns the commit.
 func (b *packets) done(*store.Group) {
-	b.door.l.s.done(len(b.ops), b.size)
+	s := b.door.l.s
+	s.inFlight.Add(-int64(len(b.ops)))
+	s.inFlightBytes.Add(-int64(b.size))
+	for i := range b.senders {
+		s.shares.giveBack(b.senders[i].claim)
+	}
 	b.door.l.mail.put(b)
 }
 

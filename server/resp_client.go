@@ -70,6 +70,7 @@ type respClient struct {
 	s     *Server
 	id    uint64
 	peer  netip.AddrPort
+	from  *sourceUse
 	local netip.AddrPort // the server's end
 	since time.Time
 
@@ -89,7 +90,7 @@ type respLabel struct {
 
 // enterRESP makes a client of a connection between two addresses.
 func (s *Server) enterRESP(peer, local netip.AddrPort) *respClient {
-	c := &respClient{s: s, id: s.resp.lastID.Add(1), peer: peer, local: local, since: time.Now(), version: resp.V2}
+	c := &respClient{s: s, id: s.resp.lastID.Add(1), peer: peer, from: s.shares.of(peer.Addr()), local: local, since: time.Now(), version: resp.V2}
 	c.label.Store(&respLabel{version: resp.V2})
 	s.resp.mu.Lock()
 	defer s.resp.mu.Unlock()

@@ -75,7 +75,7 @@ type exchange struct {
 
 // take takes commands from what was received: operations are collected, and everything else is done.
 func (x *exchange) take() {
-	room, bytes := x.client.s.room()
+	room, bytes := x.client.s.room(x.client.from)
 	x.more = false
 	x.lighten()
 	defer func() { x.affords(len(x.ops) * replyRoom) }()
@@ -112,15 +112,34 @@ func (x *exchange) take() {
 	}
 }
 
+// takeAdmitted takes commands and has their operations admitted. It returns false if there are none, or none that are; those are answered
+// with the refusal, and without a turn for each where only one at a time might have found a place.
+func (x *exchange) takeAdmitted() bool {
+	for {
+		x.take()
+		if len(x.ops) == 0 {
+			return false
+		}
+		if x.client.s.admit(x.claim()) {
+			return true
+		}
+		x.refuse(errTooManyRequests)
+		if !x.more {
+			return false
+		}
+		x.answer()
+	}
+}
+
 // isFull tells whether the turn has enough to answer: as much as is taken at once, or as there is room for, which it looks after now and then.
 func (x *exchange) isFull() bool {
 	replies := len(x.out) + len(x.ready)
 	return replies >= maxTurnReplies || x.taken%fewOps == fewOps-1 && replies+len(x.ops) > 0 && !x.affords(len(x.ops)*replyRoom)
 }
 
-// room is how many operations a turn may collect, and the bytes of their commands. A command alone may have more.
-func (s *Server) room() (ops, bytes int) {
-	return min(maxTurnOps, s.opts.MaxInFlight-int(s.inFlight.Load())), s.opts.MaxInFlightBytes - int(s.inFlightBytes.Load())
+// claim is what the operations that were collected have in flight.
+func (x *exchange) claim() claim {
+	return claim{from: x.client.from, clients: 1, requests: len(x.ops), bytes: x.size}
 }
 
 // run does the command that was parsed. It returns false if the command has to wait: for what was collected before it, or for its next turn.

@@ -27,7 +27,7 @@ func (d *goroutines) talk(c *streamConn, first []byte) {
 	c.talks = true
 	d.mu.Unlock()
 	t.group.Done = func(*store.Group) {
-		d.s.done(len(t.group.Ops), t.size)
+		d.s.done(t.claim())
 		t.done <- struct{}{} // has room: one submission at a time
 	}
 	t.in = first
@@ -52,14 +52,14 @@ func (d *goroutines) turn(c *streamConn, t *talker) bool {
 		d.drainRESP(c)
 		return false
 	}
-	goesOn := false
-	if !d.s.guard(c.peer, t.take) {
+	admitted, goesOn := false, false
+	if !d.s.guard(c.peer, func() { admitted = t.takeAdmitted() }) {
 		return false
 	}
 	if t.at > 0 {
 		c.deadline = time.Time{} // what is read next is another command
 	}
-	if len(t.ops) > 0 && !d.commitRESP(t) {
+	if admitted && !d.commitRESP(t) {
 		return false // t is the backend's still
 	}
 	d.s.guard(c.peer, func() {
@@ -71,10 +71,6 @@ func (d *goroutines) turn(c *streamConn, t *talker) bool {
 
 // commitRESP has t's operations done. It returns false if the dispatch was aborted before they were.
 func (d *goroutines) commitRESP(t *talker) bool {
-	if !d.s.admit(len(t.ops), t.size) {
-		t.refuse(errTooManyRequests)
-		return true
-	}
 	t.group.Ops = t.ops
 	d.s.backend.Submit(&t.group)
 	select {

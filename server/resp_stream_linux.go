@@ -80,7 +80,7 @@ func (v *conversation) giveBack() {
 
 // done runs on the goroutine that owns the commit.
 func (x *loopExchange) done(*store.Group) {
-	x.client.s.done(len(x.group.Ops), x.size)
+	x.client.s.done(x.claim())
 	x.c.l.mail.put(x)
 }
 
@@ -142,22 +142,18 @@ func (v *conversation) receive() {
 // proceed takes commands and has them done.
 func (v *conversation) proceed() {
 	c, x := v.c, v.x
-	x.take()
+	admitted := x.takeAdmitted()
 	if x.at > 0 || x.held > 0 { // what is not whole yet began later
 		c.deadline.stop()
 	}
-	switch {
-	case len(x.ops) == 0:
+	if !admitted {
 		v.reply()
-	case !c.l.s.admit(len(x.ops), x.size):
-		x.refuse(errTooManyRequests)
-		v.reply()
-	default:
-		c.deadline.stop()
-		c.state = committing
-		x.group.Ops = x.ops
-		c.l.groups = append(c.l.groups, &x.group)
+		return
 	}
+	c.deadline.stop()
+	c.state = committing
+	x.group.Ops = x.ops
+	c.l.groups = append(c.l.groups, &x.group)
 }
 
 func (v *conversation) committed(*stream) { v.reply() }

@@ -34,6 +34,7 @@ type Server struct {
 	refusals      *refusalLimit
 	inFlight      atomic.Int64
 	inFlightBytes atomic.Int64
+	shares        *shares
 	held          atomic.Int64 // bytes that exchanges of RESP are charged for
 	accepted      atomic.Uint64
 	datagrams     atomic.Uint64
@@ -90,6 +91,7 @@ func New(backend Backend, o Options) (*Server, error) {
 		journal:     journal{log: o.Logger, now: time.Now},
 		conns:       newConnLimit(o.MaxConns, o.MaxConnsPerSource),
 		refusals:    newRefusalLimit(o.RefusalRate),
+		shares:      newShares(),
 		resp:        newRespDoor(),
 		backups:     newBackups(),
 		parse:       codec.ParseRequest,
@@ -299,21 +301,6 @@ func (s *Server) Waits() string {
 func (s *Server) end() {
 	s.ending.Store(true)
 	s.backups.end()
-}
-
-// admit takes places for n requests of size bytes together among those in flight; done gives them back.
-func (s *Server) admit(n, size int) bool {
-	requests, bytes := s.inFlight.Add(int64(n)), s.inFlightBytes.Add(int64(size))
-	if requests > int64(s.opts.MaxInFlight) || bytes > int64(s.opts.MaxInFlightBytes) {
-		s.done(n, size)
-		return false
-	}
-	return true
-}
-
-func (s *Server) done(n, size int) {
-	s.inFlight.Add(-int64(n))
-	s.inFlightBytes.Add(-int64(size))
 }
 
 // guard runs a step of one client's handling. A panic in it is that client's end and nobody else's; guard returns false.

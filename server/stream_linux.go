@@ -49,6 +49,7 @@ type stream struct {
 	generation int32
 	fd         int
 	peer       netip.AddrPort
+	from       *sourceUse
 	state      streamState
 	watched    bool // by the poller
 	extra      bool // beyond MaxConns: here only to be refused
@@ -83,7 +84,7 @@ func (l *loop) newStream(fd int, peer netip.AddrPort) *stream {
 		l.streams = append(l.streams, c)
 	}
 	l.open++
-	c.fd, c.peer, c.state, c.handler = fd, peer, reading, l.handler
+	c.fd, c.peer, c.from, c.state, c.handler = fd, peer, l.s.shares.of(peer.Addr()), reading, l.handler
 	return c
 }
 
@@ -223,9 +224,12 @@ func (c *stream) submit() {
 	c.l.groups = append(c.l.groups, &c.group)
 }
 
+// claim is what a message, whole and not yet answered, has in flight.
+func (c *stream) claim() claim { return claim{from: c.from, clients: 1, requests: 1, bytes: len(c.in)} }
+
 // done runs on the goroutine that owns the commit.
 func (c *stream) done(*store.Group) {
-	c.l.s.done(len(c.group.Ops), len(c.in))
+	c.l.s.done(c.claim())
 	c.l.mail.put(c)
 }
 

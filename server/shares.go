@@ -1,0 +1,130 @@
+package server
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"net/netip"
+	"sync/atomic"
+)
+
+// Who may have how much in flight. Up to half of the limit, of requests or of their bytes, everybody may have what he asks for. Beyond that each
+// source has its share, the limit divided by how many sources have something in flight, and each connection its share of what is left, so that
+// one that is alone may have it all, and the more there are the less one more gets, but never nothing. A source that has nothing in flight is let in
+// a little beyond the limit, or one that came first and took everything would keep all others out.
+//
+// It is counted in every admission, with a few atomics and no lock, since what is in flight when half is reached came before.
+const (
+	// A source's place among the counts is its hash, so two may share one, and are one then. With a thousand sources that ask for too much,
+	// one in five of the others shares a place with one of them.
+	sourceBits = 12
+	// newcomerShare is what part of the limit is for sources that have nothing in flight, beyond it.
+	newcomerShare = 8
+	// littleBytes is the size of a request that needs no share of the bytes.
+	littleBytes = 512
+	// turnOps is how many operations the turns of all connections together may have in flight for one more to have its full turn, and
+	// fewOps what it has in any case.
+	turnOps = 1024
+)
+
+// shares is what is in flight, by who asked for it.
+type shares struct {
+	clients atomic.Int64 // connections that have something in flight
+	sources atomic.Int64 // sources that have
+	seed    [2]uint64    // of the hash: nobody else can tell who shares a place with whom
+	uses    [1 << sourceBits]sourceUse
+}
+
+// sourceUse is what one source has in flight.
+type sourceUse struct{ requests, bytes atomic.Int64 }
+
+func newShares() *shares {
+	h := new(shares)
+	var b [16]byte
+	rand.Read(b[:])
+	h.seed = [2]uint64{binary.LittleEndian.Uint64(b[:]) | 1, binary.LittleEndian.Uint64(b[8:]) | 1}
+	return h
+}
+
+// of returns where what a client at an address has in flight is counted.
+func (h *shares) of(addr netip.Addr) *sourceUse {
+	b := source(addr).As16()
+	sum := binary.LittleEndian.Uint64(b[:])*h.seed[0] + binary.LittleEndian.Uint64(b[8:])*h.seed[1]
+	return &h.uses[sum>>(64-sourceBits)]
+}
+
+// claim is what somebody has in flight, or asks to have: requests of one source, of one connection or of none.
+type claim struct {
+	from     *sourceUse
+	clients  int // 1 for those of a connection, 0 for datagrams
+	requests int
+	bytes    int
+}
+
+// admit takes places for requests among those in flight; done gives them back.
+func (s *Server) admit(c claim) bool {
+	requests, bytes := s.inFlight.Add(int64(c.requests)), s.inFlightBytes.Add(int64(c.bytes))
+	s.shares.clients.Add(int64(c.clients))
+	mine, mineBytes := c.from.requests.Add(int64(c.requests)), c.from.bytes.Add(int64(c.bytes))
+	if mine == int64(c.requests) {
+		s.shares.sources.Add(1)
+	}
+	most, mostBytes := int64(s.opts.MaxInFlight), int64(s.opts.MaxInFlightBytes)
+	if requests <= most/2 && bytes <= mostBytes/2 {
+		return true
+	}
+	first := mine == int64(c.requests)
+	if s.shares.grant(requests, mine, int64(c.requests), most, 1, first) && s.shares.grant(bytes, mineBytes, int64(c.bytes), mostBytes, littleBytes, first) {
+		return true
+	}
+	s.done(c)
+	return false
+}
+
+func (s *Server) done(c claim) {
+	s.inFlight.Add(-int64(c.requests))
+	s.inFlightBytes.Add(-int64(c.bytes))
+	s.shares.clients.Add(-int64(c.clients))
+	s.shares.giveBack(c)
+}
+
+// giveBack is done for the source alone.
+func (h *shares) giveBack(c claim) {
+	c.from.bytes.Add(-int64(c.bytes))
+	if c.from.requests.Add(-int64(c.requests)) == 0 {
+		h.sources.Add(-1)
+	}
+}
+
+// grant decides over a claim of what there is most of, all of which would be in flight with it, and mine of its source. What is little is granted whatever the
+// share of a connection is. first says that it is all that its source has.
+func (h *shares) grant(all, mine, claimed, most, little int64, first bool) bool {
+	if all > most && (!first || all > most+most/newcomerShare) {
+		return false
+	}
+	if claimed <= little {
+		return first || mine <= most/max(1, h.sources.Load())
+	}
+	// A turn is made as long as its share was when it began (room), which others may have made smaller since.
+	return mine <= most/max(1, h.sources.Load()) && claimed <= 2*(most-all+claimed)/max(1, h.clients.Load())
+}
+
+// room is how many operations a turn of a connection may collect, and the bytes of their commands: what would be admitted. A command alone may
+// have more.
+func (s *Server) room(from *sourceUse) (ops, bytes int) {
+	ops = int(s.shares.share(s.inFlight.Load(), from.requests.Load(), int64(s.opts.MaxInFlight), maxTurnOps, 1))
+	bytes = int(s.shares.share(s.inFlightBytes.Load(), from.bytes.Load(), int64(s.opts.MaxInFlightBytes), int64(s.opts.MaxInFlightBytes), littleBytes))
+	return ops, bytes
+}
+
+// share is how much of what there is most of a turn may have, wanted at most.
+func (h *shares) share(all, mine, most, wanted, little int64) int64 {
+	if all+wanted <= most/2 {
+		return wanted
+	}
+	sources := h.sources.Load()
+	if mine == 0 {
+		sources++
+	}
+	left := min(most-all, most/max(1, sources)-mine)
+	return min(wanted, max(most/2-all, left/(h.clients.Load()+1), min(little, left)))
+}
