@@ -5,10 +5,10 @@ ROUNDS   ?= 200
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race ten lint fuzz bench compare versions clients crash locks damage power flip cover
+.PHONY: help build test race ten lint fuzz bench compare versions clients crash locks fulldisk damage power flip cover
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## the binaries, as bin/gcd and bin/gcd-tool
 	go build -o bin/gcd ./cmd/gcd
@@ -56,6 +56,9 @@ damage: ## kill -9 under load, then damage to the end of the log, ROUNDS (200) t
 
 power: ## power losses of stores on the memory disk, in ROUNDS (200) times three lives: nothing durable is gone, and nothing refused
 	GCD_POWER_ROUNDS=$(ROUNDS) go test -run TestPowerLoss -count=1 -timeout 60m -v ./store
+
+fulldisk: ## tmpfs, ext4 and btrfs filled and emptied under load, 10 times each; needs root, and loop devices
+	GCD_FULLDISK=10 go test -run TestFullDisk -count=1 -timeout 60m -v ./cmd/gcd
 
 flip: ## each bit of a small directory flipped, and each length it can be cut to, before gcd-tool verify
 	GCD_FLIP=1 go test -run TestFlip -count=1 -timeout 60m -v ./tools
