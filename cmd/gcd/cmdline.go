@@ -50,7 +50,10 @@ func usagef(command, format string, args ...any) error {
 	return cmdline.Usagef("gcd", command, format, args...)
 }
 
+// envPrefix begins the name of each variable in the environment that is gcd's.
+const envPrefix = "GCD_"
+
 // fromEnv names the environment variable of a flag: GCD_ and the flag's name in upper case.
 func fromEnv(flag string) []string {
-	return []string{"GCD_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))}
+	return []string{envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))}
 }

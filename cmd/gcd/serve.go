@@ -55,12 +55,25 @@ Examples:
 			if err != nil {
 				return err
 			}
+			warnUnknown(s.log, os.Environ(), program(h).Variables())
 			s.manager = newManager(s.log)
 			defer s.manager.close()
 			stops, end := h.signals.watch(s.reload)
 			defer end()
 			return serve(c.Context, s, stops)
 		},
+	}
+}
+
+// warnUnknown says which variables in the environment look like ours, and nothing reads: a misspelt
+// one leaves its flag at the default.
+func warnUnknown(log hclog.Logger, environ, known []string) {
+	for _, v := range cmdline.UnknownVariables(environ, envPrefix, known) {
+		args := []any{"variable", v.Name}
+		if v.Nearest != "" {
+			args = append(args, "did_you_mean", v.Nearest)
+		}
+		log.Warn("a variable in the environment is unknown: no command of gcd reads it", args...)
 	}
 }
 
