@@ -41,7 +41,7 @@ func program(h *host) *cmdline.Program {
 		Usage:    "a durable counter service",
 		Intro:    helpIntro,
 		Outro:    helpOutro,
-		Commands: []*cli.Command{serveCommand(h), initCommand(), backupCommand(), countCommand(), resetCommand(), benchCommand()},
+		Commands: []*cli.Command{serveCommand(h), initCommand(), backupCommand(), countCommand(), resetCommand(), pingCommand(), benchCommand()},
 	}
 }
 

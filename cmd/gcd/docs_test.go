@@ -48,7 +48,7 @@ func TestOperationsPage(t *testing.T) {
 // TestEveryFlagFromTheEnvironment: the variables are named after the flags, without exception.
 func TestEveryFlagFromTheEnvironment(t *testing.T) {
 	t.Parallel()
-	for _, command := range []*cli.Command{serveCommand(nil), initCommand(), backupCommand(), countCommand(), resetCommand(), benchCommand()} {
+	for _, command := range program(nil).Commands {
 		for _, f := range command.Flags {
 			flag := f.(cli.DocGenerationFlag)
 			want := "GCD_" + strings.ToUpper(strings.ReplaceAll(flag.Names()[0], "-", "_"))

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/urfave/cli/v2"
+
+	"gcd/codec"
+	"gcd/internal/cmdline"
+)
+
+// maxPong bounds the line that a server answers PING with, in bytes.
+const maxPong = 4096
+
+func pingCommand() *cli.Command {
+	return &cli.Command{
+		Name:     "ping",
+		Usage:    "Ask a server whether it can count",
+		Category: categoryClient,
+		Description: `Sends PING, of the protocol of Redis, and prints PONG when the server can count just now. It counts nothing. The server
+needs --resp, which is on by default.
+
+Exit code 1 and the reason: the server answers that it cannot, since it is loading, its disk is full, or it has stopped
+after an error. Exit code 4: nobody answers.
+
+Example:
+  gcd ping --addr 10.0.0.7:5555 --timeout 1s`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "addr", Value: codec.DefaultAddr, EnvVars: fromEnv("addr"), Category: serverFlags,
+				Usage: "The server's TCP address, `HOST:PORT`."},
+			&cli.DurationFlag{Name: "timeout", Value: 5 * time.Second, EnvVars: fromEnv("timeout"), Category: serverFlags,
+				Usage: "The `TIME` to wait for the answer, connecting included."},
+		},
+		Action: func(c *cli.Context) error {
+			if err := cmdline.TakesArgs(c, 0); err != nil {
+				return err
+			}
+			addr, timeout := c.String("addr"), c.Duration("timeout")
+			if timeout <= 0 {
+				return usagef("ping", "--timeout is %v: it must be above 0", timeout)
+			}
+			if err := checkServerAddr(addr); err != nil {
+				return usagef("ping", "--addr %q is no address of a server: %v", addr, err)
+			}
+			ctx, cancel := context.WithTimeout(c.Context, timeout)
+			defer cancel()
+			err := ping(ctx, addr)
+			if err == nil {
+				return cmdline.PrintLine(c.App.Writer, "PONG")
+			}
+			var known *cmdline.Failure
+			switch {
+			case errors.As(err, &known):
+				return err
+			case c.Context.Err() != nil:
+				return cmdline.Fail(cmdline.ExitInterrupted, errors.New("interrupted"), "")
+			case ctx.Err() != nil:
+				err = fmt.Errorf("no answer from %s within %v", addr, timeout)
+			}
+			return cmdline.Fail(cmdline.ExitNotSent, err, hintServer)
+		},
+	}
+}
+
+// ping asks once. An error is a Failure if the server answered, and in any other case its way to the
+// server and back, which ctx may have ended.
+func ping(ctx context.Context, addr string) error {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	if _, err := io.WriteString(conn, "*1\r\n$4\r\nPING\r\n"); err != nil {
+		return err
+	}
+	said, err := bufio.NewReader(io.LimitReader(conn, maxPong)).ReadString('\n')
+	line, whole := strings.CutSuffix(said, "\r\n")
+	reason, refused := strings.CutPrefix(line, "-")
+	switch {
+	case whole && line == "+PONG":
+		return nil
+	case whole && refused:
+		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("the server cannot count: %s", printable(reason)), "")
+	case said != "":
+		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("this is no answer of a gcd server over RESP: %.64q", said),
+			"is --addr its TCP address, and does it run with --resp?")
+	case err == io.EOF:
+		return fmt.Errorf("%s closed the connection without an answer", addr)
+	}
+	return err
+}
+
+// printable is a text without what a terminal might take for a command.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, text)
+}
