@@ -58,7 +58,7 @@ func TestVerifyAndTheMark(t *testing.T) {
 		change func(t *testing.T, dir string)
 		says   string
 	}{
-		{"sound", func(*testing.T, string) {}, "up to a second of records, if it was the power that failed"},
+		{"sound", func(*testing.T, string) {}, "up to a second of records behind 10 may be gone"},
 		{"missing", func(t *testing.T, dir string) { must(t, os.Remove(markOf(dir))) }, "is missing: it is no evidence"},
 		{"damaged", func(t *testing.T, dir string) { must(t, os.WriteFile(markOf(dir), []byte("nonsense"), 0o600)) }, "is damaged: it is no evidence"},
 		{"of another store", func(t *testing.T, dir string) {

@@ -404,8 +404,8 @@ func (v *verifier) doubts() {
 	case v.meta == nil && v.snapshot < 0:
 		v.unproven("there is no snapshot, and so no witness of how far the log reached")
 	case v.meta == nil || v.meta.State != store.StateOpen || v.running:
-	case v.mark.Index > 0 || v.mark.State == wal.MarkSound || v.mark.State == wal.MarkStale:
-		v.unproven("the store was not closed: that nothing behind record %d is gone, up to a second of records, if it was the power that failed; the mark says that the log was durable up to record %d, and after kill -9 it is exact (a torn tail has %d bytes)",
+	case v.mark.State == wal.MarkSound:
+		v.unproven("the store was not closed: if it was the power that failed, up to a second of records behind %d may be gone without a trace; if the process was killed none is, for its mark says that the log was durable up to record %d (%d bytes are behind it)",
 			v.result.Last, v.mark.Index, v.log.Tail().Length)
 	default:
 		v.unproven("the store was not closed: damage to the records behind %d would look like a log that ended there, or like a write that was under way (%d bytes)", v.result.Last, v.log.Tail().Length)
@@ -433,7 +433,7 @@ func (v *verifier) evidence() {
 		if v.meta == nil {
 			why = "may be older than the last run, since no snapshot says otherwise"
 		}
-		v.unproven("the mark of how far the log was durable, record %d, %s: that holds, but how the last run synced is not known, so a torn tail is judged without it", v.mark.Index, why)
+		v.unproven("the mark of how far the log was durable, record %d, %s: that holds, but it is no evidence of what came later", v.mark.Index, why)
 	case wal.MarkUnreadable:
 		v.unproven("the mark of how far the log was durable cannot be read: %v", v.mark.Err)
 	default:

@@ -11,6 +11,7 @@
 //
 //	Append    one write behind the last record           torn or whole; either way nobody was told
 //	Sync      fdatasync of the last segment              whole
+//	          the current slot of the mark               whole, and the mark may say less
 //	rotation  sync what is unsynced                      as above
 //	          header into spare, fdatasync               a spare; Start removes it
 //	          rename spare to the segment's name         no segment, or an empty one
@@ -20,6 +21,7 @@
 //	Start     rewrite what no record claims durable      the same bytes in the same place
 //	          zeros over the torn tail                   the tail is torn still, or shorter
 //	          fdatasync, sync the directory              what Open read, on disk
+//	          the next slot of the mark, fdatasync       the same, and the mark may say less
 //
 // The first error of a write, sync, rename or directory sync in Append, Sync or Start is final: what is on disk is not
 // known from then on, a second fdatasync would claim success for bytes that the system has dropped, and only reading
@@ -30,7 +32,8 @@
 //
 // # Who may call what
 //
-// Start, Append, Resume, Sync and Close belong to one owner, one call at a time. PrepareSpare, Release and GiveUp may run beside
+// Start, Append, Resume, Sync, TurnMark and Close belong to one owner, one call at a time. A SyncMark follows a TurnMark, on any
+// goroutine, and returns before the next one. An error of the mark is never the log's. PrepareSpare, Release and GiveUp may run beside
 // them, and beside each other, on other goroutines. Everything else may be called from anywhere at any time. The package
 // starts no goroutine.
 package wal
