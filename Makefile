@@ -5,7 +5,7 @@ ROUNDS   ?= 200
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race ten lint fuzz bench compare versions clients crash locks fulldisk damage power flip cover
+.PHONY: help build test race ten lint fuzz bench compare versions clients crash locks fulldisk damage power flip cover stuckpipe
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ power: ## power losses of stores on the memory disk, in ROUNDS (200) times three
 
 fulldisk: ## tmpfs, ext4 and btrfs filled and emptied under load, 10 times each; needs root, and loop devices
 	GCD_FULLDISK=10 go test -run TestFullDisk -count=1 -timeout 60m -v ./cmd/gcd
+
+stuckpipe: ## a server whose log nobody reads, for a minute under bad requests: no slower, and it stops in time
+	GCD_STUCKPIPE=1m go test -run TestStuckPipe -count=1 -timeout 10m -v ./cmd/gcd
 
 flip: ## each bit of a small directory flipped, and each length it can be cut to, before gcd-tool verify
 	GCD_FLIP=1 go test -run TestFlip -count=1 -timeout 60m -v ./tools
