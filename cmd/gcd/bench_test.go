@@ -230,7 +230,9 @@ func TestBenchProgress(t *testing.T) {
 		t.Fatal(err)
 	}
 	var stderr bytes.Buffer
-	newBenchProgress(&stderr, true).report(sample)
+	quiet := newBenchProgress(&stderr, true)
+	quiet.report(sample)
+	quiet.end()
 	if stderr.Len() > 0 {
 		t.Errorf("quiet, but %q", stderr.String())
 	}

@@ -15,7 +15,7 @@ import (
 
 // benchProgress says how a run goes: on a terminal in one line that changes, elsewhere in a line now and then.
 type benchProgress struct {
-	w     io.Writer
+	w     io.WriteCloser // the load does not wait for who reads it
 	every time.Duration
 	quiet bool
 	live  bool // one line that changes
@@ -23,7 +23,7 @@ type benchProgress struct {
 }
 
 func newBenchProgress(stderr io.Writer, quiet bool) *benchProgress {
-	p := &benchProgress{w: stderr, every: 5 * time.Second, quiet: quiet, live: !quiet && cmdline.IsTerminal(stderr)}
+	p := &benchProgress{w: cmdline.Shown(stderr), every: 5 * time.Second, quiet: quiet, live: !quiet && cmdline.IsTerminal(stderr)}
 	if p.live {
 		p.every = time.Second / 2
 	}
@@ -66,6 +66,7 @@ func (p *benchProgress) end() {
 	if p.drawn {
 		fmt.Fprint(p.w, "\r\x1b[K")
 	}
+	p.w.Close()
 }
 
 // benchTable is the result for people.

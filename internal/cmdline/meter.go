@@ -8,15 +8,22 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/progress"
 	"golang.org/x/term"
+
+	"gcd/internal/logqueue"
 )
 
 // plainEvery is how often a work says how far it is where there is no terminal.
 const plainEvery = 5 * time.Second
 
+// shownTime is how long the end of a work may wait until what was said of it is shown.
+const shownTime = 100 * time.Millisecond
+
 // Meter shows how far a work is: a bar with rate and time left on a terminal, a plain line now and then elsewhere. Its methods are of
-// the goroutine that works; with a bar another one draws it, which End waits for.
+// the goroutine that works; with a bar another one draws it, which End waits for. The work, which may have a directory for itself, does not
+// wait for a terminal that is stopped or a pipe that nobody reads.
 type Meter struct {
 	w     io.Writer
+	shown io.WriteCloser // to w; nil: nothing was said yet
 	now   func() time.Time
 	ended bool
 
@@ -72,7 +79,28 @@ func (m *Meter) Report(phase string, done, total uint64, unit string) {
 		left := time.Duration(float64(total-done) / rate * float64(time.Second))
 		line += fmt.Sprintf(", %v left", left.Round(time.Second))
 	}
-	fmt.Fprintln(m.w, line)
+	fmt.Fprintln(m.out(), line)
+}
+
+// out is what the meter writes to.
+func (m *Meter) out() io.Writer {
+	if m.shown == nil {
+		m.shown = Shown(m.w)
+	}
+	return m.shown
+}
+
+// Shown returns a writer to w for what is shown of a work while it goes on. It never waits; its Close
+// does, but not for long. What nobody has read in time is not worth a word.
+func Shown(w io.Writer) io.WriteCloser {
+	return shown{logqueue.New(w, logqueue.Options{Lost: func(uint64) []byte { return nil }})}
+}
+
+type shown struct{ *logqueue.Queue }
+
+func (s shown) Close() error {
+	s.Queue.Close(nil, shownTime)
+	return nil
 }
 
 func units(unit string) progress.Units {
@@ -95,7 +123,7 @@ func (m *Meter) add(t *progress.Tracker) {
 // draw begins to draw bars.
 func (m *Meter) draw() {
 	m.bars = progress.NewWriter()
-	m.bars.SetOutputWriter(m.w)
+	m.bars.SetOutputWriter(m.out())
 	m.bars.SetStyle(progress.StyleBlocks)
 	m.bars.SetUpdateFrequency(time.Second / 5)
 	m.bars.SetTrackerLength(25)
@@ -138,6 +166,9 @@ func (m *Meter) End(err error) {
 		}
 	}
 	m.ended = true
+	if m.shown != nil {
+		m.shown.Close()
+	}
 }
 
 // Data returns a writer to w, for data that is written while the work goes on. On a terminal a bar would take rows of it away with itself, so

@@ -4,12 +4,17 @@ import (
 	"bytes"
 	"io"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
 // TestMeterPlain: where there is no terminal there is a line every five seconds, about the phase that is under way, and none behind the end.
 func TestMeterPlain(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, testMeterPlain)
+}
+
+func testMeterPlain(t *testing.T) {
 	var b bytes.Buffer
 	now := time.Unix(0, 0)
 	m := NewMeter(&b, func() time.Time { return now })
@@ -33,7 +38,8 @@ func TestMeterPlain(t *testing.T) {
 	} {
 		now = now.Add(step.after)
 		b.Reset()
-		if m.Report(step.phase, step.done, step.total, step.unit); b.String() != step.says {
+		m.Report(step.phase, step.done, step.total, step.unit)
+		if synctest.Wait(); b.String() != step.says {
 			t.Errorf("%v: it says %q", step, b.String())
 		}
 	}
@@ -48,4 +54,26 @@ func TestMeterPlain(t *testing.T) {
 	if w := io.Writer(&b); m.Data(w) != w {
 		t.Error("data is not written as it is")
 	}
+}
+
+// TestMeterStuck: a work does not wait for a terminal that is stopped, or for a pipe that nobody reads.
+func TestMeterStuck(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, w := io.Pipe()
+		now, began := time.Unix(0, 0), time.Now()
+		m := NewMeter(w, func() time.Time { return now })
+		for n := range uint64(100) {
+			m.Report("reading", n, 0, "records")
+			now = now.Add(time.Minute)
+		}
+		if took := time.Since(began); took > 0 {
+			t.Errorf("the work waited %v", took)
+		}
+		m.End(nil)
+		if took := time.Since(began); took != shownTime {
+			t.Errorf("its end waited %v, want %v", took, shownTime)
+		}
+		r.Close()
+	})
 }
