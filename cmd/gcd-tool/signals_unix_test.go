@@ -152,3 +152,38 @@ func TestSecondSignal(t *testing.T) {
 		}
 	}
 }
+
+// TestNobodyReads: an output that nobody reads ends a command without a word, and messages that
+// nobody reads do not end it.
+func TestNobodyReads(t *testing.T) {
+	t.Parallel()
+	base := t.TempDir()
+	dir, dump, file := filepath.Join(base, "data"), filepath.Join(base, "dump"), filepath.Join(base, "new")
+	writeDump(t, dump, 1000)
+	if code, _, stderr := runTool(t, "restore", "--quiet", dump, dir); code != cmdline.ExitOK {
+		t.Fatal(stderr)
+	}
+	r, broken, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broken.Close()
+	r.Close()
+
+	var said bytes.Buffer
+	out := exec.CommandContext(t.Context(), "gcd-tool", "dump", "--format", "csv", dir)
+	out.Stdout, out.Stderr = broken, &said
+	_ = out.Run() // how it ended is in ProcessState
+	if code := out.ProcessState.ExitCode(); code != cmdline.ExitNobodyReads || said.Len() > 0 {
+		t.Errorf("without a reader it ended with %v, and said %q", out.ProcessState, said.String())
+	}
+
+	messages := exec.CommandContext(t.Context(), "gcd-tool", "dump", "--output", file, dir)
+	messages.Stderr = broken
+	if err := messages.Run(); err != nil {
+		t.Errorf("without a reader of its messages it ended with %v", err)
+	}
+	if _, err := os.Stat(file); err != nil {
+		t.Error(err)
+	}
+}

@@ -53,7 +53,10 @@ When it ends with exit code 6 the count may or may not have been made.`,
 				if err != nil {
 					return err
 				}
-				return cmdline.PrintLine(c.App.Writer, strconv.FormatUint(n, 10))
+				if err := cmdline.PrintLine(c.App.Writer, strconv.FormatUint(n, 10)); err != nil {
+					return cmdline.Fail(cmdline.ExitFailure, err, "") // which has the number
+				}
+				return nil
 			})
 		},
 	}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -52,6 +53,34 @@ func TestSignalsLeaveNoBackup(t *testing.T) {
 		}
 		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 			t.Errorf("%s: %v is left, %v", name, left, err)
+		}
+	}
+}
+
+// TestCountThatNobodyReads: a number that was counted is said, although nobody reads the output.
+func TestCountThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	addr := backupServer(t, server.Options{})
+	r, broken, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broken.Close()
+	r.Close()
+	for _, test := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"count", "--addr", addr, "orders"}, cmdline.ExitFailure, `gcd: could not print "1": write /dev/stdout: broken pipe` + "\n"},
+		{[]string{"help"}, cmdline.ExitNobodyReads, ""},
+	} {
+		cmd := exec.CommandContext(t.Context(), "gcd", test.args...)
+		var said strings.Builder
+		cmd.Stdout, cmd.Stderr = broken, &said
+		_ = cmd.Run() // how it ended is in ProcessState
+		if code := cmd.ProcessState.ExitCode(); code != test.code || said.String() != test.says {
+			t.Errorf("%v: it ended with %v, and said %q; want %d, %q", test.args, cmd.ProcessState, said.String(), test.code, test.says)
 		}
 	}
 }

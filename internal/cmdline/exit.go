@@ -1,8 +1,12 @@
 package cmdline
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"syscall"
 )
 
 // The exit codes of gcd's programs, each of which has some of them. docs/operations.md says what each asks of the operator.
@@ -20,6 +24,7 @@ const (
 	ExitForeign     = 9   // the data directory is not ours, or of a newer version
 	ExitUsage       = 64  // the command line is wrong: EX_USAGE of sysexits.h
 	ExitInterrupted = 130 // by a signal
+	ExitNobodyReads = 141 // the reader of the output ended first, as "head" does: what SIGPIPE would end it with
 )
 
 // Failure is an error that knows the exit code and has a hint for the person who reads it.
@@ -43,10 +48,21 @@ func Report(stderr io.Writer, program string, err error, classify func(error) *F
 	if err == nil {
 		return ExitOK
 	}
+	if nobodyReads(err) {
+		return ExitNobodyReads
+	}
 	f := classify(err)
 	fmt.Fprintf(stderr, "%s: %s\n", program, OneLine(err, packages...))
 	if f.Hint != "" {
 		fmt.Fprintf(stderr, "hint: %s\n", f.Hint)
 	}
 	return f.Code
+}
+
+// nobodyReads says whether err is that of an output that nobody reads any more, and that is all there
+// is to say: an error with a hint is not, nor one of a connection.
+func nobodyReads(err error) bool {
+	var explained *Failure
+	var write *fs.PathError
+	return errors.Is(err, syscall.EPIPE) && !errors.As(err, &explained) && errors.As(err, &write) && write.Path == os.Stdout.Name()
 }

@@ -32,9 +32,13 @@ func StopSignals() []os.Signal { return []os.Signal{os.Interrupt, syscall.SIGTER
 // end of its terminal (SIGHUP) does, unless the program was started not to mind it, as by nohup(1).
 // With the next one that counts, exit is called with the exit code, whatever the program is doing.
 //
+// SIGPIPE is ignored, so that a half-made file is not left by a command whose messages nobody reads. An
+// output that nobody reads is an error of its Write.
+//
 // end ends the watching, when nothing is left to be interrupted. Signals have no effect from then
 // on, so that one which comes late does not change the exit code.
 func Interruptible(exit func(code int)) (ctx context.Context, end func()) {
+	signal.Ignore(syscall.SIGPIPE)
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, StopSignals()...)
 	if !signal.Ignored(syscall.SIGHUP) {
