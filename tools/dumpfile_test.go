@@ -9,10 +9,13 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/iotest"
 	"time"
 	"unicode/utf8"
 
@@ -465,5 +468,23 @@ func BenchmarkReadDump(b *testing.B) {
 			}
 			b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds()/1e6, "Mtopics/s")
 		})
+	}
+}
+
+// TestDumpThatCannotBeRead: a read error of the system is no damage of the dump, wherever it comes.
+func TestDumpThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	for _, format := range []string{"ndjson", "csv"} {
+		b, err := os.ReadFile(writeDump(t, format, testHeader(), []store.Entry{{Topic: []byte("a"), Value: store.Value{Sum: 1}, Last: 1}}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range b {
+			r := io.MultiReader(bytes.NewReader(b[:n]), iotest.ErrReader(syscall.EIO))
+			_, _, err := ReadDump(r, func(DumpHeader, store.Entry) error { return nil })
+			if !errors.Is(err, syscall.EIO) || errors.As(err, new(*DumpError)) {
+				t.Fatalf("%s, at byte %d of %d: %v", format, n, len(b), err)
+			}
+		}
 	}
 }

@@ -238,7 +238,7 @@ func TestFlip(t *testing.T) {
 	if verified(t, dir, VerifyOptions{}).Err() != nil {
 		t.Error("the directory was not put back")
 	}
-	if bytes > 24<<10 || unclean > 16 {
+	if bytes > 24<<10 || unclean > 16+8*(4+8) { // of the key mark, and of its value, each bit makes the mark an older one
 		t.Errorf("%d bytes, %d look like a crash", bytes, unclean)
 	}
 }

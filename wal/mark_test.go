@@ -671,3 +671,72 @@ func TestMarkIndexReadAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestMarkBitByBit: a mark with one bit flipped, or cut off, never says more than it did, and never keeps a log from being opened.
+func TestMarkBitByBit(t *testing.T) {
+	t.Parallel()
+	disk := vfs.NewMem()
+	l := create(t, markedOptions(disk, true))
+	for range 4 { // each slot has something else
+		add(t, l, 8)
+		if !l.TurnMark() {
+			t.Fatal("no turn")
+		}
+		l.SyncMark()
+	}
+	intact := freeze(disk)
+	check := func(what string, f frozen) {
+		t.Helper()
+		l, err := Open(testDir, markedOptions(f, true))
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if m := l.Mark(); m.Index > 4 || m.State == MarkSound && m.Index < 2 || m.State != MarkSound && m.State != MarkMissing && m.State != MarkDamaged {
+			t.Errorf("%s: %+v", what, m)
+		}
+	}
+	for slot := range 3 {
+		for bit := range 64 * 8 {
+			f := intact.clone()
+			f[markName][slot*markSpan+bit/8] ^= 1 << (bit % 8)
+			check(fmt.Sprintf("slot %d, bit %d", slot, bit), f)
+		}
+	}
+	for n := range markFileSize {
+		if n%markSpan < 70 {
+			f := intact.clone()
+			f[markName] = f[markName][:n]
+			check(fmt.Sprintf("%d bytes", n), f)
+		}
+	}
+}
+
+// TestMarkOfADirectoryThatIsGone: a mark whose file is to be made anew is not made in a directory that another one has the name of.
+func TestMarkOfADirectoryThatIsGone(t *testing.T) {
+	t.Parallel()
+	disk, _ := markedRun(t, true)
+	gone, broken := false, true
+	fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
+		if broken && op.Kind == vfs.KindOpen && path.Base(op.Name) == markName {
+			return vfs.Fail(nil)
+		}
+		return vfs.Outcome{}
+	})
+	o := markedOptions(fault, true)
+	o.Check = func() error {
+		if gone {
+			return errors.New("it was moved")
+		}
+		return nil
+	}
+	l := start(t, o)
+	before, _ := disk.ReadFile(markFile)
+	gone, broken = true, false
+	add(t, l, 8)
+	if l.TurnMark() {
+		t.Error("a turn")
+	}
+	if after, _ := disk.ReadFile(markFile); !bytes.Equal(before, after) {
+		t.Error("the mark was written")
+	}
+}

@@ -139,6 +139,9 @@ func (l *Log) nextMark() error {
 // anewMark makes the file anew.
 func (l *Log) anewMark() error {
 	m := &l.writer
+	if err := l.o.Check(); err != nil { // another store's directory may have the name by now
+		return err
+	}
 	f, err := newMark(l.o.FS, l.dir, m.slot)
 	if err != nil {
 		return err
