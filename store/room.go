@@ -114,11 +114,11 @@ func (s *Store) keepRoom() {
 	}
 }
 
-// makeRoom makes the spare and the reserve. Where there is no room for both a snapshot is taken, if that lets go of a part of the log, and then history
-// goes, oldest first.
+// makeRoom makes the spare and the reserve. Before the room for them comes to its end a snapshot is taken, so that there is history to give up; where there is no
+// room that goes, oldest first.
 func (s *Store) makeRoom(k *keeper) error {
 	spare, reserve := s.prepare()
-	if (roomless(spare) || roomless(reserve)) && s.snapshotFrees() && time.Since(k.failed) >= snapshotRetry {
+	if s.snapshotIsDue(roomless(spare) || roomless(reserve)) && time.Since(k.failed) >= snapshotRetry {
 		if s.Snapshot(s.ctx) == nil {
 			spare, reserve = s.prepare()
 		} else { // the snapshotter tells of it
@@ -161,10 +161,27 @@ func (s *Store) prepare() (spare, reserve error) {
 	return spare, reserve
 }
 
-// snapshotFrees says whether a snapshot would cover a segment that is not covered.
-func (s *Store) snapshotFrees() bool {
+// snapshotIsDue says whether a snapshot is wanted for the room that it lets go of: when there is none and nothing else can go; and before, when the log that no snapshot
+// covers has as many bytes as may still be written. Then the log has room while the snapshot is written, and one is not written for each segment.
+func (s *Store) snapshotIsDue(full bool) bool {
+	replay := s.snapshot.replay.Load()
+	var covered, uncovered int64
 	segments := s.wal.Segments()
-	return len(segments) > 1 && segments[len(segments)-2].Last > s.snapshot.replay.Load()
+	for _, seg := range segments[:len(segments)-1] {
+		if seg.Last <= replay {
+			covered += seg.Size
+		} else {
+			uncovered += seg.Size
+		}
+	}
+	if uncovered == 0 {
+		return false
+	}
+	free, known := s.options.free(s.dir)
+	if !known {
+		return full
+	}
+	return full && covered == 0 || uncovered >= covered+max(0, free-s.reserve.lacking())
 }
 
 // tell says in the log what changed.

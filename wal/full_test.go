@@ -395,3 +395,49 @@ func TestNoSpareWithoutLeave(t *testing.T) {
 	}
 	add(t, l, 4000)
 }
+
+// TestSmallerSegmentWhereThereIsNoRoomForALargeOne, and larger ones again when there is.
+func TestSmallerSegmentWhereThereIsNoRoomForALargeOne(t *testing.T) {
+	t.Parallel()
+	disk, free := vfs.NewMem(), int64(10<<20)
+	fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
+		if op.Kind == vfs.KindWrite && path.Base(op.Name) == spareName && op.Off+int64(op.Len) > free {
+			return vfs.Fail(syscall.ENOSPC)
+		}
+		return vfs.Outcome{}
+	})
+	o := testOptions(fault)
+	o.SegmentSize = 64 << 20
+	l := create(t, o)
+	h := &history{}
+	for i, want := range []int64{firstSize, secondSize, secondSize, growth * secondSize} {
+		if i == 2 {
+			if err := l.PrepareSpare(); err != nil {
+				t.Fatalf("a spare where %d bytes are free: %v", free, err)
+			}
+		}
+		if i == 3 {
+			free = 1 << 30
+		}
+		for last := len(l.Segments()); l.Segments()[len(l.Segments())-1].Size != want || len(l.Segments()) != i+1; {
+			h.payloads = append(h.payloads, add(t, l, l.MaxRecord())...)
+			if now := len(l.Segments()); now > i+1 || now > last+1 {
+				t.Fatalf("segment %d has %d bytes, want %d", now, l.Segments()[now-1].Size, want)
+			}
+		}
+	}
+	h.synced = l.Last()
+	if err := h.check(reopenAs(t, disk.Crash(vfs.Crash{}), o)); err != nil {
+		t.Error(err)
+	}
+}
+
+func reopenAs(t *testing.T, disk vfs.FS, o Options) *Log {
+	t.Helper()
+	o.FS = disk
+	l, err := Open(testDir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}

@@ -105,6 +105,7 @@ type Log struct {
 
 	making    sync.Mutex // held while a spare is made or becomes a segment: there is one file of that name
 	spare     vfs.File   // under making: zeroed and synced, named spareName; nil if there is none
+	spareSize int64      // under making: bytes of the spare that was made last
 	hopeless  error      // under making: why a rotation got no spare; nil again when a PrepareSpare succeeds
 	needSpare chan struct{}
 

@@ -197,7 +197,7 @@ func (l *Log) rotate() error {
 		store:    l.id,
 		number:   l.current.number + 1,
 		first:    l.last.Load() + 1,
-		size:     l.o.sizeBehind(l.current.size),
+		size:     l.spareSize,
 		previous: l.link,
 	}
 	l.stats.syncs.Add(1)
@@ -267,13 +267,25 @@ func (l *Log) PrepareSpare() error {
 	return nil
 }
 
-// newSpare makes a spare if it may; l.making is held.
+// newSpare makes a spare if it may: where there is no room for one of the usual size, a small one. l.making is held.
 func (l *Log) newSpare() (vfs.File, error) {
 	size := l.o.sizeBehind(l.current.size)
-	if err := l.o.MakeSpare(size); err != nil {
-		return nil, err
+	spare, full, err := l.spareOf(size)
+	if full && size > secondSize {
+		size = secondSize
+		spare, _, err = l.spareOf(size)
 	}
-	return makeSpare(l.o.FS, l.dir, size, l.usable)
+	l.spareSize = size
+	return spare, err
+}
+
+// spareOf makes a spare of a size if it may. full says that an error is for want of room.
+func (l *Log) spareOf(size int64) (spare vfs.File, full bool, err error) {
+	if err := l.o.MakeSpare(size); err != nil {
+		return nil, true, err
+	}
+	spare, err = makeSpare(l.o.FS, l.dir, size, l.usable)
+	return spare, vfs.NoRoom(err), err
 }
 
 // BetweenSpares does something while no spare is being made: it waits for one that is. Those that are made later have asked Options.MakeSpare later. What is
