@@ -41,6 +41,7 @@ type pipeline struct {
 	inFlight queue // commands that the connection has, and that have no answer
 	watches  watches
 	conn     *net.TCPConn // the last that there was
+	leaving  error        // the refusal of a server that stops: conn carries nothing more, and what has no answer was not run
 	guarded  bool         // it has a deadline for reading
 }
 

@@ -141,7 +141,7 @@ func (p *pipeline) serve(conn *net.TCPConn) (useful bool) {
 	stop := context.AfterFunc(p.life, func() { conn.Close() })
 	defer stop()
 	p.mu.Lock()
-	p.conn, p.guarded = conn, false
+	p.conn, p.guarded, p.leaving = conn, false, nil
 	p.mu.Unlock()
 
 	r := reader{pipeline: p, conn: conn}
@@ -154,7 +154,12 @@ func (p *pipeline) serve(conn *net.TCPConn) (useful bool) {
 	}()
 	p.write(conn, gone)
 	<-gone
-	p.failInFlight(unknown(because(p.life, cause)))
+	if p.leaving == nil || r.distrusted { // only the reader, which has ended, and this goroutine change it
+		cause = unknown(because(p.life, cause))
+	} else {
+		cause = p.leaving
+	}
+	p.failInFlight(cause)
 	return r.useful
 }
 
@@ -191,7 +196,7 @@ func (p *pipeline) take(batch []*command) []*command {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	for size := 0; size < maxBatch && p.waiting.len() > 0 && p.inFlight.len() < p.most; {
+	for size := 0; p.leaving == nil && size < maxBatch && p.waiting.len() > 0 && p.inFlight.len() < p.most; {
 		cmd := p.waiting.pop()
 		if cmd.stage == over {
 			continue

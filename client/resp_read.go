@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -14,11 +15,12 @@ import (
 // reader gives the answers that arrive on a connection to the calls that they belong to.
 type reader struct {
 	*pipeline
-	conn     *net.TCPConn
-	useful   bool       // an answer has come
-	replies  []reply    // of one turn
-	commands []*command // that they answer
-	over     []bool     // those of them that nobody waits for
+	conn       *net.TCPConn
+	useful     bool       // an answer has come
+	distrusted bool       // something has come that is none
+	replies    []reply    // of one turn
+	commands   []*command // that they answer
+	over       []bool     // those of them that nobody waits for
 }
 
 // read reads until the connection ends or is not to be trusted any more, and returns why.
@@ -33,6 +35,7 @@ func (r *reader) read() error {
 		}
 		switch {
 		case bad != nil:
+			r.distrusted = true
 			return bad
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			if r.overdue() {
@@ -62,17 +65,26 @@ func (r *reader) parse(b []byte) (used int, err error) {
 	}
 }
 
-// deliver ends the calls that were answered. An error means that an answer is none to its command, or to no command at all.
+// deliver ends the calls that were answered. An error means that an answer is none to its command, or to no command at all, or that the server
+// stops and no answer is to come any more.
 func (r *reader) deliver() error {
 	if len(r.replies) == 0 {
 		return nil
 	}
 	r.commands, r.over = r.commands[:0], r.over[:0]
+	leaving := r.stopping()
 	r.mu.Lock()
+	if r.leaving == nil {
+		r.leaving = leaving // before anybody hears of it and begins another call
+	}
 	for len(r.commands) < len(r.replies) && r.inFlight.len() > 0 {
 		cmd := r.inFlight.pop()
 		r.commands = append(r.commands, cmd)
 		r.over = append(r.over, r.retire(cmd) == over)
+	}
+	var end error
+	if r.inFlight.len() == 0 {
+		end = r.leaving
 	}
 	r.rouse()
 	r.mu.Unlock()
@@ -101,7 +113,22 @@ func (r *reader) deliver() error {
 	if surprise == nil && len(r.replies) > len(r.commands) {
 		surprise = errors.New("the server sent an answer that nothing was asked for")
 	}
-	return surprise
+	r.distrusted = surprise != nil
+	return cmp.Or(surprise, end)
+}
+
+// stopping returns the refusal among the replies by which a server says that it stops, nil if there is none.
+func (r *reader) stopping() error {
+	for _, reply := range r.replies {
+		if reply.kind != '-' {
+			continue
+		}
+		var refused *RefusedError
+		if err := refusal(reply.text); errors.As(err, &refused) && refused.Code == codec.CodeShuttingDown {
+			return err
+		}
+	}
+	return nil
 }
 
 // answer tells what the reply means to the command: a sum, a refusal, or nothing that an answer to it can be.

@@ -16,9 +16,14 @@
 //	loop (pool)         run's; Options.Workers of them
 //	backup (pool)       run's; one at a time (in goroutine dispatch the connection's own goroutine sends it); drain ends it
 //	accept (pool)       of a timer, for an instant, some time after accepting failed; drain stops the timer
-//	accept, receive     run's (goroutine dispatch); until the socket is closed
+//	parting (pool)      of a timer, for an instant, some time after drain; the end of run stops the timer
+//	accept, receive     run's (goroutine dispatch); until the end that drain sets
 //	connection          accept's (goroutine dispatch); bounded by Options.MaxConns and MaxLingering
 //	datagram            receive's (goroutine dispatch); bounded by Options.MaxInFlight
+//
+// A server that stops (Shutdown) refuses what its backend does not have yet: Server.stopping says so to decode, which all messages of gcd's own
+// protocol come through, and to exchange.take, which all commands do. Connections and doors go on as before for the time of parting; then each
+// connection reads for the last time, and ends.
 //
 // Every resource that a client can claim is bounded by an option or a constant of this package. What is over a bound is
 // refused with a code, counted (Stats) and logged at a bounded rate.

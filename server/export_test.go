@@ -25,6 +25,11 @@ func (s *Server) SetProcessors(n int) { s.processors = n }
 
 func (s *Server) SetLoadingTime(d time.Duration) { s.loadingTime = d }
 
+func (s *Server) SetParting(d time.Duration) { s.parting = d }
+
+// EndParting ends the time in which a server that stops goes on to read; it comes behind Shutdown.
+func (s *Server) EndParting() { s.dispatch.drain(0) }
+
 func (s *Server) SetFirstByte(d time.Duration) { s.firstByte = d }
 
 // Send sends a datagram from the server's own socket; it comes between Listen and Serve.

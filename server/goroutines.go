@@ -22,12 +22,11 @@ type goroutines struct {
 	wg        sync.WaitGroup // accept, receive, connections, datagrams
 	draining  chan struct{}  // closed by drain
 	aborting  chan struct{}  // closed by abort
-	drainOnce sync.Once
 	abortOnce sync.Once
 
-	mu      sync.Mutex
-	drained bool
-	conns   map[*streamConn]struct{}
+	mu    sync.Mutex
+	conns map[*streamConn]struct{}
+	end   time.Time // set by drain: from then on what has arrived is the last
 }
 
 func newGoroutines(s *Server, tcp *net.TCPListener, udp *net.UDPConn) *goroutines {
@@ -61,32 +60,45 @@ func (d *goroutines) run() {
 	}
 }
 
-func (d *goroutines) drain() {
-	d.drainOnce.Do(func() {
-		d.mu.Lock() // first: who finds the door closed can rely on it that no connection takes anything more
-		d.drained = true
-		for c := range d.conns {
-			switch {
-			case c.taken:
-			case c.talks:
-				c.nc.SetReadDeadline(time.Unix(1, 0))
-			default:
-				c.nc.Close()
-			}
-		}
-		d.mu.Unlock()
-		if d.tcp != nil {
-			d.tcp.Close()
-		}
-		if d.udp != nil {
-			d.udp.SetReadDeadline(time.Unix(1, 0))
-		}
+func (d *goroutines) drain(parting time.Duration) {
+	d.mu.Lock() // so that whoever sets a deadline knows of the end, or is known here
+	defer d.mu.Unlock()
+	end := time.Now().Add(parting)
+	if !d.end.IsZero() && !end.Before(d.end) {
+		return
+	}
+	if d.end.IsZero() {
 		close(d.draining)
-	})
+	}
+	d.end = end
+	for c := range d.conns {
+		c.nc.SetReadDeadline(d.endOf(c))
+	}
+	if d.tcp != nil {
+		d.tcp.SetDeadline(end)
+	}
+	if d.udp != nil {
+		d.udp.SetReadDeadline(end)
+	}
+}
+
+// endOf is when what has arrived from c is the last. It comes behind drain; d.mu is held.
+func (d *goroutines) endOf(c *streamConn) time.Time {
+	if d.end.Before(c.least) {
+		return c.least
+	}
+	return d.end
+}
+
+// ended tells whether what has arrived from c is the last.
+func (d *goroutines) ended(c *streamConn) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.end.IsZero() && !time.Now().Before(d.endOf(c))
 }
 
 func (d *goroutines) abort() {
-	d.drain()
+	d.drain(0)
 	d.abortOnce.Do(func() {
 		close(d.aborting)
 		d.mu.Lock()
@@ -94,6 +106,9 @@ func (d *goroutines) abort() {
 			c.nc.Close()
 		}
 		d.mu.Unlock()
+		if d.tcp != nil {
+			d.tcp.Close()
+		}
 		if d.udp != nil {
 			d.udp.Close()
 		}

@@ -16,23 +16,28 @@ import (
 type streamConn struct {
 	nc   *net.TCPConn
 	peer netip.AddrPort
-	// taken, under goroutines.mu: its message was whole, so drain leaves it to its goroutine.
-	taken bool
-	// talks, under goroutines.mu: it is RESP's, so drain does not close it but interrupts its reading.
-	talks bool
 
+	least      time.Time // it is not ended before, since it has only just come
 	speaksRESP bool      // not one message, but RESP
 	deadline   time.Time // of what is read
 }
 
-// accept runs until the listening socket is closed.
+// accept runs until the dispatch has drained, and takes all who came before the end.
 func (d *goroutines) accept() {
 	defer d.wg.Done()
+	defer d.tcp.Close()
 	var failing backoff
 	for {
 		nc, err := d.acceptOne()
 		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
+			switch {
+			case errors.Is(err, net.ErrClosed):
+				return
+			case isTimeout(err): // drain's
+				d.shut(d.tcp, closeDoor)
+				if err := acceptQueued(d.tcp, d.letIn); err != nil {
+					d.s.journal.happened(acceptError, netip.AddrPort{}, err)
+				}
 				return
 			}
 			d.s.journal.happened(acceptError, netip.AddrPort{}, err)
@@ -45,9 +50,13 @@ func (d *goroutines) accept() {
 			continue
 		}
 		failing.reset()
-		d.s.accepted.Add(1)
-		d.welcome(nc)
+		d.letIn(nc)
 	}
+}
+
+func (d *goroutines) letIn(nc *net.TCPConn) {
+	d.s.accepted.Add(1)
+	d.welcome(nc)
 }
 
 func (d *goroutines) acceptOne() (*net.TCPConn, error) {
@@ -66,7 +75,7 @@ func acceptGoesOn(err error) bool {
 
 // welcome starts a goroutine for a new connection: to serve it if a place is free, else to refuse it.
 func (d *goroutines) welcome(nc *net.TCPConn) {
-	c := &streamConn{nc: nc, peer: nc.RemoteAddr().(*net.TCPAddr).AddrPort()}
+	c := &streamConn{nc: nc, peer: nc.RemoteAddr().(*net.TCPAddr).AddrPort(), least: time.Now().Add(d.s.firstByte)}
 	code := d.s.conns.acquire(c.peer.Addr())
 	if code == 0 {
 		d.start(c, func() { d.converse(c) }, func() { d.s.conns.release(c.peer.Addr()) })
@@ -102,7 +111,14 @@ func (d *goroutines) refuseSurplus(c *streamConn, r *request, code codec.Code) {
 	}
 }
 
-// start runs serve in a goroutine of c's own, unless the dispatch is draining, and release at c's end.
+// shut closes a shared socket to whoever comes from now on.
+func (d *goroutines) shut(c syscall.Conn, how func(fd int) error) {
+	if err := apply(c, how); err != nil {
+		d.s.log.Debug("a socket goes on to take what comes until it is closed", "error", err)
+	}
+}
+
+// start runs serve in a goroutine of c's own, unless the dispatch was aborted, and release at c's end.
 func (d *goroutines) start(c *streamConn, serve, release func()) {
 	if !d.enter(c) {
 		c.nc.Close()
@@ -122,8 +138,10 @@ func (d *goroutines) start(c *streamConn, serve, release func()) {
 func (d *goroutines) enter(c *streamConn) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.drained {
+	select {
+	case <-d.aborting:
 		return false
+	default:
 	}
 	d.conns[c] = struct{}{}
 	return true
@@ -136,12 +154,16 @@ func (d *goroutines) leave(c *streamConn) {
 	d.mu.Unlock()
 }
 
-// take keeps drain from closing c; false means that drain was first.
-func (d *goroutines) take(c *streamConn) bool {
+// readUntil sets c's deadline for reading, or the end that drain has set if that is earlier.
+func (d *goroutines) readUntil(c *streamConn, deadline time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	c.taken = !d.drained
-	return c.taken
+	if !d.end.IsZero() {
+		if end := d.endOf(c); deadline.IsZero() || end.Before(deadline) {
+			deadline = end
+		}
+	}
+	c.nc.SetReadDeadline(deadline)
 }
 
 // converse reads c's message, has it done and answers it.
@@ -171,15 +193,14 @@ func (d *goroutines) ask(c *streamConn, r *request) bool {
 	case err == errNothingArrived:
 		d.refuse(c, r, codec.CodeNothingArrived, advice(codec.CodeNothingArrived))
 		return false
-	case errors.Is(err, net.ErrClosed): // by drain
+	case errors.Is(err, net.ErrClosed): // by abort
+		return false
+	case err == errSilent:
 		return false
 	case c.speaksRESP:
 		return false
 	case err != nil:
 		d.s.journal.broke(c.peer, r.msg, err)
-		return false
-	}
-	if !d.take(c) {
 		return false
 	}
 	if err := d.s.decode(r.msg, &r.ops[0]); err != nil {
@@ -198,11 +219,14 @@ func (d *goroutines) ask(c *streamConn, r *request) bool {
 // errNothingArrived says that no whole message came before the read deadline.
 var errNothingArrived = errors.New("server: no complete message in time")
 
+// errSilent says that no byte came before the end.
+var errSilent = errors.New("server: nothing was sent before the end")
+
 // readMessage reads up to the message's end (ended) into r.msg, or until it shows that c speaks RESP.
 func (d *goroutines) readMessage(c *streamConn, r *request) error {
 	deadline := time.Now().Add(d.s.opts.ReadTimeout)
 	c.deadline = deadline
-	c.nc.SetReadDeadline(deadline)
+	d.readUntil(c, deadline)
 	buf := r.first[:]
 	n := 0
 	last := false // the settle time has passed, and what is read now is what came in it
@@ -228,6 +252,13 @@ func (d *goroutines) readMessage(c *streamConn, r *request) error {
 			return nil
 		}
 		now := time.Now()
+		if isTimeout(err) && d.ended(c) {
+			if last { // this was the last look
+				return errSilent
+			}
+			last = true
+			continue
+		}
 		if isTimeout(err) && !now.Before(deadline) {
 			return errNothingArrived
 		}
@@ -241,9 +272,9 @@ func (d *goroutines) readMessage(c *streamConn, r *request) error {
 			continue
 		}
 		if next := now.Add(d.s.opts.Settle); next.Before(deadline) {
-			c.nc.SetReadDeadline(next)
+			d.readUntil(c, next)
 		} else {
-			c.nc.SetReadDeadline(deadline)
+			d.readUntil(c, deadline)
 		}
 	}
 }

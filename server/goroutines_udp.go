@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"time"
 
 	"gcd/codec"
 )
@@ -16,22 +17,27 @@ type datagram struct {
 	control []byte // for the answer: from which address
 }
 
-// receive runs until the dispatch drains. It reads each datagram and starts a goroutine for it.
+// lastCall is the time to take the datagrams that have come when nothing comes any more.
+const lastCall = 50 * time.Millisecond
+
+// receive runs until the dispatch has drained. It reads each datagram and starts a goroutine for it.
 func (d *goroutines) receive() {
 	defer d.wg.Done()
 	var failing backoff
 	buf := make([]byte, maxRead)
 	oob := make([]byte, 128)
+	last := false
 	for {
 		n, oobn, _, peer, err := d.udp.ReadMsgUDPAddrPort(buf, oob)
 		if err != nil {
-			select {
-			case <-d.draining:
+			switch {
+			case errors.Is(err, net.ErrClosed), last && isTimeout(err):
 				return
-			default:
-			}
-			if errors.Is(err, net.ErrClosed) {
-				return
+			case isTimeout(err):
+				last = true
+				d.shut(d.udp, closeBox)
+				d.udp.SetReadDeadline(time.Now().Add(lastCall))
+				continue
 			}
 			d.s.journal.happened(receiveError, netip.AddrPort{}, err)
 			if !d.pause(failing.next()) {

@@ -46,7 +46,7 @@ type loop struct {
 	packets *packetDoor // nil when off
 	behind  bool        // this turn left something in a shared socket
 
-	drained bool
+	parted bool // it has told its streams that what has arrived is the last
 
 	isHome        bool         // of conversations; only read from begin on
 	conversations atomic.Int32 // that are here, or on their way
@@ -233,7 +233,7 @@ func (l *loop) deliver() {
 func (l *loop) accept() bool {
 	for range acceptBatch {
 		fd, peer, err := l.acceptOne()
-		if err == unix.EAGAIN || err != nil && l.p.stage.Load() != serving {
+		if err == unix.EAGAIN || err != nil && l.p.stage.Load() >= parting {
 			return false
 		}
 		if err != nil {
@@ -279,13 +279,14 @@ func (l *loop) turnAway(fd int, peer netip.AddrPort, code codec.Code) {
 	unix.Close(fd)
 }
 
-// end goes on with draining or aborting, and tells whether nothing is left.
+// end goes on with parting or aborting, and tells whether nothing is left.
 func (l *loop) end(stage int32) bool {
-	if !l.drained {
-		l.drained = true
+	if stage == parting && !l.parted {
+		l.parted = true
+		l.p.lastCall.Do(l.shutDoors)
 		for _, c := range l.streams {
 			if c.state == reading {
-				c.handler.draining(c)
+				l.step(c, func() { c.handler.parting(c) })
 			}
 		}
 	}
@@ -306,5 +307,25 @@ func (l *loop) end(stage int32) bool {
 		}
 		return true
 	}
-	return l.open == 0 && (l.packets == nil || l.packets.outstanding == 0) && l.mail.closeEmpty()
+	return stage == parting && l.open == 0 && (l.packets == nil || l.packets.outstanding == 0) && l.mail.closeEmpty()
+}
+
+// shutDoors looks for the last time at the shared sockets, when nothing more gets in.
+func (l *loop) shutDoors() {
+	const most = 1 << 20 // connections, and datagrams: more than any queue has, should closing a socket have failed
+	if l.p.listener >= 0 {
+		if err := closeDoor(l.p.listener); err != nil {
+			l.s.log.Debug("the listening socket goes on to take connections until it is closed", "error", err)
+		}
+		for n := 0; n < most && l.accept(); n += acceptBatch {
+		}
+		_ = unix.Shutdown(l.p.listener, unix.SHUT_RDWR)
+	}
+	if l.packets != nil {
+		if err := closeBox(l.p.packets); err != nil {
+			l.s.log.Debug("the socket for datagrams goes on to take them until it is closed", "error", err)
+		}
+		for n := 0; n < most && l.packets.receive(); n += packetBatch * packetCalls {
+		}
+	}
 }

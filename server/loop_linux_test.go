@@ -51,7 +51,7 @@ func startFlood(t *testing.T, o Options) (*Server, net.Conn) {
 	d.(*pool).loops[0].handler = flood{}
 	ran := make(chan struct{})
 	go func() { defer close(ran); d.run() }()
-	t.Cleanup(func() { d.drain(); <-ran })
+	t.Cleanup(func() { d.drain(0); <-ran })
 	c, err := net.Dial("tcp", s.TCPAddr().String())
 	if err != nil {
 		t.Fatal(err)

@@ -20,8 +20,12 @@ func ended(msg []byte, drained, closed, quiet bool) bool {
 	return closed || quiet || len(msg) >= maxRead || drained && codec.Complete(msg)
 }
 
-// decode makes an operation of a whole message; op.Topic is part of msg. The error is a *codec.RefusalError.
+// decode makes an operation of a whole message; op.Topic is part of msg. The error is a *codec.RefusalError. Of a server that stops every
+// message is refused.
 func (s *Server) decode(msg []byte, op *store.Op) error {
+	if s.stopping.Load() && len(msg) > 0 {
+		return &codec.RefusalError{Code: codec.CodeShuttingDown, Text: advice(codec.CodeShuttingDown)}
+	}
 	req, err := s.parse(msg)
 	if err != nil {
 		return err
@@ -55,6 +59,8 @@ func advice(code codec.Code) string {
 	switch code {
 	case codec.CodeTooManyRequests, codec.CodeTooManyConns, codec.CodeTooManyConnsAddr:
 		return "try again later"
+	case codec.CodeShuttingDown:
+		return "try again when it is back"
 	case codec.CodeNothingArrived:
 		return "send the message in one write after connecting"
 	case codec.CodeTopicTooLong, codec.CodeTooManyTopics:

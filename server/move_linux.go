@@ -12,8 +12,11 @@ import (
 // themselves, so only as many loops are homes as there are processors but one, which is left to the clients, the disk and the system.
 
 // home returns the loop for a new conversation: of the homes that do not commit just now, and so take it at once, one with the fewest; l if it is
-// one of these, or if there is none.
+// one of these, or if there is none, or if the pool is about to end.
 func (p *pool) home(l *loop) *loop {
+	if p.stage.Load() != serving {
+		return l
+	}
 	var best *loop
 	if l.isHome {
 		best = l
@@ -46,12 +49,15 @@ func (c *stream) move(to *loop, drained bool) {
 	}
 	c.leave()
 	c.free()
-	if !to.mail.put(m) {
-		m.drop()
+	if !to.mail.put(m) { // it has ended
+		to.conversations.Add(-1)
+		c.l.conversations.Add(1)
+		m.to = c.l
+		m.finish()
 	}
 }
 
-// drop closes the connection: its home is gone.
+// drop closes the connection: its home was aborted.
 func (m *moving) drop() {
 	unix.Close(m.fd)
 	m.to.s.conns.release(m.peer.Addr())
@@ -59,10 +65,6 @@ func (m *moving) drop() {
 
 // finish is called on the home.
 func (m *moving) finish() {
-	if m.to.p.stage.Load() != serving {
-		m.drop()
-		return
-	}
 	c := m.to.newStream(m.fd, m.peer)
 	c.in = append(c.in, m.in...)
 	m.to.step(c, func() { c.talk(m.drained) })

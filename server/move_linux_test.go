@@ -27,7 +27,7 @@ func TestHomes(t *testing.T) {
 	}
 	ran := make(chan struct{})
 	go func() { defer close(ran); d.run() }()
-	t.Cleanup(func() { d.drain(); <-ran })
+	t.Cleanup(func() { d.drain(0); <-ran })
 	ping := func(c net.Conn) {
 		t.Helper()
 		if _, err := io.WriteString(c, "PING\r\n"); err != nil {
@@ -65,7 +65,7 @@ func TestHomes(t *testing.T) {
 		io.WriteString(c, "QUIT\r\n")
 		io.Copy(io.Discard, c) // its end
 	}
-	d.drain()
+	d.drain(0)
 	<-ran
 	for i, l := range d.(*pool).loops {
 		if n := l.conversations.Load(); n != 0 {
@@ -91,31 +91,42 @@ func leaving(t *testing.T, text string) (c *stream, home *loop, client int) {
 	return l.newStream(fds[0], netip.AddrPortFrom(netip.IPv6Loopback(), 1)), home, fds[1]
 }
 
-// A connection whose home has ended when it arrives is closed, and counted no more.
+// A connection whose home has ended when it would move stays where it is; one whose home drains when it arrives is answered there; and one
+// whose home was aborted is closed, and counted no more.
 func TestMoveToALoopThatIsGone(t *testing.T) {
 	t.Parallel()
-	for name, end := range map[string]func(home *loop){
-		"closed":   func(home *loop) { home.mail.close() },
-		"draining": func(home *loop) { home.p.stage.Store(draining); home.deliver() },
-		"aborting": func(home *loop) { home.end(aborting) },
+	const answer = "+PONG\r\n"
+	for name, c := range map[string]struct {
+		before, behind func(home *loop)
+		want           string
+		stays, arrives int // open connections
+	}{
+		"ended":    {before: func(home *loop) { home.mail.close() }, want: answer, stays: 1},
+		"draining": {behind: func(home *loop) { home.p.stage.Store(draining); home.deliver() }, want: answer, arrives: 1},
+		"parting":  {behind: func(home *loop) { home.p.stage.Store(parting); home.deliver(); home.goOn() }, want: answer},
+		"aborting": {behind: func(home *loop) { home.end(aborting) }},
 	} {
-		c, home, client := leaving(t, "PING\r\n")
-		l := c.l
-		if name == "closed" {
-			end(home)
+		stream, home, client := leaving(t, "PING\r\n")
+		l := stream.l
+		if c.before != nil {
+			c.before(home)
 		}
-		c.ready()
-		if l.open != 0 || len(l.free) != 1 {
+		stream.ready()
+		if l.open != c.stays || len(l.free) != 1-c.stays {
 			t.Errorf("%s: %d open, %d free", name, l.open, len(l.free))
 		}
-		if name != "closed" {
-			end(home)
+		if c.behind != nil {
+			c.behind(home)
 		}
-		if n, err := unix.Read(client, make([]byte, 1)); n != 0 || err != nil {
-			t.Errorf("%s: the client reads %d bytes, %v, want the end", name, n, err)
+		b := make([]byte, 100)
+		if n, err := unix.Read(client, b); string(b[:max(0, n)]) != c.want || err != nil {
+			t.Errorf("%s: the client reads %q, %v, want %q", name, b[:max(0, n)], err, c.want)
 		}
-		if n := home.s.conns.held.Load(); n != 0 || home.open != 0 {
+		if n := home.s.conns.held.Load(); home.open != c.arrives || n != int64(c.arrives) && c.stays == 0 {
 			t.Errorf("%s: %d connections are counted, %d open", name, n, home.open)
+		}
+		if n := l.conversations.Load(); n != int32(c.stays) {
+			t.Errorf("%s: %d conversations where it was accepted", name, n)
 		}
 	}
 }

@@ -1,6 +1,10 @@
 package server
 
-import "gcd/codec"
+import (
+	"golang.org/x/sys/unix"
+
+	"gcd/codec"
+)
 
 // oneMessage is the counter protocol on a stream: one message, one answer.
 type oneMessage struct{}
@@ -57,10 +61,30 @@ func (oneMessage) written(c *stream) {
 	c.close()
 }
 
-func (oneMessage) late(c *stream) {
+func (h oneMessage) late(c *stream) {
+	if c.l.p.stage.Load() == parting {
+		h.parting(c)
+		return
+	}
 	c.refuse(codec.CodeNothingArrived, advice(codec.CodeNothingArrived))
 }
 
-func (oneMessage) draining(c *stream) { c.close() }
+// parting takes what has arrived for all that comes. Who has only just come is given the time for a first byte.
+func (oneMessage) parting(c *stream) {
+	room := c.l.scratch[:maxRead-len(c.in)]
+	n, err := readSocket(c.fd, room)
+	c.in = append(c.in, room[:max(0, n)]...)
+	if err == unix.EAGAIN && len(c.in) == 0 && c.l.now-c.since < c.l.s.firstByte {
+		if c.watch(unix.EPOLLIN) {
+			c.l.greeting.start(&c.deadline, c.l.now)
+		}
+		return
+	}
+	if len(c.in) == 0 || err != nil && err != unix.EAGAIN {
+		c.close()
+		return
+	}
+	c.received(n < len(room), n == 0, true)
+}
 
 func (oneMessage) ended(*stream) {}

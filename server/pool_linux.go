@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,8 +17,9 @@ const havePool = true
 // The stages of a pool's life.
 const (
 	serving  = 0
-	draining = 1
-	aborting = 2
+	draining = 1 // it goes on, for a moment
+	parting  = 2 // what has arrived by now is the last
+	aborting = 3
 )
 
 // pool is the dispatch by readiness loops. All loops serve the same two sockets.
@@ -30,9 +32,11 @@ type pool struct {
 	homes    []*loop // those that have conversations
 	stage    atomic.Int32
 	lent     sync.WaitGroup // who writes to lent streams
+	lastCall sync.Once      // of the loop that shuts the doors
 
 	mu     sync.Mutex
-	closed bool // everything is, so the descriptors may be somebody else's
+	closed bool        // everything is, so the descriptors may be somebody else's
+	clock  *time.Timer // ends draining; nil before
 }
 
 // newPool takes over both sockets, either of which may be nil, unless it fails.
@@ -122,6 +126,9 @@ func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
+	if p.clock != nil {
+		p.clock.Stop()
+	}
 	if p.watch != nil {
 		p.watch.close()
 	}
@@ -132,7 +139,19 @@ func (p *pool) close() {
 	}
 }
 
-func (p *pool) drain() { p.enter(draining) }
+func (p *pool) drain(rest time.Duration) {
+	if rest <= 0 {
+		p.enter(parting)
+		return
+	}
+	p.enter(draining)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.clock == nil && !p.closed {
+		p.clock = time.AfterFunc(rest, func() { p.enter(parting) })
+	}
+}
+
 func (p *pool) abort() { p.enter(aborting) }
 
 // enter moves the pool on to a later stage, and tells the loops.
@@ -141,12 +160,11 @@ func (p *pool) enter(stage int32) {
 	if p.stage.Load() < stage {
 		p.stage.Store(stage)
 	}
-	if !p.closed {
+	if !p.closed && stage >= parting {
 		p.watch.drain()
-		if p.listener >= 0 {
-			// Closes the door at once, although the loops hold the socket until they have drained.
-			_ = unix.Shutdown(p.listener, unix.SHUT_RDWR)
-		}
+	}
+	if !p.closed && stage == aborting && p.listener >= 0 {
+		_ = unix.Shutdown(p.listener, unix.SHUT_RDWR) // at once, although the loops hold the socket until they end
 	}
 	p.mu.Unlock()
 	for _, l := range p.loops {

@@ -76,6 +76,7 @@ type respClient struct {
 
 	version  resp.Version
 	refusing bool // MULTI was refused, and neither EXEC nor DISCARD has come yet
+	told     bool // that the server stops: no later command is run
 
 	// Read by other connections, too.
 	label   atomic.Pointer[respLabel]

@@ -73,12 +73,13 @@ type exchange struct {
 	backup  string // the format of one that is to be sent when out is written; empty: none
 }
 
-// take takes commands from what was received: operations are collected, and everything else is done.
+// take takes commands from what was received: operations are collected, and everything else is done. When the server stops all are refused.
 func (x *exchange) take() {
 	room, bytes := x.client.s.room(x.client.from)
 	x.more = false
 	x.lighten()
 	defer func() { x.affords(len(x.ops) * replyRoom) }()
+	stopping := x.client.s.stopping.Load()
 	for !x.closing {
 		if x.isFull() || x.backup != "" {
 			x.more = true
@@ -97,7 +98,9 @@ func (x *exchange) take() {
 		}
 		n := x.parser.Len() // 0: a line without a word, which counts as bytes all the same
 		// What may not fit behind what was collected may fit alone.
-		if len(x.ops) > 0 && (len(x.ops)+n-1 > room || x.size+x.held > bytes) || n > 0 && !x.run() {
+		if (stopping || x.client.told) && n > 0 {
+			x.sayStopping()
+		} else if len(x.ops) > 0 && (len(x.ops)+n-1 > room || x.size+x.held > bytes) || n > 0 && !x.run() {
 			x.more = true
 			return
 		}
@@ -165,6 +168,14 @@ func (x *exchange) run() bool {
 		return !x.listing.unfinished
 	}
 	return true
+}
+
+// sayStopping refuses the command that was parsed, whatever it is and however far it was done.
+func (x *exchange) sayStopping() {
+	x.client.told = true
+	x.listing.forget()
+	x.client.s.journal.refused(codec.CodeShuttingDown, x.client.peer, x.arg(0))
+	x.fail(refusalText(codec.CodeShuttingDown))
 }
 
 // malformed answers bytes that are no command.

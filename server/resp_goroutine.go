@@ -15,6 +15,7 @@ import (
 type talker struct {
 	exchange
 	done chan struct{} // gets one value for each submission
+	last bool          // what was read last was the last
 }
 
 // talk serves a RESP connection to its end. first is what was received already.
@@ -23,9 +24,6 @@ func (d *goroutines) talk(c *streamConn, first []byte) {
 	t.client = d.s.enterRESP(c.peer, c.nc.LocalAddr().(*net.TCPAddr).AddrPort())
 	defer t.client.leave()
 	defer t.charge(0)
-	d.mu.Lock()
-	c.talks = true
-	d.mu.Unlock()
 	t.group.Done = func(*store.Group) {
 		d.s.done(t.claim())
 		t.done <- struct{}{} // has room: one submission at a time
@@ -42,14 +40,6 @@ func (d *goroutines) talk(c *streamConn, first []byte) {
 func (d *goroutines) turn(c *streamConn, t *talker) bool {
 	if t.listing.unfinished && brokenConnection(c.nc) {
 		d.s.journal.happened(lostAnswer, c.peer, "the connection broke before the answer was made")
-		return false
-	}
-	if !d.take(c) {
-		if t.listing.unfinished {
-			d.cutOff(c, refusalText(codec.CodeShuttingDown))
-			return false
-		}
-		d.drainRESP(c)
 		return false
 	}
 	admitted, goesOn := false, false
@@ -117,28 +107,12 @@ func (d *goroutines) patience(t *talker, bytes int) time.Duration {
 // crowded is time for the system to take what it has room for.
 const crowded = 100 * time.Millisecond
 
-// await lets drain interrupt c, which is about to read until the deadline. It returns false if the dispatch drains.
-func (d *goroutines) await(c *streamConn, deadline time.Time) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	c.taken = false
-	if !d.drained {
-		c.nc.SetReadDeadline(deadline)
-	}
-	return !d.drained
-}
-
-// drainRESP ends a connection without destroying answers that its client has not read yet: closing on unread bytes would.
-func (d *goroutines) drainRESP(c *streamConn) {
-	if n, _ := look(c.nc, make([]byte, 1)); n > 0 {
+// farewell ends a connection without destroying answers that its client has not read yet: closing on unread bytes would, and a client that was
+// told that the server stops may have more under way.
+func (d *goroutines) farewell(c *streamConn, t *talker) {
+	if t.client.told || !t.idle() {
 		d.linger(c)
 	}
-}
-
-func (d *goroutines) isDrained() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.drained
 }
 
 // listen reads more of what the client says: the rest of a command in time, the beginning of one whenever it likes. It returns false
@@ -159,17 +133,18 @@ func (d *goroutines) listen(c *streamConn, t *talker) bool {
 		d.cutOff(c, errHeld)
 		return false
 	}
-	if !d.await(c, c.deadline) {
-		d.drainRESP(c)
-		return false
-	}
+	d.readUntil(c, c.deadline)
 	n, err := c.nc.Read(t.in[len(t.in):cap(t.in)])
+	if isTimeout(err) && d.ended(c) && !t.last {
+		t.last = true
+		n, err = look(c.nc, t.in[len(t.in):cap(t.in)])
+	}
 	t.in = t.in[:len(t.in)+n]
 	switch {
 	case err == nil:
 		return true
-	case isTimeout(err) && d.isDrained():
-		d.drainRESP(c)
+	case t.last && isTimeout(err):
+		d.farewell(c, t)
 	case isTimeout(err):
 		d.s.journal.refused(codec.CodeNothingArrived, c.peer, t.in)
 		d.cutOff(c, refusalText(codec.CodeNothingArrived))

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 
-	"gcd/codec"
 	"gcd/resp"
 	"gcd/store"
 )
@@ -184,17 +183,10 @@ func (x *exchange) keys() {
 		l.forget()
 		x.tooLong()
 	case why == lookedInVain:
-		x.giveUp()
+		x.sayStopping()
 	default:
 		x.replyFound(nil)
 	}
-}
-
-// giveUp ends a listing that is under way, and the connection, because the server shuts down.
-func (x *exchange) giveUp() {
-	x.listing.forget()
-	x.fail(refusalText(codec.CodeShuttingDown))
-	x.closing, x.more = true, false
 }
 
 // replyFound makes the answer of what was found, as an array behind head. The commands that find something are alone in their turn but for answers

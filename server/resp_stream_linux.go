@@ -15,6 +15,7 @@ type conversation struct {
 	client *respClient
 	x      *loopExchange // nil while nothing of a command is there
 	queued bool          // in loop.again
+	parted bool          // what was read last was the last
 }
 
 // loopExchange is an exchange of a loop's, which lends it to conversations.
@@ -124,6 +125,8 @@ func (v *conversation) receive() {
 	}
 	n, err := readSocket(c.fd, room)
 	switch {
+	case err == unix.EAGAIN && v.parted:
+		v.farewell()
 	case err == unix.EAGAIN:
 		c.unread = false
 		v.await()
@@ -190,11 +193,11 @@ func (v *conversation) written(c *stream) {
 func (v *conversation) next() {
 	c, x := v.c, v.x
 	c.state = reading
-	if c.l.p.stage.Load() != serving {
-		v.draining(c)
+	x.compact()
+	if !x.more && c.l.p.stage.Load() >= parting {
+		v.parting(c)
 		return
 	}
-	x.compact()
 	if !x.more && !x.idle() && !x.hold(0) {
 		c.l.s.journal.refused(codec.CodeTooManyRequests, c.peer, x.in)
 		v.cutOff(errHeld)
@@ -238,18 +241,26 @@ func (v *conversation) cutOff(why string) {
 	v.reply()
 }
 
-// draining ends the connection without destroying answers that its client has not read yet: closing on unread bytes would.
-func (v *conversation) draining(c *stream) {
-	if v.x != nil && v.x.listing.unfinished {
-		v.x.giveUp()
-		v.reply()
+// parting reads for the last time, and behind that ends the connection.
+func (v *conversation) parting(*stream) {
+	switch {
+	case v.queued: // it comes to that
+	case v.parted:
+		v.farewell()
+	default:
+		v.parted = true
+		v.receive()
+	}
+}
+
+// farewell ends the connection without destroying answers that its client has not read yet: closing on unread bytes would, and a client that was
+// told that the server stops may have more under way.
+func (v *conversation) farewell() {
+	if v.client.told || v.x != nil && !v.x.idle() {
+		v.c.linger()
 		return
 	}
-	if n, _ := readSocket(c.fd, c.l.scratch); n > 0 {
-		c.linger()
-		return
-	}
-	c.close()
+	v.c.close()
 }
 
 // ended is called when the stream is closed. What the backend has is not touched.

@@ -384,7 +384,8 @@ func TestConversationDeadlines(t *testing.T) {
 	p.want(":1\r\n:2\r\n")
 }
 
-// Draining, a conversation answers what is under way and ends: at once, or if its client has sent more when that has read the answers.
+// A server that stops answers what is under way and refuses the rest; at the end a conversation is closed at once, or if its client was refused
+// when that has read it.
 func TestConversationDrains(t *testing.T) {
 	t.Parallel()
 	for more, want := range map[string]streamState{"": closed, "INCR x\r\n": lingering} {
@@ -395,21 +396,26 @@ func TestConversationDrains(t *testing.T) {
 		silent.send("PING\r\n")
 		silent.turn()
 		silent.want("+PONG\r\n")
+		l.s.stopping.Store(true)
 		l.p.stage.Store(draining)
-		if l.end(draining) || silent.c.state != closed || p.c.state != committing {
+		if l.end(draining) || silent.c.state != reading || p.c.state != committing {
+			t.Errorf("states %d and %d, want reading and committing", silent.c.state, p.c.state)
+		}
+		l.p.stage.Store(parting)
+		if l.end(parting) || silent.c.state != closed || p.c.state != committing {
 			t.Errorf("states %d and %d, want closed and committing", silent.c.state, p.c.state)
 		}
 		p.send(more)
 		p.turn()
 		p.commit(1)
-		p.want(":1\r\n")
+		p.want(":1\r\n" + strings.Repeat("-LOADING the server is shutting down: try again when it is back\r\n", strings.Count(more, "INCR")))
 		if l.goOn(); p.c.state != want || len(l.groups) != 0 {
 			t.Errorf("state %d with %q behind, want %d", p.c.state, more, want)
 		}
 		if want != closed {
 			p.c.close()
 		}
-		if !l.end(draining) {
+		if !l.end(parting) {
 			t.Error("the loop does not end")
 		}
 	}

@@ -43,14 +43,16 @@ type Server struct {
 	backups       *backups
 	untaken       atomic.Int64 // connections whose client has not taken its answers yet
 	ending        atomic.Bool  // nothing that takes long is gone on with
+	stopping      atomic.Bool  // Shutdown was called: what is not the backend's yet is refused
 
 	// Where tests put faults and stretch time: parse is codec.ParseRequest, a non-nil beforeAccept may fail an accept,
-	// linger, firstByte and loadingTime are the constants of alike names, and processors is runtime.NumCPU().
+	// linger, firstByte, loadingTime and parting are the constants of alike names, and processors is runtime.NumCPU().
 	parse        func([]byte) (codec.Request, error)
 	beforeAccept func() error
 	linger       time.Duration
 	firstByte    time.Duration
 	loadingTime  time.Duration
+	parting      time.Duration
 	processors   int
 
 	finished chan struct{} // closed when Serve has nothing running any more
@@ -69,9 +71,9 @@ type Server struct {
 type dispatcher interface {
 	// run serves until drain or abort; when it returns, every goroutine and socket of the dispatcher is gone.
 	run()
-	// drain makes run end once what was given to the backend is answered. It takes no new requests, and closes connections that
-	// have sent none.
-	drain()
+	// drain makes run end. For so long as parting it goes on to accept and to read; after that it looks once more at what has arrived, answers
+	// that and what the backend has, and closes. A second drain can only make the time shorter.
+	drain(parting time.Duration)
 	// abort makes run end as soon as nothing of it is inside the backend. Answers may be lost.
 	abort()
 	// rounds returns a channel that gets as many values as it has room for: one when each worker goes round once more.
@@ -98,6 +100,7 @@ func New(backend Backend, o Options) (*Server, error) {
 		linger:      lingerTime,
 		firstByte:   firstByteTime,
 		loadingTime: loadingTime,
+		parting:     partingTime,
 		processors:  runtime.NumCPU(),
 		finished:    make(chan struct{}),
 	}, nil
@@ -196,7 +199,7 @@ func (s *Server) Serve() error {
 	case <-ran:
 	case <-s.backend.Failed():
 		s.end()
-		d.drain()
+		d.drain(0)
 		impatient := time.AfterFunc(s.opts.WriteTimeout, d.abort)
 		<-ran
 		impatient.Stop()
@@ -251,20 +254,25 @@ func addrText(a net.Addr) string {
 	return a.String()
 }
 
-// Shutdown stops taking requests, lets those be answered that the backend was given, closes connections that have sent
-// no complete message, and waits until nothing is left. If ctx ends first, it drops what is left and returns ctx's error;
-// Serve returns as soon as the backend lets go. The backend stays open.
+// Shutdown stops taking requests, lets those be answered that the backend was given, and refuses all others: for a quarter of a second what
+// arrives is still read, and told that the server is shutting down. Then it closes the doors and the connections, and waits until nothing is
+// left. If ctx ends first, it drops what is left and returns ctx's error; Serve returns as soon as the backend lets go. The backend stays open.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true
 	d := s.dispatch
 	s.closeSockets()
 	s.mu.Unlock()
+	s.stopping.Store(true)
 	s.end()
 	if d == nil {
 		return nil
 	}
-	d.drain()
+	parting := s.parting
+	if deadline, ok := ctx.Deadline(); ok {
+		parting = min(parting, max(0, time.Until(deadline)/2))
+	}
+	d.drain(parting)
 	select {
 	case <-s.finished:
 		return nil

@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/netip"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -34,8 +35,8 @@ type handler interface {
 	written(c *stream)
 	// late is told that the read deadline has passed.
 	late(c *stream)
-	// draining is told, while the stream reads, that nothing more is taken. It ends the connection.
-	draining(c *stream)
+	// parting is told, while the stream reads, that what has arrived by now is the last. It sees to that, and ends the connection.
+	parting(c *stream)
 	// ended is told that the stream is about to be closed.
 	ended(c *stream)
 }
@@ -66,6 +67,8 @@ type stream struct {
 	sent     int    // bytes of out that are written
 	lingered int    // bytes read while lingering
 
+	since time.Duration // when it came, by the loop's clock
+
 	ops   [1]store.Op
 	group store.Group
 
@@ -85,6 +88,7 @@ func (l *loop) newStream(fd int, peer netip.AddrPort) *stream {
 	}
 	l.open++
 	c.fd, c.peer, c.from, c.state, c.handler = fd, peer, l.s.shares.of(peer.Addr()), reading, l.handler
+	c.since = l.now
 	return c
 }
 

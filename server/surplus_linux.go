@@ -33,6 +33,6 @@ func (h surplus) refuse(c *stream, said []byte) {
 
 func (h surplus) late(c *stream)      { h.refuse(c, nil) }
 func (h surplus) written(c *stream)   { c.linger() }
-func (h surplus) draining(c *stream)  { c.close() }
+func (h surplus) parting(c *stream)   { h.readable(c) }
 func (h surplus) committed(c *stream) { c.close() }
 func (h surplus) ended(*stream)       {}
