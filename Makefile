@@ -5,7 +5,7 @@ ROUNDS   ?= 200
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race ten lint fuzz bench compare versions clients crash locks fulldisk damage power flip cover stuckpipe
+.PHONY: help build test race ten lint fuzz bench compare versions clients crash locks fulldisk damage power starts flip cover stuckpipe
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ fulldisk: ## tmpfs, ext4 and btrfs filled and emptied under load, 10 times each;
 
 stuckpipe: ## a server whose log nobody reads, for a minute under bad requests: no slower, and it stops in time
 	GCD_STUCKPIPE=1m go test -run TestStuckPipe -count=1 -timeout 10m -v ./cmd/gcd
+
+starts: ## starts on a new directory, ROUNDS (200) of them: how long until it serves, and whether clients that come early are answered
+	GCD_STARTS_ROUNDS=$(ROUNDS) go test -run TestStarts -count=1 -timeout 30m -v ./cmd/gcd
 
 flip: ## each bit of a small directory flipped, and each length it can be cut to, before gcd-tool verify
 	GCD_FLIP=1 go test -run TestFlip -count=1 -timeout 60m -v ./tools

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"gcd/store"
 )
@@ -15,20 +16,31 @@ func ListenAndServe(ctx context.Context, o Options) error {
 	if o.Store.Logger == nil {
 		o.Store.Logger = o.Logger.Named("store")
 	}
-	st, err := store.Open(o.Data, o.Store)
-	if err != nil {
-		return fmt.Errorf("server: cannot open the store: %w", err)
-	}
-	err = serveUntil(ctx, st, o)
-	return errors.Join(err, st.Close())
-}
-
-// serveUntil serves b until ctx ends, and returns when nothing of the server is left.
-func serveUntil(ctx context.Context, b Backend, o Options) error {
-	s, err := New(b, o)
+	s, err := New(nil, o)
 	if err != nil {
 		return err
 	}
+	locked := o.Store.Locked
+	o.Store.Locked = func() error { // who comes while the counters are loaded waits, and is told when that takes long
+		if locked != nil {
+			if err := locked(); err != nil {
+				return err
+			}
+		}
+		_, err := s.AnswerLoading()
+		return err
+	}
+	st, err := store.Open(o.Data, o.Store)
+	if err != nil {
+		return errors.Join(fmt.Errorf("server: cannot open the store: %w", err), s.shutdownWithin(ctx, o.ShutdownTimeout))
+	}
+	s.Use(st)
+	err = s.serveUntil(ctx, o)
+	return errors.Join(err, st.Close())
+}
+
+// serveUntil serves until ctx ends, and returns when nothing of the server is left.
+func (s *Server) serveUntil(ctx context.Context, o Options) error {
 	if err := s.Listen(); err != nil {
 		return err
 	}
@@ -42,11 +54,16 @@ func serveUntil(ctx context.Context, b Backend, o Options) error {
 		return err
 	case <-ctx.Done():
 	}
-	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.ShutdownTimeout)
-	defer cancel()
-	err = s.Shutdown(patience)
+	err := s.shutdownWithin(ctx, o.ShutdownTimeout)
 	if serveErr := <-served; !errors.Is(serveErr, ErrClosed) { // Serve may not even have begun
 		err = errors.Join(err, serveErr)
 	}
 	return err
+}
+
+// shutdownWithin is Shutdown that has so long, even though ctx may have ended.
+func (s *Server) shutdownWithin(ctx context.Context, timeout time.Duration) error {
+	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	defer cancel()
+	return s.Shutdown(patience)
 }

@@ -25,6 +25,8 @@ func (s *Server) SetProcessors(n int) { s.processors = n }
 
 func (s *Server) SetLoadingTime(d time.Duration) { s.loadingTime = d }
 
+func (s *Server) SetHold(d time.Duration) { s.hold = d }
+
 func (s *Server) SetParting(d time.Duration) { s.parting = d }
 
 // EndParting ends the time in which a server that stops goes on to read; it comes behind Shutdown.

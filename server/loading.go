@@ -5,97 +5,137 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"time"
 
 	"gcd/codec"
+	"gcd/resp"
 )
 
+// A server that starts has its sockets before it has its counters, for who comes then. At first nobody is told anything: connections wait in the
+// system's queue, with what they have sent, and are served when the counters are there, which takes a new directory some milliseconds; datagrams
+// are dropped, since their clients send again, and each that was kept would count. Who has waited for holdTime is told that it takes longer.
+
 const (
+	// holdTime is how long who comes is told nothing, from when the sockets are open.
+	holdTime = time.Second
 	// loadingConns is how many connections are told at a time that the server is loading; further ones wait to be accepted.
 	loadingConns = 64
 	// loadingTime is how long such a connection may take to say something, and to have read what it is told.
 	loadingTime = time.Second
 )
 
-// loadingRESP is what Redis says in this situation; its clients know to try again.
-const loadingRESP = "-LOADING gcd is loading its counters, try again soon\r\n"
-
-// AnswerLoading opens the sockets and tells every client that the counters are not loaded yet (code 14, or LOADING to a client of
-// RESP), until stop is called, which waits until nobody is being told any more. Use and Serve come after that. Connections that were
-// not accepted by then are served.
+// AnswerLoading opens the sockets. Who comes is served when Serve is called, or told after a second that the counters are not loaded yet
+// (code 14, or LOADING to a client of RESP), until stop is called; Serve and Shutdown do that, too.
 func (s *Server) AnswerLoading() (stop func(), err error) {
-	if err := s.Listen(); err != nil {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.listen(); err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	tcp, udp := s.tcp, s.udp
-	s.mu.Unlock()
-	var wg sync.WaitGroup
-	if tcp != nil {
-		wg.Go(func() { s.acceptLoading(tcp) })
+	if s.stopLoading != nil {
+		return s.stopLoading, nil
 	}
-	if udp != nil {
-		wg.Go(func() { s.receiveLoading(udp) })
+	l := &loading{s: s, tcp: s.tcp, udp: s.udp, until: time.Now().Add(s.hold), over: make(chan struct{})}
+	if l.tcp != nil {
+		l.wg.Go(l.accept)
 	}
-	return func() {
-		past := time.Unix(1, 0)
-		if tcp != nil {
-			tcp.SetDeadline(past)
-		}
-		if udp != nil {
-			udp.SetReadDeadline(past)
-		}
-		wg.Wait()
-		if tcp != nil {
-			tcp.SetDeadline(time.Time{})
-		}
-		if udp != nil {
-			udp.SetReadDeadline(time.Time{})
-		}
-	}, nil
+	if l.udp != nil {
+		l.wg.Go(l.receive)
+	}
+	s.stopLoading = sync.OnceFunc(l.stop)
+	return s.stopLoading, nil
 }
 
-func (s *Server) acceptLoading(tcp *net.TCPListener) {
-	var conns sync.WaitGroup
-	defer conns.Wait()
+// loading is what has the sockets of a server that starts.
+type loading struct {
+	s     *Server
+	tcp   *net.TCPListener // nil when off
+	udp   *net.UDPConn     // likewise
+	until time.Time        // nobody is told anything before
+	over  chan struct{}    // closed by stop
+	wg    sync.WaitGroup   // accept and receive
+}
+
+// stop lets go of the sockets. Connections that are being told are not waited for: Server.tellers does.
+func (l *loading) stop() {
+	close(l.over)
+	past := time.Unix(1, 0)
+	if l.tcp != nil {
+		l.tcp.SetDeadline(past)
+	}
+	if l.udp != nil {
+		l.udp.SetReadDeadline(past)
+	}
+	l.wg.Wait()
+	if l.tcp != nil {
+		l.tcp.SetDeadline(time.Time{})
+	}
+	if l.udp != nil {
+		l.udp.SetReadDeadline(time.Time{})
+	}
+}
+
+// wait waits for a time, and returns false if loading is over before that.
+func (l *loading) wait(t time.Duration) bool {
+	timer := time.NewTimer(t)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-l.over:
+		return false
+	}
+}
+
+// accept tells connections when they have waited.
+func (l *loading) accept() {
+	if !l.wait(time.Until(l.until)) {
+		return
+	}
+	l.s.log.Info("loading: clients are told to try again", "tcp", addrText(l.tcp.Addr()))
 	places := make(chan struct{}, loadingConns)
 	var failing backoff
 	for {
-		places <- struct{}{}
-		conn, err := tcp.AcceptTCP()
+		select {
+		case places <- struct{}{}:
+		case <-l.over:
+			return
+		}
+		conn, err := l.tcp.AcceptTCP()
 		if err != nil {
 			<-places
-			if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
+			if isTimeout(err) || errors.Is(err, net.ErrClosed) {
 				return
 			}
-			s.journal.happened(acceptError, netip.AddrPort{}, err)
-			time.Sleep(failing.next())
+			l.s.journal.happened(acceptError, netip.AddrPort{}, err)
+			if !l.wait(failing.next()) {
+				return
+			}
 			continue
 		}
 		failing.reset()
-		conns.Go(func() {
-			s.tellLoading(conn)
+		l.s.tellers.Go(func() {
+			l.s.tell(conn, codec.CodeLoading, l.s.loadingTime)
 			<-places
 		})
 	}
 }
 
-// tellLoading answers whatever a client says first.
-func (s *Server) tellLoading(conn *net.TCPConn) {
+// tell answers whatever a client says first, within a time, with a refusal because the server is not there yet, or not any more.
+func (s *Server) tell(conn *net.TCPConn, code codec.Code, patience time.Duration) {
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(s.loadingTime))
+	conn.SetDeadline(time.Now().Add(patience))
 	buf := make([]byte, firstRead)
 	n, err := conn.Read(buf)
 	if err != nil {
 		return
 	}
-	answer := []byte(loadingRESP)
-	if !s.speaksRESP(buf[0]) {
-		answer = codec.AppendRefusal(nil, codec.CodeLoading, "try again soon")
+	s.journal.refused(code, conn.RemoteAddr().(*net.TCPAddr).AddrPort(), buf[:n])
+	answer := codec.AppendRefusal(nil, code, advice(code))
+	if s.speaksRESP(buf[0]) {
+		answer = resp.AppendError(nil, refusalText(code))
 	}
-	s.journal.refused(codec.CodeLoading, conn.RemoteAddr().(*net.TCPAddr).AddrPort(), buf[:n])
 	if _, err := conn.Write(answer); err != nil {
 		return
 	}
@@ -103,28 +143,62 @@ func (s *Server) tellLoading(conn *net.TCPConn) {
 	_, _ = io.CopyN(io.Discard, conn, lingerBytes) // closing on unread bytes would destroy the answer
 }
 
-func (s *Server) receiveLoading(udp *net.UDPConn) {
+// receive drops datagrams, and tells their senders when they have waited.
+func (l *loading) receive() {
+	var failing backoff
+	for {
+		err := l.s.tellSenders(l.udp, codec.CodeLoading, l.until)
+		if isTimeout(err) || errors.Is(err, net.ErrClosed) {
+			return
+		}
+		l.s.journal.happened(receiveError, netip.AddrPort{}, err)
+		if !l.wait(failing.next()) {
+			return
+		}
+	}
+}
+
+// tellSenders refuses datagrams, and before a time drops them, until receiving fails.
+func (s *Server) tellSenders(udp *net.UDPConn, code codec.Code, silentUntil time.Time) error {
 	buf := make([]byte, maxRead)
 	oob := make([]byte, 128)
-	var failing backoff
 	for {
 		n, oobn, _, peer, err := udp.ReadMsgUDPAddrPort(buf, oob)
 		if err != nil {
-			if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
-				return
-			}
-			s.journal.happened(receiveError, netip.AddrPort{}, err)
-			time.Sleep(failing.next())
+			return err
+		}
+		if !s.answerable(buf[:n], peer) || time.Now().Before(silentUntil) {
 			continue
 		}
-		failing.reset()
-		if !s.answerable(buf[:n], peer) {
-			continue
-		}
-		if b := s.appendDatagramRefusal(nil, codec.CodeLoading, peer, buf[:n]); len(b) > 0 {
+		if b := s.appendDatagramRefusal(nil, code, peer, buf[:n]); len(b) > 0 {
 			if _, _, err := udp.WriteMsgUDPAddrPort(b, answerControl(oob[:oobn]), peer); err != nil {
 				s.journal.happened(lostAnswer, peer, err)
 			}
 		}
 	}
+}
+
+// turnAway tells those who wait at the sockets of a server that ends without having served that it ends, for at most a time, and closes the
+// sockets.
+func (s *Server) turnAway(tcp *net.TCPListener, udp *net.UDPConn, patience time.Duration) {
+	if udp != nil {
+		_ = apply(udp, closeBox) // where that fails who comes in the last moment hears nothing
+		udp.SetReadDeadline(time.Now().Add(min(lastCall, patience)))
+		_ = s.tellSenders(udp, codec.CodeShuttingDown, time.Time{})
+		udp.Close()
+	}
+	if tcp == nil {
+		return
+	}
+	_ = apply(tcp, closeDoor) // likewise
+	deadline := time.Now().Add(patience)
+	places := make(chan struct{}, loadingConns)
+	_ = acceptQueued(tcp, func(conn *net.TCPConn) {
+		places <- struct{}{}
+		s.tellers.Go(func() {
+			s.tell(conn, codec.CodeShuttingDown, min(s.firstByte, time.Until(deadline)))
+			<-places
+		})
+	})
+	tcp.Close()
 }

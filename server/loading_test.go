@@ -1,8 +1,12 @@
 package server_test
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +38,7 @@ func loading(t *testing.T, o server.Options, respSays string) {
 		t.Fatal(err)
 	}
 	s.SetLoadingTime(time.Hour)
+	s.SetHold(0)
 	stop, err := s.AnswerLoading()
 	if err != nil {
 		t.Fatal(err)
@@ -107,6 +112,7 @@ func TestSilenceWhileLoading(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.SetLoadingTime(time.Millisecond)
+	s.SetHold(0)
 	stop, err := s.AnswerLoading()
 	if err != nil {
 		t.Fatal(err)
@@ -124,4 +130,106 @@ func TestSilenceWhileLoading(t *testing.T) {
 	if err := s.Shutdown(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// loadingServer makes a server that has its sockets and not its counters, and tells nobody.
+func loadingServer(t *testing.T, o server.Options) *server.Server {
+	t.Helper()
+	o.TCP, o.UDP = "127.0.0.1:0", "127.0.0.1:0"
+	s, err := server.New(nil, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.SetHold(time.Hour)
+	if _, err := s.AnswerLoading(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Who comes before the counters are there is served when they are: connections with all that they have sent, and more of them than are told
+// at a time. Datagrams are dropped, so that one that is sent again counts once.
+func TestWaitingWhileLoading(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		s := loadingServer(t, o)
+		one, pipeline := dial(t, "tcp", s.TCPAddr().String()), dial(t, "tcp", s.TCPAddr().String())
+		long := dial(t, "tcp", s.TCPAddr().String())
+		send(t, one, count("orders"))
+		send(t, pipeline, []byte("PING\r\nINCR orders\r\nINCR ord"))
+		send(t, long, append([]byte{0}, bytes.Repeat([]byte("x"), 40_000)...))
+		if err := long.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		var many []net.Conn
+		for range 80 {
+			c := dial(t, "tcp", s.TCPAddr().String())
+			send(t, c, count("many"))
+			many = append(many, c)
+		}
+		datagrams := dial(t, "udp", s.UDPAddr().String())
+		for i := range 3 {
+			send(t, datagrams, count("datagrams"))
+			eventually(t, "it is dropped", func() bool { return s.Stats().Datagrams == uint64(i+1) })
+		}
+
+		f := newFake()
+		t.Cleanup(f.close)
+		s.Use(f)
+		r := &running{Server: s, served: make(chan error, 1)}
+		go func() { r.served <- s.Serve() }()
+		defer r.stop(t)
+		if n := sum(answer(t, one)); n < 1 || n > 2 {
+			t.Errorf("the answer is %d", n)
+		}
+		first := make([]byte, len("+PONG\r\n:1\r\n"))
+		if _, err := io.ReadFull(pipeline, first); err != nil || !bytes.HasPrefix(first, []byte("+PONG\r\n:")) {
+			t.Errorf("the answers are %q, %v", first, err)
+		}
+		send(t, pipeline, []byte("ers\r\nECHO end\r\n"))
+		if got := readUntil(t, pipeline, "$3\r\nend\r\n"); !strings.Contains(got, ":3\r\n") {
+			t.Errorf("the answers are %q", got)
+		}
+		wantAnswer(t, answer(t, long), 128, 1)
+		for _, c := range many {
+			if n := sum(answer(t, c)); n < 1 || n > 80 {
+				t.Errorf("the answer is %d", n)
+			}
+		}
+		send(t, datagrams, count("datagrams"))
+		wantAnswer(t, answer(t, datagrams), 128, 1)
+		if n := len(s.Stats().Refused); n > 0 {
+			t.Errorf("%d kinds of refusals: %v", n, s.Stats().Refused)
+		}
+	})
+}
+
+// A server that ends before it has its counters says so to those who wait, and is not held up by who says nothing.
+func TestShutdownWhileLoading(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		s := loadingServer(t, o)
+		one, inline, silent := dial(t, "tcp", s.TCPAddr().String()), dial(t, "tcp", s.TCPAddr().String()), dial(t, "tcp", s.TCPAddr().String())
+		send(t, one, count("orders"))
+		send(t, inline, []byte("INCR orders\r\n"))
+		stopped := make(chan error, 1)
+		go func() { stopped <- s.Shutdown(context.Background()) }()
+		wantRefusal(t, "tcp", answer(t, one), 12)
+		if got := string(answer(t, inline)); got != shuttingDown {
+			t.Errorf("the answer is %q", got)
+		}
+		one.Close()
+		inline.Close()
+		wantAnswer(t, answer(t, silent))
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
+		if err := s.Serve(); !errors.Is(err, server.ErrClosed) {
+			t.Errorf("Serve returned %v", err)
+		}
+		if c, err := net.Dial("tcp", s.TCPAddr().String()); err == nil {
+			c.Close()
+			t.Error("somebody listens still")
+		}
+	})
 }

@@ -59,6 +59,8 @@ func advice(code codec.Code) string {
 	switch code {
 	case codec.CodeTooManyRequests, codec.CodeTooManyConns, codec.CodeTooManyConnsAddr:
 		return "try again later"
+	case codec.CodeLoading:
+		return "try again soon"
 	case codec.CodeShuttingDown:
 		return "try again when it is back"
 	case codec.CodeNothingArrived:

@@ -144,6 +144,8 @@ func refusalText(code codec.Code) string {
 		return "BUSY too many requests in flight: try again later"
 	case codec.CodeNoRoom:
 		return "MISCONF no room for the log: the disk is full"
+	case codec.CodeLoading:
+		return "LOADING gcd is loading its counters, try again soon"
 	case codec.CodeShuttingDown:
 		return "LOADING the server is shutting down: try again when it is back"
 	case codec.CodeStoppedAfterError:

@@ -46,16 +46,18 @@ type Server struct {
 	stopping      atomic.Bool  // Shutdown was called: what is not the backend's yet is refused
 
 	// Where tests put faults and stretch time: parse is codec.ParseRequest, a non-nil beforeAccept may fail an accept,
-	// linger, firstByte, loadingTime and parting are the constants of alike names, and processors is runtime.NumCPU().
+	// linger, firstByte, loadingTime, parting and hold are the constants of alike names, and processors is runtime.NumCPU().
 	parse        func([]byte) (codec.Request, error)
 	beforeAccept func() error
 	linger       time.Duration
 	firstByte    time.Duration
 	loadingTime  time.Duration
 	parting      time.Duration
+	hold         time.Duration
 	processors   int
 
-	finished chan struct{} // closed when Serve has nothing running any more
+	finished chan struct{}  // closed when Serve has nothing running any more
+	tellers  sync.WaitGroup // who tells connections that the server is not there yet, or not any more
 
 	mu       sync.Mutex
 	tcp      *net.TCPListener // nil when off, and once the dispatcher took it
@@ -64,7 +66,9 @@ type Server struct {
 	udpAddr  net.Addr
 	listens  bool
 	dispatch dispatcher // from Serve on
-	closed   bool       // Shutdown was called
+
+	stopLoading func() // nil before AnswerLoading
+	closed      bool   // Shutdown was called
 }
 
 // dispatcher carries requests from open sockets to the backend and answers back.
@@ -101,6 +105,7 @@ func New(backend Backend, o Options) (*Server, error) {
 		firstByte:   firstByteTime,
 		loadingTime: loadingTime,
 		parting:     partingTime,
+		hold:        holdTime,
 		processors:  runtime.NumCPU(),
 		finished:    make(chan struct{}),
 	}, nil
@@ -204,6 +209,7 @@ func (s *Server) Serve() error {
 		<-ran
 		impatient.Stop()
 	}
+	s.tellers.Wait()
 	close(s.finished)
 	st := s.Stats()
 	s.log.Info("stopped serving", "answered", st.Answered, "refused", st.Refused, "unknown", st.UnknownOutcomes)
@@ -227,6 +233,9 @@ func (s *Server) start() (dispatcher, error) {
 	}
 	if s.backend == nil {
 		return nil, errors.New("server: Serve was called without a backend")
+	}
+	if s.stopLoading != nil {
+		s.stopLoading()
 	}
 	kind := s.opts.Dispatch
 	if kind == Pool && !havePool {
@@ -260,19 +269,20 @@ func addrText(a net.Addr) string {
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true
-	d := s.dispatch
-	s.closeSockets()
+	d, tcp, udp, stopLoading := s.dispatch, s.tcp, s.udp, s.stopLoading
+	s.tcp, s.udp = nil, nil
 	s.mu.Unlock()
 	s.stopping.Store(true)
 	s.end()
 	if d == nil {
+		if stopLoading != nil {
+			stopLoading()
+		}
+		s.turnAway(tcp, udp, halfOf(ctx, s.loadingTime))
+		s.tellers.Wait()
 		return nil
 	}
-	parting := s.parting
-	if deadline, ok := ctx.Deadline(); ok {
-		parting = min(parting, max(0, time.Until(deadline)/2))
-	}
-	d.drain(parting)
+	d.drain(halfOf(ctx, s.parting))
 	select {
 	case <-s.finished:
 		return nil
@@ -281,6 +291,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		d.abort()
 		return fmt.Errorf("server: shut down before everything was answered; it waited for %s: %w", waits, ctx.Err())
 	}
+}
+
+// halfOf is a time, but at most half of what is left until ctx ends.
+func halfOf(ctx context.Context, t time.Duration) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return min(t, max(0, time.Until(deadline)/2))
+	}
+	return t
 }
 
 // Waits says in words what a shutdown waits for just now.

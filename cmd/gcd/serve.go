@@ -23,9 +23,8 @@ import (
 const (
 	// progressEvery is the time between two log lines of a long recovery.
 	progressEvery = 5 * time.Second
-	// loadingAfter is how long a recovery may take before the doors open to say so. A start that is refused, because the
-	// directory is in use, say, has been by then.
-	loadingAfter = 250 * time.Millisecond
+	// refusalGrace is how long those may take to hear of it who wait for a server that does not come up.
+	refusalGrace = time.Second
 	// failureGrace is how long answers may still take that were decided before the store stopped.
 	failureGrace = time.Second
 )
@@ -122,22 +121,30 @@ func serve(ctx context.Context, s settings, signals <-chan os.Signal) error {
 	return p.supervise(ctx, signals, p.stop)
 }
 
-// openAll opens the store and the doors, or neither.
+// openAll opens the store and the doors, or neither. The doors come when the directory is locked and before anything of it is read: who asks
+// then waits, and is told if that takes long, or if the server does not come up.
 func openAll(ctx context.Context, s settings, signals <-chan os.Signal, srv *server.Server) (*store.Store, error) {
-	counters, err := openStore(ctx, s, signals, srv)
+	s.store.Locked = func() error { return listen(s, srv) }
+	counters, err := openStore(ctx, s, signals)
+	if err == nil && s.dir == "" { // there was nothing to lock
+		err = listen(s, srv)
+	}
 	if err != nil {
+		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), refusalGrace)
+		defer cancel()
+		err = errors.Join(err, srv.Shutdown(patience))
+		if counters != nil {
+			err = errors.Join(err, counters.Close())
+		}
 		return nil, err
 	}
 	srv.Use(counters)
-	if err := listen(s, srv); err != nil {
-		return nil, errors.Join(err, counters.Close())
-	}
 	return counters, nil
 }
 
 // openStore recovers the counters. A recovery may take long and changes nothing that a kill could spoil, so a signal ends
 // the process in the middle of it.
-func openStore(ctx context.Context, s settings, signals <-chan os.Signal, srv *server.Server) (*store.Store, error) {
+func openStore(ctx context.Context, s settings, signals <-chan os.Signal) (*store.Store, error) {
 	if s.dir == "" {
 		s.log.Warn("the counters are in memory only: they are gone when this process ends")
 	} else if s.store.Sync == store.SyncInterval {
@@ -153,9 +160,7 @@ func openStore(ctx context.Context, s settings, signals <-chan os.Signal, srv *s
 	defer stop()
 	s.store.NoRoom = waitForRoom(waiting, s)
 
-	loading := sayLoading{s: s, server: srv}
-	defer loading.end()
-	counters, err := await(ctx, signals, s.loadingAfter, loading.begin, func() (*store.Store, error) { return store.Open(s.dir, s.store) })
+	counters, err := await(ctx, signals, func() (*store.Store, error) { return store.Open(s.dir, s.store) })
 	if err == nil && s.dir != "" {
 		logRecovery(s.log, s.dir, counters.Recovery())
 		debug.FreeOSMemory() // what reading the snapshot needed, the server never needs again
@@ -163,8 +168,8 @@ func openStore(ctx context.Context, s settings, signals <-chan os.Signal, srv *s
 	return counters, err
 }
 
-// await opens the store, or stops waiting for it. When that takes longer than after it calls long, once, and its error ends the wait.
-func await(ctx context.Context, signals <-chan os.Signal, after time.Duration, long func() error, open func() (*store.Store, error)) (*store.Store, error) {
+// await opens the store, or stops waiting for it.
+func await(ctx context.Context, signals <-chan os.Signal, open func() (*store.Store, error)) (*store.Store, error) {
 	type result struct {
 		counters *store.Store
 		err      error
@@ -174,21 +179,11 @@ func await(ctx context.Context, signals <-chan os.Signal, after time.Duration, l
 		counters, err := open()
 		opened <- result{counters, err}
 	}()
-	patience := time.NewTimer(after)
-	defer patience.Stop()
-	for {
-		select {
-		case r := <-opened:
-			return r.counters, r.err
-		case <-patience.C:
-			if err := long(); err != nil {
-				return nil, err
-			}
-			continue
-		case <-signals:
-		case <-ctx.Done():
-		}
-		break
+	select {
+	case r := <-opened:
+		return r.counters, r.err
+	case <-signals:
+	case <-ctx.Done():
 	}
 	return nil, cmdline.Fail(cmdline.ExitInterrupted, errors.New("interrupted during recovery"), "nothing is lost: the next start begins it anew")
 }
@@ -222,36 +217,6 @@ func (p *progressLog) report(at store.Progress) {
 	p.manager.starting(at, 10*progressEvery)
 }
 
-// sayLoading opens the doors of a server whose counters take long to load, so that clients hear why they have to wait.
-type sayLoading struct {
-	s      settings
-	server *server.Server
-	stop   func()
-}
-
-func (l *sayLoading) begin() error {
-	if err := listen(l.s, l.server); err != nil {
-		return err
-	}
-	stop, err := l.server.AnswerLoading()
-	l.stop = stop
-	l.s.log.Info("loading: clients are told to try again", "tcp", addrText(l.server.TCPAddr()), "udp", addrText(l.server.UDPAddr()))
-	return err
-}
-
-func (l *sayLoading) end() {
-	if l.stop != nil {
-		l.stop()
-	}
-}
-
-func addrText(a net.Addr) string {
-	if a == nil {
-		return "off"
-	}
-	return a.String()
-}
-
 func newServer(s settings) (*server.Server, error) {
 	if files, ok := openFiles(); ok {
 		s.server.MaxConns = leaveFiles(s.server.MaxConns, files, s.log)
@@ -262,12 +227,9 @@ func newServer(s settings) (*server.Server, error) {
 	return server.New(nil, s.server)
 }
 
-// listen opens the doors, if they are not open yet; nobody is served yet.
+// listen opens the doors; nobody is served yet.
 func listen(s settings, srv *server.Server) error {
-	if srv.TCPAddr() != nil || srv.UDPAddr() != nil {
-		return nil
-	}
-	if err := srv.Listen(); err != nil {
+	if _, err := srv.AnswerLoading(); err != nil {
 		if errors.Is(err, syscall.EADDRINUSE) {
 			return cmdline.Fail(cmdline.ExitFailure, err, "something listens there already: stop it, or choose other addresses with --tcp and --udp")
 		}

@@ -170,7 +170,7 @@ func TestInterruptedRecovery(t *testing.T) {
 	t.Parallel()
 	ended, end := context.WithCancel(t.Context())
 	end()
-	_, err := await(ended, nil, time.Hour, func() error { return nil }, func() (*store.Store, error) {
+	_, err := await(ended, nil, func() (*store.Store, error) {
 		<-t.Context().Done() // longer than anybody would wait
 		return nil, nil
 	})
@@ -179,30 +179,7 @@ func TestInterruptedRecovery(t *testing.T) {
 	}
 }
 
-// TestLongRecovery: a start that takes long opens the doors meanwhile, once, to say so; a quick one never does.
-func TestLongRecovery(t *testing.T) {
-	t.Parallel()
-	long := make(chan struct{}) // a second close would panic
-	counters, err := await(t.Context(), nil, time.Millisecond, func() error { close(long); return nil }, func() (*store.Store, error) {
-		<-long
-		return store.Open("", store.Options{})
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := counters.Close(); err != nil {
-		t.Fatal(err)
-	}
-	refused := errors.New("address in use")
-	if _, err := await(t.Context(), nil, time.Millisecond, func() error { return refused }, func() (*store.Store, error) {
-		<-t.Context().Done()
-		return nil, nil
-	}); !errors.Is(err, refused) {
-		t.Errorf("%v, want %v", err, refused)
-	}
-}
-
-// TestTakenAddress: a start whose address is taken closes the directory again.
+// TestTakenAddress: a start whose address is taken gives the directory back, and has made nothing in it.
 func TestTakenAddress(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -212,7 +189,7 @@ func TestTakenAddress(t *testing.T) {
 	defer taken.Close()
 	s := settings{
 		dir: t.TempDir(), store: store.Options{SegmentSize: 64 << 10}, server: server.Options{TCP: taken.Addr().String()},
-		loadingAfter: time.Hour, log: hclog.NewNullLogger(), // however slow the disk is
+		log: hclog.NewNullLogger(),
 	}
 	srv, err := newServer(s)
 	if err != nil {
@@ -227,7 +204,7 @@ func TestTakenAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer counters.Close()
-	if r := counters.Recovery(); r.Created || !r.Clean {
+	if r := counters.Recovery(); !r.Created {
 		t.Errorf("%+v", r)
 	}
 }

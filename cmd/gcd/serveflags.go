@@ -112,7 +112,6 @@ type settings struct {
 	store           store.Options
 	server          server.Options
 	shutdownTimeout time.Duration
-	loadingAfter    time.Duration // see the constant
 	log             hclog.Logger
 	manager         *manager
 }
@@ -153,7 +152,6 @@ func readSettings(c *cli.Context, stderr io.Writer) (settings, error) {
 			RefusalRate:       c.Int("refusal-rate"),
 		},
 		shutdownTimeout: c.Duration("shutdown-timeout"),
-		loadingAfter:    loadingAfter,
 	}
 	if err := s.check(c); err != nil {
 		return settings{}, err

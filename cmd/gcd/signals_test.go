@@ -90,7 +90,7 @@ func TestReloadDuringStart(t *testing.T) {
 	reloaded := make(chan struct{}, 1)
 	stops, end := s.watch(func() { reloaded <- struct{}{} })
 	defer end()
-	counters, err := await(t.Context(), stops, time.Hour, func() error { return nil }, func() (*store.Store, error) {
+	counters, err := await(t.Context(), stops, func() (*store.Store, error) {
 		for range 3 {
 			s.reload <- syscall.SIGHUP
 			<-reloaded
@@ -104,7 +104,7 @@ func TestReloadDuringStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.stop <- syscall.SIGTERM
-	_, err = await(t.Context(), stops, time.Hour, func() error { return nil }, func() (*store.Store, error) {
+	_, err = await(t.Context(), stops, func() (*store.Store, error) {
 		<-t.Context().Done()
 		return nil, nil
 	})

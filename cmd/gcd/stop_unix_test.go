@@ -76,10 +76,10 @@ func TestStopRefuses(t *testing.T) {
 
 // countUntilRefused counts over the i-th kind of client until it is refused because the server stops, or finds nobody.
 func countUntilRefused(ctx context.Context, p *victim, i int, refused, absent *atomic.Int64, counted func()) error {
-	o, addr, calls := client.Options{Network: "tcp", Timeout: time.Minute}, p.tcp, 1
+	o, addr, calls := client.Options{Network: "tcp", Timeout: 30 * time.Second}, p.tcp, 1
 	switch i % 4 {
 	case 1:
-		o, addr = client.Options{Network: "udp", Timeout: time.Minute, Attempts: 1}, p.udp
+		o, addr = client.Options{Network: "udp", Timeout: 30 * time.Second, Attempts: 1}, p.udp
 	case 2:
 		o.Network = "resp"
 	case 3:
