@@ -176,7 +176,7 @@ func kindOf(in *Inspected, name string) string {
 func TestInspect(t *testing.T) {
 	t.Parallel()
 	dir := closedStore(t, seeded(t), 300, 100)
-	for _, name := range []string{"notes", "counters.db.new", filepath.Join("wal", "spare"), filepath.Join("wal", "counters.db")} {
+	for _, name := range []string{"notes", "counters.db.new", "reserve", filepath.Join("wal", "spare"), filepath.Join("wal", "counters.db")} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -196,7 +196,7 @@ func TestInspect(t *testing.T) {
 		}
 	}
 	if segments := kinds["segment, format 1"]; segments < 2 || !maps.Equal(kinds, map[string]int{"segment, format 1": segments, "snapshot, format 1": 1, "lock": 1, "not ours": 2,
-		"half-made snapshot, removed at a start": 1, "the next segment's zeros": 1, "mark of how far the log was durable": 1}) {
+		"half-made snapshot, removed at a start": 1, "room held for the next snapshot": 1, "the next segment's zeros": 1, "mark of how far the log was durable": 1}) {
 		t.Errorf("%v", kinds)
 	}
 	if in.Tail != tail || in.Tail < smallSegment || in.Tail > int64(kinds["segment, format 1"]-1)*smallSegment {

@@ -153,6 +153,8 @@ func (in *Inspected) list(dir, under, snapshot string, log *wal.Log, segments ma
 			f.Kind = "half-made snapshot, removed at a start"
 		case under == "" && e.Name() == filepath.Base(store.LockPath("")):
 			f.Kind = "lock"
+		case under == "" && e.Name() == filepath.Base(store.ReservePath("")):
+			f.Kind = "room held for the next snapshot"
 		case under != "" && e.Name() == filepath.Base(wal.MarkPath("")):
 			f.Kind = "mark of how far the log was durable"
 		case under != "" && e.Name() == "spare":
