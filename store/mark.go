@@ -5,7 +5,8 @@ import "time"
 // markInterval is how old the mark of the log may be after a power loss.
 const markInterval = time.Second
 
-// keepMark makes the log's mark durable once a second, if it moved. The commits write it and do not wait for that.
+// keepMark makes the log's mark durable once a second, if it moved. The commits write it and do not
+// wait for that.
 func (s *Store) keepMark() {
 	tick := time.NewTicker(s.options.marks)
 	defer tick.Stop()

@@ -30,7 +30,8 @@ func killed(t *testing.T, dir string) string {
 	return to
 }
 
-// counted opens a store in a new directory and counts a topic n times, each in a record of 48 bytes: record i is at 64+48*(i-1).
+// counted opens a store in a new directory and counts a topic n times, each in a record of 48
+// bytes: record i is at 64+48*(i-1).
 func counted(t *testing.T, o Options, n int) (*Store, string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -56,7 +57,8 @@ func notes(t *testing.T, dir string) wal.MarkNote {
 	return m.Mark
 }
 
-// older does to a directory what a gcd does that knows no mark: it counts, and changes the snapshot.
+// older does to a directory what a gcd does that knows no mark: it counts, and changes the
+// snapshot.
 func older(t *testing.T, dir string, records int) {
 	t.Helper()
 	l, err := wal.Open(LogDir(dir), wal.Options{SegmentSize: 64 << 10})
@@ -81,14 +83,16 @@ func older(t *testing.T, dir string, records int) {
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
 		m := tx.Bucket(bucketMeta)
-		return errors.Join(m.Put(keyState, []byte{stateOpen}), m.Put(keyWitness, binary.LittleEndian.AppendUint64(nil, l.Last())))
+		return errors.Join(m.Put(keyState, []byte{stateOpen}), m.Put(keyWitness,
+			binary.LittleEndian.AppendUint64(nil, l.Last())))
 	})
 	if err := errors.Join(err, db.Close(), l.Close()); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// TestLostEnd: what was acknowledged before a kill is not served without its records: they are zeros, or the segment is an older copy, or cut off, or gone.
+// TestLostEnd: what was acknowledged before a kill is not served without its records: they are
+// zeros, or the segment is an older copy, or cut off, or gone.
 func TestLostEnd(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []SyncMode{SyncAlways, SyncInterval} {
@@ -116,7 +120,11 @@ func TestLostEnd(t *testing.T) {
 				edit(t, segmentOf(dir), func([]byte) []byte { return b })
 			},
 			"garbage": func(dir string) {
-				edit(t, segmentOf(dir), func(b []byte) []byte { copy(b[304:], bytes.Repeat([]byte("garbage!"), 30)); return b })
+				edit(t, segmentOf(dir), func(b []byte) []byte {
+					copy(b[304:], bytes.Repeat([]byte("garbage!"),
+						30))
+					return b
+				})
 			},
 		} {
 			dir := killed(t, dead)
@@ -148,7 +156,8 @@ func TestLostEnd(t *testing.T) {
 	}
 }
 
-// TestWithoutEvidence: without a mark, or with one that is of no use, a start does what it did before there was one, and says so.
+// TestWithoutEvidence: without a mark, or with one that is of no use, a start does what it did
+// before there was one, and says so.
 func TestWithoutEvidence(t *testing.T) {
 	t.Parallel()
 	_, dir := counted(t, Options{}, 10)
@@ -160,12 +169,16 @@ func TestWithoutEvidence(t *testing.T) {
 		says   string
 	}{
 		{"missing", func(dir string) error { return os.Remove(mark(dir)) }, "[WARN]  the mark is missing"},
-		{"damaged", func(dir string) error { return os.WriteFile(mark(dir), []byte("nonsense"), 0o600) }, "[WARN]  the mark is damaged"},
+		{"damaged", func(dir string) error { return os.WriteFile(mark(dir), []byte("nonsense"), 0o600) },
+			"[WARN]  the mark is damaged"},
 		{"another store's", func(dir string) error {
 			b, err := os.ReadFile(mark(other))
 			return errors.Join(err, os.WriteFile(mark(dir), b, 0o600))
 		}, "[WARN]  the mark is of another store"},
-		{"a directory", func(dir string) error { return errors.Join(os.Remove(mark(dir)), os.Mkdir(mark(dir), 0o700)) }, "[WARN]  the mark cannot be read"},
+		{"a directory", func(dir string) error {
+			return errors.Join(os.Remove(mark(dir)), os.Mkdir(mark(dir),
+				0o700))
+		}, "[WARN]  the mark cannot be read"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -199,7 +212,8 @@ func TestWithoutEvidence(t *testing.T) {
 	}
 }
 
-// TestOlderGcdInBetween: a gcd that knows no mark leaves it as it is: what it says of the index holds, its flags do not count.
+// TestOlderGcdInBetween: a gcd that knows no mark leaves it as it is: what it says of the index
+// holds, its flags do not count.
 func TestOlderGcdInBetween(t *testing.T) {
 	t.Parallel()
 	_, dir := counted(t, Options{}, 10)
@@ -228,7 +242,8 @@ func TestOlderGcdInBetween(t *testing.T) {
 	}
 }
 
-// TestMarkNote: each transaction of the store notes whose the flags of the mark are; one whose run has no durable mark says so.
+// TestMarkNote: each transaction of the store notes whose the flags of the mark are; one whose run
+// has no durable mark says so.
 func TestMarkNote(t *testing.T) {
 	t.Parallel()
 	mem := vfs.NewMem()
@@ -268,8 +283,8 @@ func TestMarkNote(t *testing.T) {
 	}
 }
 
-// TestFlagsOfARunBefore: a run with --sync interval that cannot write its mark leaves records that nobody synced. The flags in the mark of the run before
-// do not make damage of them.
+// TestFlagsOfARunBefore: a run with --sync interval that cannot write its mark leaves records that
+// nobody synced. The flags in the mark of the run before do not make damage of them.
 func TestFlagsOfARunBefore(t *testing.T) {
 	t.Parallel()
 	mem := vfs.NewMem()
@@ -316,7 +331,8 @@ func TestFlagsOfARunBefore(t *testing.T) {
 	}
 }
 
-// TestMarkOnceASecond: the mark is made durable each second in which it moved, by a goroutine that the commits do not wait for.
+// TestMarkOnceASecond: the mark is made durable each second in which it moved, by a goroutine that
+// the commits do not wait for.
 func TestMarkOnceASecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -330,7 +346,8 @@ func TestMarkOnceASecond(t *testing.T) {
 			}
 			return vfs.Outcome{}
 		})
-		o := Options{fs: fault, logDir: "log", SegmentSize: 64 << 10, SnapshotInterval: -1, SnapshotBytes: -1, hooks: hooks{noSync: true}}
+		o := Options{fs: fault, logDir: "log", SegmentSize: 64 << 10, SnapshotInterval: -1, SnapshotBytes: -1,
+			hooks: hooks{noSync: true}}
 		s, err := Open(t.TempDir(), o)
 		if err != nil {
 			t.Fatal(err)
@@ -363,7 +380,7 @@ func TestMarkOnceASecond(t *testing.T) {
 		}
 		hold <- struct{}{}
 		synctest.Wait()
-		durable(4) // the sync took what was written meanwhile, too, but nothing vouches for that slot: it is synced again
+		durable(4) // written while that was synced; nothing vouches for it, so it is synced again
 		hold <- struct{}{}
 		tick()
 		if syncs.Load() != 4 {

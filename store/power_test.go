@@ -16,8 +16,10 @@ import (
 	"gcd/wal"
 )
 
-// TestPowerLoss lets stores lose their power again and again, at a random operation on the disk, while the mark is synced beside the commits: whatever is left, no
-// start is refused, and what was durable is there. GCD_POWER_ROUNDS sets the rounds (default 20); each is three lives of one store.
+// TestPowerLoss lets stores lose their power again and again, at a random operation on the disk,
+// while the mark is synced beside the commits: whatever is left, no start is refused, and what was
+// durable is there. GCD_POWER_ROUNDS sets the rounds (default 20); each is three lives of one
+// store.
 func TestPowerLoss(t *testing.T) {
 	t.Parallel()
 	rounds, _ := strconv.Atoi(os.Getenv("GCD_POWER_ROUNDS"))
@@ -38,28 +40,38 @@ func TestPowerLoss(t *testing.T) {
 		p.recover(t, fmt.Sprintf("seed %d, round %d, the end", seed, round)).close(t)
 		total.add(p.figures)
 	}
-	t.Logf("%d rounds, %d power losses, %d of them within the work and %d while the mark was written or synced; %d starts: mark sound in %d, as far as the log in %d, behind it in %d, "+
-		"of no use in %d; %d found a torn tail, %d fewer batches than were sent; %d batches",
-		rounds, total.losses, total.within, total.atMark, total.starts, total.sound, total.exact, total.behind, total.useless, total.torn, total.fewer, total.batches)
-	if total.within == 0 || total.atMark == 0 || total.fewer == 0 || total.sound == 0 || rounds >= 100 && (total.torn == 0 || total.behind == 0) {
+	t.Logf("%d rounds, %d batches, %d starts: %+v", rounds, total.batches, total.starts, total)
+	if total.within == 0 || total.atMark == 0 || total.fewer == 0 || total.sound == 0 || rounds >= 100 &&
+		(total.torn == 0 || total.behind == 0) {
 		t.Errorf("it was not tried: %+v", total)
 	}
 }
 
+// powerFigures are what came of it.
 type powerFigures struct {
-	losses, within, atMark                      int // power losses; in the middle of a life; of those before an operation on the mark
-	starts, sound, exact, behind, useless, torn int
-	fewer                                       int // starts that found fewer batches than were sent
-	batches                                     int
+	losses  int // of power
+	within  int // of them, in the middle of a life
+	atMark  int // of those, before an operation on the mark
+	starts  int
+	sound   int // starts that found a mark whose flags count
+	exact   int // of them, one that is as far as the log
+	behind  int // and one that is behind it
+	useless int // starts that found another mark, or none
+	torn    int // starts that found a torn tail
+	fewer   int // starts that found fewer batches than were sent
+	batches int
 }
 
 func (f *powerFigures) add(g powerFigures) {
-	f.losses, f.within, f.atMark, f.batches = f.losses+g.losses, f.within+g.within, f.atMark+g.atMark, f.batches+g.batches
-	f.starts, f.sound, f.exact, f.behind, f.useless = f.starts+g.starts, f.sound+g.sound, f.exact+g.exact, f.behind+g.behind, f.useless+g.useless
+	f.losses, f.within, f.atMark, f.batches = f.losses+g.losses, f.within+g.within, f.atMark+g.atMark,
+		f.batches+g.batches
+	f.starts, f.sound, f.exact, f.behind, f.useless = f.starts+g.starts, f.sound+g.sound, f.exact+g.exact,
+		f.behind+g.behind, f.useless+g.useless
 	f.torn, f.fewer = f.torn+g.torn, f.fewer+g.fewer
 }
 
-// power is a store that loses its power. Each batch counts topic a once, so its sum says how many there are.
+// power is a store that loses its power. Each batch counts topic a once, so its sum says how many
+// there are.
 type power struct {
 	rand     *rand.Rand
 	disk     *vfs.Mem // of the log, as the last power loss left it
@@ -85,9 +97,11 @@ func (s powered) close(t *testing.T) {
 
 func (p *power) options(fsys vfs.FS) Options {
 	return Options{
-		fs: fsys, logDir: "log", SegmentSize: []int64{8192, 64 << 10, 1 << 20}[p.rand.IntN(3)], SnapshotInterval: -1, SnapshotBytes: -1, hooks: hooks{noSync: true},
-		Sync: []SyncMode{SyncAlways, SyncAlways, SyncInterval}[p.rand.IntN(3)], SyncInterval: time.Duration(100+p.rand.IntN(2000)) * time.Microsecond,
-		marks: time.Duration(50+p.rand.IntN(2000)) * time.Microsecond,
+		fs: fsys, logDir: "log", SegmentSize: []int64{8192, 64 << 10, 1 << 20}[p.rand.IntN(3)],
+		SnapshotInterval: -1, SnapshotBytes: -1, hooks: hooks{noSync: true},
+		Sync:         []SyncMode{SyncAlways, SyncAlways, SyncInterval}[p.rand.IntN(3)],
+		SyncInterval: time.Duration(100+p.rand.IntN(2000)) * time.Microsecond,
+		marks:        time.Duration(50+p.rand.IntN(2000)) * time.Microsecond,
 	}
 }
 
@@ -140,7 +154,8 @@ func (p *power) recover(t *testing.T, where string) powered {
 	return powered{s, dir}
 }
 
-// live starts the store on what the last power loss left, counts, and loses the power at a random operation.
+// live starts the store on what the last power loss left, counts, and loses the power at a random
+// operation.
 func (p *power) live(t *testing.T, where string) {
 	t.Helper()
 	dir := p.place(t)
@@ -153,10 +168,11 @@ func (p *power) live(t *testing.T, where string) {
 		lost              *vfs.Mem
 		version           int
 		lostFloor, lostAt = uint64(0), uint64(0)
-		crash             = vfs.Crash{Seed: p.rand.Uint64(), Keep: []float64{0, 0.3, 0.5, 0.9, 1}[p.rand.IntN(5)], Garbage: p.rand.IntN(2) == 0}
-		afterCommit       = p.rand.IntN(2) == 0
-		brokenMark        = p.rand.IntN(5) == 0
-		disk              = p.disk
+		crash             = vfs.Crash{Seed: p.rand.Uint64(), Keep: []float64{0, 0.3, 0.5, 0.9,
+			1}[p.rand.IntN(5)], Garbage: p.rand.IntN(2) == 0}
+		afterCommit = p.rand.IntN(2) == 0
+		brokenMark  = p.rand.IntN(5) == 0
+		disk        = p.disk
 	)
 	lose := func() { // under mu
 		lost, version, lostFloor, lostAt = disk.Crash(crash), len(versions)-1, floor, sent

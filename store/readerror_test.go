@@ -66,7 +66,8 @@ func closedDir(t *testing.T) string {
 	return dir
 }
 
-// TestSnapshotThatCannotBeRead: a read error of the system is no damage, at whatever read of a start it comes, and changes nothing.
+// TestSnapshotThatCannotBeRead: a read error of the system is no damage, at whatever read of a
+// start it comes, and changes nothing.
 func TestSnapshotThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	dir := closedDir(t)
@@ -79,7 +80,8 @@ func TestSnapshotThatCannotBeRead(t *testing.T) {
 			}
 			return vfs.Outcome{}
 		})
-		o := Options{SegmentSize: 64 << 10, fs: disk, hooks: hooks{reader: func(f *os.File) io.ReaderAt { return failingReader{f, &reads, n} }}}
+		o := Options{SegmentSize: 64 << 10, fs: disk,
+			hooks: hooks{reader: func(f *os.File) io.ReaderAt { return failingReader{f, &reads, n} }}}
 		s, err := Open(dir, o)
 		if err == nil {
 			done := reads.Load()
@@ -150,7 +152,8 @@ func TestLogThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// TestReadersOfWhatCannotBeRead: likewise of all that read a snapshot file: a file that is open for writing alone is one that the system does not let be read.
+// TestReadersOfWhatCannotBeRead: likewise of all that read a snapshot file: a file that is open for
+// writing alone is one that the system does not let be read.
 func TestReadersOfWhatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	path := SnapshotPath(closedDir(t))
@@ -164,15 +167,16 @@ func TestReadersOfWhatCannotBeRead(t *testing.T) {
 	var reads atomic.Int64
 	for n := int64(1); n < 30; n++ {
 		reads.Store(0)
-		file := snapshotFile{path: path, hooks: hooks{reader: func(f *os.File) io.ReaderAt { return failingReader{f, &reads, n} }}}
+		file := snapshotFile{path: path,
+			hooks: hooks{reader: func(f *os.File) io.ReaderAt { return failingReader{f, &reads, n} }}}
 		if err := file.check(); reads.Load() >= n {
 			notDamage(t, "checking pages", err, snapshotName, syscall.EIO)
 		}
 	}
 }
 
-// TestFaultOfTheMap: a page that was there when the file was opened and cannot be read through the memory map is no damage; that bbolt panics on what it
-// reads is. The file is closed after either.
+// TestFaultOfTheMap: a page that was there when the file was opened and cannot be read through the
+// memory map is no damage; that bbolt panics on what it reads is. The file is closed after either.
 func TestFaultOfTheMap(t *testing.T) {
 	t.Parallel()
 	dir := closedDir(t)

@@ -12,7 +12,8 @@ import (
 	"gcd/wal"
 )
 
-// killedStore is a directory as kill -9 leaves it, with ten records of 48 bytes: record i is at 64+48*(i-1).
+// killedStore is a directory as kill -9 leaves it, with ten records of 48 bytes: record i is at
+// 64+48*(i-1).
 func killedStore(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -48,7 +49,8 @@ func readMarkOf(t *testing.T, dir string) wal.Mark {
 	return mark
 }
 
-// TestVerifyAndTheMark: verify finds that the end of the log is gone where the mark proves it, and says where there is no evidence, or what of it is missing.
+// TestVerifyAndTheMark: verify finds that the end of the log is gone where the mark proves it, and
+// says where there is no evidence, or what of it is missing.
 func TestVerifyAndTheMark(t *testing.T) {
 	t.Parallel()
 	killed, other := killedStore(t), killedStore(t)
@@ -59,8 +61,12 @@ func TestVerifyAndTheMark(t *testing.T) {
 		says   string
 	}{
 		{"sound", func(*testing.T, string) {}, "up to a second of records behind 10 may be gone"},
-		{"missing", func(t *testing.T, dir string) { must(t, os.Remove(markOf(dir))) }, "is missing: it is no evidence"},
-		{"damaged", func(t *testing.T, dir string) { must(t, os.WriteFile(markOf(dir), []byte("nonsense"), 0o600)) }, "is damaged: it is no evidence"},
+		{"missing", func(t *testing.T, dir string) { must(t, os.Remove(markOf(dir))) },
+			"is missing: it is no evidence"},
+		{"damaged", func(t *testing.T, dir string) {
+			must(t, os.WriteFile(markOf(dir), []byte("nonsense"),
+				0o600))
+		}, "is damaged: it is no evidence"},
 		{"of another store", func(t *testing.T, dir string) {
 			b, err := os.ReadFile(markOf(other))
 			must(t, err)
@@ -70,14 +76,16 @@ func TestVerifyAndTheMark(t *testing.T) {
 			must(t, os.Remove(markOf(dir)))
 			must(t, os.Mkdir(markOf(dir), 0o700))
 		}, "cannot be read"},
-		{"older than the last run", func(t *testing.T, dir string) { setMeta(t, dir, "mark", make([]byte, 8)) }, "is older than the last run"},
+		{"older than the last run", func(t *testing.T, dir string) { setMeta(t, dir, "mark", make([]byte, 8)) },
+			"is older than the last run"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			dir := copyTree(t, killed)
 			row.change(t, dir)
 			v := verified(t, dir, VerifyOptions{})
-			if said := strings.Join(v.Unproven, "\n"); v.Err() != nil || !v.Starts || !strings.Contains(said, row.says) {
+			if said := strings.Join(v.Unproven, "\n"); v.Err() != nil || !v.Starts || v.Mark != row.name || !strings.Contains(said,
+				row.says) {
 				t.Errorf("%v, not proved: %s", v.Err(), said)
 			}
 			if in, err := Inspect(t.Context(), dir); err != nil || in.Mark != row.name || in.Problem != "" {
@@ -87,14 +95,17 @@ func TestVerifyAndTheMark(t *testing.T) {
 			v = verified(t, dir, VerifyOptions{})
 			var damage *wal.CorruptionError
 			proves := row.name == "sound" || row.name == "older than the last run"
-			if errors.As(v.Err(), &damage) != proves || proves && (damage.File != lastSegment(t, dir) || damage.Offset != 304 || v.Starts) {
+			if errors.As(v.Err(), &damage) != proves || proves && (damage.File != lastSegment(t, dir) ||
+				damage.Offset != 304 || v.Starts) {
 				t.Errorf("without records 6 to 10: %v, starts %t", v.Err(), v.Starts)
 			}
-			if said := strings.Join(v.Unproven, "\n"); !proves && !strings.Contains(said, "records behind 5 would look like a log that ended there") {
+			if said := strings.Join(v.Unproven, "\n"); !proves && !strings.Contains(said,
+				"records behind 5 would look like a log that ended there") {
 				t.Errorf("without records 6 to 10, not proved: %s", said)
 			}
 			r, err := Repair(t.Context(), dir, RepairOptions{})
-			if err != nil || r.Needless == proves || proves && (len(r.Lost) != 1 || r.Lost[0] != Range{6, 10} || r.Index != 10 || r.Sure != 0) {
+			if err != nil || r.Needless == proves || proves && (len(r.Lost) != 1 || r.Lost[0] != Range{6, 10} ||
+				r.Index != 10 || r.Sure != 0) {
 				t.Errorf("repair without records 6 to 10: %+v, %v", r, err)
 			}
 		})
@@ -114,9 +125,11 @@ func TestVerifyAndTheMark(t *testing.T) {
 func TestMarkOfWhatIsBuilt(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
-	restored, err := Restore(t.Context(), writeDump(t, "ndjson", testHeader(), nil), dir, RestoreOptions{SegmentSize: smallSegment})
+	restored, err := Restore(t.Context(), writeDump(t, "ndjson", testHeader(), nil), dir,
+		RestoreOptions{SegmentSize: smallSegment})
 	must(t, err)
-	if mark := readMarkOf(t, dir); mark.State != wal.MarkSound || mark.Store != restored.Store || mark.Index != testHeader().Index {
+	if mark := readMarkOf(t, dir); mark.State != wal.MarkSound || mark.Store != restored.Store ||
+		mark.Index != testHeader().Index {
 		t.Errorf("restored: %+v", mark)
 	}
 	dir = filepath.Join(t.TempDir(), "data")
@@ -132,7 +145,8 @@ func TestMarkOfWhatIsBuilt(t *testing.T) {
 	}
 }
 
-// TestCompactLeavesTheMark: compact changes no byte of the mark, and what the snapshot says of it stays.
+// TestCompactLeavesTheMark: compact changes no byte of the mark, and what the snapshot says of it
+// stays.
 func TestCompactLeavesTheMark(t *testing.T) {
 	t.Parallel()
 	killed := killedStore(t)
@@ -163,7 +177,8 @@ func TestCompactLeavesTheMark(t *testing.T) {
 	}
 }
 
-// TestCopyOfARunningDirectory: a copy whose mark was made behind its log lacks what was counted between, and is refused.
+// TestCopyOfARunningDirectory: a copy whose mark was made behind its log lacks what was counted
+// between, and is refused.
 func TestCopyOfARunningDirectory(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -186,7 +201,8 @@ func TestCopyOfARunningDirectory(t *testing.T) {
 	}
 }
 
-// TestReadingKeepsTheMark: who reads beside a running server has the mark as it was before the log, whatever the server counts meanwhile.
+// TestReadingKeepsTheMark: who reads beside a running server has the mark as it was before the log,
+// whatever the server counts meanwhile.
 func TestReadingKeepsTheMark(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

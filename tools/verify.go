@@ -62,6 +62,8 @@ type Verified struct {
 	First    uint64         `json:"first"` // record of the log; behind Last if there is none
 	Last     uint64         `json:"last"`
 	Replay   uint64         `json:"replay"`
+	Mark     string         `json:"mark"`    // what the log's mark is good for: sound, missing, and so on
+	Durable  uint64         `json:"durable"` // record up to which the log was durable, by its mark; 0 if that does not say
 	Files    []VerifiedFile `json:"files"`
 	Starts   bool           `json:"starts"`   // a server would start here
 	Harmless bool           `json:"harmless"` // there is damage, but no sum depends on it: it is history, or holds nothing, and Compact removes it
@@ -221,6 +223,7 @@ func (v *verifier) readLog() error {
 	if v.mark = mark; markErr != nil {
 		return markErr
 	}
+	v.result.Mark, v.result.Durable = mark.State.String(), mark.Index
 	if errors.Is(err, wal.ErrNoLog) {
 		return nil
 	}

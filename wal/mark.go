@@ -80,7 +80,8 @@ const (
 	MarkCurrent MarkNote = 2 // its flags are those of the last run
 )
 
-// MarkOptions say whether a Log keeps a mark, and what is known of the one that is there. The zero value keeps none.
+// MarkOptions say whether a Log keeps a mark, and what is known of the one that is there. The zero
+// value keeps none.
 type MarkOptions struct {
 	Keep     bool // Create, Start and Sync write the mark; otherwise it is only read
 	SyncEach bool // with Keep: the owner syncs each record before it appends the next
@@ -127,7 +128,8 @@ type foundMark struct {
 	err      error // of reading it
 }
 
-// readMark reads the mark of the log in dir. Whatever it finds is no error: a log goes on without it.
+// readMark reads the mark of the log in dir. Whatever it finds is no error: a log goes on without
+// it.
 func readMark(fsys vfs.FS, dir string) foundMark {
 	f, err := fsys.OpenRead(MarkPath(dir))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -153,7 +155,8 @@ func readMark(fsys vfs.FS, dir string) foundMark {
 	return found
 }
 
-// FindMark says what the mark in dir is good for in a log of the store, also where that log cannot be opened.
+// FindMark says what the mark in dir is good for in a log of the store, also where that log cannot
+// be opened.
 func FindMark(dir string, store ID, o Options) (Mark, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -183,13 +186,14 @@ func (m *foundMark) judge(store ID, note MarkNote) Mark {
 	return found
 }
 
-// behind is the damage of a log that ends with record last, at an offset of its last segment, if the mark says that it was longer.
+// behind is the damage of a log that ends with record last, at an offset of its last segment, if
+// the mark says that it was longer.
 func (m Mark) behind(dir, file string, offset int64, last uint64) error {
 	if last >= m.Index {
 		return nil
 	}
-	return &CorruptionError{File: file, Offset: offset, Index: last + 1,
-		Err: fmt.Errorf("the log ends at record %d, but %s is witness that it reached %d", last, MarkPath(dir), m.Index)}
+	err := fmt.Errorf("the log ends at record %d, but %s is witness that it reached %d", last, MarkPath(dir), m.Index)
+	return &CorruptionError{File: file, Offset: offset, Index: last + 1, Err: err}
 }
 
 // gone is the damage of a log without any segment, if the mark says that there was something in it.
@@ -197,6 +201,7 @@ func (m *foundMark) gone(dir string) error {
 	if m.index == 0 {
 		return nil
 	}
-	return &CorruptionError{File: dir, Index: m.index,
-		Err: fmt.Errorf("no segment of the log is there, but %s is witness that it reached record %d", MarkPath(dir), m.index)}
+	err := fmt.Errorf("no segment of the log is there, but %s is witness that it reached record %d",
+		MarkPath(dir), m.index)
+	return &CorruptionError{File: dir, Index: m.index, Err: err}
 }

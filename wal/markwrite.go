@@ -8,8 +8,8 @@ import (
 	"gcd/internal/vfs"
 )
 
-// markWriter writes the mark. What is not atomic belongs to the log's owner, but SyncMark has pending and safe between two
-// TurnMarks.
+// markWriter writes the mark. What is not atomic belongs to the log's owner, but SyncMark has
+// pending and safe between two TurnMarks.
 type markWriter struct {
 	file    vfs.File // nil: it could not be opened
 	slot    markSlot // as it was written last
@@ -26,7 +26,8 @@ type markWriter struct {
 	syncEach bool          // this run's flag
 }
 
-// newMark makes the file of a mark, or writes it anew: what is in it then is one slot. It is durable but for its name.
+// newMark makes the file of a mark, or writes it anew: what is in it then is one slot. It is
+// durable but for its name.
 func newMark(fsys vfs.FS, dir string, slot markSlot) (vfs.File, error) {
 	f, err := fsys.Open(MarkPath(dir))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -53,7 +54,8 @@ func createMark(dir string, id ID, first uint64, o Options) {
 		err = f.Close()
 	}
 	if err != nil {
-		o.Logger.Warn("cannot make the mark of how far the log is durable; it goes on without", "file", MarkPath(dir), "error", err)
+		o.Logger.Warn("cannot make the mark of how far the log is durable; it goes on without",
+			"file", MarkPath(dir), "error", err)
 	}
 }
 
@@ -65,25 +67,8 @@ func (l *Log) unused() bool {
 
 // startMark begins this run's mark: the next slot is on the disk when it returns. The log is.
 func (l *Log) startMark() {
-	m, file := &l.writer, MarkPath(l.dir)
-	switch l.mark.State {
-	case MarkMissing:
-		if l.o.Mark.Note == MarkUnknown {
-			l.o.Logger.Info("made the mark of how far the log is durable", "file", file)
-		} else {
-			l.o.Logger.Warn("the mark is missing, so nothing tells whether the log lost its end; it is made anew", "file", file)
-		}
-	case MarkDamaged:
-		l.o.Logger.Warn("the mark is damaged, so nothing tells whether the log lost its end; it is made anew", "file", file)
-	case MarkForeign:
-		l.o.Logger.Warn("the mark is of another store, so nothing tells whether the log lost its end; it is made anew", "file", file, "store", l.mark.Store)
-	case MarkUnreadable:
-		l.o.Logger.Warn("the mark cannot be read, so nothing tells whether the log lost its end; it is made anew", "file", file, "error", l.mark.Err)
-	case MarkStale:
-		if l.o.Mark.Note == MarkOld {
-			l.o.Logger.Info("the mark is older than the last run: how far it says that the log was durable holds, how that run synced is not known", "file", file)
-		}
-	}
+	l.tellMark()
+	m := &l.writer
 	m.slot = markSlot{store: l.id, number: l.found.number + 1, index: l.last.Load()}
 	if m.syncEach {
 		m.slot.flags = markSyncEach
@@ -104,10 +89,35 @@ func (l *Log) startMark() {
 	m.settled.Store(m.slot.index)
 }
 
+// tellMark says what is out of the ordinary with the mark that was found.
+func (l *Log) tellMark() {
+	log := l.o.Logger.With("file", MarkPath(l.dir))
+	const anew = ", so nothing tells whether the log lost its end; it is made anew"
+	switch l.mark.State {
+	case MarkMissing:
+		if l.o.Mark.Note == MarkUnknown {
+			log.Info("made the mark of how far the log is durable")
+		} else {
+			log.Warn("the mark is missing" + anew)
+		}
+	case MarkDamaged:
+		log.Warn("the mark is damaged" + anew)
+	case MarkForeign:
+		log.Warn("the mark is of another store"+anew, "store", l.mark.Store)
+	case MarkUnreadable:
+		log.Warn("the mark cannot be read"+anew, "error", l.mark.Err)
+	case MarkStale:
+		if l.o.Mark.Note == MarkOld {
+			log.Info("the mark is older than the last run: how far the log was durable holds, the flags do not")
+		}
+	}
+}
+
 // errMarkAnew says that there is no mark which could be gone on with.
 var errMarkAnew = errors.New("the mark is to be made anew")
 
-// nextMark writes the slot behind the one that was found, and makes first that one and then this one durable.
+// nextMark writes the slot behind the one that was found, and makes first that one and then this
+// one durable.
 func (l *Log) nextMark() error {
 	m := &l.writer
 	f, err := l.o.FS.Open(MarkPath(l.dir))
@@ -177,18 +187,20 @@ func (l *Log) moveMark(index uint64) {
 func (l *Log) markFailed(err error) {
 	l.writer.again.Store(true)
 	if !l.writer.warned.Swap(true) {
-		l.o.Logger.Warn("cannot write the mark of how far the log is durable; counting goes on without, and it is tried again each second",
+		l.o.Logger.Warn("cannot write the mark of how far the log is durable; it is tried again each second",
 			"file", MarkPath(l.dir), "error", err)
 	}
 }
 
-// MarkMoved says whether there is something to do for TurnMark. It may be called from anywhere, at any time.
+// MarkMoved says whether there is something to do for TurnMark. It may be called from anywhere, at
+// any time.
 func (l *Log) MarkMoved() bool {
 	return l.o.Mark.Keep && (l.writer.again.Load() || l.writer.settled.Load() != l.durable.Load())
 }
 
-// TurnMark goes on to another slot of the mark, so that the one before can be made durable: if it returns true a SyncMark is
-// to follow. It belongs to the owner. The SyncMark before it must have returned.
+// TurnMark goes on to another slot of the mark, so that the one before can be made durable: if it
+// returns true a SyncMark is to follow. It belongs to the owner. The SyncMark before it must have
+// returned.
 func (l *Log) TurnMark() bool {
 	m := &l.writer
 	if !l.MarkMoved() || l.usable() != nil {
@@ -204,7 +216,8 @@ func (l *Log) TurnMark() bool {
 	return true
 }
 
-// mendMark writes the current slot, behind a writing or a sync that failed, or makes the file that could not be opened.
+// mendMark writes the current slot, behind a writing or a sync that failed, or makes the file that
+// could not be opened.
 func (l *Log) mendMark() bool {
 	m := &l.writer
 	m.slot.index = l.durable.Load()
@@ -225,7 +238,8 @@ func (l *Log) mendMark() bool {
 	return true
 }
 
-// SyncMark makes the slot durable that the last TurnMark left. It may run beside everything but TurnMark and Close.
+// SyncMark makes the slot durable that the last TurnMark left. It may run beside everything but
+// TurnMark and Close.
 func (l *Log) SyncMark() {
 	m := &l.writer
 	if err := m.file.Sync(); err != nil {

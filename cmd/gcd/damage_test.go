@@ -28,9 +28,10 @@ const (
 	damageTopics  = 3
 )
 
-// TestDamagedBehindAKill kills the real server with SIGKILL under load and then damages the end of the last segment: a server that is started on that either ends
-// with code 7 and names file and offset, or serves every count that was acknowledged. On what was not damaged one serves them. GCD_DAMAGE_ROUNDS sets
-// the rounds (default 8).
+// TestDamagedBehindAKill kills the real server with SIGKILL under load and then damages the end of
+// the last segment: a server that is started on that either ends with code 7 and names file and
+// offset, or serves every count that was acknowledged. On what was not damaged one serves them.
+// GCD_DAMAGE_ROUNDS sets the rounds (default 8).
 func TestDamagedBehindAKill(t *testing.T) {
 	t.Parallel()
 	rounds, _ := strconv.Atoi(os.Getenv("GCD_DAMAGE_ROUNDS"))
@@ -55,7 +56,8 @@ func TestDamagedBehindAKill(t *testing.T) {
 			kinds++
 		}
 	}
-	t.Logf("%d rounds, %d counts acknowledged: refused %v, served with all of them %v", rounds, d.calls.Load(), d.refused, d.served)
+	t.Logf("%d rounds, %d counts acknowledged: refused %v, served with all of them %v", rounds, d.calls.Load(),
+		d.refused, d.served)
 	// Which of them can be done depends on what the kill left: in a few rounds one may not come.
 	if refused == 0 || kinds < len(damages)-2 || rounds >= 100 && kinds < len(damages) {
 		t.Errorf("the damage was not tried: refused %v, served %v", d.refused, d.served)
@@ -83,7 +85,8 @@ type segmentEnd struct {
 	older   []byte  // the same file, as it was a moment before; nil: it was not there
 }
 
-// damages are the ways in which the end of a segment is damaged: what is there instead, and what that may be called. nil: it cannot be done here.
+// damages are the ways in which the end of a segment is damaged: what is there instead, and what
+// that may be called. nil: it cannot be done here.
 var damages = []struct {
 	name string
 	do   func(r *rand.Rand, s *segmentEnd) []byte
@@ -118,7 +121,8 @@ func (s *segmentEnd) from(r *rand.Rand) int64 {
 	return at
 }
 
-// round starts the server on what the last kill left, checks it, puts it under load, kills it, and damages a copy.
+// round starts the server on what the last kill left, checks it, puts it under load, kills it, and
+// damages a copy.
 func (d *damageTest) round(t *testing.T, round int) {
 	args := append(victimArgs(d.data, []string{"pool", "goroutine"}[round%2]), "--retain", "0")
 	if round%4 < 2 { // without snapshots nothing but the mark is witness to the log
@@ -143,7 +147,8 @@ func (d *damageTest) round(t *testing.T, round int) {
 	t.Errorf("round %d: nothing could be damaged", round)
 }
 
-// load counts until some were acknowledged and kills nothing. It returns copies of the segments, made a moment before its end.
+// load counts until some were acknowledged and kills nothing. It returns copies of the segments,
+// made a moment before its end.
 func (d *damageTest) load(t *testing.T, p *victim) map[string][]byte {
 	t.Helper()
 	target := d.calls.Load() + 30 + d.rand.Int64N(400)
@@ -264,7 +269,8 @@ func (d *damageTest) damaged(t *testing.T, round int, kind string, end *segmentE
 	d.refused[kind]++
 }
 
-// check asks for the next value of each topic, and notes it if that is the server whose life goes on.
+// check asks for the next value of each topic, and notes it if that is the server whose life goes
+// on.
 func (d *damageTest) check(t *testing.T, p *victim, what string) {
 	t.Helper()
 	c, err := client.New(p.tcp, client.Options{Timeout: time.Minute})
@@ -278,7 +284,8 @@ func (d *damageTest) check(t *testing.T, p *victim, what string) {
 			t.Fatalf("%s: %v\n%s", what, err, p.output())
 		}
 		if highest := d.acked[i].Load(); value <= highest {
-			t.Errorf("%s: %s is served at %d, but %d was acknowledged\n%s", what, d.topic(i), value-1, highest, p.output())
+			t.Errorf("%s: %s is served at %d, but %d was acknowledged\n%s", what, d.topic(i), value-1, highest,
+				p.output())
 		}
 		if slices.Contains(p.cmd.Args, d.data) {
 			d.acked[i].Store(value)
