@@ -72,7 +72,7 @@ type Options struct {
 
 // Progress is how far a recovery is.
 type Progress struct {
-	Phase       string // "snapshot" (entries) or "log" (records)
+	Phase       string // "pages" (of the snapshot's file), "snapshot" (entries) or "log" (records)
 	Done, Total uint64
 }
 

@@ -178,8 +178,11 @@ func (s *Store) create(m meta, logDir string, missing bool) (meta, error) {
 	return m, err
 }
 
-// progressEvery is how many entries or records pass between two reports of progress.
-const progressEvery = 1 << 16
+// progressEvery is how many entries or records pass between two reports of progress, and pagesEvery how many pages.
+const (
+	progressEvery = 1 << 16
+	pagesEvery    = 1 << 8
+)
 
 func (s *Store) loadSnapshot() (meta, error) {
 	if _, err := os.Stat(s.file.path); err != nil {
@@ -187,6 +190,14 @@ func (s *Store) loadSnapshot() (meta, error) {
 	}
 	l := s.machine.loader()
 	defer l.finish()
+	var pages uint64
+	s.file.rest = func() { // before each page of the walk
+		if pages++; pages%pagesEvery == 0 {
+			total := uint64(max(0, s.file.size)) / uint64(os.Getpagesize())
+			s.options.Progress(Progress{Phase: "pages", Done: pages, Total: max(pages, total)})
+		}
+	}
+	defer func() { s.file.rest = nil }()
 	return s.file.read(func(m meta, it item) error {
 		if s.recover.Entries++; s.recover.Entries%progressEvery == 0 {
 			s.options.Progress(Progress{Phase: "snapshot", Done: s.recover.Entries, Total: m.count})

@@ -10,7 +10,6 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"gcd/internal/logqueue"
-	"gcd/store"
 )
 
 // mostNotices bounds what waits for the service manager, in bytes.
@@ -56,10 +55,12 @@ func (m *manager) turn(serving bool, state string) {
 // alive says that the server lives.
 func (m *manager) alive() { m.tell(daemon.SdNotifyWatchdog) }
 
-// starting says how far a long start is, and asks for patience.
-func (m *manager) starting(at store.Progress, patience time.Duration) {
-	m.tell(fmt.Sprintf("STATUS=recovering: %s %d of %d\nEXTEND_TIMEOUT_USEC=%d\n%s",
-		at.Phase, at.Done, at.Total, patience.Microseconds(), daemon.SdNotifyWatchdog))
+// startPatience is how much longer a start may take behind each notice of it.
+const startPatience = 10 * progressEvery
+
+// starting says what a start that takes long is doing, and asks for patience.
+func (m *manager) starting(doing string) {
+	m.tell(fmt.Sprintf("STATUS=%s\nEXTEND_TIMEOUT_USEC=%d\n%s", doing, startPatience.Microseconds(), daemon.SdNotifyWatchdog))
 }
 
 // watches is how long the manager waits for alive before it ends the server; 0: for ever.

@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"time"
-
-	"github.com/coreos/go-systemd/v22/daemon"
 )
 
 // roomPause is the time between two tries of a start that has no room for what it must write.
@@ -19,7 +16,7 @@ func waitForRoom(ctx context.Context, s settings) func(error) error {
 			s.log.Error("the disk has no room for what a start writes; it waits, and goes on by itself when there is room", "error", err)
 			said = true
 		}
-		s.manager.tell(fmt.Sprintf("STATUS=waiting for room on the disk\nEXTEND_TIMEOUT_USEC=%d\n%s", (10 * progressEvery).Microseconds(), daemon.SdNotifyWatchdog))
+		s.manager.starting("waiting for room on the disk")
 		pause := time.NewTimer(roomPause)
 		defer pause.Stop()
 		select {

@@ -214,7 +214,7 @@ func (p *progressLog) report(at store.Progress) {
 	}
 	p.next = now.Add(progressEvery)
 	p.log.Info("recovering", "phase", at.Phase, "done", at.Done, "of", at.Total)
-	p.manager.starting(at, 10*progressEvery)
+	p.manager.starting(fmt.Sprintf("recovering: %s %d of %d", at.Phase, at.Done, at.Total))
 }
 
 func newServer(s settings) (*server.Server, error) {
