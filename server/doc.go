@@ -21,7 +21,7 @@
 //	connection          accept's (goroutine dispatch); bounded by Options.MaxConns and MaxLingering
 //	datagram            receive's (goroutine dispatch); bounded by Options.MaxInFlight
 //
-// Before Serve, from AnswerLoading on: accept and receive of its own, which Serve and Shutdown wait for when they take the sockets, and one for
+// Before Serve, from AnswerLoading on: accept and receive of its own, which Use, Serve and Shutdown wait for when they take the sockets, and one for
 // each of at most 64 connections that are told to try again, which Serve waits for at its end, as Shutdown does where nothing was served.
 //
 // A server that stops (Shutdown) refuses what its backend does not have yet: Server.stopping says so to decode, which all messages of gcd's own

@@ -26,7 +26,7 @@ const (
 )
 
 // AnswerLoading opens the sockets. Who comes is served when Serve is called, or told after a second that the counters are not loaded yet
-// (code 14, or LOADING to a client of RESP), until stop is called; Serve and Shutdown do that, too.
+// (code 14, or LOADING to a client of RESP), until stop is called; Use, Serve and Shutdown do that, too.
 func (s *Server) AnswerLoading() (stop func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

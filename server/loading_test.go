@@ -176,6 +176,7 @@ func TestWaitingWhileLoading(t *testing.T) {
 		f := newFake()
 		t.Cleanup(f.close)
 		s.Use(f)
+		send(t, datagrams, count("datagrams")) // from now on they wait, too
 		r := &running{Server: s, served: make(chan error, 1)}
 		go func() { r.served <- s.Serve() }()
 		defer r.stop(t)
@@ -196,7 +197,6 @@ func TestWaitingWhileLoading(t *testing.T) {
 				t.Errorf("the answer is %d", n)
 			}
 		}
-		send(t, datagrams, count("datagrams"))
 		wantAnswer(t, answer(t, datagrams), 128, 1)
 		if n := len(s.Stats().Refused); n > 0 {
 			t.Errorf("%d kinds of refusals: %v", n, s.Stats().Refused)

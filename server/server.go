@@ -111,8 +111,16 @@ func New(backend Backend, o Options) (*Server, error) {
 	}, nil
 }
 
-// Use gives a server that was made without one its backend. It comes before Serve.
-func (s *Server) Use(backend Backend) { s.backend = backend }
+// Use gives a server that was made without one its backend. It comes before Serve. Who comes in between is not told any more that the server is
+// loading, and no datagram is dropped: all wait to be served.
+func (s *Server) Use(backend Backend) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.backend = backend
+	if s.stopLoading != nil {
+		s.stopLoading()
+	}
+}
 
 // Listen opens the sockets, so that TCPAddr and UDPAddr are known. Serve does it if nobody did.
 func (s *Server) Listen() error {
