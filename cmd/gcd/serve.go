@@ -162,8 +162,11 @@ func openStore(ctx context.Context, s settings, signals <-chan os.Signal) (*stor
 
 	counters, err := await(ctx, signals, func() (*store.Store, error) { return store.Open(s.dir, s.store) })
 	if err == nil && s.dir != "" {
-		logRecovery(s.log, s.dir, counters.Recovery())
-		debug.FreeOSMemory() // what reading the snapshot needed, the server never needs again
+		found := counters.Recovery()
+		logRecovery(s.log, s.dir, found)
+		if !found.Created {
+			debug.FreeOSMemory() // what reading the snapshot needed, the server never needs again
+		}
 	}
 	return counters, err
 }
