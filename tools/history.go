@@ -38,7 +38,7 @@ type HistoryRange struct {
 // one. Damage, or that the log is not all that the snapshot knows of, is the error behind what can be told before: *wal.CorruptionError, *store.CorruptionError,
 // wal.ErrNotOurs or wal.ErrVersion.
 func History(ctx context.Context, topic []byte, dir string, o HistoryOptions, each func(Step) error) (found HistoryRange, err error) {
-	r, err := openReading(ctx, dir, "", o.Rest)
+	r, err := openReading(ctx, dir, readingOptions{rest: o.Rest, noEntries: true})
 	if err != nil {
 		return HistoryRange{}, err
 	}

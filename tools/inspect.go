@@ -53,7 +53,7 @@ type Inspected struct {
 // Inspect lists what is in a store's directory. It reads what a start reads of the log, and of the snapshot its pages. What a start would refuse
 // is Problem, and no error.
 func Inspect(ctx context.Context, dir string) (result *Inspected, err error) {
-	r, err := openReading(ctx, dir, "", nil)
+	r, err := openReading(ctx, dir, readingOptions{noEntries: true})
 	if err != nil {
 		return nil, err
 	}

@@ -203,7 +203,7 @@ func TestReaderLetsGo(t *testing.T) {
 		return v
 	}
 	want := verify()
-	r, err := openReading(t.Context(), dir, t.TempDir(), nil)
+	r, err := openReading(t.Context(), dir, readingOptions{tempDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,7 +279,7 @@ func tearEnd(t *testing.T, dir, segment string) {
 func TestReaderWithoutRoom(t *testing.T) {
 	t.Parallel()
 	dir := closedStore(t, seeded(t), 100, 60)
-	r, err := openReading(t.Context(), dir, filepath.Join(dir, "nowhere"), nil)
+	r, err := openReading(t.Context(), dir, readingOptions{tempDir: filepath.Join(dir, "nowhere")})
 	if err != nil {
 		t.Fatal(err)
 	}

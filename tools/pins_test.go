@@ -30,7 +30,7 @@ func TestPinnedLogEnds(t *testing.T) {
 	defer s.Close()
 	ops := slices.Repeat([]store.Op{{Kind: store.Count, Topic: []byte("a")}}, 20)
 	counted(t, s, ops...)
-	r, err := openReading(t.Context(), dir, "", nil)
+	r, err := openReading(t.Context(), dir, readingOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +216,7 @@ func TestSnapshotIsHeldWhileCopied(t *testing.T) {
 			t.Error("the snapshot was changed while it was copied")
 		}
 		asked = true
-	}}, dir, "", nil)
+	}}, dir, readingOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,11 +37,27 @@ type reading struct {
 	rest    func()                   // as in DumpOptions, or nil
 	fs      vfs.FS                   // the log's
 	open    func() (*os.File, error) // the snapshot; nil: by its name
+	meta    *metaRead                // of the snapshot, if that is all that is wanted of it; nil: it is read when it is asked for
 	close   func() error
 }
 
-// openReading opens the files in dir. Those of a running server are as of now. The snapshot's copy is kept in tempDir, without a name; "": os.TempDir.
-func openReading(ctx context.Context, dir, tempDir string, rest func()) (reading, error) {
+// metaRead is what came of reading what a snapshot says of itself.
+type metaRead struct {
+	meta store.SnapshotMeta
+	err  error
+}
+
+// readingOptions say what is wanted of a directory. The zero value is all of it.
+type readingOptions struct {
+	tempDir   string // where the snapshot's copy is kept, without a name; "": os.TempDir
+	rest      func() // nil or as in DumpOptions
+	noEntries bool   // the snapshot's entries are not read, so it need not be copied
+
+	noSnapshot bool // there was none
+}
+
+// openReading opens the files in dir. Those of a running server are as of now.
+func openReading(ctx context.Context, dir string, o readingOptions) (reading, error) {
 	if info, err := os.Stat(dir); err != nil {
 		return reading{}, err
 	} else if !info.IsDir() {
@@ -52,11 +68,11 @@ func openReading(ctx context.Context, dir, tempDir string, rest func()) (reading
 	case err != nil:
 		return reading{}, err
 	case lock == nil:
-		return openRunning(ctx, dir, tempDir, rest)
+		return openRunning(ctx, dir, o)
 	}
-	r, err := openStopped(ctx, dir, tempDir, rest)
+	r, err := openStopped(ctx, dir, o)
 	if errors.Is(err, ErrTemp) || errors.Is(err, errLongTail) {
-		return reading{dir: dir, rest: rest, fs: readOnly{vfs.OS{}}, close: lock.Release}, nil
+		return reading{dir: dir, rest: o.rest, fs: readOnly{vfs.OS{}}, close: lock.Release}, nil
 	}
 	if err := errors.Join(err, lock.Release()); err != nil {
 		return reading{}, err
@@ -65,12 +81,11 @@ func openReading(ctx context.Context, dir, tempDir string, rest func()) (reading
 }
 
 // openRunning opens the files beside a server.
-func openRunning(ctx context.Context, dir, tempDir string, rest func()) (reading, error) {
-	pins, snapshot, err := pin(ctx, dir, tempDir, rest)
+func openRunning(ctx context.Context, dir string, o readingOptions) (reading, error) {
+	r, pins, err := pin(ctx, dir, o)
 	if err != nil {
 		return reading{}, err
 	}
-	r := newReading(dir, rest, pins, snapshot)
 	r.running = true
 	if err := pins.settle(); err != nil {
 		return reading{}, errors.Join(err, r.close())
@@ -79,58 +94,63 @@ func openRunning(ctx context.Context, dir, tempDir string, rest func()) (reading
 }
 
 // openStopped opens the files of a directory that nobody changes just now.
-func openStopped(ctx context.Context, dir, tempDir string, rest func()) (reading, error) {
+func openStopped(ctx context.Context, dir string, o readingOptions) (reading, error) {
 	if _, err := store.Holds(dir); err != nil {
 		return reading{}, err
 	}
-	pins, err := pinLog(vfs.OS{}, store.LogDir(dir), rest)
+	r, pins, err := open(ctx, dir, o)
 	if err != nil {
 		return reading{}, err
 	}
-	snapshot, err := copySnapshot(ctx, store.SnapshotPath(dir), tempDir, rest)
-	if errors.Is(err, ErrTemp) || err != nil && !errors.Is(err, fs.ErrNotExist) { // a directory for it may be missing, too
-		return reading{}, errors.Join(err, pins.close())
-	}
-	r := newReading(dir, rest, pins, snapshot)
 	if err := pins.freeze(); err != nil {
 		return reading{}, errors.Join(err, r.close())
 	}
 	return r, nil
 }
 
-// newReading is of files that are open, and a copy of the snapshot; nil: there is none.
-func newReading(dir string, rest func(), pins *pinned, snapshot *snapshotCopy) reading {
-	r := reading{dir: dir, rest: rest, fs: pins, open: func() (*os.File, error) { return nil, fs.ErrNotExist }, close: pins.close}
-	if snapshot != nil {
-		r.open = snapshot.open
-		r.close = func() error { return errors.Join(pins.close(), snapshot.close()) }
-	}
-	return r
-}
-
-// pin opens the log's files and copies the snapshot (nil if there is none), all while the snapshot cannot change. So the log has every record
-// behind the snapshot: the server removes what the snapshot in the file covers, and nothing else.
-func pin(ctx context.Context, dir, tempDir string, rest func()) (*pinned, *snapshotCopy, error) {
-	path := store.SnapshotPath(dir)
-	release, err := holdSnapshot(ctx, path, holdPatience)
-	missing := errors.Is(err, fs.ErrNotExist)
+// pin opens the files while the snapshot cannot change. So the log has every record behind the snapshot: the server removes what the snapshot in the file
+// covers, and nothing else.
+func pin(ctx context.Context, dir string, o readingOptions) (reading, *pinned, error) {
+	release, err := holdSnapshot(ctx, store.SnapshotPath(dir), holdPatience)
 	var damage *store.CorruptionError
 	switch {
 	case err == nil:
 		defer release() // of a file that was opened for reading
-	case missing, errors.As(err, &damage), errors.Is(err, wal.ErrVersion): // no server writes such a file; whoever reads it hears of it
+	case errors.Is(err, fs.ErrNotExist):
+		o.noSnapshot = true // one that is made now would not be held
+	case errors.As(err, &damage), errors.Is(err, wal.ErrVersion): // no server writes such a file; whoever reads it hears of it
 	default:
-		return nil, nil, err
+		return reading{}, nil, err
 	}
-	pins, err := pinLog(vfs.OS{}, store.LogDir(dir), rest)
-	if err != nil || missing {
-		return pins, nil, err
-	}
-	snapshot, err := copySnapshot(ctx, path, tempDir, rest)
+	return open(ctx, dir, o)
+}
+
+// open opens the log's files, and keeps what is wanted of the snapshot.
+func open(ctx context.Context, dir string, o readingOptions) (reading, *pinned, error) {
+	pins, err := pinLog(vfs.OS{}, store.LogDir(dir), o.rest)
 	if err != nil {
-		return nil, nil, errors.Join(err, pins.close())
+		return reading{}, nil, err
 	}
-	return pins, snapshot, nil
+	r := reading{dir: dir, rest: o.rest, fs: pins, open: func() (*os.File, error) { return nil, fs.ErrNotExist }, close: pins.close}
+	if o.noSnapshot {
+		return r, pins, nil
+	}
+	path := store.SnapshotPath(dir)
+	if o.noEntries {
+		m, err := store.ReadOpenSnapshotMeta(path, nil, o.rest)
+		r.meta = &metaRead{m, err}
+		return r, pins, nil
+	}
+	snapshot, err := copySnapshot(ctx, path, o.tempDir, o.rest)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrTemp): // a directory for the copy may be missing, too
+		return r, pins, nil
+	case err != nil:
+		return reading{}, nil, errors.Join(err, pins.close())
+	}
+	r.open = snapshot.open
+	r.close = func() error { return errors.Join(pins.close(), snapshot.close()) }
+	return r, pins, nil
 }
 
 // holdSnapshot is store.HoldSnapshot that ends with ctx.
@@ -150,6 +170,9 @@ func holdSnapshot(ctx context.Context, path string, patience time.Duration) (rel
 
 // snapshotMeta is what the snapshot says of itself; fs.ErrNotExist if there is none.
 func (r *reading) snapshotMeta() (store.SnapshotMeta, error) {
+	if r.meta != nil {
+		return r.meta.meta, r.meta.err
+	}
 	return store.ReadOpenSnapshotMeta(store.SnapshotPath(r.dir), r.open, r.rest)
 }
 
@@ -204,7 +227,7 @@ type Source struct {
 // OpenSource opens a store's directory and checks that its files fit together, as a start does: the errors are those of store.Open, but
 // store.ErrNoStore if there is no store. Damage to the entries of the snapshot is found when they are read. Close it at the end.
 func OpenSource(ctx context.Context, dir string, o SourceOptions) (*Source, error) {
-	r, err := openReading(ctx, dir, o.TempDir, o.Rest)
+	r, err := openReading(ctx, dir, readingOptions{tempDir: o.TempDir, rest: o.Rest})
 	if err != nil {
 		return nil, err
 	}

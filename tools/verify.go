@@ -84,7 +84,7 @@ func (v *Verified) Err() error {
 // and digest, and that each counter is what the log's records lead to, as far back as they are kept. It changes nothing. Damage is in what is
 // returned; the error is for what keeps it from looking: store.ErrNoStore, or the disk's. Memory is bounded: what does not fit goes to temporary files.
 func Verify(ctx context.Context, dir string, o VerifyOptions) (*Verified, error) {
-	r, err := openReading(ctx, dir, o.TempDir, o.Rest)
+	r, err := openReading(ctx, dir, readingOptions{tempDir: o.TempDir, rest: o.Rest})
 	if err != nil {
 		return nil, err
 	}
