@@ -51,12 +51,25 @@ type Options struct {
 	Waiting func()        // called once when the waiting begins; nil: nothing
 	// Admit is called when the directory is locked, before a lock file is made in it; an error ends Own. nil: nothing. With Wait it may be called again.
 	Admit func() error
+
+	system system
+}
+
+// system locks an open file or directory, if it is free; errors.ErrUnsupported: there is no lock for it. nil: lock.
+type system func(f *os.File, how mode) (free bool, err error)
+
+func (s system) lock(f *os.File, how mode) (free bool, err error) {
+	if s == nil {
+		return lock(f, how)
+	}
+	return s(f, how)
 }
 
 // A Lock is a directory that is had. Its methods may run beside each other, but for Renew, TakeLog and Release.
 type Lock struct {
 	path string
 	how  mode
+	system
 	dir  held // its file is nil where a directory cannot be locked
 	file held // LOCK
 	log  held // a server's
@@ -106,7 +119,7 @@ func Own(ctx context.Context, path string, o Options) (*Lock, error) {
 
 // own is one try of Own.
 func own(ctx context.Context, path string, o Options) (_ *Lock, err error) {
-	l := &Lock{path: path, how: exclusive}
+	l := &Lock{path: path, how: exclusive, system: o.system}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.Release())
@@ -140,10 +153,12 @@ func own(ctx context.Context, path string, o Options) (_ *Lock, err error) {
 
 // Read takes the directory for a look that needs nobody to change it, and makes no file. More than one may have it so. nil without an error: somebody
 // has it who may change it.
-func Read(path string) (*Lock, error) {
+func Read(path string) (*Lock, error) { return read(path, nil) }
+
+func read(path string, on system) (*Lock, error) {
 	for range mostReplaced {
-		l := &Lock{path: path, how: shared}
-		free, err := l.read()
+		l := &Lock{path: path, how: shared, system: on}
+		free, err := l.readers()
 		if err == nil && free {
 			return l, nil
 		}
@@ -154,7 +169,7 @@ func Read(path string) (*Lock, error) {
 	return nil, fmt.Errorf("%s: %w", path, errReplaced)
 }
 
-func (l *Lock) read() (free bool, err error) {
+func (l *Lock) readers() (free bool, err error) {
 	if free, err = l.takeDir(); err != nil || !free {
 		return false, err
 	}
@@ -176,7 +191,7 @@ func (l *Lock) takeDir() (free bool, err error) {
 	if l.dir, err = openDir(l.path); err != nil {
 		return false, err
 	}
-	switch free, err = lock(l.dir.open, l.how); {
+	switch free, err = l.lock(l.dir.open, l.how); {
 	case errors.Is(err, errors.ErrUnsupported):
 		err = l.dir.open.Close() // an open directory cannot be renamed everywhere
 		l.dir.open = nil
@@ -212,7 +227,7 @@ func (l *Lock) takeFile(ctx context.Context, flag int, mayMake bool) error {
 		if err != nil {
 			return false, err
 		}
-		free, err := lock(f, l.how)
+		free, err := l.lock(f, l.how)
 		if errors.Is(err, errors.ErrUnsupported) && l.dir.open != nil {
 			free, err = true, nil // the directory's is enough
 		}
@@ -267,7 +282,7 @@ func (l *Lock) TakeLog(ctx context.Context) error {
 		}
 		free, err := true, error(nil)
 		if l.dir.open != nil {
-			free, err = lock(h.open, exclusive)
+			free, err = l.lock(h.open, exclusive)
 		}
 		if err == nil && free {
 			l.log = h
@@ -286,7 +301,7 @@ func (l *Lock) served() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	free, err := lock(h.open, shared)
+	free, err := l.lock(h.open, shared)
 	if errors.Is(err, errors.ErrUnsupported) {
 		free, err = true, nil
 	}

@@ -354,3 +354,58 @@ func TestLockIsAPipe(t *testing.T) {
 		}
 	})
 }
+
+// filesAlone is a system that locks no directory.
+func filesAlone(f *os.File, how mode) (free bool, err error) {
+	info, err := f.Stat()
+	if err != nil || info.IsDir() {
+		return false, errors.Join(err, errors.ErrUnsupported)
+	}
+	return lock(f, how)
+}
+
+// Where a directory cannot be locked LOCK is all there is: it keeps others out, of whatever kind, at once.
+func TestFilesAlone(t *testing.T) {
+	t.Parallel()
+	dir := newDir(t)
+	server := Options{Server: true, Wait: time.Hour, system: filesAlone}
+	tool := Options{Wait: time.Hour, system: filesAlone}
+	for _, first := range []Options{server, tool} {
+		l, err := Own(t.Context(), dir, first)
+		must(t, err)
+		if !l.Alone() {
+			t.Error("it has the directory")
+		}
+		must(t, l.Check())
+		for _, second := range []Options{server, tool} {
+			_, err := Own(t.Context(), dir, second)
+			want(t, err, ErrLocked)
+		}
+		if r, err := read(dir, filesAlone); r != nil || err != nil {
+			t.Errorf("a reader has it: %v", err)
+		}
+		must(t, l.Release())
+	}
+	a, err := read(dir, filesAlone)
+	must(t, err)
+	b, err := read(dir, filesAlone)
+	must(t, err)
+	if a == nil || b == nil {
+		t.Fatal("two readers are in each other's way")
+	}
+	_, err = Own(t.Context(), dir, server)
+	want(t, err, ErrLocked)
+	must(t, errors.Join(a.Release(), b.Release()))
+
+	l, err := Own(t.Context(), dir, server)
+	must(t, err)
+	must(t, os.Remove(filepath.Join(dir, FileName))) // and comes back, while nobody has it
+	if renewed, err := l.Renew(t.Context()); !renewed || err != nil {
+		t.Error(renewed, err)
+	}
+	_, err = Own(t.Context(), dir, server)
+	want(t, err, ErrLocked)
+	must(t, os.Rename(dir, dir+".old"))
+	want(t, l.Check(), ErrMoved)
+	must(t, l.Release())
+}
