@@ -257,6 +257,17 @@ func TestTakenAwayBeforeClose(t *testing.T) {
 	}
 }
 
+// The same of a last segment: what was acknowledged into it no start finds.
+func TestSegmentGoneBeforeClose(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	s := newestStore(t, dir)
+	remove(t, filepath.Join(LogDir(dir), "0000000000000001.seg"))
+	if err := s.Close(); !errors.Is(err, ErrMoved) {
+		t.Errorf("closed with %v", err)
+	}
+}
+
 func newestStore(t *testing.T, dir string) *Store {
 	t.Helper()
 	s, err := Open(dir, Options{SegmentSize: 64 << 10, SnapshotInterval: -1})
@@ -362,5 +373,45 @@ func TestLockWait(t *testing.T) {
 		}
 	case <-time.After(60 * time.Second):
 		t.Fatal("it still waits")
+	}
+}
+
+// A first start that was interrupted left no store yet: one that is to make none refuses it, and one that may goes on, if nobody has put something there since.
+func TestInterruptedFirstStart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	id, err := wal.NewID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &snapshotFile{path: SnapshotPath(dir)}
+	if err := f.create(id, false); err != nil {
+		t.Fatal(err)
+	}
+	mkdir(t, LogDir(dir))
+	if _, err := Open(dir, Options{NoCreate: true}); !errors.Is(err, ErrNoStore) {
+		t.Errorf("NoCreate: %v", err)
+	}
+	notes := filepath.Join(dir, "notes")
+	put(t, notes, "notes")
+	for range 2 {
+		if _, err := Open(dir, Options{}); !errors.Is(err, wal.ErrNotOurs) {
+			t.Errorf("beside something else: %v", err)
+		}
+		if _, _, err := Init(dir, Options{}); !errors.Is(err, wal.ErrNotOurs) {
+			t.Errorf("Init beside something else: %v", err)
+		}
+	}
+	remove(t, notes)
+	if got, made, err := Init(dir, Options{SegmentSize: 8192}); got != id || !made || err != nil {
+		t.Errorf("%v, %t, %v; want %v", got, made, err, id)
+	}
+	put(t, notes, "notes") // which a store may have beside its files
+	s, err := Open(dir, Options{NoCreate: true, SegmentSize: 8192})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

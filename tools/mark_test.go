@@ -213,7 +213,7 @@ func TestReadingKeepsTheMark(t *testing.T) {
 		_, err := s.Count(t.Context(), "a")
 		must(t, err)
 	}
-	r, err := openReading(t.Context(), dir, t.TempDir(), nil)
+	r, err := openReading(t.Context(), dir, readingOptions{tempDir: t.TempDir()})
 	must(t, err)
 	defer r.close()
 	for range 3 {

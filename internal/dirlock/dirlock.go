@@ -118,37 +118,37 @@ func Own(ctx context.Context, path string, o Options) (*Lock, error) {
 }
 
 // own is one try of Own.
-func own(ctx context.Context, path string, o Options) (_ *Lock, err error) {
+func own(ctx context.Context, path string, o Options) (*Lock, error) {
 	l := &Lock{path: path, how: exclusive, system: o.system}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, l.Release())
-		}
-	}()
 	free, err := l.takeDir()
+	if err == nil && !free {
+		err = l.holder()
+	} else if err == nil {
+		err = l.takeRest(ctx, o)
+		if !l.stands() {
+			err = errReplaced // so what was found was found elsewhere
+		}
+	}
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, l.Release())
 	}
-	if !free {
-		return nil, l.holder()
-	}
+	return l, nil
+}
+
+// takeRest takes what follows the directory itself.
+func (l *Lock) takeRest(ctx context.Context, o Options) error {
 	if o.Admit != nil {
 		if err := o.Admit(); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := l.takeFile(ctx, os.O_RDWR, !o.NoFile); err != nil && !(o.NoFile && errors.Is(err, fs.ErrNotExist)) {
-		return nil, err
+		return err
 	}
 	if o.Server {
-		err = l.TakeLog(ctx)
-	} else {
-		err = within(ctx, grace, func() (bool, error) { served, err := l.served(); return !served, err })
+		return l.TakeLog(ctx)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return l, l.stands()
+	return within(ctx, grace, func() (bool, error) { served, err := l.served(); return !served, err })
 }
 
 // Read takes the directory for a look that needs nobody to change it, and makes no file. More than one may have it so. nil without an error: somebody
@@ -158,18 +158,20 @@ func Read(path string) (*Lock, error) { return read(path, nil) }
 func read(path string, on system) (*Lock, error) {
 	for range mostReplaced {
 		l := &Lock{path: path, how: shared, system: on}
-		free, err := l.readers()
-		if err == nil && free {
+		free, err := l.unchanged()
+		if err == nil && free && l.stands() {
 			return l, nil
 		}
-		if err = errors.Join(err, l.Release()); !errors.Is(err, errReplaced) {
+		stands := l.dir.info == nil || l.stands()
+		if err = errors.Join(err, l.Release()); err != nil || stands {
 			return nil, err
 		}
 	}
 	return nil, fmt.Errorf("%s: %w", path, errReplaced)
 }
 
-func (l *Lock) readers() (free bool, err error) {
+// unchanged takes the directory, and LOCK if it is there, for a reader.
+func (l *Lock) unchanged() (free bool, err error) {
 	if free, err = l.takeDir(); err != nil || !free {
 		return false, err
 	}
@@ -180,10 +182,7 @@ func (l *Lock) readers() (free bool, err error) {
 		return false, err
 	}
 	served, err := l.served()
-	if err != nil || served {
-		return false, err
-	}
-	return true, l.stands()
+	return !served && err == nil, err
 }
 
 // takeDir opens and locks the directory. Where the system cannot, it only notes which one it is.
@@ -200,15 +199,13 @@ func (l *Lock) takeDir() (free bool, err error) {
 	case !free:
 		return false, nil
 	}
-	return true, errors.Join(err, l.stands())
+	return true, err
 }
 
 // stands says whether the path still leads to the directory.
-func (l *Lock) stands() error {
-	if now, err := os.Stat(l.path); err != nil || !os.SameFile(now, l.dir.info) {
-		return errReplaced
-	}
-	return nil
+func (l *Lock) stands() bool {
+	now, err := os.Stat(l.path)
+	return err == nil && os.SameFile(now, l.dir.info)
 }
 
 // takeFile opens and locks LOCK, and makes it if it may. What has it although the directory is free is an older version, or a process

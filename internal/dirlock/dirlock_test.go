@@ -198,6 +198,30 @@ func TestWaitingFollowsTheName(t *testing.T) {
 	}
 }
 
+// A directory that is exchanged for another one while its locks are taken: what was found and made counts for nothing.
+func TestExchangedMeanwhile(t *testing.T) {
+	t.Parallel()
+	for _, admit := range []error{nil, errors.New("not this one")} {
+		dir, built := newDir(t), newDir(t)
+		calls := 0
+		l := taken(t, dir, Options{Server: true, Admit: func() error {
+			if calls++; calls > 1 {
+				return nil
+			}
+			must(t, os.Rename(dir, dir+".aside"))
+			must(t, os.Rename(built, dir))
+			return admit
+		}})
+		must(t, l.Check())
+		if calls != 2 {
+			t.Errorf("asked %d times", calls)
+		}
+		if r, err := Read(dir); r != nil || err != nil {
+			t.Errorf("the other one is not locked: %v", err)
+		}
+	}
+}
+
 // A directory that goes while somebody waits is not made again.
 func TestWaitingMakesNothing(t *testing.T) {
 	t.Parallel()
