@@ -66,7 +66,8 @@ type Options struct {
 	// AllowBackup gives backups to clients elsewhere, too, and not only to those that come from a loopback address.
 	AllowBackup bool
 
-	Logger hclog.Logger // default: none
+	// Logger: default none. What it writes to must not block, for the doors and the commit would wait for it.
+	Logger hclog.Logger
 
 	// The rest is for ListenAndServe alone.
 

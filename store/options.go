@@ -50,7 +50,8 @@ type Options struct {
 	// the lock is given back.
 	Locked func() error
 
-	Logger hclog.Logger // default: none
+	// Logger: default none. What it writes to must not block, for the doors and the commit would wait for it.
+	Logger hclog.Logger
 	// Progress, if set, is called now and then while a long recovery runs, on Open's goroutine.
 	Progress func(Progress)
 
