@@ -32,6 +32,10 @@ func main() {
 		}
 		return
 	}
+	if len(os.Args) == 5 && os.Args[1] == floodCommand {
+		fmt.Fprintln(os.Stderr, flood(os.Args[2], os.Args[3], os.Args[4]))
+		os.Exit(1)
+	}
 	asks := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
 		asks = append(asks, syscall.SIGHUP)
@@ -75,6 +79,7 @@ func groups() []group {
 		{name: "snapshot", about: "counting while a snapshot is written", run: plain((*bench).groupSnapshot)},
 		{name: "backup", about: "counting while backups and dumps are taken", run: plain((*bench).groupBackup)},
 		{name: "tools", about: "dumps, restores and checks of many topics, against Redis", run: plain((*bench).groupTools)},
+		{name: "flood", about: "one client beside a flood of others", run: plain((*bench).groupFlood)},
 		{name: "growth", about: "throughput against topics, connections and workers", run: (*bench).groupGrowth},
 		{name: "peers", about: "memcached, etcd and PostgreSQL", run: plain((*bench).groupPeers)},
 		{name: "versions", about: "this gcd against another build of it, --against", run: plain((*bench).groupVersions), named: true},

@@ -28,6 +28,8 @@ func (d *goroutines) accept() {
 	defer d.tcp.Close()
 	var failing backoff
 	for {
+		for d.s.overfull(time.Since(d.s.began)) && d.pause(overfullPause) {
+		}
 		nc, err := d.acceptOne()
 		if err != nil {
 			switch {
@@ -209,6 +211,7 @@ func (d *goroutines) ask(c *streamConn, r *request) bool {
 		return false
 	}
 	r.claim = claim{from: d.s.shares.of(c.peer.Addr()), clients: 1, requests: 1, bytes: len(r.msg)}
+	d.s.askers.note(time.Since(d.s.began), false)
 	if !d.s.admit(r.claim) {
 		d.refuse(c, r, codec.CodeTooManyRequests, advice(codec.CodeTooManyRequests))
 		return false

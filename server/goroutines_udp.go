@@ -28,6 +28,8 @@ func (d *goroutines) receive() {
 	oob := make([]byte, 128)
 	last := false
 	for {
+		for d.s.overfull(time.Since(d.s.began)) && d.pause(overfullPause) {
+		}
 		n, oobn, _, peer, err := d.udp.ReadMsgUDPAddrPort(buf, oob)
 		if err != nil {
 			switch {
@@ -55,6 +57,7 @@ func (d *goroutines) receive() {
 			d.send(d.s.appendDatagramRefusal(nil, codec.CodeTooManyRequests, peer, buf[:n]), control, peer)
 			continue
 		}
+		d.s.askers.note(time.Since(d.s.began), false)
 		r := d.requests.Get().(*request)
 		r.claim = one
 		r.own = append(r.own[:0], buf[:n]...)

@@ -13,9 +13,6 @@ import (
 	"gcd/store"
 )
 
-// acceptBatch is how many connections a loop accepts before it looks after those that it has.
-const acceptBatch = 256
-
 // loop is one worker of a pool. A turn of it reads everything that is ready, gives all requests to the backend as one
 // list, commits them itself if nobody else is committing, and writes the answers of everything that was committed
 // meanwhile, by whomever. Its fields belong to its goroutine where nothing else is said.
@@ -45,6 +42,7 @@ type loop struct {
 
 	packets *packetDoor // nil when off
 	behind  bool        // this turn left something in a shared socket
+	waits   bool        // the shared sockets are not watched, since too much is in flight
 
 	parted bool // it has told its streams that what has arrived is the last
 
@@ -67,7 +65,7 @@ func newLoop(p *pool) (*loop, error) {
 	}
 	o := &p.s.opts
 	l := &loop{
-		p: p, s: p.s, poll: poll, epoch: time.Now(),
+		p: p, s: p.s, poll: poll, epoch: p.s.began,
 		mail:      mailbox{wakeFD: wakeFD},
 		scratch:   make([]byte, maxRead),
 		handler:   oneMessage{},
@@ -112,6 +110,9 @@ func (l *loop) run() {
 // wait returns what is ready. It sleeps until something is, unless there is something else to do.
 func (l *loop) wait() []unix.EpollEvent {
 	var events []unix.EpollEvent
+	if l.waits && !l.s.overfull(time.Since(l.epoch)) {
+		l.waits = !l.p.watch.letGo(l)
+	}
 	if len(l.groups) == 0 && len(l.again) == 0 && l.mail.sleep() {
 		l.p.watch.sleep(l)
 		events = l.poll.wait(l.untilDue())
@@ -130,16 +131,28 @@ func (l *loop) handle(ev unix.EpollEvent) {
 	case wakeToken:
 	case alarmToken:
 		l.p.watch.alarmed(l)
-	case listenerToken:
-		l.behind = l.accept() || l.behind
-	case packetsToken:
-		l.behind = l.packets.receive() || l.behind
+	case listenerToken, packetsToken:
+		if l.s.overfull(l.now) {
+			l.waits = true
+			l.p.watch.hold(l)
+			return
+		}
+		l.takeNew(ev.Fd)
 	default:
 		if c := l.streams[ev.Fd]; c.generation == ev.Pad {
 			c.hung = c.hung || ev.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
 			c.broken = c.broken || ev.Events&(unix.EPOLLHUP|unix.EPOLLERR) != 0
 			l.step(c, c.ready)
 		}
+	}
+}
+
+// takeNew takes what has arrived at one of the shared sockets.
+func (l *loop) takeNew(token int32) {
+	if token == listenerToken {
+		l.behind = l.accept() || l.behind
+	} else {
+		l.behind = l.packets.receive() || l.behind
 	}
 }
 
@@ -172,6 +185,9 @@ func (l *loop) untilDue() time.Duration {
 		if ts.first != nil && (due < 0 || ts.first.due < due) {
 			due = ts.first.due
 		}
+	}
+	if l.waits {
+		return overfullPause
 	}
 	if due < 0 {
 		return -1
@@ -231,7 +247,7 @@ func (l *loop) deliver() {
 // accept takes new connections and reads from each at once: most clients have sent their request already, and then the
 // connection never needs to be watched. It returns true if there may be more.
 func (l *loop) accept() bool {
-	for range acceptBatch {
+	for range l.s.acceptsAtOnce(l.now) {
 		fd, peer, err := l.acceptOne()
 		if err == unix.EAGAIN || err != nil && l.p.stage.Load() >= parting {
 			return false

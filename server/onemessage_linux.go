@@ -31,6 +31,7 @@ func (c *stream) received(drained, closed, quiet bool) bool {
 		c.refuse(codec.CodeTooManyRequests, advice(codec.CodeTooManyRequests))
 		return false
 	}
+	s.askers.note(c.l.now, false)
 	c.group.Ops = c.ops[:]
 	c.submit()
 	return false

@@ -14,8 +14,6 @@ import (
 const (
 	// packetBatch is how many datagrams one call receives or sends.
 	packetBatch = 64
-	// packetCalls is how many such receiving calls a turn makes, so that connections get theirs.
-	packetCalls = 8
 	// controlSize is room for the control message that says to which address a datagram was sent.
 	controlSize = 64
 	// sendPatience is how long an answer may wait for room in the socket's buffer.
@@ -100,7 +98,8 @@ func newPacketDoor(l *loop, fd int) *packetDoor {
 // receive takes what has arrived and hands it over as one group. It returns true if there may be more.
 func (d *packetDoor) receive() (more bool) {
 	b := d.newBatch()
-	for call := range packetCalls {
+	calls := d.l.s.receivesAtOnce(d.l.now)
+	for call := range calls {
 		for i := range d.messages {
 			m := &d.messages[i]
 			m.Namelen = unix.SizeofSockaddrInet6
@@ -120,7 +119,7 @@ func (d *packetDoor) receive() (more bool) {
 		if n < packetBatch {
 			break
 		}
-		more = call == packetCalls-1
+		more = call == calls-1
 	}
 	if len(b.ops) == 0 {
 		d.keep(b)
@@ -128,6 +127,7 @@ func (d *packetDoor) receive() (more bool) {
 	}
 	b.group.Ops = b.ops
 	d.outstanding++
+	d.l.s.askers.note(d.l.now, false)
 	d.l.groups = append(d.l.groups, &b.group)
 	return more
 }

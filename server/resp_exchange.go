@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"gcd/codec"
@@ -65,9 +66,10 @@ type exchange struct {
 	ready []byte // the replies of formReady
 	out   []byte // to be written
 
-	taken   int  // commands
-	more    bool // there is more to take when this turn is over
-	closing bool // the connection ends when out is written
+	now     time.Duration // of the turn, since Server.began
+	taken   int           // commands
+	more    bool          // there is more to take when this turn is over
+	closing bool          // the connection ends when out is written
 
 	listing listing
 	backup  string // the format of one that is to be sent when out is written; empty: none
@@ -75,7 +77,7 @@ type exchange struct {
 
 // take takes commands from what was received: operations are collected, and everything else is done. When the server stops all are refused.
 func (x *exchange) take() {
-	room, bytes := x.client.s.room(x.client.from)
+	room, bytes := x.client.s.room(x.client.from, x.now)
 	x.more = false
 	x.lighten()
 	defer func() { x.affords(len(x.ops) * replyRoom) }()
@@ -124,6 +126,7 @@ func (x *exchange) takeAdmitted() bool {
 			return false
 		}
 		if x.client.s.admit(x.claim()) {
+			x.noteLittle()
 			return true
 		}
 		x.refuse(errTooManyRequests)
@@ -131,6 +134,13 @@ func (x *exchange) takeAdmitted() bool {
 			return false
 		}
 		x.answer()
+	}
+}
+
+// noteLittle remembers who asks for little: when he begins to wait, and when he has, however long that was.
+func (x *exchange) noteLittle() {
+	if 0 < len(x.ops) && len(x.ops) <= littleOps && !x.more {
+		x.client.s.askers.note(x.now, true)
 	}
 }
 

@@ -43,6 +43,7 @@ func (d *goroutines) turn(c *streamConn, t *talker) bool {
 		return false
 	}
 	admitted, goesOn := false, false
+	t.now = time.Since(d.s.began)
 	if !d.s.guard(c.peer, func() { admitted = t.takeAdmitted() }) {
 		return false
 	}
@@ -65,6 +66,8 @@ func (d *goroutines) commitRESP(t *talker) bool {
 	d.s.backend.Submit(&t.group)
 	select {
 	case <-t.done:
+		t.now = time.Since(d.s.began)
+		t.noteLittle()
 		return true
 	case <-d.aborting:
 		return false

@@ -145,6 +145,7 @@ func (v *conversation) receive() {
 // proceed takes commands and has them done.
 func (v *conversation) proceed() {
 	c, x := v.c, v.x
+	x.now = c.l.now
 	admitted := x.takeAdmitted()
 	if x.at > 0 || x.held > 0 { // what is not whole yet began later
 		c.deadline.stop()
@@ -159,7 +160,11 @@ func (v *conversation) proceed() {
 	c.l.groups = append(c.l.groups, &x.group)
 }
 
-func (v *conversation) committed(*stream) { v.reply() }
+func (v *conversation) committed(c *stream) {
+	v.x.now = c.l.now
+	v.x.noteLittle()
+	v.reply()
+}
 
 // reply writes what is to be answered.
 func (v *conversation) reply() {

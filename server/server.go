@@ -35,6 +35,8 @@ type Server struct {
 	inFlight      atomic.Int64
 	inFlightBytes atomic.Int64
 	shares        *shares
+	askers        askers
+	began         time.Time
 	held          atomic.Int64 // bytes that exchanges of RESP are charged for
 	accepted      atomic.Uint64
 	datagrams     atomic.Uint64
@@ -98,6 +100,7 @@ func New(backend Backend, o Options) (*Server, error) {
 		conns:       newConnLimit(o.MaxConns, o.MaxConnsPerSource),
 		refusals:    newRefusalLimit(o.RefusalRate),
 		shares:      newShares(),
+		began:       time.Now(),
 		resp:        newRespDoor(),
 		backups:     newBackups(),
 		parse:       codec.ParseRequest,

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"sync/atomic"
+	"time"
 )
 
 // Who may have how much in flight. Up to half of the limit, of requests or of their bytes, everybody may have what he asks for. Beyond that each
@@ -21,9 +22,6 @@ const (
 	newcomerShare = 8
 	// littleBytes is the size of a request that needs no share of the bytes.
 	littleBytes = 512
-	// turnOps is how many operations the turns of all connections together may have in flight for one more to have its full turn, and
-	// fewOps what it has in any case.
-	turnOps = 1024
 )
 
 // shares is what is in flight, by who asked for it.
@@ -110,8 +108,8 @@ func (h *shares) grant(all, mine, claimed, most, little int64, first bool) bool 
 
 // room is how many operations a turn of a connection may collect, and the bytes of their commands: what would be admitted. A command alone may
 // have more.
-func (s *Server) room(from *sourceUse) (ops, bytes int) {
-	ops = int(s.shares.share(s.inFlight.Load(), from.requests.Load(), int64(s.opts.MaxInFlight), maxTurnOps, 1))
+func (s *Server) room(from *sourceUse, now time.Duration) (ops, bytes int) {
+	ops = int(s.shares.share(s.inFlight.Load(), from.requests.Load(), int64(s.opts.MaxInFlight), s.turnOps(now), 1))
 	bytes = int(s.shares.share(s.inFlightBytes.Load(), from.bytes.Load(), int64(s.opts.MaxInFlightBytes), int64(s.opts.MaxInFlightBytes), littleBytes))
 	return ops, bytes
 }

@@ -135,7 +135,7 @@ func TestConnectionsShareWhatIsLeft(t *testing.T) {
 	from := sourcesOf(s, 1)[0]
 	last := most
 	for i := range 500 {
-		ops, _ := s.room(from)
+		ops, _ := s.room(from, 0)
 		if ops < 1 || s.inFlight.Load() > most/2 && ops > last {
 			t.Fatalf("connection %d may have %d behind one that had %d", i, ops, last)
 		}
@@ -199,7 +199,7 @@ func TestSharesAllocateNothing(t *testing.T) {
 		s.admit(claim{sourcesOf(s, 1)[0], 1, max(before, 1), 10})
 		if n := testing.AllocsPerRun(100, func() {
 			c := claim{s.shares.of(addr), 1, 1, 10}
-			s.room(c.from)
+			s.room(c.from, 0)
 			if s.admit(c) {
 				s.done(c)
 			}

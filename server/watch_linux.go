@@ -33,6 +33,7 @@ type watch struct {
 	since    time.Time // when the holder began to commit; zero while it does not
 	due      time.Time // when the alarm goes off, or did
 	sleepers []*loop
+	onHold   bool // nobody watches the sockets, since too much is in flight
 }
 
 func newWatch(listener, packets int) (*watch, error) {
@@ -136,6 +137,27 @@ func (w *watch) drain() {
 	w.release()
 }
 
+// hold stops watching both sockets until letGo.
+func (w *watch) hold(l *loop) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.holder == l && !w.drained && !w.onHold {
+		w.release()
+		w.onHold = true
+	}
+}
+
+// letGo ends hold, unless another loop has the sockets by now. It returns false if it has to be tried again, for want of memory.
+func (w *watch) letGo(l *loop) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.holder == l && !w.drained && w.onHold {
+		w.onHold = w.entrust(l) != nil
+		return !w.onHold
+	}
+	return true
+}
+
 // sleep is called by a loop before it waits.
 func (w *watch) sleep(l *loop) {
 	w.mu.Lock()
@@ -207,5 +229,5 @@ func (w *watch) give(l *loop) {
 		return
 	}
 	w.release()
-	w.holder, w.since = l, time.Time{}
+	w.holder, w.since, w.onHold = l, time.Time{}, false
 }

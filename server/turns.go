@@ -1,0 +1,83 @@
+package server
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// How much is done at once. Whoever asks for little waits for all that is read, committed and answered together with his request, so what others
+// ask for at that moment must be little, too; and where nobody does, much at once is cheaper. So connections with long pipelines, and floods of
+// new connections and of datagrams, have long turns only while nobody has asked for little lately.
+const (
+	littleOps   = 8                      // operations of a turn of who asks for little, and what any turn may have
+	lately      = 100 * time.Millisecond // how long somebody is remembered
+	remembering = time.Millisecond       // how often that is written down
+
+	sharedTurnOps = 256 // operations in one turn, as maxTurnOps, while somebody asks for little
+
+	acceptBatch       = 64 // connections that a loop accepts before it looks after those that it has
+	sharedAcceptBatch = 16
+
+	// sharedInFlight is how many requests may be in flight while somebody asks for little and new connections and datagrams are taken: what waits
+	// for the next commit makes it longer. The system keeps the others meanwhile, and looks each overfullPause are enough.
+	sharedInFlight = 1024
+	overfullPause  = time.Millisecond
+
+	packetCalls       = 8 // receiving calls, of packetBatch datagrams each, that a turn makes, so that connections get theirs
+	sharedPacketCalls = 2
+)
+
+// askers remembers when somebody has asked for little. Times are since Server.began.
+type askers struct {
+	anybody atomic.Int64
+	talkers atomic.Int64 // over a RESP connection: those that come by new connections and datagrams are no reason to take less of these
+}
+
+// note remembers who asks for little.
+func (a *askers) note(now time.Duration, talks bool) {
+	remember(&a.anybody, now)
+	if talks {
+		remember(&a.talkers, now)
+	}
+}
+
+func remember(at *atomic.Int64, now time.Duration) {
+	if int64(now)-at.Load() > int64(remembering) {
+		at.Store(int64(now))
+	}
+}
+
+func isLately(at *atomic.Int64, now time.Duration) bool {
+	last := at.Load()
+	return last > 0 && int64(now)-last < int64(lately)
+}
+
+// turnOps is how many operations the turn of a connection may have: what one alone may, divided by how many connections have something in
+// flight.
+func (s *Server) turnOps(now time.Duration) int64 {
+	ops := int64(maxTurnOps)
+	if isLately(&s.askers.anybody, now) {
+		ops = sharedTurnOps
+	}
+	return max(littleOps, ops/(s.shares.clients.Load()+1))
+}
+
+// acceptsAtOnce is how many connections are accepted in one turn, and receivesAtOnce how many calls receive datagrams.
+func (s *Server) acceptsAtOnce(now time.Duration) int {
+	if isLately(&s.askers.talkers, now) {
+		return sharedAcceptBatch
+	}
+	return acceptBatch
+}
+
+func (s *Server) receivesAtOnce(now time.Duration) int {
+	if isLately(&s.askers.talkers, now) {
+		return sharedPacketCalls
+	}
+	return packetCalls
+}
+
+// overfull tells whether so much is in flight that new connections and datagrams have to wait.
+func (s *Server) overfull(now time.Duration) bool {
+	return s.inFlight.Load() > sharedInFlight && isLately(&s.askers.talkers, now)
+}

@@ -1,0 +1,153 @@
+package server
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// While somebody asks for little, connections with long pipelines have short turns; all are done in the end, and without him they are long.
+func TestLongPipelinesHaveShortTurnsBesideALittleOne(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name        string
+		little      bool
+		least, most int // operations of a turn of the loop
+	}{
+		{"alone", false, 4096, 50 * 200},
+		{"beside a little one", true, 50 * littleOps, 1500},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			l := idleLoop(t, -1)
+			l.now = time.Hour
+			var pairs []*pair
+			defer func() {
+				for _, p := range pairs {
+					p.c.close()
+				}
+			}()
+			turn := func(p *pair) {
+				l.handle(unix.EpollEvent{Events: unix.EPOLLIN, Fd: p.c.slot, Pad: p.c.generation})
+			}
+			if row.little {
+				little := newPair(t, l)
+				pairs = append(pairs, little)
+				little.send("INCR little\r\n")
+				little.turn()
+				if n := len(l.groups); n != 1 {
+					t.Fatalf("%d groups", n)
+				}
+			}
+			for range 50 {
+				p := newPair(t, l)
+				pairs = append(pairs, p)
+				p.send(strings.Repeat("INCR x\r\n", 200))
+				turn(p)
+			}
+			ops := 0
+			for _, g := range l.groups {
+				ops += len(g.Ops)
+			}
+			if ops < row.least || ops > row.most {
+				t.Errorf("%d operations in the first turn, want %d to %d", ops, row.least, row.most)
+			}
+			total := 0
+			for turns := 0; len(l.groups) > 0; turns++ {
+				if turns > 50 {
+					t.Fatal("they do not come to an end")
+				}
+				groups := l.groups
+				l.groups = nil
+				for _, g := range groups {
+					total += len(g.Ops)
+					g.Done(g)
+				}
+				l.deliver()
+				l.goOn()
+			}
+			if want := 50*200 + flag(row.little); total != want {
+				t.Errorf("%d operations in all, want %d", total, want)
+			}
+		})
+	}
+}
+
+// How much is taken at once depends on whether anybody has asked for little lately, and is forgotten.
+func TestLately(t *testing.T) {
+	t.Parallel()
+	s := newSharing(t, 65_536, 1<<30)
+	at := time.Hour
+	want := func(what string, now time.Duration, ops int64, accepts, receives int) {
+		t.Helper()
+		if o, a, r := s.turnOps(now), s.acceptsAtOnce(now), s.receivesAtOnce(now); o != ops || a != accepts || r != receives {
+			t.Errorf("%s: %d operations, %d accepts, %d receiving calls; want %d, %d, %d", what, o, a, r, ops, accepts, receives)
+		}
+	}
+	want("nobody", at, maxTurnOps, acceptBatch, packetCalls)
+	s.askers.note(at, false)
+	want("a datagram", at, sharedTurnOps, acceptBatch, packetCalls)
+	s.askers.note(at, true)
+	want("a conversation", at, sharedTurnOps, sharedAcceptBatch, sharedPacketCalls)
+	s.inFlight.Store(sharedInFlight + 1)
+	if !s.overfull(at) || s.overfull(at+lately) {
+		t.Error("new ones wait for as long as somebody is remembered, and no longer")
+	}
+	want("long ago", at+lately, maxTurnOps, acceptBatch, packetCalls)
+	s.shares.clients.Store(1 << 20)
+	want("very many in flight", at, littleOps, sharedAcceptBatch, sharedPacketCalls)
+}
+
+// The shared sockets are watched again when less is in flight, by the loop that has them.
+func TestSocketsWaitWhileTooMuchIsInFlight(t *testing.T) {
+	t.Parallel()
+	s, err := New(noBackend{}, Options{TCP: "127.0.0.1:0", UDP: "127.0.0.1:0", Workers: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	d, err := newPool(s, s.tcp, s.udp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := d.(*pool)
+	t.Cleanup(p.close)
+	l, other := p.loops[0], p.loops[1]
+	s.askers.talkers.Store(1 << 62) // for ever
+	s.inFlight.Store(sharedInFlight + 1)
+	watched := func(l *loop) bool { // to add what is there already fails
+		fails := errors.Is(l.poll.add(p.packets, unix.EPOLLIN, packetsToken, 0), unix.EEXIST)
+		if !fails {
+			l.poll.remove(p.packets)
+		}
+		return fails
+	}
+	if !watched(l) {
+		t.Fatal("the first loop does not watch the sockets")
+	}
+	l.handle(unix.EpollEvent{Events: unix.EPOLLIN, Fd: packetsToken})
+	if watched(l) || !l.waits || l.untilDue() != overfullPause {
+		t.Error("they are watched, or the loop sleeps on, while too much is in flight")
+	}
+	s.inFlight.Store(0)
+	l.groups = append(l.groups, nil) // so that it does not sleep
+	l.wait()
+	l.groups = nil
+	if !watched(l) || l.waits {
+		t.Error("they are not watched again")
+	}
+
+	// Another that has taken them meanwhile keeps them.
+	s.inFlight.Store(sharedInFlight + 1)
+	l.handle(unix.EpollEvent{Events: unix.EPOLLIN, Fd: listenerToken})
+	p.watch.mu.Lock()
+	p.watch.give(other)
+	p.watch.mu.Unlock()
+	if !p.watch.letGo(l) || watched(l) || !watched(other) {
+		t.Error("the other loop does not have them alone")
+	}
+}
