@@ -302,7 +302,7 @@ func TestReserve(t *testing.T) {
 		names += 500
 	}
 	runOps(t, s, ops)
-	awaitReserve(t, s, reserveSize(snapshotSize(4000, names)))
+	awaitReserve(t, s, reserveSize(snapshotRoom(4000, names)))
 	held := size()
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -485,5 +485,44 @@ func TestStartWithoutRoom(t *testing.T) {
 	}
 	if _, err := Open(filepath.Join(t.TempDir(), "new"), o); !errors.Is(err, wal.ErrFull) {
 		t.Errorf("a new store: %v", err)
+	}
+}
+
+// TestLogLeavesTheRoomOfASnapshotThatFails: where there is no room for the reserve, and a snapshot cannot be written just now, the log does not take what it will need.
+func TestLogLeavesTheRoomOfASnapshotThatFails(t *testing.T) {
+	t.Parallel()
+	const topics, length = 300, 900
+	room := snapshotRoom(topics, topics*length)
+	d, log := newFullDisk(t, 1<<30), &lines{}
+	dir := t.TempDir()
+	s := openStore(t, dir, d.options(log))
+	for i := range topics {
+		if op := runOps(t, s, []Op{count(fmt.Sprintf("%0*d", length, i), 1)})[0]; op.Err != nil {
+			t.Fatal(op.Err)
+		}
+	}
+	awaitReserve(t, s, reserveSize(room))
+	release, err := HoldSnapshot(SnapshotPath(dir), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	s.reserve.mu.Lock()
+	err = s.reserve.remove(atOnce)
+	d.empty(reserveLeast(room) + 20*8192)
+	s.reserve.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.wakeSpareKeeper()
+	log.wait(t, "[WARN]  cannot hold room for the next snapshot", 1)
+	countUntilFull(t, s, fmt.Sprintf("%0*d", length, 1), 1)
+	for range 100 {
+		if op := runOps(t, s, []Op{count("another", 1)})[0]; op.Err != nil && !errors.Is(op.Err, ErrLogFull) {
+			t.Fatal(op.Err)
+		}
+	}
+	if free, _ := d.free(""); free < reserveLeast(room) {
+		t.Errorf("%d bytes are left for a snapshot that needs %d", free, reserveLeast(room))
 	}
 }

@@ -25,17 +25,18 @@ const (
 // ReservePath is the file in a store's directory that holds the room for one snapshot. Its bytes mean nothing, and it may be removed where nothing runs.
 func ReservePath(dir string) string { return filepath.Join(dir, reserveName) }
 
-// snapshotSize is about how many bytes the entries of so many topics take in the snapshot, when their names take so many.
-func snapshotSize(topics, names int64) int64 { return entryBytes*topics + names }
+// snapshotRoom is how many bytes a snapshot with so many topics, whose names take so many bytes, may need at most: pages of which some are half empty, since names
+// are long, or all written anew in one transaction before the old ones are free.
+func snapshotRoom(topics, names int64) int64 { return entryBytes*topics + 2*names }
 
-// reserveSize is how large the reserve of a store with a snapshot of about so many bytes is: as much as writing all of it anew can take, with pages that
-// are not full and those that a transaction replaces.
-func reserveSize(snapshot int64) int64 {
-	return min(reserveBase+snapshot+snapshot/2, reserveMost)
-}
+// reserveSize is how large the reserve for a snapshot is that needs so many bytes.
+func reserveSize(room int64) int64 { return min(reserveBase+room, reserveMost) }
 
-// reserveDue is the size of a snapshot up to which a reserve that is made for one of that size is enough.
-func reserveDue(snapshot int64) int64 { return snapshot + snapshot/8 + reserveStep }
+// reserveLeast is how many bytes the log leaves to a snapshot for which no reserve can be made.
+func reserveLeast(room int64) int64 { return min(room+reserveStep, reserveMost) }
+
+// reserveDue is the room that a snapshot may come to need before a reserve that is made for one with the given room is made larger.
+func reserveDue(room int64) int64 { return room + room/8 + reserveStep }
 
 // reserve is a file that holds the room for one snapshot, so that the log cannot take it. It is removed before a snapshot is written, where there is not
 // as much room beside it, and made again afterwards. Meanwhile, and as long as it is too small, no spare of the log may take its room.
@@ -93,13 +94,13 @@ func (r *reserve) spares(bytes int64) error {
 // errReserved says that there is room, but that it is the snapshot's.
 var errReserved = errors.New("no room that a segment may take")
 
-// hold makes the file large enough for a snapshot of so many bytes, and then for one that is somewhat larger. While a snapshot has its room it does nothing. What
+// hold makes the file large enough for a snapshot that needs so many bytes, and then for one that is somewhat larger. While a snapshot has its room it does nothing. What
 // could not be made leaves what was there.
-func (r *reserve) hold(snapshot int64) error {
+func (r *reserve) hold(room int64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	held, size := r.held.Load(), reserveSize(reserveDue(snapshot))
-	if !r.on || r.lent || held >= reserveSize(snapshot) {
+	held, size := r.held.Load(), reserveSize(reserveDue(room))
+	if !r.on || r.lent || held >= reserveSize(room) {
 		return nil
 	}
 	if free, known := r.free(r.dir); known && free < size-held {
@@ -117,10 +118,10 @@ func (r *reserve) hold(snapshot int64) error {
 	return err
 }
 
-// want keeps the room for a snapshot of so many bytes from the log until hold has it.
-func (r *reserve) want(snapshot int64) {
-	if size := reserveSize(snapshot); r.on && size > r.held.Load() {
-		r.wanted.Store(size)
+// want keeps so many bytes from the log until hold has them.
+func (r *reserve) want(bytes int64) {
+	if r.on && bytes > r.held.Load() {
+		r.wanted.Store(bytes)
 	}
 }
 

@@ -52,14 +52,14 @@ func (s *Store) noticeTopics() {
 	if s.wal == nil {
 		return
 	}
-	if size := s.snapshotSize(); size > s.own.reserve {
-		s.own.reserve = reserveDue(size)
+	if room := s.snapshotRoom(); room > s.own.reserve {
+		s.own.reserve = reserveDue(room)
 		s.wakeSpareKeeper()
 	}
 }
 
-func (s *Store) snapshotSize() int64 {
-	return snapshotSize(int64(s.machine.len()), s.machine.names.Load())
+func (s *Store) snapshotRoom() int64 {
+	return snapshotRoom(int64(s.machine.len()), s.machine.names.Load())
 }
 
 func (s *Store) wakeSpareKeeper() {
@@ -139,9 +139,13 @@ func (s *Store) makeRoom(k *keeper) error {
 		return nil
 	}
 	if reserve != nil {
-		s.reserve.settle() // better a log without room for a snapshot than none
-		if errors.Is(spare, errReserved) {
-			spare = s.wal.PrepareSpare()
+		if _, uncovered := s.closed(); uncovered > 0 {
+			s.reserve.want(reserveLeast(s.snapshotRoom())) // only a snapshot can make the log shorter: what is free is for that
+		} else {
+			s.reserve.settle() // better a log without room for a snapshot than none
+			if errors.Is(spare, errReserved) {
+				spare = s.wal.PrepareSpare()
+			}
 		}
 	}
 	k.tell(s, spare, reserve)
@@ -154,7 +158,7 @@ func (s *Store) prepare() (spare, reserve error) {
 	if err := s.look(); err != nil {
 		return spare, err
 	}
-	reserve = s.reserve.hold(s.snapshotSize())
+	reserve = s.reserve.hold(s.snapshotRoom())
 	if reserve == nil && errors.Is(spare, errReserved) {
 		spare = s.wal.PrepareSpare()
 	}
@@ -164,16 +168,7 @@ func (s *Store) prepare() (spare, reserve error) {
 // snapshotIsDue says whether a snapshot is wanted for the room that it lets go of: when there is none and nothing else can go; and before, when the log that no snapshot
 // covers has as many bytes as may still be written. Then the log has room while the snapshot is written, and one is not written for each segment.
 func (s *Store) snapshotIsDue(full bool) bool {
-	replay := s.snapshot.replay.Load()
-	var covered, uncovered int64
-	segments := s.wal.Segments()
-	for _, seg := range segments[:len(segments)-1] {
-		if seg.Last <= replay {
-			covered += seg.Size
-		} else {
-			uncovered += seg.Size
-		}
-	}
+	covered, uncovered := s.closed()
 	if uncovered == 0 {
 		return false
 	}
@@ -182,6 +177,20 @@ func (s *Store) snapshotIsDue(full bool) bool {
 		return full
 	}
 	return full && covered == 0 || uncovered >= covered+max(0, free-s.reserve.lacking())
+}
+
+// closed is how many bytes the log's closed segments have: those that the snapshot covers, and the others.
+func (s *Store) closed() (covered, uncovered int64) {
+	replay := s.snapshot.replay.Load()
+	segments := s.wal.Segments()
+	for _, seg := range segments[:len(segments)-1] {
+		if seg.Last <= replay {
+			covered += seg.Size
+		} else {
+			uncovered += seg.Size
+		}
+	}
+	return covered, uncovered
 }
 
 // tell says in the log what changed.
@@ -195,7 +204,7 @@ func (k *keeper) tell(s *Store, spare, reserve error) {
 	}
 	switch {
 	case reserve != nil && !k.noReserve:
-		log.Warn("cannot hold room for the next snapshot; if the disk is full by then, the log grows until there is room", "error", reserve)
+		log.Warn("cannot hold room for the next snapshot; counting goes on as long as snapshots find room in what is free", "error", reserve)
 	case reserve == nil && k.noReserve:
 		log.Info("room for the next snapshot is held again")
 	}

@@ -39,7 +39,7 @@ type Store struct {
 		seq     *sequencer
 		waiting *Group // groups that a full batch left over
 		payload []byte
-		reserve int64 // size of a snapshot at which the reserve is to be made larger
+		reserve int64 // room for a snapshot, in bytes, above which the reserve is to be made larger
 	}
 
 	stats    counters
@@ -84,10 +84,10 @@ func (s *Store) start() {
 	// One change must fit into a record, whatever the segment size is.
 	s.options.MaxTopicLen = min(s.options.MaxTopicLen, maxBatch-maxChangeLen)
 	s.own.seq = newSequencer(s.machine, limits{maxTopics: s.options.MaxTopics, maxTopicLen: s.options.MaxTopicLen, maxBatch: maxBatch})
-	s.own.reserve = reserveDue(s.snapshotSize())
+	s.own.reserve = reserveDue(s.snapshotRoom())
 	s.wg.Go(s.committer)
 	if s.wal != nil {
-		s.reserve.want(s.snapshotSize())
+		s.reserve.want(reserveSize(s.snapshotRoom()))
 		s.wg.Go(s.keepRoom)
 		s.wg.Go(s.snapshotter)
 		s.wg.Go(s.watch)

@@ -191,7 +191,7 @@ func (f *fullDiskTest) wait(t *testing.T, what string, so func() bool) bool {
 		case <-tick.C:
 		}
 		if t.Failed() || time.Now().After(until) {
-			t.Errorf("waited for nothing: %s", what)
+			t.Errorf("waited for nothing: %s; the server said:\n%s", what, tailOf(f.server.output(), 6000))
 			return false
 		}
 	}

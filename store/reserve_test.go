@@ -1,0 +1,46 @@
+package store
+
+import (
+	"fmt"
+	"testing"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// TestReserveIsEnough: a snapshot never needs more than is held for it, whatever is new or changed, and however long the topics are: the first one, one with all
+// of them changed, and one with new topics among the others.
+func TestReserveIsEnough(t *testing.T) {
+	t.Parallel()
+	for _, length := range []int{4, 62, 300, 1000, 1024, 1400, 3000, 20_000} {
+		t.Run(fmt.Sprint(length, " bytes"), func(t *testing.T) {
+			t.Parallel()
+			n := min(2<<20/(length+entryBytes), 11_000) // more than a transaction has
+			s := openStore(t, t.TempDir(), Options{SnapshotInterval: -1, SnapshotBytes: -1, SegmentSize: 16 << 20, hooks: hooks{noSync: true}})
+			before := int64(0)
+			for round, names := range []func(i int) int{
+				func(i int) int { return 3 * i },
+				func(i int) int { return 3 * i },
+				func(i int) int { return 3*i + 1 },
+			} {
+				ops := make([]Op, 0, n)
+				for i := range n {
+					ops = append(ops, count(fmt.Sprintf("%0*x", length, names(i)), 1))
+				}
+				for _, op := range runOps(t, s, ops) {
+					if op.Err != nil {
+						t.Fatal(op.Err)
+					}
+				}
+				snapshot(t, s)
+				size := int64(0)
+				if err := s.file.view(func(tx *bolt.Tx) error { size = tx.Size(); return nil }); err != nil {
+					t.Fatal(err)
+				}
+				if held := reserveSize(s.snapshotRoom()); size-before > held {
+					t.Errorf("round %d: the snapshot grew by %d bytes to %d, and %d were held for it", round+1, size-before, size, held)
+				}
+				before = size
+			}
+		})
+	}
+}
