@@ -273,7 +273,7 @@ const lookEvery = time.Second
 func (s *Store) watch() {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	for {
+	for told := false; ; {
 		select {
 		case <-s.ctx.Done():
 			return
@@ -288,7 +288,8 @@ func (s *Store) watch() {
 		switch {
 		case errors.Is(err, ErrLocked):
 			s.fail(fmt.Errorf("%w: its LOCK was removed or replaced, and now an older gcd has that", err))
-		case err != nil && s.ctx.Err() == nil:
+		case err != nil && !told && s.ctx.Err() == nil:
+			told = true
 			s.options.Logger.Warn("LOCK was removed or replaced, and cannot be locked again: no older gcd may be started here", "data", s.dir, "error", err)
 		case renewed:
 			s.options.Logger.Warn("LOCK was removed or replaced, and is locked again: leave it alone", "data", s.dir)

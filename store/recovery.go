@@ -38,7 +38,8 @@ func (s *Store) Recovery() Recovery { return s.recover }
 // behind it. With dir "" the store has no directory and is gone when it is closed.
 //
 // It refuses rather than lies: damage that could hide an acknowledged count is a *CorruptionError or *wal.CorruptionError,
-// files of another program or a newer version are wal.ErrNotOurs or wal.ErrVersion, and a directory that is in use is ErrLocked. In all
+// files of another program or a newer version are wal.ErrNotOurs or wal.ErrVersion, a directory that a server has is ErrLocked, and one that a tool
+// keeps ErrBusy. Where there is no store, and none may be made, it is ErrNoStore, ErrUnfinished or wal.ErrNotOurs; what is no file is ErrNotRegular. In all
 // these cases nothing in the directory was changed.
 func Open(dir string, o Options) (*Store, error) {
 	if o.Sync != "" && o.Sync != SyncAlways && o.Sync != SyncInterval {

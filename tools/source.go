@@ -63,6 +63,9 @@ func openReading(ctx context.Context, dir string, o readingOptions) (reading, er
 	} else if !info.IsDir() {
 		return reading{}, fmt.Errorf("%s is not a directory", dir)
 	}
+	if _, err := store.Holds(dir); err != nil { // what is no file, or no directory, is said by its name
+		return reading{}, err
+	}
 	lock, err := dirlock.Read(dir)
 	switch {
 	case err != nil:
@@ -95,9 +98,6 @@ func openRunning(ctx context.Context, dir string, o readingOptions) (reading, er
 
 // openStopped opens the files of a directory that nobody changes just now.
 func openStopped(ctx context.Context, dir string, o readingOptions) (reading, error) {
-	if _, err := store.Holds(dir); err != nil {
-		return reading{}, err
-	}
 	r, pins, err := open(ctx, dir, o)
 	if err != nil {
 		return reading{}, err

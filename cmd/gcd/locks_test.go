@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"gcd/client"
+	"gcd/internal/dirlock"
 	"gcd/store"
 )
 
@@ -262,6 +263,29 @@ func TestStartBesideDump(t *testing.T) {
 			t.Fatalf("failed in round %d", round)
 		}
 	}
+}
+
+// TestToolIsWaitedFor: what finds a tool in the directory waits for it and then ends with 1, which a unit tries again; what only reads does not wait.
+func TestToolIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	p := buildPrograms(t)
+	dir, dump := storeAndDump(t, p, 10)
+	tool, err := dirlock.Own(t.Context(), dir, dirlock.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait := []string{"--lock-wait", "10ms"}
+	ends(t, 1, p.server, append(victimArgs(dir, "goroutine"), wait...)...)
+	ends(t, 1, p.server, "init", "--lock-wait", "0", dir)
+	ends(t, 1, p.tool, append([]string{"compact", dir}, wait...)...)
+	ends(t, 1, p.tool, append([]string{"repair", "--accept-loss", dir}, wait...)...)
+	ends(t, 1, p.tool, append([]string{"restore", "--force", dump, dir}, wait...)...)
+	ends(t, 0, p.tool, "dump", "--quiet", dir)
+	if err := tool.Release(); err != nil {
+		t.Fatal(err)
+	}
+	s := p.serving(t, dir)
+	s.stop(t)
 }
 
 // TestLocksBesideOlder holds this version against an older one, in both ways: GCD_LOCK_OLDER names the directory with its two programs.
