@@ -24,7 +24,10 @@ func serveLong(t *testing.T, o server.Options) (s *running, f *fake, stop func()
 	t.Helper()
 	f = newFake()
 	t.Cleanup(f.close)
-	s = serve(t, f, o, func(s *server.Server) { s.SetParting(time.Hour) })
+	s = serve(t, f, o, func(s *server.Server) {
+		s.SetParting(time.Hour)
+		s.SetFirstByte(time.Nanosecond) // nobody is too young to be ended
+	})
 	return s, f, func() <-chan error {
 		t.Helper()
 		stopped := make(chan error, 1)
