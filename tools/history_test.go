@@ -6,9 +6,11 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
+	"gcd/internal/vfs"
 	"gcd/store"
 	"gcd/wal"
 )
@@ -223,5 +225,37 @@ func TestInspect(t *testing.T) {
 	}
 	if _, err := Inspect(t.Context(), t.TempDir()); !errors.Is(err, store.ErrNoStore) {
 		t.Error(err)
+	}
+}
+
+// TestInspectOfWhatCannotBeRead: what the system does not let be read is an error, and no reason why a start would refuse.
+func TestInspectOfWhatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	dir := closedStore(t, seeded(t), 300, 60)
+	for n := 1; ; n++ {
+		seen, mark := 0, false
+		disk := vfs.NewFault(readOnly{vfs.OS{}}, func(op vfs.Op) vfs.Outcome {
+			if op.Kind != vfs.KindRead {
+				return vfs.Outcome{}
+			}
+			if seen++; seen != n {
+				return vfs.Outcome{}
+			}
+			mark = op.Name == wal.MarkPath(store.LogDir(dir))
+			return vfs.Fail(nil)
+		})
+		r := reading{dir: dir, fs: disk}
+		in, err := r.inspect()
+		switch {
+		case seen < n:
+			if err != nil || in.Problem != "" || n < 10 {
+				t.Errorf("%d reads: %+v, %v", seen, in, err)
+			}
+			return
+		case mark && (err != nil || in.Problem != ""):
+			t.Errorf("a read of the mark fails: %+v, %v", in, err)
+		case !mark && !errors.Is(err, syscall.EIO):
+			t.Errorf("read %d fails: %+v, %v", n, in, err)
+		}
 	}
 }

@@ -51,13 +51,19 @@ type Inspected struct {
 }
 
 // Inspect lists what is in a store's directory. It reads what a start reads of the log, and of the snapshot its pages. What a start would refuse
-// is Problem, and no error.
+// is Problem, and no error; the error is what the system says against reading.
 func Inspect(ctx context.Context, dir string) (result *Inspected, err error) {
 	r, err := openReading(ctx, dir, readingOptions{noEntries: true})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
+	return r.inspect()
+}
+
+// inspect is Inspect of files that are open.
+func (r *reading) inspect() (*Inspected, error) {
+	dir := r.dir
 	in := &Inspected{Dir: dir, Running: r.running, First: 1}
 	problem := func(err error) {
 		if in.Problem == "" {
@@ -69,9 +75,11 @@ func Inspect(ctx context.Context, dir string) (result *Inspected, err error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		snapshot = nil
-	case err != nil:
+	case refused(err):
 		problem(err)
 		snapshot = nil
+	case err != nil:
+		return nil, err
 	default:
 		in.Store, in.State, in.Topics, in.Replay, in.Witness = m.Store.String(), m.State.String(), m.Count, m.Replay, m.Witness
 	}
@@ -80,7 +88,9 @@ func Inspect(ctx context.Context, dir string) (result *Inspected, err error) {
 	if errors.Is(logErr, wal.ErrNoLog) && errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s", store.ErrNoStore, dir)
 	}
-	if logErr != nil && !errors.Is(logErr, wal.ErrNoLog) {
+	if logErr != nil && !refused(logErr) {
+		return nil, logErr
+	} else if logErr != nil && !errors.Is(logErr, wal.ErrNoLog) {
 		problem(logErr)
 	} else if fit := store.Fits(dir, snapshot, log); fit != nil {
 		problem(fit)
@@ -166,6 +176,9 @@ func (in *Inspected) list(dir, under, snapshot string, log *wal.Log, segments ma
 				if s.Last >= s.First {
 					f.First, f.Last = s.First, s.Last
 					for rec, err := range log.Records(s.First) {
+						if err != nil && !refused(err) {
+							return err
+						}
 						if err == nil {
 							f.Begun = rec.Time
 						}

@@ -185,8 +185,11 @@ func (r *reading) readEntries(each func(store.SnapshotMeta, store.Entry) error) 
 func (r *reading) openLog() (*wal.Log, error) {
 	o := wal.Options{FS: r.fs}
 	m, err := r.snapshotMeta()
-	if err == nil {
+	switch {
+	case err == nil:
 		o.Settled, o.Ours, o.Mark.Note = m.Replay, true, m.Mark
+	case !refused(err) && !errors.Is(err, fs.ErrNotExist):
+		return nil, err
 	}
 	log, logErr := wal.Open(store.LogDir(r.dir), o)
 	if !errors.Is(logErr, wal.ErrNoLog) {
@@ -204,8 +207,11 @@ func (r *reading) openLog() (*wal.Log, error) {
 // fits is store.Fits of a log, nil if there is none, and the snapshot; of one that is not there or cannot be read it says nothing.
 func (r *reading) fits(log *wal.Log) error {
 	m, err := r.snapshotMeta()
-	if err != nil {
+	if refused(err) || errors.Is(err, fs.ErrNotExist) {
 		return nil
+	}
+	if err != nil {
+		return err
 	}
 	return store.Fits(r.dir, &m, log)
 }

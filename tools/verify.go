@@ -356,6 +356,9 @@ func (v *verifier) starts() error {
 	o := v.logOptions()
 	o.Settled = settled
 	log, err := wal.Open(store.LogDir(v.dir), o)
+	if err != nil && !refused(err) {
+		return err
+	}
 	if err != nil && !errors.Is(err, wal.ErrNoLog) || store.Fits(v.dir, v.meta, log) != nil {
 		return nil
 	}
