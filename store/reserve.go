@@ -45,8 +45,9 @@ type reserve struct {
 	dir  string
 	path string
 	free func(dir string) (bytes int64, known bool)
-	on   bool // Options.Reserve
-	sync bool // false only in tests
+	on   bool            // Options.Reserve
+	sync bool            // false only in tests
+	done <-chan struct{} // closed when the store closes, which does not wait for all of the file; nil: never
 
 	wanted atomic.Int64 // bytes that it shall have; what it has where no more could be had
 	held   atomic.Int64 // bytes that it has
@@ -134,7 +135,7 @@ func (r *reserve) settle() {
 	}
 }
 
-// extend makes the file, or makes it longer; r.mu is held.
+// extend makes the file, or makes it longer, to its end or until the store closes; r.mu is held.
 func (r *reserve) extend(size int64) error {
 	f, err := r.fs.Open(r.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -149,7 +150,7 @@ func (r *reserve) extend(size int64) error {
 	random := rand.NewChaCha8(seed)
 	b := make([]byte, min(piece, size))
 	off, err := f.Size() // somebody may have removed the file to have its room
-	for ; err == nil && off < size; off += int64(len(b)) {
+	for ; err == nil && off < size && !r.closing(); off += int64(len(b)) {
 		b = b[:min(int64(len(b)), size-off)]
 		r.held.Store(off + int64(len(b))) // what is being written is not to be counted twice
 		_, _ = random.Read(b)             // bytes that no file system can compress, nor find twice; it never fails
@@ -164,6 +165,15 @@ func (r *reserve) extend(size int64) error {
 		return fmt.Errorf("make the reserve: %w", err)
 	}
 	return nil
+}
+
+func (r *reserve) closing() bool {
+	select {
+	case <-r.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // remove removes the file, between two makings of a spare: one that is under way was begun beside the reserve, and later ones ask for its room. r.mu is held.

@@ -2,9 +2,12 @@ package store
 
 import (
 	"fmt"
+	"os"
 	"testing"
 
 	bolt "go.etcd.io/bbolt"
+
+	"gcd/internal/vfs"
 )
 
 // TestReserveIsEnough: a snapshot never needs more than is held for it, whatever is new or changed, and however long the topics are: the first one, one with all
@@ -43,4 +46,57 @@ func TestReserveIsEnough(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCloseDoesNotWaitForTheReserve: what there is of it is enough for the next start to go on with.
+func TestCloseDoesNotWaitForTheReserve(t *testing.T) {
+	t.Parallel()
+	dir, topics := t.TempDir(), make([]Op, 4000) // a reserve of several pieces
+	for i := range topics {
+		topics[i] = count(fmt.Sprintf("%0500d", i), 1)
+	}
+	s, err := Open(dir, Options{SnapshotInterval: -1, hooks: hooks{noSync: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	runOps(t, s, topics)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	begun, writes := make(chan struct{}), 0
+	o := Options{Reserve: true, SnapshotInterval: -1, hooks: hooks{noSync: true}}
+	o.files = vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
+		if op.Kind == vfs.KindWrite {
+			if writes++; writes == 1 {
+				close(begun)
+				<-s.ctx.Done() // Close has begun
+			}
+		}
+		return vfs.Outcome{}
+	})
+	opened := make(chan struct{})
+	inner := o.files
+	o.files = waiting{inner, opened}
+	if s, err = Open(dir, o); err != nil {
+		t.Fatal(err)
+	}
+	close(opened)
+	<-begun
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if info, err := os.Stat(ReservePath(dir)); err != nil || writes != 1 || info.Size() == 0 || info.Size() >= reserveSize(s.snapshotRoom()) {
+		t.Errorf("%d pieces were written: %v, %v", writes, info, err)
+	}
+}
+
+// waiting makes files when it may.
+type waiting struct {
+	vfs.FS
+	may chan struct{}
+}
+
+func (w waiting) Create(name string) (vfs.File, error) {
+	<-w.may
+	return w.FS.Create(name)
 }

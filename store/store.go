@@ -87,6 +87,7 @@ func (s *Store) start() {
 	s.own.reserve = reserveDue(s.snapshotRoom())
 	s.wg.Go(s.committer)
 	if s.wal != nil {
+		s.reserve.done = s.ctx.Done()
 		s.reserve.want(reserveSize(s.snapshotRoom()))
 		s.wg.Go(s.keepRoom)
 		s.wg.Go(s.snapshotter)
