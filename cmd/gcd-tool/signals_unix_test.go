@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -185,5 +186,37 @@ func TestNobodyReads(t *testing.T) {
 	}
 	if _, err := os.Stat(file); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestNohup: a command that was started not to mind the end of its terminal goes on.
+func TestNohup(t *testing.T) {
+	t.Parallel()
+	base := t.TempDir()
+	dir, dump := filepath.Join(base, "data"), filepath.Join(base, "dump")
+	writeDump(t, dump, 20_000)
+	if code, _, stderr := runTool(t, "restore", "--quiet", dump, dir); code != cmdline.ExitOK {
+		t.Fatal(stderr)
+	}
+	command := exec.CommandContext(t.Context(), "sh", "-c", `trap '' HUP; exec gcd-tool dump --format ndjson "$0"`, dir)
+	stdout, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r := bufio.NewReaderSize(stdout, 16)
+	if _, err := r.ReadString('\n'); err != nil { // it is at work, with far more to write than a pipe takes
+		t.Error(err)
+	}
+	if err := command.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Error(err)
+	}
+	if _, err := r.WriteTo(io.Discard); err != nil {
+		t.Error(err)
+	}
+	if err := command.Wait(); err != nil {
+		t.Errorf("it ended with %v", err)
 	}
 }
