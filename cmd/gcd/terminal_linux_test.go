@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"gcd/internal/cmdline"
 	"gcd/internal/scripttest"
 )
@@ -88,4 +90,45 @@ func TestHangupOfAStart(t *testing.T) {
 	if p.err != nil || !strings.Contains(p.output(), "reloaded: ") {
 		t.Errorf("%v\n%s", p.err, p.output())
 	}
+}
+
+// TestHangupOfAWaitingStart: neither does a reload end a start that waits for a directory, which a
+// tool has for a moment, and the start goes on when the tool has ended.
+func TestHangupOfAWaitingStart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if out, err := exec.CommandContext(t.Context(), "gcd", "init", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	held, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	if err := unix.Flock(int(held.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	p := runVictim(t, exec.Command("gcd", append(victimArgs(dir, "pool"), "--lock-wait", "1h")...))
+	says := func(text string) {
+		t.Helper()
+		for end := time.After(hang); !strings.Contains(p.output(), text); {
+			select {
+			case <-p.lines:
+			case <-p.exited:
+				t.Fatalf("it has ended: %v\n%s", p.err, p.output())
+			case <-end:
+				t.Fatalf("it does not say %q:\n%s", text, p.output())
+			}
+		}
+	}
+	says("waiting until it has ended")
+	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	says("reloaded: ")
+	if err := unix.Flock(int(held.Fd()), unix.LOCK_UN); err != nil {
+		t.Fatal(err)
+	}
+	p.waitServing(t)
+	p.kill(t)
 }
