@@ -125,7 +125,7 @@ func (v *conversation) receive() {
 	}
 	n, err := readSocket(c.fd, room)
 	switch {
-	case err == unix.EAGAIN && v.parted:
+	case err == unix.EAGAIN && c.l.p.stage.Load() >= parting: // this was the last look
 		v.farewell()
 	case err == unix.EAGAIN:
 		c.unread = false

@@ -420,3 +420,25 @@ func TestConversationDrains(t *testing.T) {
 		}
 	}
 }
+
+// A conversation that was about to have another turn when the end came has it, and ends, although there is nothing more.
+func TestConversationEndsBehindItsTurn(t *testing.T) {
+	t.Parallel()
+	l := idleLoop(t, -1)
+	p := newPair(t, l)
+	p.send("INCR x\r\n")
+	p.turn()
+	p.c.unread = true
+	p.commit(1)
+	p.want(":1\r\n")
+	if !p.c.handler.(*conversation).queued {
+		t.Fatal("it has no other turn")
+	}
+	l.p.stage.Store(parting)
+	if l.end(parting) {
+		t.Error("the loop ends with a conversation")
+	}
+	if l.goOn(); p.c.state != closed || !l.end(parting) {
+		t.Errorf("state %d, want %d", p.c.state, closed)
+	}
+}
