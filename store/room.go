@@ -18,6 +18,7 @@ type keeper struct {
 	wait      time.Duration // before the next attempt
 	resumed   time.Time     // when counting went on last
 	failed    time.Time     // when a snapshot that it asked for was not made
+	kept      bool          // that history cannot be removed was said
 	noSpare   bool          // that there is no spare was said
 	noReserve bool          // that the reserve is too small was said
 }
@@ -128,9 +129,10 @@ func (s *Store) makeRoom(k *keeper) error {
 	for roomless(spare) || roomless(reserve) {
 		bytes, err := s.wal.GiveUp()
 		if bytes == 0 {
-			if err != nil && s.Err() == nil {
+			if err != nil && s.Err() == nil && !k.kept {
 				s.options.Logger.Warn("no room, and history cannot be removed", "error", err)
 			}
+			k.kept = err != nil
 			break
 		}
 		spare, reserve = s.prepare()
