@@ -19,12 +19,12 @@ const (
 	sharedAcceptBatch = 16
 
 	// sharedInFlight is how many requests may be in flight while somebody asks for little and new connections and datagrams are taken: what waits
-	// for the next commit makes it longer. The system keeps the others meanwhile, and looks each overfullPause are enough.
-	sharedInFlight = 1024
+	// for the next commit makes it longer. The system keeps the others meanwhile, and looks at each overfullPause.
+	sharedInFlight = 256
 	overfullPause  = time.Millisecond
 
 	packetCalls       = 8 // receiving calls, of packetBatch datagrams each, that a turn makes, so that connections get theirs
-	sharedPacketCalls = 2
+	sharedPacketCalls = 1
 )
 
 // askers remembers when somebody has asked for little. Times are since Server.began.

@@ -151,3 +151,51 @@ func TestSocketsWaitWhileTooMuchIsInFlight(t *testing.T) {
 		t.Error("the other loop does not have them alone")
 	}
 }
+
+// A home of conversations takes the shared sockets back when it sleeps, but not those that bring a flood while a conversation asks for little.
+func TestHomesLeaveFloodsToOthers(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name            string
+		talker, flooded bool
+		takesBack       bool
+	}{
+		{"a flood beside a conversation", true, true, false},
+		{"a flood alone", false, true, true},
+		{"a conversation alone", true, false, true},
+	} {
+		s, err := New(noBackend{}, Options{TCP: "127.0.0.1:0", UDP: "127.0.0.1:0", Workers: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.processors = 2
+		if err := s.Listen(); err != nil {
+			t.Fatal(err)
+		}
+		d, err := newPool(s, s.tcp, s.udp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := d.(*pool)
+		t.Cleanup(p.close)
+		home, other := p.loops[0], p.loops[1]
+		home.now, other.now = time.Hour, time.Hour
+		if row.talker {
+			s.askers.note(time.Hour, true)
+		}
+		p.watch.sleep(other)
+		p.watch.commits(home, true) // gives the other what is behind
+		p.watch.awake(other)
+		if p.watch.holder != other {
+			t.Fatal("the other loop has not got the sockets")
+		}
+		if !row.flooded {
+			p.watch.flooded = 0
+		}
+		p.watch.sleep(home)
+		p.watch.awake(home)
+		if back := p.watch.holder == home; back != row.takesBack {
+			t.Errorf("%s: the home takes them back: %v", row.name, back)
+		}
+	}
+}
