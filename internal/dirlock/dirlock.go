@@ -81,12 +81,14 @@ type held struct {
 	info fs.FileInfo // nil: nothing is held
 }
 
+// release unlocks and closes. To close alone is not enough: a process that this one has just
+// forked keeps the lock until it executes its program.
 func (h *held) release() error {
 	open := h.open
 	if *h = (held{}); open == nil {
 		return nil
 	}
-	return open.Close() // which unlocks
+	return errors.Join(unlock(open), open.Close())
 }
 
 // Own takes the directory for a process that may change it. Errors are ErrLocked at once, ErrBusy when a tool keeps it, and ErrMoved when it is gone

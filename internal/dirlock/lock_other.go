@@ -18,6 +18,9 @@ const (
 // lock finds no lock here that ends with the process.
 func lock(*os.File, mode) (free bool, err error) { return false, errors.ErrUnsupported }
 
+// unlock does nothing: there is no lock.
+func unlock(*os.File) error { return nil }
+
 // openDir opens a directory.
 func openDir(path string) (held, error) {
 	f, err := os.Open(path)

@@ -22,18 +22,7 @@ const (
 
 // lock takes the lock of an open file or directory, if it is free. errors.ErrUnsupported: this file system has none for it.
 func lock(f *os.File, how mode) (free bool, err error) {
-	conn, err := f.SyscallConn()
-	if err != nil {
-		return false, err
-	}
-	var lockErr error
-	err = conn.Control(func(fd uintptr) {
-		for {
-			if lockErr = unix.Flock(int(fd), int(how)|unix.LOCK_NB); lockErr != unix.EINTR {
-				return
-			}
-		}
-	})
+	lockErr, err := flock(f, int(how)|unix.LOCK_NB)
 	if err != nil {
 		return false, err
 	}
@@ -48,6 +37,28 @@ func lock(f *os.File, how mode) (free bool, err error) {
 		return false, fmt.Errorf("%w: %w", errors.ErrUnsupported, lockErr)
 	}
 	return false, os.NewSyscallError("flock", lockErr)
+}
+
+// unlock gives the lock of an open file or directory back, if there is one.
+func unlock(f *os.File) error {
+	_, err := flock(f, unix.LOCK_UN) // fails only where there are no locks
+	return err
+}
+
+// flock makes the system call. err says that f is closed.
+func flock(f *os.File, how int) (lockErr, err error) {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	err = conn.Control(func(fd uintptr) {
+		for {
+			if lockErr = unix.Flock(int(fd), how); lockErr != unix.EINTR {
+				return
+			}
+		}
+	})
+	return lockErr, err
 }
 
 // openDir opens a directory, and nothing else.

@@ -34,6 +34,9 @@ func lock(f *os.File, how mode) (free bool, err error) {
 	return false, os.NewSyscallError("LockFileEx", err)
 }
 
+// unlock does nothing: closing the file gives its lock back.
+func unlock(*os.File) error { return nil }
+
 // openDir opens a directory, and nothing else.
 func openDir(path string) (held, error) {
 	f, err := os.Open(path)
