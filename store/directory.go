@@ -18,7 +18,8 @@ import (
 	"gcd/wal"
 )
 
-// What may be done with a directory is decided here: whose it is, whether it has a store, and whether one may be made in it.
+// What may be done with a directory is decided here: whose it is, whether it has a store, and
+// whether one may be made in it.
 
 // lostAndFound is what a file system's root has; it is no reason to call a directory not empty.
 const lostAndFound = "lost+found"
@@ -29,8 +30,8 @@ var putBeside = []string{".before-restore-", ".restore-", ".broken-", ".repair-"
 // files are the names of a store's files, its log's aside.
 var files = []string{dirlock.FileName, snapshotName, snapshotName + halfMade, "reserve"}
 
-// Holds says whether a directory has a store, whole or damaged: a snapshot or a segment of a log. What has the name of one of a store's files and is no file is
-// ErrNotRegular.
+// Holds says whether a directory has a store, whole or damaged: a snapshot or a segment of a log.
+// What has the name of one of a store's files and is no file is ErrNotRegular.
 func Holds(dir string) (bool, error) {
 	for _, name := range files {
 		if err := vfs.CheckRegular(filepath.Join(dir, name)); err != nil {
@@ -66,8 +67,9 @@ func Holds(dir string) (bool, error) {
 	}
 }
 
-// Empty says whether a store may be made in a directory: nil if there is nothing but what an interrupted first start leaves, and an error that is ErrNoStore
-// and wal.ErrNotOurs, and names something else that there is.
+// Empty says whether a store may be made in a directory: nil if there is nothing but what an
+// interrupted first start leaves, and an error that is ErrNoStore and wal.ErrNotOurs, and names
+// something else that there is.
 func Empty(dir string) error {
 	names, err := (vfs.OS{}).ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -93,15 +95,18 @@ func Empty(dir string) error {
 	if n := len(others) - 1; n > 0 {
 		more = fmt.Sprintf(" and %d more", n)
 	}
-	return fmt.Errorf("%w: %s, and it is not empty, there is %s%s: %w", ErrNoStore, dir, others[0], more, wal.ErrNotOurs)
+	return fmt.Errorf("%w: %s, and it is not empty, there is %s%s: %w",
+		ErrNoStore, dir, others[0], more, wal.ErrNotOurs)
 }
 
-// finished says whether a store may be made in a directory that is empty, or not there: ErrUnfinished if a restore or a repair put something beside it.
+// finished says whether a store may be made in a directory that is empty, or not there:
+// ErrUnfinished if a restore or a repair put something beside it.
 func finished(dir string) error {
 	var beside []string
 	for _, place := range places(dir) {
 		names, err := (vfs.OS{}).ReadDir(filepath.Dir(place))
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) { // systemd's state directories are in one that is closed to us
+		// systemd's state directories are in one that is closed to us.
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 			continue
 		}
 		if err != nil {
@@ -118,10 +123,12 @@ func finished(dir string) error {
 	if len(beside) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: there is no store in %s, and beside it stands %s", ErrUnfinished, dir, strings.Join(beside, ", "))
+	return fmt.Errorf("%w: there is no store in %s, and beside it stands %s",
+		ErrUnfinished, dir, strings.Join(beside, ", "))
 }
 
-// places are where a directory is, or would be: under the name that it was given, and where that leads.
+// places are where a directory is, or would be: under the name that it was given, and where that
+// leads.
 func places(dir string) []string {
 	place, err := filepath.Abs(dir)
 	if err != nil {
@@ -139,7 +146,8 @@ func places(dir string) []string {
 	return []string{place}
 }
 
-// take makes the directory, if one may be made, and locks it. As a server it also shows itself as one.
+// take makes the directory, if one may be made, and locks it. As a server it also shows itself as
+// one.
 func (s *Store) take(server bool) error {
 	o := s.options
 	if _, err := os.Stat(s.dir); errors.Is(err, fs.ErrNotExist) {
@@ -157,14 +165,16 @@ func (s *Store) take(server bool) error {
 	s.lock, err = dirlock.Own(context.Background(), s.dir, dirlock.Options{
 		Server: server, Wait: o.LockWait, Admit: s.admit,
 		Waiting: func() {
-			o.Logger.Warn("a gcd-tool has the directory: waiting until it has ended", "data", s.dir, "longest", o.LockWait.String())
+			o.Logger.Warn("a gcd-tool has the directory: waiting until it has ended",
+				"data", s.dir, "longest", o.LockWait.String())
 		},
 	})
 	if err != nil {
 		return err
 	}
 	if s.lock.Alone() {
-		o.Logger.Warn("this system cannot lock a directory: the file LOCK alone keeps other processes out, so nobody may remove or replace it", "data", s.dir)
+		o.Logger.Warn("this system cannot lock a directory: the file LOCK alone keeps other processes out, "+
+			"so nobody may remove or replace it", "data", s.dir)
 	}
 	return nil
 }
@@ -192,8 +202,9 @@ func (s *Store) mayCreate() error {
 	return nil
 }
 
-// Init makes a store in a directory, or leaves the one that is there as it is, and says which store it is. What a start does not make a store in, it does not either; of a
-// directory that a server has it says ErrLocked. What root makes gets the directory's owner.
+// Init makes a store in a directory, or leaves the one that is there as it is, and says which store
+// it is. What a start does not make a store in, it does not either; of a directory that a server
+// has it says ErrLocked. What root makes gets the directory's owner.
 func Init(dir string, o Options) (id wal.ID, made bool, err error) {
 	s := newStore(dir, o)
 	if err := s.take(false); err != nil {
@@ -242,8 +253,9 @@ func (s *Store) make() (id wal.ID, made bool, err error) {
 	return id, err == nil, err
 }
 
-// syncPlace makes the name of a new store's directory durable: it may have been made by a process that was killed before that. Its parent may be closed
-// to us, as systemd's state directories are; whoever made it then answers for the name.
+// syncPlace makes the name of a new store's directory durable: it may have been made by a process
+// that was killed before that. Its parent may be closed to us, as systemd's state directories are;
+// whoever made it then answers for the name.
 func (s *Store) syncPlace() error {
 	if err := (vfs.OS{}).SyncDir(filepath.Dir(filepath.Clean(s.dir))); err != nil && !errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("store: %w", err)
@@ -251,7 +263,8 @@ func (s *Store) syncPlace() error {
 	return nil
 }
 
-// look says whether the directory is still the one that was opened, with its log. If it is not, nothing is acknowledged any more.
+// look says whether the directory is still the one that was opened, with its log. If it is not,
+// nothing is acknowledged any more.
 func (s *Store) look() error {
 	err := s.lock.Check()
 	if err == nil {
@@ -290,7 +303,8 @@ func (s *Store) watch() {
 			s.fail(fmt.Errorf("%w: its LOCK was removed or replaced, and now an older gcd has that", err))
 		case err != nil && !told && s.ctx.Err() == nil:
 			told = true
-			s.options.Logger.Warn("LOCK was removed or replaced, and cannot be locked again: no older gcd may be started here", "data", s.dir, "error", err)
+			s.options.Logger.Warn("LOCK was removed or replaced, and cannot be locked again: no older gcd may be started here",
+				"data", s.dir, "error", err)
 		case renewed:
 			s.options.Logger.Warn("LOCK was removed or replaced, and is locked again: leave it alone", "data", s.dir)
 		}

@@ -167,7 +167,8 @@ func TestInit(t *testing.T) {
 	}
 }
 
-// A directory, a log or a segment that is taken away from under a store: it acknowledges nothing more, and says why.
+// A directory, a log or a segment that is taken away from under a store: it acknowledges nothing
+// more, and says why.
 func TestTakenAway(t *testing.T) {
 	t.Parallel()
 	segment := func(dir string) string { return filepath.Join(dir, "wal", "0000000000000001.seg") }
@@ -233,7 +234,8 @@ func TestTakenAway(t *testing.T) {
 	}
 }
 
-// A close within the second before the next look notices it too, and writes nothing into the directory that has the place now.
+// A close within the second before the next look notices it too, and writes nothing into the
+// directory that has the place now.
 func TestTakenAwayBeforeClose(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
@@ -278,7 +280,8 @@ func newestStore(t *testing.T, dir string) *Store {
 	return s
 }
 
-// A snapshot's file that is put back to an older one ends the store before a segment goes that only the newer one had.
+// A snapshot's file that is put back to an older one ends the store before a segment goes that only
+// the newer one had.
 func TestSnapshotReplaced(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
@@ -376,7 +379,8 @@ func TestLockWait(t *testing.T) {
 	}
 }
 
-// A first start that was interrupted left no store yet: one that is to make none refuses it, and one that may goes on, if nobody has put something there since.
+// A first start that was interrupted left no store yet: one that is to make none refuses it, and
+// one that may goes on, if nobody has put something there since.
 func TestInterruptedFirstStart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// Open calls Locked once, when the directory is locked and nothing in it was read; an error of it gives the lock back.
+// Open calls Locked once, when the directory is locked and nothing in it was read; an error of it
+// gives the lock back.
 func TestLockedComesBeforeReading(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

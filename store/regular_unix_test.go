@@ -37,7 +37,8 @@ var otherKinds = map[string]func(path string) error{
 	},
 }
 
-// What has the name of one of a store's files and is none is refused by that name, at once, and nothing is changed.
+// What has the name of one of a store's files and is none is refused by that name, at once, and
+// nothing is changed.
 func TestNoRegularFile(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{"LOCK", "counters.db", "counters.db.new", "wal/0000000000000001.seg", "wal/spare", "reserve"} {

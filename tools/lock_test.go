@@ -18,7 +18,8 @@ import (
 	"gcd/wal"
 )
 
-// TestLockIsHeld: while something changes a directory no server starts in it, also where there was no file to lock.
+// TestLockIsHeld: while something changes a directory no server starts in it, also where there was
+// no file to lock.
 func TestLockIsHeld(t *testing.T) {
 	t.Parallel()
 	whole := closedStore(t, seeded(t), 60, 20)
@@ -88,8 +89,8 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
-// TestWaitingStartGetsTheNewDirectory: a start that waits while a directory is exchanged for another one serves that, and never what was put aside; at no moment
-// before the work is done.
+// TestWaitingStartGetsTheNewDirectory: a start that waits while a directory is exchanged for
+// another one serves that, and never what was put aside; at no moment before the work is done.
 func TestWaitingStartGetsTheNewDirectory(t *testing.T) {
 	t.Parallel()
 	dump := writeDump(t, "ndjson", testHeader(), []store.Entry{{Topic: []byte("new"), Value: store.Value{Sum: 41}, Last: 1}})
@@ -188,8 +189,9 @@ func TestWaitingStartGetsTheNewDirectory(t *testing.T) {
 	}
 }
 
-// TestReaderLetsGo: what only reads has the lock until its files are open. A server that starts then changes nothing of what it reads: the end of the log,
-// with what a crash left behind it, the snapshot, and segments that are removed.
+// TestReaderLetsGo: what only reads has the lock until its files are open. A server that starts
+// then changes nothing of what it reads: the end of the log, with what a crash left behind it, the
+// snapshot, and segments that are removed.
 func TestReaderLetsGo(t *testing.T) {
 	t.Parallel()
 	dir := closedStore(t, seeded(t), 100, 60)
@@ -242,7 +244,8 @@ func TestReaderLetsGo(t *testing.T) {
 	}
 }
 
-// tearEnd writes something behind the last record, as a crash leaves it, and says that the store was not closed.
+// tearEnd writes something behind the last record, as a crash leaves it, and says that the store
+// was not closed.
 func tearEnd(t *testing.T, dir, segment string) {
 	t.Helper()
 	s, err := store.Open(dir, store.Options{SegmentSize: smallSegment})

@@ -9,7 +9,8 @@ import (
 	"gcd/internal/vfs"
 )
 
-// A directory that is not the log's any more: no segment is begun, made or removed there, and nothing is appended after that.
+// A directory that is not the log's any more: no segment is begun, made or removed there, and
+// nothing is appended after that.
 func TestCheckComesBeforeNames(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewMem()

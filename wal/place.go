@@ -8,8 +8,8 @@ type place struct {
 	path string
 }
 
-// InPlace says whether the last segment is still what its name leads to: what is appended to a file that was removed or replaced no later Open finds. It says so too
-// where that cannot be found out.
+// InPlace says whether the last segment is still what its name leads to: what is appended to a file
+// that was removed or replaced no later Open finds. It says so too where that cannot be found out.
 func (l *Log) InPlace() (path string, ok bool) {
 	for {
 		p := l.place.Load()

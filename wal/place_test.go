@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// A last segment that was removed or replaced is noticed; one that a rotation has left behind does not matter.
+// A last segment that was removed or replaced is noticed; one that a rotation has left behind does
+// not matter.
 func TestInPlace(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(path string) error{

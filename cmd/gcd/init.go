@@ -65,7 +65,8 @@ Example:
 	}
 }
 
-// checkOwner keeps root out of another user's directory, unless that is wanted: that user's next start could not open what root has made.
+// checkOwner keeps root out of another user's directory, unless that is wanted: that user's next
+// start could not open what root has made.
 func (s *settings) checkOwner() error {
 	if s.dir == "" || s.allowRoot {
 		return nil
@@ -74,6 +75,7 @@ func (s *settings) checkOwner() error {
 	if !foreign {
 		return nil
 	}
-	return cmdline.Fail(cmdline.ExitForeign, fmt.Errorf("%s belongs to %s, and this process runs as root: nothing was changed", s.dir, theirs),
+	return cmdline.Fail(cmdline.ExitForeign,
+		fmt.Errorf("%s belongs to %s, and this process runs as root: nothing was changed", s.dir, theirs),
 		"run it as that user, who could not open the files that root makes; --allow-root lets root do it all the same")
 }

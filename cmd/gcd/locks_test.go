@@ -98,7 +98,8 @@ func (p *victim) stop(t *testing.T) {
 	}
 }
 
-// storeAndDump writes a dump of a store that has some topics at 1, and gives the store's directory too.
+// storeAndDump writes a dump of a store that has some topics at 1, and gives the store's directory
+// too.
 func storeAndDump(t *testing.T, p programs, topics int) (dir, dump string) {
 	t.Helper()
 	parent := t.TempDir()
@@ -124,7 +125,8 @@ func storeAndDump(t *testing.T, p programs, topics int) (dir, dump string) {
 	return dir, dump
 }
 
-// TestLockFileGone: LOCK is removed or replaced beside a running server, and no second one, and no tool that writes, gets in.
+// TestLockFileGone: LOCK is removed or replaced beside a running server, and no second one, and no
+// tool that writes, gets in.
 func TestLockFileGone(t *testing.T) {
 	t.Parallel()
 	p := buildPrograms(t)
@@ -252,7 +254,8 @@ func TestStartBesideDump(t *testing.T) {
 		if err := read.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Duration(rand.Int64N(int64(200 * time.Millisecond)))) // the fault to be injected: a start at any moment of the reading
+		// The fault to be injected is a start at any moment of the reading.
+		time.Sleep(time.Duration(rand.Int64N(int64(200 * time.Millisecond))))
 		s := p.serving(t, dir)
 		s.wantCount(t, "rounds", uint64(round+1))
 		s.stop(t)
@@ -265,7 +268,8 @@ func TestStartBesideDump(t *testing.T) {
 	}
 }
 
-// TestToolIsWaitedFor: what finds a tool in the directory waits for it and then ends with 1, which a unit tries again; what only reads does not wait.
+// TestToolIsWaitedFor: what finds a tool in the directory waits for it and then ends with 1, which
+// a unit tries again; what only reads does not wait.
 func TestToolIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	p := buildPrograms(t)
@@ -288,7 +292,8 @@ func TestToolIsWaitedFor(t *testing.T) {
 	s.stop(t)
 }
 
-// TestLocksBesideOlder holds this version against an older one, in both ways: GCD_LOCK_OLDER names the directory with its two programs.
+// TestLocksBesideOlder holds this version against an older one, in both ways: GCD_LOCK_OLDER names
+// the directory with its two programs.
 func TestLocksBesideOlder(t *testing.T) {
 	t.Parallel()
 	older := os.Getenv("GCD_LOCK_OLDER")

@@ -14,7 +14,8 @@ import (
 // stranger is a user whom nobody is, by number.
 const stranger = 54321
 
-// TestOwner: root keeps out of another user's directory, init leaves it to that user, and what may not be opened says whose it is. Only root can try that.
+// TestOwner: root keeps out of another user's directory, init leaves it to that user, and what may
+// not be opened says whose it is. Only root can try that.
 func TestOwner(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {

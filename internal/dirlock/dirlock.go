@@ -1,5 +1,6 @@
-// Package dirlock keeps a store's directory for one process. The lock is on the directory itself, so no file has to be there and none that is
-// removed or replaced takes it away; docs/storage.md, "Locks", has the protocol. Errors name the directory and change nothing in it.
+// Package dirlock keeps a store's directory for one process. The lock is on the directory itself,
+// so no file has to be there and none that is removed or replaced takes it away; docs/storage.md,
+// "Locks", has the protocol. Errors name the directory and change nothing in it.
 package dirlock
 
 import (
@@ -23,20 +24,25 @@ const (
 
 const (
 	poll = 10 * time.Millisecond // between two tries
-	// grace is how long a lock that ought to be free is tried again. A process that ends gives its locks back one after the other.
+	// grace is how long a lock that ought to be free is tried again. A process that ends gives its
+	// locks back one after the other.
 	grace = 500 * time.Millisecond
-	// logPatience is how long a server waits for the log's directory, which others try for an instant.
+	// logPatience is how long a server waits for the log's directory, which others try for an
+	// instant.
 	logPatience = 10 * time.Second
-	// mostReplaced is how many times in a row a name may turn out to be another file's than the one that was locked.
+	// mostReplaced is how many times in a row a name may turn out to be another file's than the one
+	// that was locked.
 	mostReplaced = 1000
 )
 
 var (
 	// ErrLocked says that a server has the directory, or an older version, which locks LOCK alone.
 	ErrLocked = errors.New("directory is in use by another process")
-	// ErrBusy says that a tool has the directory, and that it had it for as long as was to be waited.
+	// ErrBusy says that a tool has the directory, and that it had it for as long as was to be
+	// waited.
 	ErrBusy = errors.New("directory is in use by a gcd-tool")
-	// ErrMoved says that the directory, or the log in it, is not the one any more that was locked: removed, renamed, or something else has its name.
+	// ErrMoved says that the directory, or the log in it, is not the one any more that was locked:
+	// removed, renamed, or something else has its name.
 	ErrMoved = errors.New("directory is not the one any more that was opened")
 )
 
@@ -49,13 +55,15 @@ type Options struct {
 	NoFile  bool          // take LOCK if it is there, but make none
 	Wait    time.Duration // the most to wait for a tool
 	Waiting func()        // called once when the waiting begins; nil: nothing
-	// Admit is called when the directory is locked, before a lock file is made in it; an error ends Own. nil: nothing. With Wait it may be called again.
+	// Admit is called when the directory is locked, before a lock file is made in it; an error ends
+	// Own. nil: nothing. With Wait it may be called again.
 	Admit func() error
 
 	system system
 }
 
-// system locks an open file or directory, if it is free; errors.ErrUnsupported: there is no lock for it. nil: lock.
+// system locks an open file or directory, if it is free; errors.ErrUnsupported: there is no lock
+// for it. nil: lock.
 type system func(f *os.File, how mode) (free bool, err error)
 
 func (s system) lock(f *os.File, how mode) (free bool, err error) {
@@ -65,7 +73,8 @@ func (s system) lock(f *os.File, how mode) (free bool, err error) {
 	return s(f, how)
 }
 
-// A Lock is a directory that is had. Its methods may run beside each other, but for Renew, TakeLog and Release.
+// A Lock is a directory that is had. Its methods may run beside each other, but for Renew, TakeLog
+// and Release.
 type Lock struct {
 	path string
 	how  mode
@@ -91,8 +100,9 @@ func (h *held) release() error {
 	return errors.Join(unlock(open), open.Close())
 }
 
-// Own takes the directory for a process that may change it. Errors are ErrLocked at once, ErrBusy when a tool keeps it, and ErrMoved when it is gone
-// after the waiting; what Admit says; and the system's.
+// Own takes the directory for a process that may change it. Errors are ErrLocked at once, ErrBusy
+// when a tool keeps it, and ErrMoved when it is gone after the waiting; what Admit says; and the
+// system's.
 func Own(ctx context.Context, path string, o Options) (*Lock, error) {
 	var waited, replaced int
 	for began := time.Now(); ; {
@@ -153,8 +163,8 @@ func (l *Lock) takeRest(ctx context.Context, o Options) error {
 	return within(ctx, grace, func() (bool, error) { served, err := l.served(); return !served, err })
 }
 
-// Read takes the directory for a look that needs nobody to change it, and makes no file. More than one may have it so. nil without an error: somebody
-// has it who may change it.
+// Read takes the directory for a look that needs nobody to change it, and makes no file. More than
+// one may have it so. nil without an error: somebody has it who may change it.
 func Read(path string) (*Lock, error) { return read(path, nil) }
 
 func read(path string, on system) (*Lock, error) {
@@ -210,8 +220,8 @@ func (l *Lock) stands() bool {
 	return err == nil && os.SameFile(now, l.dir.info)
 }
 
-// takeFile opens and locks LOCK, and makes it if it may. What has it although the directory is free is an older version, or a process
-// that is about to end.
+// takeFile opens and locks LOCK, and makes it if it may. What has it although the directory is free
+// is an older version, or a process that is about to end.
 func (l *Lock) takeFile(ctx context.Context, flag int, mayMake bool) error {
 	path := filepath.Join(l.path, FileName)
 	patience := grace
@@ -250,7 +260,8 @@ func (l *Lock) takeFile(ctx context.Context, flag int, mayMake bool) error {
 	})
 }
 
-// makeFile makes LOCK. It belongs to whom the directory belongs to, and has mode 0600 whatever the umask takes away.
+// makeFile makes LOCK. It belongs to whom the directory belongs to, and has mode 0600 whatever the
+// umask takes away.
 func (l *Lock) makeFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) { // since we looked
@@ -265,7 +276,8 @@ func (l *Lock) makeFile(path string) (*os.File, error) {
 	return f, nil
 }
 
-// TakeLog takes the log's directory, if it is there: a server's sign. It waits for those that try it.
+// TakeLog takes the log's directory, if it is there: a server's sign. It waits for those that try
+// it.
 func (l *Lock) TakeLog(ctx context.Context) error {
 	if l.log.info != nil {
 		return nil
@@ -291,7 +303,8 @@ func (l *Lock) TakeLog(ctx context.Context) error {
 	})
 }
 
-// served says whether somebody has the log's directory, by trying it for an instant, in the way in which two that try are not in each other's.
+// served says whether somebody has the log's directory, by trying it for an instant, in the way in
+// which two that try are not in each other's.
 func (l *Lock) served() (bool, error) {
 	h, err := openDir(filepath.Join(l.path, LogName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -322,8 +335,8 @@ func (l *Lock) holder() error {
 // Alone says that the system cannot lock the directory, so that LOCK alone keeps others away.
 func (l *Lock) Alone() bool { return l.dir.open == nil }
 
-// Check says whether the directory, and the log's if that is held, are still there under their names: nil, or ErrMoved. Another error says that it cannot be
-// found out.
+// Check says whether the directory, and the log's if that is held, are still there under their
+// names: nil, or ErrMoved. Another error says that it cannot be found out.
 func (l *Lock) Check() error {
 	if err := still(l.path, l.dir.info); err != nil {
 		return err
@@ -347,8 +360,8 @@ func still(path string, was fs.FileInfo) error {
 	return nil
 }
 
-// Renew takes LOCK again if it was removed or replaced, so that an older version is kept away; renewed says that it had to. ErrLocked: such a one has it
-// already.
+// Renew takes LOCK again if it was removed or replaced, so that an older version is kept away;
+// renewed says that it had to. ErrLocked: such a one has it already.
 func (l *Lock) Renew(ctx context.Context) (renewed bool, err error) {
 	now, err := os.Stat(filepath.Join(l.path, FileName))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) || err == nil && os.SameFile(now, l.file.info) {

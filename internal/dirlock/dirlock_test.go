@@ -198,7 +198,8 @@ func TestWaitingFollowsTheName(t *testing.T) {
 	}
 }
 
-// A directory that is exchanged for another one while its locks are taken: what was found and made counts for nothing.
+// A directory that is exchanged for another one while its locks are taken: what was found and made
+// counts for nothing.
 func TestExchangedMeanwhile(t *testing.T) {
 	t.Parallel()
 	for _, admit := range []error{nil, errors.New("not this one")} {
@@ -304,7 +305,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// LOCK that was removed or replaced is taken again, so that an older version stays out; unless such a one was quicker.
+// LOCK that was removed or replaced is taken again, so that an older version stays out; unless such
+// a one was quicker.
 func TestRenew(t *testing.T) {
 	t.Parallel()
 	dir := newDir(t)
@@ -388,7 +390,8 @@ func filesAlone(f *os.File, how mode) (free bool, err error) {
 	return lock(f, how)
 }
 
-// Where a directory cannot be locked LOCK is all there is: it keeps others out, of whatever kind, at once.
+// Where a directory cannot be locked LOCK is all there is: it keeps others out, of whatever kind,
+// at once.
 func TestFilesAlone(t *testing.T) {
 	t.Parallel()
 	dir := newDir(t)

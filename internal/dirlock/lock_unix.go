@@ -20,7 +20,8 @@ const (
 	shared    mode = unix.LOCK_SH
 )
 
-// lock takes the lock of an open file or directory, if it is free. errors.ErrUnsupported: this file system has none for it.
+// lock takes the lock of an open file or directory, if it is free. errors.ErrUnsupported: this file
+// system has none for it.
 func lock(f *os.File, how mode) (free bool, err error) {
 	lockErr, err := flock(f, int(how)|unix.LOCK_NB)
 	if err != nil {
@@ -32,7 +33,8 @@ func lock(f *os.File, how mode) (free bool, err error) {
 	case unix.EWOULDBLOCK:
 		return false, nil
 	}
-	none := []error{unix.EBADF, unix.ENOTSUP, unix.EOPNOTSUPP, unix.ENOLCK, unix.EINVAL, unix.ENOSYS} // NFS, for one, wants to write what it locks
+	// NFS, for one, wants to write what it locks.
+	none := []error{unix.EBADF, unix.ENOTSUP, unix.EOPNOTSUPP, unix.ENOLCK, unix.EINVAL, unix.ENOSYS}
 	if slices.Contains(none, lockErr) {
 		return false, fmt.Errorf("%w: %w", errors.ErrUnsupported, lockErr)
 	}

@@ -15,7 +15,8 @@ const (
 	shared    mode = 0
 )
 
-// lock takes the lock of an open file, if it is free. Of a directory there is none: errors.ErrUnsupported.
+// lock takes the lock of an open file, if it is free. Of a directory there is none:
+// errors.ErrUnsupported.
 func lock(f *os.File, how mode) (free bool, err error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -24,7 +25,8 @@ func lock(f *os.File, how mode) (free bool, err error) {
 	if info.IsDir() {
 		return false, errors.ErrUnsupported
 	}
-	err = windows.LockFileEx(windows.Handle(f.Fd()), uint32(how)|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, &windows.Overlapped{})
+	flags := uint32(how) | windows.LOCKFILE_FAIL_IMMEDIATELY
+	err = windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, &windows.Overlapped{})
 	switch {
 	case err == nil:
 		return true, nil

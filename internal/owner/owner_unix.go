@@ -39,7 +39,8 @@ func ids(path string) (theirs, me id, ok bool) {
 	return id(stat.Uid), id(os.Geteuid()), true
 }
 
-// Keep gives a tree, or one file, the owner of what it is made in or takes the place of, if this process is root: the server's user must be able to open it.
+// Keep gives a tree, or one file, the owner of what it is made in or takes the place of, if this
+// process is root: the server's user must be able to open it.
 func Keep(from, tree string) error {
 	info, err := os.Stat(from)
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// What has a file's name and is none is refused at once, and by its name; a link to a file is a file.
+// What has a file's name and is none is refused at once, and by its name; a link to a file is a
+// file.
 func TestOpenRegular(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
