@@ -25,6 +25,16 @@ func (s *Server) SetProcessors(n int) { s.processors = n }
 
 func (s *Server) SetLoadingTime(d time.Duration) { s.loadingTime = d }
 
+// DoorCloses tells whether the system has what closeDoor needs.
+func DoorCloses() bool {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return false
+	}
+	defer l.Close()
+	return havePool && apply(l.(*net.TCPListener), closeDoor) == nil
+}
+
 func (s *Server) SetHold(d time.Duration) { s.hold = d }
 
 func (s *Server) SetParting(d time.Duration) { s.parting = d }

@@ -17,7 +17,9 @@ type streamConn struct {
 	nc   *net.TCPConn
 	peer netip.AddrPort
 
-	least      time.Time // it is not ended before, since it has only just come
+	// least, under goroutines.mu: it is not ended before, since it has only just come.
+	least time.Time
+
 	speaksRESP bool      // not one message, but RESP
 	deadline   time.Time // of what is read
 }
@@ -36,10 +38,7 @@ func (d *goroutines) accept() {
 			case errors.Is(err, net.ErrClosed):
 				return
 			case isTimeout(err): // drain's
-				d.shut(d.tcp, closeDoor)
-				if err := acceptQueued(d.tcp, d.letIn); err != nil {
-					d.s.journal.happened(acceptError, netip.AddrPort{}, err)
-				}
+				d.lastCall()
 				return
 			}
 			d.s.journal.happened(acceptError, netip.AddrPort{}, err)
@@ -47,12 +46,21 @@ func (d *goroutines) accept() {
 				continue
 			}
 			if !d.pause(failing.next()) {
+				d.lastCall()
 				return
 			}
 			continue
 		}
 		failing.reset()
 		d.letIn(nc)
+	}
+}
+
+// lastCall closes the door, and lets those in who have come by then.
+func (d *goroutines) lastCall() {
+	d.shut(d.tcp, closeDoor)
+	if err := acceptQueued(d.tcp, d.letIn); err != nil {
+		d.s.journal.happened(acceptError, netip.AddrPort{}, err)
 	}
 }
 

@@ -17,8 +17,8 @@ type datagram struct {
 	control []byte // for the answer: from which address
 }
 
-// lastCall is the time to take the datagrams that have come when nothing comes any more.
-const lastCall = 50 * time.Millisecond
+// lastMail is the time to take the datagrams that have come when nothing comes any more.
+const lastMail = 50 * time.Millisecond
 
 // receive runs until the dispatch has drained. It reads each datagram and starts a goroutine for it.
 func (d *goroutines) receive() {
@@ -38,7 +38,7 @@ func (d *goroutines) receive() {
 			case isTimeout(err):
 				last = true
 				d.shut(d.udp, closeBox)
-				d.udp.SetReadDeadline(time.Now().Add(lastCall))
+				d.udp.SetReadDeadline(time.Now().Add(lastMail))
 				continue
 			}
 			d.s.journal.happened(receiveError, netip.AddrPort{}, err)

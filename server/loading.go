@@ -183,7 +183,7 @@ func (s *Server) tellSenders(udp *net.UDPConn, code codec.Code, silentUntil time
 func (s *Server) turnAway(tcp *net.TCPListener, udp *net.UDPConn, patience time.Duration) {
 	if udp != nil {
 		_ = apply(udp, closeBox) // where that fails who comes in the last moment hears nothing
-		udp.SetReadDeadline(time.Now().Add(min(lastCall, patience)))
+		udp.SetReadDeadline(time.Now().Add(min(lastMail, patience)))
 		_ = s.tellSenders(udp, codec.CodeShuttingDown, time.Time{})
 		udp.Close()
 	}

@@ -24,6 +24,9 @@ func (d *goroutines) talk(c *streamConn, first []byte) {
 	t.client = d.s.enterRESP(c.peer, c.nc.LocalAddr().(*net.TCPAddr).AddrPort())
 	defer t.client.leave()
 	defer t.charge(0)
+	d.mu.Lock()
+	c.least = time.Time{} // its first byte is here
+	d.mu.Unlock()
 	t.group.Done = func(*store.Group) {
 		d.s.done(t.claim())
 		t.done <- struct{}{} // has room: one submission at a time
