@@ -84,6 +84,9 @@ func listens(a net.Addr) string {
 	return a.String()
 }
 
+// maxConfigPatterns bounds the work of one command: each setting is held against each pattern.
+const maxConfigPatterns = 1000
+
 func (x *exchange) config() {
 	switch {
 	case !is(x.arg(1), "get"):
@@ -92,6 +95,9 @@ func (x *exchange) config() {
 		return
 	case x.parser.Len() < 3:
 		x.wrongArity("config|get")
+		return
+	case x.parser.Len()-2 > maxConfigPatterns:
+		x.fail("ERR too many patterns: CONFIG GET takes 1000 at most")
 		return
 	}
 	var found []setting
