@@ -78,6 +78,8 @@ type respClient struct {
 	refusing bool // MULTI was refused, and neither EXEC nor DISCARD has come yet
 	told     bool // that the server stops: no later command is run
 
+	little, wasLittle bool // its last turn, and the one before, asked for little
+
 	// Read by other connections, too.
 	label   atomic.Pointer[respLabel]
 	charged atomic.Int64 // bytes, to Server.held
@@ -91,7 +93,7 @@ type respLabel struct {
 
 // enterRESP makes a client of a connection between two addresses.
 func (s *Server) enterRESP(peer, local netip.AddrPort) *respClient {
-	c := &respClient{s: s, id: s.resp.lastID.Add(1), peer: peer, from: s.shares.of(peer.Addr()), local: local, since: time.Now(), version: resp.V2}
+	c := &respClient{s: s, id: s.resp.lastID.Add(1), peer: peer, from: s.shares.of(peer.Addr()), local: local, since: time.Now(), version: resp.V2, little: true}
 	c.label.Store(&respLabel{version: resp.V2})
 	s.resp.mu.Lock()
 	defer s.resp.mu.Unlock()

@@ -126,6 +126,7 @@ func (x *exchange) takeAdmitted() bool {
 			return false
 		}
 		if x.client.s.admit(x.claim()) {
+			x.client.little, x.client.wasLittle = len(x.ops) <= littleOps && !x.more, x.client.little
 			x.noteLittle()
 			return true
 		}
@@ -137,9 +138,10 @@ func (x *exchange) takeAdmitted() bool {
 	}
 }
 
-// noteLittle remembers who asks for little: when he begins to wait, and when he has, however long that was.
+// noteLittle remembers who asks for little: when he begins to wait, and when he has, however long that was. One turn does not make him that, since it
+// may be the rest of a long pipeline.
 func (x *exchange) noteLittle() {
-	if 0 < len(x.ops) && len(x.ops) <= littleOps && !x.more {
+	if x.client.little && x.client.wasLittle {
 		x.client.s.askers.note(x.now, true)
 	}
 }

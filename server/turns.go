@@ -13,7 +13,8 @@ const (
 	lately      = 100 * time.Millisecond // how long somebody is remembered
 	remembering = time.Millisecond       // how often that is written down
 
-	sharedTurnOps = 256 // operations in one turn, as maxTurnOps, while somebody asks for little
+	fullTurnOps   = 4 * maxTurnOps // operations of all connections together in one turn
+	sharedTurnOps = 256            // the same, while somebody asks for little
 
 	acceptBatch       = 64 // connections that a loop accepts before it looks after those that it has
 	sharedAcceptBatch = 16
@@ -52,14 +53,13 @@ func isLately(at *atomic.Int64, now time.Duration) bool {
 	return last > 0 && int64(now)-last < int64(lately)
 }
 
-// turnOps is how many operations the turn of a connection may have: what one alone may, divided by how many connections have something in
-// flight.
+// turnOps is how many operations the turn of a connection may have: as many as all may, divided by how many connections have something in flight.
 func (s *Server) turnOps(now time.Duration) int64 {
-	ops := int64(maxTurnOps)
+	ops := int64(fullTurnOps)
 	if isLately(&s.askers.anybody, now) {
 		ops = sharedTurnOps
 	}
-	return max(littleOps, ops/(s.shares.clients.Load()+1))
+	return min(maxTurnOps, max(littleOps, ops/(s.shares.clients.Load()+1)))
 }
 
 // acceptsAtOnce is how many connections are accepted in one turn, and receivesAtOnce how many calls receive datagrams.
