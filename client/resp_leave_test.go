@@ -9,8 +9,9 @@ import (
 	"gcd/codec"
 )
 
-// A server that stops refuses what it does not run, and runs nothing behind that on the same connection: so what has no answer then was not
-// run, and later calls are sent over another connection.
+// A server that stops refuses what it does not run, and runs nothing behind that on the same
+// connection: so what has no answer then was not run, and later calls are sent over another
+// connection.
 func TestRESPServerThatStops(t *testing.T) {
 	t.Parallel()
 	const stops = "-LOADING the server is shutting down: try again when it is back\r\n"

@@ -19,7 +19,8 @@ import (
 // shuttingDown is what RESP's commands are answered by a server that stops.
 const shuttingDown = "-LOADING the server is shutting down: try again when it is back\r\n"
 
-// serveLong starts a server that takes its time to part, and stop, which begins that and returns when the server refuses.
+// serveLong starts a server that takes its time to part, and stop, which begins that and returns
+// when the server refuses.
 func serveLong(t *testing.T, o server.Options) (s *running, f *fake, stop func() (stopped <-chan error)) {
 	t.Helper()
 	f = newFake()
@@ -71,8 +72,8 @@ func hears(t *testing.T, c net.Conn, in, want string) {
 	}
 }
 
-// Whatever is asked of a server that stops is refused, in its order and one for one, on every connection that there is or that still comes,
-// and not counted.
+// Whatever is asked of a server that stops is refused, in its order and one for one, on every
+// connection that there is or that still comes, and not counted.
 func TestStoppingServerRefuses(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
@@ -89,7 +90,8 @@ func TestStoppingServerRefuses(t *testing.T) {
 		for range 3 {
 			hears(t, greeted, "INCR never\r\n", shuttingDown)
 		}
-		pipeline := "INCR never\r\n*2\r\n$3\r\nGET\r\n$6\r\nbefore\r\nPING\r\nKEYS *\r\nDBSIZE\r\nNONSENSE\r\nMULTI\r\nGCD.BACKUP\r\nHELLO 3\r\nINFO\r\nQUIT\r\nINCR never\r\n"
+		pipeline := "INCR never\r\n*2\r\n$3\r\nGET\r\n$6\r\nbefore\r\nPING\r\nKEYS *\r\n" +
+			"DBSIZE\r\nNONSENSE\r\nMULTI\r\nGCD.BACKUP\r\nHELLO 3\r\nINFO\r\nQUIT\r\nINCR never\r\n"
 		hears(t, greeted, pipeline, strings.Repeat(shuttingDown, 12))
 		hears(t, half, "lf\r\nINCR", shuttingDown)
 		hears(t, half, " never\r\n", shuttingDown)
@@ -119,7 +121,8 @@ func TestStoppingServerRefuses(t *testing.T) {
 	})
 }
 
-// What arrives with the end is refused as well, and a client that never comes to an end does not delay it.
+// What arrives with the end is refused as well, and a client that never comes to an end does not
+// delay it.
 func TestStoppingServerEnds(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
@@ -158,7 +161,8 @@ func TestStoppingServerEnds(t *testing.T) {
 	})
 }
 
-// What the backend has when the server stops is answered; and a server whose time to part is over still looks at what has come by then.
+// What the backend has when the server stops is answered; and a server whose time to part is over
+// still looks at what has come by then.
 func TestPartingWithoutTime(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
@@ -179,9 +183,10 @@ func TestPartingWithoutTime(t *testing.T) {
 	})
 }
 
-// Clients that count without a pause, over every door, alone and in pipelines, on one connection or a new one each time, hear of each of their
-// requests what became of it while the server stops. Those over RESP know of a command without an answer that it was not run once one before it
-// was refused so.
+// Clients that count without a pause, over every door, alone and in pipelines, on one connection or
+// a new one each time, hear of each of their requests what became of it while the server stops.
+// Those over RESP know of a command without an answer that it was not run once one before it was
+// refused so.
 func TestNothingIsUnknownWhenAServerStops(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {

@@ -9,17 +9,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// closeDoor ends what comes to a listening socket and leaves what has come: the system drops every new request for a connection, as if
-// nobody had got it yet, so that who asked asks again. Those in the queue can be accepted. Without it a client that is let in between the
-// last accept and the close would be reset with what it has sent.
+// closeDoor ends what comes to a listening socket and leaves what has come: the system drops every
+// new request for a connection, as if nobody had got it yet, so that who asked asks again. Those in
+// the queue can be accepted. Without it a client that is let in between the last accept and the
+// close would be reset with what it has sent.
 func closeDoor(listener int) error {
 	drop := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K} // keeps 0 bytes
-	err := unix.SetsockoptSockFprog(listener, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &drop})
+	program := unix.SockFprog{Len: 1, Filter: &drop}
+	err := unix.SetsockoptSockFprog(listener, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program)
 	return os.NewSyscallError("setsockopt", err)
 }
 
-// closeBox is closeDoor of a socket for datagrams: connected to itself it gets nothing from anybody else, and who sends hears that nobody
-// listens. What has come can be received, and answered.
+// closeBox is closeDoor of a socket for datagrams: connected to itself it gets nothing from anybody
+// else, and who sends hears that nobody listens. What has come can be received, and answered.
 func closeBox(socket int) error {
 	own, err := unix.Getsockname(socket)
 	if err == nil {

@@ -33,7 +33,8 @@ func TestClosedBox(t *testing.T) {
 			box := pc.(*net.UDPConn)
 			pinSource(box)
 			sender := func() *net.UDPConn {
-				c, err := net.DialUDP("udp", nil, &net.UDPAddr{IP: net.ParseIP(test.host), Port: box.LocalAddr().(*net.UDPAddr).Port})
+				port := box.LocalAddr().(*net.UDPAddr).Port
+				c, err := net.DialUDP("udp", nil, &net.UDPAddr{IP: net.ParseIP(test.host), Port: port})
 				if err != nil {
 					t.Fatal(err)
 				}

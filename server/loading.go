@@ -12,21 +12,26 @@ import (
 	"gcd/resp"
 )
 
-// A server that starts has its sockets before it has its counters, for who comes then. At first nobody is told anything: connections wait in the
-// system's queue, with what they have sent, and are served when the counters are there, which takes a new directory some milliseconds; datagrams
-// are dropped, since their clients send again, and each that was kept would count. Who has waited for holdTime is told that it takes longer.
+// A server that starts has its sockets before it has its counters, for who comes then. At first
+// nobody is told anything: connections wait in the system's queue, with what they have sent, and
+// are served when the counters are there, which takes a new directory some milliseconds; datagrams
+// are dropped, since their clients send again, and each that was kept would count. Who has waited
+// for holdTime is told that it takes longer.
 
 const (
 	// holdTime is how long who comes is told nothing, from when the sockets are open.
 	holdTime = time.Second
-	// loadingConns is how many connections are told at a time that the server is loading; further ones wait to be accepted.
+	// loadingConns is how many connections are told at a time that the server is loading; further
+	// ones wait to be accepted.
 	loadingConns = 64
-	// loadingTime is how long such a connection may take to say something, and to have read what it is told.
+	// loadingTime is how long such a connection may take to say something, and to have read what it
+	// is told.
 	loadingTime = time.Second
 )
 
-// AnswerLoading opens the sockets. Who comes is served when Serve is called, or told after a second that the counters are not loaded yet
-// (code 14, or LOADING to a client of RESP), until stop is called; Use, Serve and Shutdown do that, too.
+// AnswerLoading opens the sockets. Who comes is served when Serve is called, or told after a second
+// that the counters are not loaded yet (code 14, or LOADING to a client of RESP), until stop is
+// called; Use, Serve and Shutdown do that, too.
 func (s *Server) AnswerLoading() (stop func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -57,7 +62,8 @@ type loading struct {
 	wg    sync.WaitGroup   // accept and receive
 }
 
-// stop lets go of the sockets. Connections that are being told are not waited for: Server.tellers does.
+// stop lets go of the sockets. Connections that are being told are not waited for: Server.tellers
+// does.
 func (l *loading) stop() {
 	close(l.over)
 	past := time.Unix(1, 0)
@@ -122,7 +128,8 @@ func (l *loading) accept() {
 	}
 }
 
-// tell answers whatever a client says first, within a time, with a refusal because the server is not there yet, or not any more.
+// tell answers whatever a client says first, within a time, with a refusal because the server is
+// not there yet, or not any more.
 func (s *Server) tell(conn *net.TCPConn, code codec.Code, patience time.Duration) {
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(patience))
@@ -178,8 +185,8 @@ func (s *Server) tellSenders(udp *net.UDPConn, code codec.Code, silentUntil time
 	}
 }
 
-// turnAway tells those who wait at the sockets of a server that ends without having served that it ends, for at most a time, and closes the
-// sockets.
+// turnAway tells those who wait at the sockets of a server that ends without having served that it
+// ends, for at most a time, and closes the sockets.
 func (s *Server) turnAway(tcp *net.TCPListener, udp *net.UDPConn, patience time.Duration) {
 	if udp != nil {
 		_ = apply(udp, closeBox) // where that fails who comes in the last moment hears nothing

@@ -30,7 +30,8 @@ func TestLoadingWithoutRESP(t *testing.T) {
 	})
 }
 
-// loading: until the server has its counters every client is told to try again, in its own language; then the same sockets serve.
+// loading: until the server has its counters every client is told to try again, in its own
+// language; then the same sockets serve.
 func loading(t *testing.T, o server.Options, respSays string) {
 	o.TCP, o.UDP = "127.0.0.1:0", "127.0.0.1:0"
 	s, err := server.New(nil, o)
@@ -147,8 +148,9 @@ func loadingServer(t *testing.T, o server.Options) *server.Server {
 	return s
 }
 
-// Who comes before the counters are there is served when they are: connections with all that they have sent, and more of them than are told
-// at a time. Datagrams are dropped, so that one that is sent again counts once.
+// Who comes before the counters are there is served when they are: connections with all that they
+// have sent, and more of them than are told at a time. Datagrams are dropped, so that one that is
+// sent again counts once.
 func TestWaitingWhileLoading(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
@@ -204,7 +206,8 @@ func TestWaitingWhileLoading(t *testing.T) {
 	})
 }
 
-// A server that ends before it has its counters says so to those who wait, and is not held up by who says nothing.
+// A server that ends before it has its counters says so to those who wait, and is not held up by
+// who says nothing.
 func TestShutdownWhileLoading(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {

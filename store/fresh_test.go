@@ -9,8 +9,9 @@ import (
 	"gcd/internal/vfs"
 )
 
-// TestNewStoreCost: a new store is ready after a handful of syncs of its log, and with at most 64 KiB written, the snapshot file
-// included. The spare is made beside the counting, so here it waits until the store is open.
+// TestNewStoreCost: a new store is ready after a handful of syncs of its log, and with at most 64
+// KiB written, the snapshot file included. The spare is made beside the counting, so here it waits
+// until the store is open.
 func TestNewStoreCost(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -8,7 +8,8 @@ import (
 	"gcd/internal/vfs"
 )
 
-// TestNewLogIsSmall: the first segment of a new log is a few pages, the next ones grow, and none is longer than it may be.
+// TestNewLogIsSmall: the first segment of a new log is a few pages, the next ones grow, and none is
+// longer than it may be.
 func TestNewLogIsSmall(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -74,7 +75,8 @@ func TestNewLogIsSmall(t *testing.T) {
 	}
 }
 
-// TestLongFirstRecord: a record that the whole first segment has no room for begins the second one, of which it is the first all the same.
+// TestLongFirstRecord: a record that the whole first segment has no room for begins the second one,
+// of which it is the first all the same.
 func TestLongFirstRecord(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewMem()

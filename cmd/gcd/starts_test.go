@@ -14,11 +14,13 @@ import (
 	"time"
 )
 
-// TestStarts starts the real server on a new directory, again and again, and lets two clients ask that come too early: one over UDP that sends
-// again each 100 ms, and one over TCP that asks once. Both are answered, and neither is refused.
+// TestStarts starts the real server on a new directory, again and again, and lets two clients ask
+// that come too early: one over UDP that sends again each 100 ms, and one over TCP that asks once.
+// Both are answered, and neither is refused.
 //
-// With GCD_STARTS_ROUNDS it is a measurement: so many starts, the clients come 50 ms behind each, the one over UDP sends five times, and the
-// time until the server serves is printed. Without it the clients come as soon as somebody listens, and have as long as they need.
+// With GCD_STARTS_ROUNDS it is a measurement: so many starts, the clients come 50 ms behind each,
+// the one over UDP sends five times, and the time until the server serves is printed. Without it
+// the clients come as soon as somebody listens, and have as long as they need.
 func TestStarts(t *testing.T) {
 	t.Parallel()
 	rounds, _ := strconv.Atoi(os.Getenv("GCD_STARTS_ROUNDS"))
@@ -40,12 +42,14 @@ func TestStarts(t *testing.T) {
 		ready = append(ready, took)
 	}
 	slices.Sort(ready)
-	t.Logf("%d starts on a new directory: ready after %v (median), %v (p90), %v (longest); answered: %d over TCP, %d over UDP", rounds,
-		ready[rounds/2].Round(time.Millisecond/10), ready[rounds*9/10].Round(time.Millisecond/10), ready[rounds-1].Round(time.Millisecond/10),
-		answered["tcp"], answered["udp"])
+	at := func(n int) time.Duration { return ready[n].Round(time.Millisecond / 10) }
+	t.Logf("%d starts on a new directory: ready after %v (median), %v (p90), %v (longest); "+
+		"answered: %d over TCP, %d over UDP",
+		rounds, at(rounds/2), at(rounds*9/10), at(rounds-1), answered["tcp"], answered["udp"])
 }
 
-// start starts a server, asks it over both networks, tells each outcome, stops it, and returns how long it took until it served.
+// start starts a server, asks it over both networks, tells each outcome, stops it, and returns how
+// long it took until it served.
 func start(t *testing.T, binary, data string, measured bool, outcome func(network string, err error)) time.Duration {
 	t.Helper()
 	addr := freeAddress(t)
@@ -141,8 +145,8 @@ func countOverTCP(addr string) error {
 	return isFirst(b)
 }
 
-// countOverUDP sends so many times, 100 ms apart, until there is an answer. Its socket is not connected, as that of the protocol's first clients,
-// so it does not hear that nobody listens.
+// countOverUDP sends so many times, 100 ms apart, until there is an answer. Its socket is not
+// connected, as that of the protocol's first clients, so it does not hear that nobody listens.
 func countOverUDP(addr string, sends int) error {
 	to, err := net.ResolveUDPAddr("udp", addr)
 	if err != nil {
@@ -170,7 +174,8 @@ func countOverUDP(addr string, sends int) error {
 	return fmt.Errorf("no answer to %d datagrams", sends)
 }
 
-// isFirst checks the answer to a topic's first count. Over UDP a slow answer may have met another send, so it may be a later one.
+// isFirst checks the answer to a topic's first count. Over UDP a slow answer may have met another
+// send, so it may be a later one.
 func isFirst(b []byte) error {
 	if len(b) != 2 || b[0] != 128 || b[1] == 0 {
 		return fmt.Errorf("the answer is % x", b)

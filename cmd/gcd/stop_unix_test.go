@@ -16,8 +16,9 @@ import (
 	"gcd/codec"
 )
 
-// TestStopRefuses stops the real server with SIGTERM while 16 clients count without a pause, over each door, alone and in pipelines. Each of
-// their calls has its number or is refused, or found nobody any more: none is left unknown, and the next start is where the numbers ended.
+// TestStopRefuses stops the real server with SIGTERM while 16 clients count without a pause, over
+// each door, alone and in pipelines. Each of their calls has its number or is refused, or found
+// nobody any more: none is left unknown, and the next start is where the numbers ended.
 func TestStopRefuses(t *testing.T) {
 	t.Parallel()
 	binary := buildBinary(t)
@@ -74,7 +75,8 @@ func TestStopRefuses(t *testing.T) {
 	}
 }
 
-// countUntilRefused counts over the i-th kind of client until it is refused because the server stops, or finds nobody.
+// countUntilRefused counts over the i-th kind of client until it is refused because the server
+// stops, or finds nobody.
 func countUntilRefused(ctx context.Context, p *victim, i int, refused, absent *atomic.Int64, counted func()) error {
 	o, addr, calls := client.Options{Network: "tcp", Timeout: 30 * time.Second}, p.tcp, 1
 	switch i % 4 {
