@@ -31,7 +31,8 @@ var putBeside = []string{".before-restore-", ".restore-", ".broken-", ".repair-"
 var files = []string{dirlock.FileName, snapshotName, snapshotName + halfMade, "reserve"}
 
 // Holds says whether a directory has a store, whole or damaged: a snapshot or a segment of a log.
-// What has the name of one of a store's files and is no file is ErrNotRegular.
+// What has the name of one of a store's files and is no file, or is a link to what is not there, is
+// ErrNotRegular.
 func Holds(dir string) (bool, error) {
 	for _, name := range files {
 		if err := vfs.CheckRegular(filepath.Join(dir, name)); err != nil {
@@ -42,7 +43,11 @@ func Holds(dir string) (bool, error) {
 	switch info, err := os.Stat(log); {
 	case err == nil && !info.IsDir():
 		return false, fmt.Errorf("%s is not a directory: %w", log, wal.ErrNotOurs)
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist):
+		if err := vfs.CheckLink(log); err != nil {
+			return false, err
+		}
+	case err != nil:
 		return false, err
 	}
 	names, err := (vfs.OS{}).ReadDir(log)
@@ -150,8 +155,11 @@ func places(dir string) []string {
 // one.
 func (s *Store) take(server bool) error {
 	o := s.options
-	if _, err := os.Stat(s.dir); errors.Is(err, fs.ErrNotExist) {
-		if err := finished(s.dir); err != nil {
+	switch info, err := os.Stat(s.dir); {
+	case err == nil && !info.IsDir():
+		return fmt.Errorf("%s is not a directory: %w", s.dir, wal.ErrNotOurs)
+	case errors.Is(err, fs.ErrNotExist):
+		if err := errors.Join(finished(s.dir), vfs.CheckLink(s.dir)); err != nil {
 			return err
 		}
 		if o.NoCreate {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ var otherKinds = map[string]func(path string) error{
 	},
 	"a link to a device":  func(path string) error { return os.Symlink("/dev/zero", path) },
 	"a directory":         func(path string) error { return os.Mkdir(path, 0o700) },
+	"a link to nothing":   func(path string) error { return os.Symlink(path+".nothing", path) },
 	"a link to directory": func(path string) error { return os.Symlink(os.TempDir(), path) },
 	"a socket": func(path string) error {
 		fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
@@ -94,6 +96,40 @@ func TestNoRegularFile(t *testing.T) {
 	}
 }
 
+// A data directory that is a link to what is not there, or no directory, is refused by its name: where a volume is not mounted, nothing begins at 1.
+func TestDirectoryIsNone(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[string]error{"a link to nothing": ErrNotRegular, "a file": wal.ErrNotOurs, "a link to a file": wal.ErrNotOurs} {
+		parent := t.TempDir()
+		dir, file := filepath.Join(parent, "data"), filepath.Join(parent, "file")
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		switch kind {
+		case "a link to nothing":
+			err = os.Symlink(filepath.Join(parent, "nothing"), dir)
+		case "a link to a file":
+			err = os.Symlink(file, dir)
+		default:
+			dir = file
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := everything(t, parent)
+		if _, err := Open(dir, Options{LockWait: -1}); !errors.Is(err, want) || !strings.Contains(err.Error(), dir) {
+			t.Errorf("it is %s: %v", kind, err)
+		}
+		if _, _, err := Init(dir, Options{}); !errors.Is(err, want) {
+			t.Errorf("it is %s: Init: %v", kind, err)
+		}
+		if now := everything(t, parent); !slices.Equal(before, now) {
+			t.Errorf("it is %s: %q became %q", kind, before, now)
+		}
+	}
+}
+
 func goFunc(do func() error) <-chan error {
 	done := make(chan error, 1)
 	go func() { done <- do() }()
@@ -146,8 +182,11 @@ func TestLogIsNoDirectory(t *testing.T) {
 		}
 		select {
 		case err := <-goFunc(func() error { _, err := Open(dir, Options{LockWait: -1}); return err }):
-			if !errors.Is(err, wal.ErrNotOurs) {
+			if !errors.Is(err, wal.ErrNotOurs) && !errors.Is(err, ErrNotRegular) {
 				t.Errorf("it is %s: %v", kind, err)
+			}
+			if names, err := os.ReadDir(dir); err != nil || len(names) > 2 {
+				t.Errorf("it is %s: %q, %v", kind, names, err)
 			}
 		case <-time.After(60 * time.Second):
 			t.Fatalf("it is %s: it waits", kind)

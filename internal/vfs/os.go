@@ -51,7 +51,7 @@ func openOS(name string, flag int) (File, error) {
 	return newOSFile(f)
 }
 
-// ErrNotRegular says that what has a file's name is no file but a directory, a named pipe, a socket or a device.
+// ErrNotRegular says that what has a file's name is no file but a directory, a named pipe, a socket or a device, or a link to something that is not there.
 var ErrNotRegular = errors.New("not a regular file")
 
 // OpenRegular is os.OpenFile of an existing regular file, or of a link to one. It never waits: to open a named pipe would wait for its other end, and to
@@ -81,12 +81,25 @@ func OpenRegular(name string, flag int) (*os.File, error) {
 func CheckRegular(name string) error {
 	info, err := os.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return CheckLink(name)
 	}
 	if err != nil {
 		return err
 	}
 	return regular("stat", name, info)
+}
+
+// CheckLink says whether a name is a link to something that is not there, as where the volume of that is not mounted: ErrNotRegular, or nil. To the system
+// such a name is one that nothing has, so without this something new would take the place of what is elsewhere.
+func CheckLink(name string) error {
+	to, err := os.Readlink(name)
+	if err != nil {
+		return nil // it is none, or is gone
+	}
+	if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
+		return nil // there by now, or for who uses it to find out
+	}
+	return &fs.PathError{Op: "stat", Path: name, Err: fmt.Errorf("%w: it is a link to %s, which is not there", ErrNotRegular, to)}
 }
 
 func regular(op, name string, info fs.FileInfo) error {

@@ -51,4 +51,6 @@ func TestOpenRegular(t *testing.T) {
 		must(t, CheckRegular(in(name)))
 	}
 	must(t, CheckRegular(in("nothing")))
+	must(t, os.Symlink("nothing", in("to nothing")))
+	wantErr(t, CheckRegular(in("to nothing")), ErrNotRegular)
 }
