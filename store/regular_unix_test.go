@@ -169,6 +169,41 @@ func TestMarkIsNoFile(t *testing.T) {
 	}
 }
 
+// What else has the name of a mark, or has a name in the place of one, is not written over: a mark is made anew as a file of its own.
+func TestMarkIsAnotherFile(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"counters.db", "wal/0000000000000001.seg", "nothing"} {
+		for kind, link := range map[string]func(to, name string) error{"a link": os.Symlink, "another name": os.Link} {
+			if file == "nothing" && kind != "a link" {
+				continue
+			}
+			dir := filepath.Join(t.TempDir(), "data")
+			if _, _, err := Init(dir, Options{}); err != nil {
+				t.Fatal(err)
+			}
+			mark := filepath.Join(dir, "wal", "mark")
+			if err := errors.Join(os.Remove(mark), link(filepath.Join(dir, file), mark)); err != nil {
+				t.Fatal(err)
+			}
+			for want := range uint64(2) {
+				s, err := Open(dir, Options{SegmentSize: 8192})
+				if err != nil {
+					t.Fatalf("it is %s of %s: %v", kind, file, err)
+				}
+				if got, err := s.Count(t.Context(), "a"); err != nil || got != want+1 {
+					t.Errorf("it is %s of %s: %d, %v", kind, file, got, err)
+				}
+				if err := s.Close(); err != nil {
+					t.Errorf("it is %s of %s: %v", kind, file, err)
+				}
+			}
+			if info, err := os.Lstat(mark); err != nil || !info.Mode().IsRegular() {
+				t.Errorf("it is %s of %s: %v, %v", kind, file, info, err)
+			}
+		}
+	}
+}
+
 // The log's directory is one, or a link to one.
 func TestLogIsNoDirectory(t *testing.T) {
 	t.Parallel()

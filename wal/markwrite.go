@@ -26,13 +26,20 @@ type markWriter struct {
 	syncEach bool          // this run's flag
 }
 
-// newMark makes the file of a mark, or writes it anew: what is in it then is one slot. It is
-// durable but for its name.
+// newMark makes the file of a mark, in the place of one that is there: what is in it then is one
+// slot. It is durable but for its name. The old file is not written, since another name may lead to it.
 func newMark(fsys vfs.FS, dir string, slot markSlot) (vfs.File, error) {
-	f, err := fsys.Open(MarkPath(dir))
-	if errors.Is(err, fs.ErrNotExist) {
-		f, err = fsys.Create(MarkPath(dir))
+	old, err := fsys.Open(MarkPath(dir)) // what is no file stays
+	if err == nil {
+		err = old.Close()
 	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) { // also what a link that leads nowhere has the name of
+		err = fsys.Remove(MarkPath(dir))
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	f, err := fsys.Create(MarkPath(dir))
 	if err != nil {
 		return nil, err
 	}
@@ -110,6 +117,10 @@ func (l *Log) tellMark() {
 		if l.o.Mark.Note == MarkOld {
 			log.Info("the mark is older than the last run: how far the log was durable holds, the flags do not")
 		}
+	}
+	if l.mark.Partial {
+		log.Warn("a part of the mark is damaged, as a power loss may leave it: it says nothing of records behind the one that it has",
+			"record", l.mark.Index)
 	}
 }
 
