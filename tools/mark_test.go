@@ -121,6 +121,33 @@ func TestVerifyAndTheMark(t *testing.T) {
 	}
 }
 
+// TestVerifyAndAPartOfTheMark: where the newest slot may be gone verify does not say that the log is
+// proved to its end.
+func TestVerifyAndAPartOfTheMark(t *testing.T) {
+	t.Parallel()
+	killed := killedStore(t)
+	for name, change := range map[string]func(b []byte) []byte{
+		"cut off": func(b []byte) []byte { return b[:64] },
+		"a bit of each slot but the oldest": func(b []byte) []byte {
+			b[4096+40] ^= 1
+			b[8192+40] ^= 1
+			return b
+		},
+	} {
+		dir := copyTree(t, killed)
+		b, err := os.ReadFile(markOf(dir))
+		must(t, err)
+		must(t, os.WriteFile(markOf(dir), change(b), 0o600))
+		overwriteAt(t, lastSegment(t, dir), 496, make([]byte, 48))
+		v := verified(t, dir, VerifyOptions{})
+		said := strings.Join(v.Unproven, "\n")
+		if v.Err() != nil || strings.Contains(said, "if the process was killed none is") ||
+			!strings.Contains(said, "a part of the mark") || !strings.Contains(said, "records behind 9 would look like") {
+			t.Errorf("%s: %v, not proved: %s", name, v.Err(), said)
+		}
+	}
+}
+
 // TestMarkOfWhatIsBuilt: restore and repair make a mark that is sound, of the store that they make.
 func TestMarkOfWhatIsBuilt(t *testing.T) {
 	t.Parallel()

@@ -410,7 +410,7 @@ func (v *verifier) doubts() {
 	case v.meta == nil && v.snapshot < 0:
 		v.unproven("there is no snapshot, and so no witness of how far the log reached")
 	case v.meta == nil || v.meta.State != store.StateOpen || v.running:
-	case v.mark.State == wal.MarkSound:
+	case v.mark.State == wal.MarkSound && !v.mark.Partial:
 		v.unproven("the store was not closed: if it was the power that failed, up to a second of records behind %d may be gone without a trace; if the process was killed none is, for its mark says that the log was durable up to record %d (%d bytes are behind it)",
 			v.result.Last, v.mark.Index, v.log.Tail().Length)
 	default:
@@ -428,6 +428,9 @@ func (v *verifier) doubts() {
 // evidence says where the mark is none of how far the log reached.
 func (v *verifier) evidence() {
 	closed := v.meta != nil && v.meta.State == store.StateClosed
+	if v.mark.Partial {
+		v.unproven("a part of the mark of how far the log was durable is damaged, as a power loss may leave it: it is no evidence of records behind %d", v.mark.Index)
+	}
 	switch v.mark.State {
 	case wal.MarkSound:
 		if v.log != nil && closed && v.mark.Index != v.log.Last() {

@@ -254,7 +254,7 @@ func (l *Log) Start() error {
 // tornText is what is said of a torn tail. After kill -9 the mark is exact, so that a record which it does not have was not synced, and nobody was
 // told of it. After a power loss it may be a second old.
 func (l *Log) tornText() string {
-	if l.mark.SyncEach && l.mark.Index == l.last.Load() {
+	if l.mark.SyncEach && !l.mark.Partial && l.mark.Index == l.last.Load() {
 		return "cut a torn tail off the log: nobody was told of it, unless the power was lost within a second of its writing"
 	}
 	return "cut a torn tail off the log: most likely a write that was under way, but no mark proves it"

@@ -66,6 +66,7 @@ type Mark struct {
 	State    MarkState
 	Index    uint64 // every record up to it was on the disk; 0 if the mark does not say
 	SyncEach bool   // in the last run each record was synced before the next was appended
+	Partial  bool   // a slot is not valid or cut off, perhaps the newest one: the log may have been longer
 	Store    ID     // whose it is
 	Err      error  // of MarkUnreadable
 }
@@ -125,6 +126,7 @@ type foundMark struct {
 	markSlot       // the valid one with the highest number; number 0: there is none
 	at       int   // which slot that is
 	there    bool  // the file is, and something was written to it
+	harmed   bool  // a slot has something else than was ever written to it, or is not there
 	err      error // of reading it
 }
 
@@ -147,10 +149,16 @@ func readMark(fsys vfs.FS, dir string) foundMark {
 			found.there, found.err = true, fmt.Errorf("read %s at offset %d: %w", MarkPath(dir), i*markSpan, err)
 			continue
 		}
-		found.there = found.there || leadingZeros(b) < len(b)
-		if s := decodeMarkSlot(b); s.number > found.number {
+		zeros := leadingZeros(b) == len(b)
+		found.there = found.there || !zeros
+		s := decodeMarkSlot(b)
+		found.harmed = found.harmed || !zeros && s.number == 0
+		if s.number > found.number {
 			found.markSlot, found.at = s, i
 		}
+	}
+	if size, err := f.Size(); err == nil && size < markFileSize {
+		found.harmed = true
 	}
 	return found
 }
@@ -168,7 +176,7 @@ func FindMark(dir string, store ID, o Options) (Mark, error) {
 
 // judge says what the mark is good for in a log of the store.
 func (m *foundMark) judge(store ID, note MarkNote) Mark {
-	found := Mark{Index: m.index, Store: m.store, Err: m.err}
+	found := Mark{Index: m.index, Store: m.store, Err: m.err, Partial: m.harmed && m.number > 0}
 	switch {
 	case m.number > 0 && m.store != store:
 		return Mark{State: MarkForeign, Store: m.store}

@@ -276,7 +276,14 @@ func TestMarkStates(t *testing.T) {
 		}, MarkDamaged, "[WARN]  the mark is damaged"},
 		{"another store's", MarkCurrent, func(f frozen) { f[markName], _ = foreign.ReadFile(markFile) },
 			MarkForeign, "[WARN]  the mark is of another store"},
-		{"one slot of three", MarkCurrent, func(f frozen) { f[markName] = f[markName][:64] }, MarkSound, ""},
+		{"a bit of the newest slot", MarkCurrent, func(f frozen) { f[markName][2*4096+40] ^= 1 },
+			MarkSound, "[WARN]  a part of the mark is damaged"},
+		{"a bit of an older slot", MarkCurrent, func(f frozen) { f[markName][7] ^= 1 },
+			MarkSound, "[WARN]  a part of the mark is damaged"},
+		{"one slot of three", MarkCurrent, func(f frozen) { f[markName] = f[markName][:64] }, MarkSound,
+			"[WARN]  a part of the mark is damaged"},
+		{"a byte short", MarkCurrent, func(f frozen) { f[markName] = f[markName][:3*4096-1] }, MarkSound,
+			"[WARN]  a part of the mark is damaged"},
 		{"much longer", MarkCurrent, func(f frozen) { f[markName] = append(f[markName], payload(1, 1<<20)...) },
 			MarkSound, ""},
 	} {
@@ -452,7 +459,7 @@ func TestMarkBitByBit(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
-		if m := l.Mark(); m.Index > 4 || m.State == MarkSound && m.Index < 2 || m.State != MarkSound &&
+		if m := l.Mark(); m.Index > 4 || m.State == MarkSound && (m.Index < 2 || !m.Partial) || m.State != MarkSound &&
 			m.State != MarkMissing && m.State != MarkDamaged {
 			t.Errorf("%s: %+v", what, m)
 		}
