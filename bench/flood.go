@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// floodCommand is the first argument with which this program is a flood of clients that nobody wants.
+// floodCommand is the first argument with which this program is a flood of clients that nobody
+// wants.
 const floodCommand = "flood"
 
 const (
@@ -29,14 +30,15 @@ var floods = map[string]func(tcp, udp string) error{
 	"udp":                             func(_, udp string) error { return floodUDP(udp) },
 }
 
-// flood is what the program does with that argument, until it is killed. It leaves the processors to everybody else, as if it were on other
-// machines.
+// flood is what the program does with that argument, until it is killed. It leaves the processors
+// to everybody else, as if it were on other machines.
 func flood(kind, tcp, udp string) error {
 	one, ok := floods[kind]
 	if !ok {
 		return fmt.Errorf("no flood %q", kind)
 	}
-	threads, err := os.ReadDir("/proc/self/task") // each has a priority of its own, and those that are still to come take it over
+	// Each thread has a priority of its own, and those that are still to come take it over.
+	threads, err := os.ReadDir("/proc/self/task")
 	if err != nil {
 		return err
 	}
@@ -68,7 +70,8 @@ func floodRESP(addr string, answered bool) error {
 	defer c.Close()
 	c.(*net.TCPConn).SetLinger(0)
 	c.SetDeadline(time.Now().Add(time.Minute))
-	if _, err := io.WriteString(c, strings.Repeat("*2\r\n$4\r\nINCR\r\n$5\r\nflood\r\n", floodPipeline)); err != nil || !answered {
+	pipeline := strings.Repeat("*2\r\n$4\r\nINCR\r\n$5\r\nflood\r\n", floodPipeline)
+	if _, err := io.WriteString(c, pipeline); err != nil || !answered {
 		return err
 	}
 	_, err = c.Read(make([]byte, 64))

@@ -13,9 +13,11 @@ import (
 // floodGoal is how much longer an innocent client may wait beside a flood, p99.
 const floodGoal = 2
 
-// groupFlood measures one client that counts over one connection, alone and beside a flood of others, in turn.
+// groupFlood measures one client that counts over one connection, alone and beside a flood of
+// others, in turn.
 func (b *bench) groupFlood() (string, error) {
-	t := table{header: []string{"dispatch", "flood", "p99 alone, µs", "p99 beside it, µs", "beside / alone", "a second alone", "a second beside it", "refused beside it"}}
+	t := table{header: []string{"dispatch", "flood", "p99 alone, µs", "p99 beside it, µs", "beside / alone",
+		"a second alone", "a second beside it", "refused beside it"}}
 	for _, dispatch := range []string{"pool", "goroutine"} {
 		for _, kind := range slices.Sorted(maps.Keys(floods)) {
 			alone, beside, err := b.floodCell(dispatch, kind)
@@ -26,13 +28,16 @@ func (b *bench) groupFlood() (string, error) {
 			for _, p := range beside {
 				lost += p.lost
 			}
-			t.row(dispatch, kind, ranged(p99s(alone), micros), ranged(p99s(beside), micros), atMost(median(pairs(p99s(beside), p99s(alone))), floodGoal),
+			t.row(dispatch, kind, ranged(p99s(alone), micros), ranged(p99s(beside), micros),
+				atMost(median(pairs(p99s(beside), p99s(alone))), floodGoal),
 				ranged(rates(alone), perSecond), ranged(rates(beside), perSecond), digits(lost))
-			b.logf("flood, %s, %s: p99 %s µs alone, %s µs beside it, %v refused", dispatch, kind, ranged(p99s(alone), micros), ranged(p99s(beside), micros), lost)
+			b.logf("flood, %s, %s: p99 %s µs alone, %s µs beside it, %v refused", dispatch, kind,
+				ranged(p99s(alone), micros), ranged(p99s(beside), micros), lost)
 		}
 	}
-	return fmt.Sprintf("One client counts over one RESP connection, beside %d others that never stop: over RESP pipelines of %d INCR on a new connection each, which is reset; "+
-		"over TCP and UDP counts without a pause. Those run in a process of the lowest priority. Medians of the ratios of pairs of runs.\n\n%s",
+	return fmt.Sprintf("One client counts over one RESP connection, beside %d others that never stop: over RESP "+
+		"pipelines of %d INCR on a new connection each, which is reset; over TCP and UDP counts without a pause. "+
+		"Those run in a process of the lowest priority. Medians of the ratios of pairs of runs.\n\n%s",
 		floodClients, floodPipeline, t.String()), nil
 }
 
@@ -45,7 +50,8 @@ func (b *bench) floodCell(dispatch, kind string) (alone, beside []point, err err
 	defer in.close()
 	innocent := func() (point, error) {
 		r, err := loadgen.Run(b.ctx, loadgen.Options{
-			Network: loadgen.RESP, Addr: in.addr, Prefix: "innocent:", Duration: b.time, Warmup: b.time / 10, Threads: 1, Timeout: doorsTimeout,
+			Network: loadgen.RESP, Addr: in.addr, Prefix: "innocent:", Threads: 1, Timeout: doorsTimeout,
+			Duration: b.time, Warmup: b.time / 10,
 		})
 		if err != nil {
 			return point{}, err

@@ -27,7 +27,8 @@ func dialFrom(t *testing.T, network string, from [4]byte, addr string) net.Conn 
 	return speak(network, c)
 }
 
-// While requests of one address take every place there is, one of another address is let in and the first hears that there are too many.
+// While requests of one address take every place there is, one of another address is let in and the
+// first hears that there are too many.
 func TestFloodOfOneAddressLeavesRoomForAnother(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("this needs addresses of the loopback's network")
@@ -67,8 +68,9 @@ func TestFloodOfOneAddressLeavesRoomForAnother(t *testing.T) {
 	})
 }
 
-// Connections of one address that have pipelines of many commands under way, and are reset at once, leave room for a count of the same address;
-// what they asked for and had its turn is counted all the same.
+// Connections of one address that have pipelines of many commands under way, and are reset at once,
+// leave room for a count of the same address; what they asked for and had its turn is counted all
+// the same.
 func TestFloodOfPipelinesLeavesRoom(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {

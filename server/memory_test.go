@@ -15,7 +15,8 @@ import (
 	"gcd/store"
 )
 
-// weighed is a fake that now and then, while somebody looks at its topics, weighs what is in memory.
+// weighed is a fake that now and then, while somebody looks at its topics, weighs what is in
+// memory.
 type weighed struct {
 	*fake
 	scans atomic.Int64
@@ -45,8 +46,9 @@ func liveBytes() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// Clients that ask for long answers and do not take them hold no more than the documented bound: 16 KiB each and --max-in-flight-bytes, whether the
-// answers are being made or wait. It is not parallel, since what others allocate would be weighed, too.
+// Clients that ask for long answers and do not take them hold no more than the documented bound: 16
+// KiB each and --max-in-flight-bytes, whether the answers are being made or wait. It is not
+// parallel, since what others allocate would be weighed, too.
 func TestMemoryOfLongAnswers(t *testing.T) {
 	const (
 		clients = 100
@@ -196,7 +198,8 @@ func await(t *testing.T, what string, c <-chan struct{}) {
 	}
 }
 
-// A look at many topics that is under way when the server shuts down ends then, and its client hears why.
+// A look at many topics that is under way when the server shuts down ends then, and its client
+// hears why.
 func TestShutdownEndsListings(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {

@@ -15,7 +15,8 @@ const (
 	stopped = "-MISCONF stopped after a disk error: the server counts no more and exits\r\n"
 )
 
-// PING tells what a count would be told, so that who watches the server by it hears when nothing can be counted, and when it goes on.
+// PING tells what a count would be told, so that who watches the server by it hears when nothing
+// can be counted, and when it goes on.
 func TestRESPPingTellsWhetherCountsAreTaken(t *testing.T) {
 	t.Parallel()
 	eachRESP(t, func(t *testing.T, o server.Options, version int) {
@@ -39,7 +40,8 @@ func TestRESPPingTellsWhetherCountsAreTaken(t *testing.T) {
 	})
 }
 
-// Behind a count in the same pipeline it is the count's time that PING tells of: the store may have become full with it.
+// Behind a count in the same pipeline it is the count's time that PING tells of: the store may have
+// become full with it.
 func TestRESPPingBehindTheCountThatFindsNoRoom(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {

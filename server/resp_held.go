@@ -7,21 +7,28 @@ import (
 	"gcd/store"
 )
 
-// What the exchanges of all connections hold has a bound: beyond freeHeld each is charged to Server.held, which may come to
-// Options.MaxInFlightBytes, and to leastHeld in any case. It is charged before or while it grows, by every command whose answer may be long and
-// at the end of every turn, so that it makes no difference whether what it holds waits for the client, for the disk, or for its next turn.
+// What the exchanges of all connections hold has a bound: beyond freeHeld each is charged to
+// Server.held, which may come to Options.MaxInFlightBytes, and to leastHeld in any case. It is
+// charged before or while it grows, by every command whose answer may be long and at the end of
+// every turn, so that it makes no difference whether what it holds waits for the client, for the
+// disk, or for its next turn.
 //
-// An exchange for which there is no room gives back what it holds for later use, reads little at a time and takes few commands in a turn, so that
-// it needs no more than freeHeld, and so a pipeline of small commands always goes on, piece by piece. Only a command that is long itself, or whose
+// An exchange for which there is no room gives back what it holds for later use, reads little at a
+// time and takes few commands in a turn, so that it needs no more than freeHeld, and so a pipeline
+// of small commands always goes on, piece by piece. Only a command that is long itself, or whose
 // answer is longer than it, is refused, and a client that does not take long answers is cut off.
 const (
-	freeHeld   = 16 << 10 // bytes that are not charged
-	leastHeld  = 2 << 20  // bytes that all together may hold: one can always have a command of resp.MaxCommand
-	spareHeld  = 1 << 20  // bytes beyond the unfinished command above which they are given back though there is room
-	largeInput = 64 << 10 // bytes of a command from which on no more than it is read, so that its buffer need not grow for what follows
-	littleRead = 4 << 10  // bytes that are read at a time when there is no room, and of a connection that has not said which protocol it speaks
-	fewOps     = 32       // operations after which a turn looks whether there is room for more
-	replyRoom  = 64       // bytes that the reply to an operation needs at most, nearly always
+	freeHeld  = 16 << 10 // bytes that are not charged
+	leastHeld = 2 << 20  // bytes that all together may hold: one can always have a command of resp.MaxCommand
+	spareHeld = 1 << 20  // bytes beyond the unfinished command above which they are given back though there is room
+	// largeInput is how many bytes of a command there are when no more than it is read, so that its
+	// buffer need not grow for what follows.
+	largeInput = 64 << 10
+	// littleRead is how much is read at a time when there is no room, and of a connection that has
+	// not said which protocol it speaks.
+	littleRead = 4 << 10
+	fewOps     = 32 // operations after which a turn looks whether there is room for more
+	replyRoom  = 64 // bytes that the reply to an operation needs at most, nearly always
 )
 
 const (
@@ -37,13 +44,14 @@ func (s *Server) crowded(bytes int) bool { return int(s.held.Load())+bytes > s.m
 
 // holds is how many bytes the exchange has room for.
 func (x *exchange) holds() int {
-	return cap(x.in) + cap(x.out) + cap(x.ready) + cap(x.listing.found) + x.parser.Room() + cap(x.ops)*opSize + cap(x.steps)*int(unsafe.Sizeof(step{}))
+	return cap(x.in) + cap(x.out) + cap(x.ready) + cap(x.listing.found) + x.parser.Room() +
+		cap(x.ops)*opSize + cap(x.steps)*int(unsafe.Sizeof(step{}))
 }
 
 const opSize = int(unsafe.Sizeof(store.Op{}))
 
-// charge charges the exchange for so many bytes instead of those that it was charged for. It returns false, and changes nothing, if that is too
-// much for all together.
+// charge charges the exchange for so many bytes instead of those that it was charged for. It
+// returns false, and changes nothing, if that is too much for all together.
 func (x *exchange) charge(bytes int) bool {
 	more := max(0, bytes-freeHeld) - x.charged
 	if more == 0 {
@@ -59,7 +67,8 @@ func (x *exchange) charge(bytes int) bool {
 	return true
 }
 
-// affords charges the exchange for so many bytes more than it holds, which it is about to need. It returns false if there is no room for them.
+// affords charges the exchange for so many bytes more than it holds, which it is about to need. It
+// returns false if there is no room for them.
 func (x *exchange) affords(bytes int) bool { return x.charge(x.holds() + bytes) }
 
 // mayGrow is asked now and then while a long reply is made: b, which begin began.
@@ -71,7 +80,8 @@ func (x *exchange) tooLong() {
 	x.fail(errAnswers)
 }
 
-// lighten gives back what is not needed if there is no room for it. It comes before a turn, unless that goes on with a command.
+// lighten gives back what is not needed if there is no room for it. It comes before a turn, unless
+// that goes on with a command.
 func (x *exchange) lighten() {
 	if x.held == 0 && !x.charge(x.holds()) {
 		x.trim(0)
@@ -88,8 +98,8 @@ func (x *exchange) appetite(most int) int {
 	return n
 }
 
-// holdAnswer charges the exchange for the wait for its client to take an answer of so many bytes. It returns false if there is no room for it, although
-// all else was given back.
+// holdAnswer charges the exchange for the wait for its client to take an answer of so many bytes.
+// It returns false if there is no room for it, although all else was given back.
 func (x *exchange) holdAnswer(bytes int) bool {
 	if x.affords(bytes) {
 		return true
@@ -101,8 +111,9 @@ func (x *exchange) holdAnswer(bytes int) bool {
 	return x.affords(bytes)
 }
 
-// hold prepares for the wait for more bytes, when all that was whole is answered. room is how many of them the input needs room for. It
-// returns false if the unfinished command is too long to be waited for.
+// hold prepares for the wait for more bytes, when all that was whole is answered. room is how many
+// of them the input needs room for. It returns false if the unfinished command is too long to be
+// waited for.
 func (x *exchange) hold(room int) bool {
 	if n := x.holds(); n <= spareHeld+2*len(x.in) && x.charge(n) {
 		return true
@@ -118,7 +129,8 @@ func (x *exchange) trim(room int) {
 	x.out, x.ready, x.ops, x.steps, x.listing.found, x.group.Ops = nil, nil, nil, nil, nil, nil
 }
 
-// grow makes room for n more bytes of input, and for a command that says how long it is no more than twice what is there and no more than that.
+// grow makes room for n more bytes of input, and for a command that says how long it is no more
+// than twice what is there and no more than that.
 func (x *exchange) grow(n int) {
 	size := len(x.in) + n
 	if size <= cap(x.in) {
@@ -138,7 +150,8 @@ func (x *exchange) receive(b []byte) {
 	x.in = append(x.in, b...)
 }
 
-// rest is how many bytes of a large command are surely still to come, else most. The input begins with the command.
+// rest is how many bytes of a large command are surely still to come, else most. The input begins
+// with the command.
 func (x *exchange) rest(most int) int {
 	if rest := x.parser.Needs() - len(x.in); rest > 0 && len(x.in) >= largeInput {
 		return min(most, rest)
@@ -150,11 +163,13 @@ func (x *exchange) rest(most int) int {
 func (x *exchange) keepLittle() {
 	x.parser.Reset()
 	x.in, x.out, x.ready = keptRoom(x.in, maxKeptBytes), keptRoom(x.out, maxKeptBytes), keptRoom(x.ready, maxKeptBytes)
-	x.ops, x.steps, x.listing.found = keptRoom(x.ops, maxKeptOps), keptRoom(x.steps, maxKeptOps), keptRoom(x.listing.found, maxKeptBytes)
+	x.ops, x.steps = keptRoom(x.ops, maxKeptOps), keptRoom(x.steps, maxKeptOps)
+	x.listing.found = keptRoom(x.listing.found, maxKeptBytes)
 	x.at, x.group.Ops = 0, nil
 }
 
-// What an exchange that waits for its next use keeps room for: a pipeline of some hundred commands. maxSpare bounds those of a loop together.
+// What an exchange that waits for its next use keeps room for: a pipeline of some hundred commands.
+// maxSpare bounds those of a loop together.
 const (
 	maxKeptBytes = 32 << 10
 	maxKeptOps   = 1024

@@ -8,17 +8,22 @@ import (
 	"time"
 )
 
-// Who may have how much in flight. Up to half of the limit, of requests or of their bytes, everybody may have what he asks for. Beyond that each
-// source has its share, the limit divided by how many sources have something in flight, and each connection its share of what is left, so that
-// one that is alone may have it all, and the more there are the less one more gets, but never nothing. A source that has nothing in flight is let in
-// a little beyond the limit, or one that came first and took everything would keep all others out.
+// Who may have how much in flight. Up to half of the limit, of requests or of their bytes,
+// everybody may have what he asks for. Beyond that each source has its share, the limit divided by
+// how many sources have something in flight, and each connection its share of what is left, so that
+// one that is alone may have it all, and the more there are the less one more gets, but never
+// nothing. A source that has nothing in flight is let in a little beyond the limit, or one that
+// came first and took everything would keep all others out.
 //
-// It is counted in every admission, with a few atomics and no lock, since what is in flight when half is reached came before.
+// It is counted in every admission, with a few atomics and no lock, since what is in flight when
+// half is reached came before.
 const (
-	// A source's place among the counts is its hash, so two may share one, and are one then. With a thousand sources that ask for too much,
-	// one in five of the others shares a place with one of them.
+	// A source's place among the counts is its hash, so two may share one, and are one then. With a
+	// thousand sources that ask for too much, one in five of the others shares a place with one of
+	// them.
 	sourceBits = 12
-	// newcomerShare is what part of the limit is for sources that have nothing in flight, beyond it.
+	// newcomerShare is what part of the limit is for sources that have nothing in flight, beyond
+	// it.
 	newcomerShare = 8
 	// littleBytes is the size of a request that needs no share of the bytes.
 	littleBytes = 512
@@ -50,7 +55,8 @@ func (h *shares) of(addr netip.Addr) *sourceUse {
 	return &h.uses[sum>>(64-sourceBits)]
 }
 
-// claim is what somebody has in flight, or asks to have: requests of one source, of one connection or of none.
+// claim is what somebody has in flight, or asks to have: requests of one source, of one connection
+// or of none.
 type claim struct {
 	from     *sourceUse
 	clients  int // 1 for those of a connection, 0 for datagrams
@@ -71,7 +77,8 @@ func (s *Server) admit(c claim) bool {
 		return true
 	}
 	first := mine == int64(c.requests)
-	if s.shares.grant(requests, mine, int64(c.requests), most, 1, first) && s.shares.grant(bytes, mineBytes, int64(c.bytes), mostBytes, littleBytes, first) {
+	if s.shares.grant(requests, mine, int64(c.requests), most, 1, first) &&
+		s.shares.grant(bytes, mineBytes, int64(c.bytes), mostBytes, littleBytes, first) {
 		return true
 	}
 	s.done(c)
@@ -93,8 +100,9 @@ func (h *shares) giveBack(c claim) {
 	}
 }
 
-// grant decides over a claim of what there is most of, all of which would be in flight with it, and mine of its source. What is little is granted whatever the
-// share of a connection is. first says that it is all that its source has.
+// grant decides over a claim of what there is most of, all of which would be in flight with it, and
+// mine of its source. What is little is granted whatever the share of a connection is. first says
+// that it is all that its source has.
 func (h *shares) grant(all, mine, claimed, most, little int64, first bool) bool {
 	if all > most && (!first || all > most+most/newcomerShare) {
 		return false
@@ -102,16 +110,18 @@ func (h *shares) grant(all, mine, claimed, most, little int64, first bool) bool 
 	if claimed <= little {
 		return first || mine <= most/max(1, h.sources.Load())
 	}
-	// A turn is made as long as its share was when it began (room), which others may have made smaller since.
+	// A turn is made as long as its share was when it began (room), which others may have made
+	// smaller since.
 	return mine <= most/max(1, h.sources.Load()) && claimed <= 2*(most-all+claimed)/max(1, h.clients.Load())
 }
 
-// room is how many operations a turn of a connection may collect, and the bytes of their commands: what would be admitted. A command alone may
-// have more.
+// room is how many operations a turn of a connection may collect, and the bytes of their commands:
+// what would be admitted. A command alone may have more.
 func (s *Server) room(from *sourceUse, now time.Duration) (ops, bytes int) {
-	ops = int(s.shares.share(s.inFlight.Load(), from.requests.Load(), int64(s.opts.MaxInFlight), s.turnOps(now), 1))
-	bytes = int(s.shares.share(s.inFlightBytes.Load(), from.bytes.Load(), int64(s.opts.MaxInFlightBytes), int64(s.opts.MaxInFlightBytes), littleBytes))
-	return ops, bytes
+	most, mostBytes := int64(s.opts.MaxInFlight), int64(s.opts.MaxInFlightBytes)
+	n := s.shares.share(s.inFlight.Load(), from.requests.Load(), most, s.turnOps(now), 1)
+	size := s.shares.share(s.inFlightBytes.Load(), from.bytes.Load(), mostBytes, mostBytes, littleBytes)
+	return int(n), int(size)
 }
 
 // share is how much of what there is most of a turn may have, wanted at most.

@@ -27,7 +27,8 @@ func sourcesOf(s *Server, n int) (all []*sourceUse) {
 	return all
 }
 
-// fill has a source ask for one request after the other, each of a connection of its own, until it is refused, and returns how many it got.
+// fill has a source ask for one request after the other, each of a connection of its own, until it
+// is refused, and returns how many it got.
 func fill(s *Server, from *sourceUse, clients, bytes int) (got int) {
 	for s.admit(claim{from, clients, 1, bytes}) {
 		got++
@@ -77,7 +78,8 @@ func TestAloneMayHaveAll(t *testing.T) {
 	}
 }
 
-// Beyond half of the limit a source has its share and no more; who has nothing in flight gets in although the others have taken everything.
+// Beyond half of the limit a source has its share and no more; who has nothing in flight gets in
+// although the others have taken everything.
 func TestSourcesShare(t *testing.T) {
 	t.Parallel()
 	const most = 1000
@@ -127,7 +129,8 @@ func TestNewcomersAreBounded(t *testing.T) {
 	}
 }
 
-// The more connections have something in flight the less has one more, but never nothing: a flood of long pipelines leaves room for a count.
+// The more connections have something in flight the less has one more, but never nothing: a flood
+// of long pipelines leaves room for a count.
 func TestConnectionsShareWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	const most = 10_000

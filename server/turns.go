@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// How much is done at once. Whoever asks for little waits for all that is read, committed and answered together with his request, so what others
-// ask for at that moment must be little, too; and where nobody does, much at once is cheaper. So connections with long pipelines, and floods of
+// How much is done at once. Whoever asks for little waits for all that is read, committed and
+// answered together with his request, so what others ask for at that moment must be little, too;
+// and where nobody does, much at once is cheaper. So connections with long pipelines, and floods of
 // new connections and of datagrams, have long turns only while nobody has asked for little lately.
 const (
 	littleOps   = 8                      // operations of a turn of who asks for little, and what any turn may have
@@ -19,19 +20,23 @@ const (
 	acceptBatch       = 64 // connections that a loop accepts before it looks after those that it has
 	sharedAcceptBatch = 16
 
-	// sharedInFlight is how many requests may be in flight while somebody asks for little and new connections and datagrams are taken: what waits
-	// for the next commit makes it longer. The system keeps the others meanwhile, and looks at each overfullPause.
+	// sharedInFlight is how many requests may be in flight while somebody asks for little and new
+	// connections and datagrams are taken: what waits for the next commit makes it longer. The
+	// system keeps the others meanwhile, and looks at each overfullPause.
 	sharedInFlight = 256
 	overfullPause  = time.Millisecond
 
-	packetCalls       = 8 // receiving calls, of packetBatch datagrams each, that a turn makes, so that connections get theirs
+	// Receiving calls, of packetBatch datagrams each, that a turn makes, so that connections get theirs.
+	packetCalls       = 8
 	sharedPacketCalls = 1
 )
 
 // askers remembers when somebody has asked for little. Times are since Server.began.
 type askers struct {
 	anybody atomic.Int64
-	talkers atomic.Int64 // over a RESP connection: those that come by new connections and datagrams are no reason to take less of these
+	// Over a RESP connection: those that come by new connections and datagrams are no reason to
+	// take less of these.
+	talkers atomic.Int64
 }
 
 // note remembers who asks for little.
@@ -53,7 +58,8 @@ func isLately(at *atomic.Int64, now time.Duration) bool {
 	return last > 0 && int64(now)-last < int64(lately)
 }
 
-// turnOps is how many operations the turn of a connection may have: as many as all may, divided by how many connections have something in flight.
+// turnOps is how many operations the turn of a connection may have: as many as all may, divided by
+// how many connections have something in flight.
 func (s *Server) turnOps(now time.Duration) int64 {
 	ops := int64(fullTurnOps)
 	if isLately(&s.askers.anybody, now) {
@@ -62,7 +68,8 @@ func (s *Server) turnOps(now time.Duration) int64 {
 	return min(maxTurnOps, max(littleOps, ops/(s.shares.clients.Load()+1)))
 }
 
-// acceptsAtOnce is how many connections are accepted in one turn, and receivesAtOnce how many calls receive datagrams.
+// acceptsAtOnce is how many connections are accepted in one turn, and receivesAtOnce how many calls
+// receive datagrams.
 func (s *Server) acceptsAtOnce(now time.Duration) int {
 	if isLately(&s.askers.talkers, now) {
 		return sharedAcceptBatch

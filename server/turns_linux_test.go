@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// While somebody asks for little, connections with long pipelines have short turns; all are done in the end, and without him they are long.
+// While somebody asks for little, connections with long pipelines have short turns; all are done in
+// the end, and without him they are long.
 func TestLongPipelinesHaveShortTurnsBesideALittleOne(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -75,7 +76,8 @@ func TestLongPipelinesHaveShortTurnsBesideALittleOne(t *testing.T) {
 	}
 }
 
-// How much is taken at once depends on whether anybody has asked for little lately, and is forgotten.
+// How much is taken at once depends on whether anybody has asked for little lately, and is
+// forgotten.
 func TestLately(t *testing.T) {
 	t.Parallel()
 	s := newSharing(t, 65_536, 1<<30)
@@ -152,7 +154,8 @@ func TestSocketsWaitWhileTooMuchIsInFlight(t *testing.T) {
 	}
 }
 
-// A home of conversations takes the shared sockets back when it sleeps, but not those that bring a flood while a conversation asks for little.
+// A home of conversations takes the shared sockets back when it sleeps, but not those that bring a
+// flood while a conversation asks for little.
 func TestHomesLeaveFloodsToOthers(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {

@@ -7,7 +7,8 @@ import (
 	"gcd/server"
 )
 
-// A command with very many patterns, each of which would be held against every setting, keeps no loop from its other connections.
+// A command with very many patterns, each of which would be held against every setting, keeps no
+// loop from its other connections.
 func TestRESPConfigTakesNotAllPatterns(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {

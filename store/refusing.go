@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Refusing is why nothing can be counted just now: ErrFailed for good, ErrLogFull until there is room again; nil while it can.
-// It costs two loads, so it may be asked for each request.
+// Refusing is why nothing can be counted just now: ErrFailed for good, ErrLogFull until there is
+// room again; nil while it can. It costs two loads, so it may be asked for each request.
 func (s *Store) Refusing() error {
 	switch {
 	case s.failure.Load() != nil:
