@@ -11,11 +11,9 @@ import (
 
 	"gcd/internal/cmdline"
 	"gcd/tools"
-	"gcd/wal"
 )
 
 func restoreCommand() *cli.Command {
-	segment := cmdline.ByteSize(wal.DefaultSegmentSize)
 	return &cli.Command{
 		Name:      "restore",
 		Usage:     "Make a data directory from a dump",
@@ -33,8 +31,6 @@ What was handed out after the dump was made is handed out again, unless --advanc
 				Usage: "Take the place of a directory that has a store. The old one is kept as DIR.before-restore-TIME."},
 			&cli.Uint64Flag{Name: "advance", Category: "Restore",
 				Usage: "Raise every sum by `N`, so that numbers handed out since the dump was made are not handed out again. Refused if any sum would pass 2^64 - 1."},
-			&cli.GenericFlag{Name: "segment-size", Value: &segment, Category: "Restore",
-				Usage: "The most that the first file of the new log has, `BYTES`; it has 16KiB in any case, and gcd serve chooses the size of the others."},
 			lockWaitFlag(),
 			quietFlag(),
 		},
@@ -43,13 +39,9 @@ What was handed out after the dump was made is handed out again, unless --advanc
 			if err != nil {
 				return err
 			}
-			size := cmdline.Bytes(c, "segment-size")
-			if size%4096 != 0 || size < 64<<10 || size > 1<<32 {
-				return usagef("restore", "--segment-size is %d: it must be a multiple of 4096 between %d and %d", size, 64<<10, int64(1)<<32)
-			}
 			m := newMeter(c)
 			r, err := tools.Restore(c.Context, args[0], args[1], tools.RestoreOptions{
-				Force: c.Bool("force"), Advance: c.Uint64("advance"), SegmentSize: size, LockWait: lockWait(c), Progress: m.report,
+				Force: c.Bool("force"), Advance: c.Uint64("advance"), LockWait: lockWait(c), Progress: m.report,
 			})
 			m.end(err)
 			if errors.Is(err, context.Canceled) { // which is looked at before it is placed

@@ -169,7 +169,7 @@ func TestKillRestore(t *testing.T) {
 		t.Fatal(err)
 	}
 	dumped := writeDump(t, dump, 20_000)
-	args := []string{"restore", "--force", "--segment-size", "64KiB", dump, dir}
+	args := []string{"restore", "--force", dump, dir}
 	copyInto(t, template, dir)
 	k.whole(t, args...)
 	was := map[bool]int{}
