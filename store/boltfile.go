@@ -25,7 +25,9 @@ type snapshotFile struct {
 	path    string
 	hooks   hooks
 	timeout time.Duration            // how long to wait for its lock; 0: lockTimeout
+	opened  fs.FileInfo              // which file it is, from the end of load on
 	known   *meta                    // what update wrote last, so it must say that still; nil: nothing yet, or it is not known whether it did
+	knownAt int                      // id of that transaction, so it must be the last one
 	source  func() (*os.File, error) // opens it for reading, if it is not to be found under path
 	marked  func() bool              // the log's mark on the disk is of this run; nil: it is not
 	rest    func()                   // called before each page that checkPages looks at; nil: nothing
@@ -178,7 +180,7 @@ func (f *snapshotFile) update(do func(tx *bolt.Tx, m *meta) error) error {
 			if err != nil {
 				return err
 			}
-			if f.known != nil && !m.same(*f.known) {
+			if f.known != nil && (!m.same(*f.known) || tx.ID() != f.knownAt+1) {
 				return fmt.Errorf("%w: %s was replaced", ErrMoved, f.path)
 			}
 			if err := do(tx, &m); err != nil {
@@ -188,7 +190,7 @@ func (f *snapshotFile) update(do func(tx *bolt.Tx, m *meta) error) error {
 			if err := errors.Join(m.put(b), putMark(b, tx, f.marked != nil && f.marked())); err != nil {
 				return err
 			}
-			f.known, wrote = nil, &m
+			f.known, f.knownAt, wrote = nil, tx.ID(), &m
 			f.hooks.before()
 			return nil
 		})

@@ -271,13 +271,19 @@ func (s *Store) syncPlace() error {
 	return nil
 }
 
-// look says whether the directory is still the one that was opened, with its log. If it is not,
-// nothing is acknowledged any more.
+// look says whether the directory is still the one that was opened, with its log and its snapshot. If
+// it is not, nothing is acknowledged any more.
 func (s *Store) look() error {
 	err := s.lock.Check()
 	if err == nil {
 		if path, ok := s.wal.InPlace(); !ok {
 			err = fmt.Errorf("%w: %s was removed or replaced", ErrMoved, path)
+		}
+	}
+	if err == nil && s.file.opened != nil { // the log may go back no further than this
+		now, statErr := os.Stat(s.file.path)
+		if errors.Is(statErr, fs.ErrNotExist) || statErr == nil && !os.SameFile(now, s.file.opened) {
+			err = fmt.Errorf("%w: %s was removed or replaced", ErrMoved, s.file.path)
 		}
 	}
 	if errors.Is(err, ErrMoved) {
@@ -315,6 +321,11 @@ func (s *Store) watch() {
 				"data", s.dir, "error", err)
 		case renewed:
 			s.options.Logger.Warn("LOCK was removed or replaced, and is locked again: leave it alone", "data", s.dir)
+			s.snapshot.doubted.Store(true)
+			select {
+			case s.logGrew <- struct{}{}:
+			default: // it is woken already
+			}
 		}
 	}
 }

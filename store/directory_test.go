@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	bolt "go.etcd.io/bbolt"
+
 	"gcd/internal/dirlock"
 	"gcd/wal"
 )
@@ -186,7 +188,13 @@ func TestTakenAway(t *testing.T) {
 			log := filepath.Join(dir, "wal")
 			return errors.Join(os.Rename(log, log+".old"), os.CopyFS(log, os.DirFS(log+".old")))
 		},
-		"segment removed": func(dir string) error { return os.Remove(segment(dir)) },
+		"segment removed":  func(dir string) error { return os.Remove(segment(dir)) },
+		"snapshot removed": func(dir string) error { return os.Remove(SnapshotPath(dir)) },
+		"snapshot replaced": func(dir string) error {
+			b, err := os.ReadFile(SnapshotPath(dir))
+			file := SnapshotPath(dir)
+			return errors.Join(err, os.WriteFile(file+".new", b, 0o600), os.Rename(file+".new", file))
+		},
 		"segment replaced": func(dir string) error {
 			b, err := os.ReadFile(segment(dir))
 			return errors.Join(err, os.WriteFile(segment(dir)+".new", b, 0o600), os.Rename(segment(dir)+".new", segment(dir)))
@@ -294,7 +302,7 @@ func TestSnapshotReplaced(t *testing.T) {
 	if err := s.Snapshot(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(os.WriteFile(file+".older", older, 0o600), os.Rename(file+".older", file)); err != nil {
+	if err := os.WriteFile(file, older, 0o600); err != nil { // the same file
 		t.Fatal(err)
 	}
 	runOps(t, s, []Op{count("a", 1)})
@@ -327,6 +335,29 @@ func TestLockFileRemoved(t *testing.T) {
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// An older gcd knows LOCK alone. One that came and went while LOCK was gone wrote into the log what this
+// store would write over, so it acknowledges nothing more.
+func TestOlderGcdWhileTheLockFileWasGone(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	s := newestStore(t, dir)
+	older := &snapshotFile{path: SnapshotPath(dir)}
+	if err := older.update(func(_ *bolt.Tx, m *meta) error { m.state = stateOpen; return nil }); err != nil { // as its start does
+		t.Fatal(err)
+	}
+	if err := os.Remove(LockPath(dir)); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-s.Failed():
+	case <-time.After(60 * time.Second):
+		t.Fatal("it was not noticed")
+	}
+	if err := s.Close(); !errors.Is(err, ErrMoved) {
+		t.Errorf("closed with %v", err)
 	}
 }
 

@@ -156,7 +156,13 @@ func (s *Store) load() error {
 	s.snapshot.replay.Store(m.replay)
 	s.wal.Cover(m.replay)
 	s.snapshot.grown.Store(int64(s.recover.Records)) // a lower bound: records are longer than a byte
-	return s.withRoom(func() error { return s.setState(stateOpen) })
+	if err := s.withRoom(func() error { return s.setState(stateOpen) }); err != nil {
+		return err
+	}
+	if s.file.opened, err = os.Stat(s.file.path); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	return nil
 }
 
 // create makes the files of a new store, or goes on where an interrupted first start stopped.

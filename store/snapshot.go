@@ -30,6 +30,7 @@ type snapshotState struct {
 	failed        atomic.Bool   // the last one was not completed
 	unshortened   atomic.Bool   // the log kept segments that were to go, the last time
 	grown         atomic.Int64  // bytes of batches since the last snapshot began
+	doubted       atomic.Bool   // another process may have written the file: LOCK was gone for a while
 	checked       bool          // bbolt's check has passed; the snapshotter's alone
 	patience      time.Duration // snapshotPatience, but in tests
 }
@@ -117,6 +118,12 @@ func (s *Store) snapshotter() {
 func (s *Store) takeSnapshot() error {
 	if err := s.look(); err != nil {
 		return err
+	}
+	if s.snapshot.doubted.Load() {
+		if err := s.file.update(func(*bolt.Tx, *meta) error { return nil }); err != nil { // which finds out
+			return err
+		}
+		s.snapshot.doubted.Store(false)
 	}
 	if !s.snapshot.checked {
 		if err := s.file.check(); err != nil {
