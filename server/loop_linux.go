@@ -247,7 +247,7 @@ func (l *loop) deliver() {
 // accept takes new connections and reads from each at once: most clients have sent their request already, and then the
 // connection never needs to be watched. It returns true if there may be more.
 func (l *loop) accept() bool {
-	for range l.s.acceptsAtOnce(l.now) {
+	for range acceptBatch {
 		fd, peer, err := l.acceptOne()
 		if err == unix.EAGAIN || err != nil && l.p.stage.Load() >= parting {
 			return false

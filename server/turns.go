@@ -15,10 +15,9 @@ const (
 	remembering = time.Millisecond       // how often that is written down
 
 	fullTurnOps   = 4 * maxTurnOps // operations of all connections together in one turn
-	sharedTurnOps = 256            // the same, while somebody asks for little
+	sharedTurnOps = 128            // the same, while somebody asks for little
 
-	acceptBatch       = 64 // connections that a loop accepts before it looks after those that it has
-	sharedAcceptBatch = 16
+	acceptBatch = 64 // connections that a loop accepts before it looks after those that it has
 
 	// sharedInFlight is how many requests may be in flight while somebody asks for little and new
 	// connections and datagrams are taken: what waits for the next commit makes it longer. The
@@ -68,15 +67,7 @@ func (s *Server) turnOps(now time.Duration) int64 {
 	return min(maxTurnOps, max(littleOps, ops/(s.shares.clients.Load()+1)))
 }
 
-// acceptsAtOnce is how many connections are accepted in one turn, and receivesAtOnce how many calls
-// receive datagrams.
-func (s *Server) acceptsAtOnce(now time.Duration) int {
-	if isLately(&s.askers.talkers, now) {
-		return sharedAcceptBatch
-	}
-	return acceptBatch
-}
-
+// receivesAtOnce is how many calls receive datagrams in one turn.
 func (s *Server) receivesAtOnce(now time.Duration) int {
 	if isLately(&s.askers.talkers, now) {
 		return sharedPacketCalls

@@ -82,24 +82,24 @@ func TestLately(t *testing.T) {
 	t.Parallel()
 	s := newSharing(t, 65_536, 1<<30)
 	at := time.Hour
-	want := func(what string, now time.Duration, ops int64, accepts, receives int) {
+	want := func(what string, now time.Duration, ops int64, receives int) {
 		t.Helper()
-		if o, a, r := s.turnOps(now), s.acceptsAtOnce(now), s.receivesAtOnce(now); o != ops || a != accepts || r != receives {
-			t.Errorf("%s: %d operations, %d accepts, %d receiving calls; want %d, %d, %d", what, o, a, r, ops, accepts, receives)
+		if o, r := s.turnOps(now), s.receivesAtOnce(now); o != ops || r != receives {
+			t.Errorf("%s: %d operations, %d receiving calls; want %d, %d", what, o, r, ops, receives)
 		}
 	}
-	want("nobody", at, maxTurnOps, acceptBatch, packetCalls)
+	want("nobody", at, maxTurnOps, packetCalls)
 	s.askers.note(at, false)
-	want("a datagram", at, sharedTurnOps, acceptBatch, packetCalls)
+	want("a datagram", at, sharedTurnOps, packetCalls)
 	s.askers.note(at, true)
-	want("a conversation", at, sharedTurnOps, sharedAcceptBatch, sharedPacketCalls)
+	want("a conversation", at, sharedTurnOps, sharedPacketCalls)
 	s.inFlight.Store(sharedInFlight + 1)
 	if !s.overfull(at) || s.overfull(at+lately) {
 		t.Error("new ones wait for as long as somebody is remembered, and no longer")
 	}
-	want("long ago", at+lately, maxTurnOps, acceptBatch, packetCalls)
+	want("long ago", at+lately, maxTurnOps, packetCalls)
 	s.shares.clients.Store(1 << 20)
-	want("very many in flight", at, littleOps, sharedAcceptBatch, sharedPacketCalls)
+	want("very many in flight", at, littleOps, sharedPacketCalls)
 }
 
 // The shared sockets are watched again when less is in flight, by the loop that has them.
