@@ -169,10 +169,12 @@ func (s *Store) take(server bool) error {
 			return fmt.Errorf("store: %w", err)
 		}
 	}
+	waitedFor := false // a store was there when the waiting began
 	var err error
 	s.lock, err = dirlock.Own(context.Background(), s.dir, dirlock.Options{
-		Server: server, Wait: o.LockWait, Admit: s.admit,
+		Server: server, Wait: o.LockWait, Admit: func() error { return s.admit(waitedFor) },
 		Waiting: func() {
+			waitedFor, _ = Holds(s.dir)
 			o.Logger.Warn("a gcd-tool has the directory: waiting until it has ended",
 				"data", s.dir, "longest", o.LockWait.String())
 		},
@@ -187,11 +189,15 @@ func (s *Store) take(server bool) error {
 	return nil
 }
 
-// admit looks at a directory before anything is made in it.
-func (s *Store) admit() error {
+// admit looks at a directory before anything is made in it. A start that has waited for a store makes
+// none where that was removed, replaced or covered meanwhile.
+func (s *Store) admit(waitedFor bool) error {
 	there, err := Holds(s.dir)
 	if there || err != nil {
 		return err
+	}
+	if waitedFor {
+		return fmt.Errorf("%w: a store was in %s when the waiting began, and is gone", ErrMoved, s.dir)
 	}
 	return s.mayCreate()
 }

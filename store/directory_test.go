@@ -7,9 +7,11 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	bolt "go.etcd.io/bbolt"
 
 	"gcd/internal/dirlock"
@@ -389,14 +391,7 @@ func TestLockWait(t *testing.T) {
 	if _, err := Open(dir, Options{LockWait: time.Millisecond}); !errors.Is(err, ErrBusy) {
 		t.Errorf("%v, want ErrBusy", err)
 	}
-	opened := make(chan error, 1)
-	go func() {
-		s, err := Open(dir, Options{LockWait: time.Hour, SegmentSize: 8192})
-		if err == nil {
-			err = s.Close()
-		}
-		opened <- err
-	}()
+	opened := goOpen(dir, Options{LockWait: time.Hour, SegmentSize: 8192})
 	if err := tool.Release(); err != nil {
 		t.Fatal(err)
 	}
@@ -408,6 +403,67 @@ func TestLockWait(t *testing.T) {
 	case <-time.After(60 * time.Second):
 		t.Fatal("it still waits")
 	}
+}
+
+// said is closed when something is written: a log's first line.
+type said struct {
+	once sync.Once
+	done chan struct{}
+}
+
+func (s *said) Write(b []byte) (int, error) {
+	s.once.Do(func() { close(s.done) })
+	return len(b), nil
+}
+
+// A start that waits for a store begins no other one where that was taken away meanwhile, and something
+// empty has its name.
+func TestWaitedForStoreIsGone(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	if _, _, err := Init(dir, Options{SegmentSize: 8192}); err != nil {
+		t.Fatal(err)
+	}
+	tool, err := dirlock.Own(t.Context(), dir, dirlock.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tool.Release()
+	waits := &said{done: make(chan struct{})}
+	opened := goOpen(dir, Options{LockWait: time.Hour, Logger: hclog.New(&hclog.LoggerOptions{Output: waits, Level: hclog.Warn})})
+	select {
+	case <-waits.done:
+	case <-time.After(60 * time.Second):
+		t.Fatal("it does not say that it waits")
+	}
+	empty := dir + "-empty"
+	mkdir(t, empty)
+	if err := errors.Join(os.Rename(dir, dir+"-old"), os.Rename(empty, dir)); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-opened:
+		if !errors.Is(err, ErrMoved) {
+			t.Errorf("%v, want ErrMoved", err)
+		}
+	case <-time.After(60 * time.Second):
+		t.Fatal("it still waits")
+	}
+	if names, err := os.ReadDir(dir); err != nil || len(names) > 0 {
+		t.Errorf("%q, %v", names, err)
+	}
+}
+
+func goOpen(dir string, o Options) <-chan error {
+	opened := make(chan error, 1)
+	go func() {
+		s, err := Open(dir, o)
+		if err == nil {
+			err = s.Close()
+		}
+		opened <- err
+	}()
+	return opened
 }
 
 // A first start that was interrupted left no store yet: one that is to make none refuses it, and
