@@ -164,7 +164,7 @@ func (r *restore) target(dir string) (err error) {
 	}
 	switch err := r.replaceable(); {
 	case errors.Is(err, fs.ErrNotExist):
-		return r.parent()
+		return errors.Join(vfs.CheckLink(r.dir), r.parent())
 	case err != nil:
 		return err
 	}

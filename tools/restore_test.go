@@ -316,6 +316,12 @@ func TestRestoreRefuses(t *testing.T) {
 		t.Errorf("interrupted: %v", err)
 	}
 	onlyNames(t, parent)
+	link := filepath.Join(parent, "data")
+	must(t, os.Symlink(filepath.Join(parent, "nothing"), link)) // as where a volume is not mounted
+	if _, err := Restore(t.Context(), good, link, RestoreOptions{Force: true}); !errors.Is(err, store.ErrNotRegular) {
+		t.Errorf("a link to nothing: %v", err)
+	}
+	onlyNames(t, parent, "data")
 }
 
 // TestRestorePutsStoresAsideAlone: Force is for a store, not for whatever is there, in which a server may have its directory, and a
