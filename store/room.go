@@ -150,6 +150,9 @@ func (s *Store) makeRoom(k *keeper) error {
 			}
 		}
 	}
+	if roomless(spare) { // nothing more can be freed
+		spare = s.wal.PrepareScantSpare()
+	}
 	k.tell(s, spare, reserve)
 	return errors.Join(spare, reserve)
 }

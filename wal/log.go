@@ -346,7 +346,7 @@ func (l *Log) append(payload []byte) (uint64, error) {
 	}
 	size := recordSize(len(payload))
 	if l.off+size > l.current.size {
-		if err := l.rotate(); err != nil {
+		if err := l.rotate(size); err != nil {
 			return 0, err
 		}
 	}

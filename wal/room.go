@@ -91,7 +91,7 @@ func (l *Log) Resume() error {
 		err = l.clean()
 	}
 	if err == nil && l.off+l.refused > l.current.size {
-		err = l.rotate()
+		err = l.rotate(0) // a scant one lets shorter records go on
 	}
 	if err == nil {
 		l.refused = 0

@@ -20,6 +20,8 @@ const (
 	firstSize  = 16 << 10 // of the first segment, in bytes
 	secondSize = 4 << 20  // at least; the longest record fits into it twice
 	growth     = 4        // a later one has at most so many times the bytes of the one before
+
+	scantSize = 64 << 10 // the least of a segment for which nothing more can be freed
 )
 
 // sizeBehind is the size of the segment behind one of the given size, in bytes.
@@ -177,9 +179,9 @@ func rename(fsys vfs.FS, dir, from, to string) error {
 	return err
 }
 
-// rotate makes everything durable and goes on in a new segment. ErrFull leaves the log as it was; other errors are
-// final.
-func (l *Log) rotate() error {
+// rotate makes everything durable and goes on in a new segment, which has room for a record of so many bytes. ErrFull
+// leaves the log as it was; other errors are final.
+func (l *Log) rotate(size int64) error {
 	if err := l.Sync(); err != nil {
 		return err
 	}
@@ -189,7 +191,7 @@ func (l *Log) rotate() error {
 	// Until the spare has its new name no other may be made: that would begin with removing what has the old one.
 	l.making.Lock()
 	defer l.making.Unlock()
-	spare, err := l.ownSpare()
+	spare, err := l.ownSpare(size)
 	if err != nil {
 		return err
 	}
@@ -226,16 +228,19 @@ func (l *Log) rotate() error {
 
 // ownSpare returns the spare, made here if none is ready; l.making is held. Once that failed it answers ErrFull at
 // once, without another try, until a PrepareSpare has succeeded: filling a full disk again for each refused record
-// would take seconds each time.
-func (l *Log) ownSpare() (vfs.File, error) {
+// would take seconds each time. A spare that a record of so many bytes does not fit into is replaced.
+func (l *Log) ownSpare(size int64) (vfs.File, error) {
 	if spare := l.spare; spare != nil {
 		l.spare = nil
-		return spare, nil
+		if segmentHeaderSize+size <= l.spareSize {
+			return spare, nil
+		}
+		_ = spare.Close() // nothing is in it, and the next one is made in its place
 	}
 	if l.hopeless != nil {
 		return nil, fmt.Errorf("log %s: %w: %w", l.dir, ErrFull, l.hopeless)
 	}
-	spare, err := l.newSpare()
+	spare, err := l.newSpare(secondSize)
 	if err != nil {
 		l.hopeless = err
 		l.signalSpare()
@@ -247,7 +252,14 @@ func (l *Log) ownSpare() (vfs.File, error) {
 // PrepareSpare makes the file of the next segment if there is none, so that a rotation finds it ready. It takes as long
 // as writing a segment and may run beside Append. An error (the disk is full) is not final and leaves no file: call it
 // again later.
-func (l *Log) PrepareSpare() error {
+func (l *Log) PrepareSpare() error { return l.prepareSpare(secondSize) }
+
+// PrepareScantSpare is PrepareSpare for when nothing more can be freed: it makes a smaller one, of whatever size there
+// is room for. Records that are too long for that are refused. Behind it the segment before is no more the last,
+// so a snapshot can let go of it.
+func (l *Log) PrepareScantSpare() error { return l.prepareSpare(scantSize) }
+
+func (l *Log) prepareSpare(least int64) error {
 	l.making.Lock()
 	defer l.making.Unlock()
 	if err := l.usable(); err != nil {
@@ -259,7 +271,7 @@ func (l *Log) PrepareSpare() error {
 	if err := l.o.Check(); err != nil {
 		return fmt.Errorf("make spare segment: %w", err)
 	}
-	spare, err := l.newSpare()
+	spare, err := l.newSpare(least)
 	if err != nil {
 		return err
 	}
@@ -267,13 +279,18 @@ func (l *Log) PrepareSpare() error {
 	return nil
 }
 
-// newSpare makes a spare if it may: where there is no room for one of the usual size, a small one. l.making is held.
-func (l *Log) newSpare() (vfs.File, error) {
+// newSpare makes a spare if it may: where there is no room for one of the usual size, a smaller one, but none smaller
+// than least. l.making is held.
+func (l *Log) newSpare(least int64) (vfs.File, error) {
 	size := l.o.sizeBehind(l.current.size)
 	spare, full, err := l.spareOf(size)
-	if full && size > secondSize {
-		size = secondSize
-		spare, _, err = l.spareOf(size)
+	for full && size > least {
+		if size > secondSize {
+			size = secondSize
+		} else {
+			size = max(least, size/growth/sizeUnit*sizeUnit)
+		}
+		spare, full, err = l.spareOf(size)
 	}
 	l.spareSize = size
 	return spare, err
