@@ -161,6 +161,7 @@ func (v *conversation) proceed() {
 }
 
 func (v *conversation) committed(c *stream) {
+	c.state = writing // the exchange is the backend's no more, so that ended gives it back
 	v.x.now = c.l.now
 	v.x.noteLittle()
 	v.reply()

@@ -442,3 +442,22 @@ func TestConversationEndsBehindItsTurn(t *testing.T) {
 		t.Errorf("state %d, want %d", p.c.state, closed)
 	}
 }
+
+// A client that has gone when its answer is there leaves nothing behind that it would still be charged for.
+func TestConversationGivesBackWhatAGoneClientHeld(t *testing.T) {
+	t.Parallel()
+	l := idleLoop(t, -1)
+	p := newPair(t, l)
+	p.send(strings.Repeat("INCR x\r\n", 3000))
+	p.turn()
+	if l.s.held.Load() == 0 || p.c.state != committing {
+		t.Fatalf("%d bytes held in state %d, want some, in state committing", l.s.held.Load(), p.c.state)
+	}
+	if err := unix.Shutdown(p.client, unix.SHUT_RD); err != nil {
+		t.Fatal(err)
+	}
+	p.commit(1)
+	if held := l.s.held.Load(); p.c.state != closed || held != 0 || len(l.exchanges) != 1 {
+		t.Errorf("state %d, %d bytes held, %d exchanges kept; want closed, none, and 1", p.c.state, held, len(l.exchanges))
+	}
+}
