@@ -2,7 +2,9 @@ package tools
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"strings"
@@ -145,6 +147,28 @@ func TestVerifyAndAPartOfTheMark(t *testing.T) {
 			!strings.Contains(said, "a part of the mark") || !strings.Contains(said, "records behind 9 would look like") {
 			t.Errorf("%s: %v, not proved: %s", name, v.Err(), said)
 		}
+	}
+}
+
+// TestVerifyAndAnOlderMark: nor does it where an older copy of the mark was put back.
+func TestVerifyAndAnOlderMark(t *testing.T) {
+	t.Parallel()
+	killed := killedStore(t) // its records are 1 to 10
+	dir := copyTree(t, killed)
+	b, err := os.ReadFile(markOf(dir))
+	must(t, err)
+	for at := 0; at < len(b); at += 4096 {
+		if slot := b[at : at+64]; slot[0] != 0 {
+			binary.LittleEndian.PutUint64(slot[40:], 3)
+			binary.LittleEndian.PutUint32(slot[60:], crc32.Checksum(slot[:60], crc32.MakeTable(crc32.Castagnoli)))
+		}
+	}
+	must(t, os.WriteFile(markOf(dir), b, 0o600))
+	v := verified(t, dir, VerifyOptions{})
+	said := strings.Join(v.Unproven, "\n")
+	if v.Err() != nil || strings.Contains(said, "if the process was killed none is") ||
+		!strings.Contains(said, "says record 3, but the log goes on to record 10") {
+		t.Errorf("%v, not proved: %s", v.Err(), said)
 	}
 }
 

@@ -410,7 +410,7 @@ func (v *verifier) doubts() {
 	case v.meta == nil && v.snapshot < 0:
 		v.unproven("there is no snapshot, and so no witness of how far the log reached")
 	case v.meta == nil || v.meta.State != store.StateOpen || v.running:
-	case v.mark.State == wal.MarkSound && !v.mark.Partial:
+	case v.mark.State == wal.MarkSound && !v.mark.Partial && !v.outrun():
 		v.unproven("the store was not closed: if it was the power that failed, up to a second of records behind %d may be gone without a trace; if the process was killed none is, for its mark says that the log was durable up to record %d (%d bytes are behind it)",
 			v.result.Last, v.mark.Index, v.log.Tail().Length)
 	default:
@@ -425,6 +425,12 @@ func (v *verifier) doubts() {
 	v.unproven("that the whole directory was put back to an older state cannot be noticed")
 }
 
+// outrun says that the mark is behind the log as no process that is killed leaves it: there it lacks
+// no more than the record that was being written.
+func (v *verifier) outrun() bool {
+	return !v.running && v.log != nil && v.mark.SyncEach && (v.meta == nil || v.meta.State == store.StateOpen) && v.log.Last() > v.mark.Index+1
+}
+
 // evidence says where the mark is none of how far the log reached.
 func (v *verifier) evidence() {
 	closed := v.meta != nil && v.meta.State == store.StateClosed
@@ -433,6 +439,9 @@ func (v *verifier) evidence() {
 	}
 	switch v.mark.State {
 	case wal.MarkSound:
+		if v.outrun() {
+			v.unproven("the mark of how far the log was durable says record %d, but the log goes on to record %d: the power was lost, the mark could not be written, or an older one was put here; it is no evidence of what came later", v.mark.Index, v.log.Last())
+		}
 		if v.log != nil && closed && v.mark.Index != v.log.Last() {
 			v.unproven("the mark of how far the log was durable says record %d, but the store was closed at record %d: it could not be written then", v.mark.Index, v.log.Last())
 		}
