@@ -160,7 +160,7 @@ func (l *Lock) takeRest(ctx context.Context, o Options) error {
 	if o.Server {
 		return l.TakeLog(ctx)
 	}
-	return within(ctx, grace, func() (bool, error) { served, err := l.served(); return !served, err })
+	return within(ctx, l.logPath(), grace, func() (bool, error) { served, err := l.served(); return !served, err })
 }
 
 // Read takes the directory for a look that needs nobody to change it, and makes no file. More than
@@ -228,7 +228,7 @@ func (l *Lock) takeFile(ctx context.Context, flag int, mayMake bool) error {
 	if l.how == shared {
 		patience = 0
 	}
-	return within(ctx, patience, func() (bool, error) {
+	return within(ctx, path, patience, func() (bool, error) {
 		f, err := vfs.OpenRegular(path, flag)
 		if errors.Is(err, fs.ErrNotExist) && mayMake {
 			f, err = l.makeFile(path)
@@ -282,8 +282,8 @@ func (l *Lock) TakeLog(ctx context.Context) error {
 	if l.log.info != nil {
 		return nil
 	}
-	path := filepath.Join(l.path, LogName)
-	return within(ctx, logPatience, func() (bool, error) {
+	path := l.logPath()
+	return within(ctx, path, logPatience, func() (bool, error) {
 		h, err := openDir(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return true, nil
@@ -303,10 +303,12 @@ func (l *Lock) TakeLog(ctx context.Context) error {
 	})
 }
 
+func (l *Lock) logPath() string { return filepath.Join(l.path, LogName) }
+
 // served says whether somebody has the log's directory, by trying it for an instant, in the way in
 // which two that try are not in each other's.
 func (l *Lock) served() (bool, error) {
-	h, err := openDir(filepath.Join(l.path, LogName))
+	h, err := openDir(l.logPath())
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -344,7 +346,7 @@ func (l *Lock) Check() error {
 	if l.log.info == nil {
 		return nil
 	}
-	return still(filepath.Join(l.path, LogName), l.log.info)
+	return still(l.logPath(), l.log.info)
 }
 
 func still(path string, was fs.FileInfo) error {
@@ -380,14 +382,14 @@ func (l *Lock) Release() error {
 }
 
 // within tries until it is done, or the patience is at an end: then somebody has the lock.
-func within(ctx context.Context, patience time.Duration, try func() (done bool, err error)) error {
+func within(ctx context.Context, path string, patience time.Duration, try func() (done bool, err error)) error {
 	for began := time.Now(); ; {
 		done, err := try()
 		if done || err != nil {
 			return err
 		}
 		if time.Since(began) >= patience {
-			return ErrLocked
+			return fmt.Errorf("%w: %s", ErrLocked, path)
 		}
 		if err := pause(ctx); err != nil {
 			return err

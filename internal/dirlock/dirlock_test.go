@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -137,6 +138,9 @@ func TestOlderVersion(t *testing.T) {
 		inTime(t, "beside an older version", func() {
 			_, err := Own(t.Context(), dir, o)
 			want(t, err, ErrLocked)
+			if !strings.Contains(err.Error(), file.Name()) {
+				t.Errorf("%v does not name %s", err, file.Name())
+			}
 		})
 	}
 	if l, err := Read(dir); l != nil || err != nil {
