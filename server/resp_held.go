@@ -169,12 +169,18 @@ func (x *exchange) keepLittle() {
 }
 
 // What an exchange that waits for its next use keeps room for: a pipeline of some hundred commands.
-// maxSpare bounds those of a loop together.
+// maxSpare bounds those of a loop together, and so does spareShare, a part of what all connections
+// may hold. It is more than 256 clients with pipelines of 128 need, which would make their buffers
+// anew for each turn.
 const (
 	maxKeptBytes = 32 << 10
 	maxKeptOps   = 1024
-	maxSpare     = 4 << 20
+	maxSpare     = 16 << 20
+	spareShare   = 4
 )
+
+// mostSpare is how many bytes of spare exchanges a loop keeps.
+func (s *Server) mostSpare() int { return min(maxSpare, s.opts.MaxInFlightBytes/spareShare) }
 
 func keptRoom[T any](s []T, most int) []T {
 	if cap(s) > most {

@@ -71,7 +71,7 @@ func (v *conversation) giveBack() {
 	l := v.c.l
 	v.x.release()
 	v.x.c = nil
-	if l.spareBytes+v.x.holds() > maxSpare {
+	if l.spareBytes+v.x.holds() > l.s.mostSpare() {
 		v.x.trim(0)
 	}
 	l.spareBytes += v.x.holds()

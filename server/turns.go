@@ -14,8 +14,8 @@ const (
 	lately      = 100 * time.Millisecond // how long somebody is remembered
 	remembering = time.Millisecond       // how often that is written down
 
-	fullTurnOps   = 4 * maxTurnOps // operations of all connections together in one turn
-	sharedTurnOps = 128            // the same, while somebody asks for little
+	fullTurnOps   = 16 * maxTurnOps // operations of all connections together in one turn: 256 pipelines of 128 are not cut
+	sharedTurnOps = 128             // the same, while somebody asks for little
 
 	acceptBatch = 64 // connections that a loop accepts before it looks after those that it has
 
