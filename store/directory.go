@@ -284,7 +284,7 @@ func (s *Store) look() error {
 	err := s.lock.Check()
 	if err == nil {
 		if path, ok := s.wal.InPlace(); !ok {
-			err = fmt.Errorf("%w: %s was removed or replaced", ErrMoved, path)
+			err = fmt.Errorf("%w: %s was removed, replaced or cut off", ErrMoved, path)
 		}
 	}
 	if err == nil && s.file.opened != nil { // the log may go back no further than this

@@ -191,6 +191,7 @@ func TestTakenAway(t *testing.T) {
 			log := filepath.Join(dir, "wal")
 			return errors.Join(os.Rename(log, log+".old"), os.CopyFS(log, os.DirFS(log+".old")))
 		},
+		"segment cut off":  func(dir string) error { return os.Truncate(segment(dir), 64) },
 		"segment removed":  func(dir string) error { return os.Remove(segment(dir)) },
 		"snapshot removed": func(dir string) error { return os.Remove(SnapshotPath(dir)) },
 		"snapshot replaced": func(dir string) error {

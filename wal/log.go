@@ -218,7 +218,7 @@ func (l *Log) Start() error {
 			return l.fail("open the last segment", err)
 		}
 		l.file = f
-		l.place.Store(&place{f, l.current.path})
+		l.place.Store(&place{f, l.current.path, l.current.size})
 	}
 	err := l.settle()
 	if errors.Is(err, ErrFull) { // the old spare's room may do

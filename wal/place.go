@@ -6,6 +6,7 @@ import "gcd/internal/vfs"
 type place struct {
 	file vfs.File
 	path string
+	size int64 // as its header says, in bytes
 }
 
 // InPlace says whether the last segment is still what its name leads to: what is appended to a file
@@ -22,7 +23,11 @@ func (l *Log) InPlace() (path string, ok bool) {
 		if !can { // a disk that nobody else has
 			return p.path, true
 		}
-		if ok, err := f.Named(p.path); ok || err != nil {
+		ok, err := f.Named(p.path)
+		if err != nil {
+			return p.path, true
+		}
+		if size, err := p.file.Size(); ok && (err != nil || size >= p.size) { // no Open takes one that was cut off
 			return p.path, true
 		}
 		if l.place.Load() == p { // or a segment was begun meanwhile, and that one removed

@@ -214,7 +214,7 @@ func (l *Log) rotate(size int64) error {
 		l.o.Logger.Warn("closing a full segment", "file", l.current.path, "error", err)
 	}
 	l.file, l.current = spare, segment{segmentHeader: h, path: l.path(segmentName(h.number))}
-	l.place.Store(&place{l.file, l.current.path})
+	l.place.Store(&place{l.file, l.current.path, l.current.size})
 	l.seed, l.off = h.seedSum(), segmentHeaderSize
 	l.mu.Lock()
 	l.segs = append(l.segs, l.current)
