@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -62,7 +63,7 @@ func newReserve(dir string, o Options) *reserve {
 
 // find takes over the file that an earlier process left.
 func (r *reserve) find() error {
-	f, err := r.fs.Open(r.path)
+	f, err := r.open()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -75,6 +76,14 @@ func (r *reserve) find() error {
 		r.wanted.Store(size)
 	}
 	return errors.Join(err, f.Close())
+}
+
+// open opens the file. A link is none: bytes that mean nothing would be written to somebody else's file.
+func (r *reserve) open() (vfs.File, error) {
+	if info, err := os.Lstat(r.path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		return nil, &fs.PathError{Op: "open", Path: r.path, Err: fmt.Errorf("%w: it is a link", ErrNotRegular)}
+	}
+	return r.fs.Open(r.path)
 }
 
 // lacking is how many bytes of the free room are the reserve's.
@@ -137,7 +146,7 @@ func (r *reserve) settle() {
 
 // extend makes the file, or makes it longer, to its end or until the store closes; r.mu is held.
 func (r *reserve) extend(size int64) error {
-	f, err := r.fs.Open(r.path)
+	f, err := r.open()
 	if errors.Is(err, fs.ErrNotExist) {
 		f, err = r.fs.Create(r.path)
 	}
