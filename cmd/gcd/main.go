@@ -13,13 +13,19 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == serveName {
+	if runsServer(os.Args) {
 		os.Exit(runServer(os.Args, os.Stdout, os.Stderr))
 	}
 	ctx, end := cmdline.Interruptible(os.Exit)
 	code := run(ctx, os.Args, os.Stdout, os.Stderr)
 	end()
 	os.Exit(code)
+}
+
+// runsServer says whether a command line is that of a server. One that asks for help is not: what it
+// prints waits for whoever reads it, and a signal has to end that.
+func runsServer(args []string) bool {
+	return len(args) > 1 && args[1] == serveName && !cmdline.AsksForHelp(program(nil).Commands, args)
 }
 
 // run executes the command line args, whose first element is the program's name, and returns the exit code. When ctx

@@ -81,6 +81,12 @@ func Arrange(app *cli.App, args []string) ([]string, error) {
 	return arranged, nil
 }
 
+// AsksForHelp says whether a command line, whose second element is the name of a command, asks for help with it.
+func AsksForHelp(commands []*cli.Command, args []string) bool {
+	arranged, err := Arrange(&cli.App{Commands: commands}, args)
+	return err == nil && arranged[1] == "help"
+}
+
 // decimal rewrites the value of a flag that takes a whole number so that the library takes it for decimal. Other values stay as they are.
 func decimal(flag cli.Flag, value string) (string, error) {
 	switch flag.(type) {
