@@ -24,6 +24,8 @@ type goroutines struct {
 	aborting  chan struct{}  // closed by abort
 	abortOnce sync.Once
 
+	looking sync.Mutex // of who looks at topics: one at a time, so that the others have processors, too
+
 	mu    sync.Mutex
 	conns map[*streamConn]struct{}
 	end   time.Time // set by drain: from then on what has arrived is the last

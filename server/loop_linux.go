@@ -30,6 +30,7 @@ type loop struct {
 	spare   []finisher     // the mailbox's other room
 
 	again, spareAgain []*conversation // those that go on in the next turn, and the list's other room
+	looking           []*conversation // likewise, with topics to look at
 	exchanges         []*loopExchange // that nobody uses
 	spareBytes        int             // that those hold
 
@@ -40,9 +41,11 @@ type loop struct {
 
 	settling, reading, writing, greeting, lingering timers
 
-	packets *packetDoor // nil when off
-	behind  bool        // this turn left something in a shared socket
-	waits   bool        // the shared sockets are not watched, since too much is in flight
+	packets  *packetDoor   // nil when off
+	lookTime time.Duration // lookTime, except in a test
+
+	behind bool // this turn left something in a shared socket
+	waits  bool // the shared sockets are not watched, since too much is in flight
 
 	parted bool // it has told its streams that what has arrived is the last
 
@@ -69,6 +72,7 @@ func newLoop(p *pool) (*loop, error) {
 		mail:      mailbox{wakeFD: wakeFD},
 		scratch:   make([]byte, maxRead),
 		handler:   oneMessage{},
+		lookTime:  lookTime,
 		settling:  timers{wait: o.Settle},
 		reading:   timers{wait: o.ReadTimeout},
 		writing:   timers{wait: o.WriteTimeout},
@@ -113,7 +117,7 @@ func (l *loop) wait() []unix.EpollEvent {
 	if l.waits && !l.s.overfull(time.Since(l.epoch)) {
 		l.waits = !l.p.watch.letGo(l)
 	}
-	if len(l.groups) == 0 && len(l.again) == 0 && l.mail.sleep() {
+	if len(l.groups) == 0 && len(l.again) == 0 && len(l.looking) == 0 && l.mail.sleep() {
 		l.p.watch.sleep(l)
 		events = l.poll.wait(l.untilDue())
 		l.p.watch.awake(l)
@@ -163,19 +167,39 @@ func (l *loop) step(c *stream, f func()) {
 	}
 }
 
+// lookTime is how long a turn of the loop looks at topics before it goes on: for all who ask for that together, so that the others
+// wait no longer the more of them there are.
+const lookTime = time.Millisecond
+
 // goOn gives their turns to the conversations that did not get through in the last one, and were not ended since: the descriptor of
 // one that was may be anything's.
 func (l *loop) goOn() {
 	list := l.again
 	l.again = l.spareAgain[:0]
 	for _, v := range list {
-		v.queued = false
-		if v.c.handler == v && v.c.state == reading {
-			l.step(v.c, v.goOn)
-		}
+		l.goOnWith(v)
 	}
 	clear(list)
 	l.spareAgain = list[:0]
+
+	if len(l.looking) == 0 {
+		return
+	}
+	began := time.Now()
+	for range len(l.looking) { // those who look on come behind the others
+		v := l.looking[0]
+		l.looking = l.looking[1:]
+		if l.goOnWith(v); time.Since(began) >= l.lookTime {
+			return
+		}
+	}
+}
+
+func (l *loop) goOnWith(v *conversation) {
+	v.queued = false
+	if v.c.handler == v && v.c.state == reading {
+		l.step(v.c, v.goOn)
+	}
 }
 
 // untilDue is how long the loop may sleep: until the next timer, or -1 for as long as nothing happens.

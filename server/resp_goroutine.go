@@ -47,7 +47,13 @@ func (d *goroutines) turn(c *streamConn, t *talker) bool {
 	}
 	admitted, goesOn := false, false
 	t.now = time.Since(d.s.began)
-	if !d.s.guard(c.peer, func() { admitted = t.takeAdmitted() }) {
+	if !d.s.guard(c.peer, func() {
+		if t.listing.unfinished {
+			d.looking.Lock()
+			defer d.looking.Unlock()
+		}
+		admitted = t.takeAdmitted()
+	}) {
 		return false
 	}
 	if t.at > 0 {

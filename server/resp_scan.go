@@ -15,6 +15,7 @@ const (
 	maxLookWork  = 1 << 22 // bytes of topics × bytes of the pattern, after which a step ends too
 	maxScanReply = 1 << 20 // bytes of topics after which SCAN returns
 	maxKeysReply = 8 << 20 // bytes of topics that KEYS returns
+	maxLookReply = 1 << 18 // bytes of topics after which KEYS goes on in its next turn
 	maxPattern   = 256     // bytes
 )
 
@@ -54,7 +55,7 @@ type listing struct {
 	found      []byte // replies, behind room for what stands before them
 	n          int    // how many
 	cursor     uint64
-	unfinished bool // KEYS goes on in the next turn
+	unfinished bool // the command goes on in the next turn
 }
 
 // foundHead is that room: the heads of two arrays and a cursor.
@@ -149,6 +150,10 @@ func (x *exchange) scan() {
 		x.fail(errPattern)
 		return
 	}
+	if topics > lookTogether && !x.listing.unfinished && !none { // many: when there is time for it
+		x.listing.unfinished = true
+		return
+	}
 	x.listing.cursor = cursor
 	if none {
 		x.listing.cursor = 0
@@ -162,18 +167,19 @@ func (x *exchange) scan() {
 
 const errPattern = "ERR pattern is too long: it has at most 256 bytes"
 
-// keys looks at some topics in each turn. It begins with a turn of its own, so that what it finds becomes the answer without a copy.
+// keys looks at some topics in each turn but the first: so it has a turn of its own, what it finds becomes the answer without a copy, and the loop
+// says when there is time for it.
 func (x *exchange) keys() {
 	l, most := &x.listing, min(maxKeysReply, x.client.s.mostHeld()/2)
 	if len(x.arg(1)) > maxPattern {
 		x.fail(errPattern)
 		return
 	}
-	if len(x.out) > 0 {
+	if !l.unfinished {
 		l.unfinished = true
 		return
 	}
-	switch why := x.look(maxLook, most, x.arg(1)); {
+	switch why := x.look(maxLook, min(most, l.size()+maxLookReply), x.arg(1)); {
 	case l.size() >= most:
 		l.forget()
 		x.fail("ERR too many topics for one answer: use SCAN")

@@ -14,7 +14,7 @@ type conversation struct {
 	c      *stream
 	client *respClient
 	x      *loopExchange // nil while nothing of a command is there
-	queued bool          // in loop.again
+	queued bool          // in loop.again or loop.looking
 	parted bool          // what was read last was the last
 }
 
@@ -216,7 +216,11 @@ func (v *conversation) next() {
 		v.await()
 	} else if !v.queued {
 		v.queued = true
-		c.l.again = append(c.l.again, v)
+		if x.listing.unfinished {
+			c.l.looking = append(c.l.looking, v)
+		} else {
+			c.l.again = append(c.l.again, v)
+		}
 	}
 }
 

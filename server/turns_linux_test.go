@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"gcd/store"
 )
 
 // While somebody asks for little, connections with long pipelines have short turns; all are done in
@@ -200,5 +202,50 @@ func TestHomesLeaveFloodsToOthers(t *testing.T) {
 		if back := p.watch.holder == home; back != row.takesBack {
 			t.Errorf("%s: the home takes them back: %v", row.name, back)
 		}
+	}
+}
+
+// endless is a backend with topics enough for a look that does not end.
+type endless struct {
+	noBackend
+	looked int
+}
+
+func (e *endless) Scan(cursor uint64, limit int, each func([]byte, store.Value)) uint64 {
+	e.looked += limit
+	return cursor + uint64(limit)
+}
+
+// However many look at all topics, a turn of the loop does little of it, and each of them has his share.
+func TestLooksAtTopicsShareATurn(t *testing.T) {
+	t.Parallel()
+	l := idleLoop(t, -1)
+	e := new(endless)
+	l.s.backend = e
+	l.lookTime = 0 // one of them in each turn
+	const clients = 20
+	ask := []string{"KEYS *\r\n", "SCAN 0 COUNT 100000\r\n"}
+	var pairs []*pair
+	for i := range clients {
+		p := newPair(t, l)
+		pairs = append(pairs, p)
+		p.send(ask[i%len(ask)])
+		before := e.looked
+		p.turn()
+		if n := e.looked - before; n > maxLook {
+			t.Errorf("%d topics were looked at in one turn of the loop, want %d at most", n, maxLook)
+		}
+	}
+	for range clients {
+		before := e.looked
+		if l.goOn(); e.looked-before > maxLook {
+			t.Errorf("%d topics were looked at in one turn of the loop, want %d at most", e.looked-before, maxLook)
+		}
+	}
+	for i, p := range pairs {
+		if v := p.c.handler.(*conversation); i%len(ask) == 0 && v.x.listing.cursor == 0 || i%len(ask) != 0 && v.x != nil {
+			t.Errorf("client %d had no turn", i)
+		}
+		p.c.close()
 	}
 }
