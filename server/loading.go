@@ -128,26 +128,71 @@ func (l *loading) accept() {
 	}
 }
 
-// tell answers whatever a client says first, within a time, with a refusal because the server is
-// not there yet, or not any more.
+// tell answers whatever a client says first, and within a time, with a refusal because the server
+// is not there yet, or not any more. What is there already is answered also when no time is left.
 func (s *Server) tell(conn *net.TCPConn, code codec.Code, patience time.Duration) {
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(patience))
 	buf := make([]byte, firstRead)
-	n, err := conn.Read(buf)
+	n, err := look(conn, buf)
+	until := time.Now().Add(max(patience, crowded))
+	conn.SetDeadline(until)
+	if isTimeout(err) && patience > 0 {
+		n, err = conn.Read(buf)
+	}
 	if err != nil {
 		return
 	}
-	s.journal.refused(code, conn.RemoteAddr().(*net.TCPAddr).AddrPort(), buf[:n])
-	answer := codec.AppendRefusal(nil, code, advice(code))
+	peer := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
 	if s.speaksRESP(buf[0]) {
-		answer = resp.AppendError(nil, refusalText(code))
+		err = s.tellCommands(conn, peer, code, buf[:n], until)
+		conn.SetReadDeadline(until)
+	} else {
+		s.journal.refused(code, peer, buf[:n])
+		_, err = conn.Write(codec.AppendRefusal(nil, code, advice(code)))
 	}
-	if _, err := conn.Write(answer); err != nil {
+	if err != nil {
 		return
 	}
 	conn.CloseWrite()
 	_, _ = io.CopyN(io.Discard, conn, lingerBytes) // closing on unread bytes would destroy the answer
+}
+
+// tellCommands refuses each command that comes until the client is quiet, and if none is whole the
+// one that has begun.
+func (s *Server) tellCommands(conn *net.TCPConn, peer netip.AddrPort, code codec.Code, said []byte, until time.Time) error {
+	x := &exchange{client: &respClient{s: s, peer: peer, from: s.shares.of(peer.Addr()), told: code}}
+	defer x.charge(0)
+	x.receive(said)
+	buf := make([]byte, littleRead)
+	for answered := false; ; {
+		x.take()
+		answered = answered || len(x.out) > 0
+		if _, err := conn.Write(x.out); err != nil {
+			return err
+		}
+		x.out, x.taken = x.out[:0], 0
+		if x.more {
+			continue
+		}
+		x.compact()
+		if !x.closing && x.hold(littleRead) {
+			n, err := look(conn, buf)
+			if quiet := time.Now().Add(s.opts.Settle); isTimeout(err) && quiet.Before(until) {
+				conn.SetReadDeadline(quiet)
+				n, err = conn.Read(buf)
+			}
+			if err == nil && time.Now().Before(until) {
+				x.receive(buf[:n])
+				continue
+			}
+		}
+		if answered {
+			return nil
+		}
+		s.journal.refused(code, peer, x.in)
+		_, err := conn.Write(resp.AppendError(nil, refusalText(code)))
+		return err
+	}
 }
 
 // receive drops datagrams, and tells their senders when they have waited.
@@ -198,8 +243,9 @@ func (s *Server) turnAway(tcp *net.TCPListener, udp *net.UDPConn, patience time.
 		return
 	}
 	_ = apply(tcp, closeDoor) // likewise
+	// All at once, or who says nothing would use up the time of those behind him.
+	places := make(chan struct{}, max(loadingConns, s.opts.MaxConns))
 	deadline := time.Now().Add(patience)
-	places := make(chan struct{}, loadingConns)
 	_ = acceptQueued(tcp, func(conn *net.TCPConn) {
 		places <- struct{}{}
 		s.tellers.Go(func() {

@@ -236,3 +236,77 @@ func TestShutdownWhileLoading(t *testing.T) {
 		}
 	})
 }
+
+// Each command of a pipeline is refused, while the server loads and when it ends before it serves.
+func TestPipelineWhileLoading(t *testing.T) {
+	t.Parallel()
+	const commands = 3000
+	pipeline := strings.Repeat("*2\r\n$4\r\nINCR\r\n$6\r\norders\r\n", commands)
+	for _, row := range []struct {
+		name string
+		hold time.Duration
+		says string
+	}{
+		{"loads", 0, "-LOADING gcd is loading its counters, try again soon\r\n"},
+		{"ends", time.Hour, shuttingDown},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			s, err := server.New(nil, server.Options{TCP: "127.0.0.1:0", Settle: patience})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.SetHold(row.hold)
+			s.SetLoadingTime(time.Hour)
+			s.SetFirstByte(time.Hour)
+			if _, err := s.AnswerLoading(); err != nil {
+				t.Fatal(err)
+			}
+			ask := func(in string) net.Conn {
+				c := dial(t, "tcp", s.TCPAddr().String())
+				send(t, c, []byte(in))
+				if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+					t.Fatal(err)
+				}
+				return c
+			}
+			c, half := ask(pipeline+"*1\r\n$4\r\nPI"), ask("*2\r\n$4\r\nIN")
+			ended := make(chan error, 1)
+			end := func() { ended <- s.Shutdown(context.Background()) }
+			if row.hold > 0 {
+				go end()
+			}
+			if got := string(answer(t, c)); got != strings.Repeat(row.says, commands) {
+				t.Errorf("%d answers, want %d: %.200q", strings.Count(got, "\r\n"), commands, got)
+			}
+			if got := string(answer(t, half)); got != row.says {
+				t.Errorf("half a command is answered %q", got)
+			}
+			if row.hold == 0 {
+				go end()
+			}
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Who has asked is told that the server ends, however many say nothing before him.
+func TestShutdownWhileLoadingBehindSilence(t *testing.T) {
+	t.Parallel()
+	s := loadingServer(t, server.Options{})
+	s.SetFirstByte(time.Hour)
+	s.SetLoadingTime(time.Nanosecond) // none is left for those behind the first
+	for range 200 {
+		dial(t, "tcp", s.TCPAddr().String())
+	}
+	one, inline := dial(t, "tcp", s.TCPAddr().String()), dial(t, "tcp", s.TCPAddr().String())
+	send(t, one, count("orders"))
+	send(t, inline, []byte("INCR orders\r\n"))
+	go s.Shutdown(context.Background())
+	wantRefusal(t, "tcp", answer(t, one), 12)
+	if got := string(answer(t, inline)); got != shuttingDown {
+		t.Errorf("the answer is %q", got)
+	}
+}

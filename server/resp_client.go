@@ -75,8 +75,8 @@ type respClient struct {
 	since time.Time
 
 	version  resp.Version
-	refusing bool // MULTI was refused, and neither EXEC nor DISCARD has come yet
-	told     bool // that the server stops: no later command is run
+	refusing bool       // MULTI was refused, and neither EXEC nor DISCARD has come yet
+	told     codec.Code // why no command is run any more: the server stops, or is not there yet
 
 	little, wasLittle bool // its last turn, and the one before, asked for little
 

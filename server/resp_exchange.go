@@ -100,7 +100,7 @@ func (x *exchange) take() {
 		}
 		n := x.parser.Len() // 0: a line without a word, which counts as bytes all the same
 		// What may not fit behind what was collected may fit alone.
-		if (stopping || x.client.told) && n > 0 {
+		if (stopping || x.client.told != 0) && n > 0 {
 			x.sayStopping()
 		} else if len(x.ops) > 0 && (len(x.ops)+n-1 > room || x.size+x.held > bytes) || n > 0 && !x.run() {
 			x.more = true
@@ -184,10 +184,12 @@ func (x *exchange) run() bool {
 
 // sayStopping refuses the command that was parsed, whatever it is and however far it was done.
 func (x *exchange) sayStopping() {
-	x.client.told = true
+	if x.client.told == 0 {
+		x.client.told = codec.CodeShuttingDown
+	}
 	x.listing.forget()
-	x.client.s.journal.refused(codec.CodeShuttingDown, x.client.peer, x.arg(0))
-	x.fail(refusalText(codec.CodeShuttingDown))
+	x.client.s.journal.refused(x.client.told, x.client.peer, x.arg(0))
+	x.fail(refusalText(x.client.told))
 }
 
 // malformed answers bytes that are no command.

@@ -122,7 +122,7 @@ const crowded = 100 * time.Millisecond
 // farewell ends a connection without destroying answers that its client has not read yet: closing on unread bytes would, and a client that was
 // told that the server stops may have more under way.
 func (d *goroutines) farewell(c *streamConn, t *talker) {
-	if t.client.told || !t.idle() {
+	if t.client.told != 0 || !t.idle() {
 		d.linger(c)
 	}
 }
