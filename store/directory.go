@@ -82,8 +82,7 @@ func Empty(dir string) error {
 	}
 	var others []string
 	for _, name := range names {
-		// The reserve is made when a store serves: where it is alone, the store that it was of is gone.
-		if name != lostAndFound && name != logName && (name == reserveName || !slices.Contains(files, name)) {
+		if name != lostAndFound && name != logName && !slices.Contains(files, name) {
 			others = append(others, name)
 		}
 	}
