@@ -195,8 +195,7 @@ func TestWaitingStartGetsTheNewDirectory(t *testing.T) {
 func TestReaderLetsGo(t *testing.T) {
 	t.Parallel()
 	dir := closedStore(t, seeded(t), 100, 60)
-	torn := lastSegment(t, dir)
-	tearEnd(t, dir, torn)
+	tearEnd(t, dir)
 	verify := func() *Verified {
 		v, err := Verify(t.Context(), dir, VerifyOptions{})
 		if err != nil {
@@ -246,7 +245,7 @@ func TestReaderLetsGo(t *testing.T) {
 
 // tearEnd writes something behind the last record, as a crash leaves it, and says that the store
 // was not closed.
-func tearEnd(t *testing.T, dir, segment string) {
+func tearEnd(t *testing.T, dir string) {
 	t.Helper()
 	s, err := store.Open(dir, store.Options{SegmentSize: smallSegment})
 	if err != nil {
@@ -263,7 +262,7 @@ func tearEnd(t *testing.T, dir, segment string) {
 	if err := errors.Join(os.RemoveAll(dir), os.Rename(crashed, dir)); err != nil {
 		t.Fatal(err)
 	}
-	segment = lastSegment(t, dir)
+	segment := lastSegment(t, dir)
 	log, err := wal.Open(store.LogDir(dir), wal.Options{})
 	if err != nil {
 		t.Fatal(err)
