@@ -5,6 +5,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"os"
@@ -42,7 +43,10 @@ func main() {
 // run executes the command line args, whose first element is the program's name, and returns the exit code. When ctx
 // ends, the command is interrupted.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	return report(stderr, program().Run(ctx, args, stdout, stderr))
+	var last bytes.Buffer
+	code := report(&last, program().Run(ctx, args, stdout, stderr))
+	cmdline.Say(ctx, stderr, last.Bytes())
+	return code
 }
 
 func program() *cmdline.Program {

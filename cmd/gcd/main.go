@@ -5,6 +5,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"os"
@@ -31,5 +32,8 @@ func runsServer(args []string) bool {
 // run executes the command line args, whose first element is the program's name, and returns the exit code. When ctx
 // ends, the command is interrupted. The command serve is runServer's.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	return report(stderr, program(nil).Run(ctx, args, stdout, stderr))
+	var last bytes.Buffer
+	code := report(&last, program(nil).Run(ctx, args, stdout, stderr))
+	cmdline.Say(ctx, stderr, last.Bytes())
+	return code
 }

@@ -1,0 +1,34 @@
+package cmdline
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestSay: what a command says at its end waits for its reader, but not once it was interrupted.
+func TestSay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var read bytes.Buffer
+		ended, end := context.WithCancel(t.Context())
+		end()
+		Say(ended, &read, []byte("gcd: interrupted\n"))
+		if read.String() != "gcd: interrupted\n" {
+			t.Errorf("said %q", read.String())
+		}
+
+		r, w := io.Pipe()
+		ctx, interrupt := context.WithCancel(t.Context())
+		began := time.Now()
+		time.AfterFunc(time.Hour, interrupt)
+		Say(ctx, w, []byte("nobody reads this"))
+		if took := time.Since(began); took != time.Hour+lastWords {
+			t.Errorf("it waited for %v, want %v behind the interruption", took, lastWords)
+		}
+		r.Close() // which ends the writing
+	})
+}
