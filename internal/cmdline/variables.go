@@ -26,16 +26,21 @@ type UnknownVariable struct {
 }
 
 // UnknownVariables finds them in an environment. Those that Kubernetes sets for a service of the
-// program's name are none: PREFIX_SERVICE_HOST, PREFIX_PORT_5555_TCP and so on.
+// program's name are none: PREFIX_SERVICE_HOST, PREFIX_PORT_5555_TCP and so on. One whose prefix is in
+// another case is one only if its whole name would be known in capitals.
 func UnknownVariables(environ []string, prefix string, known []string) []UnknownVariable {
 	var unknown []UnknownVariable
 	for _, variable := range environ {
 		name, _, _ := strings.Cut(variable, "=")
+		capitals := strings.ToUpper(name)
 		rest, ours := strings.CutPrefix(name, prefix)
+		if !ours && slices.Contains(known, capitals) {
+			rest, ours = strings.TrimPrefix(capitals, prefix), true
+		}
 		if !ours || slices.Contains(known, name) || strings.Contains(rest, "SERVICE_") || strings.Contains(rest, "PORT") {
 			continue
 		}
-		unknown = append(unknown, UnknownVariable{name, nearest(name, known, max(2, len(rest)/2))})
+		unknown = append(unknown, UnknownVariable{name, nearest(capitals, known, max(2, len(rest)/2))})
 	}
 	return unknown
 }
