@@ -159,7 +159,9 @@ func (s *Server) tell(conn *net.TCPConn, code codec.Code, patience time.Duration
 
 // tellCommands refuses each command that comes until the client is quiet, and if none is whole the
 // one that has begun.
-func (s *Server) tellCommands(conn *net.TCPConn, peer netip.AddrPort, code codec.Code, said []byte, until time.Time) error {
+func (s *Server) tellCommands(
+	conn *net.TCPConn, peer netip.AddrPort, code codec.Code, said []byte, until time.Time,
+) error {
 	x := &exchange{client: &respClient{s: s, peer: peer, from: s.shares.of(peer.Addr()), told: code}}
 	defer x.charge(0)
 	x.receive(said)

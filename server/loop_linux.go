@@ -167,12 +167,12 @@ func (l *loop) step(c *stream, f func()) {
 	}
 }
 
-// lookTime is how long a turn of the loop looks at topics before it goes on: for all who ask for that together, so that the others
-// wait no longer the more of them there are.
+// lookTime is how long a turn of the loop looks at topics before it goes on: for all who ask for
+// that together, so that the others wait no longer the more of them there are.
 const lookTime = time.Millisecond
 
-// goOn gives their turns to the conversations that did not get through in the last one, and were not ended since: the descriptor of
-// one that was may be anything's.
+// goOn gives their turns to the conversations that did not get through in the last one, and were
+// not ended since: the descriptor of one that was may be anything's.
 func (l *loop) goOn() {
 	list := l.again
 	l.again = l.spareAgain[:0]

@@ -167,8 +167,8 @@ func (x *exchange) scan() {
 
 const errPattern = "ERR pattern is too long: it has at most 256 bytes"
 
-// keys looks at some topics in each turn but the first: so it has a turn of its own, what it finds becomes the answer without a copy, and the loop
-// says when there is time for it.
+// keys looks at some topics in each turn but the first: so it has a turn of its own, what it finds
+// becomes the answer without a copy, and the loop says when there is time for it.
 func (x *exchange) keys() {
 	l, most := &x.listing, min(maxKeysReply, x.client.s.mostHeld()/2)
 	if len(x.arg(1)) > maxPattern {
