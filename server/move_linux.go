@@ -49,6 +49,7 @@ func (c *stream) move(to *loop, drained bool) {
 	}
 	c.leave()
 	c.free()
+	to.s.moving.Add(1)
 	if !to.mail.put(m) { // it has ended
 		to.conversations.Add(-1)
 		c.l.conversations.Add(1)
@@ -59,12 +60,14 @@ func (c *stream) move(to *loop, drained bool) {
 
 // drop closes the connection: its home was aborted.
 func (m *moving) drop() {
+	m.to.s.moving.Add(-1)
 	unix.Close(m.fd)
 	m.to.s.conns.release(m.peer.Addr())
 }
 
 // finish is called on the home.
 func (m *moving) finish() {
+	m.to.s.moving.Add(-1)
 	c := m.to.newStream(m.fd, m.peer)
 	c.in = append(c.in, m.in...)
 	m.to.step(c, func() { c.talk(m.drained) })

@@ -167,3 +167,46 @@ func TestMoveInTheLastTurn(t *testing.T) {
 		t.Errorf("%d in flight of %d bytes, %d open", n, bytes, home.open)
 	}
 }
+
+// While connections are on their way to a loop that is behind, no more are let in than it can begin
+// with in a turn.
+func TestConnectionsOnTheirWayKeepOthersWaiting(t *testing.T) {
+	t.Parallel()
+	l := idleLoop(t, -1)
+	home, err := newLoop(l.p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(home.close)
+	l.p.loops, l.p.homes, home.isHome = []*loop{l, home}, []*loop{home}, true
+	for i := range mostMoving + 1 {
+		if l.s.overfull(time.Hour) {
+			t.Fatalf("others wait for %d connections", i)
+		}
+		p := newPair(t, l)
+		p.send("PING\r\n")
+		p.turn()
+	}
+	if !l.s.overfull(time.Hour) {
+		t.Error("others do not wait")
+	}
+	home.deliver()
+	if l.s.overfull(time.Hour) || home.open != mostMoving+1 {
+		t.Errorf("others wait, though all %d have arrived", home.open)
+	}
+	for _, c := range home.streams {
+		c.close()
+	}
+	if l.s.moving.Load() != 0 {
+		t.Error("some are on their way for ever")
+	}
+	p := newPair(t, l) // and one whose home is aborted
+	p.send("PING\r\n")
+	p.turn()
+	for _, f := range home.mail.close() {
+		f.(*moving).drop()
+	}
+	if l.s.moving.Load() != 0 {
+		t.Error("one that was dropped is on its way for ever")
+	}
+}

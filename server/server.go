@@ -39,6 +39,7 @@ type Server struct {
 	began         time.Time
 	held          atomic.Int64 // bytes that exchanges of RESP are charged for
 	accepted      atomic.Uint64
+	moving        atomic.Int64 // connections on their way to the loop that serves them
 	datagrams     atomic.Uint64
 	answered      atomic.Uint64
 	resp          *respDoor

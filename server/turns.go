@@ -25,6 +25,10 @@ const (
 	sharedInFlight = 256
 	overfullPause  = time.Millisecond
 
+	// mostMoving is how many connections may be on their way to the loop that serves them: it begins
+	// with all of them in one turn.
+	mostMoving = 16
+
 	// Receiving calls, of packetBatch datagrams each, that a turn makes, so that connections get theirs.
 	packetCalls       = 8
 	sharedPacketCalls = 1
@@ -75,7 +79,8 @@ func (s *Server) receivesAtOnce(now time.Duration) int {
 	return packetCalls
 }
 
-// overfull tells whether so much is in flight that new connections and datagrams have to wait.
+// overfull tells whether so much is in flight, or so many connections are on their way to the loop
+// that serves them, that new connections and datagrams have to wait.
 func (s *Server) overfull(now time.Duration) bool {
-	return s.inFlight.Load() > sharedInFlight && isLately(&s.askers.talkers, now)
+	return s.moving.Load() > mostMoving || s.inFlight.Load() > sharedInFlight && isLately(&s.askers.talkers, now)
 }
