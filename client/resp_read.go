@@ -65,8 +65,8 @@ func (r *reader) parse(b []byte) (used int, err error) {
 	}
 }
 
-// deliver ends the calls that were answered. An error means that an answer is none to its command, or to no command at all, or that the server
-// stops and no answer is to come any more.
+// deliver ends the calls that were answered. An error means that an answer is none to its command,
+// or to no command at all, or that the server stops and no answer is to come any more.
 func (r *reader) deliver() error {
 	if len(r.replies) == 0 {
 		return nil
@@ -117,7 +117,8 @@ func (r *reader) deliver() error {
 	return cmp.Or(surprise, end)
 }
 
-// stopping returns the refusal among the replies by which a server says that it stops, nil if there is none.
+// stopping returns the refusal among the replies by which a server says that it stops, nil if there
+// is none.
 func (r *reader) stopping() error {
 	for _, reply := range r.replies {
 		if reply.kind != '-' {

@@ -2,8 +2,9 @@ package server
 
 import "context"
 
-// Alive returns nil when every worker has gone round once more, and ctx's error if that takes longer:
-// one hangs, or waits for the disk. A server that does not serve has no worker that could hang.
+// Alive returns nil when every worker has gone round once more, and ctx's error if that takes
+// longer: one hangs, or waits for the disk. A server that does not serve has no worker that could
+// hang.
 func (s *Server) Alive(ctx context.Context) error {
 	s.mu.Lock()
 	d := s.dispatch

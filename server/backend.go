@@ -22,7 +22,8 @@ type Backend interface {
 	// Failed is closed when the backend can acknowledge nothing any more.
 	Failed() <-chan struct{}
 
-	// Refusing is why nothing can be counted just now, an error of an Op's, or nil. It costs next to nothing.
+	// Refusing is why nothing can be counted just now, an error of an Op's, or nil. It costs next
+	// to nothing.
 	Refusing() error
 
 	// What RESP reads: everything that was acknowledged before, and nothing that is not durable.

@@ -21,12 +21,14 @@
 //	connection          accept's (goroutine dispatch); bounded by Options.MaxConns and MaxLingering
 //	datagram            receive's (goroutine dispatch); bounded by Options.MaxInFlight
 //
-// Before Serve, from AnswerLoading on: accept and receive of its own, which Use, Serve and Shutdown wait for when they take the sockets, and one for
-// each of at most 64 connections that are told to try again, which Serve waits for at its end, as Shutdown does where nothing was served; then it tells
-// all who wait at once, at most Options.MaxConns.
+// Before Serve, from AnswerLoading on: accept and receive of its own, which Use, Serve and Shutdown
+// wait for when they take the sockets, and one for each of at most 64 connections that are told to
+// try again, which Serve waits for at its end, as Shutdown does where nothing was served; then it
+// tells all who wait at once, at most Options.MaxConns.
 //
-// A server that stops (Shutdown) refuses what its backend does not have yet: Server.stopping says so to decode, which all messages of gcd's own
-// protocol come through, and to exchange.take, which all commands do. Connections and doors go on as before for the time of parting; then each
+// A server that stops (Shutdown) refuses what its backend does not have yet: Server.stopping says
+// so to decode, which all messages of gcd's own protocol come through, and to exchange.take, which
+// all commands do. Connections and doors go on as before for the time of parting; then each
 // connection reads for the last time, and ends.
 //
 // Every resource that a client can claim is bounded by an option or a constant of this package. What is over a bound is

@@ -128,7 +128,8 @@ func (d *goroutines) shut(c syscall.Conn, how func(fd int) error) {
 	}
 }
 
-// start runs serve in a goroutine of c's own, unless the dispatch was aborted, and release at c's end.
+// start runs serve in a goroutine of c's own, unless the dispatch was aborted, and release at c's
+// end.
 func (d *goroutines) start(c *streamConn, serve, release func()) {
 	if !d.enter(c) {
 		c.nc.Close()

@@ -20,7 +20,8 @@ type datagram struct {
 // lastMail is the time to take the datagrams that have come when nothing comes any more.
 const lastMail = 50 * time.Millisecond
 
-// receive runs until the dispatch has drained. It reads each datagram and starts a goroutine for it.
+// receive runs until the dispatch has drained. It reads each datagram and starts a goroutine for
+// it.
 func (d *goroutines) receive() {
 	defer d.wg.Done()
 	var failing backoff

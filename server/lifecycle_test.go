@@ -17,7 +17,8 @@ import (
 	"gcd/store"
 )
 
-// Shutdown answers what was given to the store, closes what sent nothing, refuses what is not whole, and takes nothing new.
+// Shutdown answers what was given to the store, closes what sent nothing, refuses what is not
+// whole, and takes nothing new.
 func TestShutdown(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {

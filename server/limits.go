@@ -16,14 +16,16 @@ const (
 	// MaxLingering is how many connections beyond MaxConns, and no more than MaxConns, are open at once only to hear that
 	// they are too many. Further ones are told without waiting whether they listen.
 	MaxLingering = 256
-	// firstByteTime is how long such a connection may say nothing before it is refused in the words of the protocol and not in those
-	// of RESP; and how long at least any connection has for its first byte, also when the server stops just then.
+	// firstByteTime is how long such a connection may say nothing before it is refused in the words
+	// of the protocol and not in those of RESP; and how long at least any connection has for its
+	// first byte, also when the server stops just then.
 	firstByteTime = 100 * time.Millisecond
 	// lingerTime and lingerBytes bound what is still read after a refusal: closing on unread bytes would reset the
 	// connection and could destroy the refusal before the client has read it.
 	lingerTime  = time.Second
 	lingerBytes = 1 << 20
-	// partingTime is how long a server that stops goes on to read, so that whoever asks then is told, and does not wonder what became of it.
+	// partingTime is how long a server that stops goes on to read, so that whoever asks then is
+	// told, and does not wonder what became of it.
 	partingTime = 250 * time.Millisecond
 	// maxSources is how many UDP sources are remembered for RefusalRate, twice: those seen lately and those before.
 	maxSources = 1024

@@ -40,7 +40,8 @@ func look(nc *net.TCPConn, b []byte) (n int, err error) {
 	return n, nil
 }
 
-// brokenConnection tells whether the other side can take nothing more. That it sends nothing more, is no sign of that.
+// brokenConnection tells whether the other side can take nothing more. That it sends nothing more,
+// is no sign of that.
 func brokenConnection(nc *net.TCPConn) (broken bool) {
 	raw, err := nc.SyscallConn()
 	if err != nil {

@@ -20,8 +20,8 @@ func ended(msg []byte, drained, closed, quiet bool) bool {
 	return closed || quiet || len(msg) >= maxRead || drained && codec.Complete(msg)
 }
 
-// decode makes an operation of a whole message; op.Topic is part of msg. The error is a *codec.RefusalError. Of a server that stops every
-// message is refused.
+// decode makes an operation of a whole message; op.Topic is part of msg. The error is a
+// *codec.RefusalError. Of a server that stops every message is refused.
 func (s *Server) decode(msg []byte, op *store.Op) error {
 	if s.stopping.Load() && len(msg) > 0 {
 		return &codec.RefusalError{Code: codec.CodeShuttingDown, Text: advice(codec.CodeShuttingDown)}

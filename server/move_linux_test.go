@@ -91,8 +91,8 @@ func leaving(t *testing.T, text string) (c *stream, home *loop, client int) {
 	return l.newStream(fds[0], netip.AddrPortFrom(netip.IPv6Loopback(), 1)), home, fds[1]
 }
 
-// A connection whose home has ended when it would move stays where it is; one whose home drains when it arrives is answered there; and one
-// whose home was aborted is closed, and counted no more.
+// A connection whose home has ended when it would move stays where it is; one whose home drains
+// when it arrives is answered there; and one whose home was aborted is closed, and counted no more.
 func TestMoveToALoopThatIsGone(t *testing.T) {
 	t.Parallel()
 	const answer = "+PONG\r\n"

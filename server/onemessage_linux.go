@@ -70,7 +70,8 @@ func (h oneMessage) late(c *stream) {
 	c.refuse(codec.CodeNothingArrived, advice(codec.CodeNothingArrived))
 }
 
-// parting takes what has arrived for all that comes. Who has only just come is given the time for a first byte.
+// parting takes what has arrived for all that comes. Who has only just come is given the time for a
+// first byte.
 func (oneMessage) parting(c *stream) {
 	room := c.l.scratch[:maxRead-len(c.in)]
 	n, err := readSocket(c.fd, room)

@@ -50,11 +50,12 @@ type Options struct {
 	// MaxConnsPerSource bounds those of one source: an IPv4 address or an IPv6 /64. The default is MaxConns, which bounds
 	// nothing more, because behind a loopback address or a proxy every client has the same source.
 	MaxConnsPerSource int
-	// MaxInFlight bounds the requests that were given to the backend and are not yet decided; beyond half of it sources and connections have
-	// shares. Sources that have none in flight may have an eighth of it together beyond it.
+	// MaxInFlight bounds the requests that were given to the backend and are not yet decided;
+	// beyond half of it sources and connections have shares. Sources that have none in flight may
+	// have an eighth of it together beyond it.
 	MaxInFlight int // default 65,536
-	// MaxInFlightBytes bounds the bytes of those, and counted apart what RESP connections hold: commands that are not whole, and answers from
-	// their first byte until they are taken.
+	// MaxInFlightBytes bounds the bytes of those, and counted apart what RESP connections hold:
+	// commands that are not whole, and answers from their first byte until they are taken.
 	MaxInFlightBytes int // default 256 MiB
 	// RefusalRate is how many refusals per second one source gets over UDP, with as many at once; further ones are
 	// silent. A source is what it is for MaxConnsPerSource.
@@ -66,7 +67,8 @@ type Options struct {
 	// AllowBackup gives backups to clients elsewhere, too, and not only to those that come from a loopback address.
 	AllowBackup bool
 
-	// Logger: default none. What it writes to must not block, for the doors and the commit would wait for it.
+	// Logger: default none. What it writes to must not block, for the doors and the commit would
+	// wait for it.
 	Logger hclog.Logger
 
 	// The rest is for ListenAndServe alone.

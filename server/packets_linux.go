@@ -235,7 +235,8 @@ func (b *packets) finish() {
 	d.keep(b)
 }
 
-// keep keeps a batch for later use, if there are not enough already: while the disk is slow each turn makes one, and most are small.
+// keep keeps a batch for later use, if there are not enough already: while the disk is slow each
+// turn makes one, and most are small.
 func (d *packetDoor) keep(b *packets) {
 	if len(d.free) < packetBatch {
 		d.free = append(d.free, b)

@@ -4,8 +4,8 @@ import "gcd/resp"
 
 // The commands on the connection itself.
 
-// ping answers as a count would be answered now: who asks wants to know whether it is worth sending any. Behind operations it is their
-// outcome that tells, so the answer waits for it.
+// ping answers as a count would be answered now: who asks wants to know whether it is worth sending
+// any. Behind operations it is their outcome that tells, so the answer waits for it.
 func (x *exchange) ping() {
 	b, before := x.begin(), len(x.begin())
 	switch n := x.parser.Len(); {
@@ -28,7 +28,8 @@ func (x *exchange) ping() {
 	x.end(b)
 }
 
-// refusing is what a count would be answered now if it is one of those that nothing but room or a new start helps; else empty.
+// refusing is what a count would be answered now if it is one of those that nothing but room or a
+// new start helps; else empty.
 func (x *exchange) refusing() string {
 	err := x.client.s.backend.Refusing()
 	if err == nil {

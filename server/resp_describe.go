@@ -11,8 +11,9 @@ import (
 
 // COMMAND: what clients are told of the commands, to complete and to explain them.
 
-// named goes through the commands that are the arguments from the given one on, nil for one that is not there; or all, by their names, if there
-// are no such arguments. It also returns how many those are.
+// named goes through the commands that are the arguments from the given one on, nil for one that is
+// not there; or all, by their names, if there are no such arguments. It also returns how many those
+// are.
 func (x *exchange) named(from int) (n int, all iter.Seq[*command]) {
 	d := x.client.s.resp
 	if x.parser.Len() > from {
@@ -123,7 +124,8 @@ func (c *command) shownArity() int {
 	return c.arity
 }
 
-// document answers with what people want to know of commands; those that are not there are left out.
+// document answers with what people want to know of commands; those that are not there are left
+// out.
 func (x *exchange) document(all iter.Seq[*command]) {
 	version, n := x.client.version, 0
 	for c := range all {

@@ -75,7 +75,8 @@ type exchange struct {
 	backup  string // the format of one that is to be sent when out is written; empty: none
 }
 
-// take takes commands from what was received: operations are collected, and everything else is done. When the server stops all are refused.
+// take takes commands from what was received: operations are collected, and everything else is
+// done. When the server stops all are refused.
 func (x *exchange) take() {
 	room, bytes := x.client.s.room(x.client.from, x.now)
 	x.more = false
@@ -117,8 +118,9 @@ func (x *exchange) take() {
 	}
 }
 
-// takeAdmitted takes commands and has their operations admitted. It returns false if there are none, or none that are; those are answered
-// with the refusal, and without a turn for each where only one at a time might have found a place.
+// takeAdmitted takes commands and has their operations admitted. It returns false if there are
+// none, or none that are; those are answered with the refusal, and without a turn for each where
+// only one at a time might have found a place.
 func (x *exchange) takeAdmitted() bool {
 	for {
 		x.take()
@@ -138,15 +140,16 @@ func (x *exchange) takeAdmitted() bool {
 	}
 }
 
-// noteLittle remembers who asks for little: when he begins to wait, and when he has, however long that was. One turn does not make him that, since it
-// may be the rest of a long pipeline.
+// noteLittle remembers who asks for little: when he begins to wait, and when he has, however long
+// that was. One turn does not make him that, since it may be the rest of a long pipeline.
 func (x *exchange) noteLittle() {
 	if x.client.little && x.client.wasLittle {
 		x.client.s.askers.note(x.now, true)
 	}
 }
 
-// isFull tells whether the turn has enough to answer: as much as is taken at once, or as there is room for, which it looks after now and then.
+// isFull tells whether the turn has enough to answer: as much as is taken at once, or as there is
+// room for, which it looks after now and then.
 func (x *exchange) isFull() bool {
 	replies := len(x.out) + len(x.ready)
 	return replies >= maxTurnReplies || x.taken%fewOps == fewOps-1 && replies+len(x.ops) > 0 && !x.affords(len(x.ops)*replyRoom)
@@ -272,7 +275,8 @@ func (x *exchange) each(f form, kind store.Kind) {
 	x.step(f, n-1)
 }
 
-// hasRoom tells whether there is room for the operations on so many topics and their reply, and else refuses the command.
+// hasRoom tells whether there is room for the operations on so many topics and their reply, and
+// else refuses the command.
 func (x *exchange) hasRoom(topics int) bool {
 	if topics <= fewOps || x.affords(topics*(opSize+replyRoom)) {
 		return true

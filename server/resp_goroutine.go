@@ -108,7 +108,8 @@ func (d *goroutines) reply(c *streamConn, t *talker) bool {
 	return true
 }
 
-// patience is how long the client has to take answers of so many bytes: no time to speak of if too many wait to be taken already.
+// patience is how long the client has to take answers of so many bytes: no time to speak of if too
+// many wait to be taken already.
 func (d *goroutines) patience(t *talker, bytes int) time.Duration {
 	if t.holdAnswer(bytes) {
 		return d.s.opts.WriteTimeout
@@ -119,8 +120,8 @@ func (d *goroutines) patience(t *talker, bytes int) time.Duration {
 // crowded is time for the system to take what it has room for.
 const crowded = 100 * time.Millisecond
 
-// farewell ends a connection without destroying answers that its client has not read yet: closing on unread bytes would, and a client that was
-// told that the server stops may have more under way.
+// farewell ends a connection without destroying answers that its client has not read yet: closing
+// on unread bytes would, and a client that was told that the server stops may have more under way.
 func (d *goroutines) farewell(c *streamConn, t *talker) {
 	if t.client.told != 0 || !t.idle() {
 		d.linger(c)

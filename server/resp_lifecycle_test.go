@@ -14,7 +14,8 @@ import (
 	"gcd/store"
 )
 
-// Shutdown closes the connections that say nothing, and those with commands under way when these are answered; what is behind them is refused.
+// Shutdown closes the connections that say nothing, and those with commands under way when these
+// are answered; what is behind them is refused.
 func TestRESPShutdown(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {

@@ -80,7 +80,8 @@ const (
 // lookTogether is how many topics are looked at before something else can interrupt.
 const lookTogether = 64
 
-// look goes on through the topics from the listing's cursor, for so many of them or until so many bytes were found.
+// look goes on through the topics from the listing's cursor, for so many of them or until so many
+// bytes were found.
 func (x *exchange) look(topics, most int, pattern []byte) whyLook {
 	l, s, work := &x.listing, x.client.s, 0
 	if len(l.found) == 0 {
@@ -195,8 +196,9 @@ func (x *exchange) keys() {
 	}
 }
 
-// replyFound makes the answer of what was found, as an array behind head. The commands that find something are alone in their turn but for answers
-// before them, so if there are none what was found is the answer as it stands.
+// replyFound makes the answer of what was found, as an array behind head. The commands that find
+// something are alone in their turn but for answers before them, so if there are none what was
+// found is the answer as it stands.
 func (x *exchange) replyFound(head []byte) {
 	l := &x.listing
 	head = resp.AppendArray(head, l.n)

@@ -263,8 +263,8 @@ func (v *conversation) parting(*stream) {
 	}
 }
 
-// farewell ends the connection without destroying answers that its client has not read yet: closing on unread bytes would, and a client that was
-// told that the server stops may have more under way.
+// farewell ends the connection without destroying answers that its client has not read yet: closing
+// on unread bytes would, and a client that was told that the server stops may have more under way.
 func (v *conversation) farewell() {
 	if v.client.told != 0 || v.x != nil && !v.x.idle() {
 		v.c.linger()

@@ -384,8 +384,8 @@ func TestConversationDeadlines(t *testing.T) {
 	p.want(":1\r\n:2\r\n")
 }
 
-// A server that stops answers what is under way and refuses the rest; at the end a conversation is closed at once, or if its client was refused
-// when that has read it.
+// A server that stops answers what is under way and refuses the rest; at the end a conversation is
+// closed at once, or if its client was refused when that has read it.
 func TestConversationDrains(t *testing.T) {
 	t.Parallel()
 	for more, want := range map[string]streamState{"": closed, "INCR x\r\n": lingering} {
@@ -421,7 +421,8 @@ func TestConversationDrains(t *testing.T) {
 	}
 }
 
-// A conversation that was about to have another turn when the end came has it, and ends, although there is nothing more.
+// A conversation that was about to have another turn when the end came has it, and ends, although
+// there is nothing more.
 func TestConversationEndsBehindItsTurn(t *testing.T) {
 	t.Parallel()
 	l := idleLoop(t, -1)
@@ -443,7 +444,8 @@ func TestConversationEndsBehindItsTurn(t *testing.T) {
 	}
 }
 
-// A client that has gone when its answer is there leaves nothing behind that it would still be charged for.
+// A client that has gone when its answer is there leaves nothing behind that it would still be
+// charged for.
 func TestConversationGivesBackWhatAGoneClientHeld(t *testing.T) {
 	t.Parallel()
 	l := idleLoop(t, -1)

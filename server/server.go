@@ -48,8 +48,9 @@ type Server struct {
 	ending        atomic.Bool  // nothing that takes long is gone on with
 	stopping      atomic.Bool  // Shutdown was called: what is not the backend's yet is refused
 
-	// Where tests put faults and stretch time: parse is codec.ParseRequest, a non-nil beforeAccept may fail an accept,
-	// linger, firstByte, loadingTime, parting and hold are the constants of alike names, and processors is runtime.NumCPU().
+	// Where tests put faults and stretch time: parse is codec.ParseRequest, a non-nil beforeAccept
+	// may fail an accept, linger, firstByte, loadingTime, parting and hold are the constants of
+	// alike names, and processors is runtime.NumCPU().
 	parse        func([]byte) (codec.Request, error)
 	beforeAccept func() error
 	linger       time.Duration
@@ -78,12 +79,14 @@ type Server struct {
 type dispatcher interface {
 	// run serves until drain or abort; when it returns, every goroutine and socket of the dispatcher is gone.
 	run()
-	// drain makes run end. For so long as parting it goes on to accept and to read; after that it looks once more at what has arrived, answers
-	// that and what the backend has, and closes. A second drain can only make the time shorter.
+	// drain makes run end. For so long as parting it goes on to accept and to read; after that it
+	// looks once more at what has arrived, answers that and what the backend has, and closes. A
+	// second drain can only make the time shorter.
 	drain(parting time.Duration)
 	// abort makes run end as soon as nothing of it is inside the backend. Answers may be lost.
 	abort()
-	// rounds returns a channel that gets as many values as it has room for: one when each worker goes round once more.
+	// rounds returns a channel that gets as many values as it has room for: one when each worker
+	// goes round once more.
 	rounds() <-chan struct{}
 }
 
@@ -115,8 +118,9 @@ func New(backend Backend, o Options) (*Server, error) {
 	}, nil
 }
 
-// Use gives a server that was made without one its backend. It comes before Serve. Who comes in between is not told any more that the server is
-// loading, and no datagram is dropped: all wait to be served.
+// Use gives a server that was made without one its backend. It comes before Serve. Who comes in
+// between is not told any more that the server is loading, and no datagram is dropped: all wait to
+// be served.
 func (s *Server) Use(backend Backend) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -275,9 +279,11 @@ func addrText(a net.Addr) string {
 	return a.String()
 }
 
-// Shutdown stops taking requests, lets those be answered that the backend was given, and refuses all others: for a quarter of a second what
-// arrives is still read, and told that the server is shutting down. Then it closes the doors and the connections, and waits until nothing is
-// left. If ctx ends first, it drops what is left and returns ctx's error; Serve returns as soon as the backend lets go. The backend stays open.
+// Shutdown stops taking requests, lets those be answered that the backend was given, and refuses
+// all others: for a quarter of a second what arrives is still read, and told that the server is
+// shutting down. Then it closes the doors and the connections, and waits until nothing is left. If
+// ctx ends first, it drops what is left and returns ctx's error; Serve returns as soon as the
+// backend lets go. The backend stays open.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true

@@ -35,7 +35,8 @@ type handler interface {
 	written(c *stream)
 	// late is told that the read deadline has passed.
 	late(c *stream)
-	// parting is told, while the stream reads, that what has arrived by now is the last. It sees to that, and ends the connection.
+	// parting is told, while the stream reads, that what has arrived by now is the last. It sees to
+	// that, and ends the connection.
 	parting(c *stream)
 	// ended is told that the stream is about to be closed.
 	ended(c *stream)

@@ -25,11 +25,12 @@ const (
 	sharedInFlight = 256
 	overfullPause  = time.Millisecond
 
-	// mostMoving is how many connections may be on their way to the loop that serves them: it begins
-	// with all of them in one turn.
+	// mostMoving is how many connections may be on their way to the loop that serves them: it
+	// begins with all of them in one turn.
 	mostMoving = 16
 
-	// Receiving calls, of packetBatch datagrams each, that a turn makes, so that connections get theirs.
+	// Receiving calls, of packetBatch datagrams each, that a turn makes, so that connections get
+	// theirs.
 	packetCalls       = 8
 	sharedPacketCalls = 1
 )

@@ -216,7 +216,8 @@ func (e *endless) Scan(cursor uint64, limit int, each func([]byte, store.Value))
 	return cursor + uint64(limit)
 }
 
-// However many look at all topics, a turn of the loop does little of it, and each of them has his share.
+// However many look at all topics, a turn of the loop does little of it, and each of them has his
+// share.
 func TestLooksAtTopicsShareATurn(t *testing.T) {
 	t.Parallel()
 	l := idleLoop(t, -1)

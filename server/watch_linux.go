@@ -148,12 +148,14 @@ func (w *watch) hold(l *loop) {
 	}
 }
 
-// isFlooded tells whether so much comes through the shared sockets that a home which had them would let its conversations wait for it.
+// isFlooded tells whether so much comes through the shared sockets that a home which had them would
+// let its conversations wait for it.
 func (w *watch) isFlooded(l *loop) bool {
 	return w.flooded > 0 && l.now-w.flooded < lately && isLately(&l.s.askers.talkers, l.now)
 }
 
-// letGo ends hold, unless another loop has the sockets by now. It returns false if it has to be tried again, for want of memory.
+// letGo ends hold, unless another loop has the sockets by now. It returns false if it has to be
+// tried again, for want of memory.
 func (w *watch) letGo(l *loop) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

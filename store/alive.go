@@ -2,8 +2,9 @@ package store
 
 import "context"
 
-// Alive returns when the commit owner has come round: what it was committing is through by then, and
-// what waited with it. It returns ctx's error if that takes longer, and ErrClosed from a closed store.
+// Alive returns when the commit owner has come round: what it was committing is through by then,
+// and what waited with it. It returns ctx's error if that takes longer, and ErrClosed from a closed
+// store.
 func (s *Store) Alive(ctx context.Context) error {
 	round := make(chan struct{})
 	owner, ok := s.queue.enqueueTask(func() { close(round) })

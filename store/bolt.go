@@ -174,8 +174,9 @@ func (m *meta) put(b *bolt.Bucket) error {
 	)
 }
 
-// putMark notes whose the flags of the log's mark are: the last run's, if the key is the id of the file's last transaction. An older gcd does not
-// know the key, so its transactions make it another's.
+// putMark notes whose the flags of the log's mark are: the last run's, if the key is the id of the
+// file's last transaction. An older gcd does not know the key, so its transactions make it
+// another's.
 func putMark(b *bolt.Bucket, tx *bolt.Tx, current bool) error {
 	id := uint64(0)
 	if current {

@@ -20,7 +20,8 @@ import (
 	"gcd/wal"
 )
 
-// snapshotFile is counters.db. It is opened for each use, so that tools can take its lock in between.
+// snapshotFile is counters.db. It is opened for each use, so that tools can take its lock in
+// between.
 type snapshotFile struct {
 	path    string
 	hooks   hooks
@@ -44,8 +45,9 @@ func (f *snapshotFile) with(readOnly bool, do func(db *bolt.DB) error) (err erro
 	return f.guard(db, func() error { return do(db) })
 }
 
-// guard runs do with faults of the memory map turned into errors: bbolt panics on pages that make no sense, which are damage, and a page that the
-// system cannot read faults, which is none. db is the file if it is open.
+// guard runs do with faults of the memory map turned into errors: bbolt panics on pages that make
+// no sense, which are damage, and a page that the system cannot read faults, which is none. db is
+// the file if it is open.
 func (f *snapshotFile) guard(db *bolt.DB, do func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -63,7 +65,8 @@ func (f *snapshotFile) guard(db *bolt.DB, do func() error) (err error) {
 	return do()
 }
 
-// within says whether an address is one of the file's bytes, as long as it was when it was opened. Where that cannot be told, it is.
+// within says whether an address is one of the file's bytes, as long as it was when it was opened.
+// Where that cannot be told, it is.
 func (f *snapshotFile) within(db *bolt.DB, addr uintptr) bool {
 	if db == nil {
 		return true
@@ -72,7 +75,8 @@ func (f *snapshotFile) within(db *bolt.DB, addr uintptr) bool {
 	return addr >= begin && addr-begin < uintptr(f.size)
 }
 
-// damaged is the error for what is wrong with the file; that the system cannot read it is not damage.
+// damaged is the error for what is wrong with the file; that the system cannot read it is not
+// damage.
 func (f *snapshotFile) damaged(err error) error {
 	if errors.As(err, new(syscall.Errno)) {
 		return fmt.Errorf("reading %s: %w", f.path, err)
@@ -85,7 +89,8 @@ func (f *snapshotFile) damaged(err error) error {
 	return e
 }
 
-// reader is what is read of the file by calls, which tell of an error of the disk where the memory map faults.
+// reader is what is read of the file by calls, which tell of an error of the disk where the memory
+// map faults.
 func (f *snapshotFile) reader(file *os.File) io.ReaderAt {
 	if f.hooks.reader != nil {
 		return f.hooks.reader(file)
@@ -93,7 +98,8 @@ func (f *snapshotFile) reader(file *os.File) io.ReaderAt {
 	return file
 }
 
-// readable reads the two pages with which bbolt begins, before it does: it takes a page that cannot be read for one that is damaged.
+// readable reads the two pages with which bbolt begins, before it does: it takes a page that cannot
+// be read for one that is damaged.
 func (f *snapshotFile) readable(file *os.File, size int64) error {
 	r := f.reader(file)
 	pageSize, err := salvagePageSize(r, size)
@@ -146,7 +152,8 @@ func (f *snapshotFile) open(readOnly bool) (*bolt.DB, error) {
 	return db, nil
 }
 
-// openFile opens the file itself; one of no bytes is refused, since bbolt would make it a new, empty database.
+// openFile opens the file itself; one of no bytes is refused, since bbolt would make it a new,
+// empty database.
 func (f *snapshotFile) openFile(flag int) (*os.File, error) {
 	open := f.source
 	if open == nil {
@@ -202,8 +209,9 @@ func (f *snapshotFile) update(do func(tx *bolt.Tx, m *meta) error) error {
 	})
 }
 
-// create makes the file for a store: durable under its name when create returns, or not there. marked says that the log's mark
-// is made with it; the flags of one that is there are not known then.
+// create makes the file for a store: durable under its name when create returns, or not there.
+// marked says that the log's mark is made with it; the flags of one that is there are not known
+// then.
 func (f *snapshotFile) create(id wal.ID, marked bool) error {
 	tmp := f.path + halfMade
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {

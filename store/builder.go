@@ -33,7 +33,8 @@ type Builder struct {
 	err     error // the first; it is final
 	done    bool  // Finish has succeeded
 
-	// Mark is what the file says of the mark of its log. NewBuilder makes it wal.MarkCurrent: the mark is made with the log.
+	// Mark is what the file says of the mark of its log. NewBuilder makes it wal.MarkCurrent: the
+	// mark is made with the log.
 	Mark wal.MarkNote
 }
 

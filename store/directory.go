@@ -189,8 +189,8 @@ func (s *Store) take(server bool) error {
 	return nil
 }
 
-// admit looks at a directory before anything is made in it. A start that has waited for a store makes
-// none where that was removed, replaced or covered meanwhile.
+// admit looks at a directory before anything is made in it. A start that has waited for a store
+// makes none where that was removed, replaced or covered meanwhile.
 func (s *Store) admit(waitedFor bool) error {
 	there, err := Holds(s.dir)
 	if there || err != nil {
@@ -277,8 +277,8 @@ func (s *Store) syncPlace() error {
 	return nil
 }
 
-// look says whether the directory is still the one that was opened, with its log and its snapshot. If
-// it is not, nothing is acknowledged any more.
+// look says whether the directory is still the one that was opened, with its log and its snapshot.
+// If it is not, nothing is acknowledged any more.
 func (s *Store) look() error {
 	err := s.lock.Check()
 	if err == nil {

@@ -341,8 +341,8 @@ func TestLockFileRemoved(t *testing.T) {
 	}
 }
 
-// An older gcd knows LOCK alone. One that came and went while LOCK was gone wrote into the log what this
-// store would write over, so it acknowledges nothing more.
+// An older gcd knows LOCK alone. One that came and went while LOCK was gone wrote into the log what
+// this store would write over, so it acknowledges nothing more.
 func TestOlderGcdWhileTheLockFileWasGone(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
@@ -417,8 +417,8 @@ func (s *said) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// A start that waits for a store begins no other one where that was taken away meanwhile, and something
-// empty has its name.
+// A start that waits for a store begins no other one where that was taken away meanwhile, and
+// something empty has its name.
 func TestWaitedForStoreIsGone(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")

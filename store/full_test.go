@@ -185,8 +185,9 @@ func countUntilFull(t *testing.T, s *Store, topic string, from uint64) uint64 {
 	}
 }
 
-// TestCountingStopsAndGoesOn: a line at level error each time, one of each; Full is true in between; and it goes on though nobody counts. So it is where the spare
-// cannot be made and, on a disk that copies on write, where a record cannot be written.
+// TestCountingStopsAndGoesOn: a line at level error each time, one of each; Full is true in
+// between; and it goes on though nobody counts. So it is where the spare cannot be made and, on a
+// disk that copies on write, where a record cannot be written.
 func TestCountingStopsAndGoesOn(t *testing.T) {
 	t.Parallel()
 	for _, copies := range []bool{false, true} {
@@ -231,7 +232,8 @@ func TestCountingStopsAndGoesOn(t *testing.T) {
 	}
 }
 
-// TestSnapshotThenHistoryMakeRoom: without a refusal, and never more than is needed; the oldest goes first.
+// TestSnapshotThenHistoryMakeRoom: without a refusal, and never more than is needed; the oldest
+// goes first.
 func TestSnapshotThenHistoryMakeRoom(t *testing.T) {
 	t.Parallel()
 	const segments = 12
@@ -259,7 +261,8 @@ func TestSnapshotThenHistoryMakeRoom(t *testing.T) {
 	if s.Stats().Snapshots == 0 {
 		t.Errorf("no snapshot was taken:\n%s", log)
 	}
-	// Of 60 segments that are filled some 48 go; fewer where counts were so quick that they took the reserve's room.
+	// Of 60 segments that are filled some 48 go; fewer where counts were so quick that they took
+	// the reserve's room.
 	if log.count("kept for history only") < segments {
 		t.Errorf("%d segments went:\n%s", log.count("kept for history only"), log)
 	}
@@ -269,7 +272,8 @@ func TestSnapshotThenHistoryMakeRoom(t *testing.T) {
 	t.Logf("refused %d times", refused)
 }
 
-// TestReserve: made once the store is open, of bytes that do not compress, as large as its topics ask for, and larger when these become more.
+// TestReserve: made once the store is open, of bytes that do not compress, as large as its topics
+// ask for, and larger when these become more.
 func TestReserve(t *testing.T) {
 	t.Parallel()
 	d, log := newFullDisk(t, 1<<30), &lines{}
@@ -333,7 +337,8 @@ func awaitReserve(t *testing.T, s *Store, bytes int64) {
 	}
 }
 
-// TestReserveIsGivenBackForASnapshot, where there is no room beside it, and made again; no spare is begun in between, whoever wants one.
+// TestReserveIsGivenBackForASnapshot, where there is no room beside it, and made again; no spare is
+// begun in between, whoever wants one.
 func TestReserveIsGivenBackForASnapshot(t *testing.T) {
 	t.Parallel()
 	for _, beside := range []bool{false, true} {
@@ -423,7 +428,8 @@ func TestNoRoomForTheReserve(t *testing.T) {
 	}
 }
 
-// TestStartWithoutRoom gives back the reserve first, then asks and tries again, or ends with an error.
+// TestStartWithoutRoom gives back the reserve first, then asks and tries again, or ends with an
+// error.
 func TestStartWithoutRoom(t *testing.T) {
 	t.Parallel()
 	d, log := newFullDisk(t, 1<<30), &lines{}
@@ -490,7 +496,8 @@ func TestStartWithoutRoom(t *testing.T) {
 	}
 }
 
-// TestLogLeavesTheRoomOfASnapshotThatFails: where there is no room for the reserve, and a snapshot cannot be written just now, the log does not take what it will need.
+// TestLogLeavesTheRoomOfASnapshotThatFails: where there is no room for the reserve, and a snapshot
+// cannot be written just now, the log does not take what it will need.
 func TestLogLeavesTheRoomOfASnapshotThatFails(t *testing.T) {
 	t.Parallel()
 	const topics, length = 300, 900

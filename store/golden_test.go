@@ -14,7 +14,8 @@ import (
 
 var update = flag.Bool("update", false, "make the golden directories of the present formats anew; those of older formats are never made anew")
 
-// goldenState is what the directories in testdata hold: v1 was written by the first release of the formats, and every later one reads it.
+// goldenState is what the directories in testdata hold: v1 was written by the first release of the
+// formats, and every later one reads it.
 var goldenState = map[string]Value{
 	"orders":                   {Sum: 41, Epoch: 0},
 	"invoices":                 {Sum: 3, Epoch: 2},
@@ -57,8 +58,8 @@ func makeGolden(t *testing.T, dir string) {
 	}
 }
 
-// TestGolden opens the directories that were kept of each format: an accidental change of a format fails here at once. The first is older than the
-// mark; it is never made anew.
+// TestGolden opens the directories that were kept of each format: an accidental change of a format
+// fails here at once. The first is older than the mark; it is never made anew.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	marked := filepath.Join("testdata", "v1-mark")

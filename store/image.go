@@ -23,7 +23,8 @@ func SnapshotPath(dir string) string { return filepath.Join(dir, snapshotName) }
 // LogDir is the log's directory in a store's directory.
 func LogDir(dir string) string { return filepath.Join(dir, logName) }
 
-// LockPath is the file in a store's directory that is locked behind the directory itself; docs/storage.md says why.
+// LockPath is the file in a store's directory that is locked behind the directory itself;
+// docs/storage.md says why.
 func LockPath(dir string) string { return filepath.Join(dir, dirlock.FileName) }
 
 // Entry is one topic in a snapshot.

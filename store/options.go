@@ -44,21 +44,25 @@ type Options struct {
 
 	// NoCreate has Open refuse, with ErrNoStore, where there is no store yet.
 	NoCreate bool
-	// LockWait is how long Open waits for a tool that has the directory. Default 10 s; negative: not at all. For another server it never waits.
+	// LockWait is how long Open waits for a tool that has the directory. Default 10 s; negative:
+	// not at all. For another server it never waits.
 	LockWait time.Duration
-	// Locked, if set, is called once, on Open's goroutine, when the directory is locked and before any file of it is read. An error of it ends Open, and
-	// the lock is given back.
+	// Locked, if set, is called once, on Open's goroutine, when the directory is locked and before
+	// any file of it is read. An error of it ends Open, and the lock is given back.
 	Locked func() error
 
-	// Logger: default none. What it writes to must not block, for the doors and the commit would wait for it.
+	// Logger: default none. What it writes to must not block, for the doors and the commit would
+	// wait for it.
 	Logger hclog.Logger
 	// Progress, if set, is called now and then while a long recovery runs, on Open's goroutine.
 	Progress func(Progress)
 
-	// Reserve keeps a file in the directory that holds the room for one snapshot, so that the log cannot take it. It is made once the store is open.
+	// Reserve keeps a file in the directory that holds the room for one snapshot, so that the log
+	// cannot take it. It is made once the store is open.
 	Reserve bool
-	// NoRoom, if set, is called on Open's goroutine when a start has something to write and the disk has no room for it. It may wait; nil has the
-	// start try again, an error ends Open. If it is not set Open ends with the disk's error.
+	// NoRoom, if set, is called on Open's goroutine when a start has something to write and the
+	// disk has no room for it. It may wait; nil has the start try again, an error ends Open. If it
+	// is not set Open ends with the disk's error.
 	NoRoom func(error) error
 
 	fs        vfs.FS                                     // of the log; default the OS

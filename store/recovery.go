@@ -37,10 +37,11 @@ func (s *Store) Recovery() Recovery { return s.recover }
 // Open opens the store in a directory, making it if there is none, and recovers its counters: newest snapshot, then the log
 // behind it. With dir "" the store has no directory and is gone when it is closed.
 //
-// It refuses rather than lies: damage that could hide an acknowledged count is a *CorruptionError or *wal.CorruptionError,
-// files of another program or a newer version are wal.ErrNotOurs or wal.ErrVersion, a directory that a server has is ErrLocked, and one that a tool
-// keeps ErrBusy. Where there is no store, and none may be made, it is ErrNoStore, ErrUnfinished or wal.ErrNotOurs; what is no file is ErrNotRegular. In all
-// these cases nothing in the directory was changed.
+// It refuses rather than lies: damage that could hide an acknowledged count is a *CorruptionError
+// or *wal.CorruptionError, files of another program or a newer version are wal.ErrNotOurs or
+// wal.ErrVersion, a directory that a server has is ErrLocked, and one that a tool keeps ErrBusy.
+// Where there is no store, and none may be made, it is ErrNoStore, ErrUnfinished or wal.ErrNotOurs;
+// what is no file is ErrNotRegular. In all these cases nothing in the directory was changed.
 func Open(dir string, o Options) (*Store, error) {
 	if o.Sync != "" && o.Sync != SyncAlways && o.Sync != SyncInterval {
 		return nil, fmt.Errorf("store: sync mode %q: use %q or %q", o.Sync, SyncAlways, SyncInterval)
@@ -185,7 +186,8 @@ func (s *Store) create(m meta, logDir string, missing bool) (meta, error) {
 	return m, err
 }
 
-// progressEvery is how many entries or records pass between two reports of progress, and pagesEvery how many pages.
+// progressEvery is how many entries or records pass between two reports of progress, and pagesEvery
+// how many pages.
 const (
 	progressEvery = 1 << 16
 	pagesEvery    = 1 << 8

@@ -96,7 +96,8 @@ func TestNoRegularFile(t *testing.T) {
 	}
 }
 
-// A data directory that is a link to what is not there, or no directory, is refused by its name: where a volume is not mounted, nothing begins at 1.
+// A data directory that is a link to what is not there, or no directory, is refused by its name:
+// where a volume is not mounted, nothing begins at 1.
 func TestDirectoryIsNone(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[string]error{"a link to nothing": ErrNotRegular, "a file": wal.ErrNotOurs, "a link to a file": wal.ErrNotOurs} {
@@ -169,7 +170,8 @@ func TestMarkIsNoFile(t *testing.T) {
 	}
 }
 
-// What else has the name of a mark, or has a name in the place of one, is not written over: a mark is made anew as a file of its own.
+// What else has the name of a mark, or has a name in the place of one, is not written over: a mark
+// is made anew as a file of its own.
 func TestMarkIsAnotherFile(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{"counters.db", "wal/0000000000000001.seg", "nothing"} {

@@ -23,11 +23,13 @@ const (
 	entryBytes  = 40        // of an entry in the snapshot, beside its topic
 )
 
-// ReservePath is the file in a store's directory that holds the room for one snapshot. Its bytes mean nothing, and it may be removed where nothing runs.
+// ReservePath is the file in a store's directory that holds the room for one snapshot. Its bytes
+// mean nothing, and it may be removed where nothing runs.
 func ReservePath(dir string) string { return filepath.Join(dir, reserveName) }
 
-// snapshotRoom is how many bytes a snapshot with so many topics, whose names take so many bytes, may need at most: pages of which some are half empty, since names
-// are long, or all written anew in one transaction before the old ones are free.
+// snapshotRoom is how many bytes a snapshot with so many topics, whose names take so many bytes,
+// may need at most: pages of which some are half empty, since names are long, or all written anew
+// in one transaction before the old ones are free.
 func snapshotRoom(topics, names int64) int64 { return entryBytes*topics + 2*names }
 
 // reserveSize is how large the reserve for a snapshot is that needs so many bytes.
@@ -36,11 +38,13 @@ func reserveSize(room int64) int64 { return min(reserveBase+room, reserveMost) }
 // reserveLeast is how many bytes the log leaves to a snapshot for which no reserve can be made.
 func reserveLeast(room int64) int64 { return min(room+reserveStep, reserveMost) }
 
-// reserveDue is the room that a snapshot may come to need before a reserve that is made for one with the given room is made larger.
+// reserveDue is the room that a snapshot may come to need before a reserve that is made for one
+// with the given room is made larger.
 func reserveDue(room int64) int64 { return room + room/8 + reserveStep }
 
-// reserve is a file that holds the room for one snapshot, so that the log cannot take it. It is removed before a snapshot is written, where there is not
-// as much room beside it, and made again afterwards. Meanwhile, and as long as it is too small, no spare of the log may take its room.
+// reserve is a file that holds the room for one snapshot, so that the log cannot take it. It is
+// removed before a snapshot is written, where there is not as much room beside it, and made again
+// afterwards. Meanwhile, and as long as it is too small, no spare of the log may take its room.
 type reserve struct {
 	fs   vfs.FS
 	dir  string
@@ -78,7 +82,8 @@ func (r *reserve) find() error {
 	return errors.Join(err, f.Close())
 }
 
-// open opens the file. A link is none: bytes that mean nothing would be written to somebody else's file.
+// open opens the file. A link is none: bytes that mean nothing would be written to somebody else's
+// file.
 func (r *reserve) open() (vfs.File, error) {
 	if info, err := os.Lstat(r.path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
 		return nil, &fs.PathError{Op: "open", Path: r.path, Err: fmt.Errorf("%w: it is a link", ErrNotRegular)}
@@ -104,8 +109,9 @@ func (r *reserve) spares(bytes int64) error {
 // errReserved says that there is room, but that it is the snapshot's.
 var errReserved = errors.New("no room that a segment may take")
 
-// hold makes the file large enough for a snapshot that needs so many bytes, and then for one that is somewhat larger. While a snapshot has its room it does nothing. What
-// could not be made leaves what was there.
+// hold makes the file large enough for a snapshot that needs so many bytes, and then for one that
+// is somewhat larger. While a snapshot has its room it does nothing. What could not be made leaves
+// what was there.
 func (r *reserve) hold(room int64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -135,7 +141,8 @@ func (r *reserve) want(bytes int64) {
 	}
 }
 
-// settle is for a disk that has no room for more than is there: the log may take what comes to be free.
+// settle is for a disk that has no room for more than is there: the log may take what comes to be
+// free.
 func (r *reserve) settle() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -185,7 +192,8 @@ func (r *reserve) closing() bool {
 	}
 }
 
-// remove removes the file, between two makings of a spare: one that is under way was begun beside the reserve, and later ones ask for its room. r.mu is held.
+// remove removes the file, between two makings of a spare: one that is under way was begun beside
+// the reserve, and later ones ask for its room. r.mu is held.
 func (r *reserve) remove(between func(func())) error {
 	var err error
 	between(func() {
@@ -216,7 +224,8 @@ func (r *reserve) giveUp() (bool, error) {
 	return true, r.remove(atOnce)
 }
 
-// lend gives the room to a snapshot, until takeBack, unless there is as much beside it even when so many bytes more are written. between is as in remove.
+// lend gives the room to a snapshot, until takeBack, unless there is as much beside it even when so
+// many bytes more are written. between is as in remove.
 func (r *reserve) lend(more int64, between func(func())) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

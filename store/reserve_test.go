@@ -10,8 +10,9 @@ import (
 	"gcd/internal/vfs"
 )
 
-// TestReserveIsEnough: a snapshot never needs more than is held for it, whatever is new or changed, and however long the topics are: the first one, one with all
-// of them changed, and one with new topics among the others.
+// TestReserveIsEnough: a snapshot never needs more than is held for it, whatever is new or changed,
+// and however long the topics are: the first one, one with all of them changed, and one with new
+// topics among the others.
 func TestReserveIsEnough(t *testing.T) {
 	t.Parallel()
 	for _, length := range []int{4, 62, 300, 1000, 1024, 1400, 3000, 20_000} {
@@ -48,7 +49,8 @@ func TestReserveIsEnough(t *testing.T) {
 	}
 }
 
-// TestCloseDoesNotWaitForTheReserve: what there is of it is enough for the next start to go on with.
+// TestCloseDoesNotWaitForTheReserve: what there is of it is enough for the next start to go on
+// with.
 func TestCloseDoesNotWaitForTheReserve(t *testing.T) {
 	t.Parallel()
 	dir, topics := t.TempDir(), make([]Op, 4000) // a reserve of several pieces

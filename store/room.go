@@ -10,7 +10,8 @@ import (
 	"gcd/wal"
 )
 
-// roomRetryMin is the first pause between two looks for room while the disk is full; Options.roomRetry is the longest.
+// roomRetryMin is the first pause between two looks for room while the disk is full;
+// Options.roomRetry is the longest.
 const roomRetryMin = 100 * time.Millisecond
 
 // keeper is what the keeper of room knows.
@@ -48,7 +49,8 @@ func (s *Store) resume() {
 	s.options.Logger.Error("counting goes on: there is room for the log again", "stopped_for", time.Since(since).Round(time.Millisecond).String())
 }
 
-// noticeTopics wakes the keeper of room when the next snapshot needs much more than the last time. On the owner.
+// noticeTopics wakes the keeper of room when the next snapshot needs much more than the last time.
+// On the owner.
 func (s *Store) noticeTopics() {
 	if s.wal == nil {
 		return
@@ -70,8 +72,9 @@ func (s *Store) wakeSpareKeeper() {
 	}
 }
 
-// keepRoom keeps room for the log and for the next snapshot. It makes the next segment while the current one fills, and the reserve; where the disk is full it
-// frees what can be freed, and lets the counting go on when there is room again.
+// keepRoom keeps room for the log and for the next snapshot. It makes the next segment while the
+// current one fills, and the reserve; where the disk is full it frees what can be freed, and lets
+// the counting go on when there is room again.
 func (s *Store) keepRoom() {
 	most := s.options.roomRetry
 	least := min(roomRetryMin, most)
@@ -115,8 +118,8 @@ func (s *Store) keepRoom() {
 	}
 }
 
-// makeRoom makes the spare and the reserve. Before the room for them comes to its end a snapshot is taken, so that there is history to give up; where there is no
-// room that goes, oldest first.
+// makeRoom makes the spare and the reserve. Before the room for them comes to its end a snapshot is
+// taken, so that there is history to give up; where there is no room that goes, oldest first.
 func (s *Store) makeRoom(k *keeper) error {
 	spare, reserve := s.prepare()
 	if s.snapshotIsDue(roomless(spare) || roomless(reserve)) && time.Since(k.failed) >= snapshotRetry {
@@ -157,7 +160,8 @@ func (s *Store) makeRoom(k *keeper) error {
 	return errors.Join(spare, reserve)
 }
 
-// prepare makes the spare and the reserve if they are not there. Where room is short the reserve comes first, since the spare then has no leave.
+// prepare makes the spare and the reserve if they are not there. Where room is short the reserve
+// comes first, since the spare then has no leave.
 func (s *Store) prepare() (spare, reserve error) {
 	spare = s.wal.PrepareSpare()
 	if err := s.look(); err != nil {
@@ -170,8 +174,10 @@ func (s *Store) prepare() (spare, reserve error) {
 	return spare, reserve
 }
 
-// snapshotIsDue says whether a snapshot is wanted for the room that it lets go of: when there is none and nothing else can go; and before, when the log that no snapshot
-// covers has as many bytes as may still be written. Then the log has room while the snapshot is written, and one is not written for each segment.
+// snapshotIsDue says whether a snapshot is wanted for the room that it lets go of: when there is
+// none and nothing else can go; and before, when the log that no snapshot covers has as many bytes
+// as may still be written. Then the log has room while the snapshot is written, and one is not
+// written for each segment.
 func (s *Store) snapshotIsDue(full bool) bool {
 	covered, uncovered := s.closed()
 	if uncovered == 0 {
@@ -184,7 +190,8 @@ func (s *Store) snapshotIsDue(full bool) bool {
 	return full && covered == 0 || uncovered >= covered+max(0, free-s.reserve.lacking())
 }
 
-// closed is how many bytes the log's closed segments have: those that the snapshot covers, and the others.
+// closed is how many bytes the log's closed segments have: those that the snapshot covers, and the
+// others.
 func (s *Store) closed() (covered, uncovered int64) {
 	replay := s.snapshot.replay.Load()
 	segments := s.wal.Segments()
@@ -216,7 +223,8 @@ func (k *keeper) tell(s *Store, spare, reserve error) {
 	k.noSpare, k.noReserve = spare != nil, reserve != nil
 }
 
-// roomless says whether an error is a refusal for want of room. A failed sync is none, whatever it says.
+// roomless says whether an error is a refusal for want of room. A failed sync is none, whatever it
+// says.
 func roomless(err error) bool {
 	if errors.Is(err, wal.ErrFull) || errors.Is(err, ErrLogFull) || errors.Is(err, errReserved) {
 		return true
@@ -232,7 +240,8 @@ func roomless(err error) bool {
 	return errors.As(err, &link)
 }
 
-// withRoom does what a start has to write, and if there is no room for it gives back the reserve, and then asks Options.NoRoom what to do.
+// withRoom does what a start has to write, and if there is no room for it gives back the reserve,
+// and then asks Options.NoRoom what to do.
 func (s *Store) withRoom(do func() error) error {
 	for {
 		err := do()

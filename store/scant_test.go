@@ -9,7 +9,8 @@ import (
 )
 
 // TestDiskBelowTheUsualSegments: where not even the second segment of the usual size ever has room,
-// a few topics are counted for good: the log goes on in small segments, and snapshots let go of them.
+// a few topics are counted for good: the log goes on in small segments, and snapshots let go of
+// them.
 func TestDiskBelowTheUsualSegments(t *testing.T) {
 	t.Parallel()
 	const capacity = 1 << 20

@@ -15,9 +15,9 @@ import (
 
 // Store is the counters of one directory, or of no directory: memory only.
 //
-// Every exported method is safe for concurrent use. Its goroutines are the committer, and for a store with a directory the
-// spare keeper, the snapshotter, the mark keeper, the one that looks after the directory and, in interval mode, the syncer; Close waits for
-// all of them.
+// Every exported method is safe for concurrent use. Its goroutines are the committer, and for a
+// store with a directory the spare keeper, the snapshotter, the mark keeper, the one that looks
+// after the directory and, in interval mode, the syncer; Close waits for all of them.
 type Store struct {
 	// Set by Open, then only read.
 	dir     string

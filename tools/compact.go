@@ -121,8 +121,9 @@ func (c *compact) fold() error {
 	return errors.Join(err, c.tail.close())
 }
 
-// makeRoom gives up what is not needed when the disk is full: the reserve, the spare, and of the log what the old snapshot covers and would go anyway. freed says that there was any; else
-// the error is full, which was had without that room.
+// makeRoom gives up what is not needed when the disk is full: the reserve, the spare, and of the
+// log what the old snapshot covers and would go anyway. freed says that there was any; else the
+// error is full, which was had without that room.
 func (c *compact) makeRoom(full error) (freed bool, err error) {
 	err = c.fs.Remove(store.ReservePath(c.dir))
 	if freed = err == nil; freed {
@@ -290,7 +291,8 @@ func (c *compact) build() (err error) {
 	return c.step("read back")
 }
 
-// entries brings the entries of the snapshot up to the end of the log, and adds them to the new one.
+// entries brings the entries of the snapshot up to the end of the log, and adds them to the new
+// one.
 func (c *compact) entries() error {
 	return c.tail.fold(c.old, func(e store.Entry) error {
 		c.sum.add(e)

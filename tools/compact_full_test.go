@@ -11,8 +11,9 @@ import (
 	"gcd/store"
 )
 
-// TestCompactOnAFullDisk: what has no room gives up the reserve, and the history unless that is to be kept, and is done again. Where that is not enough, or there is nothing to give up, the
-// error is the disk's, and the directory starts as before.
+// TestCompactOnAFullDisk: what has no room gives up the reserve, and the history unless that is to
+// be kept, and is done again. Where that is not enough, or there is nothing to give up, the error
+// is the disk's, and the directory starts as before.
 func TestCompactOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	full := &fs.PathError{Op: "write", Path: "counters.db.new", Err: syscall.ENOSPC}

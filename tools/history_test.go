@@ -228,7 +228,8 @@ func TestInspect(t *testing.T) {
 	}
 }
 
-// TestInspectOfWhatCannotBeRead: what the system does not let be read is an error, and no reason why a start would refuse.
+// TestInspectOfWhatCannotBeRead: what the system does not let be read is an error, and no reason
+// why a start would refuse.
 func TestInspectOfWhatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	dir := closedStore(t, seeded(t), 300, 60)

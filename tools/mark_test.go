@@ -123,8 +123,8 @@ func TestVerifyAndTheMark(t *testing.T) {
 	}
 }
 
-// TestVerifyAndAPartOfTheMark: where the newest slot may be gone verify does not say that the log is
-// proved to its end.
+// TestVerifyAndAPartOfTheMark: where the newest slot may be gone verify does not say that the log
+// is proved to its end.
 func TestVerifyAndAPartOfTheMark(t *testing.T) {
 	t.Parallel()
 	killed := killedStore(t)

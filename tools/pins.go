@@ -48,7 +48,8 @@ type pinned struct {
 // listing and the opening then those before it are not needed either.
 func pinLog(fsys vfs.FS, dir string, rest func()) (*pinned, error) {
 	p := &pinned{readOnly: readOnly{fsys}, dir: dir, files: make(map[string]vfs.File), rest: rest}
-	// The server writes the mark behind the log, so a log that is read behind the mark has all that the mark says.
+	// The server writes the mark behind the log, so a log that is read behind the mark has all that
+	// the mark says.
 	p.mark, p.markErr = readFile(fsys, wal.MarkPath(dir), mostMark)
 	names, err := fsys.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -99,7 +100,8 @@ func (p *pinned) OpenRead(name string) (vfs.File, error) {
 	return pinnedFile{file, math.MaxInt64, nil, p.rest}, nil
 }
 
-// pinnedFile is a file that stays open, and from an offset on reads as it was: some bytes, and then zeros.
+// pinnedFile is a file that stays open, and from an offset on reads as it was: some bytes, and then
+// zeros.
 type pinnedFile struct {
 	vfs.File
 	end  int64
@@ -170,20 +172,21 @@ func (p *pinned) settle() error {
 	return nil
 }
 
-// refused says whether an error of opening a log or a snapshot is about what is in it; others are the
-// system's, which may not come again.
+// refused says whether an error of opening a log or a snapshot is about what is in it; others are
+// the system's, which may not come again.
 func refused(err error) bool {
 	return errors.As(err, new(*wal.CorruptionError)) || errors.As(err, new(*store.CorruptionError)) || errors.Is(err, wal.ErrNotOurs) || errors.Is(err, wal.ErrVersion) || errors.Is(err, wal.ErrNoLog)
 }
 
-// mostTail is how much is kept of what a crash left behind the last record, in bytes: more than a record has.
+// mostTail is how much is kept of what a crash left behind the last record, in bytes: more than a
+// record has.
 const mostTail = 4 << 20
 
 // errLongTail says that more was left.
 var errLongTail = errors.New("more than a record is behind the log's end")
 
-// freeze keeps the end of the log of a stopped server as it is now: one that starts zeroes what is behind the last record, and writes there. In a log
-// that is damaged none does.
+// freeze keeps the end of the log of a stopped server as it is now: one that starts zeroes what is
+// behind the last record, and writes there. In a log that is damaged none does.
 func (p *pinned) freeze() error {
 	log, err := wal.Open(p.dir, wal.Options{FS: p, Settled: math.MaxUint64})
 	if refused(err) {

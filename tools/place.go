@@ -57,7 +57,8 @@ func makeBeside(dir, kind string) (string, error) {
 	return build, nil
 }
 
-// holding does something while nobody else can have a directory that was built: who waits for the one that it takes the place of gets it when all is done.
+// holding does something while nobody else can have a directory that was built: who waits for the
+// one that it takes the place of gets it when all is done.
 func (o seams) holding(ctx context.Context, build string, do func() error) error {
 	lock, err := dirlock.Own(ctx, build, dirlock.Options{NoFile: true})
 	if err != nil {
@@ -66,9 +67,10 @@ func (o seams) holding(ctx context.Context, build string, do func() error) error
 	return errors.Join(do(), lock.Release())
 }
 
-// swap puts a directory that was built into the place of dir, which is locked, and kept aside by that name or one like it that is free. Where the system can exchange two
-// names there is no moment without a directory in that place: the new one gets the name of the other's future, and then they are exchanged. After
-// an error everything is as before.
+// swap puts a directory that was built into the place of dir, which is locked, and kept aside by
+// that name or one like it that is free. Where the system can exchange two names there is no moment
+// without a directory in that place: the new one gets the name of the other's future, and then they
+// are exchanged. After an error everything is as before.
 func (o seams) swap(build, dir string, lock *dirlock.Lock, name string) (aside string, err error) {
 	if err := lock.Check(); err != nil { // or it would put aside what it has not locked
 		return "", err

@@ -374,10 +374,12 @@ func (r *repair) weigh() error {
 	})
 }
 
-// proven says whether the directory proves where the log ended. If the store was closed, the snapshot names the last record. If not, the end itself must have been read, at
-// or behind the record that snapshot and mark are witness to: one that lies before it was the end of a segment whose successors are missing, also where the snapshot has their records.
-// The mark is a witness of the same kind as the snapshot.
-// Where no snapshot is witness to anything, a log that is whole from the first record on is believed, as at a start.
+// proven says whether the directory proves where the log ended. If the store was closed, the
+// snapshot names the last record. If not, the end itself must have been read, at or behind the
+// record that snapshot and mark are witness to: one that lies before it was the end of a segment
+// whose successors are missing, also where the snapshot has their records. The mark is a witness of
+// the same kind as the snapshot. Where no snapshot is witness to anything, a log that is whole from
+// the first record on is believed, as at a start.
 func (r *repair) proven() bool {
 	last := max(r.began, 1) - 1
 	if n := len(r.seen); n > 0 {

@@ -332,7 +332,8 @@ func TestRepairOpen(t *testing.T) {
 		{"the log goes on behind what was said to be its end", store.StateClosed, 350, header, false, 390, nil, false},
 		{"the same, and it is cut", store.StateClosed, 350, cut(end), true, 390, nil, false},
 	} {
-		// With the mark, which says 390, what is missing up to there is known to be lost, and a store that was closed before that was not closed.
+		// With the mark, which says 390, what is missing up to there is known to be lost, and a
+		// store that was closed before that was not closed.
 		marked := row
 		marked.name, marked.mark = row.name+", marked", true
 		if hasLog := !strings.HasPrefix(row.name, "the log is gone"); hasLog && row.index < 390 {
@@ -419,7 +420,8 @@ func TestRepairRefuses(t *testing.T) {
 	}
 }
 
-// TestRepairOfWhatCannotBeRead: what the system cannot read just now is not lost: a repair ends with its error, and changes nothing, also where there is damage beside.
+// TestRepairOfWhatCannotBeRead: what the system cannot read just now is not lost: a repair ends
+// with its error, and changes nothing, also where there is damage beside.
 func TestRepairOfWhatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	dir := closedStore(t, seeded(t), 300, 60)

@@ -42,9 +42,11 @@ type Restored struct {
 // durable and renamed; interrupted at any moment it leaves what was there before, and perhaps a directory dir.restore-… beside
 // it. The new directory is a store of its own, with a new UUID; its log goes on behind the dump's index.
 //
-// A dir that is not empty is fs.ErrExist without Force, and with it store.ErrNoStore and wal.ErrNotOurs if it holds something else than a store, store.ErrLocked while a server runs
-// in it, and store.ErrBusy while another tool keeps it. Damage to the file is a *DumpError, and a newer version wal.ErrVersion. The directory above dir has to be there and writable, and
-// dir must not be a mount point.
+// A dir that is not empty is fs.ErrExist without Force, and with it store.ErrNoStore and
+// wal.ErrNotOurs if it holds something else than a store, store.ErrLocked while a server runs in
+// it, and store.ErrBusy while another tool keeps it. Damage to the file is a *DumpError, and a
+// newer version wal.ErrVersion. The directory above dir has to be there and writable, and dir must
+// not be a mount point.
 func Restore(ctx context.Context, file, dir string, o RestoreOptions) (Restored, error) {
 	o.seams = o.seams.withDefaults()
 	r := &restore{ctx: ctx, RestoreOptions: o}
@@ -271,8 +273,9 @@ func (r *restore) buildSnapshot(path string) error {
 	return errors.Join(err, b.Abort())
 }
 
-// replaceEmpty puts the new directory into the place of an empty one, in one step where the system can: a start finds the one or the other. It fails if
-// somebody, who takes no lock, has put something into it.
+// replaceEmpty puts the new directory into the place of an empty one, in one step where the system
+// can: a start finds the one or the other. It fails if somebody, who takes no lock, has put
+// something into it.
 func (r *restore) replaceEmpty(build string) (placed bool, err error) {
 	if err := r.lock.Check(); err != nil {
 		return false, err

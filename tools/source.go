@@ -24,13 +24,16 @@ import (
 // snapshot is written at the least priority for a minute before it is thought urgent.
 const holdPatience = 2 * time.Minute
 
-// A reading is the files of a store's directory, opened for reading: nothing in the directory is changed. What they hold is of one
-// moment and stays, whatever a server does to the directory meanwhile: the segments' files are open, so what is removed afterwards stays readable, and what is
-// appended afterwards is not there; the snapshot, which a server changes in place, is copied.
+// A reading is the files of a store's directory, opened for reading: nothing in the directory is
+// changed. What they hold is of one moment and stays, whatever a server does to the directory
+// meanwhile: the segments' files are open, so what is removed afterwards stays readable, and what
+// is appended afterwards is not there; the snapshot, which a server changes in place, is copied.
 //
-// The directory of a stopped server is locked until that is done, so a start is kept waiting for as long as the copy takes. Where there is no room for a copy it is
-// read in place, and locked until the end. Beside a running server it is kept from changing the snapshot while that is copied, so that the two fit together; it is not kept
-// from counting. Every record that is shown of it is on the disk.
+// The directory of a stopped server is locked until that is done, so a start is kept waiting for as
+// long as the copy takes. Where there is no room for a copy it is read in place, and locked until
+// the end. Beside a running server it is kept from changing the snapshot while that is copied, so
+// that the two fit together; it is not kept from counting. Every record that is shown of it is on
+// the disk.
 type reading struct {
 	dir     string
 	running bool                     // a server has the directory
@@ -108,8 +111,8 @@ func openStopped(ctx context.Context, dir string, o readingOptions) (reading, er
 	return r, nil
 }
 
-// pin opens the files while the snapshot cannot change. So the log has every record behind the snapshot: the server removes what the snapshot in the file
-// covers, and nothing else.
+// pin opens the files while the snapshot cannot change. So the log has every record behind the
+// snapshot: the server removes what the snapshot in the file covers, and nothing else.
 func pin(ctx context.Context, dir string, o readingOptions) (reading, *pinned, error) {
 	release, err := holdSnapshot(ctx, store.SnapshotPath(dir), holdPatience)
 	var damage *store.CorruptionError

@@ -425,8 +425,8 @@ func (v *verifier) doubts() {
 	v.unproven("that the whole directory was put back to an older state cannot be noticed")
 }
 
-// outrun says that the mark is behind the log as no process that is killed leaves it: there it lacks
-// no more than the record that was being written.
+// outrun says that the mark is behind the log as no process that is killed leaves it: there it
+// lacks no more than the record that was being written.
 func (v *verifier) outrun() bool {
 	return !v.running && v.log != nil && v.mark.SyncEach && (v.meta == nil || v.meta.State == store.StateOpen) && v.log.Last() > v.mark.Index+1
 }

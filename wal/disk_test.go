@@ -27,7 +27,8 @@ func testOptions(fsys vfs.FS) Options {
 	return Options{FS: fsys, SegmentSize: minSegmentSize, Now: testNow}
 }
 
-// markedOptions are those of a log that keeps a mark, and whose mark before it is the last run's; each says that its owner syncs each record.
+// markedOptions are those of a log that keeps a mark, and whose mark before it is the last run's;
+// each says that its owner syncs each record.
 func markedOptions(fsys vfs.FS, each bool) Options {
 	o := testOptions(fsys)
 	o.Mark = MarkOptions{Keep: true, SyncEach: each, Note: MarkCurrent}

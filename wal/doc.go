@@ -27,13 +27,15 @@
 // known from then on, a second fdatasync would claim success for bytes that the system has dropped, and only reading
 // everything again, by another Open, tells. Making the spare and removing old segments may fail and be tried again.
 //
-// A write or a rename for which there was no room is a refusal, and not final (ErrFull): what it may have left is put back to
-// zeros, durably, before anything else is written. Resume finds out when there is room again.
+// A write or a rename for which there was no room is a refusal, and not final (ErrFull): what it
+// may have left is put back to zeros, durably, before anything else is written. Resume finds out
+// when there is room again.
 //
 // # Who may call what
 //
-// Start, Append, Resume, Sync, TurnMark and Close belong to one owner, one call at a time. A SyncMark follows a TurnMark, on any
-// goroutine, and returns before the next one. An error of the mark is never the log's. PrepareSpare, Release and GiveUp may run beside
-// them, and beside each other, on other goroutines. Everything else may be called from anywhere at any time. The package
+// Start, Append, Resume, Sync, TurnMark and Close belong to one owner, one call at a time. A
+// SyncMark follows a TurnMark, on any goroutine, and returns before the next one. An error of the
+// mark is never the log's. PrepareSpare, Release and GiveUp may run beside them, and beside each
+// other, on other goroutines. Everything else may be called from anywhere at any time. The package
 // starts no goroutine.
 package wal

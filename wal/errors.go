@@ -18,8 +18,8 @@ var (
 	ErrVersion = errors.New("unknown format version")
 	// ErrTooLarge: a payload is empty or longer than MaxRecord.
 	ErrTooLarge = errors.New("payload size out of range")
-	// ErrFull: the disk has no room for the record, or for the segment that it needs. It is not in the log; PrepareSpare and Resume find
-	// out when there is room again.
+	// ErrFull: the disk has no room for the record, or for the segment that it needs. It is not in
+	// the log; PrepareSpare and Resume find out when there is room again.
 	ErrFull = errors.New("no room for the log")
 	// ErrNotStarted: Append or Sync before Start.
 	ErrNotStarted = errors.New("log is not started")

@@ -49,7 +49,8 @@ func TestErrorAtEveryOperation(t *testing.T) {
 	}
 }
 
-// errorAt runs with the n-th operation after Start failing. It returns false when there was no n-th, and the name of the file that it was on.
+// errorAt runs with the n-th operation after Start failing. It returns false when there was no
+// n-th, and the name of the file that it was on.
 func errorAt(t *testing.T, n int, marked bool, way func(vfs.Op) vfs.Outcome) (bool, string) {
 	disk := vfs.NewMem()
 	var l *Log

@@ -20,8 +20,9 @@ var noRoom = map[string]func(op vfs.Op) vfs.Outcome{
 	"all written all the same": func(op vfs.Op) vfs.Outcome { return vfs.FailAfter(syscall.ENOSPC) },
 }
 
-// TestNoRoomAtEveryWrite lets the disk be full at each write and rename of a run, for one such operation or for some in a row, and cuts the power before each
-// operation behind that. Nothing stops the log; what was refused is never found again, what was acknowledged always is.
+// TestNoRoomAtEveryWrite lets the disk be full at each write and rename of a run, for one such
+// operation or for some in a row, and cuts the power before each operation behind that. Nothing
+// stops the log; what was refused is never found again, what was acknowledged always is.
 func TestNoRoomAtEveryWrite(t *testing.T) {
 	t.Parallel()
 	for name, way := range noRoom {
@@ -37,7 +38,8 @@ func TestNoRoomAtEveryWrite(t *testing.T) {
 	}
 }
 
-// noRoomAt is a run whose n-th write or rename, and those behind it up to so many, find no room. It returns false when there was no n-th.
+// noRoomAt is a run whose n-th write or rename, and those behind it up to so many, find no room. It
+// returns false when there was no n-th.
 func noRoomAt(t *testing.T, n, length int, marked bool, way func(vfs.Op) vfs.Outcome) bool {
 	const crashes = 14 // operations behind the first fault before which the power goes
 	disk, h := vfs.NewMem(), &history{marked: marked, each: marked}
@@ -132,8 +134,9 @@ func noRoomAt(t *testing.T, n, length int, marked bool, way func(vfs.Op) vfs.Out
 	return first.N > 0
 }
 
-// TestZerosBeforeWhatComesNext: what a refused record left is put back to zeros and synced before another record is written, and before a new segment begins; while
-// that has no room, nothing is written.
+// TestZerosBeforeWhatComesNext: what a refused record left is put back to zeros and synced before
+// another record is written, and before a new segment begins; while that has no room, nothing is
+// written.
 func TestZerosBeforeWhatComesNext(t *testing.T) {
 	t.Parallel()
 	var ops []string
@@ -186,7 +189,8 @@ func TestZerosBeforeWhatComesNext(t *testing.T) {
 	}
 }
 
-// TestRecordThatIsThereThoughRefused: a record of which only zeros are missing is there, and as long as it cannot be taken back nobody may be told that it is not.
+// TestRecordThatIsThereThoughRefused: a record of which only zeros are missing is there, and as
+// long as it cannot be taken back nobody may be told that it is not.
 func TestRecordThatIsThereThoughRefused(t *testing.T) {
 	t.Parallel()
 	full := false
@@ -248,7 +252,8 @@ func TestFailedSyncForWantOfRoomIsFinal(t *testing.T) {
 	}
 }
 
-// TestStartWithoutRoom may be called again, and finds the same records, whichever of its writes has no room.
+// TestStartWithoutRoom may be called again, and finds the same records, whichever of its writes has
+// no room.
 func TestStartWithoutRoom(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewMem()
@@ -311,7 +316,8 @@ func TestStartWithoutRoom(t *testing.T) {
 	}
 }
 
-// TestHistoryGoesBeforeACountIsRefused: segments that Cover names, the oldest first, each durably before the next, and no more than are needed.
+// TestHistoryGoesBeforeACountIsRefused: segments that Cover names, the oldest first, each durably
+// before the next, and no more than are needed.
 func TestHistoryGoesBeforeACountIsRefused(t *testing.T) {
 	t.Parallel()
 	var ops []string
@@ -364,7 +370,8 @@ func TestHistoryGoesBeforeACountIsRefused(t *testing.T) {
 	}
 }
 
-// TestNoSpareWithoutLeave: what Options.MakeSpare refuses is not begun, and an append that needs it is refused.
+// TestNoSpareWithoutLeave: what Options.MakeSpare refuses is not begun, and an append that needs it
+// is refused.
 func TestNoSpareWithoutLeave(t *testing.T) {
 	t.Parallel()
 	var refusal error

@@ -32,19 +32,23 @@ type Options struct {
 	// then damaged, and no file of another program. So it is beside a segment that does.
 	Ours bool
 
-	// Check says whether the directory is still the one that was opened; nil: it is. It is asked before a segment is begun, made or removed under a name there, since that
-	// could be another log's by now. Its error is final for Append, and that of PrepareSpare and Release. It may be called on several goroutines at once.
+	// Check says whether the directory is still the one that was opened; nil: it is. It is asked
+	// before a segment is begun, made or removed under a name there, since that could be another
+	// log's by now. Its error is final for Append, and that of PrepareSpare and Release. It may be
+	// called on several goroutines at once.
 	Check func() error
 
 	// Live says that another process may be appending meanwhile. A record that seems to be missing from the last segment
 	// though a later one calls it durable was perhaps written between the two looks: it is looked for again before that is damage. For reading alone.
 	Live bool
 
-	// MakeSpare is asked before a spare of so many bytes is begun; an error is as if the disk had no room for it. It may be called
-	// on the goroutine of Append, and must not wait. nil: there is always leave.
+	// MakeSpare is asked before a spare of so many bytes is begun; an error is as if the disk had
+	// no room for it. It may be called on the goroutine of Append, and must not wait. nil: there is
+	// always leave.
 	MakeSpare func(bytes int64) error
 
-	// Mark says whether this Log keeps a mark of how far it is durable, and what the store knows of the one that is there.
+	// Mark says whether this Log keeps a mark of how far it is durable, and what the store knows of
+	// the one that is there.
 	Mark MarkOptions
 }
 
@@ -124,9 +128,10 @@ type Tail struct {
 	Length int64  // bytes up to the last one that is not zero
 }
 
-// Open reads and checks the log in dir, all of it but what is settled, and writes nothing: whatever it returns, every byte is as it was. ErrNoLog
-// if dir is missing or holds no segment; ErrNotOurs, ErrVersion or *CorruptionError if the log must not be used, also when
-// its mark says that it was longer. Start makes it ready for Append.
+// Open reads and checks the log in dir, all of it but what is settled, and writes nothing: whatever
+// it returns, every byte is as it was. ErrNoLog if dir is missing or holds no segment; ErrNotOurs,
+// ErrVersion or *CorruptionError if the log must not be used, also when its mark says that it was
+// longer. Start makes it ready for Append.
 func Open(dir string, o Options) (*Log, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -201,10 +206,11 @@ func (l *Log) check(i int) error {
 	return nil
 }
 
-// Start makes the disk agree with what Open read, which may come from a page cache that the disk never took: what no
-// record claims durable is written again where it is, what was torn is zeroed, file and directory are synced. Then
-// Append works. ErrFull if there was no room to write that: call it again when there is. Every other error is final for this
-// Log. Whatever the error, a later Open finds the same records.
+// Start makes the disk agree with what Open read, which may come from a page cache that the disk
+// never took: what no record claims durable is written again where it is, what was torn is zeroed,
+// file and directory are synced. Then Append works. ErrFull if there was no room to write that:
+// call it again when there is. Every other error is final for this Log. Whatever the error, a later
+// Open finds the same records.
 func (l *Log) Start() error {
 	if err := l.usable(); !errors.Is(err, ErrNotStarted) {
 		return err
@@ -251,8 +257,9 @@ func (l *Log) Start() error {
 	return nil
 }
 
-// tornText is what is said of a torn tail. After kill -9 the mark is exact, so that a record which it does not have was not synced, and nobody was
-// told of it. After a power loss it may be a second old.
+// tornText is what is said of a torn tail. After kill -9 the mark is exact, so that a record which
+// it does not have was not synced, and nobody was told of it. After a power loss it may be a second
+// old.
 func (l *Log) tornText() string {
 	if l.mark.SyncEach && !l.mark.Partial && l.mark.Index == l.last.Load() {
 		return "cut a torn tail off the log: nobody was told of it, unless the power was lost within a second of its writing"
@@ -292,9 +299,10 @@ func (l *Log) settle() error {
 	return l.file.Sync()
 }
 
-// clearRoom writes zeros over the bytes behind the tail that may not be zeros on the disk, whatever is seen there: those that the one record of a
-// run with SyncEach may have taken, else all. Without that a leftover would look like a second record behind a torn one. It says whether
-// that was done: what is to be synced then is zeros.
+// clearRoom writes zeros over the bytes behind the tail that may not be zeros on the disk, whatever
+// is seen there: those that the one record of a run with SyncEach may have taken, else all. Without
+// that a leftover would look like a second record behind a torn one. It says whether that was done:
+// what is to be synced then is zeros.
 func (l *Log) clearRoom(zeros []byte) bool {
 	if l.unused() {
 		return true
@@ -314,9 +322,10 @@ func (l *Log) clearRoom(zeros []byte) bool {
 	return true
 }
 
-// Append writes one record behind the last one and returns its index. It is not durable before a Sync that returned
-// nil. ErrTooLarge if payload is empty or longer than MaxRecord; ErrFull if there was no room for it, or for a new segment that it
-// needed: after either the record is not in the log, and no later Open finds it. Every other error is final: nothing is written any more.
+// Append writes one record behind the last one and returns its index. It is not durable before a
+// Sync that returned nil. ErrTooLarge if payload is empty or longer than MaxRecord; ErrFull if
+// there was no room for it, or for a new segment that it needed: after either the record is not in
+// the log, and no later Open finds it. Every other error is final: nothing is written any more.
 //
 // Before it says ErrFull it gives up what is kept for history only (GiveUp).
 func (l *Log) Append(payload []byte) (uint64, error) {

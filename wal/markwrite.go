@@ -27,7 +27,8 @@ type markWriter struct {
 }
 
 // newMark makes the file of a mark, in the place of one that is there: what is in it then is one
-// slot. It is durable but for its name. The old file is not written, since another name may lead to it.
+// slot. It is durable but for its name. The old file is not written, since another name may lead to
+// it.
 func newMark(fsys vfs.FS, dir string, slot markSlot) (vfs.File, error) {
 	old, err := fsys.Open(MarkPath(dir)) // what is no file stays
 	if err == nil {

@@ -6,8 +6,9 @@ import (
 	"io/fs"
 )
 
-// Release removes the segments whose records are all at or below upTo, oldest first, never the last one. It may run
-// beside Append. An error is not final: the next call goes on where this one stopped.
+// Release removes the segments whose records are all at or below upTo, oldest first, never the last
+// one. It may run beside Append. An error is not final: the next call goes on where this one
+// stopped.
 func (l *Log) Release(upTo uint64) error {
 	for {
 		if _, ok, err := l.releaseOldest(upTo); err != nil || !ok {
@@ -16,11 +17,13 @@ func (l *Log) Release(upTo uint64) error {
 	}
 }
 
-// Cover says that every record up to an index is in a snapshot, durably: segments wholly at or below it are kept for history only.
+// Cover says that every record up to an index is in a snapshot, durably: segments wholly at or
+// below it are kept for history only.
 func (l *Log) Cover(upTo uint64) { l.covered.Store(upTo) }
 
-// GiveUp makes room: it removes segments that are kept for history only, as Cover says, oldest first, until they were as large
-// as a new one, and says so in the log. It returns their bytes; 0 if there is nothing to give up. It may run beside Append.
+// GiveUp makes room: it removes segments that are kept for history only, as Cover says, oldest
+// first, until they were as large as a new one, and says so in the log. It returns their bytes; 0
+// if there is nothing to give up. It may run beside Append.
 func (l *Log) GiveUp() (bytes int64, err error) {
 	for bytes < l.o.SegmentSize {
 		seg, ok, err := l.releaseOldest(l.covered.Load())
@@ -46,15 +49,16 @@ func (l *Log) forgetHopeless(bytes int64) {
 	}
 }
 
-// releaseOldest removes the oldest segment, durably, if all of its records are at or below upTo and it is not the last. ok says that it is gone,
-// whatever the error is.
+// releaseOldest removes the oldest segment, durably, if all of its records are at or below upTo and
+// it is not the last. ok says that it is gone, whatever the error is.
 func (l *Log) releaseOldest(upTo uint64) (seg segment, ok bool, err error) {
 	l.releasing.Lock()
 	defer l.releasing.Unlock()
 	if err := l.usable(); err != nil {
 		return segment{}, false, err
 	}
-	// Each removal is made durable before the next, or a power loss could undo the first of two and leave a gap.
+	// Each removal is made durable before the next, or a power loss could undo the first of two and
+	// leave a gap.
 	if err := l.syncRemovals(); err != nil {
 		return segment{}, false, err
 	}

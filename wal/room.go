@@ -8,10 +8,11 @@ import (
 	"gcd/internal/vfs"
 )
 
-// What happens when the disk is full. A write for which there was no room is no error of the disk: the system says that it did not do it. But
-// it may have done a part of it, and what is left of a record that was refused must not be there when another one is written in
-// its place, or when a new segment begins. So that part is put back to zeros, durably, before anything else, and until that has room
-// everything is refused.
+// What happens when the disk is full. A write for which there was no room is no error of the disk:
+// the system says that it did not do it. But it may have done a part of it, and what is left of a
+// record that was refused must not be there when another one is written in its place, or when a new
+// segment begins. So that part is put back to zeros, durably, before anything else, and until that
+// has room everything is refused.
 
 // put is one write; a short one is an error, and one for want of room is ErrFull.
 func put(f vfs.File, b []byte, off int64) error {
@@ -31,8 +32,9 @@ func writeAt(f vfs.File, b []byte, off int64) error {
 	return err
 }
 
-// takeBack undoes what the write of a record of so many bytes may have done, as far as there is room for that now, and returns refusal:
-// the record is not in the log, and no later Open finds it. It is final if that cannot be said.
+// takeBack undoes what the write of a record of so many bytes may have done, as far as there is
+// room for that now, and returns refusal: the record is not in the log, and no later Open finds it.
+// It is final if that cannot be said.
 func (l *Log) takeBack(size int64, refusal error) error {
 	whole := l.whole()
 	l.unclean = size
@@ -46,8 +48,8 @@ func (l *Log) takeBack(size int64, refusal error) error {
 	return l.fail("take back a record in "+l.current.path, fmt.Errorf("%v, but %w", refusal, whole)) // it is no ErrFull any more
 }
 
-// whole is an error if there is a record behind the last one, or if that cannot be told. A part of a record is none, unless what is missing is
-// nothing but zeros: after a crash it is a torn tail.
+// whole is an error if there is a record behind the last one, or if that cannot be told. A part of
+// a record is none, unless what is missing is nothing but zeros: after a crash it is a torn tail.
 func (l *Log) whole() error {
 	s := scanner{seg: l.current, win: newWindow(l.file, l.current.path, l.current.size), seed: l.seed, off: l.off, next: l.last.Load() + 1}
 	le.PutUint32(s.link[:], l.link)
@@ -60,7 +62,8 @@ func (l *Log) whole() error {
 	return errors.New("it was written, though the system says that there was no room for it")
 }
 
-// clean puts back to zeros what a record that was refused may have left, durably. ErrFull: there is no room even for that.
+// clean puts back to zeros what a record that was refused may have left, durably. ErrFull: there is
+// no room even for that.
 func (l *Log) clean() error {
 	b := l.buffer(l.unclean)
 	clear(b)
@@ -77,8 +80,9 @@ func (l *Log) clean() error {
 	return nil
 }
 
-// Resume tries whether there is room again for the record that Append refused last: it writes zeros where that would go, or
-// begins the segment that it needed. nil: call Append again. ErrFull: not yet. Every other error is final.
+// Resume tries whether there is room again for the record that Append refused last: it writes zeros
+// where that would go, or begins the segment that it needed. nil: call Append again. ErrFull: not
+// yet. Every other error is final.
 func (l *Log) Resume() error {
 	err := l.usable()
 	if err != nil || l.refused == 0 {

@@ -14,8 +14,9 @@ import (
 // this.
 const zeroPiece = 1 << 20
 
-// A new log begins small, so that its first start need not wait for the zeros of a whole segment. The segments behind the first grow
-// so slowly that each takes longer to fill than the next takes to be zeroed.
+// A new log begins small, so that its first start need not wait for the zeros of a whole segment.
+// The segments behind the first grow so slowly that each takes longer to fill than the next takes
+// to be zeroed.
 const (
 	firstSize  = 16 << 10 // of the first segment, in bytes
 	secondSize = 4 << 20  // at least; the longest record fits into it twice
@@ -69,7 +70,8 @@ func Create(dir string, id ID, first uint64, o Options) error {
 	return nil
 }
 
-// begin makes the first segment: header and zeros at once, on disk before the name is. The directory is not synced.
+// begin makes the first segment: header and zeros at once, on disk before the name is. The
+// directory is not synced.
 func begin(fsys vfs.FS, dir string, h segmentHeader) error {
 	if err := removeSpare(fsys, dir); err != nil {
 		return err
@@ -145,9 +147,9 @@ func removeSpare(fsys vfs.FS, dir string) error {
 	return nil
 }
 
-// install turns the spare into the segment that h describes. The order is the contract: the header is on disk before
-// the name is, the name is before any record. ErrFull leaves the spare what it was: a file under that name, whose header the next
-// install writes anew.
+// install turns the spare into the segment that h describes. The order is the contract: the header
+// is on disk before the name is, the name is before any record. ErrFull leaves the spare what it
+// was: a file under that name, whose header the next install writes anew.
 func install(fsys vfs.FS, dir string, spare vfs.File, h segmentHeader) error {
 	if err := put(spare, h.encode(), 0); err != nil {
 		return err
@@ -161,7 +163,8 @@ func install(fsys vfs.FS, dir string, spare vfs.File, h segmentHeader) error {
 	return fsys.SyncDir(dir)
 }
 
-// rename gives a file in dir a new name. One that failed for want of room is ErrFull only if the directory says that nothing happened.
+// rename gives a file in dir a new name. One that failed for want of room is ErrFull only if the
+// directory says that nothing happened.
 func rename(fsys vfs.FS, dir, from, to string) error {
 	err := fsys.Rename(path.Join(dir, from), path.Join(dir, to))
 	if !vfs.NoRoom(err) {
@@ -179,8 +182,8 @@ func rename(fsys vfs.FS, dir, from, to string) error {
 	return err
 }
 
-// rotate makes everything durable and goes on in a new segment, which has room for a record of so many bytes. ErrFull
-// leaves the log as it was; other errors are final.
+// rotate makes everything durable and goes on in a new segment, which has room for a record of so
+// many bytes. ErrFull leaves the log as it was; other errors are final.
 func (l *Log) rotate(size int64) error {
 	if err := l.Sync(); err != nil {
 		return err
@@ -226,9 +229,10 @@ func (l *Log) rotate(size int64) error {
 	return nil
 }
 
-// ownSpare returns the spare, made here if none is ready; l.making is held. Once that failed it answers ErrFull at
-// once, without another try, until a PrepareSpare has succeeded: filling a full disk again for each refused record
-// would take seconds each time. A spare that a record of so many bytes does not fit into is replaced.
+// ownSpare returns the spare, made here if none is ready; l.making is held. Once that failed it
+// answers ErrFull at once, without another try, until a PrepareSpare has succeeded: filling a full
+// disk again for each refused record would take seconds each time. A spare that a record of so many
+// bytes does not fit into is replaced.
 func (l *Log) ownSpare(size int64) (vfs.File, error) {
 	if spare := l.spare; spare != nil {
 		l.spare = nil
@@ -254,9 +258,9 @@ func (l *Log) ownSpare(size int64) (vfs.File, error) {
 // again later.
 func (l *Log) PrepareSpare() error { return l.prepareSpare(secondSize) }
 
-// PrepareScantSpare is PrepareSpare for when nothing more can be freed: it makes a smaller one, of whatever size there
-// is room for. Records that are too long for that are refused. Behind it the segment before is no more the last,
-// so a snapshot can let go of it.
+// PrepareScantSpare is PrepareSpare for when nothing more can be freed: it makes a smaller one, of
+// whatever size there is room for. Records that are too long for that are refused. Behind it the
+// segment before is no more the last, so a snapshot can let go of it.
 func (l *Log) PrepareScantSpare() error { return l.prepareSpare(scantSize) }
 
 func (l *Log) prepareSpare(least int64) error {
@@ -279,8 +283,8 @@ func (l *Log) prepareSpare(least int64) error {
 	return nil
 }
 
-// newSpare makes a spare if it may: where there is no room for one of the usual size, a smaller one, but none smaller
-// than least. l.making is held.
+// newSpare makes a spare if it may: where there is no room for one of the usual size, a smaller
+// one, but none smaller than least. l.making is held.
 func (l *Log) newSpare(least int64) (vfs.File, error) {
 	size := l.o.sizeBehind(l.current.size)
 	spare, full, err := l.spareOf(size)
@@ -305,8 +309,9 @@ func (l *Log) spareOf(size int64) (spare vfs.File, full bool, err error) {
 	return spare, vfs.NoRoom(err), err
 }
 
-// BetweenSpares does something while no spare is being made: it waits for one that is. Those that are made later have asked Options.MakeSpare later. What is
-// done must not take long, since a rotation waits for it.
+// BetweenSpares does something while no spare is being made: it waits for one that is. Those that
+// are made later have asked Options.MakeSpare later. What is done must not take long, since a
+// rotation waits for it.
 func (l *Log) BetweenSpares(do func()) {
 	l.making.Lock()
 	defer l.making.Unlock()

@@ -9,8 +9,8 @@ import (
 	"gcd/internal/vfs"
 )
 
-// TestScantSpare: where nothing can be freed a log goes on in segments of what room there is; a record
-// that has no room in them is refused, and shorter ones go on behind it.
+// TestScantSpare: where nothing can be freed a log goes on in segments of what room there is; a
+// record that has no room in them is refused, and shorter ones go on behind it.
 func TestScantSpare(t *testing.T) {
 	t.Parallel()
 	disk, free := vfs.NewMem(), int64(1<<20)

@@ -53,8 +53,8 @@ func listSegments(fsys vfs.FS, dir string) ([]uint64, error) {
 	return numbers, nil
 }
 
-// Look says of a directory whether it has segments, and which names in it are none that a log's directory has. Nothing is opened. A
-// directory that is not there has neither.
+// Look says of a directory whether it has segments, and which names in it are none that a log's
+// directory has. Nothing is opened. A directory that is not there has neither.
 func Look(fsys vfs.FS, dir string) (segments bool, others []string, err error) {
 	names, err := fsys.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -70,7 +70,8 @@ func Look(fsys vfs.FS, dir string) (segments bool, others []string, err error) {
 	return segments, others, nil
 }
 
-// IsOurs says whether a name is one that a log needs: a segment's, or that of what becomes one. The mark, which it does without, is none.
+// IsOurs says whether a name is one that a log needs: a segment's, or that of what becomes one. The
+// mark, which it does without, is none.
 func IsOurs(name string) bool {
 	_, ok := parseSegmentName(name)
 	return ok || name == spareName
@@ -257,10 +258,11 @@ func (s *scanner) sealed(reason error, next segment) error {
 	return nil
 }
 
-// torn looks at what follows the last valid record of the last segment. It returns the length of the part that is not
-// zeros, counted from the scanner's offset, or a CorruptionError if a record behind the missing one says that the
-// missing one was durable. alone says that each record was synced before the next was appended: then there is one torn record at most, and what is
-// behind that is damage, too.
+// torn looks at what follows the last valid record of the last segment. It returns the length of
+// the part that is not zeros, counted from the scanner's offset, or a CorruptionError if a record
+// behind the missing one says that the missing one was durable. alone says that each record was
+// synced before the next was appended: then there is one torn record at most, and what is behind
+// that is damage, too.
 func (s *scanner) torn(reason error, alone bool) (int64, error) {
 	end, limit, beyond := s.off, s.seg.size, int64(0)
 	if alone {
@@ -302,7 +304,8 @@ func (s *scanner) torn(reason error, alone bool) (int64, error) {
 	return end - s.off, nil
 }
 
-// oneRecord is the offset behind the record that was being written at the scanner's: by its header, or as far as the longest goes.
+// oneRecord is the offset behind the record that was being written at the scanner's: by its header,
+// or as far as the longest goes.
 func (s *scanner) oneRecord() (int64, error) {
 	room := s.seg.size - s.off
 	if room < smallestRecord {

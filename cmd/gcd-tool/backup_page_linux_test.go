@@ -60,7 +60,8 @@ func TestBackupPage(t *testing.T) {
 	}
 }
 
-// age renames what the page has named after the second it was made in: a page may take less than one.
+// age renames what the page has named after the second it was made in: a page may take less than
+// one.
 func (p *pageRun) age() {
 	p.t.Helper()
 	for _, name := range []string{"private/gcd.old-", "backup/gcd-directory-", "backup/gcd-damaged-"} {

@@ -2,7 +2,8 @@ package main
 
 import "testing"
 
-// TestNoVariables: gcd-tool reads no variable of its own, so what gcd reads is all that a server knows.
+// TestNoVariables: gcd-tool reads no variable of its own, so what gcd reads is all that a server
+// knows.
 func TestNoVariables(t *testing.T) {
 	t.Parallel()
 	if names := program().Variables(); len(names) > 0 {

@@ -106,8 +106,8 @@ func interruptAt(t *testing.T, work, file string, signal os.Signal, args []strin
 	return command.ProcessState.ExitCode(), stderr.String()
 }
 
-// TestSecondSignal: the second signal ends a command that cannot end by itself, because nobody reads
-// what it writes.
+// TestSecondSignal: the second signal ends a command that cannot end by itself, because nobody
+// reads what it writes.
 func TestSecondSignal(t *testing.T) {
 	t.Parallel()
 	base := t.TempDir()

@@ -13,9 +13,10 @@ import (
 	"gcd/tools"
 )
 
-// backupOf makes what the server sends for GCD.BACKUP: a dump of its own directory, read as gcd-tool reads that of a running server. What
-// does not fit into memory, and a copy of the snapshot, is kept in tempDir, or if that is empty in the directory, in files without names, and nothing is written elsewhere. It takes no
-// room that the log needs next, and rests.
+// backupOf makes what the server sends for GCD.BACKUP: a dump of its own directory, read as
+// gcd-tool reads that of a running server. What does not fit into memory, and a copy of the
+// snapshot, is kept in tempDir, or if that is empty in the directory, in files without names, and
+// nothing is written elsewhere. It takes no room that the log needs next, and rests.
 func backupOf(dir, tempDir string, segmentSize int64) func(ctx context.Context, w io.Writer, format string) error {
 	return func(ctx context.Context, w io.Writer, format string) error {
 		if err := roomForBackup(dir, tempDir, segmentSize, vfs.Free); err != nil {
@@ -30,8 +31,9 @@ func backupOf(dir, tempDir string, segmentSize int64) func(ctx context.Context, 
 	}
 }
 
-// roomForBackup refuses a backup whose copy of the snapshot does not fit into tempDir. Beside the log, where tempDir is empty, it leaves as much room again for the log, but not more than its
-// next two segments take. free tells the bytes that are free where a directory is, if the system does.
+// roomForBackup refuses a backup whose copy of the snapshot does not fit into tempDir. Beside the
+// log, where tempDir is empty, it leaves as much room again for the log, but not more than its next
+// two segments take. free tells the bytes that are free where a directory is, if the system does.
 func roomForBackup(dir, tempDir string, segmentSize int64, free func(dir string) (int64, bool)) error {
 	info, err := os.Stat(store.SnapshotPath(dir))
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"gcd/internal/cmdline"
 )
 
-// TestUnknownVariables: one that looks like gcd's, and that nothing reads, is said at the start of a
-// server with the nearest name, and by no other command.
+// TestUnknownVariables: one that looks like gcd's, and that nothing reads, is said at the start of
+// a server with the nearest name, and by no other command.
 func TestUnknownVariables(t *testing.T) {
 	t.Parallel()
 	environ := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, envPrefix) })

@@ -22,9 +22,11 @@ const (
 	fullDeadline = 3 * time.Minute // for whatever is waited for
 )
 
-// TestFullDisk fills the disk under a real server that is under load, and empties it again, so many times as GCD_FULLDISK says: on tmpfs, and on ext4 and btrfs through
-// loop devices. Counts are refused and go on by themselves; nothing that was acknowledged is lost or comes twice, also when the server is killed meanwhile and
-// starts while the disk is full. A sync that fails for want of room ends the server, rightly: these are counted. It needs root.
+// TestFullDisk fills the disk under a real server that is under load, and empties it again, so many
+// times as GCD_FULLDISK says: on tmpfs, and on ext4 and btrfs through loop devices. Counts are
+// refused and go on by themselves; nothing that was acknowledged is lost or comes twice, also when
+// the server is killed meanwhile and starts while the disk is full. A sync that fails for want of
+// room ends the server, rightly: these are counted. It needs root.
 func TestFullDisk(t *testing.T) {
 	rounds, _ := strconv.Atoi(os.Getenv("GCD_FULLDISK"))
 	if rounds <= 0 {
@@ -166,7 +168,8 @@ func (f *fullDiskTest) serving(t *testing.T, b *ballast) {
 	}
 }
 
-// endedBySync says whether a server that has ended did so because a sync failed for want of room. That alone is right.
+// endedBySync says whether a server that has ended did so because a sync failed for want of room.
+// That alone is right.
 func (f *fullDiskTest) endedBySync(t *testing.T) bool {
 	t.Helper()
 	said := f.server.output()

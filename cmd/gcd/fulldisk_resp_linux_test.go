@@ -65,7 +65,8 @@ func (c *respConn) exchange(commands string, n int) (answers []string, err error
 	return answers, nil
 }
 
-// askRESP sends commands over a connection of its own; a bulk string's answer is "$" and what is in it.
+// askRESP sends commands over a connection of its own; a bulk string's answer is "$" and what is in
+// it.
 func askRESP(addr string, commands ...string) ([]string, error) {
 	c, err := dialRESP(addr)
 	if err != nil {

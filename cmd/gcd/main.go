@@ -23,8 +23,8 @@ func main() {
 	os.Exit(code)
 }
 
-// runsServer says whether a command line is that of a server. One that asks for help is not: what it
-// prints waits for whoever reads it, and a signal has to end that.
+// runsServer says whether a command line is that of a server. One that asks for help is not: what
+// it prints waits for whoever reads it, and a signal has to end that.
 func runsServer(args []string) bool {
 	return len(args) > 1 && args[1] == serveName && !cmdline.AsksForHelp(program(nil).Commands, args)
 }

@@ -16,7 +16,8 @@ import (
 const mostNotices = 16 << 10
 
 // manager is what manages the service, systemd or something like it, and wants to know how the
-// server is. Nobody waits for it: notices go through a queue, in their order. A nil manager is none.
+// server is. Nobody waits for it: notices go through a queue, in their order. A nil manager is
+// none.
 type manager struct {
 	notices *logqueue.Queue
 

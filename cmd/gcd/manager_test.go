@@ -17,8 +17,8 @@ func (n *notices) Write(state []byte) (int, error) {
 	return len(state), nil
 }
 
-// TestManagerHears: a reload is told of while the server serves, and at no other time, for then READY
-// would not be true.
+// TestManagerHears: a reload is told of while the server serves, and at no other time, for then
+// READY would not be true.
 func TestManagerHears(t *testing.T) {
 	t.Parallel()
 	var told notices

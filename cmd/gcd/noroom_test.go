@@ -12,7 +12,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// TestWaitForRoom: a start without room waits and tries again, says so once, at level error, and ends with what ends it.
+// TestWaitForRoom: a start without room waits and tries again, says so once, at level error, and
+// ends with what ends it.
 func TestWaitForRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -70,8 +70,8 @@ Example:
 	}
 }
 
-// ping asks once. An error is a Failure if the server answered, and in any other case its way to the
-// server and back, which ctx may have ended.
+// ping asks once. An error is a Failure if the server answered, and in any other case its way to
+// the server and back, which ctx may have ended.
 func ping(ctx context.Context, addr string) error {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "tcp", addr)

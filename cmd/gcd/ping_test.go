@@ -41,7 +41,8 @@ func answerWith(t *testing.T, text string) string {
 	return listener.Addr().String()
 }
 
-// TestPing: what a server answers decides the exit code, and is told in words that a terminal stands.
+// TestPing: what a server answers decides the exit code, and is told in words that a terminal
+// stands.
 func TestPing(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

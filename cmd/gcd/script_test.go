@@ -168,7 +168,8 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 
 // signal NAME SIGNAL CODE
 //
-// Sends the signal (INT, TERM, HUP and so on) and requires that the server ends with the code (-1 when the signal killed it).
+// Sends the signal (INT, TERM, HUP and so on) and requires that the server ends with the code (-1
+// when the signal killed it).
 func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: signal NAME SIGNAL CODE")

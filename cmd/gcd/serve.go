@@ -23,7 +23,8 @@ import (
 const (
 	// progressEvery is the time between two log lines of a long recovery.
 	progressEvery = 5 * time.Second
-	// refusalGrace is how long those may take to hear of it who wait for a server that does not come up.
+	// refusalGrace is how long those may take to hear of it who wait for a server that does not
+	// come up.
 	refusalGrace = time.Second
 	// failureGrace is how long answers may still take that were decided before the store stopped.
 	failureGrace = time.Second
@@ -76,7 +77,8 @@ func warnUnknown(log hclog.Logger, environ, known []string) {
 	}
 }
 
-// reload reads anew what may change while the server runs: nothing yet. A start goes on, and a stop.
+// reload reads anew what may change while the server runs: nothing yet. A start goes on, and a
+// stop.
 func (s *settings) reload() {
 	s.log.Info("reloaded: there is nothing that is read anew while the server runs", "signal", "hangup")
 	s.manager.reloaded()
@@ -121,8 +123,9 @@ func serve(ctx context.Context, s settings, signals <-chan os.Signal) error {
 	return p.supervise(ctx, signals, p.stop)
 }
 
-// openAll opens the store and the doors, or neither. The doors come when the directory is locked and before anything of it is read: who asks
-// then waits, and is told if that takes long, or if the server does not come up.
+// openAll opens the store and the doors, or neither. The doors come when the directory is locked
+// and before anything of it is read: who asks then waits, and is told if that takes long, or if the
+// server does not come up.
 func openAll(ctx context.Context, s settings, signals <-chan os.Signal, srv *server.Server) (*store.Store, error) {
 	s.store.Locked = func() error { return listen(s, srv) }
 	counters, err := openStore(ctx, s, signals)

@@ -70,7 +70,8 @@ func TestSuperviseSecondSignal(t *testing.T) {
 	}
 }
 
-// A stop that comes to no end says what it waits for: the disk is to blame only when the server has ended.
+// A stop that comes to no end says what it waits for: the disk is to blame only when the server has
+// ended.
 func TestSuperviseHung(t *testing.T) {
 	t.Parallel()
 	for want, arrange := range map[string]func(p *process){
@@ -179,7 +180,8 @@ func TestInterruptedRecovery(t *testing.T) {
 	}
 }
 
-// TestTakenAddress: a start whose address is taken gives the directory back, and has made nothing in it.
+// TestTakenAddress: a start whose address is taken gives the directory back, and has made nothing
+// in it.
 func TestTakenAddress(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")

@@ -9,8 +9,8 @@ import (
 	"gcd/internal/cmdline"
 )
 
-// signals are those that mean something to a server. They are caught until the process ends, so that
-// one which comes late does not change its exit code.
+// signals are those that mean something to a server. They are caught until the process ends, so
+// that one which comes late does not change its exit code.
 type signals struct {
 	stop   chan os.Signal
 	reload chan os.Signal
@@ -31,7 +31,8 @@ func catchSignals(terminal bool) *signals {
 }
 
 // watch calls reload whenever that is asked for, and passes on the signals to stop that count: the
-// first, and those after half a second, which ask for the end at once. It goes on until end is called.
+// first, and those after half a second, which ask for the end at once. It goes on until end is
+// called.
 func (s *signals) watch(reload func()) (stops <-chan os.Signal, end func()) {
 	counted := make(chan os.Signal, 2) // the second must not be lost while the first is acted upon
 	enough, ended := make(chan struct{}), make(chan struct{})

@@ -58,7 +58,8 @@ func TestSignalsThatCount(t *testing.T) {
 	})
 }
 
-// TestShutdownTwice: two signals at once are a planned stop, and a third half a second later ends it.
+// TestShutdownTwice: two signals at once are a planned stop, and a third half a second later ends
+// it.
 func TestShutdownTwice(t *testing.T) {
 	t.Parallel()
 	p := newProcess(t, time.Hour)

@@ -123,7 +123,8 @@ func dup(t *testing.T, fd int) int {
 	return n
 }
 
-// fill fills the pipe, to its last byte, without changing how the server's descriptor of it behaves.
+// fill fills the pipe, to its last byte, without changing how the server's descriptor of it
+// behaves.
 func (s *stuckServer) fill() {
 	s.t.Helper()
 	for size := 4096; size > 0; {

@@ -17,8 +17,8 @@ type watchdog struct {
 	log      hclog.Logger
 }
 
-// run asks, and tells twice within patience, until ctx ends. It does not wait for an answer: what is
-// asked may hang, and the goroutine that asks ends with it, or with ctx.
+// run asks, and tells twice within patience, until ctx ends. It does not wait for an answer: what
+// is asked may hang, and the goroutine that asks ends with it, or with ctx.
 func (w *watchdog) run(ctx context.Context) {
 	answers := make(chan error, 1)
 	var asked time.Time // the question that is not answered; zero: none

@@ -81,7 +81,8 @@ func Arrange(app *cli.App, args []string) ([]string, error) {
 	return arranged, nil
 }
 
-// AsksForHelp says whether a command line, whose second element is the name of a command, asks for help with it.
+// AsksForHelp says whether a command line, whose second element is the name of a command, asks for
+// help with it.
 func AsksForHelp(commands []*cli.Command, args []string) bool {
 	arranged, err := Arrange(&cli.App{Commands: commands}, args)
 	return err == nil && arranged[1] == "help"

@@ -64,8 +64,8 @@ func Report(stderr io.Writer, program string, err error, classify func(error) *F
 // lastWords is how long the end of an interrupted command waits for whoever reads its messages.
 const lastWords = 100 * time.Millisecond
 
-// Say writes what a command says at its end. When ctx ends, the command was interrupted: it is not left waiting
-// then for a reader that does not come.
+// Say writes what a command says at its end. When ctx ends, the command was interrupted: it is not
+// left waiting then for a reader that does not come.
 func Say(ctx context.Context, w io.Writer, text []byte) {
 	if len(text) == 0 {
 		return
@@ -88,8 +88,8 @@ func Say(ctx context.Context, w io.Writer, text []byte) {
 	}
 }
 
-// nobodyReads says whether err is that of an output that nobody reads any more, and that is all there
-// is to say: an error with a hint is not, nor one of a connection.
+// nobodyReads says whether err is that of an output that nobody reads any more, and that is all
+// there is to say: an error with a hint is not, nor one of a connection.
 func nobodyReads(err error) bool {
 	var explained *Failure
 	var write *fs.PathError

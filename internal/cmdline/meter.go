@@ -18,9 +18,10 @@ const plainEvery = 5 * time.Second
 // shownTime is how long the end of a work may wait until what was said of it is shown.
 const shownTime = 100 * time.Millisecond
 
-// Meter shows how far a work is: a bar with rate and time left on a terminal, a plain line now and then elsewhere. Its methods are of
-// the goroutine that works; with a bar another one draws it, which End waits for. The work, which may have a directory for itself, does not
-// wait for a terminal that is stopped or a pipe that nobody reads.
+// Meter shows how far a work is: a bar with rate and time left on a terminal, a plain line now and
+// then elsewhere. Its methods are of the goroutine that works; with a bar another one draws it,
+// which End waits for. The work, which may have a directory for itself, does not wait for a
+// terminal that is stopped or a pipe that nobody reads.
 type Meter struct {
 	w     io.Writer
 	shown io.WriteCloser // to w; nil: nothing was said yet
@@ -90,8 +91,8 @@ func (m *Meter) out() io.Writer {
 	return m.shown
 }
 
-// Shown returns a writer to w for what is shown of a work while it goes on. It never waits; its Close
-// does, but not for long. What nobody has read in time is not worth a word.
+// Shown returns a writer to w for what is shown of a work while it goes on. It never waits; its
+// Close does, but not for long. What nobody has read in time is not worth a word.
 func Shown(w io.Writer) io.WriteCloser {
 	return shown{logqueue.New(w, logqueue.Options{Lost: func(uint64) []byte { return nil }})}
 }

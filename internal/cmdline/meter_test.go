@@ -56,7 +56,8 @@ func testMeterPlain(t *testing.T) {
 	}
 }
 
-// TestMeterStuck: a work does not wait for a terminal that is stopped, or for a pipe that nobody reads.
+// TestMeterStuck: a work does not wait for a terminal that is stopped, or for a pipe that nobody
+// reads.
 func TestMeterStuck(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

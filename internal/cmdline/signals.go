@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// oneStop is the time within which several signals ask for one stop: timeout(1) and service managers
-// send two at once, and a terminal that is closed sends more than one, too.
+// oneStop is the time within which several signals ask for one stop: timeout(1) and service
+// managers send two at once, and a terminal that is closed sends more than one, too.
 const oneStop = 500 * time.Millisecond
 
 // Stops counts how often a program was asked to stop. The zero value has not been asked.
@@ -28,12 +28,13 @@ func (s *Stops) Counts(now time.Time) bool {
 // StopSignals are those that ask every program to stop: Ctrl-C, and kill.
 func StopSignals() []os.Signal { return []os.Signal{os.Interrupt, syscall.SIGTERM} }
 
-// Interruptible returns a context that ends with the first signal that asks the program to stop; the
-// end of its terminal (SIGHUP) does, unless the program was started not to mind it, as by nohup(1).
-// With the next one that counts, exit is called with the exit code, whatever the program is doing.
+// Interruptible returns a context that ends with the first signal that asks the program to stop;
+// the end of its terminal (SIGHUP) does, unless the program was started not to mind it, as by
+// nohup(1). With the next one that counts, exit is called with the exit code, whatever the program
+// is doing.
 //
-// SIGPIPE is ignored, so that a half-made file is not left by a command whose messages nobody reads. An
-// output that nobody reads is an error of its Write.
+// SIGPIPE is ignored, so that a half-made file is not left by a command whose messages nobody
+// reads. An output that nobody reads is an error of its Write.
 //
 // end ends the watching, when nothing is left to be interrupted. Signals have no effect from then
 // on, so that one which comes late does not change the exit code.

@@ -26,8 +26,8 @@ type UnknownVariable struct {
 }
 
 // UnknownVariables finds them in an environment. Those that Kubernetes sets for a service of the
-// program's name are none: PREFIX_SERVICE_HOST, PREFIX_PORT_5555_TCP and so on. One whose prefix is in
-// another case is one only if its whole name would be known in capitals.
+// program's name are none: PREFIX_SERVICE_HOST, PREFIX_PORT_5555_TCP and so on. One whose prefix is
+// in another case is one only if its whole name would be known in capitals.
 func UnknownVariables(environ []string, prefix string, known []string) []UnknownVariable {
 	var unknown []UnknownVariable
 	for _, variable := range environ {

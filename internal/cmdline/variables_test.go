@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestVariablesInAnotherCase: names are told apart by case, so one in the wrong case is read by nothing.
+// TestVariablesInAnotherCase: names are told apart by case, so one in the wrong case is read by
+// nothing.
 func TestVariablesInAnotherCase(t *testing.T) {
 	t.Parallel()
 	environ := []string{"GCD_DATA=1", "GCD_Data=1", "gcd_data=1", "Gcd_Tcp=", "gcd_build=1", "gcd_port=1", "GCD_lockwait=1"}

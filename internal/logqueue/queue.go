@@ -26,7 +26,8 @@ const (
 type Options struct {
 	Bytes int // the most that waits; default DefaultBytes
 	// Lost makes the line that says how many were dropped, with its end; nil: a plain one. It is
-	// written where they are missing. It runs on the queue's goroutine, and must not write to the queue.
+	// written where they are missing. It runs on the queue's goroutine, and must not write to the
+	// queue.
 	Lost func(lines uint64) []byte
 }
 
@@ -70,7 +71,8 @@ func New(w io.Writer, o Options) *Queue {
 	return q
 }
 
-// SetLost replaces Options.Lost, for when the form of a line is known later than the queue is needed.
+// SetLost replaces Options.Lost, for when the form of a line is known later than the queue is
+// needed.
 func (q *Queue) SetLost(lost func(lines uint64) []byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

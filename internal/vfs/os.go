@@ -51,11 +51,12 @@ func openOS(name string, flag int) (File, error) {
 	return newOSFile(f)
 }
 
-// ErrNotRegular says that what has a file's name is no file but a directory, a named pipe, a socket or a device, or a link to something that is not there.
+// ErrNotRegular says that what has a file's name is no file but a directory, a named pipe, a socket
+// or a device, or a link to something that is not there.
 var ErrNotRegular = errors.New("not a regular file")
 
-// OpenRegular is os.OpenFile of an existing regular file, or of a link to one. It never waits: to open a named pipe would wait for its other end, and to
-// open a device may do something.
+// OpenRegular is os.OpenFile of an existing regular file, or of a link to one. It never waits: to
+// open a named pipe would wait for its other end, and to open a device may do something.
 func OpenRegular(name string, flag int) (*os.File, error) {
 	info, err := os.Stat(name)
 	if err == nil {
@@ -77,7 +78,8 @@ func OpenRegular(name string, flag int) (*os.File, error) {
 	return f, nil
 }
 
-// CheckRegular says whether what has a name is a regular file or a link to one: nil, also if there is nothing, or ErrNotRegular.
+// CheckRegular says whether what has a name is a regular file or a link to one: nil, also if there
+// is nothing, or ErrNotRegular.
 func CheckRegular(name string) error {
 	info, err := os.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -89,8 +91,9 @@ func CheckRegular(name string) error {
 	return regular("stat", name, info)
 }
 
-// CheckLink says whether a name is a link to something that is not there, as where the volume of that is not mounted: ErrNotRegular, or nil. To the system
-// such a name is one that nothing has, so without this something new would take the place of what is elsewhere.
+// CheckLink says whether a name is a link to something that is not there, as where the volume of
+// that is not mounted: ErrNotRegular, or nil. To the system such a name is one that nothing has, so
+// without this something new would take the place of what is elsewhere.
 func CheckLink(name string) error {
 	to, err := os.Readlink(name)
 	if err != nil {
