@@ -149,10 +149,14 @@ func (x *exchange) noteLittle() {
 }
 
 // isFull tells whether the turn has enough to answer: as much as is taken at once, or as there is
-// room for, which it looks after now and then.
+// room for, which it looks after now and then. It is asked for each command, and is inlined.
 func (x *exchange) isFull() bool {
-	replies := len(x.out) + len(x.ready)
-	return replies >= maxTurnReplies || x.taken%fewOps == fewOps-1 && replies+len(x.ops) > 0 && !x.affords(len(x.ops)*replyRoom)
+	return len(x.out)+len(x.ready) >= maxTurnReplies || uint(x.taken)%fewOps == fewOps-1 && x.lacksRoom()
+}
+
+// lacksRoom tells that there is no room for more of what the turn has taken.
+func (x *exchange) lacksRoom() bool {
+	return len(x.out)+len(x.ready)+len(x.ops) > 0 && !x.affords(len(x.ops)*replyRoom)
 }
 
 // claim is what the operations that were collected have in flight.
