@@ -239,9 +239,11 @@ func (l *loop) expire() {
 	}
 }
 
-// commit gives this turn's requests to the backend. If nobody is committing, this thread does it here and now.
+// commit gives this turn's requests to the backend. If nobody is committing, this thread does it
+// here and now. What it has left in the shared sockets is a reason to share the work with another
+// loop, but not while a conversation asks for little: that would wait for the commits of both.
 func (l *loop) commit() {
-	behind := l.behind
+	behind := l.behind && !isLately(&l.s.askers.talkers, l.now)
 	l.behind = false
 	if len(l.groups) == 0 {
 		return
@@ -271,7 +273,7 @@ func (l *loop) deliver() {
 // accept takes new connections and reads from each at once: most clients have sent their request already, and then the
 // connection never needs to be watched. It returns true if there may be more.
 func (l *loop) accept() bool {
-	for range acceptBatch {
+	for range l.s.acceptsAtOnce(l.now) {
 		fd, peer, err := l.acceptOne()
 		if err == unix.EAGAIN || err != nil && l.p.stage.Load() >= parting {
 			return false
@@ -365,7 +367,7 @@ func (l *loop) shutDoors() {
 		if err := closeBox(l.p.packets); err != nil {
 			l.s.log.Debug("the socket for datagrams goes on to take them until it is closed", "error", err)
 		}
-		for n := 0; n < most && l.packets.receive(); n += packetBatch * packetCalls {
+		for n := 0; n < most && l.packets.receive(); n += packetsAtOnce {
 		}
 	}
 }

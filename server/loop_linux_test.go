@@ -192,6 +192,27 @@ func idleLoop(t *testing.T, packets int) *loop {
 	return l
 }
 
+// idlePool is a pool of so many loops on real sockets, that nothing serves but the test. The first
+// loop alone is a home of conversations.
+func idlePool(t *testing.T, loops int) (*Server, *pool) {
+	t.Helper()
+	s, err := New(noBackend{}, Options{TCP: "127.0.0.1:0", UDP: "127.0.0.1:0", Workers: loops})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.processors = 2
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	d, err := newPool(s, s.tcp, s.udp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := d.(*pool)
+	t.Cleanup(p.close)
+	return s, p
+}
+
 // An event of a connection that has ended says nothing about the next one in its slot.
 func TestStaleEvent(t *testing.T) {
 	t.Parallel()

@@ -98,14 +98,14 @@ func newPacketDoor(l *loop, fd int) *packetDoor {
 // receive takes what has arrived and hands it over as one group. It returns true if there may be more.
 func (d *packetDoor) receive() (more bool) {
 	b := d.newBatch()
-	calls := d.l.s.receivesAtOnce(d.l.now)
-	for call := range calls {
-		for i := range d.messages {
+	for left := d.l.s.receivesAtOnce(d.l.now); left > 0; {
+		room := d.messages[:min(left, packetBatch)]
+		for i := range room {
 			m := &d.messages[i]
 			m.Namelen = unix.SizeofSockaddrInet6
 			m.SetControllen(controlSize)
 		}
-		n, err := receiveMessages(d.fd, d.messages)
+		n, err := receiveMessages(d.fd, room)
 		if err == unix.EAGAIN {
 			break
 		}
@@ -113,13 +113,14 @@ func (d *packetDoor) receive() (more bool) {
 			d.l.s.journal.happened(receiveError, netip.AddrPort{}, err)
 			break
 		}
-		for i := range d.messages[:n] {
+		for i := range n {
 			d.take(b, i)
 		}
-		if n < packetBatch {
+		if n < len(room) {
 			break
 		}
-		more = call == calls-1
+		left -= n
+		more = left == 0
 	}
 	if len(b.ops) == 0 {
 		d.keep(b)

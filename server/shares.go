@@ -104,7 +104,7 @@ func (h *shares) giveBack(c claim) {
 // mine of its source. What is little is granted whatever the share of a connection is. first says
 // that it is all that its source has.
 func (h *shares) grant(all, mine, claimed, most, little int64, first bool) bool {
-	if all > most && (!first || all > most+most/newcomerShare) {
+	if all > most && (!first || all > most+max(1, most/newcomerShare)) {
 		return false
 	}
 	if claimed <= little {

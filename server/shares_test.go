@@ -111,21 +111,22 @@ func TestSourcesShare(t *testing.T) {
 	}
 }
 
-// A few beyond the limit have a bound, too.
+// A few beyond the limit have a bound, too; of a small limit it is one.
 func TestNewcomersAreBounded(t *testing.T) {
 	t.Parallel()
-	const most = 80
-	s := newSharing(t, most, 1<<30)
-	all := sourcesOf(s, 60)
-	fill(s, all[0], 1, 10)
-	for _, late := range all[1:] {
-		s.admit(claim{late, 1, 1, 10})
-	}
-	if n := s.inFlight.Load(); n != most+most/newcomerShare {
-		t.Errorf("%d are in flight, want %d", n, most+most/newcomerShare)
-	}
-	if s.admit(claim{all[59], 1, 5, 10}) {
-		t.Error("a newcomer got many")
+	for most, want := range map[int]int64{80: 90, 8: 9, 4: 5, 1: 2} {
+		s := newSharing(t, most, 1<<30)
+		all := sourcesOf(s, 60)
+		fill(s, all[0], 1, 10)
+		for _, late := range all[1:] {
+			s.admit(claim{late, 1, 1, 10})
+		}
+		if n := s.inFlight.Load(); n != want {
+			t.Errorf("%d are in flight of %d, want %d", n, most, want)
+		}
+		if s.admit(claim{all[59], 1, 5, 10}) {
+			t.Errorf("a newcomer got many of %d", most)
+		}
 	}
 }
 

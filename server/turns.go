@@ -17,22 +17,24 @@ const (
 	fullTurnOps   = 16 * maxTurnOps // operations of all connections together in one turn: 256 pipelines of 128 are not cut
 	sharedTurnOps = 128             // the same, while somebody asks for little
 
-	acceptBatch = 64 // connections that a loop accepts before it looks after those that it has
+	// Connections that a loop accepts before it looks after those that it has. While a conversation
+	// asks for little, eight cost about what its commit does.
+	acceptBatch       = 64
+	sharedAcceptBatch = 8
 
 	// sharedInFlight is how many requests may be in flight while somebody asks for little and new
 	// connections and datagrams are taken: what waits for the next commit makes it longer. The
 	// system keeps the others meanwhile, and looks at each overfullPause.
-	sharedInFlight = 256
+	sharedInFlight = 64
 	overfullPause  = time.Millisecond
 
 	// mostMoving is how many connections may be on their way to the loop that serves them: it
 	// begins with all of them in one turn.
 	mostMoving = 16
 
-	// Receiving calls, of packetBatch datagrams each, that a turn makes, so that connections get
-	// theirs.
-	packetCalls       = 8
-	sharedPacketCalls = 1
+	// Datagrams that a turn receives, so that connections get theirs.
+	packetsAtOnce       = 512
+	sharedPacketsAtOnce = 32
 )
 
 // askers remembers when somebody has asked for little. Times are since Server.began.
@@ -72,12 +74,20 @@ func (s *Server) turnOps(now time.Duration) int64 {
 	return min(maxTurnOps, max(littleOps, ops/(s.shares.clients.Load()+1)))
 }
 
-// receivesAtOnce is how many calls receive datagrams in one turn.
+// acceptsAtOnce is how many connections one turn accepts.
+func (s *Server) acceptsAtOnce(now time.Duration) int {
+	if isLately(&s.askers.talkers, now) {
+		return sharedAcceptBatch
+	}
+	return acceptBatch
+}
+
+// receivesAtOnce is how many datagrams one turn receives.
 func (s *Server) receivesAtOnce(now time.Duration) int {
 	if isLately(&s.askers.talkers, now) {
-		return sharedPacketCalls
+		return sharedPacketsAtOnce
 	}
-	return packetCalls
+	return packetsAtOnce
 }
 
 // overfull tells whether so much is in flight, or so many connections are on their way to the loop

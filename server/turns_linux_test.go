@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -84,42 +85,96 @@ func TestLately(t *testing.T) {
 	t.Parallel()
 	s := newSharing(t, 65_536, 1<<30)
 	at := time.Hour
-	want := func(what string, now time.Duration, ops int64, receives int) {
+	want := func(what string, now time.Duration, ops int64, accepts, receives int) {
 		t.Helper()
-		if o, r := s.turnOps(now), s.receivesAtOnce(now); o != ops || r != receives {
-			t.Errorf("%s: %d operations, %d receiving calls; want %d, %d", what, o, r, ops, receives)
+		o, a, r := s.turnOps(now), s.acceptsAtOnce(now), s.receivesAtOnce(now)
+		if o != ops || a != accepts || r != receives {
+			t.Errorf("%s: %d operations, %d connections, %d datagrams; want %d, %d, %d",
+				what, o, a, r, ops, accepts, receives)
 		}
 	}
-	want("nobody", at, maxTurnOps, packetCalls)
+	want("nobody", at, maxTurnOps, acceptBatch, packetsAtOnce)
 	s.askers.note(at, false)
-	want("a datagram", at, sharedTurnOps, packetCalls)
+	want("a datagram", at, sharedTurnOps, acceptBatch, packetsAtOnce)
 	s.askers.note(at, true)
-	want("a conversation", at, sharedTurnOps, sharedPacketCalls)
+	want("a conversation", at, sharedTurnOps, sharedAcceptBatch, sharedPacketsAtOnce)
 	s.inFlight.Store(sharedInFlight + 1)
 	if !s.overfull(at) || s.overfull(at+lately) {
 		t.Error("new ones wait for as long as somebody is remembered, and no longer")
 	}
-	want("long ago", at+lately, maxTurnOps, packetCalls)
+	want("long ago", at+lately, maxTurnOps, acceptBatch, packetsAtOnce)
 	s.shares.clients.Store(1 << 20)
-	want("very many in flight", at, littleOps, sharedPacketCalls)
+	want("very many in flight", at, littleOps, sharedAcceptBatch, sharedPacketsAtOnce)
+}
+
+// A turn takes no more from the shared sockets than it is to take at once, and says that there may
+// be more.
+func TestATurnTakesSoMuchFromTheSharedSockets(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name                   string
+		talker                 bool
+		connections, datagrams int
+	}{
+		{"alone", false, acceptBatch, packetsAtOnce},
+		{"beside a conversation", true, sharedAcceptBatch, sharedPacketsAtOnce},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			s, p := idlePool(t, 1)
+			l := p.loops[0]
+			l.now = time.Hour
+			if row.talker {
+				s.askers.note(l.now, true)
+			}
+			for range row.connections + 1 {
+				c, err := net.Dial("tcp", s.TCPAddr().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+			}
+			c, err := net.Dial("udp", s.UDPAddr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			for range row.datagrams + 1 {
+				if _, err := c.Write([]byte("\x00x")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, left := range []bool{true, false} {
+				before := l.open
+				if more := l.accept(); more != left {
+					t.Errorf("there may be more connections: %v", more)
+				}
+				if more := l.packets.receive(); more != left {
+					t.Errorf("there may be more datagrams: %v", more)
+				}
+				g := l.groups[len(l.groups)-1]
+				want := [2]int{row.connections, row.datagrams}
+				if !left {
+					want = [2]int{1, 1}
+				}
+				if got := [2]int{l.open - before, len(g.Ops)}; got != want {
+					t.Errorf("%d connections and datagrams, want %d", got, want)
+				}
+			}
+			for _, g := range l.groups {
+				g.Done(g)
+			}
+			for _, c := range l.streams {
+				c.close()
+			}
+		})
+	}
 }
 
 // The shared sockets are watched again when less is in flight, by the loop that has them.
 func TestSocketsWaitWhileTooMuchIsInFlight(t *testing.T) {
 	t.Parallel()
-	s, err := New(noBackend{}, Options{TCP: "127.0.0.1:0", UDP: "127.0.0.1:0", Workers: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Listen(); err != nil {
-		t.Fatal(err)
-	}
-	d, err := newPool(s, s.tcp, s.udp)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := d.(*pool)
-	t.Cleanup(p.close)
+	s, p := idlePool(t, 2)
 	l, other := p.loops[0], p.loops[1]
 	s.askers.talkers.Store(1 << 62) // for ever
 	s.inFlight.Store(sharedInFlight + 1)
@@ -156,51 +211,43 @@ func TestSocketsWaitWhileTooMuchIsInFlight(t *testing.T) {
 	}
 }
 
-// A home of conversations takes the shared sockets back when it sleeps, but not those that bring a
-// flood while a conversation asks for little.
-func TestHomesLeaveFloodsToOthers(t *testing.T) {
+// owning is a backend whose every caller commits, and finds nothing to do.
+type owning struct{ noBackend }
+
+func (owning) Enqueue(...*store.Group) bool { return true }
+func (owning) Round()                       {}
+
+// A loop that leaves something in the shared sockets gives them to one that sleeps, but not while a
+// conversation asks for little; and a home of conversations takes them back when it sleeps.
+func TestWhoHasTheSharedSocketsInAFlood(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
-		name            string
-		talker, flooded bool
-		takesBack       bool
+		name           string
+		behind, talker bool
+		given          bool
 	}{
 		{"a flood beside a conversation", true, true, false},
-		{"a flood alone", false, true, true},
-		{"a conversation alone", true, false, true},
+		{"a flood alone", true, false, true},
+		{"no flood", false, false, false},
 	} {
-		s, err := New(noBackend{}, Options{TCP: "127.0.0.1:0", UDP: "127.0.0.1:0", Workers: 2})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.processors = 2
-		if err := s.Listen(); err != nil {
-			t.Fatal(err)
-		}
-		d, err := newPool(s, s.tcp, s.udp)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p := d.(*pool)
-		t.Cleanup(p.close)
+		s, p := idlePool(t, 2)
+		s.backend = owning{}
 		home, other := p.loops[0], p.loops[1]
 		home.now, other.now = time.Hour, time.Hour
 		if row.talker {
 			s.askers.note(time.Hour, true)
 		}
 		p.watch.sleep(other)
-		p.watch.commits(home, true) // gives the other what is behind
+		home.behind, home.groups = row.behind, []*store.Group{new(store.Group)}
+		home.commit()
 		p.watch.awake(other)
-		if p.watch.holder != other {
-			t.Fatal("the other loop has not got the sockets")
-		}
-		if !row.flooded {
-			p.watch.flooded = 0
+		if given := p.watch.holder == other; given != row.given {
+			t.Errorf("%s: the other loop has got the sockets: %v", row.name, given)
 		}
 		p.watch.sleep(home)
 		p.watch.awake(home)
-		if back := p.watch.holder == home; back != row.takesBack {
-			t.Errorf("%s: the home takes them back: %v", row.name, back)
+		if p.watch.holder != home {
+			t.Errorf("%s: the home has not taken them back", row.name)
 		}
 	}
 }

@@ -33,8 +33,7 @@ type watch struct {
 	since    time.Time // when the holder began to commit; zero while it does not
 	due      time.Time // when the alarm goes off, or did
 	sleepers []*loop
-	flooded  time.Duration // when more than enough was there last, since Server.began; 0 for never
-	onHold   bool          // nobody watches the sockets, since too much is in flight
+	onHold   bool // nobody watches the sockets, since too much is in flight
 }
 
 func newWatch(listener, packets int) (*watch, error) {
@@ -144,14 +143,8 @@ func (w *watch) hold(l *loop) {
 	defer w.mu.Unlock()
 	if w.holder == l && !w.drained && !w.onHold {
 		w.release()
-		w.onHold, w.flooded = true, l.now
+		w.onHold = true
 	}
-}
-
-// isFlooded tells whether so much comes through the shared sockets that a home which had them would
-// let its conversations wait for it.
-func (w *watch) isFlooded(l *loop) bool {
-	return w.flooded > 0 && l.now-w.flooded < lately && isLately(&l.s.askers.talkers, l.now)
 }
 
 // letGo ends hold, unless another loop has the sockets by now. It returns false if it has to be
@@ -170,7 +163,7 @@ func (w *watch) letGo(l *loop) bool {
 func (w *watch) sleep(l *loop) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.relieve(l); l.isHome && !w.holder.isHome && !w.isFlooded(l) {
+	if w.relieve(l); l.isHome && !w.holder.isHome {
 		w.give(l)
 	}
 	l.bed = len(w.sleepers)
@@ -194,9 +187,6 @@ func (w *watch) commits(l *loop, behind bool) {
 	defer w.mu.Unlock()
 	if w.holder != l {
 		return
-	}
-	if behind {
-		w.flooded = l.now
 	}
 	if n := len(w.sleepers); behind && n > 0 {
 		w.give(w.sleepers[n-1])
