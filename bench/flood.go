@@ -17,21 +17,34 @@ import (
 // wants.
 const floodCommand = "flood"
 
+// elsewhere, in place of the addresses, has the flood go to sockets of its own, which take what comes
+// and answer nothing: what it costs the others without the server's doing.
+const elsewhere = "elsewhere"
+
+// A flood from other machines has a rate, and takes none of the server's processors. This one has a
+// pause as well, since without one its packets alone take both of two processors.
 const (
 	floodClients  = 50
 	floodPipeline = 200 // INCR in one write
+	floodPause    = 4 * time.Millisecond
+	floodBurst    = 8 // datagrams before a pause
 )
 
-// floods are the kinds, by name: what one client does over and over.
-var floods = map[string]func(tcp, udp string) error{
-	"resp, reset at once":             func(tcp, _ string) error { return floodRESP(tcp, false) },
-	"resp, reset when it is answered": func(tcp, _ string) error { return floodRESP(tcp, true) },
-	"tcp":                             func(tcp, _ string) error { return floodTCP(tcp) },
-	"udp":                             func(_, udp string) error { return floodUDP(udp) },
+// floodKind is what one client does, and then once more behind each pause.
+type floodKind struct {
+	about string
+	run   func(tcp, udp string) error
 }
 
-// flood is what the program does with that argument, until it is killed. It leaves the processors
-// to everybody else, as if it were on other machines.
+// floods are the kinds, by name.
+var floods = map[string]floodKind{
+	"resp, reset at once":             {"2.5 M INCR a second", func(tcp, _ string) error { return floodRESP(tcp, false) }},
+	"resp, reset when it is answered": {"2.5 M INCR a second", func(tcp, _ string) error { return floodRESP(tcp, true) }},
+	"tcp":                             {"12,500 connections a second", func(tcp, _ string) error { return floodTCP(tcp) }},
+	"udp":                             {"100,000 datagrams a second", func(_, udp string) error { return floodUDP(udp) }},
+}
+
+// flood is what the program does with that argument, until it is killed.
 func flood(kind, tcp, udp string) error {
 	one, ok := floods[kind]
 	if !ok {
@@ -44,8 +57,14 @@ func flood(kind, tcp, udp string) error {
 	}
 	for _, thread := range threads {
 		id, _ := strconv.Atoi(thread.Name())
-		if err := unix.Setpriority(unix.PRIO_PROCESS, id, 19); err != nil {
-			return fmt.Errorf("setpriority: %w", err)
+		idle := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_IDLE}
+		if err := unix.SchedSetAttr(id, &idle, 0); err != nil {
+			return fmt.Errorf("sched_setattr: %w", err)
+		}
+	}
+	if tcp == elsewhere {
+		if tcp, udp, err = sink(); err != nil {
+			return err
 		}
 	}
 	fmt.Fprintln(os.Stderr, "flooding")
@@ -53,12 +72,33 @@ func flood(kind, tcp, udp string) error {
 	for range floodClients {
 		wg.Go(func() {
 			for { // what fails is tried again: a server may well refuse
-				_ = one(tcp, udp)
+				_ = one.run(tcp, udp)
+				time.Sleep(floodPause)
 			}
 		})
 	}
 	wg.Wait()
 	return nil
+}
+
+// sink opens the sockets of elsewhere. A client is answered by the end of its connection.
+func sink() (tcp, udp string, err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", "", err
+	}
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		return "", "", err
+	}
+	go func() {
+		for {
+			if c, err := l.Accept(); err == nil {
+				c.Close()
+			}
+		}
+	}()
+	return l.Addr().String(), c.LocalAddr().String(), nil
 }
 
 // floodRESP sends a pipeline over a new connection and resets that.
@@ -100,8 +140,12 @@ func floodUDP(addr string) error {
 		return err
 	}
 	defer c.Close()
-	for err == nil {
-		_, err = io.WriteString(c, "\x00flood")
+	for {
+		for range floodBurst {
+			if _, err := io.WriteString(c, "\x00flood"); err != nil {
+				return err
+			}
+		}
+		time.Sleep(floodPause)
 	}
-	return err
 }
