@@ -162,7 +162,7 @@ func (s *Server) tell(conn *net.TCPConn, code codec.Code, patience time.Duration
 func (s *Server) tellCommands(
 	conn *net.TCPConn, peer netip.AddrPort, code codec.Code, said []byte, until time.Time,
 ) error {
-	x := &exchange{client: &respClient{s: s, peer: peer, from: s.shares.of(peer.Addr()), told: code}}
+	x := &exchange{admission: s, client: &respClient{s: s, peer: peer, from: s.shares.of(peer.Addr()), told: code}}
 	defer x.charge(0)
 	x.receive(said)
 	buf := make([]byte, littleRead)

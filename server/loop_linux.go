@@ -27,7 +27,8 @@ type loop struct {
 
 	scratch []byte         // what a read returns, maxRead bytes
 	groups  []*store.Group // this turn's requests
-	spare   []finisher     // the mailbox's other room
+	tally   tally
+	spare   []finisher // the mailbox's other room
 
 	again, spareAgain []*conversation // those that go on in the next turn, and the list's other room
 	looking           []*conversation // likewise, with topics to look at
@@ -71,6 +72,7 @@ func newLoop(p *pool) (*loop, error) {
 		p: p, s: p.s, poll: poll, epoch: p.s.began,
 		mail:      mailbox{wakeFD: wakeFD},
 		scratch:   make([]byte, maxRead),
+		tally:     tally{s: p.s},
 		handler:   oneMessage{},
 		lookTime:  lookTime,
 		settling:  timers{wait: o.Settle},
@@ -248,6 +250,7 @@ func (l *loop) commit() {
 	if len(l.groups) == 0 {
 		return
 	}
+	l.tally.settle()
 	owner := l.s.backend.Enqueue(l.groups...)
 	clear(l.groups)
 	l.groups = l.groups[:0]
@@ -266,6 +269,7 @@ func (l *loop) deliver() {
 	for _, f := range items {
 		f.finish()
 	}
+	l.tally.settle()
 	clear(items)
 	l.spare = items[:0]
 }
@@ -342,10 +346,9 @@ func (l *loop) end(stage int32) bool {
 			g.Done(g)
 		}
 		l.groups = nil
+		l.tally.settle()
 		for _, f := range l.mail.close() {
-			if m, ok := f.(*moving); ok {
-				m.drop()
-			}
+			f.drop()
 		}
 		return true
 	}

@@ -7,7 +7,11 @@ import (
 )
 
 // finisher is something that the backend is through with and that its loop has to finish.
-type finisher interface{ finish() }
+type finisher interface {
+	finish()
+	// drop is called in its place, on any goroutine, when the loop was aborted.
+	drop()
+}
 
 // mailbox is where finished groups go, from whatever goroutine committed them, and how its loop is woken for them.
 type mailbox struct {

@@ -27,7 +27,7 @@ func (c *stream) received(drained, closed, quiet bool) bool {
 		c.refuse(r.Code, r.Text)
 		return false
 	}
-	if !s.admit(c.claim()) {
+	if !c.l.tally.admit(c.claim()) {
 		c.refuse(codec.CodeTooManyRequests, advice(codec.CodeTooManyRequests))
 		return false
 	}

@@ -53,7 +53,6 @@ type packets struct {
 	ops     []store.Op
 	senders []sender // of each op
 	bytes   []byte   // the messages, which the ops' topics are parts of
-	size    int      // of all messages
 
 	// What a sending call takes: the answers of those ops that get one.
 	messages []message
@@ -153,7 +152,7 @@ func (d *packetDoor) take(b *packets, i int) {
 	s.guard(peer, func() {
 		if err := s.decode(b.bytes[at:], &op); err != nil {
 			d.refuse(&from, refusal(err).Code, msg)
-		} else if !s.admit(from.claim) {
+		} else if !d.l.tally.admit(from.claim) {
 			d.refuse(&from, codec.CodeTooManyRequests, msg)
 		} else {
 			taken = true
@@ -165,7 +164,6 @@ func (d *packetDoor) take(b *packets, i int) {
 	}
 	b.ops = append(b.ops, op)
 	b.senders = append(b.senders, from)
-	b.size += len(msg)
 }
 
 // refuse answers a datagram that reached no group.
@@ -213,23 +211,28 @@ func (d *packetDoor) newBatch() *packets {
 
 // done runs on the goroutine that owns the commit.
 func (b *packets) done(*store.Group) {
-	s := b.door.l.s
-	s.inFlight.Add(-int64(len(b.ops)))
-	s.inFlightBytes.Add(-int64(b.size))
-	for i := range b.senders {
-		s.shares.giveBack(b.senders[i].claim)
+	if !b.door.l.mail.put(b) {
+		b.drop()
 	}
-	b.door.l.mail.put(b)
+}
+
+func (b *packets) drop() {
+	for i := range b.senders {
+		b.door.l.s.done(b.senders[i].claim)
+	}
 }
 
 // finish is called when the group has its outcomes.
 func (b *packets) finish() {
 	d := b.door
 	d.outstanding--
+	for i := range b.senders {
+		d.l.tally.done(b.senders[i].claim)
+	}
 	b.prepare()
 	b.send()
 	clear(b.ops)
-	b.ops, b.senders, b.bytes, b.size = b.ops[:0], b.senders[:0], b.bytes[:0], 0
+	b.ops, b.senders, b.bytes = b.ops[:0], b.senders[:0], b.bytes[:0]
 	if cap(b.bytes) > maxRead {
 		b.bytes = nil
 	}

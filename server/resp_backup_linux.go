@@ -63,6 +63,8 @@ func (b *loan) finish() {
 	c.l.step(c, func() { b.v.takeBack(b.ok) })
 }
 
+func (b *loan) drop() {}
+
 // takeBack goes on with the conversation, or ends it.
 func (v *conversation) takeBack(ok bool) {
 	c := v.c

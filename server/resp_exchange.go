@@ -51,11 +51,12 @@ type step struct {
 // replies, in the commands' order. It is used by turns; between them it keeps the bytes of a command that is not whole, and a
 // connection that has none needs no exchange.
 type exchange struct {
-	client *respClient
-	in     []byte // received
-	at     int    // where the first command begins that was not taken
-	parser resp.Parser
-	held   int // the length of that command, if it is parsed already
+	client    *respClient
+	admission admission
+	in        []byte // received
+	at        int    // where the first command begins that was not taken
+	parser    resp.Parser
+	held      int // the length of that command, if it is parsed already
 
 	charged int // bytes, to Server.held
 
@@ -78,7 +79,7 @@ type exchange struct {
 // take takes commands from what was received: operations are collected, and everything else is
 // done. When the server stops all are refused.
 func (x *exchange) take() {
-	room, bytes := x.client.s.room(x.client.from, x.now)
+	room, bytes := x.admission.room(x.client.from, x.now)
 	x.more = false
 	x.lighten()
 	defer func() { x.affords(len(x.ops) * replyRoom) }()
@@ -127,7 +128,7 @@ func (x *exchange) takeAdmitted() bool {
 		if len(x.ops) == 0 {
 			return false
 		}
-		if x.client.s.admit(x.claim()) {
+		if x.admission.admit(x.claim()) {
 			x.client.little, x.client.wasLittle = len(x.ops) <= littleOps && !x.more, x.client.little
 			x.noteLittle()
 			return true

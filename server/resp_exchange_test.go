@@ -23,7 +23,7 @@ func newTestExchange(t testing.TB) *exchange {
 		t.Fatal(err)
 	}
 	s.resp.scanRun = 1 // in all of them, so that they answer alike
-	x := &exchange{client: s.enterRESP(netip.AddrPort{}, netip.AddrPort{})}
+	x := &exchange{admission: s, client: s.enterRESP(netip.AddrPort{}, netip.AddrPort{})}
 	x.group.Done = func(*store.Group) {}
 	return x
 }

@@ -21,6 +21,7 @@ type talker struct {
 // talk serves a RESP connection to its end. first is what was received already.
 func (d *goroutines) talk(c *streamConn, first []byte) {
 	t := &talker{done: make(chan struct{}, 1)}
+	t.admission = d.s
 	t.client = d.s.enterRESP(c.peer, c.nc.LocalAddr().(*net.TCPAddr).AddrPort())
 	defer t.client.leave()
 	defer t.charge(0)

@@ -59,7 +59,7 @@ func (v *conversation) exchange() *loopExchange {
 		v.x = new(loopExchange)
 		v.x.group.Done = v.x.done
 	}
-	v.x.c, v.x.client = v.c, v.client
+	v.x.c, v.x.client, v.x.admission = v.c, v.client, &l.tally
 	return v.x
 }
 
@@ -81,13 +81,17 @@ func (v *conversation) giveBack() {
 
 // done runs on the goroutine that owns the commit.
 func (x *loopExchange) done(*store.Group) {
-	x.client.s.done(x.claim())
-	x.c.l.mail.put(x)
+	if !x.c.l.mail.put(x) {
+		x.drop()
+	}
 }
+
+func (x *loopExchange) drop() { x.client.s.done(x.claim()) }
 
 // finish is called when the group has its outcomes.
 func (x *loopExchange) finish() {
 	c := x.c
+	c.l.tally.done(x.claim())
 	c.l.step(c, func() { c.handler.committed(c) })
 }
 

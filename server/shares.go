@@ -16,7 +16,7 @@ import (
 // came first and took everything would keep all others out.
 //
 // It is counted in every admission, with a few atomics and no lock, since what is in flight when
-// half is reached came before.
+// half is reached came before. A loop of a pool counts many together (tally).
 const (
 	// A source's place among the counts is its hash, so two may share one, and are one then. With a
 	// thousand sources that ask for too much, one in five of the others shares a place with one of
@@ -64,14 +64,17 @@ type claim struct {
 	bytes    int
 }
 
+// admission says what may be in flight. A Server's is exact; a loop's tally knows of what it has
+// not told the server yet.
+type admission interface {
+	room(from *sourceUse, now time.Duration) (ops, bytes int)
+	admit(c claim) bool
+}
+
 // admit takes places for requests among those in flight; done gives them back.
 func (s *Server) admit(c claim) bool {
-	requests, bytes := s.inFlight.Add(int64(c.requests)), s.inFlightBytes.Add(int64(c.bytes))
-	s.shares.clients.Add(int64(c.clients))
-	mine, mineBytes := c.from.requests.Add(int64(c.requests)), c.from.bytes.Add(int64(c.bytes))
-	if mine == int64(c.requests) {
-		s.shares.sources.Add(1)
-	}
+	requests, bytes := s.addInFlight(c)
+	mine, mineBytes := s.shares.add(c)
 	most, mostBytes := int64(s.opts.MaxInFlight), int64(s.opts.MaxInFlightBytes)
 	if requests <= most/2 && bytes <= mostBytes/2 {
 		return true
@@ -86,18 +89,29 @@ func (s *Server) admit(c claim) bool {
 }
 
 func (s *Server) done(c claim) {
-	s.inFlight.Add(-int64(c.requests))
-	s.inFlightBytes.Add(-int64(c.bytes))
-	s.shares.clients.Add(-int64(c.clients))
-	s.shares.giveBack(c)
+	c.clients, c.requests, c.bytes = -c.clients, -c.requests, -c.bytes
+	s.addInFlight(c)
+	s.shares.add(c)
 }
 
-// giveBack is done for the source alone.
-func (h *shares) giveBack(c claim) {
-	c.from.bytes.Add(-int64(c.bytes))
-	if c.from.requests.Add(-int64(c.requests)) == 0 {
+// addInFlight counts a claim, or what is given back, which is less than nothing, for all together,
+// and returns what all have with it.
+func (s *Server) addInFlight(c claim) (requests, bytes int64) {
+	s.shares.clients.Add(int64(c.clients))
+	return s.inFlight.Add(int64(c.requests)), s.inFlightBytes.Add(int64(c.bytes))
+}
+
+// add is addInFlight for the source.
+func (h *shares) add(c claim) (requests, bytes int64) {
+	bytes = c.from.bytes.Add(int64(c.bytes))
+	requests = c.from.requests.Add(int64(c.requests))
+	switch {
+	case c.requests > 0 && requests == int64(c.requests):
+		h.sources.Add(1)
+	case c.requests < 0 && requests == 0:
 		h.sources.Add(-1)
 	}
+	return requests, bytes
 }
 
 // grant decides over a claim of what there is most of, all of which would be in flight with it, and
@@ -118,14 +132,22 @@ func (h *shares) grant(all, mine, claimed, most, little int64, first bool) bool 
 // room is how many operations a turn of a connection may collect, and the bytes of their commands:
 // what would be admitted. A command alone may have more.
 func (s *Server) room(from *sourceUse, now time.Duration) (ops, bytes int) {
+	return s.roomBeside(claim{}, from, now)
+}
+
+// roomBeside is room while so much more is in flight than was counted.
+func (s *Server) roomBeside(more claim, from *sourceUse, now time.Duration) (ops, bytes int) {
 	most, mostBytes := int64(s.opts.MaxInFlight), int64(s.opts.MaxInFlightBytes)
-	n := s.shares.share(s.inFlight.Load(), from.requests.Load(), most, s.turnOps(now), 1)
-	size := s.shares.share(s.inFlightBytes.Load(), from.bytes.Load(), mostBytes, mostBytes, littleBytes)
+	clients := s.shares.clients.Load() + int64(more.clients)
+	requests, size := s.inFlight.Load()+int64(more.requests), s.inFlightBytes.Load()+int64(more.bytes)
+	n := s.shares.share(requests, from.requests.Load(), most, s.turnOps(now, clients), 1, clients)
+	size = s.shares.share(size, from.bytes.Load(), mostBytes, mostBytes, littleBytes, clients)
 	return int(n), int(size)
 }
 
-// share is how much of what there is most of a turn may have, wanted at most.
-func (h *shares) share(all, mine, most, wanted, little int64) int64 {
+// share is how much of what there is most of a turn may have, wanted at most, beside so many
+// clients.
+func (h *shares) share(all, mine, most, wanted, little, clients int64) int64 {
 	if all+wanted <= most/2 {
 		return wanted
 	}
@@ -134,5 +156,5 @@ func (h *shares) share(all, mine, most, wanted, little int64) int64 {
 		sources++
 	}
 	left := min(most-all, most/max(1, sources)-mine)
-	return min(wanted, max(most/2-all, left/(h.clients.Load()+1), min(little, left)))
+	return min(wanted, max(most/2-all, left/(clients+1), min(little, left)))
 }

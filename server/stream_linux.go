@@ -234,12 +234,18 @@ func (c *stream) claim() claim { return claim{from: c.from, clients: 1, requests
 
 // done runs on the goroutine that owns the commit.
 func (c *stream) done(*store.Group) {
-	c.l.s.done(c.claim())
-	c.l.mail.put(c)
+	if !c.l.mail.put(c) {
+		c.drop()
+	}
 }
 
 // finish is called when the group has its outcomes.
-func (c *stream) finish() { c.l.step(c, func() { c.handler.committed(c) }) }
+func (c *stream) finish() {
+	c.l.tally.done(c.claim())
+	c.l.step(c, func() { c.handler.committed(c) })
+}
+
+func (c *stream) drop() { c.l.s.done(c.claim()) }
 
 // flush writes c.out, and tells the handler when all is written.
 func (c *stream) flush() {

@@ -65,13 +65,13 @@ func isLately(at *atomic.Int64, now time.Duration) bool {
 }
 
 // turnOps is how many operations the turn of a connection may have: as many as all may, divided by
-// how many connections have something in flight.
-func (s *Server) turnOps(now time.Duration) int64 {
+// how many connections have something in flight with it.
+func (s *Server) turnOps(now time.Duration, clients int64) int64 {
 	ops := int64(fullTurnOps)
 	if isLately(&s.askers.anybody, now) {
 		ops = sharedTurnOps
 	}
-	return min(maxTurnOps, max(littleOps, ops/(s.shares.clients.Load()+1)))
+	return min(maxTurnOps, max(littleOps, ops/(clients+1)))
 }
 
 // acceptsAtOnce is how many connections one turn accepts.

@@ -87,7 +87,7 @@ func TestLately(t *testing.T) {
 	at := time.Hour
 	want := func(what string, now time.Duration, ops int64, accepts, receives int) {
 		t.Helper()
-		o, a, r := s.turnOps(now), s.acceptsAtOnce(now), s.receivesAtOnce(now)
+		o, a, r := s.turnOps(now, s.shares.clients.Load()), s.acceptsAtOnce(now), s.receivesAtOnce(now)
 		if o != ops || a != accepts || r != receives {
 			t.Errorf("%s: %d operations, %d connections, %d datagrams; want %d, %d, %d",
 				what, o, a, r, ops, accepts, receives)
