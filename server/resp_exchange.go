@@ -80,12 +80,19 @@ type exchange struct {
 // done. When the server stops all are refused.
 func (x *exchange) take() {
 	room, bytes := x.admission.room(x.client.from, x.now)
-	x.more = false
 	x.lighten()
-	defer func() { x.affords(len(x.ops) * replyRoom) }()
+	x.takeUpTo(room, bytes)
+	x.affords(len(x.ops) * replyRoom)
+}
+
+// takeUpTo is take, of so many operations and bytes of their commands. What it does for each
+// command is a good part of what the server does for a count in a long pipeline.
+func (x *exchange) takeUpTo(room, bytes int) {
+	x.more = false
 	stopping := x.client.s.stopping.Load()
+	look := x.taken + fewOps
 	for !x.closing {
-		if x.isFull() || x.backup != "" {
+		if len(x.out)+len(x.ready) >= maxTurnReplies || x.backup != "" || x.taken == look && x.lacksRoom() {
 			x.more = true
 			return
 		}
@@ -107,6 +114,9 @@ func (x *exchange) take() {
 		} else if len(x.ops) > 0 && (len(x.ops)+n-1 > room || x.size+x.held > bytes) || n > 0 && !x.run() {
 			x.more = true
 			return
+		}
+		if x.taken == look {
+			look += fewOps
 		}
 		if n > 0 {
 			x.taken++
@@ -147,12 +157,6 @@ func (x *exchange) noteLittle() {
 	if x.client.little && x.client.wasLittle {
 		x.client.s.askers.note(x.now, true)
 	}
-}
-
-// isFull tells whether the turn has enough to answer: as much as is taken at once, or as there is
-// room for, which it looks after now and then. It is asked for each command, and is inlined.
-func (x *exchange) isFull() bool {
-	return len(x.out)+len(x.ready) >= maxTurnReplies || uint(x.taken)%fewOps == fewOps-1 && x.lacksRoom()
 }
 
 // lacksRoom tells that there is no room for more of what the turn has taken.

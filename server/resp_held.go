@@ -81,9 +81,10 @@ func (x *exchange) tooLong() {
 }
 
 // lighten gives back what is not needed if there is no room for it. It comes before a turn, unless
-// that goes on with a command.
+// that goes on with a command. While all together hold half of what they may, nobody holds so much
+// that there would not be.
 func (x *exchange) lighten() {
-	if x.held == 0 && !x.charge(x.holds()) {
+	if x.held == 0 && x.client.s.crowded(x.client.s.mostHeld()/2) && !x.charge(x.holds()) {
 		x.trim(0)
 		x.charge(x.holds())
 	}
