@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"gcd/codec"
 	"gcd/resp"
@@ -359,7 +358,7 @@ func (x *exchange) isTopic(topic []byte) bool {
 	case len(topic) > codec.MaxTopic:
 		x.client.s.journal.refused(codec.CodeMessageTooLong, x.client.peer, topic)
 		x.fail("ERR topic is too long: it has at most 65535 bytes")
-	case !utf8.Valid(topic):
+	case !codec.IsText(topic):
 		x.client.s.journal.refused(codec.CodeNotUTF8, x.client.peer, topic)
 		x.fail("ERR topic is not UTF-8")
 	default:
