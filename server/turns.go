@@ -19,7 +19,7 @@ const (
 
 	// Connections that a loop accepts before it looks after those that it has. While a conversation
 	// asks for little, eight cost about what its commit does.
-	acceptBatch       = 64
+	acceptBatch       = 256
 	sharedAcceptBatch = 8
 
 	// sharedInFlight is how many requests may be in flight while somebody asks for little and new
