@@ -36,7 +36,8 @@ func (p *Parser) words(line []byte) bool {
 			return true
 		}
 		from := at
-		for at < len(line) && !isBlank(line[at]) {
+	word:
+		for at < len(line) && !endsWord(line[at]) {
 			quote := line[at]
 			if at++; !isQuote(quote) {
 				continue
@@ -56,6 +57,7 @@ func (p *Parser) words(line []byte) bool {
 			if at++; at < len(line) && !isBlank(line[at]) {
 				return false
 			}
+			break word
 		}
 		p.args = append(p.args, span{uint32(from), uint32(at)})
 	}
@@ -133,4 +135,9 @@ func digit(c byte) int {
 
 func isQuote(c byte) bool { return c == '"' || c == '\'' }
 
+// isBlank tells what is skipped before a word, and may stand behind a quotation.
 func isBlank(c byte) bool { return c == ' ' || '\t' <= c && c <= '\r' }
+
+// endsWord tells what ends a word without quotes. A vertical tab or a form feed, which are blanks
+// before a word, belong to it, as they do in Redis.
+func endsWord(c byte) bool { return isBlank(c) && c != '\v' && c != '\f' }

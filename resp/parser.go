@@ -2,7 +2,6 @@ package resp
 
 import (
 	"slices"
-	"strconv"
 	"unsafe"
 )
 
@@ -50,7 +49,7 @@ func (p *Parser) Next(b []byte) (int, error) {
 				return 0, nil
 			}
 			if b[p.pos] != '$' {
-				return 0, Error("expected '$', got " + strconv.QuoteToASCII(string(b[p.pos:p.pos+1])))
+				return 0, Error("expected '$', got '" + string(b[p.pos:p.pos+1]) + "'")
 			}
 			n, next := short(b[p.pos+1:])
 			if next > 0 {

@@ -22,7 +22,7 @@ func TestRESPProtocolErrors(t *testing.T) {
 		t.Cleanup(f.close)
 		s := serve(t, f, o, func(s *server.Server) { s.SetLinger(time.Hour) }) // a slow client is not cut off
 		bad := map[string]string{
-			"*1\r\n:1\r\n":                    `Protocol error: expected '$', got ":"`,
+			"*1\r\n:1\r\n":                    `Protocol error: expected '$', got ':'`,
 			"*x\r\n":                          "Protocol error: invalid multibulk length",
 			"*70000\r\n":                      "Protocol error: invalid multibulk length",
 			"*1\r\n$2000000\r\n":              "Protocol error: invalid bulk length",
