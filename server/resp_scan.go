@@ -3,6 +3,7 @@ package server
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"math"
 
 	"gcd/resp"
 	"gcd/store"
@@ -10,8 +11,9 @@ import (
 
 // The bounds of a look at all topics. It goes by steps, so that a loop's other connections get their turns.
 const (
-	scanDefault  = 10      // topics that SCAN looks at without COUNT
-	maxLook      = 4096    // topics that SCAN looks at, whatever COUNT says, and KEYS in one turn
+	scanDefault  = 10      // topics that have a sum that SCAN looks at without COUNT
+	maxLook      = 4096    // topics that SCAN and KEYS look at in one turn, and the most for COUNT
+	maxScanTurns = 16      // after which SCAN returns, however few of the topics had a sum
 	maxLookWork  = 1 << 22 // bytes of topics × bytes of the pattern, after which a step ends too
 	maxScanReply = 1 << 20 // bytes of topics after which SCAN returns
 	maxKeysReply = 8 << 20 // bytes of topics that KEYS returns
@@ -55,6 +57,8 @@ type listing struct {
 	found      []byte // replies, behind room for what stands before them
 	n          int    // how many
 	cursor     uint64
+	live       int  // topics that were looked at and have a sum
+	turns      int  // that were had
 	unfinished bool // the command goes on in the next turn
 }
 
@@ -80,21 +84,28 @@ const (
 // lookTogether is how many topics are looked at before something else can interrupt.
 const lookTogether = 64
 
-// look goes on through the topics from the listing's cursor, for so many of them or until so many
-// bytes were found.
-func (x *exchange) look(topics, most int, pattern []byte) whyLook {
+// reach is how far a look goes in one turn: so many topics, so many that have a sum and bytes of
+// them since the look began.
+type reach struct{ topics, live, bytes int }
+
+// look goes on through the topics from the listing's cursor.
+func (x *exchange) look(to reach, pattern []byte) whyLook {
 	l, s, work := &x.listing, x.client.s, 0
 	if len(l.found) == 0 {
 		l.found = append(l.found[:0], make([]byte, foundHead)...)
 	}
 	one := func(topic []byte, v store.Value) {
 		work += len(topic) * len(pattern)
-		if v.Sum > 0 && (pattern == nil || matches(pattern, topic)) {
+		if v.Sum == 0 {
+			return
+		}
+		l.live++
+		if pattern == nil || matches(pattern, topic) {
 			l.found = resp.AppendBulk(l.found, topic)
 			l.n++
 		}
 	}
-	for ; topics > 0 && work < maxLookWork && l.size() < most; topics-- {
+	for topics := to.topics; topics > 0 && work < maxLookWork && l.live < to.live && l.size() < to.bytes; topics-- {
 		if topics%lookTogether == 0 && s.ending.Load() {
 			return lookedInVain
 		}
@@ -109,61 +120,93 @@ func (x *exchange) look(topics, most int, pattern []byte) whyLook {
 	return lookedEnough
 }
 
+// scanOptions are the arguments of SCAN.
+type scanOptions struct {
+	cursor  uint64 // the backend's
+	count   int    // topics that have a sum
+	pattern []byte // nil: all
+	none    bool   // it asks for what there is none of
+}
+
+// scan returns when it has looked at as many topics that have a sum as COUNT says, as Redis does:
+// those that have none are not there. It goes by turns, so that many of those hold up nobody else,
+// and where there are very many it returns what it has, be it nothing.
 func (x *exchange) scan() {
+	o, ok := x.scanOptions()
+	if !ok {
+		return
+	}
+	l := &x.listing
+	if l.turns == 0 {
+		l.cursor = o.cursor
+	}
+	l.turns++
+	to := reach{topics: maxLook, live: o.count, bytes: maxScanReply}
+	if l.turns == 1 {
+		to.topics = lookTogether // more of them when there is time for it
+	}
+	switch {
+	case o.none:
+		l.cursor = 0
+	case l.turns == 1 && o.count > lookTogether: // there is much to do
+		l.unfinished = true
+		return
+	default:
+		why := x.look(to, o.pattern)
+		enough := l.live >= o.count || l.size() >= maxScanReply || l.turns > maxScanTurns
+		if l.unfinished = why == lookedEnough && !enough; l.unfinished {
+			return
+		}
+		// Where it ends early for another reason the client goes on from there.
+	}
+	var head [foundHead]byte
+	b := resp.AppendArray(head[:0], 2)
+	x.replyFound(resp.AppendDecimal(b, x.client.s.resp.shownCursor(l.cursor)))
+}
+
+// scanOptions reads them. It returns false if it has answered already, with what is wrong.
+func (x *exchange) scanOptions() (o scanOptions, ok bool) {
 	shown, ok := parseUnsigned(x.arg(1))
 	if !ok {
 		x.fail("ERR invalid cursor")
-		return
+		return o, false
 	}
-	cursor, ok := x.client.s.resp.backendCursor(shown)
-	if !ok {
+	if o.cursor, ok = x.client.s.resp.backendCursor(shown); !ok {
 		x.fail("ERR invalid cursor: it is not of this run of the server, and topics have another order in each; begin again with 0")
-		return
+		return o, false
 	}
-	topics, none := int64(scanDefault), false
-	var pattern []byte
+	count := int64(scanDefault)
 	for i := 2; i < x.parser.Len(); i += 2 {
 		if i+1 == x.parser.Len() {
 			x.fail(errSyntax)
-			return
+			return o, false
 		}
 		value := x.arg(i + 1)
 		switch option := x.arg(i); {
 		case is(option, "match"):
-			pattern = value
+			o.pattern = value
 		case is(option, "count"):
-			if topics, ok = parseInteger(value); !ok {
+			if count, ok = parseInteger(value); !ok {
 				x.fail(errNotAnInteger)
-				return
+				return o, false
 			}
-			if topics < 1 {
+			if count < 1 {
 				x.fail(errSyntax)
-				return
+				return o, false
 			}
 		case is(option, "type"):
-			none = !is(value, "string")
+			o.none = !is(value, "string")
 		default:
 			x.fail(errSyntax)
-			return
+			return o, false
 		}
 	}
-	if len(pattern) > maxPattern {
+	if len(o.pattern) > maxPattern {
 		x.fail(errPattern)
-		return
+		return o, false
 	}
-	if topics > lookTogether && !x.listing.unfinished && !none { // many: when there is time for it
-		x.listing.unfinished = true
-		return
-	}
-	x.listing.cursor = cursor
-	if none {
-		x.listing.cursor = 0
-	} else {
-		x.look(int(min(topics, maxLook)), maxScanReply, pattern) // where it ends early the client goes on from there
-	}
-	var head [foundHead]byte
-	b := resp.AppendArray(head[:0], 2)
-	x.replyFound(resp.AppendDecimal(b, x.client.s.resp.shownCursor(x.listing.cursor)))
+	o.count = int(min(count, maxLook))
+	return o, true
 }
 
 const errPattern = "ERR pattern is too long: it has at most 256 bytes"
@@ -180,7 +223,8 @@ func (x *exchange) keys() {
 		l.unfinished = true
 		return
 	}
-	switch why := x.look(maxLook, min(most, l.size()+maxLookReply), x.arg(1)); {
+	to := reach{topics: maxLook, live: math.MaxInt, bytes: min(most, l.size()+maxLookReply)}
+	switch why := x.look(to, x.arg(1)); {
 	case l.size() >= most:
 		l.forget()
 		x.fail("ERR too many topics for one answer: use SCAN")

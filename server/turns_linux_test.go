@@ -291,7 +291,7 @@ func TestLooksAtTopicsShareATurn(t *testing.T) {
 		}
 	}
 	for i, p := range pairs {
-		if v := p.c.handler.(*conversation); i%len(ask) == 0 && v.x.listing.cursor == 0 || i%len(ask) != 0 && v.x != nil {
+		if v := p.c.handler.(*conversation); v.x.listing.cursor == 0 {
 			t.Errorf("client %d had no turn", i)
 		}
 		p.c.close()
