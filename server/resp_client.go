@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,7 @@ const respVersion = "7.2.0"
 // respDoor is what a server's RESP connections share.
 type respDoor struct {
 	commands map[string]*command // by their names in lower case
+	listed   []*command          // those that clients are told of, by their names
 	started  time.Time
 	runID    string
 	scanRun  uint64 // tells cursors of this run from those of others
@@ -39,9 +41,15 @@ func newRespDoor() *respDoor {
 	}
 	for _, c := range allCommands() {
 		d.commands[c.name] = c
+		if !c.refused {
+			d.listed = append(d.listed, c)
+		}
 	}
+	slices.SortFunc(d.listed, byName)
 	return d
 }
+
+func byName(a, b *command) int { return strings.Compare(a.name, b.name) }
 
 // command finds a command by its name, which the client may have written in any case; nil if there is none.
 func (d *respDoor) command(name []byte) *command {
@@ -60,9 +68,10 @@ func (d *respDoor) command(name []byte) *command {
 
 const maxCommandName = 32
 
-// speaksRESP tells whether a TCP connection that begins with this byte is RESP's: an array, or the name of an inline command.
+// speaksRESP tells whether a TCP connection that begins with this byte is RESP's: an array, the name of an inline command, or an empty line.
 func (s *Server) speaksRESP(first byte) bool {
-	return !s.opts.NoRESP && (first == '*' || 'a' <= first && first <= 'z' || 'A' <= first && first <= 'Z')
+	isRESP := first == '*' || 'a' <= first && first <= 'z' || 'A' <= first && first <= 'Z' || first == '\r' || first == '\n'
+	return isRESP && !s.opts.NoRESP
 }
 
 // respClient is what is known of a RESP connection, as long as it is open. The fields belong to the connection where nothing else is said.

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"gcd/resp"
@@ -9,46 +11,27 @@ import (
 
 // CLIENT: what is known of connections.
 
-func (x *exchange) clientCommand() {
-	args := x.parser.Len()
-	label := *x.client.label.Load()
-	switch sub := x.arg(1); {
-	case is(sub, "id") && args == 2:
-		x.integer(int64(x.client.id))
-	case is(sub, "getname") && args == 2:
-		if label.name == "" {
-			x.end(x.client.version.AppendNull(x.begin()))
-			return
-		}
-		x.end(resp.AppendBulk(x.begin(), label.name))
-	case is(sub, "setname") && args == 3:
-		if !isLabel(x.arg(2)) {
-			x.fail("ERR Client names " + errLabel)
-			return
-		}
-		label.name = string(x.arg(2))
-		x.relabel(&label)
-	case is(sub, "setinfo") && args == 4:
-		x.setInfo(&label)
-	case is(sub, "info") && args == 2:
-		x.end(x.client.version.AppendText(x.begin(), x.client.appendLine(nil, time.Now())))
-	case is(sub, "list"):
-		x.clientList()
-	case is(sub, "trackinginfo") && args == 2:
-		x.trackingInfo()
-	case is(sub, "getredir") && args == 2:
-		x.integer(-1) // nobody is told of changes
-	case is(sub, "no-evict") && args == 3, is(sub, "no-touch") && args == 3:
-		if !is(x.arg(2), "on") && !is(x.arg(2), "off") {
-			x.fail(errSyntax)
-			return
-		}
-		x.status("OK") // nothing is ever evicted, and no read is noted
-	case is(sub, "trackinginfo"), is(sub, "getredir"), is(sub, "id"), is(sub, "getname"), is(sub, "setname"), is(sub, "setinfo"), is(sub, "info"), is(sub, "no-evict"), is(sub, "no-touch"):
-		x.wrongArity("client|" + string(lowered(sub)))
-	default:
-		x.unknownSubcommand()
+func (x *exchange) clientInfo() {
+	x.end(x.client.version.AppendText(x.begin(), x.client.appendLine(nil, time.Now())))
+}
+
+func (x *exchange) clientGetName() {
+	label := x.client.label.Load()
+	if label.name == "" {
+		x.end(x.client.version.AppendNull(x.begin()))
+		return
 	}
+	x.end(resp.AppendBulk(x.begin(), label.name))
+}
+
+func (x *exchange) clientSetName() {
+	if why := noLabel("Client names", x.arg(2)); why != "" {
+		x.fail(why)
+		return
+	}
+	label := *x.client.label.Load()
+	label.name = string(x.arg(2))
+	x.relabel(&label)
 }
 
 func (x *exchange) relabel(label *respLabel) {
@@ -56,35 +39,34 @@ func (x *exchange) relabel(label *respLabel) {
 	x.status("OK")
 }
 
-// setInfo is what client libraries say of themselves.
-func (x *exchange) setInfo(label *respLabel) {
-	attribute, value := x.arg(2), x.arg(3)
+// clientSetInfo is what client libraries say of themselves.
+func (x *exchange) clientSetInfo() {
+	label, attribute, value := *x.client.label.Load(), x.arg(2), x.arg(3)
+	of := &label.library
 	switch {
-	case is(attribute, "lib-name") && isLabel(value):
-		label.library = string(value)
-	case is(attribute, "lib-ver") && isLabel(value):
-		label.libraryVersion = string(value)
-	case is(attribute, "lib-name"), is(attribute, "lib-ver"):
-		x.fail("ERR " + string(lowered(attribute)) + " " + errLabel)
-		return
+	case is(attribute, "lib-name"):
+	case is(attribute, "lib-ver"):
+		of = &label.libraryVersion
 	default:
-		x.fail("ERR Unrecognized option '" + string(attribute[:min(len(attribute), maxShown)]) + "'")
+		x.fail("ERR Unrecognized option '" + shown(attribute) + "'")
 		return
 	}
-	x.relabel(label)
+	if why := noLabel(string(attribute), value); why != "" {
+		x.fail(why)
+		return
+	}
+	*of = string(value)
+	x.relabel(&label)
 }
 
 func (x *exchange) clientList() {
-	wanted, ok := x.wantedClients()
+	clients, ok := x.wantedClients()
 	if !ok {
 		return
 	}
 	var text []byte
 	now := time.Now()
-	for _, c := range x.client.s.resp.list() {
-		if !wanted(c) {
-			continue
-		}
+	for _, c := range clients {
 		if text = c.appendLine(text, now); !x.affords(cap(text) + len(text)) { // the reply has a copy
 			x.tooLong()
 			return
@@ -94,34 +76,38 @@ func (x *exchange) clientList() {
 }
 
 // wantedClients reads which clients CLIENT LIST asks for. It returns false if it has answered already, with what is wrong.
-func (x *exchange) wantedClients() (wanted func(*respClient) bool, ok bool) {
-	args := x.parser.Len()
+func (x *exchange) wantedClients() (wanted []*respClient, ok bool) {
+	args, all := x.parser.Len(), x.client.s.resp.list()
 	switch {
 	case args == 2:
-		return func(*respClient) bool { return true }, true
+		return all, true
 	case args == 4 && is(x.arg(2), "type"):
-		kind := x.arg(3)
-		normal := is(kind, "normal")
-		if !normal && !is(kind, "master") && !is(kind, "replica") && !is(kind, "slave") && !is(kind, "pubsub") {
-			x.fail("ERR Unknown client type '" + string(kind[:min(len(kind), maxShown)]) + "'")
+		switch kind := x.arg(3); {
+		case is(kind, "normal"):
+			return all, true
+		case is(kind, "master"), is(kind, "replica"), is(kind, "slave"), is(kind, "pubsub"):
+			return nil, true
+		default:
+			x.fail("ERR Unknown client type '" + shown(kind) + "'")
 			return nil, false
 		}
-		return func(*respClient) bool { return normal }, true
 	case args > 3 && is(x.arg(2), "id"):
 		if !x.affords(args * replyRoom) {
 			x.tooLong()
 			return nil, false
 		}
-		ids := make(map[uint64]bool)
 		for i := 3; i < args; i++ {
-			id, ok := parseUnsigned(x.arg(i))
-			if !ok || id == 0 {
+			id, ok := parseInteger(x.arg(i))
+			if !ok {
 				x.fail("ERR Invalid client ID")
 				return nil, false
 			}
-			ids[id] = true
+			at, found := slices.BinarySearchFunc(all, id, func(c *respClient, id int64) int { return cmp.Compare(int64(c.id), id) })
+			if found {
+				wanted = append(wanted, all[at])
+			}
 		}
-		return func(c *respClient) bool { return ids[c.id] }, true
+		return wanted, true
 	}
 	x.fail(errSyntax)
 	return nil, false

@@ -7,9 +7,9 @@ import (
 	"gcd/codec"
 )
 
-// command is one command of RESP.
+// command is one command of RESP, or a subcommand of one.
 type command struct {
-	name    string // lower case, at most maxCommandName bytes
+	name    string // lower case; of a subcommand with that of its command in front, as client|id
 	summary string
 	group   string // of Redis' documentation, which clients show
 	arity   int    // arguments, the name included; at least as many if negative; unchecked if 0
@@ -17,17 +17,31 @@ type command struct {
 	keys    keys
 	args    []argument // for COMMAND DOCS
 	run     func(*exchange)
+	subs    []*command // then run is for the name alone
 
+	refused         bool // it is there only to say why it is not, and nobody is told that there is one
 	alone           bool // what was asked for before it has to be done first
 	endsTransaction bool // also run when a transaction was refused
 }
 
-// keys is which arguments are topics: first, last (−1: all that follow) and the distance from one to the next.
-type keys struct{ first, last, step int }
+// keys is which arguments are topics: the first, or all from it on, and what is done to them, in
+// Redis' words.
+type keys struct {
+	first, last, step int // last is −1 for all that follow; 0 all of them: none
+	access            string
+}
 
-var (
-	oneKey   = keys{1, 1, 1}
-	manyKeys = keys{1, -1, 1}
+func oneKey(access string) keys   { return keys{1, 1, 1, access} }
+func manyKeys(access string) keys { return keys{1, -1, 1, access} }
+
+// What commands do to a topic, as COMMAND tells it.
+const (
+	accessCount  = "RW access update"
+	accessSet    = "RW access update variable_flags"
+	accessGetDel = "RW access delete"
+	accessDelete = "RM delete"
+	accessValue  = "RO access"
+	accessLook   = "RO" // at whether it is there
 )
 
 // The groups and flags of commands.
@@ -38,70 +52,77 @@ const (
 	groupServer     = "server"
 	groupOther      = "transactions"
 
-	flagsCount = "write denyoom fast"
-	flagsReset = "write fast"
-	flagsRead  = "readonly fast"
-	flagsScan  = "readonly"
-	flagsTalk  = "loading stale fast"
-	flagsPing  = "fast"
+	flagsCount   = "write denyoom fast"
+	flagsSet     = "write denyoom"
+	flagsDelete  = "write"
+	flagsReset   = "write fast"
+	flagsRead    = "readonly fast"
+	flagsScan    = "readonly"
+	flagsTell    = "loading stale"
+	flagsTalk    = "loading stale fast"
+	flagsConn    = "noscript loading stale"
+	flagsAdmin   = "admin noscript loading stale"
+	flagsRole    = "noscript loading stale fast"
+	flagsSession = "noscript loading stale fast no_auth allow_busy"
+	flagsPing    = "fast"
 )
 
 // allCommands lists the commands, those included that are there only to say why they are not.
 func allCommands() []*command {
 	return append([]*command{
-		{name: "incr", arity: 2, keys: oneKey, flags: flagsCount, group: groupString, run: (*exchange).incr,
+		{name: "incr", arity: 2, keys: oneKey(accessCount), flags: flagsCount, group: groupString, run: (*exchange).incr,
 			args:    []argument{topicArg},
 			summary: "Counts once and returns the topic's new sum."},
-		{name: "incrby", arity: 3, keys: oneKey, flags: flagsCount, group: groupString, run: (*exchange).incrBy,
+		{name: "incrby", arity: 3, keys: oneKey(accessCount), flags: flagsCount, group: groupString, run: (*exchange).incrBy,
 			args:    []argument{topicArg, {name: "n", kind: "integer"}},
 			summary: "Takes a range of n values, n above 0, and returns its last."},
-		{name: "gcd.count", arity: -2, keys: oneKey, flags: flagsCount, group: groupString, run: (*exchange).gcdCount,
+		{name: "gcd.count", arity: -2, keys: oneKey(accessCount), flags: flagsCount, group: groupString, run: (*exchange).gcdCount,
 			args:    []argument{topicArg, {name: "n", kind: "integer", optional: true}},
 			summary: "Counts n times, once if n is not given, and returns the last value as decimal digits, up to 2^64-1."},
-		{name: "gcd.reset", arity: 2, keys: oneKey, flags: flagsReset, group: groupString, run: (*exchange).gcdReset,
+		{name: "gcd.reset", arity: 2, keys: oneKey(accessDelete), flags: flagsReset, group: groupString, run: (*exchange).gcdReset,
 			args:    []argument{topicArg},
 			summary: "Ends the topic's epoch: its sum is 0. The epoch always grows by one, also if the sum was 0."},
-		{name: "gcd.info", arity: 2, keys: oneKey, flags: flagsRead, group: groupString, run: func(x *exchange) { x.read(formInfo) },
+		{name: "gcd.info", arity: 2, keys: oneKey(accessValue), flags: flagsRead, group: groupString, run: func(x *exchange) { x.read(formInfo) },
 			args:    []argument{topicArg},
 			summary: "Returns the topic's sum and epoch."},
-		{name: "get", arity: 2, keys: oneKey, flags: flagsRead, group: groupString, run: func(x *exchange) { x.read(formValue) },
+		{name: "get", arity: 2, keys: oneKey(accessValue), flags: flagsRead, group: groupString, run: func(x *exchange) { x.read(formValue) },
 			args:    []argument{topicArg},
 			summary: "Returns the topic's sum as decimal digits, or nothing if it is 0."},
-		{name: "mget", arity: -2, keys: manyKeys, flags: flagsRead, group: groupString, run: func(x *exchange) { x.read(formValues) },
+		{name: "mget", arity: -2, keys: manyKeys(accessValue), flags: flagsRead, group: groupString, run: func(x *exchange) { x.read(formValues) },
 			args:    []argument{topicsArg},
 			summary: "Returns the sums of topics."},
-		{name: "strlen", arity: 2, keys: oneKey, flags: flagsRead, group: groupString, run: func(x *exchange) { x.read(formLength) },
+		{name: "strlen", arity: 2, keys: oneKey(accessLook), flags: flagsRead, group: groupString, run: func(x *exchange) { x.read(formLength) },
 			args:    []argument{topicArg},
 			summary: "Returns how many digits the topic's sum has, 0 if it is 0."},
-		{name: "set", arity: -3, keys: oneKey, flags: flagsReset, group: groupString, run: (*exchange).set,
+		{name: "set", arity: -3, keys: oneKey(accessSet), flags: flagsSet, group: groupString, run: (*exchange).set,
 			args:    []argument{topicArg, zeroArg},
 			summary: "With the value 0, resets the topic. No other value can be set."},
-		{name: "getset", arity: 3, keys: oneKey, flags: flagsReset, group: groupString, run: (*exchange).getSet,
+		{name: "getset", arity: 3, keys: oneKey(accessCount), flags: flagsCount, group: groupString, run: (*exchange).getSet,
 			args:    []argument{topicArg, zeroArg},
 			summary: "With the value 0, resets the topic and returns the sum it had. No other value can be set."},
-		{name: "getdel", arity: 2, keys: oneKey, flags: flagsReset, group: groupString, run: (*exchange).getDel,
+		{name: "getdel", arity: 2, keys: oneKey(accessGetDel), flags: flagsReset, group: groupString, run: (*exchange).getDel,
 			args:    []argument{topicArg},
 			summary: "Resets the topic and returns the sum it had."},
 
-		{name: "del", arity: -2, keys: manyKeys, flags: flagsReset, group: groupGeneric, run: (*exchange).del,
+		{name: "del", arity: -2, keys: manyKeys(accessDelete), flags: flagsDelete, group: groupGeneric, run: (*exchange).del,
 			args:    []argument{topicsArg},
 			summary: "Resets topics and returns how many had a sum."},
-		{name: "unlink", arity: -2, keys: manyKeys, flags: flagsReset, group: groupGeneric, run: (*exchange).del,
+		{name: "unlink", arity: -2, keys: manyKeys(accessDelete), flags: flagsReset, group: groupGeneric, run: (*exchange).del,
 			args:    []argument{topicsArg},
 			summary: "The same as DEL."},
-		{name: "exists", arity: -2, keys: manyKeys, flags: flagsRead, group: groupGeneric, run: func(x *exchange) { x.read(formLive) },
+		{name: "exists", arity: -2, keys: manyKeys(accessLook), flags: flagsRead, group: groupGeneric, run: func(x *exchange) { x.read(formLive) },
 			args:    []argument{topicsArg},
 			summary: "Returns how many of the topics have a sum above 0."},
-		{name: "touch", arity: -2, keys: manyKeys, flags: flagsRead, group: groupGeneric, run: func(x *exchange) { x.read(formLive) },
+		{name: "touch", arity: -2, keys: manyKeys(accessLook), flags: flagsRead, group: groupGeneric, run: func(x *exchange) { x.read(formLive) },
 			args:    []argument{topicsArg},
 			summary: "The same as EXISTS."},
-		{name: "type", arity: 2, keys: oneKey, flags: flagsRead, group: groupGeneric, run: func(x *exchange) { x.read(formType) },
+		{name: "type", arity: 2, keys: oneKey(accessLook), flags: flagsRead, group: groupGeneric, run: func(x *exchange) { x.read(formType) },
 			args:    []argument{topicArg},
 			summary: "Returns string for a topic whose sum is above 0, else none."},
-		{name: "ttl", arity: 2, keys: oneKey, flags: flagsRead, group: groupGeneric, run: func(x *exchange) { x.read(formExpiry) },
+		{name: "ttl", arity: 2, keys: oneKey(accessValue), flags: flagsRead, group: groupGeneric, run: func(x *exchange) { x.read(formExpiry) },
 			args:    []argument{topicArg},
 			summary: "Returns -1, since topics do not expire, or -2 if the sum is 0."},
-		{name: "pttl", arity: 2, keys: oneKey, flags: flagsRead, group: groupGeneric, run: func(x *exchange) { x.read(formExpiry) },
+		{name: "pttl", arity: 2, keys: oneKey(accessValue), flags: flagsRead, group: groupGeneric, run: func(x *exchange) { x.read(formExpiry) },
 			args:    []argument{topicArg},
 			summary: "The same as TTL."},
 		{name: "scan", arity: -2, flags: flagsScan, group: groupGeneric, alone: true, run: (*exchange).scan,
@@ -117,23 +138,25 @@ func allCommands() []*command {
 			summary: "Sends all counters, as a streamed string with their dump in NDJSON or CSV."},
 		{name: "dbsize", arity: 1, flags: flagsRead, group: groupServer, alone: true, run: (*exchange).dbSize,
 			summary: "Returns how many topics have a sum above 0."},
-		{name: "info", arity: -1, flags: flagsTalk, group: groupServer, alone: true, run: (*exchange).info,
+		{name: "info", arity: -1, flags: flagsTell, group: groupServer, alone: true, run: (*exchange).info,
 			args:    []argument{{name: "section", kind: "string", optional: true, multiple: true}},
 			summary: "Returns figures of the server."},
-		{name: "command", arity: -1, flags: flagsTalk, group: groupServer, run: (*exchange).command,
-			args:    []argument{{name: "subcommand", kind: "string", optional: true}, {name: "argument", kind: "string", optional: true, multiple: true}},
+		{name: "command", arity: -1, flags: flagsTell, group: groupServer, subs: commandSubcommands(),
+			run:     func(x *exchange) { x.describe(x.named(1)) },
 			summary: "Returns what is known of commands."},
-		{name: "config", arity: -2, flags: flagsTalk, group: groupServer, run: (*exchange).config,
-			args:    []argument{{name: "get", kind: "pure-token", token: "GET"}, {name: "pattern", kind: "pattern", multiple: true}},
-			summary: "GET returns settings; they are changed by flags of the server only."},
-		{name: "role", arity: 1, flags: flagsTalk, group: groupServer, run: (*exchange).role,
+		{name: "config", arity: -2, group: groupServer, subs: configSubcommands(),
+			summary: "Returns settings; they are changed by flags of the server only."},
+		{name: "slowlog", arity: -2, group: groupServer, subs: slowlogSubcommands(),
+			summary: "Returns that no slow commands are kept."},
+		{name: "latency", arity: -2, group: groupServer, subs: latencySubcommands(),
+			summary: "Returns that no latencies are kept."},
+		{name: "role", arity: 1, flags: flagsRole, group: groupServer, run: (*exchange).role,
 			summary: "Returns master."},
 		{name: "time", arity: 1, flags: flagsTalk, group: groupServer, run: (*exchange).time,
 			summary: "Returns the server's time in seconds and microseconds."},
-		{name: "module", arity: -2, flags: flagsTalk, group: groupServer, run: (*exchange).module,
-			args:    []argument{{name: "list", kind: "pure-token", token: "LIST"}},
-			summary: "LIST returns nothing: there are no modules."},
-		{name: "wait", arity: 3, flags: flagsTalk, group: groupGeneric, run: (*exchange).wait,
+		{name: "module", arity: -2, group: groupServer, subs: moduleSubcommands(),
+			summary: "Returns that there are no modules."},
+		{name: "wait", arity: 3, group: groupGeneric, run: (*exchange).wait,
 			args:    []argument{{name: "replicas", kind: "integer"}, {name: "timeout", kind: "integer"}},
 			summary: "Returns 0: there are no replicas, and what was answered is durable already."},
 
@@ -143,20 +166,18 @@ func allCommands() []*command {
 		{name: "echo", arity: 2, flags: flagsTalk, group: groupConnection, run: func(x *exchange) { x.bulk(x.arg(1)) },
 			args:    []argument{{name: "message", kind: "string"}},
 			summary: "Returns the message."},
-		{name: "hello", arity: -1, flags: flagsTalk, group: groupConnection, alone: true, run: (*exchange).hello,
+		{name: "hello", arity: -1, flags: flagsSession, group: groupConnection, alone: true, run: (*exchange).hello,
 			args:    []argument{{name: "version", kind: "integer", optional: true}, {name: "name", kind: "string", token: "SETNAME", optional: true}},
 			summary: "Agrees on the protocol's version and returns what the server is."},
-		{name: "client", arity: -2, flags: flagsTalk, group: groupConnection, run: (*exchange).clientCommand,
-			args:    []argument{{name: "subcommand", kind: "string"}, {name: "argument", kind: "string", optional: true, multiple: true}},
+		{name: "client", arity: -2, group: groupConnection, subs: clientSubcommands(),
 			summary: "Sets and returns what is known of connections."},
 		{name: "select", arity: 2, flags: flagsTalk, group: groupConnection, run: (*exchange).selectDB,
 			args:    []argument{{name: "index", kind: "integer"}},
 			summary: "With 0, does nothing: there is one database."},
-		{name: "auth", arity: -2, flags: flagsTalk, group: groupConnection, run: (*exchange).auth,
-			summary: "Fails: there is no authentication."},
-		{name: "reset", arity: 1, flags: flagsTalk, group: groupConnection, alone: true, endsTransaction: true, run: (*exchange).resetConnection,
+		{name: "auth", arity: -2, refused: true, run: (*exchange).auth},
+		{name: "reset", arity: 1, flags: flagsSession, group: groupConnection, alone: true, endsTransaction: true, run: (*exchange).resetConnection,
 			summary: "Puts the connection, not a topic, back to how it began."},
-		{name: "quit", arity: -1, flags: flagsTalk, group: groupConnection, endsTransaction: true, run: (*exchange).quit,
+		{name: "quit", arity: -1, flags: flagsSession, group: groupConnection, endsTransaction: true, run: (*exchange).quit,
 			summary: "Closes the connection."},
 
 		{name: "multi", arity: 1, flags: flagsTalk, group: groupOther, run: (*exchange).multi,
@@ -185,16 +206,15 @@ func refusedCommands() []*command {
 		{"there is no replication", "replicaof slaveof psync sync replconf failover"},
 		{"the server writes its log and its snapshots by itself", "save bgsave bgrewriteaof lastsave"},
 		{"the server is stopped by a signal, not by whoever reaches its port", "shutdown"},
-		{"there is nothing to look at", "monitor debug memory latency slowlog object acl waitaof"},
+		{"there is nothing to look at", "monitor debug memory object acl waitaof"},
 	} {
 		for _, name := range strings.Fields(r.names) {
 			text := "ERR " + strings.ToUpper(name) + " is not supported: " + r.why
-			all = append(all, &command{name: name, flags: flagsTalk, group: groupOther, summary: "Fails: " + r.why + ".",
-				run: func(x *exchange) { x.fail(text) }})
+			all = append(all, &command{name: name, refused: true, run: func(x *exchange) { x.fail(text) }})
 		}
 	}
 	for _, name := range []string{"cluster", "readonly", "readwrite", "asking"} {
-		all = append(all, &command{name: name, flags: flagsTalk, group: groupOther, summary: "Fails: there is no cluster.",
+		all = append(all, &command{name: name, refused: true,
 			run: func(x *exchange) { x.fail("ERR This instance has cluster support disabled") }})
 	}
 	return all
@@ -213,6 +233,7 @@ func (x *exchange) wrongArity(name string) {
 // maxShown is how much of a client's own words an error returns.
 const maxShown = 128
 
+// unknownCommand refuses a command that there is not, or a subcommand.
 func (x *exchange) unknownCommand() {
 	name := x.arg(0)
 	if is(name, "post") || is(name, "host:") {
@@ -221,8 +242,11 @@ func (x *exchange) unknownCommand() {
 		x.closing = true
 		return
 	}
-	text := append([]byte("ERR unknown command '"), name[:min(len(name), maxShown)]...)
-	text = append(text, "', with args beginning with: "...)
+	if c := x.client.s.resp.command(name); c != nil {
+		x.fail("ERR unknown subcommand '" + shown(x.arg(1)) + "'. Try " + strings.ToUpper(c.name) + " HELP.")
+		return
+	}
+	text := []byte("ERR unknown command '" + shown(name) + "', with args beginning with: ")
 	for i, room := 1, maxShown; i < x.parser.Len() && room > 0; i++ {
 		arg := x.arg(i)
 		arg = arg[:min(len(arg), room)]
@@ -232,10 +256,8 @@ func (x *exchange) unknownCommand() {
 	x.fail(string(text))
 }
 
-func (x *exchange) unknownSubcommand() {
-	arg := x.arg(1)
-	x.fail("ERR unknown subcommand '" + string(arg[:min(len(arg), maxShown)]) + "'")
-}
+// shown is the beginning of a client's own words, for an error.
+func shown(arg []byte) string { return string(arg[:min(len(arg), maxShown)]) }
 
 // is tells whether a word of a client's is the given one in any case; word is in lower case.
 func is(b []byte, word string) bool {

@@ -24,6 +24,7 @@ func (s *Server) settings() []setting {
 		{"save", ""}, {"appendonly", yes(logged)}, {"appendfsync", appendFsync(logged, st)}, {"databases", "1"}, {"maxclients", number(o.MaxConns)},
 		{"maxmemory", "0"}, {"maxmemory-policy", "noeviction"}, {"port", number(s.tcpPort())}, {"proto-max-bulk-len", number(resp.MaxCommand)},
 		{"tcp-keepalive", number(int(keepAlive.Seconds()))}, {"timeout", "0"},
+		{"slowlog-max-len", "0"}, {"slowlog-log-slower-than", "-1"}, {"latency-monitor-threshold", "0"}, {"latency-tracking", "no"},
 
 		{"tcp", listens(s.TCPAddr())}, {"udp", listens(s.UDPAddr())}, {"allow-backup", yes(o.AllowBackup)},
 		{"max-topics", number(st.MaxTopics)}, {"max-topic-length", number(st.MaxTopicLen)},
@@ -87,16 +88,8 @@ func listens(a net.Addr) string {
 // maxConfigPatterns bounds the work of one command: each setting is held against each pattern.
 const maxConfigPatterns = 1000
 
-func (x *exchange) config() {
-	switch {
-	case !is(x.arg(1), "get"):
-		x.fail("ERR CONFIG " + strings.ToUpper(string(lowered(x.arg(1)[:min(len(x.arg(1)), maxShown)]))) +
-			" is not supported: settings are flags of the server, and CONFIG GET shows them")
-		return
-	case x.parser.Len() < 3:
-		x.wrongArity("config|get")
-		return
-	case x.parser.Len()-2 > maxConfigPatterns:
+func (x *exchange) configGet() {
+	if x.parser.Len()-2 > maxConfigPatterns {
 		x.fail("ERR too many patterns: CONFIG GET takes 1000 at most")
 		return
 	}

@@ -95,14 +95,14 @@ func (x *exchange) hello() {
 			x.fail(errNoAuth)
 			return
 		case is(option, "setname") && left >= 1:
-			if !isLabel(x.arg(i + 1)) {
-				x.fail("ERR Client names " + errLabel)
+			if why := noLabel("Client names", x.arg(i+1)); why != "" {
+				x.fail(why)
 				return
 			}
 			label.name = string(x.arg(i + 1))
 			i += 2
 		default:
-			x.fail("ERR Syntax error in HELLO option '" + string(option[:min(len(option), maxShown)]) + "'")
+			x.fail("ERR Syntax error in HELLO option '" + shown(option) + "'")
 			return
 		}
 	}
@@ -120,18 +120,21 @@ func (x *exchange) hello() {
 	x.end(b)
 }
 
-// errLabel is why a client cannot call itself so.
-const errLabel = "cannot contain spaces, newlines or special characters, and have at most 256 bytes."
-
-// isLabel tells whether a client may call itself so: what is shown to others must not look like more than one word.
-func isLabel(b []byte) bool {
+// noLabel is the error for what a client cannot call itself, empty if it can: what is shown to
+// others must not look like more than one word. what says in the error what it is.
+func noLabel(what string, b []byte) string {
 	for _, c := range b {
 		if c < '!' || c > '~' {
-			return false
+			return "ERR " + what + " cannot contain spaces, newlines or special characters."
 		}
 	}
-	return len(b) <= 256
+	if len(b) > maxLabel {
+		return "ERR " + what + " cannot have more than 256 bytes"
+	}
+	return ""
 }
+
+const maxLabel = 256 // bytes
 
 // lowered is a copy of b in lower case.
 func lowered(b []byte) []byte {

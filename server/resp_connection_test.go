@@ -43,15 +43,17 @@ func TestRESPHello(t *testing.T) {
 		sayMatching(t, s, 2, "INCR hello\r\nGET nope\r\nHELLO 3\r\nGET nope\r\nHELLO 2\r\nGET nope\r\nDEL hello\r\nGET nope\r\nHELLO 3\r\nRESET\r\nGET nope",
 			`:1\r\n\$-1\r\n`+hello(3)+`_\r\n`+hello(2)+`\$-1\r\n:1\r\n\$-1\r\n`+hello(3)+`\+RESET\r\n\$-1\r\n`)
 		for in, want := range map[string]string{
-			"HELLO 4":                 `-NOPROTO unsupported protocol version\r\n`,
-			"HELLO 1":                 `-NOPROTO unsupported protocol version\r\n`,
-			"HELLO x":                 `-ERR Protocol version is not an integer or out of range\r\n`,
-			"HELLO 3 AUTH u p":        `-ERR AUTH <password> called without any password configured.*`,
-			"HELLO 3 AUTH u":          `-ERR Syntax error in HELLO option 'AUTH'\r\n`,
-			"HELLO 3 SETNAME":         `-ERR Syntax error in HELLO option 'SETNAME'\r\n`,
-			`HELLO 3 SETNAME "a b"`:   `-ERR Client names cannot contain spaces.*`,
-			"HELLO 3 WHAT":            `-ERR Syntax error in HELLO option 'WHAT'\r\n`,
-			"HELLO 3 WHAT\r\nGET nah": `-ERR Syntax error in HELLO option 'WHAT'\r\n(_|\$-1)\r\n`,
+			"HELLO 4":               `-NOPROTO unsupported protocol version\r\n`,
+			"HELLO 1":               `-NOPROTO unsupported protocol version\r\n`,
+			"HELLO x":               `-ERR Protocol version is not an integer or out of range\r\n`,
+			"HELLO 3 AUTH u p":      `-ERR AUTH <password> called without any password configured.*`,
+			"HELLO 3 AUTH u":        `-ERR Syntax error in HELLO option 'AUTH'\r\n`,
+			"HELLO 3 SETNAME":       `-ERR Syntax error in HELLO option 'SETNAME'\r\n`,
+			`HELLO 3 SETNAME "a b"`: `-ERR Client names cannot contain spaces, newlines or special characters\.\r\n`,
+			"CLIENT SETNAME " + strings.Repeat("x", 257): `-ERR Client names cannot have more than 256 bytes\r\n`,
+			`CLIENT SETINFO LIB-ver "a\nb"`:              `-ERR LIB-ver cannot contain spaces, newlines or special characters\.\r\n`,
+			"HELLO 3 WHAT":                               `-ERR Syntax error in HELLO option 'WHAT'\r\n`,
+			"HELLO 3 WHAT\r\nGET nah":                    `-ERR Syntax error in HELLO option 'WHAT'\r\n(_|\$-1)\r\n`,
 		} {
 			sayMatching(t, s, version, in, want)
 		}
@@ -96,37 +98,39 @@ func TestRESPConnection(t *testing.T) {
 			"CLIENT NO-EVICT ON":            `\+OK\r\n`,
 			"CLIENT NO-TOUCH off":           `\+OK\r\n`,
 			"CLIENT NO-TOUCH maybe":         `-ERR syntax error\r\n`,
-			"CLIENT MAINT_NOTIFICATIONS ON": `-ERR unknown subcommand 'MAINT_NOTIFICATIONS'\r\n`,
-			"CLIENT TRACKING ON":            `-ERR unknown subcommand 'TRACKING'\r\n`,
+			"CLIENT MAINT_NOTIFICATIONS ON": `-ERR unknown subcommand 'MAINT_NOTIFICATIONS'\. Try CLIENT HELP\.\r\n`,
+			"CLIENT TRACKING ON":            `-ERR unknown subcommand 'TRACKING'\. Try CLIENT HELP\.\r\n`,
 			"CLIENT":                        `-ERR wrong number of arguments for 'client' command\r\n`,
 			"CLIENT SETNAME me\r\nCLIENT SETINFO LIB-NAME lib\r\nCLIENT INFO": `\+OK\r\n\+OK\r\n` + text + `id=\d+ addr=127\.0\.0\.1:\d+ laddr=127\.0\.0\.1:\d+ name=me age=\d+ idle=0 flags=N db=0 sub=0 psub=0 .*multi=-1 qbuf=0 .* redir=-1 resp=` + fmt.Sprint(version) + ` lib-name=lib lib-ver=\n\r\n`,
 			"CLIENT SETNAME me\r\nRESET\r\nCLIENT GETNAME":                    `\+OK\r\n\+RESET\r\n\$-1\r\n`,
-			"CLIENT LIST":                   text + `(id=\d+ addr=\S+ laddr=\S+ name=\S* age=\d+ idle=0 flags=N db=0 sub=0 psub=0 .*multi=-1 qbuf=0 .* resp=[23] lib-name=\S* lib-ver=\S*\n)+\r\n`,
-			"CLIENT LIST TYPE normal":       text + `(id=.*\n)+\r\n`,
-			"CLIENT LIST TYPE pubsub":       nothing,
-			"CLIENT LIST type MASTER":       nothing,
-			"CLIENT LIST TYPE foo":          `-ERR Unknown client type 'foo'\r\n`,
-			"CLIENT LIST TYPE":              `-ERR syntax error\r\n`,
-			"CLIENT LIST ID 999999 1000000": nothing,
-			"CLIENT LIST ID x":              `-ERR Invalid client ID\r\n`,
-			"CLIENT LIST ID 1 0":            `-ERR Invalid client ID\r\n`,
-			"CLIENT LIST ID":                `-ERR syntax error\r\n`,
-			"CLIENT LIST FOO":               `-ERR syntax error\r\n`,
-			"CLIENT TRACKINGINFO":           tracking,
-			"CLIENT TRACKINGINFO x":         `-ERR wrong number of arguments for 'client\|trackinginfo' command\r\n`,
-			"CLIENT GETREDIR":               `:-1\r\n`,
-			"ROLE":                          `\*3\r\n\$6\r\nmaster\r\n:0\r\n\*0\r\n`,
-			"TIME":                          `\*2\r\n\$10\r\n\d{10}\r\n\$\d\r\n\d{1,6}\r\n`,
-			"WAIT 0 100":                    `:0\r\n`,
-			"WAIT -1 0":                     `:0\r\n`,
-			"WAIT x 0":                      `-ERR value is not an integer or out of range\r\n`,
-			"WAIT 0 x":                      `-ERR timeout is not an integer or out of range\r\n`,
-			"WAIT 0 -1":                     `-ERR timeout is negative\r\n`,
-			"MODULE LIST":                   `\*0\r\n`,
-			"MODULE LIST x":                 `-ERR wrong number of arguments for 'module\|list' command\r\n`,
-			"MODULE LOAD x":                 `-ERR unknown subcommand 'LOAD'\r\n`,
-			"EXEC":                          `-ERR EXEC without MULTI\r\n`,
-			"DISCARD":                       `-ERR DISCARD without MULTI\r\n`,
+			"CLIENT LIST":                        text + `(id=\d+ addr=\S+ laddr=\S+ name=\S* age=\d+ idle=0 flags=N db=0 sub=0 psub=0 .*multi=-1 qbuf=0 .* resp=[23] lib-name=\S* lib-ver=\S*\n)+\r\n`,
+			"CLIENT LIST TYPE normal":            text + `(id=.*\n)+\r\n`,
+			"CLIENT LIST TYPE pubsub":            nothing,
+			"CLIENT LIST type MASTER":            nothing,
+			"CLIENT LIST TYPE foo":               `-ERR Unknown client type 'foo'\r\n`,
+			"CLIENT LIST TYPE":                   `-ERR syntax error\r\n`,
+			"CLIENT LIST ID 999999 1000000":      nothing,
+			"CLIENT LIST ID x":                   `-ERR Invalid client ID\r\n`,
+			"CLIENT LIST ID 0":                   nothing,
+			"CLIENT LIST ID -1 0":                nothing,
+			"CLIENT LIST ID 9223372036854775808": `-ERR Invalid client ID\r\n`,
+			"CLIENT LIST ID":                     `-ERR syntax error\r\n`,
+			"CLIENT LIST FOO":                    `-ERR syntax error\r\n`,
+			"CLIENT TRACKINGINFO":                tracking,
+			"CLIENT TRACKINGINFO x":              `-ERR wrong number of arguments for 'client\|trackinginfo' command\r\n`,
+			"CLIENT GETREDIR":                    `:-1\r\n`,
+			"ROLE":                               `\*3\r\n\$6\r\nmaster\r\n:0\r\n\*0\r\n`,
+			"TIME":                               `\*2\r\n\$10\r\n\d{10}\r\n\$\d\r\n\d{1,6}\r\n`,
+			"WAIT 0 100":                         `:0\r\n`,
+			"WAIT -1 0":                          `:0\r\n`,
+			"WAIT x 0":                           `-ERR value is not an integer or out of range\r\n`,
+			"WAIT 0 x":                           `-ERR timeout is not an integer or out of range\r\n`,
+			"WAIT 0 -1":                          `-ERR timeout is negative\r\n`,
+			"MODULE LIST":                        `\*0\r\n`,
+			"MODULE LIST x":                      `-ERR wrong number of arguments for 'module\|list' command\r\n`,
+			"MODULE LOAD x":                      `-ERR unknown subcommand 'LOAD'\. Try MODULE HELP\.\r\n`,
+			"EXEC":                               `-ERR EXEC without MULTI\r\n`,
+			"DISCARD":                            `-ERR DISCARD without MULTI\r\n`,
 		} {
 			sayMatching(t, s, version, in, want)
 		}
@@ -196,5 +200,21 @@ func TestRESPQuit(t *testing.T) {
 		if v, _ := st.Get("never"); v.Sum != 0 {
 			t.Error("a command behind QUIT was run")
 		}
+	})
+}
+
+// An empty line asks for nothing and is not answered, also where it is the first.
+func TestRESPBeginsWithAnEmptyLine(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		s, _ := serveMemory(t, o)
+		for _, in := range []string{"\r\n", "\n", "\r\n\r\n*0\r\n"} {
+			c := dial(t, "tcp", s.addr("tcp"))
+			say(t, c, in, "")
+			say(t, c, "PING\r\n", "+PONG\r\n")
+		}
+		o.NoRESP = true
+		s, _ = serveMemory(t, o)
+		wantRefusal(t, "tcp", ask(t, "tcp", s.addr("tcp"), []byte("\r\n")), 2)
 	})
 }

@@ -177,6 +177,9 @@ func (x *exchange) run() bool {
 		return true
 	}
 	c := x.client.s.resp.command(name)
+	if c != nil && len(c.subs) > 0 && x.parser.Len() > 1 {
+		c = c.sub(x.arg(1))
+	}
 	switch {
 	case c == nil:
 		x.unknownCommand()

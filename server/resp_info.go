@@ -181,17 +181,6 @@ func (x *exchange) time() {
 	x.end(resp.AppendDecimal(b, uint64(now.Nanosecond()/1000)))
 }
 
-func (x *exchange) module() {
-	switch {
-	case !is(x.arg(1), "list"):
-		x.unknownSubcommand()
-	case x.parser.Len() > 2:
-		x.wrongArity("module|list")
-	default:
-		x.end(resp.AppendArray(x.begin(), 0))
-	}
-}
-
 // wait has nobody to wait for.
 func (x *exchange) wait() {
 	if _, ok := parseInteger(x.arg(1)); !ok {
