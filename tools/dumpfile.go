@@ -243,7 +243,7 @@ func dumpFormatOf(line []byte) (dumpFormat, error) {
 	case bytes.HasPrefix(line, []byte(`{"header":`)):
 		return nil, badf("this is a dump in the format json, which cannot be read back; ndjson and csv can")
 	}
-	return nil, badf("the file does not begin as a dump does")
+	return nil, badf("the file does not begin as a dump does; \"gcd-tool import\" takes a table of topics and sums")
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

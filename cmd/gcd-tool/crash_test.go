@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io/fs"
@@ -218,6 +219,45 @@ func writeDump(t *testing.T, path string, n int) map[string]store.Value {
 		t.Fatal(err)
 	}
 	return all
+}
+
+// TestKillImport kills "import" again and again: the directory is not there or whole, and what is left over is in nobody's way.
+func TestKillImport(t *testing.T) {
+	t.Parallel()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	k := &killer{binary: buildBinary(t), rand: rand.New(rand.NewPCG(seed, 0))}
+	base := t.TempDir()
+	table, parent := filepath.Join(base, "table.csv"), filepath.Join(base, "parent")
+	dir := filepath.Join(parent, "data")
+	var text bytes.Buffer
+	want := map[string]store.Value{}
+	for i := range 20_000 {
+		topic := fmt.Sprintf("topic-%d", i*7919%20_000)
+		fmt.Fprintf(&text, "%s,%d\n", topic, i+1)
+		want[topic] = store.Value{Sum: uint64(i + 1)}
+	}
+	if err := os.WriteFile(table, text.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"import", table, dir}
+	anew := func() {
+		if err := errors.Join(os.RemoveAll(parent), os.Mkdir(parent, 0o700)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	anew()
+	k.whole(t, args...)
+	for k.more(t) {
+		anew()
+		k.kill(t, args...)
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			k.whole(t, args...)
+		}
+		if got := started(t, dir); !maps.Equal(got, want) {
+			t.Fatalf("it starts with %d counters, want %d, or others", len(got), len(want))
+		}
+	}
 }
 
 // TestKillCompact kills "compact" again and again: the directory starts with the same counters, before another compact and behind it.

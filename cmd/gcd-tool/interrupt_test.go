@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+	"time"
 
 	"gcd/internal/cmdline"
 )
@@ -20,6 +21,10 @@ func TestInterrupted(t *testing.T) {
 	base := t.TempDir()
 	dir, dump := filepath.Join(base, "data"), filepath.Join(base, "dump")
 	writeDump(t, dump, 40_000)
+	table := filepath.Join(t.TempDir(), "table.csv")
+	if err := os.WriteFile(table, []byte("orders,1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if code, _, stderr := runTool(t, "restore", "--quiet", dump, dir); code != cmdline.ExitOK {
 		t.Fatal(stderr)
 	}
@@ -34,6 +39,7 @@ func TestInterrupted(t *testing.T) {
 		{[]string{"dump", "--output", absent, dir}, ": " + absent + " is as it was"},
 		{[]string{"verify", dir}, ""},
 		{[]string{"restore", dump, absent}, ": " + absent + " is as it was"},
+		{[]string{"import", table, absent}, ": " + absent + " is as it was"},
 		{[]string{"compact", dir}, ""},
 	} {
 		var stdout, stderr bytes.Buffer
@@ -81,5 +87,47 @@ func TestSignal(t *testing.T) {
 	_ = command.Wait()
 	if code := command.ProcessState.ExitCode(); code != cmdline.ExitInterrupted || stderr.String() != "gcd-tool: interrupted\n" {
 		t.Errorf("code %d, %q", code, stderr.String())
+	}
+}
+
+// TestSignalWhileNobodyWrites: an import whose table does not come is interrupted all the same, and leaves nothing.
+func TestSignalWhileNobodyWrites(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("there are no signals to send")
+	}
+	base := t.TempDir()
+	command := exec.Command("gcd-tool", "import", "-", filepath.Join(base, "data"))
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	table, err := command.StdinPipe()
+	if err == nil {
+		err = command.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = command.Wait()
+	}()
+	late := time.AfterFunc(time.Minute, func() {
+		t.Error("it did not end within a minute of the signal")
+		_ = command.Process.Kill()
+	})
+	defer late.Stop()
+	if _, err := table.Write(bytes.Repeat([]byte("bad\n"), 100_000)); err != nil { // far more than a pipe takes: it is at work
+		t.Error(err)
+	}
+	if err := command.Process.Signal(os.Interrupt); err != nil {
+		t.Error(err)
+	}
+	<-ended
+	if code := command.ProcessState.ExitCode(); code != cmdline.ExitInterrupted || stderr.String() != "gcd-tool: interrupted: "+filepath.Join(base, "data")+" is as it was\n" {
+		t.Errorf("code %d, %q", code, stderr.String())
+	}
+	if left, err := os.ReadDir(base); err != nil || len(left) > 0 {
+		t.Errorf("%v is left, %v", left, err)
 	}
 }

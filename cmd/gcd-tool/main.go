@@ -27,7 +27,7 @@ the one that "gcd serve --data" was given.`
 const helpOutro = `Exit codes:
   0    done
   1    failed
-  7    the data directory, or the dump, is damaged
+  7    the data directory, or the dump, is damaged, or a table is wrong
   8    the data directory is in use by a server
   9    the data directory is not gcd's, or it or the dump is of a newer version
   64   the command line is wrong
@@ -61,6 +61,7 @@ func program() *cmdline.Program {
 			inspectCommand(),
 			historyCommand(),
 			restoreCommand(),
+			importCommand(),
 			compactCommand(),
 			repairCommand(),
 		},

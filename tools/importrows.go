@@ -1,0 +1,185 @@
+package tools
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"math"
+	"strconv"
+	"unicode/utf8"
+
+	"gcd/store"
+)
+
+// maxRow is the longest row of a table in bytes. The longest topic in quotes fits, though each of its bytes is a quote.
+const maxRow = 256 << 10
+
+// rows reads a table of topics and sums: CSV as RFC 4180 has it, so that a line is a row, but for line ends in quotes. Behind a row
+// that is wrong it goes on with the next line.
+type rows struct {
+	from  *bufio.Reader
+	line  uint64 // of the present row, from 1
+	next  uint64 // of the next one
+	topic []byte
+}
+
+// row is one of them.
+type row struct {
+	topic []byte // valid until the next row
+	sum   uint64
+	names bool // it has the names of the columns, and nothing else
+}
+
+// What is wrong with a row already by its extent.
+var (
+	errRowTooLong = badf("the line is longer than %d bytes", maxRow)
+	errOpenQuote  = badf(`the quote (") that it begins with has no end`)
+	errNoLineEnd  = badf("the line has no end, so the table may be cut off in it; if it is whole, end it with a newline")
+)
+
+// newRows begins to read. What is something else than a table is a *badLine.
+func newRows(from io.Reader) (*rows, error) {
+	t := &rows{from: bufio.NewReaderSize(from, maxRow), next: 1}
+	for _, other := range []struct{ begins, means string }{
+		{"\uFEFF", ""}, // the byte order mark, which some programs begin a text with
+		{"\x1f\x8b", "it is compressed with gzip: \"gunzip -c FILE | gcd-tool import - DIR\" reads it"},
+		{"# gcd_dump ", "this is a dump: \"gcd-tool restore\" reads it"},
+		{`{"gcd_dump":`, "this is a dump: \"gcd-tool restore\" reads it"},
+	} {
+		begins, err := t.from.Peek(len(other.begins))
+		switch {
+		case err != nil && err != io.EOF:
+			return nil, err
+		case string(begins) != other.begins:
+		case other.means != "":
+			return nil, badf("%s", other.means)
+		default:
+			_, _ = t.from.Discard(len(begins)) // which were seen
+		}
+	}
+	return t, nil
+}
+
+// read reads the next row. What is wrong with it is a *badLine, and behind the last it is io.EOF.
+func (t *rows) read() (row, error) {
+	text, err := t.extent()
+	if err != nil {
+		return row{}, err
+	}
+	if t.line == 1 && bytes.EqualFold(text, []byte("topic,sum")) {
+		return row{names: true}, nil
+	}
+	return t.parse(text)
+}
+
+// extent reads the bytes of the next row, without its end.
+func (t *rows) extent() ([]byte, error) {
+	t.line = t.next
+	for {
+		text, _ := t.from.Peek(t.from.Buffered())
+		if end := rowEnd(text); end >= 0 {
+			return bytes.TrimSuffix(t.take(text[:end+1]), []byte{'\r'}), nil
+		}
+		switch _, err := t.from.Peek(len(text) + 1); { // more than there is: it reads
+		case err == nil:
+		case err != io.EOF && err != bufio.ErrBufferFull:
+			return nil, err
+		case len(text) == 0:
+			return nil, io.EOF
+		default:
+			return nil, t.broken(text, err)
+		}
+	}
+}
+
+// rowEnd is where the newline is with which a row ends, that text begins with; -1 if it is not there.
+func rowEnd(text []byte) int {
+	from := 0
+	if bytes.HasPrefix(text, []byte{'"'}) {
+		if from = closingQuote(text); from < 0 {
+			return -1
+		}
+	}
+	end := bytes.IndexByte(text[from:], '\n')
+	if end < 0 {
+		return -1
+	}
+	return from + end
+}
+
+// closingQuote is where the quote is that ends the field in quotes that text begins with; -1 if it is not there.
+func closingQuote(text []byte) int {
+	for at := 1; ; at += 2 {
+		next := bytes.IndexByte(text[at:], '"')
+		if next < 0 {
+			return -1
+		}
+		if at += next; at+1 == len(text) || text[at+1] != '"' {
+			return at
+		}
+	}
+}
+
+// take steps over a row, with its newline, which it leaves out of what it returns.
+func (t *rows) take(line []byte) []byte {
+	t.next += uint64(bytes.Count(line, []byte{'\n'}))
+	_, _ = t.from.Discard(len(line)) // which were seen, and stay where they are until more is read
+	return line[:len(line)-1]
+}
+
+// broken steps over what is no row, because the end of the table, or of the room for one, comes before its own.
+func (t *rows) broken(text []byte, why error) error {
+	if text[0] == '"' && closingQuote(text) < 0 {
+		if end := bytes.IndexByte(text, '\n'); end >= 0 { // the next line is a row of its own
+			t.take(text[:end+1])
+			return errOpenQuote
+		}
+	}
+	t.next += uint64(bytes.Count(text, []byte{'\n'})) + 1
+	_, _ = t.from.Discard(len(text))
+	if why == io.EOF {
+		return errNoLineEnd
+	}
+	for {
+		switch _, err := t.from.ReadSlice('\n'); err {
+		case bufio.ErrBufferFull:
+		case nil, io.EOF:
+			return errRowTooLong
+		default:
+			return err
+		}
+	}
+}
+
+// parse takes a row apart.
+func (t *rows) parse(text []byte) (row, error) {
+	p := parts{rest: text}
+	quoted := bytes.HasPrefix(text, []byte{'"'})
+	t.topic = p.csvField(t.topic[:0])
+	switch {
+	case len(text) == 0:
+		return row{}, badf("it is empty")
+	case p.bad || !p.try(","):
+		return row{}, badf("it is not topic,sum: there is no comma behind the topic")
+	case !quoted && bytes.IndexByte(t.topic, '"') >= 0:
+		return row{}, badf(`the topic %.64q has a quote ("): put it in quotes, and double the one in it`, t.topic)
+	case !quoted && len(t.topic) == 0:
+		return row{}, badf(`the topic is missing; the empty topic is ""`)
+	case len(t.topic) > store.MaxTopicLen:
+		return row{}, badf("the topic has %d bytes, the longest may have %d", len(t.topic), store.MaxTopicLen)
+	case !utf8.Valid(t.topic):
+		return row{}, badf("the topic %.64q is not UTF-8", t.topic)
+	}
+	number := p.rest
+	if inner := bytes.Trim(number, `"`); len(number) == len(inner)+2 {
+		number = inner
+	}
+	if bytes.IndexByte(number, ',') >= 0 {
+		return row{}, badf("it has more than two fields; a topic with a comma is put in quotes")
+	}
+	sum, err := strconv.ParseUint(string(number), 10, 64)
+	if err != nil {
+		return row{}, badf("the sum %.32q is no whole number from 0 to %d", number, uint64(math.MaxUint64))
+	}
+	return row{topic: t.topic, sum: sum}, nil
+}
