@@ -37,6 +37,7 @@ func DoorCloses() bool {
 
 func (s *Server) SetHold(d time.Duration) { s.hold = d }
 
+// SetParting may come later, too, before a Shutdown.
 func (s *Server) SetParting(d time.Duration) { s.parting = d }
 
 // EndParting ends the time in which a server that stops goes on to read; it comes behind Shutdown.

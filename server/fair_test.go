@@ -74,7 +74,7 @@ func TestFloodOfOneAddressLeavesRoomForAnother(t *testing.T) {
 func TestFloodOfPipelinesLeavesRoom(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
-		const most, clients, each = 1000, 50, 200
+		const most, clients, each = 1000, 25, 200
 		o.MaxInFlight = most
 		s, f := serveFake(t, o)
 		defer f.unblock()

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"io"
 	"net"
+	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -16,7 +19,17 @@ import (
 	"gcd/store"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if n := runtime.GOMAXPROCS(0); n < atOnce && flag.Lookup("test.parallel").Value.String() == strconv.Itoa(n) {
+		_ = flag.Set("test.parallel", strconv.Itoa(atOnce)) // it is a number
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// atOnce is how many tests run at once at least, unless they are told otherwise: most of them wait
+// most of the time, for deadlines and for servers that stop.
+const atOnce = 4
 
 // patience bounds every wait of a test for something that must happen; no test depends on how long it takes.
 const patience = 60 * time.Second
@@ -86,7 +99,10 @@ func serve(t *testing.T, b server.Backend, o server.Options, prepare func(*serve
 	}
 	r := &running{Server: s, served: make(chan error, 1)}
 	go func() { r.served <- s.Serve() }()
-	t.Cleanup(func() { r.stop(t) })
+	t.Cleanup(func() {
+		s.SetParting(0) // nobody asks any more; those tests that are about a stop have made it themselves
+		r.stop(t)
+	})
 	return r
 }
 

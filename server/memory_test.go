@@ -47,9 +47,13 @@ func liveBytes() int64 {
 }
 
 // Clients that ask for long answers and do not take them hold no more than the documented bound: 16
-// KiB each and --max-in-flight-bytes, whether the answers are being made or wait. It is not
-// parallel, since what others allocate would be weighed, too.
+// KiB each and --max-in-flight-bytes, whether the answers are being made or wait. It has a process of
+// its own, since what others allocate would be weighed, too.
 func TestMemoryOfLongAnswers(t *testing.T) {
+	t.Parallel()
+	if !alone(t) {
+		return
+	}
 	const (
 		clients = 100
 		topics  = 8000 // KEYS takes several turns for them
@@ -117,6 +121,10 @@ func TestMemoryOfLongAnswers(t *testing.T) {
 
 // So it is with answers that wait for the disk because a count came behind them.
 func TestMemoryOfAnswersThatWaitForTheDisk(t *testing.T) {
+	t.Parallel()
+	if !alone(t) {
+		return
+	}
 	const (
 		clients = 100
 		bound   = 4 << 20

@@ -61,6 +61,7 @@ func TestRedisTestsOfINCR(t *testing.T) {
 	eachDispatch(t, func(t *testing.T, o server.Options) {
 		for name, conversation := range incrTests {
 			t.Run(name, func(t *testing.T) {
+				t.Parallel()
 				s, _ := serveFake(t, o)
 				c := dialRESP(t, s, 2)
 				for _, line := range conversation {
