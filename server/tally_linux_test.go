@@ -85,14 +85,15 @@ func TestTallyOfASmallLimit(t *testing.T) {
 func TestTallyMakesRoomForLess(t *testing.T) {
 	t.Parallel()
 	s := newSharing(t, 65_536, 1<<30)
-	s.askers.note(1, false)
+	const now = 2 * remembering
+	s.askers.note(now, false)
 	l := &tally{s: s}
 	from := sourcesOf(s, 1)[0]
-	alone, _ := l.room(from, 2)
+	alone, _ := l.room(from, now)
 	for range 7 {
 		l.admit(claim{from, 1, 8, 100})
 	}
-	if ops, _ := l.room(from, 2); alone != sharedTurnOps || ops != sharedTurnOps/8 {
+	if ops, _ := l.room(from, now); alone != sharedTurnOps || ops != sharedTurnOps/8 {
 		t.Errorf("%d operations for the first, %d for the eighth", alone, ops)
 	}
 }
