@@ -40,7 +40,7 @@ const (
 func (s *Server) mostHeld() int { return max(leastHeld, s.opts.MaxInFlightBytes) }
 
 // crowded tells whether there is no room for so many bytes more.
-func (s *Server) crowded(bytes int) bool { return int(s.held.Load())+bytes > s.mostHeld() }
+func (s *Server) crowded(bytes int) bool { return s.held.Load()+int64(bytes) > int64(s.mostHeld()) }
 
 // holds is how many bytes the exchange has room for.
 func (x *exchange) holds() int {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/metrics"
+	"strconv"
 	"strings"
 	"time"
 
@@ -73,7 +74,7 @@ func (x *exchange) info() {
 
 func (t *infoText) server() {
 	uptime := time.Since(t.s.resp.started)
-	t.add("redis_version", respVersion, "redis_mode", "standalone", "os", runtime.GOOS+" "+runtime.GOARCH, "arch_bits", 64,
+	t.add("redis_version", respVersion, "redis_mode", "standalone", "os", runtime.GOOS+" "+runtime.GOARCH, "arch_bits", strconv.IntSize,
 		"process_id", os.Getpid(), "run_id", t.s.resp.runID, "tcp_port", t.s.tcpPort(),
 		"uptime_in_seconds", int64(uptime.Seconds()), "uptime_in_days", int64(uptime.Hours()/24))
 }

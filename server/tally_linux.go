@@ -35,8 +35,8 @@ func (t *tally) isLittle(c claim) bool {
 	s := t.s
 	requests, bytes := t.all.requests+c.requests, t.all.bytes+c.bytes
 	most, mostBytes := s.opts.MaxInFlight, s.opts.MaxInFlightBytes
-	return requests <= most/untold && int(s.inFlight.Load())+requests <= most/2 &&
-		bytes <= mostBytes/untold && int(s.inFlightBytes.Load())+bytes <= mostBytes/2
+	return requests <= most/untold && s.inFlight.Load()+int64(requests) <= int64(most/2) &&
+		bytes <= mostBytes/untold && s.inFlightBytes.Load()+int64(bytes) <= int64(mostBytes/2)
 }
 
 // untold is what part of the limit a loop may have admitted and not told.

@@ -64,7 +64,7 @@ func TestBuilder(t *testing.T) {
 	t.Logf("seed %d", seed)
 	entries := buildEntries(rand.New(rand.NewPCG(seed, 0)), 25_000)
 	dir, id := t.TempDir(), wal.ID{1}
-	const index = 1 << 40
+	const index uint64 = 1 << 40
 	built := build(t, SnapshotPath(dir), id, entries, index)
 
 	var got []Entry
