@@ -59,9 +59,10 @@ func (call *Call) finish(sum uint64, err error) {
 	}
 }
 
-// CountAsync begins a Count and returns at once. Unless Options.Network says otherwise it goes over RESP, where thousands of
-// calls share a connection. Calls that find MaxInFlight others in flight wait in order, without a goroutine and without a bound on
-// their number: one that waits costs its topic and some 200 bytes over RESP, 500 otherwise. ctx governs the call, also while it waits.
+// CountAsync begins a Count and returns at once. Over RESP thousands of calls share the connection.
+// Calls that find MaxInFlight others in flight wait in order, without a goroutine and without a
+// bound on their number: one that waits costs its topic and some 200 bytes over RESP, 500
+// otherwise. ctx governs the call, also while it waits.
 func (c *Client) CountAsync(ctx context.Context, topic string) *Call {
 	return c.begin(ctx, codec.OpCount, topic)
 }
@@ -76,21 +77,35 @@ func (c *Client) begin(ctx context.Context, op codec.Op, topic string) *Call {
 		return &c.pipeline.begin(ctx, op, topic, 1, true).Call
 	}
 	call := &Call{ctx: ctx, op: op, topic: topic}
+	c.adopt([]*Call{call})
+	return call
+}
+
+// adopt has calls made over c.transport, in their order.
+func (c *Client) adopt(calls []*Call) {
+	for _, call := range calls {
+		if !c.queue(call) {
+			call.finish(0, c.requestError(call.op, call.topic, notSent(ErrClosed)))
+		}
+	}
+}
+
+// queue makes a call wait for a worker. It returns false when the client is closed.
+func (c *Client) queue(call *Call) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		call.finish(0, c.requestError(op, topic, notSent(ErrClosed)))
-		return call
+		return false
 	}
 	// AfterFunc runs abandon on a goroutine of its own, where it waits for c.mu if ctx has already ended.
-	call.forget = context.AfterFunc(ctx, func() { c.abandon(call) })
+	call.forget = context.AfterFunc(call.ctx, func() { c.abandon(call) })
 	call.place = c.waiting.PushBack(call)
 	if c.workers < c.opts.MaxInFlight {
 		c.workers++
 		c.running.Add(1)
 		go c.work()
 	}
-	return call
+	return true
 }
 
 // nextWaiting takes the oldest waiting call out, nil if none waits. c.mu is held.
@@ -131,6 +146,6 @@ func (c *Client) work() {
 			return
 		}
 		c.mu.Unlock()
-		call.finish(c.request(call.ctx, call.op, call.topic))
+		call.finish(c.overTransport(call.ctx, call.op, call.topic))
 	}
 }

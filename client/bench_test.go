@@ -29,7 +29,7 @@ func BenchmarkCount(b *testing.B) {
 		opts   Options
 		server func(*testing.B) string
 	}{
-		{"tcp", Options{}, tcp},
+		{"tcp", Options{Network: "tcp"}, tcp},
 		{"udp", Options{Network: "udp"}, udp},
 		{"udp from any port", Options{Network: "udp", AnyPort: true}, elsewhere},
 	} {

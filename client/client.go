@@ -10,14 +10,15 @@ import (
 
 // Client counts at one server. New makes one; it is safe for many goroutines and has to be closed.
 //
-// Its goroutines are the two that write and read while there is a connection over RESP, or else the workers of asynchronous calls,
-// at most MaxInFlight; and one for each function that WrapAsync runs. Close waits for all of them.
+// Its goroutines are the two that write and read while there is a connection over RESP, or else the
+// workers of asynchronous calls, at most MaxInFlight; and one for each function that WrapAsync
+// runs. Close waits for all of them.
 type Client struct {
 	addr string
 	opts Options // of transport if there is one, else of pipeline
 
-	transport transport // carries the synchronous calls, nil if pipeline does
-	pipeline  *pipeline // carries the asynchronous calls, nil if transport does
+	pipeline  *pipeline // carries the calls over RESP; nil where Network says that there is none
+	transport transport // carries the calls that no pipeline does; nil where Network says "resp"
 
 	// life ends with Close, by the cause ErrClosed, and takes every call with it.
 	life context.Context
@@ -43,30 +44,38 @@ type transport interface {
 	longest() int
 }
 
-// New returns a client of the server at addr, host:port; "" means 127.0.0.1:5555. It sends nothing and does not look for
-// the server yet. An error means that addr or an option makes no sense.
+// New returns a client of the server at addr, host:port, or what Options.Dial makes of it; "" means
+// 127.0.0.1:5555. It sends nothing and does not look for the server yet. An error means that addr
+// or an option makes no sense.
 func New(addr string, opts Options) (*Client, error) {
 	if addr == "" {
 		addr = codec.DefaultAddr
 	}
-	if err := checkAddr(addr); err != nil {
-		return nil, err
+	if opts.Dial == nil {
+		if err := checkAddr(addr); err != nil {
+			return nil, err
+		}
 	}
 	if err := opts.check(); err != nil {
 		return nil, err
 	}
 	c := &Client{addr: addr, waiting: list.New()}
-	if opts.Network == "" {
+	switch opts.Network {
+	case "", "tcp":
 		c.opts = opts.over("tcp")
-		c.pipeline = newPipeline(addr, opts.over("resp"))
-	} else if c.opts = opts.over(opts.Network); opts.Network == "resp" {
-		c.pipeline = newPipeline(addr, c.opts)
-	}
-	switch c.opts.Network {
-	case "tcp":
 		c.transport = newTCP(addr, c.opts)
 	case "udp":
+		c.opts = opts.over("udp")
 		c.transport = newUDP(addr, c.opts)
+	case "resp":
+		c.opts = opts.over("resp")
+	}
+	switch opts.Network {
+	case "":
+		c.pipeline = newPipeline(addr, opts.over("resp"))
+		c.pipeline.fall = c.adopt
+	case "resp":
+		c.pipeline = newPipeline(addr, c.opts)
 	}
 	c.slots = make(chan struct{}, c.opts.MaxInFlight)
 	c.life, c.end = context.WithCancelCause(context.Background())
@@ -135,11 +144,17 @@ func (c *Client) bound(ctx context.Context) (bound context.Context, release func
 	}
 }
 
-// request makes one call, from the check of the topic to the error's last word. The sum is 0 for a RESET.
+// request makes one COUNT or RESET. The sum is 0 for a RESET.
 func (c *Client) request(ctx context.Context, op codec.Op, topic string) (uint64, error) {
-	if c.transport == nil {
+	if c.pipeline != nil {
 		return c.pipeline.do(ctx, op, topic, 1)
 	}
+	return c.overTransport(ctx, op, topic)
+}
+
+// overTransport makes one call over c.transport, from the check of the topic to the error's last
+// word.
+func (c *Client) overTransport(ctx context.Context, op codec.Op, topic string) (uint64, error) {
 	sum, err := c.try(ctx, op, topic)
 	if err != nil {
 		return 0, c.requestError(op, topic, err)

@@ -135,7 +135,7 @@ func TestContextThatHasEnded(t *testing.T) {
 // A context's cause may be the failure of another call, with the class of that.
 func TestCauseOfContextIsNoClass(t *testing.T) {
 	t.Parallel()
-	c := newClient(t, tcpServer(t, func(*net.TCPConn) {}), Options{})
+	c := newClient(t, tcpServer(t, func(*net.TCPConn) {}), Options{Network: "tcp"})
 	for _, cause := range []error{unknown(io.EOF), fmt.Errorf("other: %w", &RefusedError{Code: 8})} {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(cause)

@@ -7,9 +7,9 @@ import (
 	"gcd/codec"
 )
 
-// The functions of this file need no Client. They do what the protocol's clients do that were told nothing: UDP,
-// 127.0.0.1:5555, 100 ms for an answer, five datagrams for a COUNT and one for a RESET, and the topic "default" if none is
-// named. Each call opens a socket and closes it; whoever counts often wants a Client.
+// The functions of this file need no Client. They go to 127.0.0.1:5555, over RESP or what
+// Options.Network says of a server without it, and count "default" if no topic is named. Each call
+// opens a connection and closes it; whoever counts often wants a Client.
 
 // Count adds one to the sum of the topic, or of "default", and returns the new sum. At most one topic can be named. Errors are
 // those of Client.Count.
@@ -61,9 +61,10 @@ func once(addr string, topic []string, call func(c *Client, topic string) error)
 	case 1:
 		name = topic[0]
 	default:
-		return fmt.Errorf("client: %w", notSent(fmt.Errorf("%d topics were named, want one or none", len(topic))))
+		wrong := misuse(fmt.Sprintf("%d topics were named, want one or none", len(topic)))
+		return fmt.Errorf("client: %w", notSent(wrong))
 	}
-	c, err := New(addr, Options{Network: "udp"})
+	c, err := New(addr, Options{})
 	if err != nil {
 		return fmt.Errorf("client: %w", notSent(err))
 	}

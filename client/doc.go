@@ -1,5 +1,5 @@
-// Package client counts at a server of the counter protocol, over TCP, UDP or RESP, and waits for the answer or not, as the
-// caller likes.
+// Package client counts at a gcd server over RESP, or at any server of the counter protocol over
+// TCP or UDP, and waits for the answer or not, as the caller likes.
 //
 //	c, err := client.New("127.0.0.1:5555", client.Options{})
 //	n, err := c.Count(ctx, "orders")              // 1, 2, 3, …
@@ -8,24 +8,27 @@
 //	stamped := client.Wrap(c, "orders", doThings) // does things, then counts
 //	n, result, err := stamped(ctx)
 //
-// A Client is safe for many goroutines. The protocol has no request id, so a call in flight has a socket of its own, while over RESP
-// all calls share a connection; Options.MaxInFlight bounds those in flight, and further calls queue in the order in which they came. Who
-// names no network has TCP for calls that wait and RESP for calls that do not. A synchronous call over TCP or UDP runs on the caller's
-// goroutine.
+// A Client is safe for many goroutines. Who names no network has RESP: all calls share a connection
+// that is kept. The counter protocol has no request id, so over TCP and UDP a call in flight has a
+// socket of its own, and a synchronous one runs on the caller's goroutine. Options.MaxInFlight
+// bounds the calls in flight, and further ones queue in the order in which they came. Package
+// clienttest has a server in memory for tests.
 //
 // # When a call fails
 //
-// An error of a call is of exactly one of three classes. The first two say that the call surely had no effect and may be made
-// again.
+// An error of a call is of exactly one of three classes. The first two say that the call surely had
+// no effect and may be made again. Retryable tells whether that may help.
 //
 //	class      test                              when                                           had an effect
-//	refused    errors.As(err, **RefusedError)    the server refused, with a code; or the topic  no
+//	refused    errors.Is(err, ErrRefused)        the server refused, with a code; or the topic  no
 //	                                             is none that the protocol can carry
 //	not sent   errors.Is(err, ErrNotSent)        cannot connect, nothing written, nobody        no
 //	                                             listens, given up in the queue, client closed
 //	unknown    errors.Is(err, ErrUnknown)        sent and then: no answer in time, given up,    perhaps
 //	                                             connection ended without a whole answer, or
 //	                                             an answer that cannot be read
+//
+// errors.As(err, **RefusedError) finds a refusal's code. CountMany has a fourth kind, PartialError.
 //
 // Behind the class stands the cause: when the caller's context ended the call, errors.Is(err, context.Canceled) or
 // context.DeadlineExceeded; when the client was closed, errors.Is(err, ErrClosed); when the client's own patience ended,
@@ -39,14 +42,22 @@
 //
 // # RESP
 //
-// RESP is the protocol of Redis, which a gcd server speaks on its TCP port. The client has one connection, makes it when a call needs it, and
-// writes the commands of all calls that wait in one piece. Answers come in the order of the commands. It sends GCD.COUNT, not INCR:
-// RESP's integers end at 2^63−1, GCD.COUNT answers with digits up to 2^64−1. CountN takes a range of numbers by one command.
+// RESP is the protocol of Redis, which a gcd server speaks on its TCP port. The client has one
+// connection, makes it when a call needs it, and writes the commands of all calls that wait in one
+// piece. Answers come in the order of the commands. It sends GCD.COUNT, not INCR: RESP's integers
+// end at 2^63−1, GCD.COUNT answers with digits up to 2^64−1. CountN, CountMany, Get, Info, Ping and
+// ServerInfo need RESP.
 //
-// A connection begins with a PING, so a server that has no RESP, is full or hangs is found out before anything is sent: the
-// calls that wait then fail as not sent, or as refused if the server gave a code. After a failed attempt, or a connection that answered
-// nothing, the next attempt waits 10 ms, then twice as long each time up to 1 s, less up to half of it by chance. A call waits for one
-// attempt and no further.
+// A connection begins with a PING, so a server that has no RESP, is full or hangs is found out
+// before anything is sent: the calls that wait then fail as not sent, or as refused if the server
+// gave a code. After a failed attempt, or a connection that answered nothing, the next attempt
+// waits 10 ms, then twice as long each time up to 1 s, less up to half of it by chance. A call
+// waits for one attempt and no further.
+//
+// A client that was given no network goes over to TCP, for good, where the server refuses the first
+// PING in the counter protocol: the calls that wait are made over that. A refusal because the
+// server is full, loads or stops says nothing of RESP, nor does an end without an answer: the next
+// call tries again. A server that has answered a PING over RESP, even by an error, has RESP.
 //
 // When the connection ends, the calls whose commands it had are unknown, except those of which no byte left: they wait for the next
 // connection. A call whose context ends while the connection has its command is unknown, too, and its answer, when it comes, is

@@ -11,20 +11,70 @@ import (
 	"gcd/codec"
 )
 
-// The classes of a failed call that are no refusal, and the cause that is the client's own.
+// The classes of a failed call, and the cause that is the client's own.
 var (
+	// ErrRefused means that the server said no: the request surely had no effect. RefusedError says
+	// why.
+	ErrRefused = errors.New("refused")
 	// ErrNotSent means that no server got the request: it surely had no effect.
 	ErrNotSent = errors.New("not sent")
-	// ErrUnknown means that the request left and that no answer tells what became of it: it may have taken effect, over UDP
-	// once for each datagram.
+	// ErrUnknown means that the request left and that no answer tells what became of it: it may
+	// have taken effect, over UDP once for each datagram.
 	ErrUnknown = errors.New("outcome unknown")
 	// ErrClosed is the cause of a failure after or by Close; the class stands beside it.
 	ErrClosed = errors.New("client is closed")
 )
 
-// RefusedError is a refusal: the request surely had no effect. Code says why; Text may say more, in words. A call returns it
-// wrapped, so find it with errors.As.
+// RefusedError is a refusal: the request surely had no effect. Code says why; Text may say more, in
+// words. A call returns it wrapped, beside ErrRefused, so find it with errors.As.
 type RefusedError = codec.RefusalError
+
+// Retryable tells whether the call that failed with err may be made again and may then succeed: it
+// surely had no effect, and what was in its way may pass. That is so when it was not sent, when the
+// server refused it for a reason of the moment (it is full, loads, stops, has no room), and when a
+// call that changes nothing got no answer. It is false for what is unknown, since counting again
+// may count twice, for refusals that stay what they are, for a context that ended, for a client
+// that is closed, and for errors that are not of this package.
+func Retryable(err error) bool {
+	var refusal *RefusedError
+	var read *readError
+	var wrong misuse
+	switch {
+	case errors.Is(err, ErrClosed), errors.Is(err, errors.ErrUnsupported), errors.As(err, &wrong),
+		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return false
+	case errors.Is(err, ErrRefused):
+		return errors.As(err, &refusal) && passes(refusal.Code)
+	}
+	return errors.Is(err, ErrNotSent) || errors.As(err, &read)
+}
+
+// passes tells whether a refusal is for a reason of the moment.
+func passes(code codec.Code) bool {
+	switch code {
+	case codec.CodeTooManyRequests, codec.CodeTooManyConns, codec.CodeTooManyConnsAddr, codec.CodeNoRoom,
+		codec.CodeShuttingDown, codec.CodeNothingArrived, codec.CodeLoading, codec.CodeTooManyRefusals,
+		codec.CodeStoppedAfterError:
+		return true
+	}
+	return false
+}
+
+// misuse says what is wrong with a call that no server can carry out.
+type misuse string
+
+func (m misuse) Error() string { return string(m) }
+
+// readError is the failure of a request that changes nothing.
+type readError struct{ error }
+
+func (e *readError) Unwrap() error { return e.error }
+
+// unsupported is the failure of a call that the network cannot carry.
+func unsupported(network, what string) error {
+	return notSent(fmt.Errorf("%s carries no %s: it needs RESP (Options.Network %q, or none): %w",
+		network, what, "resp", errors.ErrUnsupported))
+}
 
 func notSent(cause error) error { return fmt.Errorf("%w: %w", ErrNotSent, cause) }
 
@@ -66,6 +116,11 @@ func dialFailure(ctx context.Context, err error) error {
 	if errors.As(err, &timeout) && timeout.Timeout() {
 		return timedOut("%v", err)
 	}
+	for _, foreign := range []error{context.Canceled, ErrRefused, ErrUnknown, ErrClosed} {
+		if errors.Is(err, foreign) { // it comes from Options.Dial, and is about something else than this call
+			return fmt.Errorf("%v", err)
+		}
+	}
 	return err
 }
 
@@ -74,20 +129,24 @@ func longAgo() time.Time { return time.Unix(1, 0) }
 
 // requestError is the function of that name for the calls over c.transport.
 func (c *Client) requestError(op codec.Op, topic string, err error) error {
-	return requestError(c.addr, c.opts.Network, op, topic, err)
+	return requestError(c.addr, c.opts.Network, asked(op, topic), err)
+}
+
+// asked is a COUNT or a RESET in words.
+func asked(op codec.Op, topic string) string {
+	if op == codec.OpReset {
+		return "RESET " + brief(topic)
+	}
+	return "COUNT " + brief(topic)
 }
 
 // requestError puts in front of err what was asked and of whom.
-func requestError(addr, network string, op codec.Op, topic string, err error) error {
-	what := "COUNT"
-	if op == codec.OpReset {
-		what = "RESET"
-	}
+func requestError(addr, network, what string, err error) error {
 	var refusal *RefusedError
 	if errors.As(err, &refusal) {
-		return fmt.Errorf("client: %s %s at %s (%s): refused: %w", what, brief(topic), addr, network, err)
+		return fmt.Errorf("client: %s at %s (%s): %w: %w", what, addr, network, ErrRefused, err)
 	}
-	return fmt.Errorf("client: %s %s at %s (%s): %w", what, brief(topic), addr, network, err)
+	return fmt.Errorf("client: %s at %s (%s): %w", what, addr, network, err)
 }
 
 // brief quotes a topic for a message, cut to 64 bytes.

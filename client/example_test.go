@@ -1,118 +1,56 @@
 package client_test
 
 import (
-	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log"
 	"net"
-	"sync"
+	"time"
 
 	"gcd/client"
+	"gcd/client/clienttest"
 )
 
-// counter is a server without topics, just large enough for the examples. It speaks the protocol and RESP.
-type counter struct {
-	mu  sync.Mutex
-	sum int
-}
-
-// startServer runs a counter.
-func startServer() (addr string, stop func()) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+// connect is a client of a server in memory, in place of
+//
+//	c, err := client.New("127.0.0.1:5555", client.Options{})
+func connect() (c *client.Client, stop func()) {
+	server := clienttest.NewServer()
+	c, err := server.NewClient(client.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	var c counter
-	var running sync.WaitGroup
-	running.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			running.Go(func() {
-				defer conn.Close()
-				c.serve(bufio.NewReader(conn), conn)
-			})
-		}
-	})
-	return listener.Addr().String(), func() {
-		listener.Close()
-		running.Wait()
+	return c, func() {
+		c.Close()
+		server.Close()
 	}
-}
-
-func (c *counter) serve(from *bufio.Reader, to io.Writer) {
-	switch first, _ := from.Peek(1); string(first) {
-	case "\x00":
-		to.Write([]byte{0x80, byte(c.count())})
-		return
-	case "\x01":
-		c.reset()
-		io.WriteString(to, "\x81")
-		return
-	}
-	for lines := bufio.NewScanner(from); lines.Scan(); {
-		switch lines.Text() {
-		case "PING":
-			io.WriteString(to, "+PONG\r\n")
-		case "GCD.COUNT":
-			fmt.Fprintf(to, ":%d\r\n", c.count())
-		case "GCD.RESET":
-			c.reset()
-			io.WriteString(to, "+OK\r\n")
-		}
-	}
-}
-
-func (c *counter) count() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.sum++
-	return c.sum
-}
-
-func (c *counter) reset() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.sum = 0
 }
 
 func Example() {
-	addr, stop := startServer()
+	c, stop := connect()
 	defer stop()
-
-	c, err := client.New(addr, client.Options{})
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer c.Close()
 	ctx := context.Background()
 	for range 3 {
 		n, err := c.Count(ctx, "orders")
 		fmt.Println(n, err)
 	}
+	fmt.Println(c.Get(ctx, "orders")) // counts nothing
 	fmt.Println(c.Reset(ctx, "orders"))
 	fmt.Println(c.Count(ctx, "orders"))
 	// Output:
 	// 1 <nil>
 	// 2 <nil>
 	// 3 <nil>
+	// 3 <nil>
 	// <nil>
 	// 1 <nil>
 }
 
 func ExampleClient_CountAsync() {
-	addr, stop := startServer()
+	c, stop := connect()
 	defer stop()
-	c, err := client.New(addr, client.Options{})
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer c.Close()
 
 	call := c.CountAsync(context.Background(), "orders")
 	// Other work has its place here.
@@ -123,13 +61,8 @@ func ExampleClient_CountAsync() {
 
 // Many calls in flight share a connection.
 func ExampleClient_CountAsync_many() {
-	addr, stop := startServer()
+	c, stop := connect()
 	defer stop()
-	c, err := client.New(addr, client.Options{})
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer c.Close()
 
 	var calls []*client.Call
 	for range 1000 {
@@ -149,23 +82,45 @@ func ExampleClient_CountAsync_many() {
 
 // A range is taken by one command.
 func ExampleClient_CountN() {
-	c, err := client.New("127.0.0.1:5555", client.Options{})
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer c.Close()
-	first, last, err := c.CountN(context.Background(), "orders", 100)
-	fmt.Println(first, last, err) // after 5 counts: 6 105 <nil>
+	c, stop := connect()
+	defer stop()
+	ctx := context.Background()
+
+	fmt.Println(c.Count(ctx, "orders"))
+	fmt.Println(c.CountN(ctx, "orders", 100))
+	fmt.Println(c.Count(ctx, "orders"))
+	// Output:
+	// 1 <nil>
+	// 2 101 <nil>
+	// 102 <nil>
+}
+
+// Several topics are counted together.
+func ExampleClient_CountMany() {
+	c, stop := connect()
+	defer stop()
+
+	sums, err := c.CountMany(context.Background(), "orders", "orders/2026-11", "orders")
+	fmt.Println(sums, err)
+	// Output: [1 1 2] <nil>
+}
+
+func ExampleClient_Info() {
+	c, stop := connect()
+	defer stop()
+	ctx := context.Background()
+
+	c.CountN(ctx, "orders", 5)
+	c.Reset(ctx, "orders")
+	c.Count(ctx, "orders")
+	info, err := c.Info(ctx, "orders")
+	fmt.Println(info.Sum, info.Epoch, err)
+	// Output: 1 1 <nil>
 }
 
 func ExampleWrap() {
-	addr, stop := startServer()
+	c, stop := connect()
 	defer stop()
-	c, err := client.New(addr, client.Options{})
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer c.Close()
 
 	greet := func(context.Context) (string, error) { return "hello", nil }
 	stamped := client.Wrap(c, "greetings", greet)
@@ -177,13 +132,8 @@ func ExampleWrap() {
 }
 
 func ExampleWrapAsync() {
-	addr, stop := startServer()
+	c, stop := connect()
 	defer stop()
-	c, err := client.New(addr, client.Options{})
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer c.Close()
 
 	greet := func(context.Context) (string, error) { return "hello", nil }
 	call := client.WrapAsync(c, "greetings", greet)(context.Background())
@@ -192,7 +142,7 @@ func ExampleWrapAsync() {
 	// Output: 1 hello <nil>
 }
 
-// The one-liners ask 127.0.0.1:5555 over UDP for the topic "default", or for the topic named.
+// The one-liners ask 127.0.0.1:5555 for the topic "default", or for the topic named.
 func ExampleCount() {
 	n, err := client.Count(context.Background())
 	fmt.Println(n, err)
@@ -214,4 +164,49 @@ func ExampleRefusedError() {
 	case errors.Is(err, client.ErrUnknown):
 		fmt.Println("perhaps counted, doing it again may leave a gap:", err)
 	}
+}
+
+// A loop that tries again as long as nothing can be counted twice by it.
+func ExampleRetryable() {
+	server := clienttest.NewServer()
+	defer server.Close()
+	c, err := server.NewClient(client.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	server.Stop() // as if it were started anew
+
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	n, err := c.Count(ctx, "orders")
+	for client.Retryable(err) && ctx.Err() == nil { // the client itself waits longer and longer between connections
+		server.Start()
+		n, err = c.Count(ctx, "orders")
+	}
+	fmt.Println(n, err)
+	// Output: 1 <nil>
+}
+
+// Over TLS, where a proxy in front of the server ends it.
+func ExampleOptions_tls() {
+	dialer := &tls.Dialer{Config: &tls.Config{MinVersion: tls.VersionTLS13}}
+	c, err := client.New("counter.example:5556", client.Options{Dial: dialer.DialContext})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+}
+
+// Over a unix socket, where a proxy in front of the server has one.
+func ExampleOptions_unix() {
+	c, err := client.New("/run/counter.sock", client.Options{
+		Dial: func(ctx context.Context, _, path string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
 }

@@ -1,7 +1,10 @@
 package client
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"strconv"
 	"time"
@@ -9,13 +12,26 @@ import (
 	"gcd/codec"
 )
 
-// Options say how a Client talks to its server. The zero value, with the defaults below, is the protocol over TCP for
-// synchronous calls and RESP for asynchronous ones; a zero field means its default.
+// Options say how a Client talks to its server. The zero value, with the defaults below, is RESP
+// over one connection that is kept; a zero field means its default.
 type Options struct {
-	// Network is "tcp" or "udp", the protocol over one of these for all calls; or "resp", RESP over TCP for all calls. When
-	// it is empty, Count, Reset and Wrap go over "tcp", and CountAsync, ResetAsync, WrapAsync and CountN over "resp": to the same
-	// address, where a gcd server has both. For a server without RESP give "tcp" or "udp".
+	// Network is "resp", RESP over one connection for all calls; or "tcp" or "udp", the counter
+	// protocol over one of these, which carries Count, Reset and Wrap and their asynchronous forms.
+	// When it is empty it is "resp", and "tcp" where the server answers the first PING by a refusal
+	// of the counter protocol, which shows that it has no RESP: then nothing was counted yet, and
+	// Logger is told. For servers that do not refuse what they do not know, as those in Python,
+	// give "tcp" or "udp".
 	Network string
+
+	// Dial opens the connection to the server, in place of a net.Dialer: over TLS or a unix socket,
+	// or to a server in memory. network is "tcp", and addr is what New was given, in whatever form
+	// Dial understands. It has to end when ctx does; its errors say that a call was not sent. Not
+	// with "udp".
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	// Logger is told, once, when a client that was given no Network goes over to "tcp"; default
+	// slog.Default(). No call waits for it, but Close does.
+	Logger *slog.Logger
 
 	// Timeout is how long the client waits. Over TCP it bounds a whole call, from connecting to the end of the answer; default 5
 	// s. Over UDP it is the wait for an answer to one datagram; default 100 ms. Over RESP it bounds making the connection, and then,
@@ -63,6 +79,9 @@ func (o Options) withDefaults() Options {
 	if o.ResetAttempts == 0 {
 		o.ResetAttempts = 1
 	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
 	if o.MaxInFlight == 0 {
 		o.MaxInFlight = 256
 		if o.Network == "resp" {
@@ -81,6 +100,9 @@ func (o Options) check() error {
 	}
 	if o.Timeout < 0 {
 		return fmt.Errorf("client: Timeout %v: want a positive duration, or 0 for the default", o.Timeout)
+	}
+	if o.Dial != nil && o.Network == "udp" {
+		return errors.New(`client: Dial makes connections, and network "udp" has none: leave one of the two out`)
 	}
 	if o.Settle < 0 {
 		return fmt.Errorf("client: Settle %v: want a positive duration, or 0 to wait for the end", o.Settle)

@@ -3,7 +3,7 @@ package client
 import (
 	"context"
 	"errors"
-	"fmt"
+	"log/slog"
 	"net"
 	"sync"
 	"time"
@@ -16,14 +16,22 @@ import (
 // oldest command without an answer gets the next one. Whatever else arrives ends the connection, so that no call gets the
 // answer of another.
 //
-// A call waits until a goroutine, run, takes it for the connection that there is or that run makes. From that moment on the
-// outcome of a call that gets no answer is unknown, except when the connection has ended and took none of the command's bytes:
-// then the call waits again. A second goroutine reads the answers while there is a connection.
+// A call waits until a goroutine, run, takes it for the connection that there is or that run makes.
+// From that moment on the outcome of a call that gets no answer is unknown, except when the
+// connection has ended and took none of the command's bytes: then the call waits again. A second
+// goroutine reads the answers while there is a connection.
+//
+// A server that answers the first PING by a refusal of the counter protocol has no RESP: then the
+// pipeline has fallen, for good, and hands its calls on, if it was told to whom.
 type pipeline struct {
 	addr     string
+	dial     func(ctx context.Context, network, addr string) (net.Conn, error)
 	timeout  time.Duration // to make a connection
 	patience time.Duration // for the answer to a command
 	most     int           // commands in flight
+	logger   *slog.Logger
+	// fall takes the calls of a pipeline that has fallen; nil for one that does not.
+	fall func([]*Call)
 	// rest waits between two attempts to connect.
 	rest func(context.Context, time.Duration)
 
@@ -40,15 +48,21 @@ type pipeline struct {
 	waiting  queue // commands that no connection has
 	inFlight queue // commands that the connection has, and that have no answer
 	watches  watches
-	conn     *net.TCPConn // the last that there was
-	leaving  error        // the refusal of a server that stops: conn carries nothing more, and what has no answer was not run
-	guarded  bool         // it has a deadline for reading
+	conn     net.Conn // the last that there was
+	// leaving is the refusal of a server that stops: conn carries nothing more, and what has no
+	// answer was not run.
+	leaving error
+	guarded bool // it has a deadline for reading
+	fallen  bool
+
+	spoken bool // the server has shown that it has RESP; for run alone
 }
 
 // command is a call over RESP.
 type command struct {
 	Call
 	n     uint64    // what a COUNT adds
+	ask   *inquiry  // what it asks when that is neither a COUNT nor a RESET, else nil
 	since time.Time // when it was taken for the connection
 
 	// Guarded by pipeline.mu. Who changes stage to over must finish the call, and nobody else does.
@@ -69,6 +83,8 @@ const (
 func newPipeline(addr string, opts Options) *pipeline {
 	p := &pipeline{
 		addr:     addr,
+		dial:     opts.Dial,
+		logger:   opts.Logger,
 		timeout:  opts.Timeout,
 		patience: opts.Timeout,
 		most:     opts.MaxInFlight,
@@ -76,34 +92,52 @@ func newPipeline(addr string, opts Options) *pipeline {
 		wake:     make(chan struct{}, 1),
 		watches:  make(watches),
 	}
+	if p.dial == nil {
+		p.dial = new(net.Dialer).DialContext
+	}
 	p.life, p.end = context.WithCancelCause(context.Background())
 	return p
 }
 
-// do makes one call and waits for its end. n is what a COUNT adds, and 1 for a RESET.
+// do makes one COUNT or RESET and waits for its end. n is what a COUNT adds, and 1 for a RESET.
 func (p *pipeline) do(ctx context.Context, op codec.Op, topic string, n uint64) (uint64, error) {
 	cmd := p.begin(ctx, op, topic, n, false)
+	p.await(ctx, cmd)
+	return cmd.Result()
+}
+
+// await waits for the end of a call whose context nobody watches.
+func (p *pipeline) await(ctx context.Context, cmd *command) {
 	select {
 	case <-cmd.Done():
 	case <-ctx.Done():
 		p.abandon(cmd)
 	}
-	return cmd.Result()
 }
 
-// begin starts a call. The end of ctx ends it if watched is true, and is the caller's affair otherwise.
+// begin starts a COUNT or a RESET. The end of ctx ends it if watched is true, and is the caller's
+// affair otherwise.
 func (p *pipeline) begin(ctx context.Context, op codec.Op, topic string, n uint64, watched bool) *command {
 	cmd := &command{Call: Call{ctx: ctx, op: op, topic: topic}, n: n}
-	err := p.check(ctx, topic)
+	p.start(cmd, p.check(ctx, topic), watched)
+	return cmd
+}
+
+// start begins a call, or ends it with the error that is known already.
+func (p *pipeline) start(cmd *command, err error, watched bool) {
 	p.mu.Lock()
 	if err == nil && p.closed {
 		err = notSent(ErrClosed)
 	}
-	if err != nil {
+	if err != nil || p.fallen {
 		cmd.stage = over
 		p.mu.Unlock()
-		p.fail(cmd, err)
-		return cmd
+		if err != nil {
+			p.fail(cmd, err)
+		} else {
+			p.hand([]*command{cmd})
+		}
+		return
 	}
 	if watched {
 		p.watches.add(cmd, p)
@@ -115,9 +149,10 @@ func (p *pipeline) begin(ctx context.Context, op codec.Op, topic string, n uint6
 	}
 	p.rouse()
 	p.mu.Unlock()
-	return cmd
 }
 
+// check returns the error of a call that is not to be sent: for its topic, or because ctx has
+// ended.
 func (p *pipeline) check(ctx context.Context, topic string) error {
 	switch {
 	case len(topic) > codec.MaxTopic:
@@ -187,21 +222,64 @@ func (p *pipeline) failWaiting(err error) { p.failAll(&p.waiting, err) }
 func (p *pipeline) failInFlight(err error) { p.failAll(&p.inFlight, err) }
 
 func (p *pipeline) failAll(q *queue, err error) {
-	var failed []*command
 	p.mu.Lock()
-	for q.len() > 0 {
-		if cmd := q.pop(); p.retire(cmd) != over {
-			failed = append(failed, cmd)
-		}
-	}
+	failed := p.drain(q)
 	p.mu.Unlock()
 	for _, cmd := range failed {
 		p.fail(cmd, err)
 	}
 }
 
+// drain empties a queue and returns the commands that the caller has to finish. p.mu is held.
+func (p *pipeline) drain(q *queue) (retired []*command) {
+	for q.len() > 0 {
+		if cmd := q.pop(); p.retire(cmd) != over {
+			retired = append(retired, cmd)
+		}
+	}
+	return retired
+}
+
 func (p *pipeline) fail(cmd *command, err error) {
-	cmd.finish(0, requestError(p.addr, "resp", cmd.op, cmd.topic, err))
+	what := ""
+	switch {
+	case cmd.ask == nil:
+		what = asked(cmd.op, cmd.topic)
+	case cmd.ask.reads && errors.Is(err, ErrUnknown):
+		what, err = cmd.ask.what, &readError{err}
+	default:
+		what = cmd.ask.what
+	}
+	cmd.finish(0, requestError(p.addr, "resp", what, err))
+}
+
+// fallFor makes the pipeline one that has fallen, tells so, and hands on what waits.
+func (p *pipeline) fallFor(cause error) {
+	p.mu.Lock()
+	p.fallen = true
+	waiting := p.drain(&p.waiting)
+	p.mu.Unlock()
+	p.running.Go(func() {
+		p.logger.Warn("the server has no RESP: counting goes on over TCP, with a connection for each call",
+			"addr", p.addr, "cause", cause)
+	})
+	p.hand(waiting)
+}
+
+// hand gives on commands that are over here, but those that only RESP carries.
+func (p *pipeline) hand(commands []*command) {
+	var calls []*Call
+	for _, cmd := range commands {
+		switch {
+		case cmd.ask != nil:
+			p.fail(cmd, unsupported("tcp", cmd.ask.kind))
+		case cmd.n != 1:
+			p.fail(cmd, unsupported("tcp", "ranges"))
+		default:
+			calls = append(calls, &cmd.Call)
+		}
+	}
+	p.fall(calls)
 }
 
 // close ends every call and both goroutines.
@@ -211,24 +289,6 @@ func (p *pipeline) close() {
 	p.mu.Unlock()
 	p.end(ErrClosed)
 	p.running.Wait()
-}
-
-// CountN adds n to the topic's sum at once and returns the first and the last number of the range that is the caller's: n numbers
-// that nobody else gets. It needs a client over RESP: Options.Network "resp", or none given. Topics and errors are those of
-// Count; n is at least 1.
-func (c *Client) CountN(ctx context.Context, topic string, n uint64) (first, last uint64, err error) {
-	switch {
-	case c.pipeline == nil:
-		err = fmt.Errorf("%s carries no ranges: make the client with Network %q, or with none", c.opts.Network, "resp")
-	case n == 0:
-		err = errors.New("a range of 0 numbers, want at least 1")
-	default:
-		if last, err = c.pipeline.do(ctx, codec.OpCount, topic, n); err != nil {
-			return 0, 0, err
-		}
-		return last - (n - 1), last, nil
-	}
-	return 0, 0, c.requestError(codec.OpCount, topic, notSent(err))
 }
 
 // rest waits for d, or until ctx ends.

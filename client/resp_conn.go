@@ -17,6 +17,8 @@ import (
 const (
 	// maxBatch is how many bytes of commands are written at once, plus one command.
 	maxBatch = 1 << 16
+	// maxIdleBuffer is the size in bytes of the largest buffer for commands that is kept.
+	maxIdleBuffer = 1 << 18
 	// readSize is how many bytes of answers are read at once.
 	readSize = 1 << 16
 
@@ -35,10 +37,14 @@ func (p *pipeline) run() {
 	for p.awaitCall() {
 		conn, err := p.connect(pause)
 		useful := false
-		if err != nil {
-			p.failWaiting(err)
-		} else {
+		switch {
+		case err == nil:
 			useful = p.serve(conn)
+		case p.fall != nil && !p.spoken && errors.Is(err, errOtherProtocol):
+			p.fallFor(err)
+			return // nothing waits here any more
+		default:
+			p.failWaiting(err)
 		}
 		if pause = nextPause(pause); useful {
 			pause = 0
@@ -71,17 +77,17 @@ func (p *pipeline) awaitCall() bool {
 // connect returns a connection whose server has shown that it speaks RESP. The calls that wait for it wait no longer than
 // the pipeline's timeout; of that, pause passes before the attempt, give or take, so that a server that comes back is not met by all
 // its clients at once. An error has a class.
-func (p *pipeline) connect(pause time.Duration) (*net.TCPConn, error) {
+func (p *pipeline) connect(pause time.Duration) (net.Conn, error) {
 	deadline := time.Now().Add(p.timeout)
 	if pause = min(pause, p.timeout/2); pause > 0 {
 		p.rest(p.life, pause/2+rand.N(pause/2+1))
 	}
-	dialer := net.Dialer{Deadline: deadline}
-	dialed, err := dialer.DialContext(p.life, "tcp", p.addr)
+	ctx, cancel := context.WithDeadline(p.life, deadline)
+	defer cancel()
+	conn, err := p.dial(ctx, "tcp", p.addr)
 	if err != nil {
 		return nil, notSent(dialFailure(p.life, err))
 	}
-	conn := dialed.(*net.TCPConn)
 	stop := context.AfterFunc(p.life, func() { conn.SetDeadline(longAgo()) })
 	defer stop()
 	conn.SetDeadline(deadline)
@@ -93,8 +99,9 @@ func (p *pipeline) connect(pause time.Duration) (*net.TCPConn, error) {
 	return conn, nil
 }
 
-// greet sends a PING and reads the answer. Before that no call is in the connection's hands, so whatever is wrong with the server
-// costs no call its outcome: it speaks something else, is full, or was the kernel that accepted for a server that hangs.
+// greet sends a PING and reads the answer. Before that no call is in the connection's hands, so
+// whatever is wrong with the server costs no call its outcome: it speaks something else, is full,
+// or was the kernel that accepted for a server that hangs.
 func (p *pipeline) greet(conn net.Conn) error {
 	var buf [maxReplyLine]byte
 	io.WriteString(conn, "*1\r\n$4\r\nPING\r\n") // when that fails, reading tells why, or brings a refusal that came first
@@ -111,33 +118,64 @@ func (p *pipeline) greet(conn net.Conn) error {
 		switch {
 		case bad == nil && size == 0:
 		case bad == nil && r.kind == '-':
-			return refusal(r.text)
+			p.spoken = true
+			return greeted(r)
 		case bad == nil && size == n && r.kind == '+' && string(r.text) == "PONG":
+			p.spoken = true
 			return nil
 		default:
 			return notSent(fmt.Errorf("%w: it answered a PING with %q", errNoRESP, clip(buf[:n])))
 		}
 	}
-	if reply, bad := codec.ParseReply(buf[:n]); bad == nil && reply.Op == codec.OpRefusal {
-		if reply.Code == codec.CodeUnknownOpcode {
-			return notSent(fmt.Errorf("%w: it refused a PING: %v", errNoRESP, reply.Code))
-		}
-		return refused(reply) // it did not look at what we speak
+	if n > 0 && codec.Op(buf[0]) == codec.OpRefusal {
+		return refusedPing(buf[:n])
 	}
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		err = timedOut("no answer to a PING within %v; does the server speak RESP?", p.timeout)
 	case n == 0 && err == io.EOF:
-		err = fmt.Errorf("%w: it closed the connection on a PING", errNoRESP)
+		err = errors.New("the server closed the connection on a PING: it stops, or does not speak RESP; " +
+			`then give Options.Network "tcp" or "udp"`)
 	}
 	return notSent(because(p.life, err))
 }
 
-// errNoRESP tells what to do about a server that has no RESP.
-var errNoRESP = errors.New(`the server does not seem to speak RESP; give Options.Network "tcp" or "udp" to do without`)
+// greeted tells what an error in answer to the first PING means. A server that cannot count just
+// now, because its disk is full or has failed, is one to talk to all the same: it refuses counts
+// and answers what reads.
+func greeted(r reply) error {
+	err := refusal(r.text)
+	var refused *RefusedError
+	errors.As(err, &refused)
+	if refused.Code == codec.CodeNoRoom || refused.Code == codec.CodeStoppedAfterError {
+		return nil
+	}
+	return err
+}
+
+// refusedPing tells what a refusal of the counter protocol means that a PING was answered with. One
+// for a reason of the moment says nothing of RESP: a server that is full does not look at what it
+// is sent.
+func refusedPing(answer []byte) error {
+	reply, bad := codec.ParseReply(answer)
+	switch {
+	case bad != nil:
+		return notSent(fmt.Errorf("%w: it answered a PING with %q", errOtherProtocol, clip(answer)))
+	case passes(reply.Code):
+		return refused(reply)
+	}
+	return notSent(fmt.Errorf("%w: it refused a PING: %v", errOtherProtocol, reply.Code))
+}
+
+var (
+	// errNoRESP tells what to do about a server that has no RESP.
+	errNoRESP = errors.New(`the server does not seem to speak RESP; give Options.Network "tcp" or "udp" to do without`)
+	// errOtherProtocol is errNoRESP where the server has shown that it speaks the counter protocol.
+	errOtherProtocol = fmt.Errorf("%w", errNoRESP)
+)
 
 // serve carries calls over conn until it ends. It returns whether the server answered any.
-func (p *pipeline) serve(conn *net.TCPConn) (useful bool) {
+func (p *pipeline) serve(conn net.Conn) (useful bool) {
 	stop := context.AfterFunc(p.life, func() { conn.Close() })
 	defer stop()
 	p.mu.Lock()
@@ -164,7 +202,7 @@ func (p *pipeline) serve(conn *net.TCPConn) (useful bool) {
 }
 
 // write writes the commands of calls until the connection ends, as many at a time as wait.
-func (p *pipeline) write(conn *net.TCPConn, gone <-chan struct{}) {
+func (p *pipeline) write(conn net.Conn, gone <-chan struct{}) {
 	var batch []*command
 	var buf []byte
 	for {
@@ -182,12 +220,29 @@ func (p *pipeline) write(conn *net.TCPConn, gone <-chan struct{}) {
 		}
 		clear(batch)
 		if n, err := conn.Write(buf); err != nil {
+			if !tellsWritten(conn) {
+				n = len(buf)
+			}
 			// Answers may still be there to be read, to what was written.
 			p.putBack(len(buf) - n)
 			<-gone
 			return
 		}
+		if cap(buf) > maxIdleBuffer {
+			buf = nil
+		}
 	}
+}
+
+// tellsWritten tells whether a failed Write of the connection says surely how many bytes may have
+// left. Of those that Options.Dial made of something else nothing is known, and what may have left
+// is never sent again.
+func tellsWritten(conn net.Conn) bool {
+	switch conn.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return true
+	}
+	return false
 }
 
 // take moves calls that wait into flight and appends them to batch: all if they are few, and none when nothing is to be done
@@ -235,6 +290,9 @@ func (p *pipeline) putBack(unsent int) {
 
 // size is the number of bytes that append appends.
 func (cmd *command) size() int {
+	if cmd.ask != nil {
+		return len(cmd.ask.wire)
+	}
 	size := len("*2\r\n$9\r\nGCD.COUNT\r\n$\r\n\r\n") + digits(uint64(len(cmd.topic))) + len(cmd.topic)
 	if cmd.n != 1 {
 		n := digits(cmd.n)
@@ -247,6 +305,8 @@ func (cmd *command) size() int {
 // with a string.
 func (cmd *command) append(b []byte) []byte {
 	switch {
+	case cmd.ask != nil:
+		return append(b, cmd.ask.wire...)
 	case cmd.op == codec.OpReset:
 		b = append(b, "*2\r\n$9\r\nGCD.RESET\r\n$"...)
 	case cmd.n == 1:

@@ -15,12 +15,12 @@ import (
 // reader gives the answers that arrive on a connection to the calls that they belong to.
 type reader struct {
 	*pipeline
-	conn       *net.TCPConn
+	conn       net.Conn
 	useful     bool       // an answer has come
 	distrusted bool       // something has come that is none
 	replies    []reply    // of one turn
-	commands   []*command // that they answer
-	over       []bool     // those of them that nobody waits for
+	commands   []*command // that they answer, one for each
+	over       []bool     // those that end no call: nobody waits, or more replies belong to the command
 }
 
 // read reads until the connection ends or is not to be trusted any more, and returns why.
@@ -48,7 +48,11 @@ func (r *reader) read() error {
 		case err != nil:
 			return err
 		}
-		end = copy(buf, buf[used:end]) // less than the longest reply, so there is room
+		if end = copy(buf, buf[used:end]); end == len(buf) {
+			buf = append(buf, make([]byte, len(buf))...) // parseReply bounds what it waits for
+		} else if len(buf) > readSize && end < readSize {
+			buf = append(make([]byte, 0, readSize), buf[:end]...)[:readSize]
+		}
 	}
 }
 
@@ -78,9 +82,13 @@ func (r *reader) deliver() error {
 		r.leaving = leaving // before anybody hears of it and begins another call
 	}
 	for len(r.commands) < len(r.replies) && r.inFlight.len() > 0 {
-		cmd := r.inFlight.pop()
+		cmd := r.inFlight.oldest()
+		last := cmd.ask == nil || cmd.ask.last(r.replies[len(r.commands)])
 		r.commands = append(r.commands, cmd)
-		r.over = append(r.over, r.retire(cmd) == over)
+		if last {
+			r.inFlight.pop()
+		}
+		r.over = append(r.over, !last || r.retire(cmd) == over)
 	}
 	var end error
 	if r.inFlight.len() == 0 {
@@ -94,12 +102,12 @@ func (r *reader) deliver() error {
 		var sum uint64
 		var refusal error
 		if surprise == nil {
-			if sum, refusal, surprise = r.replies[i].answer(cmd); surprise != nil {
+			if sum, refusal, surprise = cmd.take(r.replies[i]); surprise != nil {
 				r.conn.Close() // before anybody hears of it and begins another call
 			}
 		}
 		switch {
-		case r.over[i]: // nobody waits, but the answer had to be looked at
+		case r.over[i]: // the answer had to be looked at all the same
 		case surprise != nil:
 			r.fail(cmd, unknown(surprise))
 		case refusal != nil:
@@ -132,19 +140,22 @@ func (r *reader) stopping() error {
 	return nil
 }
 
-// answer tells what the reply means to the command: a sum, a refusal, or nothing that an answer to it can be.
-func (r reply) answer(cmd *command) (sum uint64, refused, surprise error) {
+// take tells what a reply means to the command: a sum, a refusal, or nothing that an answer to it
+// can be.
+func (cmd *command) take(r reply) (sum uint64, refused, surprise error) {
 	switch {
+	case cmd.ask != nil:
+		refused, surprise = cmd.ask.take(r)
+		return 0, refused, surprise
 	case r.kind == '-':
 		return 0, refusal(r.text), nil
 	case cmd.op == codec.OpReset && r.kind == '+' && string(r.text) == "OK":
 		return 0, nil, nil
 	case cmd.op == codec.OpReset:
 		return 0, nil, errors.New("the answer to a RESET is not OK")
-	case r.kind != ':' || r.number < cmd.n:
-		return 0, nil, fmt.Errorf("the answer to a COUNT is no sum of at least %d", cmd.n)
 	}
-	return r.number, nil, nil
+	sum, surprise = r.sum(cmd.n)
+	return sum, nil, surprise
 }
 
 // overdue tells whether the oldest command has waited too long for its answer: then no younger one will get its own in time, for

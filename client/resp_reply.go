@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"gcd/codec"
@@ -9,57 +10,90 @@ import (
 
 // What a reply may have. The server's replies are far below; what is above is no reply to our commands.
 const (
-	maxReplyLine = 4096 // bytes of a line, its end included
-	maxDigits    = 20   // of a number: 2^64−1 has as many
+	maxReplyLine = 4096    // bytes of a line, its end included
+	maxDigits    = 20      // of a number: 2^64−1 has as many
+	maxText      = 1 << 18 // bytes of a string
 )
 
-// reply is the answer to one command.
+// reply is the answer to one command, or a part of it: an array is a reply, and each of its
+// elements is one behind it.
 type reply struct {
-	kind   byte   // '+' status, '-' error, ':' number
-	number uint64 // of a number
-	text   []byte // of a status or an error; part of the bytes it was read from
+	kind   byte   // '+' status, '-' error, ':' number, '$' string, '_' nil, '*' array
+	number uint64 // of a number; of an array how many elements follow
+	text   []byte // of a status, an error or a string; part of the bytes it was read from
 }
 
-// parseReply reads the reply that b begins with, and returns how many bytes it has. A size of 0 without an error means that
-// the reply goes on behind b. It knows what GCD.COUNT, GCD.RESET and PING are answered with, a number also in the form of a
-// bulk string, and calls everything else an error: nil, a negative number, arrays, what RESP3 has.
+// parseReply reads the reply that b begins with, and returns how many bytes it has. A size of 0
+// without an error means that the reply goes on behind b. It knows what our commands are answered
+// with, and calls everything else an error: negative numbers, and what RESP3 has.
 func parseReply(b []byte) (r reply, size int, err error) {
 	if len(b) == 0 {
 		return reply{}, 0, nil
 	}
 	kind := b[0]
-	if kind != '+' && kind != '-' && kind != ':' && kind != '$' {
+	switch kind {
+	case '+', '-', ':', '$', '*':
+	default:
 		return reply{}, 0, fmt.Errorf("the answer is no RESP that we asked for: it begins with %q", clip(b))
 	}
 	line, size, err := replyLine(b)
 	if err != nil || size == 0 {
 		return reply{}, 0, err
 	}
-	switch line = line[1:]; kind {
-	case ':':
+	r.kind = kind
+	switch line = line[1:]; {
+	case kind == ':' || kind == '*':
 		r.number, err = decimal(line)
-	case '$':
-		var length, digits uint64
-		if length, err = decimal(line); err != nil || length > maxDigits {
-			return reply{}, 0, fmt.Errorf("the answer is no number: it begins with %q", clip(b))
-		}
-		end := size + int(length)
-		switch rest := b[size:]; {
-		case len(rest) < int(length)+2:
-			return reply{}, 0, nil
-		case rest[length] != '\r' || rest[length+1] != '\n':
-			return reply{}, 0, fmt.Errorf("the answer does not end where it says: %q", clip(b))
-		}
-		digits, err = decimal(b[size:end])
-		kind, r.number, size = ':', digits, end+2
+	case kind == '$' && string(line) == "-1":
+		r.kind = '_'
+	case kind == '$':
+		r.text, size, err = replyString(b, line, size)
 	default:
 		r.text = line
 	}
-	if err != nil {
+	if err != nil || size == 0 {
 		return reply{}, 0, err
 	}
-	r.kind = kind
 	return r, size, nil
+}
+
+// replyString reads a string whose line, with its length, has size bytes. It returns the size of
+// the whole, 0 when it is not there yet.
+func replyString(b, line []byte, size int) (text []byte, whole int, err error) {
+	claimed, err := decimal(line)
+	if err != nil {
+		return nil, 0, err
+	}
+	if claimed > maxText {
+		return nil, 0, fmt.Errorf("the answer is a string of more than %d bytes: it begins with %q", maxText, clip(b))
+	}
+	length := int(claimed)
+	switch rest := b[size:]; {
+	case len(rest) < length+2:
+		return nil, 0, nil
+	case rest[length] != '\r' || rest[length+1] != '\n':
+		return nil, 0, fmt.Errorf("the answer does not end where it says: %q", clip(b))
+	default:
+		return rest[:length], size + length + 2, nil
+	}
+}
+
+// sum is the number that a reply is, at least least. GCD.COUNT answers with digits in a string.
+func (r reply) sum(least uint64) (sum uint64, err error) {
+	switch r.kind {
+	case ':':
+		sum = r.number
+	case '$':
+		if sum, err = decimal(r.text); err != nil {
+			return 0, err
+		}
+	default:
+		return 0, errors.New("the answer is no sum")
+	}
+	if sum < least {
+		return 0, fmt.Errorf("the answer is no sum of at least %d", least)
+	}
+	return sum, nil
 }
 
 // replyLine returns the line that b begins with, without its end, and its size with the end, 0 when the end is not there yet.
@@ -115,6 +149,7 @@ var refusals = [...]struct {
 	{"LOADING the server is shutting down", codec.CodeShuttingDown},
 	{"LOADING ", codec.CodeLoading},
 	{"ERR Protocol error: the command was not complete", codec.CodeNothingArrived},
+	{"EXECABORT Transaction discarded because what it changes may not fit", codec.CodeMessageTooLong},
 }
 
 // refusal is the error that a command was answered with.

@@ -275,49 +275,6 @@ func TestCountN(t *testing.T) {
 	}
 }
 
-// A client that was told no network has the protocol for those who wait and RESP for those who do not.
-func TestDefaultNetwork(t *testing.T) {
-	t.Parallel()
-	addr := tcpServer(t, func(conn *net.TCPConn) {
-		first := make([]byte, 1)
-		if _, err := io.ReadFull(conn, first); err != nil {
-			t.Error(err)
-			return
-		}
-		if first[0] != '*' {
-			read(conn)
-			io.WriteString(conn, string([]byte{first[0] + 0x80, 5})[:2-first[0]])
-			return
-		}
-		io.ReadFull(conn, make([]byte, len(ping)-1))
-		for _, answer := range []string{"+PONG\r\n", ":1000\r\n", "+OK\r\n", ":1001\r\n"} {
-			io.WriteString(conn, answer)
-			read(conn)
-		}
-	})
-	c := newClient(t, addr, Options{})
-	sum, err := c.CountAsync(t.Context(), "orders").Result()
-	wantSum(t, sum, err, 1000)
-	sum, err = c.ResetAsync(t.Context(), "orders").Result()
-	wantSum(t, sum, err, 0)
-	work := func(context.Context) (string, error) { return "result", nil }
-	sum, _, err = WrapAsync(c, "orders", work)(t.Context()).Result()
-	wantSum(t, sum, err, 1001)
-	sum, err = c.Count(t.Context(), "orders")
-	wantSum(t, sum, err, 5)
-	if err := c.Reset(t.Context(), "orders"); err != nil {
-		t.Error(err)
-	}
-	sum, _, err = Wrap(c, "orders", work)(t.Context())
-	wantSum(t, sum, err, 5)
-	c.Close()
-	_, err = c.CountAsync(t.Context(), "orders").Result()
-	wantClass(t, err, "not sent")
-	if !errors.Is(err, ErrClosed) {
-		t.Error(err)
-	}
-}
-
 func TestRESPTopicsThatAreNone(t *testing.T) {
 	t.Parallel()
 	c := respClient(t, absentServer(t, "tcp"), Options{})

@@ -18,11 +18,14 @@ type tcp struct {
 	timeout time.Duration
 	settle  time.Duration // 0: an answer ends with its connection
 	dialer  net.Dialer
+	// dial connects in place of dialer; nil if it does not.
+	dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 func newTCP(addr string, opts Options) *tcp {
 	// A connection is too short-lived for keep-alives, and setting them up costs three system calls.
-	return &tcp{addr: addr, timeout: opts.Timeout, settle: opts.Settle, dialer: net.Dialer{KeepAlive: -1}}
+	dialer := net.Dialer{KeepAlive: -1}
+	return &tcp{addr: addr, timeout: opts.Timeout, settle: opts.Settle, dialer: dialer, dial: opts.Dial}
 }
 
 func (t *tcp) longest() int { return codec.MaxMessage }
@@ -33,9 +36,7 @@ func (t *tcp) close() {}
 // state of a closed connection stays with its port and does not use up the client's.
 func (t *tcp) exchange(ctx context.Context, op codec.Op, msg []byte, _ int) (codec.Reply, error) {
 	deadline := time.Now().Add(t.timeout)
-	dialer := t.dialer
-	dialer.Deadline = deadline
-	conn, err := dialer.DialContext(ctx, "tcp", t.addr)
+	conn, err := t.connect(ctx, deadline)
 	if err != nil {
 		return codec.Reply{}, notSent(dialFailure(ctx, err))
 	}
@@ -45,15 +46,38 @@ func (t *tcp) exchange(ctx context.Context, op codec.Op, msg []byte, _ int) (cod
 	}
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(longAgo()) })
 	defer stop()
-	return t.converse(ctx, conn.(*net.TCPConn), op, msg)
+	return t.converse(ctx, conn, op, msg)
+}
+
+func (t *tcp) connect(ctx context.Context, deadline time.Time) (net.Conn, error) {
+	if t.dial == nil {
+		dialer := t.dialer
+		dialer.Deadline = deadline
+		return dialer.DialContext(ctx, "tcp", t.addr)
+	}
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	return t.dial(ctx, "tcp", t.addr)
+}
+
+// breakOff ends a connection of which a message was sent in part: an ordinary end would make that
+// part look like a whole message with a shorter topic. So it ends in a reset, and over TLS without
+// the word that it ends.
+func breakOff(conn net.Conn) {
+	if secured, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = secured.NetConn()
+	}
+	if lingers, ok := conn.(interface{ SetLinger(sec int) error }); ok {
+		lingers.SetLinger(0)
+	}
+	conn.Close()
 }
 
 // converse sends and reads on a connection that has its deadline.
-func (t *tcp) converse(ctx context.Context, conn *net.TCPConn, op codec.Op, msg []byte) (codec.Reply, error) {
+func (t *tcp) converse(ctx context.Context, conn net.Conn, op codec.Op, msg []byte) (codec.Reply, error) {
 	written, writeErr := conn.Write(msg)
 	if writeErr != nil && written > 0 {
-		// An ordinary end would make the part that was sent look like a whole message with a shorter topic.
-		conn.SetLinger(0)
+		defer breakOff(conn)
 	}
 
 	// One byte more than the longest reply is enough to know that there was more. It is read even after a failed write: a
@@ -88,7 +112,7 @@ func (t *tcp) converse(ctx context.Context, conn *net.TCPConn, op codec.Op, msg 
 
 // read reads until the connection ends, buf is full, or, if the client was told so, an answer stands there and nothing follows it for
 // the settle time; settled then says so.
-func (t *tcp) read(ctx context.Context, conn *net.TCPConn, buf []byte) (n int, settled bool, err error) {
+func (t *tcp) read(ctx context.Context, conn net.Conn, buf []byte) (n int, settled bool, err error) {
 	for n < len(buf) && err == nil {
 		var m int
 		m, err = conn.Read(buf[n:])

@@ -30,7 +30,7 @@ func TestTCPSendsTheProtocolsBytes(t *testing.T) {
 			t.Errorf("after the answer: %q, %v", rest, err)
 		}
 	})
-	c := newClient(t, addr, Options{})
+	c := newClient(t, addr, Options{Network: "tcp"})
 
 	sum, err := c.Count(t.Context(), "größe")
 	wantSum(t, sum, err, 256)
@@ -103,7 +103,7 @@ func TestTCPAnswers(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			addr := tcpServer(t, test.server)
-			opts := Options{}
+			opts := Options{Network: "tcp"}
 			if test.timeout {
 				opts.Timeout = 10 * impatience
 			}
@@ -139,18 +139,18 @@ func TestTCPSettle(t *testing.T) {
 		io.Copy(io.Discard, conn) // until the client closes
 		gone <- struct{}{}
 	})
-	c := newClient(t, addr, Options{Settle: 20 * time.Millisecond, Timeout: time.Hour})
+	c := newClient(t, addr, Options{Network: "tcp", Settle: 20 * time.Millisecond, Timeout: time.Hour})
 	sum, err := c.Count(t.Context(), "orders")
 	wantSum(t, sum, err, 1)
 	<-gone
-	closing := newClient(t, tcpServer(t, answering("\x80\x01\x02")), Options{Settle: time.Hour})
+	closing := newClient(t, tcpServer(t, answering("\x80\x01\x02")), Options{Network: "tcp", Settle: time.Hour})
 	sum, err = closing.Count(t.Context(), "orders")
 	wantSum(t, sum, err, 0x0102)
 	inTwo := newClient(t, tcpServer(t, func(conn *net.TCPConn) {
 		read(conn)
 		io.WriteString(conn, "\x80\x01")
 		io.WriteString(conn, "\x02")
-	}), Options{Settle: time.Hour})
+	}), Options{Network: "tcp", Settle: time.Hour})
 	sum, err = inTwo.Count(t.Context(), "orders")
 	wantSum(t, sum, err, 0x0102)
 	if _, err := New(addr, Options{Settle: -1}); err == nil {
@@ -168,7 +168,7 @@ func TestTCPResetAnswers(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			c := newClient(t, tcpServer(t, answering(test.answer)), Options{})
+			c := newClient(t, tcpServer(t, answering(test.answer)), Options{Network: "tcp"})
 			err := c.Reset(t.Context(), "orders")
 			if test.class != "" {
 				wantClass(t, err, test.class)
@@ -182,7 +182,7 @@ func TestTCPResetAnswers(t *testing.T) {
 		c := newClient(t, tcpServer(t, func(conn *net.TCPConn) {
 			answering("\x81")(conn)
 			conn.SetLinger(0)
-		}), Options{})
+		}), Options{Network: "tcp"})
 		if err := c.Reset(t.Context(), "orders"); err != nil {
 			t.Error(err)
 		}
@@ -196,7 +196,7 @@ func TestTCPNeverRepeats(t *testing.T) {
 		conns <- struct{}{}
 		read(conn)
 	})
-	c := newClient(t, addr, Options{Attempts: 7, ResetAttempts: 7})
+	c := newClient(t, addr, Options{Network: "tcp", Attempts: 7, ResetAttempts: 7})
 	_, err := c.Count(t.Context(), "orders")
 	wantClass(t, err, "unknown")
 	wantClass(t, c.Reset(t.Context(), "orders"), "unknown")
@@ -215,7 +215,7 @@ func TestTCPNeverRepeats(t *testing.T) {
 
 func TestTCPNobodyListens(t *testing.T) {
 	t.Parallel()
-	c := newClient(t, absentServer(t, "tcp"), Options{})
+	c := newClient(t, absentServer(t, "tcp"), Options{Network: "tcp"})
 	_, err := c.Count(t.Context(), "orders")
 	wantClass(t, err, "not sent")
 	if !errors.Is(err, syscall.ECONNREFUSED) {
@@ -225,7 +225,7 @@ func TestTCPNobodyListens(t *testing.T) {
 
 func TestTCPGivenUpWhileConnecting(t *testing.T) {
 	t.Parallel()
-	c := newClient(t, tcpServer(t, func(*net.TCPConn) {}), Options{})
+	c := newClient(t, tcpServer(t, func(*net.TCPConn) {}), Options{Network: "tcp"})
 	ctx, cancel := context.WithCancel(t.Context())
 	c.transport.(*tcp).dialer.Control = func(_, _ string, _ syscall.RawConn) error {
 		cancel()
@@ -261,7 +261,7 @@ func TestTCPTopics(t *testing.T) {
 		got <- n
 		io.WriteString(conn, "\x80\x01")
 	})
-	c := newClient(t, addr, Options{})
+	c := newClient(t, addr, Options{Network: "tcp"})
 	sum, err := c.Count(t.Context(), strings.Repeat("x", 65_535))
 	wantSum(t, sum, err, 1)
 	if n := receive(t, got); n != 65_536 {

@@ -84,14 +84,14 @@ func TestTCPCanceledWhileConnecting(t *testing.T) {
 func TestTCPTimeoutWhileConnecting(t *testing.T) {
 	t.Parallel()
 	addr := fullServer(t)
-	_, err := newClient(t, addr, Options{Timeout: impatience}).Count(t.Context(), "orders")
+	_, err := newClient(t, addr, Options{Network: "tcp", Timeout: impatience}).Count(t.Context(), "orders")
 	wantClass(t, err, "not sent")
 	if !errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the client's own time-out: %v", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), impatience)
 	defer cancel()
-	_, err = newClient(t, addr, Options{}).Count(ctx, "orders")
+	_, err = newClient(t, addr, Options{Network: "tcp"}).Count(ctx, "orders")
 	wantClass(t, err, "not sent")
 	if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the caller's deadline: %v", err)

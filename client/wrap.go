@@ -57,19 +57,14 @@ func (call *WrapCall[T]) run(ctx context.Context, stamped func(context.Context) 
 	call.sum, call.result, call.err = stamped(ctx)
 }
 
-// WrapAsync is Wrap for those who do not want to wait: the function that it returns starts fn on a goroutine of its own and
-// gives a handle at once. Each run of fn has its goroutine, for fn may block; the count that follows goes over the network of the
-// asynchronous calls and queues as every other call does.
+// WrapAsync is Wrap for those who do not want to wait: the function that it returns starts fn on a
+// goroutine of its own and gives a handle at once. Each run of fn has its goroutine, for fn may
+// block; the count that follows queues as every other call does.
 //
 // The goroutines belong to the client: Close ends the contexts of the runs and waits until they have returned. After Close fn is
 // not run at all and the handle reports a count that was not sent.
 func WrapAsync[T any](c *Client, topic string, fn func(context.Context) (T, error)) func(context.Context) *WrapCall[T] {
-	stamped := wrap(fn, func(ctx context.Context) (uint64, error) {
-		if c.pipeline != nil {
-			return c.pipeline.do(ctx, codec.OpCount, topic, 1)
-		}
-		return c.Count(ctx, topic)
-	})
+	stamped := Wrap(c, topic, fn)
 	return func(ctx context.Context) *WrapCall[T] {
 		call := &WrapCall[T]{done: make(chan struct{})}
 		if !c.enter() {

@@ -1,0 +1,157 @@
+package client
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"math/big"
+	"net"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+)
+
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// listenFor serves connections of any listener, with the first word of each telling the protocol.
+func listenFor(t *testing.T, listener net.Listener) {
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() {
+				defer conn.Close()
+				conn.SetDeadline(time.Now().Add(patience))
+				countFor(bufio.NewReader(conn), conn)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		listener.Close()
+		running.Wait()
+	})
+}
+
+// countFor answers one message of the counter protocol with 3, or PINGs and counts over RESP with
+// 1, 2, 3, …
+func countFor(from *bufio.Reader, to io.Writer) {
+	if first, err := from.Peek(1); err != nil || first[0] == 0 {
+		io.WriteString(to, "\x80\x03")
+		return
+	}
+	c := &respConn{from: from}
+	for sum := uint64(1); ; {
+		switch command, err := c.command(); {
+		case err != nil:
+			return
+		case command == "PING":
+			io.WriteString(to, "+PONG\r\n")
+		default:
+			io.WriteString(to, bulk(sum))
+			sum++
+		}
+	}
+}
+
+// certificate is one for 127.0.0.1, and the pool that trusts it.
+func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().Add(24 * time.Hour),
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(parsed)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
+}
+
+// Over what Options.Dial opens, both protocols count, one call and many at a time.
+func TestDial(t *testing.T) {
+	t.Parallel()
+	for name, open := range map[string]func(t *testing.T) (addr string, dial dialFunc){
+		"TLS": func(t *testing.T) (string, dialFunc) {
+			own, pool := certificate(t)
+			listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{own}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			listenFor(t, listener)
+			return listener.Addr().String(), (&tls.Dialer{Config: &tls.Config{RootCAs: pool}}).DialContext
+		},
+		"unix socket": func(t *testing.T) (string, dialFunc) {
+			path := filepath.Join(t.TempDir(), "s")
+			listener, err := net.Listen("unix", path)
+			if err != nil {
+				t.Skipf("this system has no unix sockets: %v", err)
+			}
+			listenFor(t, listener)
+			return path, func(ctx context.Context, _, addr string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "unix", addr)
+			}
+		},
+		"memory": func(t *testing.T) (string, dialFunc) {
+			var running sync.WaitGroup
+			t.Cleanup(running.Wait)
+			return "memory", func(context.Context, string, string) (net.Conn, error) {
+				ours, theirs := net.Pipe()
+				running.Go(func() {
+					defer ours.Close()
+					countFor(bufio.NewReader(ours), ours)
+				})
+				return theirs, nil
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			addr, dial := open(t)
+			sum, err := newClient(t, addr, Options{Network: "tcp", Dial: dial}).Count(t.Context(), "orders")
+			wantSum(t, sum, err, 3)
+			c := newClient(t, addr, Options{Dial: dial})
+			var calls []*Call
+			for range 2000 {
+				calls = append(calls, c.CountAsync(t.Context(), "orders"))
+			}
+			for i, call := range calls {
+				sum, err := outcome(t, call)
+				wantSum(t, sum, err, uint64(i+1))
+			}
+		})
+	}
+}
+
+// A certificate that is not trusted is a connection that was not made.
+func TestDialUntrusted(t *testing.T) {
+	t.Parallel()
+	own, _ := certificate(t)
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{own}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listenFor(t, listener)
+	c := newClient(t, listener.Addr().String(), Options{Dial: new(tls.Dialer).DialContext})
+	_, err = c.Count(t.Context(), "orders")
+	wantClass(t, err, "not sent")
+}

@@ -1,0 +1,133 @@
+package client
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"gcd/codec"
+)
+
+// maxTransaction is how many bytes the topics of a CountMany have together; a server takes fewer.
+const maxTransaction = 1 << 20
+
+// PartialError is the failure of a CountMany of which a part was counted: the server took all
+// topics as one transaction, and refused some of them. It is of none of the classes. Counting all
+// of them again counts the others twice.
+type PartialError struct {
+	// Refused has a refusal for each topic that was not counted, and nil for each that was, in the
+	// order of the topics.
+	Refused []error
+}
+
+func (e *PartialError) Error() string {
+	refused, first := 0, error(nil)
+	for _, err := range e.Refused {
+		if err != nil {
+			refused++
+			first = cmp.Or(first, err)
+		}
+	}
+	return fmt.Sprintf("%d of %d topics were refused and the others counted: %v", refused, len(e.Refused), first)
+}
+
+// CountMany adds one to the sum of each topic and returns the new sums in the order of the topics;
+// a topic that is named twice is counted twice. The counts are one transaction: they are durable
+// together, nobody else's count is between them, and a call that is refused, not sent, or
+// interrupted has counted all of them or none. Errors are those of Count, and one more: a server
+// that has to refuse single topics, since the sum of one is at its maximum or it takes no more new
+// ones, counts the others all the same, and the error is a *PartialError beside the sums, with 0
+// for those refused. It needs RESP, and a server that has transactions: others refuse the whole.
+func (c *Client) CountMany(ctx context.Context, topics ...string) ([]uint64, error) {
+	if len(topics) == 0 {
+		return nil, nil
+	}
+	m := many{topics: len(topics)}
+	q := &inquiry{
+		what: "COUNT of " + briefMany(topics),
+		kind: "counts of several topics",
+		left: len(topics) + 2,
+		take: m.take,
+	}
+	size := 0
+	for _, topic := range topics {
+		size += len(topic)
+	}
+	if len(topics) > maxElements || size > maxTransaction {
+		return nil, requestError(c.addr, "resp", q.what, &RefusedError{
+			Code: codec.CodeMessageTooLong,
+			Text: fmt.Sprintf("at most %d topics of %d bytes together at once", maxElements, maxTransaction),
+		})
+	}
+	q.wire = appendCommand(nil, "MULTI")
+	for _, topic := range topics {
+		q.wire = appendCommand(q.wire, "GCD.COUNT", topic)
+	}
+	q.wire = appendCommand(q.wire, "EXEC")
+	if err := c.ask(ctx, q, topics...); err != nil {
+		return nil, err
+	}
+	if m.counted < len(topics) {
+		return m.sums, fmt.Errorf("client: %s at %s (resp): %w", q.what, c.addr, &PartialError{Refused: m.refused})
+	}
+	return m.sums, nil
+}
+
+// many understands the replies to MULTI, a COUNT for each topic, and EXEC.
+type many struct {
+	topics  int
+	replies int   // that came
+	queued  error // why the server refused to begin, or to queue a command: then EXEC runs nothing
+
+	sums    []uint64
+	refused []error
+	counted int
+}
+
+func (m *many) take(r reply) (refused, surprise error) {
+	n := m.replies
+	m.replies++
+	switch {
+	case n <= m.topics: // MULTI and what it queues
+		switch {
+		case r.kind == '-':
+			m.queued = cmp.Or(m.queued, refusal(r.text))
+		case r.kind != '+' || n == 0 && string(r.text) != "OK" || n > 0 && string(r.text) != "QUEUED":
+			return nil, errors.New("the answer is none of a transaction")
+		}
+	case n == m.topics+1 && r.kind == '-': // EXEC
+		return cmp.Or(m.queued, refusal(r.text)), nil
+	case n == m.topics+1:
+		if r.kind != '*' || r.number != uint64(m.topics) || m.queued != nil {
+			return nil, fmt.Errorf("the answer to an EXEC is not that of %d counts", m.topics)
+		}
+		m.sums, m.refused = make([]uint64, m.topics), make([]error, m.topics)
+	default: // a count's
+		i := n - m.topics - 2
+		if r.kind == '-' {
+			m.refused[i] = refusal(r.text)
+		} else if m.sums[i], surprise = r.sum(1); surprise != nil {
+			return nil, surprise
+		} else {
+			m.counted++
+		}
+		if i == m.topics-1 && m.counted == 0 {
+			return m.refused[0], nil
+		}
+	}
+	return nil, nil
+}
+
+// briefMany names topics for a message, the first ones only.
+func briefMany(topics []string) string {
+	const most = 3
+	text := fmt.Sprintf("%d topics", len(topics))
+	for i, topic := range topics[:min(len(topics), most)] {
+		text += []string{" ", ", ", ", "}[i] + brief(topic)
+	}
+	if len(topics) > most {
+		text += ", …"
+	}
+	return text
+}
