@@ -17,6 +17,8 @@ const (
 	Read  Kind = 3 // report sum and epoch as they are behind every earlier op of the group and of groups submitted before
 	// Delete is a Reset of a topic that has a sum; one whose sum is 0, or that is not there, stays as it is, and nothing is logged.
 	Delete Kind = 4
+	// Size is a Read of how many topics have a sum. It has no topic.
+	Size Kind = 5
 )
 
 // Op is one operation and, once its group's Done was called, its outcome.
@@ -30,7 +32,7 @@ type Op struct {
 	Max uint64
 
 	// Sum is, after a Count, the last value it took (the first is Sum−N+1); after a Reset or Delete the sum that the topic
-	// had; after a Read the sum.
+	// had; after a Read the sum; after a Size the number of topics.
 	Sum uint64
 	// Epoch is the epoch that Sum belongs to.
 	Epoch uint64
@@ -43,6 +45,10 @@ type Op struct {
 // Enqueue) until Done is called, once, when every op has its outcome.
 type Group struct {
 	Ops []Op
+	// Whole keeps the group together: its changes are one record, so that they are durable together or not at all, and no op
+	// of another group comes between its own. An op that is refused for its own sake leaves the others; what refuses the
+	// record refuses every change, and each Read that saw one. A group that does not fit (Store.Fits) is refused with ErrTooLarge.
+	Whole bool
 	// Done runs on the goroutine that owns the commit: it must not block and must not call into the store.
 	Done func(*Group)
 
@@ -62,6 +68,7 @@ var (
 	ErrOverflow      = errors.New("store: sum would exceed its maximum")
 	ErrTopicTooLong  = errors.New("store: topic too long")
 	ErrTooManyTopics = errors.New("store: too many topics")
+	ErrTooLarge      = errors.New("store: the changes of a whole group do not fit into one record")
 	ErrLogFull       = errors.New("store: no room to write the log")
 	ErrClosed        = errors.New("store: closed")
 	ErrFailed        = errors.New("store: stopped after a disk error")

@@ -89,6 +89,16 @@ func (r *recorder) point(op vfs.Op) {
 	r.points = append(r.points, p)
 }
 
+// restore writes a version of the snapshot file.
+func (r *recorder) restore(t *testing.T, dir string, version int) {
+	t.Helper()
+	if b := r.versions[version]; b != nil {
+		if err := os.WriteFile(filepath.Join(dir, snapshotName), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // script runs batches one after the other and keeps the state behind each.
 type script struct {
 	r      *recorder
@@ -207,11 +217,7 @@ func TestCrashAtEveryOperation(t *testing.T) {
 func (sc *script) recoverAndCheck(t *testing.T, where string, disk *vfs.Mem, version int, p crashPoint) {
 	t.Helper()
 	dir := t.TempDir()
-	if b := sc.r.versions[version]; b != nil {
-		if err := os.WriteFile(filepath.Join(dir, snapshotName), b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	sc.r.restore(t, dir, version)
 	o := Options{fs: disk, logDir: "log", SegmentSize: 8192, SnapshotInterval: -1, SnapshotBytes: -1, hooks: hooks{noSync: true}}
 	s, err := Open(dir, o)
 	if err != nil {

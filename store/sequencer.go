@@ -17,7 +17,10 @@ type sequencer struct {
 	size    int // bytes that changes take in the log
 	fresh   int // topics that the batch creates
 	views   []view
-	last    int // index of the view that was used last, or -1
+	last    int  // index of the view that was used last, or -1
+	whole   bool // the batch has a whole group
+	sized   int  // changes that grown knows of
+	grown   int  // how many topics more have a sum behind those changes
 	// slots finds a topic's view: an open-addressed table of generation<<32 | index, its length a power of two. What carries
 	// an older generation is free, so starting a batch costs nothing.
 	slots      []uint64
@@ -30,6 +33,7 @@ type limits struct {
 	maxTopics   int
 	maxTopicLen int
 	maxBatch    int // bytes
+	maxWhole    int // bytes, of a whole group
 }
 
 // view is a topic as the next op of the batch finds it.
@@ -50,6 +54,7 @@ func newSequencer(m *machine, l limits) *sequencer {
 func (s *sequencer) begin() {
 	s.changes, s.views = s.changes[:0], s.views[:0]
 	s.size, s.fresh, s.last = 0, 0, -1
+	s.whole, s.sized, s.grown = false, 0, 0
 	s.ahead.forget()
 	if s.generation++; s.generation == 0 { // wrapped: forget what the old generations left
 		clear(s.slots)
@@ -58,8 +63,11 @@ func (s *sequencer) begin() {
 }
 
 // add sequences ops of a group from where the last call stopped. It returns false when the batch is full and the group is
-// not yet through.
+// not yet through; of a whole group nothing is sequenced then.
 func (s *sequencer) add(g *Group) bool {
+	if g.Whole && !s.takes(g) {
+		return g.pos == len(g.Ops)
+	}
 	for ; g.pos < len(g.Ops); g.pos++ {
 		op, known := &g.Ops[g.pos], s.ahead.next(s.m.table, g)
 		tooLong := len(op.Topic) > s.limits.maxTopicLen // it may be there all the same, from a time with a higher limit
@@ -67,7 +75,7 @@ func (s *sequencer) add(g *Group) bool {
 			op.Sum, op.Epoch, op.Err = 0, 0, ErrTopicTooLong
 			continue
 		}
-		if s.size+len(op.Topic)+maxChangeLen > s.limits.maxBatch && len(s.changes) > 0 {
+		if s.size+len(op.Topic)+maxChangeLen > s.limits.maxBatch && len(s.changes) > 0 && !g.Whole {
 			return false
 		}
 		v := s.view(op.Topic, known)
@@ -85,6 +93,8 @@ func (s *sequencer) add(g *Group) bool {
 			default:
 				s.reset(v, op)
 			}
+		case Size:
+			op.Sum, op.Epoch, op.Err = s.live(), 0, nil
 		default:
 			op.Sum, op.Epoch, op.Err = v.sum, v.epoch, nil
 		}

@@ -21,6 +21,14 @@ func (m *modelStore) do(op Op) Op {
 		op.Err = ErrTopicTooLong
 		return op
 	}
+	if op.Kind == Size {
+		for _, v := range m.values {
+			if v.Sum > 0 {
+				op.Sum++
+			}
+		}
+		return op
+	}
 	v, known := m.values[string(op.Topic)]
 	op.Sum, op.Epoch = v.Sum, v.Epoch
 	highest, n := op.Max, max(op.N, 1)
@@ -100,6 +108,8 @@ func randomOp(r *rand.Rand) Op {
 		op.Kind = Reset
 	case x < 16:
 		op.Kind = Delete
+	case x < 17:
+		op = Op{Kind: Size}
 	default:
 		op.Kind = Read
 	}
@@ -128,6 +138,7 @@ func TestSequencerModel(t *testing.T) {
 		s := openMemory(t, Options{MaxTopics: 5 + r.IntN(10), MaxTopicLen: 1999 + r.IntN(3)})
 		if r.IntN(2) == 0 {
 			s.own.seq.limits.maxBatch = s.options.MaxTopicLen + maxChangeLen + r.IntN(4000)
+			s.own.seq.limits.maxWhole = s.own.seq.limits.maxBatch - r.IntN(2)*500
 		}
 		s.log = &boundedLog{t: t, log: s.log, limit: s.own.seq.limits.maxBatch}
 		model := &modelStore{values: map[string]Value{}, maxTopics: s.options.MaxTopics, maxTopic: s.options.MaxTopicLen}
@@ -136,12 +147,19 @@ func TestSequencerModel(t *testing.T) {
 			var groups []*Group
 			var want [][]Op
 			for range 1 + r.IntN(8) {
-				g := &Group{Done: func(g *Group) { done <- g }}
-				var outcomes []Op
+				g := &Group{Done: func(g *Group) { done <- g }, Whole: r.IntN(3) == 0}
 				for range r.IntN(20) {
-					op := randomOp(r)
-					g.Ops = append(g.Ops, op)
-					outcomes = append(outcomes, model.do(op))
+					g.Ops = append(g.Ops, randomOp(r))
+				}
+				fits := !g.Whole || s.Fits(g.Ops)
+				var outcomes []Op
+				for _, op := range g.Ops {
+					if fits {
+						op = model.do(op)
+					} else {
+						op.Err = ErrTooLarge
+					}
+					outcomes = append(outcomes, op)
 				}
 				groups, want = append(groups, g), append(want, outcomes)
 			}

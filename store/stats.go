@@ -8,7 +8,7 @@ import (
 
 // Stats is what the store did since it was opened.
 type Stats struct {
-	Counts, Resets, Reads uint64    // ops that took effect, by kind; a Count of N values is one, a Delete is a Reset or, if it found no sum, a Read
+	Counts, Resets, Reads uint64    // ops that took effect, by kind; a Count of N values is one, a Delete is a Reset or, if it found no sum, a Read, and so is a Size
 	Refused               uint64    // ops that surely did not
 	Unknown               uint64    // ops whose outcome is not known
 	Batches               uint64    // committed; each is one record of the log
@@ -46,7 +46,7 @@ func (c *counters) note(g *Group) {
 		case op.Err == nil && op.Kind == Delete && op.Sum > 0:
 			byKind[Reset]++
 		case op.Err == nil:
-			byKind[min(op.Kind, Read)]++ // a Delete that found no sum has told that
+			byKind[min(op.Kind, Read)]++ // a Delete that found no sum has told that, and a Size reads, too
 		case errors.Is(op.Err, ErrUnknown):
 			unknown++
 		default:

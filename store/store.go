@@ -30,6 +30,7 @@ type Store struct {
 
 	// The read view: entries are atomics.
 	machine *machine
+	wholes  atomic.Uint64 // WholeVersion
 
 	queue    queue
 	handover chan struct{} // gives the ownership to the committer; never more than one in it
@@ -83,7 +84,9 @@ func (s *Store) start() {
 	}
 	// One change must fit into a record, whatever the segment size is.
 	s.options.MaxTopicLen = min(s.options.MaxTopicLen, maxBatch-maxChangeLen)
-	s.own.seq = newSequencer(s.machine, limits{maxTopics: s.options.MaxTopics, maxTopicLen: s.options.MaxTopicLen, maxBatch: maxBatch})
+	s.own.seq = newSequencer(s.machine, limits{
+		maxTopics: s.options.MaxTopics, maxTopicLen: s.options.MaxTopicLen, maxBatch: maxBatch, maxWhole: min(maxBatch, maxWhole),
+	})
 	s.own.reserve = reserveDue(s.snapshotRoom())
 	s.wg.Go(s.committer)
 	if s.wal != nil {
@@ -229,7 +232,7 @@ func (s *Store) commit() error {
 		err = s.Err() // the directory may have been taken away meanwhile, and the record with it
 	}
 	if err == nil {
-		err = s.machine.apply(index, seq.changes)
+		err = s.apply(index)
 	}
 	if err != nil {
 		s.fail(err)
@@ -243,17 +246,19 @@ func (s *Store) commit() error {
 }
 
 // undo gives the ops of a batch that was not committed their outcome. What was refused for its own sake stays so; a read of a
-// rejected batch reports the applied state.
+// rejected batch reports the applied state, but in a whole group it is refused if it saw anything else.
 func (s *Store) undo(g *Group, err error) {
 	for i := g.from; i < g.pos; i++ {
 		op := &g.Ops[i]
 		if op.Err != nil {
 			continue
 		}
-		if op.Kind == Read && errors.Is(err, ErrLogFull) {
-			at, _ := s.machine.get(op.Topic)
-			op.Sum, op.Epoch = at.Sum, at.Epoch
-			continue
+		if (op.Kind == Read || op.Kind == Size) && errors.Is(err, ErrLogFull) {
+			at := s.applied(op)
+			if saw := (Value{op.Sum, op.Epoch}); !g.Whole || saw == at {
+				op.Sum, op.Epoch = at.Sum, at.Epoch
+				continue
+			}
 		}
 		op.Sum, op.Epoch, op.Err = 0, 0, err
 	}
