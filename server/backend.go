@@ -19,6 +19,8 @@ type Backend interface {
 	Enqueue(gs ...*store.Group) bool
 	// Round commits what waits and calls its Dones, then ends the caller's ownership.
 	Round()
+	// Fits tells whether operations can be a whole group (store.Group.Whole).
+	Fits(ops []store.Op) bool
 	// Failed is closed when the backend can acknowledge nothing any more.
 	Failed() <-chan struct{}
 
@@ -28,6 +30,9 @@ type Backend interface {
 
 	// What RESP reads: everything that was acknowledged before, and nothing that is not durable.
 
+	// WholeVersion is odd while whole groups come into effect. With the same even one before and behind them the reads below saw
+	// none half.
+	WholeVersion() uint64
 	// GetBytes returns the state of a topic, and whether it was ever counted or reset.
 	GetBytes(topic []byte) (store.Value, bool)
 	// Live is the number of topics whose sum is not 0.

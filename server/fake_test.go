@@ -89,6 +89,10 @@ func (f *fake) apply(op *store.Op) {
 			return
 		}
 	}
+	if op.Kind == store.Size {
+		op.Sum, op.Epoch = uint64(f.live()), 0
+		return
+	}
 	topic := string(op.Topic)
 	sum, known := f.sums[topic]
 	op.Sum, op.Epoch = sum, f.epochs[topic]
@@ -128,6 +132,11 @@ func (f *fake) GetBytes(topic []byte) (store.Value, bool) {
 func (f *fake) Live() (n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return f.live()
+}
+
+// live is Live with mu held.
+func (f *fake) live() (n int) {
 	for _, sum := range f.sums {
 		if sum > 0 {
 			n++
@@ -157,6 +166,10 @@ func (f *fake) Stats() store.Stats {
 	}
 	return st
 }
+
+func (f *fake) Fits(ops []store.Op) bool { return len(ops) < 1000 }
+
+func (f *fake) WholeVersion() uint64 { return 0 }
 
 func (f *fake) Options() store.Options { return store.Options{} }
 

@@ -60,7 +60,7 @@ func (x *exchange) backupCommand() {
 	case !s.opts.mayBackUp(x.client.peer.Addr()):
 		x.fail("NOPERM backups are for clients on the server's own machine, unless it is started with --allow-backup")
 	default:
-		x.backup = format
+		x.backup, x.over = format, true
 	}
 }
 

@@ -84,14 +84,17 @@ type respClient struct {
 	since time.Time
 
 	version  resp.Version
-	refusing bool       // MULTI was refused, and neither EXEC nor DISCARD has come yet
 	told     codec.Code // why no command is run any more: the server stops, or is not there yet
+	queueing bool       // MULTI has come, and what follows is kept
+
+	transaction *transaction // from MULTI to the answer to EXEC, else nil
 
 	little, wasLittle bool // its last turn, and the one before, asked for little
 
 	// Read by other connections, too.
 	label   atomic.Pointer[respLabel]
 	charged atomic.Int64 // bytes, to Server.held
+	queue   queueing
 }
 
 // respLabel is what a client says of itself.
@@ -112,6 +115,7 @@ func (s *Server) enterRESP(peer, local netip.AddrPort) *respClient {
 
 // leave forgets the client.
 func (c *respClient) leave() {
+	c.forgetTransaction()
 	c.s.resp.mu.Lock()
 	defer c.s.resp.mu.Unlock()
 	delete(c.s.resp.clients, c)

@@ -123,10 +123,13 @@ func (x *exchange) trackingInfo() {
 }
 
 // appendLine appends what CLIENT LIST says of a client. It may be another connection's. There are fields that programs insist on and that say nothing
-// here: they are what they are in Redis for a client without transactions, subscriptions and waiting output.
+// here: they are what they are in Redis for a client without subscriptions and waiting output.
 func (c *respClient) appendLine(dst []byte, now time.Time) []byte {
-	label := c.label.Load()
-	return fmt.Appendf(dst, "id=%d addr=%s laddr=%s name=%s age=%d idle=0 flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 "+
+	label, flags, multi := c.label.Load(), "N", c.queue.commands.Load()-1
+	if multi >= 0 {
+		flags = "x"
+	}
+	return fmt.Appendf(dst, "id=%d addr=%s laddr=%s name=%s age=%d idle=0 flags=%s db=0 sub=0 psub=0 ssub=0 multi=%d qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=%d "+
 		"obl=0 oll=0 omem=0 tot-mem=%d user=default redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
-		c.id, peerText(c.peer), peerText(c.local), label.name, int(now.Sub(c.since).Seconds()), c.charged.Load(), label.version, label.library, label.libraryVersion)
+		c.id, peerText(c.peer), peerText(c.local), label.name, int(now.Sub(c.since).Seconds()), flags, multi, c.queue.bytes.Load(), c.charged.Load()+c.queue.bytes.Load(), label.version, label.library, label.libraryVersion)
 }

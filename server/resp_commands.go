@@ -19,9 +19,10 @@ type command struct {
 	run     func(*exchange)
 	subs    []*command // then run is for the name alone
 
-	refused         bool // it is there only to say why it is not, and nobody is told that there is one
-	alone           bool // what was asked for before it has to be done first
-	endsTransaction bool // also run when a transaction was refused
+	refused     bool // it is there only to say why it is not, and nobody is told that there is one
+	alone       bool // what was asked for before it has to be done first
+	asOperation bool // in a transaction it is an operation, though it has no topic
+	inMulti     inMulti
 }
 
 // keys is which arguments are topics: the first, or all from it on, and what is done to them, in
@@ -64,6 +65,7 @@ const (
 	flagsAdmin   = "admin noscript loading stale"
 	flagsRole    = "noscript loading stale fast"
 	flagsSession = "noscript loading stale fast no_auth allow_busy"
+	flagsMulti   = "noscript loading stale fast allow_busy"
 	flagsPing    = "fast"
 )
 
@@ -125,18 +127,18 @@ func allCommands() []*command {
 		{name: "pttl", arity: 2, keys: oneKey(accessValue), flags: flagsRead, group: groupGeneric, run: func(x *exchange) { x.read(formExpiry) },
 			args:    []argument{topicArg},
 			summary: "The same as TTL."},
-		{name: "scan", arity: -2, flags: flagsScan, group: groupGeneric, alone: true, run: (*exchange).scan,
+		{name: "scan", arity: -2, flags: flagsScan, group: groupGeneric, alone: true, inMulti: barred, run: (*exchange).scan,
 			args: []argument{{name: "cursor", kind: "integer"}, {name: "pattern", kind: "pattern", token: "MATCH", optional: true},
 				{name: "count", kind: "integer", token: "COUNT", optional: true}, {name: "type", kind: "string", token: "TYPE", optional: true}},
 			summary: "Goes through the topics that have a sum above 0."},
-		{name: "keys", arity: 2, flags: flagsScan, group: groupGeneric, alone: true, run: (*exchange).keys,
+		{name: "keys", arity: 2, flags: flagsScan, group: groupGeneric, alone: true, inMulti: barred, run: (*exchange).keys,
 			args:    []argument{{name: "pattern", kind: "pattern"}},
 			summary: "Returns the topics that match a pattern, if they are not too many."},
 
-		{name: "gcd.backup", arity: -1, flags: flagsScan, group: groupServer, alone: true, run: (*exchange).backupCommand,
+		{name: "gcd.backup", arity: -1, flags: flagsScan, group: groupServer, alone: true, inMulti: barred, run: (*exchange).backupCommand,
 			args:    []argument{{name: "format", kind: "string", token: "FORMAT", optional: true}},
 			summary: "Sends all counters, as a streamed string with their dump in NDJSON or CSV."},
-		{name: "dbsize", arity: 1, flags: flagsRead, group: groupServer, alone: true, run: (*exchange).dbSize,
+		{name: "dbsize", arity: 1, flags: flagsRead, group: groupServer, alone: true, asOperation: true, run: (*exchange).dbSize,
 			summary: "Returns how many topics have a sum above 0."},
 		{name: "info", arity: -1, flags: flagsTell, group: groupServer, alone: true, run: (*exchange).info,
 			args:    []argument{{name: "section", kind: "string", optional: true, multiple: true}},
@@ -166,7 +168,7 @@ func allCommands() []*command {
 		{name: "echo", arity: 2, flags: flagsTalk, group: groupConnection, run: func(x *exchange) { x.bulk(x.arg(1)) },
 			args:    []argument{{name: "message", kind: "string"}},
 			summary: "Returns the message."},
-		{name: "hello", arity: -1, flags: flagsSession, group: groupConnection, alone: true, run: (*exchange).hello,
+		{name: "hello", arity: -1, flags: flagsSession, group: groupConnection, alone: true, inMulti: barred, run: (*exchange).hello,
 			args:    []argument{{name: "version", kind: "integer", optional: true}, {name: "name", kind: "string", token: "SETNAME", optional: true}},
 			summary: "Agrees on the protocol's version and returns what the server is."},
 		{name: "client", arity: -2, group: groupConnection, subs: clientSubcommands(),
@@ -175,17 +177,19 @@ func allCommands() []*command {
 			args:    []argument{{name: "index", kind: "integer"}},
 			summary: "With 0, does nothing: there is one database."},
 		{name: "auth", arity: -2, refused: true, run: (*exchange).auth},
-		{name: "reset", arity: 1, flags: flagsSession, group: groupConnection, alone: true, endsTransaction: true, run: (*exchange).resetConnection,
+		{name: "reset", arity: 1, flags: flagsSession, group: groupConnection, alone: true, inMulti: atOnce, run: (*exchange).resetConnection,
 			summary: "Puts the connection, not a topic, back to how it began."},
-		{name: "quit", arity: -1, flags: flagsSession, group: groupConnection, endsTransaction: true, run: (*exchange).quit,
+		{name: "quit", arity: -1, flags: flagsSession, group: groupConnection, inMulti: atOnce, run: (*exchange).quit,
 			summary: "Closes the connection."},
 
-		{name: "multi", arity: 1, flags: flagsTalk, group: groupOther, run: (*exchange).multi,
-			summary: "Fails: there are no transactions."},
-		{name: "exec", arity: 1, flags: flagsTalk, group: groupOther, endsTransaction: true, run: (*exchange).exec,
-			summary: "Fails: there are no transactions."},
-		{name: "discard", arity: 1, flags: flagsTalk, group: groupOther, endsTransaction: true, run: (*exchange).discard,
-			summary: "Ends what MULTI refused to begin."},
+		{name: "multi", arity: 1, flags: flagsMulti, group: groupOther, inMulti: atOnce, run: (*exchange).multi,
+			summary: "Begins a transaction: the commands that follow are kept for EXEC."},
+		{name: "exec", arity: 1, flags: "noscript loading stale skip_slowlog", group: groupOther, alone: true, inMulti: atOnce, run: (*exchange).exec,
+			summary: "Runs the commands since MULTI at one moment, in one record, and returns their replies."},
+		{name: "discard", arity: 1, flags: flagsMulti, group: groupOther, inMulti: atOnce, run: (*exchange).discard,
+			summary: "Ends the transaction, of which nothing was run."},
+		{name: "unwatch", arity: 1, flags: flagsMulti, group: groupOther, run: func(x *exchange) { x.status("OK") },
+			summary: "Does nothing: no topic can be watched."},
 	}, refusedCommands()...)
 }
 
@@ -199,8 +203,7 @@ func refusedCommands() []*command {
 			"expire pexpire expireat pexpireat expiretime pexpiretime persist"},
 		{"a topic keeps its name and its history; DEL resets the ones that you name",
 			"flushall flushdb swapdb move rename renamenx copy restore migrate dump"},
-		{"there are no transactions; a pipeline takes effect in its order and costs one round trip",
-			"watch unwatch"},
+		{"nothing that a transaction does can depend on what was read before it; what it reads and counts is done at one moment", "watch"},
 		{"there are no channels", "subscribe unsubscribe psubscribe punsubscribe ssubscribe sunsubscribe publish spublish pubsub"},
 		{"there are no scripts", "eval evalsha eval_ro evalsha_ro script function fcall fcall_ro"},
 		{"there is no replication", "replicaof slaveof psync sync replconf failover"},

@@ -46,7 +46,8 @@ func (x *exchange) quit() {
 
 // resetConnection puts everything back that the client has set.
 func (x *exchange) resetConnection() {
-	x.client.version, x.client.refusing = resp.V2, false
+	x.client.forgetTransaction()
+	x.client.version = resp.V2
 	x.client.label.Store(&respLabel{version: resp.V2})
 	x.status("RESET")
 }
@@ -146,29 +147,4 @@ func lowered(b []byte) []byte {
 		l[i] = c
 	}
 	return l
-}
-
-// Transactions: a pipeline that begins with MULTI was meant to be run as a whole or not at all, so until its end nothing of it is run.
-
-func (x *exchange) multi() {
-	x.client.refusing = true
-	x.fail("ERR MULTI is not supported: there are no transactions; a pipeline takes effect in its order and costs one round trip")
-}
-
-func (x *exchange) exec() {
-	if x.client.refusing {
-		x.client.refusing = false
-		x.fail("EXECABORT Transaction discarded because of previous errors.")
-		return
-	}
-	x.fail("ERR EXEC without MULTI")
-}
-
-func (x *exchange) discard() {
-	if x.client.refusing {
-		x.client.refusing = false
-		x.status("OK")
-		return
-	}
-	x.fail("ERR DISCARD without MULTI")
 }

@@ -137,21 +137,6 @@ func TestRESPConnection(t *testing.T) {
 	})
 }
 
-// A client that was refused a transaction may have sent its commands already. They were meant to be run together or not at all.
-func TestRESPTransactionsAreNotHalfDone(t *testing.T) {
-	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
-		s, st := serveMemory(t, o)
-		refused, notRun := `-ERR MULTI is not supported.*?\r\n`, `-ERR not run, because MULTI was refused.*?\r\n`
-		sayMatching(t, s, 2, "MULTI\r\nINCR tx\r\nGET tx\r\nNOSUCH\r\nEXEC\r\nINCR after", refused+notRun+notRun+`-ERR unknown.*?\r\n-EXECABORT Transaction discarded because of previous errors\.\r\n:1\r\n`)
-		sayMatching(t, s, 2, "MULTI\r\nMULTI\r\nDISCARD\r\nINCR after", refused+notRun+`\+OK\r\n:2\r\n`)
-		sayMatching(t, s, 2, "MULTI\r\nINCR tx\r\nRESET\r\nINCR after", refused+notRun+`\+RESET\r\n:3\r\n`)
-		if v, _ := st.Get("tx"); v.Sum != 0 {
-			t.Errorf("the sum is %d", v.Sum)
-		}
-	})
-}
-
 // Connections see each other, in the order in which they came, and are forgotten when they end.
 func TestRESPClientList(t *testing.T) {
 	t.Parallel()

@@ -35,6 +35,7 @@ const (
 	formExpiry
 	formLength // how many digits the sum has
 	formInfo   // sum and epoch
+	formLater  // that of a command of the transaction; the number is where it begins
 	// One reply to all operations of the step.
 	formValues // an array of formValue
 	formLive   // how many sums are not 0
@@ -70,6 +71,7 @@ type exchange struct {
 	taken   int           // commands
 	more    bool          // there is more to take when this turn is over
 	closing bool          // the connection ends when out is written
+	over    bool          // the turn takes nothing more
 
 	listing listing
 	backup  string // the format of one that is to be sent when out is written; empty: none
@@ -87,12 +89,12 @@ func (x *exchange) take() {
 // takeUpTo is take, of so many operations and bytes of their commands. What it does for each
 // command is a good part of what the server does for a count in a long pipeline.
 func (x *exchange) takeUpTo(room, bytes int) {
-	x.more = false
+	x.more, x.over = false, false
 	stopping := x.client.s.stopping.Load()
 	look := x.taken + fewOps
 	for !x.closing {
-		if len(x.out)+len(x.ready) >= maxTurnReplies || x.backup != "" || x.taken == look && x.lacksRoom() {
-			x.more = true
+		if len(x.out)+len(x.ready) >= maxTurnReplies || x.over || x.taken == look && x.lacksRoom() {
+			x.more = !x.over || x.backup != "" || x.at < len(x.in)
 			return
 		}
 		if x.held == 0 {
@@ -171,22 +173,21 @@ func (x *exchange) claim() claim {
 // run does the command that was parsed. It returns false if the command has to wait: for what was collected before it, or for its next turn.
 func (x *exchange) run() bool {
 	name := x.arg(0)
-	if len(name) == 4 && x.parser.Len() == 2 && !x.client.refusing && // the hot one
+	if len(name) == 4 && x.parser.Len() == 2 && !x.client.queueing && // the hot one
 		name[0]|0x20 == 'i' && name[1]|0x20 == 'n' && name[2]|0x20 == 'c' && name[3]|0x20 == 'r' {
 		x.incr()
 		return true
 	}
-	c := x.client.s.resp.command(name)
-	if c != nil && len(c.subs) > 0 && x.parser.Len() > 1 {
-		c = c.sub(x.arg(1))
-	}
+	c := x.whichCommand()
 	switch {
 	case c == nil:
+		x.spoil()
 		x.unknownCommand()
-	case x.client.refusing && !c.endsTransaction:
-		x.fail("ERR not run, because MULTI was refused on this connection and what follows it is meant to be run as a whole or not at all; EXEC, DISCARD or RESET ends that")
 	case c.arity > 0 && x.parser.Len() != c.arity, x.parser.Len() < -c.arity:
+		x.spoil()
 		x.wrongArity(c.name)
+	case x.client.queueing && c.inMulti != atOnce:
+		x.enqueue(c)
 	case len(x.ops) > 0 && c.alone:
 		return false
 	default:
@@ -194,6 +195,15 @@ func (x *exchange) run() bool {
 		return !x.listing.unfinished
 	}
 	return true
+}
+
+// whichCommand is the command that was parsed, or the subcommand; nil if there is none.
+func (x *exchange) whichCommand() *command {
+	c := x.client.s.resp.command(x.arg(0))
+	if c != nil && len(c.subs) > 0 && x.parser.Len() > 1 {
+		return c.sub(x.arg(1))
+	}
+	return c
 }
 
 // sayStopping refuses the command that was parsed, whatever it is and however far it was done.
@@ -287,9 +297,9 @@ func (x *exchange) each(f form, kind store.Kind) {
 }
 
 // hasRoom tells whether there is room for the operations on so many topics and their reply, and
-// else refuses the command.
+// else refuses the command. For those of a transaction there is.
 func (x *exchange) hasRoom(topics int) bool {
-	if topics <= fewOps || x.affords(topics*(opSize+replyRoom)) {
+	if topics <= fewOps || x.group.Whole || x.affords(topics*(opSize+replyRoom)) {
 		return true
 	}
 	x.tooLong()
@@ -307,10 +317,15 @@ func (x *exchange) fits(topics int) bool {
 	return false
 }
 
-// read answers with the states of the topics that are the arguments. Behind operations they are read in their order; with none before
-// it, now.
+// read answers with the states of the topics that are the arguments. Behind operations they are read in their order, and in a
+// transaction at its moment; else now, unless some topics show already what a transaction did and others do not yet.
 func (x *exchange) read(f form) {
-	if len(x.ops) > 0 {
+	if len(x.ops) > 0 || x.group.Whole {
+		x.each(f, store.Read)
+		return
+	}
+	version := x.client.s.backend.WholeVersion()
+	if version%2 == 1 {
 		x.each(f, store.Read)
 		return
 	}
@@ -321,9 +336,9 @@ func (x *exchange) read(f form) {
 	}
 	switch f {
 	case formValues:
-		x.readValues()
+		x.readValues(version)
 	case formLive:
-		x.readLive()
+		x.readLive(version)
 	default:
 		v, _ := x.client.s.backend.GetBytes(x.arg(1))
 		b, _ := x.appendReply(x.begin(), f, []store.Op{{Kind: store.Read, Topic: x.arg(1), Sum: v.Sum, Epoch: v.Epoch}})
@@ -331,8 +346,8 @@ func (x *exchange) read(f form) {
 	}
 }
 
-// readValues is formValues of the arguments.
-func (x *exchange) readValues() {
+// readValues is formValues of the arguments, if the backend is at a version still behind it.
+func (x *exchange) readValues(version uint64) {
 	b := resp.AppendArray(x.begin(), x.parser.Len()-1)
 	for i := 1; i < x.parser.Len(); i++ {
 		if i%fewOps == 0 && !x.mayGrow(b) {
@@ -342,15 +357,23 @@ func (x *exchange) readValues() {
 		v, _ := x.client.s.backend.GetBytes(x.arg(i))
 		b = x.appendValue(b, v.Sum)
 	}
+	if x.client.s.backend.WholeVersion() != version {
+		x.each(formValues, store.Read)
+		return
+	}
 	x.end(b)
 }
 
-// readLive is formLive of the arguments.
-func (x *exchange) readLive() {
+// readLive is likewise formLive.
+func (x *exchange) readLive(version uint64) {
 	n := 0
 	for i := 1; i < x.parser.Len(); i++ {
 		v, _ := x.client.s.backend.GetBytes(x.arg(i))
 		n += flag(v.Sum > 0)
+	}
+	if x.client.s.backend.WholeVersion() != version {
+		x.each(formLive, store.Read)
+		return
 	}
 	x.integer(int64(n))
 }
@@ -370,8 +393,14 @@ func (x *exchange) isTopic(topic []byte) bool {
 	return false
 }
 
-// refuse gives all operations that were collected an outcome without the backend.
+// refuse gives all operations that were collected an outcome without the backend; of a transaction nothing is done.
 func (x *exchange) refuse(err error) {
+	if x.group.Whole {
+		code, _ := codeOf(err)
+		x.client.s.journal.refused(code, x.client.peer, nil)
+		x.abort(refusalText(code))
+		return
+	}
 	for i := range x.ops {
 		x.ops[i].Err = err
 	}
@@ -379,7 +408,7 @@ func (x *exchange) refuse(err error) {
 
 // answer makes the replies when the operations have their outcomes.
 func (x *exchange) answer() {
-	ops, ready, known := x.ops, x.ready, true
+	ops, ready, known, from := x.ops, x.ready, true, len(x.out)
 	for _, s := range x.steps {
 		n := int(s.n)
 		switch {
@@ -393,6 +422,8 @@ func (x *exchange) answer() {
 				x.out = append(x.out, ready[:n]...)
 			}
 			ready = ready[n:]
+		case s.form == formLater:
+			x.runLater(n)
 		case s.form >= formValues:
 			x.out, known = x.appendReply(x.out, s.form, ops[:n])
 			ops = ops[n:]
@@ -410,6 +441,12 @@ func (x *exchange) answer() {
 			x.closing, x.more = true, false
 			break
 		}
+	}
+	if x.group.Whole {
+		if !known {
+			x.out = x.out[:from] // no part of an answer
+		}
+		x.endTransaction()
 	}
 	x.ops, x.steps, x.ready, x.size = keptRoom(x.ops, 2*maxTurnOps), x.steps[:0], x.ready[:0], 0
 }
@@ -503,7 +540,7 @@ func (x *exchange) idle() bool { return x.at == len(x.in) }
 func (x *exchange) release() {
 	x.keepLittle()
 	x.charge(0)
-	x.client, x.held, x.size, x.taken, x.more, x.closing = nil, 0, 0, 0, false, false
+	x.client, x.held, x.size, x.taken, x.more, x.closing, x.group.Whole = nil, 0, 0, 0, false, false, false
 	x.listing, x.backup = listing{found: x.listing.found[:0]}, ""
 }
 

@@ -53,13 +53,19 @@ func TestRESPModel(t *testing.T) {
 				s := serve(t, st, o, func(s *server.Server) { s.SetLinger(time.Hour) }) // what is behind an end may be said late
 				r := rand.New(rand.NewPCG(seed, 0))
 				m := newRespModel("")
+				if c.maxInFlight > 0 {
+					m.most = c.maxInFlight
+				}
+				if c.bytesMost > 0 {
+					m.mostBytes = c.bytesMost
+				}
 				for range c.connections {
 					conn := dial(t, "tcp", s.addr("tcp"))
 					send(t, conn, []byte("CLIENT ID\r\n"))
 					m.id = readUntil(t, conn, "\r\n") + "\r\n"
 					in, want, closes := conversation(r, m, c.commands)
 					converse(t, r, conn, in, want, c.packet, closes)
-					m.version, m.name, m.refusing, m.ended = 2, "", false, false
+					m.leave()
 				}
 				sums := make(map[string]uint64)
 				for topic := range maps.Keys(m.sums) {
@@ -81,10 +87,20 @@ func TestRESPModel(t *testing.T) {
 // conversation makes commands and the answers that the model gives to them, up to one end or another. closes tells whether the server is the first
 // to close.
 func conversation(r *rand.Rand, m *respModel, commands int) (in, want []byte, closes bool) {
-	for range commands {
-		args := randomCommand(r)
+	one := func(args []string) {
 		in = append(in, written(r, args)...)
 		want = append(want, m.answer(args)...)
+	}
+	for range commands {
+		if r.IntN(40) > 0 {
+			one(randomCommand(r))
+			continue
+		}
+		one([]string{"MULTI"})
+		for range r.IntN(8) {
+			one(randomCommand(r))
+		}
+		one([]string{"EXEC"})
 	}
 	end := func(last, answer string) {
 		in, want, closes = append(in, last...), append(want, answer...), true

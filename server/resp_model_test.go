@@ -25,11 +25,17 @@ const modelBackup = "a backup\r\n"
 // respModel says what a connection is answered that is alone with its server. It is written as plainly as it goes: one command after the
 // other, one topic after the other.
 type respModel struct {
-	id       string // of the connection, as CLIENT ID has it
-	version  int
-	name     string
-	refusing bool // behind MULTI
-	ended    bool // behind QUIT
+	id      string // of the connection, as CLIENT ID has it
+	version int
+	name    string
+	ended   bool // behind QUIT
+
+	multi        [][]string // what was queued since MULTI; nil: no MULTI
+	topicsQueued int        // topics of it
+	bytesQueued  int        // bytes of it
+	spoiled      bool       // EXEC will be refused
+	most         int        // topics in flight
+	mostBytes    int        // bytes in flight
 
 	order  []string // topics, as they appeared
 	sums   map[string]uint64
@@ -37,7 +43,7 @@ type respModel struct {
 }
 
 func newRespModel(id string) *respModel {
-	return &respModel{id: id, version: 2, sums: make(map[string]uint64), epochs: make(map[string]uint64)}
+	return &respModel{id: id, version: 2, most: 65_536, mostBytes: resp.MaxCommand, sums: make(map[string]uint64), epochs: make(map[string]uint64)}
 }
 
 const (
@@ -46,8 +52,9 @@ const (
 	onlyZero     = "-ERR only 0 can be set, which resets the topic: a sum is what was counted, and setting it would hand values out twice or never\r\n"
 	onlyGrows    = "-ERR increment must be above 0: the values of a topic are handed out one after the other and never again, so a sum only grows\r\n"
 	overflows    = "-ERR increment or decrement would overflow\r\n"
-	notInMulti   = "-ERR not run, because MULTI was refused on this connection and what follows it is meant to be run as a whole or not at all; " +
-		"EXEC, DISCARD or RESET ends that\r\n"
+	barred       = "-ERR Command not allowed inside a transaction\r\n"
+	flushes      = "-ERR FLUSHALL is not supported: a topic keeps its name and its history; DEL resets the ones that you name\r\n"
+	watches      = "-ERR WATCH is not supported: nothing that a transaction does can depend on what was read before it; what it reads and counts is done at one moment\r\n"
 )
 
 // modelArity is how many arguments a command has, its name included; at least as many if negative.
@@ -55,6 +62,7 @@ var modelArity = map[string]int{
 	"incr": 2, "incrby": 3, "gcd.count": -2, "gcd.reset": 2, "gcd.info": 2, "get": 2, "mget": -2, "strlen": 2, "set": -3, "getset": 3, "getdel": 2,
 	"del": -2, "unlink": -2, "exists": -2, "touch": -2, "type": 2, "ttl": 2, "pttl": 2, "scan": -2, "keys": 2, "gcd.backup": -1, "dbsize": 1,
 	"ping": -1, "echo": 2, "hello": -1, "client": -2, "select": 2, "multi": 1, "exec": 1, "discard": 1, "reset": 1, "quit": -1, "flushall": -1,
+	"watch": -1, "unwatch": 1,
 }
 
 func (m *respModel) answer(args []string) string {
@@ -66,11 +74,83 @@ func (m *respModel) answer(args []string) string {
 	ends := slices.Contains([]string{"exec", "discard", "reset", "quit"}, name)
 	switch {
 	case !known:
+		m.spoiled = true
 		return wrongCommand
-	case m.refusing && !ends:
-		return notInMulti
-	case arity > 0 && len(args) != arity, len(args) < -arity, name == "gcd.count" && len(args) > 3, name == "ping" && len(args) > 2:
-		return "-ERR wrong number of arguments for '" + name + "' command\r\n"
+	case arity > 0 && len(args) != arity, len(args) < -arity:
+		m.spoiled = true
+		return wrongArity(name)
+	case m.multi != nil && !ends:
+		return m.queue(name, args)
+	}
+	return m.run(name, args)
+}
+
+func wrongArity(name string) string {
+	return "-ERR wrong number of arguments for '" + name + "' command\r\n"
+}
+
+// modelKeyed are the commands on topics, and how many they may have.
+var modelKeyed = map[string]int{
+	"incr": 1, "incrby": 1, "gcd.count": 1, "gcd.reset": 1, "gcd.info": 1, "get": 1, "strlen": 1, "set": 1, "getset": 1, "getdel": 1, "type": 1, "ttl": 1,
+	"pttl": 1, "mget": math.MaxInt, "del": math.MaxInt, "unlink": math.MaxInt, "exists": math.MaxInt, "touch": math.MaxInt,
+}
+
+// queue keeps a command between MULTI and EXEC.
+func (m *respModel) queue(name string, args []string) string {
+	wrong := ""
+	m.topicsQueued += min(len(args)-1, modelKeyed[name]) + map[string]int{"dbsize": 1}[name]
+	m.bytesQueued += len(array(args...))
+	switch {
+	case name == "flushall":
+		wrong = flushes
+	case name == "watch":
+		wrong = watches
+	case name == "multi":
+		wrong = "-ERR MULTI calls can not be nested\r\n"
+	case slices.Contains([]string{"scan", "keys", "hello", "gcd.backup"}, name):
+		wrong = barred
+	case m.spoiled:
+	case m.topicsQueued > m.most:
+		wrong = fmt.Sprintf("-ERR more topics than --max-in-flight allows: a transaction has at most %d\r\n", m.most)
+	case m.bytesQueued > m.mostBytes:
+		wrong = fmt.Sprintf("-ERR transaction is too long: its commands have at most %d bytes\r\n", m.mostBytes)
+	}
+	if wrong != "" {
+		m.spoiled = true
+		return wrong
+	}
+	m.multi = append(m.multi, args)
+	return "+QUEUED\r\n"
+}
+
+// exec runs what was queued.
+func (m *respModel) exec() string {
+	queue, spoiled := m.multi, m.spoiled
+	m.forget()
+	if queue == nil {
+		return "-ERR EXEC without MULTI\r\n"
+	}
+	if spoiled {
+		return "-EXECABORT Transaction discarded because of previous errors.\r\n"
+	}
+	all := fmt.Sprintf("*%d\r\n", len(queue))
+	for _, args := range queue {
+		all += m.run(strings.ToLower(args[0]), args)
+	}
+	return all
+}
+
+func (m *respModel) forget() { m.multi, m.spoiled, m.topicsQueued, m.bytesQueued = nil, false, 0, 0 }
+
+// leave is the end of a connection.
+func (m *respModel) leave() {
+	m.version, m.name, m.ended = 2, "", false
+	m.forget()
+}
+
+func (m *respModel) run(name string, args []string) string {
+	if name == "gcd.count" && len(args) > 3 || name == "ping" && len(args) > 2 {
+		return wrongArity(name)
 	}
 	switch name {
 	case "incr", "incrby", "gcd.count", "gcd.reset", "set", "getset", "getdel", "del", "unlink":
@@ -317,26 +397,29 @@ func (m *respModel) other(name string, args []string) string {
 		}
 		return "+OK\r\n"
 	case "multi":
-		m.refusing = true
-		return "-ERR MULTI is not supported: there are no transactions; a pipeline takes effect in its order and costs one round trip\r\n"
-	case "exec", "discard":
-		was := m.refusing
-		m.refusing = false
-		switch {
-		case !was:
-			return "-ERR " + strings.ToUpper(name) + " without MULTI\r\n"
-		case name == "exec":
-			return "-EXECABORT Transaction discarded because of previous errors.\r\n"
-		}
+		m.forget()
+		m.multi = [][]string{}
 		return "+OK\r\n"
+	case "exec":
+		return m.exec()
+	case "discard":
+		if m.multi == nil {
+			return "-ERR DISCARD without MULTI\r\n"
+		}
+		m.forget()
+		return "+OK\r\n"
+	case "unwatch":
+		return "+OK\r\n"
+	case "watch":
+		return watches
 	case "reset":
-		m.version, m.name, m.refusing = 2, "", false
+		m.leave()
 		return "+RESET\r\n"
 	case "quit":
 		m.ended = true
 		return "+OK\r\n"
 	}
-	return "-ERR FLUSHALL is not supported: a topic keeps its name and its history; DEL resets the ones that you name\r\n"
+	return flushes
 }
 
 // modelTopicNames are more topics than the store takes, and some that are none.
@@ -387,15 +470,15 @@ func randomCommand(r *rand.Rand) []string {
 	case n < 89:
 		return [][]string{{"CLIENT", "GETNAME"}, {"client", "id"}, {"CLIENT", "SETNAME", pick("", "me", "you")}}[r.IntN(3)]
 	case n < 90:
-		return []string{pick("MULTI", "RESET")}
+		return []string{pick("MULTI", "multi", "UNWATCH", "RESET")}
 	case n < 93:
-		return []string{pick("EXEC", "DISCARD", "exec")}
+		return []string{pick("EXEC", "MULTI", "exec", "DISCARD", "Exec", "MULTI")}
 	case n < 94:
 		return []string{"SELECT", pick("0", "1")}
 	case n < 95:
 		return []string{"NOSUCH", "a", "b"}
 	case n < 96:
-		return []string{"FLUSHALL"}
+		return []string{pick("FLUSHALL", "WATCH"), "a"}
 	case n < 97:
 		return [][]string{{"INCR"}, {"INCR", "a", "b"}, {"INCRBY", "a"}, {"GET"}, {"MGET"}, {"DEL"}, {"SET", "a"}, {"SET", "a", "0", "NX"}, {"ECHO"}, {"KEYS"}, {"DBSIZE", "x"},
 			{"GCD.COUNT", "a", "1", "2"}, {"EXEC", "x"}}[r.IntN(13)]

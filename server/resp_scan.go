@@ -262,7 +262,15 @@ func (x *exchange) replyFound(head []byte) {
 	l.forget()
 }
 
-func (x *exchange) dbSize() { x.integer(int64(x.client.s.backend.Live())) }
+// dbSize tells it at once, unless it is part of a transaction, or one comes into effect just now.
+func (x *exchange) dbSize() {
+	if x.group.Whole || x.client.s.backend.WholeVersion()%2 == 1 {
+		x.do(store.Size, nil, 0, 0)
+		x.step(formInteger, 1)
+		return
+	}
+	x.integer(int64(x.client.s.backend.Live()))
+}
 
 // matches tells whether s is what the pattern says: * is any bytes, ? any byte, [a-z] one of those, [^a-z] none of them, and a
 // backslash takes the next byte as it is. It takes at most len(pattern) × len(s) steps.
