@@ -146,21 +146,31 @@ func TestGoRedisPipeline(t *testing.T) {
 	})
 }
 
-// A transaction fails as a whole: nothing of it is run, and the connection goes on.
+// A transaction is answered as a whole; one that cannot be run is not run in part, and the connection goes on.
 func TestGoRedisTransaction(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, s *running, version int) {
 		c, ctx := dialGoRedis(t, s, version, func(o *redis.Options) { o.PoolSize = 1 }), t.Context()
 		topic := fmt.Sprintf("transaction%d", version)
+		var last *redis.IntCmd
+		other := topic + "other"
+		if _, err := c.TxPipelined(ctx, func(p redis.Pipeliner) error {
+			p.Incr(ctx, topic)
+			last = p.IncrBy(ctx, topic, 9)
+			p.Incr(ctx, other)
+			return nil
+		}); err != nil || last.Val() != 10 {
+			t.Errorf("the last count is %d (%v), want 10", last.Val(), err)
+		}
 		_, err := c.TxPipelined(ctx, func(p redis.Pipeliner) error {
 			p.Incr(ctx, topic)
-			p.Incr(ctx, topic)
+			p.Expire(ctx, topic, time.Minute)
 			return nil
 		})
-		wantRefused(t, err, "ERR MULTI is not supported")
+		wantRefused(t, err, "E") // of EXPIRE, or of EXEC
 		wantRefused(t, c.Watch(ctx, func(*redis.Tx) error { return nil }, topic), "ERR WATCH is not supported")
-		if n, err := c.Incr(ctx, topic).Result(); n != 1 || err != nil {
-			t.Errorf("then it is %d (%v), want 1", n, err)
+		if n, err := c.Incr(ctx, topic).Result(); n != 11 || err != nil {
+			t.Errorf("then it is %d (%v), want 11", n, err)
 		}
 	})
 }
