@@ -61,7 +61,7 @@ type driver interface {
 }
 
 // Run puts load on a server as the options say. When ctx ends it sends nothing more, waits for what is under way and returns what it has. An error is
-// an *OptionError, wraps ErrNotReached or ErrNoRESP, or says what the system lacks.
+// an *OptionError, wraps ErrNotReached or ErrNoRESP, or says what the system lacks; with Own also an *OthersError, or it wraps ErrNotLooked or that of ctx.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	o = o.withDefaults()
 	if err := o.check(); err != nil {
@@ -75,6 +75,11 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, &OptionError{Field: "Addr", Reason: fmt.Sprintf("is %q: want a port from 1 to 65535", o.Addr)}
 	case peer.IP == nil:
 		peer.IP = net.IPv4(127, 0, 0, 1)
+	}
+	if o.Own != "" {
+		if err := lookFor(ctx, peer, &o); err != nil {
+			return nil, err
+		}
 	}
 	r := &run{Options: o}
 	if r.door, err = newDoor(&o); err != nil {

@@ -55,6 +55,8 @@ func benchFlags() []cli.Flag {
 			Usage: "How they are chosen, `WAY`: uniform; zipf, some much more often than others; or sequential, one after the other, which fills a server."},
 		&cli.StringFlag{Name: "prefix", Value: loadgen.DefaultPrefix, EnvVars: fromEnv("prefix"), Category: topicFlags,
 			Usage: "What their names begin with, `TEXT`; twelve digits follow. With --verify the run's own id comes between."},
+		&cli.BoolFlag{Name: "yes", EnvVars: fromEnv("yes"), Category: topicFlags,
+			Usage: "Count although the server has other topics, or does not say which it has."},
 
 		&cli.BoolFlag{Name: "verify", EnvVars: fromEnv("verify"), Category: outputFlags,
 			Usage: "Check every value that comes back: none twice, none missing, none out of order."},
@@ -71,7 +73,9 @@ func benchCommand() *cli.Command {
 		Usage:    "Put load on a server and measure it",
 		Category: categoryClient,
 		Description: `Counts as fast as the server answers, or at a rate, and prints what came back: requests a second, latencies, failures.
-Progress goes to stderr. The topics are its own, and the server keeps them for ever.
+Progress goes to stderr. The topics are its own, and the server keeps them for ever:
+so it counts nothing on a server that has topics which do not begin with --prefix,
+unless --yes is given. It looks over RESP, at --addr over TCP, whatever the network is.
 
 Examples:
   gcd bench                                              64 clients, one topic, a connection for each count
@@ -142,6 +146,9 @@ func readLoad(c *cli.Context) (loadgen.Options, error) {
 			return loadgen.Options{}, err
 		}
 	}
+	if !c.Bool("yes") {
+		o.Own = o.Prefix
+	}
 	if o.Verify { // on topics that nobody has counted
 		o.Prefix += fmt.Sprintf("%012x:", rand.Uint64()>>16)
 	}
@@ -155,9 +162,15 @@ func bench(ctx context.Context, c *cli.Context, o loadgen.Options) error {
 	result, err := loadgen.Run(ctx, o)
 	progress.end()
 	var wrong *loadgen.OptionError
+	var others *loadgen.OthersError
 	switch {
 	case errors.As(err, &wrong):
 		return usagef(c.Command.Name, "--%s %s", strings.ToLower(wrong.Field), wrong.Reason)
+	case errors.As(err, &others):
+		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("the server at %s has %s, and %.64q does not begin with %.64q: it counts for others",
+			o.Addr, quantity(others.Topics, "topic"), others.One, o.Own), "nothing was counted; "+hintYes)
+	case errors.Is(err, loadgen.ErrNotLooked):
+		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("nobody knows whether %s counts for others: %s", o.Addr, plain(err)), "nothing was counted; "+hintYes)
 	case noRoomHere(err):
 		return cmdline.Fail(cmdline.ExitNotSent, err, "nothing was counted; this system has no room for so many connections, ask for fewer --clients")
 	case errors.Is(err, loadgen.ErrNotReached):
@@ -178,6 +191,9 @@ func bench(ctx context.Context, c *cli.Context, o loadgen.Options) error {
 	}
 	return benchFailure(result)
 }
+
+// hintYes is for a server that may count for others, and cannot forget a topic.
+const hintYes = "a load test wants a server of its own (gcd serve --memory); its topics stay for ever, so --yes is for a server that may keep them"
 
 // noRoomHere tells whether the system refused a socket, or had no port for it.
 func noRoomHere(err error) bool {

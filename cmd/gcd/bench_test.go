@@ -28,7 +28,7 @@ func TestBenchVerifies(t *testing.T) {
 				if strings.Contains(flags, "udp") {
 					addr = udp
 				}
-				args := strings.Fields("gcd bench --verify --json --quiet --clients 16 --threads 2 --topics 5 --dist zipf --warmup 1ms --requests 2000 --timeout 1m --addr " + addr + " " + flags)
+				args := strings.Fields("gcd bench --yes --verify --json --quiet --clients 16 --threads 2 --topics 5 --dist zipf --warmup 1ms --requests 2000 --timeout 1m --addr " + addr + " " + flags)
 				var stdout, stderr bytes.Buffer
 				if code := run(t.Context(), args, &stdout, &stderr); code != cmdline.ExitOK || stderr.Len() > 0 {
 					t.Fatalf("exit code %d, stderr %q, stdout %q", code, stderr.String(), stdout.String())
@@ -88,7 +88,7 @@ func lyingServer(t *testing.T) string {
 func TestBenchFindsLies(t *testing.T) {
 	t.Parallel()
 	addr := lyingServer(t)
-	args := []string{"gcd", "bench", "--addr", addr, "--network", "udp", "--requests", "10", "--clients", "1", "--warmup", "0s", "--timeout", "1m"}
+	args := []string{"gcd", "bench", "--yes", "--addr", addr, "--network", "udp", "--requests", "10", "--clients", "1", "--warmup", "0s", "--timeout", "1m"}
 	var stdout, stderr bytes.Buffer
 	if code := run(t.Context(), append(args, "--verify"), &stdout, &stderr); code != cmdline.ExitFailure {
 		t.Errorf("exit code %d: %s", code, stderr.String())
@@ -128,7 +128,7 @@ func TestBenchInterrupted(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	interrupt()
 	var stdout, stderr bytes.Buffer
-	args := []string{"gcd", "bench", "--addr", lyingServer(t), "--network", "udp", "--duration", "1h", "--quiet"}
+	args := []string{"gcd", "bench", "--addr", lyingServer(t), "--yes", "--network", "udp", "--duration", "1h", "--quiet"}
 	if code := run(ctx, args, &stdout, &stderr); code != cmdline.ExitInterrupted {
 		t.Errorf("exit code %d", code)
 	}

@@ -1,0 +1,171 @@
+package loadgen
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// answers is a server that says this, piece by piece, one more for each command; then it is silent, or ends the connection.
+func answers(t *testing.T, ends bool, replies ...string) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	ctx := t.Context()
+	go func() {
+		defer close(done)
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		stop := context.AfterFunc(ctx, func() { conn.Close() })
+		defer stop()
+		from := bufio.NewReader(conn)
+		for _, reply := range replies {
+			if command(from) != nil {
+				return
+			}
+			for _, b := range []byte(reply) { // in the smallest pieces
+				if _, err := conn.Write([]byte{b}); err != nil {
+					return
+				}
+			}
+		}
+		if !ends {
+			_, _ = io.Copy(io.Discard, from)
+		}
+	}()
+	t.Cleanup(func() {
+		listener.Close()
+		<-done
+	})
+	return listener.Addr().String()
+}
+
+// command reads one command.
+func command(from *bufio.Reader) error {
+	var n int
+	if _, err := fmt.Fscanf(from, "*%d\r\n", &n); err != nil {
+		return err
+	}
+	for range 2 * n {
+		if _, err := from.ReadString('\n'); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// page is an answer to SCAN.
+func page(cursor string, topics ...string) string {
+	b := fmt.Sprintf("*2\r\n$%d\r\n%s\r\n*%d\r\n", len(cursor), cursor, len(topics))
+	for _, topic := range topics {
+		b += fmt.Sprintf("$%d\r\n%s\r\n", len(topic), topic)
+	}
+	return b
+}
+
+// TestLook holds what servers say of their topics against what comes of it. Where the look has no objection the run itself fails, since
+// these servers say nothing more: a second connection is not accepted.
+func TestLook(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 65_535)
+	for name, test := range map[string]struct {
+		replies []string
+		ends    bool
+		network Network
+		want    error  // nil: no objection
+		text    string // what the error says
+	}{
+		"empty":             {replies: []string{":0\r\n"}},
+		"its own":           {replies: []string{":3\r\n", page("7", "bench:1", "bench:"), page("8"), page("0", "bench:\r\n2")}},
+		"others":            {replies: []string{":3\r\n", page("7", "bench:1"), page("0", "orders")}, want: &OthersError{}, text: `"orders" is one of its 3`},
+		"nearly":            {replies: []string{":1\r\n", page("0", "bench")}, want: &OthersError{}, text: `"bench"`},
+		"empty topic":       {replies: []string{":1\r\n", page("0", "")}, want: &OthersError{}, text: `""`},
+		"long":              {replies: []string{":1\r\n", page("0", long)}, want: &OthersError{}, text: long[:64]},
+		"refused":           {replies: []string{"-LOADING not yet\r\n"}, want: ErrNotLooked, text: "LOADING not yet"},
+		"refused later":     {replies: []string{":1\r\n", "-BUSY no\r\n"}, want: ErrNotLooked, text: "BUSY no"},
+		"no RESP":           {replies: []string{"\xff\x02no\n"}, ends: true, network: TCP, want: ErrNotLooked, text: "unknown opcode"},
+		"no RESP, over it":  {replies: []string{"\xff\x02no"}, ends: true, network: RESP, want: ErrNoRESP},
+		"too many":          {replies: []string{"\xff\x08"}, ends: true, want: ErrNotLooked, text: "code 8"},
+		"HTTP":              {replies: []string{"HTTP/1.1 400 Bad Request\r\n\r\n"}, ends: true, want: ErrNotLooked, text: "is not RESP"},
+		"a line for ever":   {replies: []string{":" + strings.Repeat("1", 9000)}, want: ErrNotLooked, text: "is not RESP"},
+		"no end of topics":  {replies: []string{":1\r\n", "*2\r\n$1\r\n0\r\n*99999999\r\n"}, want: ErrNotLooked, text: "is not RESP"},
+		"no end of a topic": {replies: []string{":1\r\n", "*2\r\n$1\r\n0\r\n*1\r\n$99999999\r\n"}, want: ErrNotLooked, text: "is not RESP"},
+		"negative":          {replies: []string{":1\r\n", "*2\r\n$-1\r\n"}, want: ErrNotLooked, text: "is not RESP"},
+		"another shape":     {replies: []string{":1\r\n", "*1\r\n$1\r\n0\r\n"}, want: ErrNotLooked, text: "is not RESP"},
+		"wrong length":      {replies: []string{":1\r\n", "*2\r\n$1\r\n0xx"}, want: ErrNotLooked, text: "is not RESP"},
+		"silent":            {want: ErrNotLooked, text: "no answer within 50ms"},
+		"silent within":     {replies: []string{":1\r\n", "*2\r\n$1\r\n"}, want: ErrNotLooked, text: "no answer within 50ms"},
+		"gone":              {ends: true, want: ErrNotLooked, text: "without an answer"},
+		"gone within":       {replies: []string{":1\r\n", "*2\r\n$1\r\n0\r\n*1\r\n$9\r\nben"}, ends: true, want: ErrNotLooked, text: "without an answer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			addr := answers(t, test.ends, test.replies...)
+			peer, err := net.ResolveTCPAddr("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := Options{Network: test.network, Own: "bench:", Timeout: time.Minute}
+			if strings.HasPrefix(name, "silent") {
+				o.Timeout = 50 * time.Millisecond
+			}
+			err = lookFor(t.Context(), peer, &o)
+			var others *OthersError
+			switch {
+			case test.want == nil:
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			case errors.As(test.want, new(*OthersError)):
+				if !errors.As(err, &others) {
+					t.Fatalf("%v, want others", err)
+				}
+			case !errors.Is(err, test.want):
+				t.Fatalf("%v, want %v", err, test.want)
+			}
+			if !strings.Contains(err.Error(), test.text) {
+				t.Errorf("%q does not say %q", err, test.text)
+			}
+		})
+	}
+}
+
+// TestLookInterrupted: the end of the context ends a look that waits.
+func TestLookInterrupted(t *testing.T) {
+	t.Parallel()
+	ctx, interrupt := context.WithCancel(t.Context())
+	time.AfterFunc(time.Millisecond, interrupt)
+	_, err := Run(ctx, Options{Addr: answers(t, false), Own: "bench:", Timeout: time.Minute})
+	if !errors.Is(err, context.Canceled) || errors.Is(err, ErrNotLooked) {
+		t.Error(err)
+	}
+}
+
+// TestLookNobody: where nobody listens over TCP nothing is known of what counts over UDP.
+func TestLookNobody(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := listener.Addr().String()
+	listener.Close()
+	for network, want := range map[Network]error{TCP: ErrNotReached, RESP: ErrNotReached, UDP: ErrNotLooked} {
+		if _, err := Run(t.Context(), Options{Network: network, Addr: addr, Own: "bench:", Requests: 1}); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", network, err, want)
+		}
+	}
+}
