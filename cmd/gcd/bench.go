@@ -83,8 +83,8 @@ Examples:
   gcd bench --network resp --pipeline 16 --topics 1000000
   gcd bench --network resp --rate 50000 --json           an open loop: latencies at that rate
 
-Exit codes say what the worst was: 1 when a value was wrong, a request refused or nothing measured, 4 when one was not sent, 6 when
-the outcome of one is unknown, 130 when it was interrupted. The result is printed all the same, unless no server was reached.`,
+Exit codes say what the worst was: 1 when a value was wrong, a request refused or nothing measured, or when the server has other
+topics and --yes is missing; 4 when one was not sent, 6 when the outcome of one is unknown, 130 when it was interrupted. The result is printed all the same, unless no server was reached.`,
 		Flags: benchFlags(),
 		Action: func(c *cli.Context) error {
 			if err := cmdline.TakesArgs(c, 0); err != nil {
