@@ -161,6 +161,9 @@ func wantClass(t testing.TB, err error, want string) {
 		"not sent": errors.Is(err, ErrNotSent),
 		"unknown":  errors.Is(err, ErrUnknown),
 	}
+	if errors.Is(err, ErrRefused) != classes["refused"] {
+		t.Errorf("a refusal has its code and is ErrRefused, this is only one: %v", err)
+	}
 	for class, is := range classes {
 		if is != (class == want) {
 			t.Errorf("class %q: %v, want only %q: %v", class, is, want, err)

@@ -26,14 +26,18 @@ func TestCountMany(t *testing.T) {
 		code          codec.Code
 		text          string
 	}{
-		{"counted", taken + "*3\r\n$1\r\n1\r\n:2\r\n$20\r\n18446744073709551615\r\n", []uint64{1, 2, 1<<64 - 1}, "", 0, ""},
-		{"one refused", taken + "*3\r\n$1\r\n1\r\n-OOM too many topics\r\n$1\r\n3\r\n", []uint64{1, 0, 3}, "partial", 6, "1 of 3"},
-		{"all refused", taken + "*3\r\n-MISCONF no room\r\n-MISCONF no room\r\n-MISCONF no room\r\n", nil, "refused", 11, ""},
-		{"not begun", "-ERR MULTI is not supported: there are no transactions\r\n-ERR x\r\n-ERR x\r\n-ERR x\r\n-EXECABORT x\r\n",
+		{"counted", taken + "*3\r\n$1\r\n1\r\n:2\r\n$20\r\n18446744073709551615\r\n",
+			[]uint64{1, 2, 1<<64 - 1}, "", 0, ""},
+		{"one refused", taken + "*3\r\n$1\r\n1\r\n-OOM too many topics\r\n$1\r\n3\r\n",
+			[]uint64{1, 0, 3}, "partial", 6, "1 of 3"},
+		{"all refused", taken + "*3\r\n-MISCONF no room\r\n-MISCONF no room\r\n-MISCONF no room\r\n",
+			nil, "refused", 11, ""},
+		{"not begun", "-ERR MULTI is not supported: no transactions\r\n-ERR x\r\n-ERR x\r\n-ERR x\r\n-EXECABORT x\r\n",
 			nil, "refused", 1, "MULTI"},
-		{"not queued", ok + queued + "-ERR topic is too long for this server\r\n" + queued + "-EXECABORT x\r\n", nil, "refused", 5, ""},
-		{"too large", taken + "-EXECABORT Transaction discarded because what it changes may not fit into one record\r\n",
-			nil, "refused", 3, "record"},
+		{"not queued", ok + queued + "-ERR topic is too long for this server\r\n" + queued + "-EXECABORT x\r\n",
+			nil, "refused", 5, ""},
+		{"too large", taken + "-EXECABORT Transaction discarded because what it changes may not fit\r\n",
+			nil, "refused", 3, "not fit"},
 		{"busy", taken + "-BUSY too many requests in flight: try again later\r\n", nil, "refused", 8, ""},
 		{"stopping", ok + queued + stops, nil, "refused", 12, ""},
 		{"stopping before EXEC", taken + stops, nil, "refused", 12, ""},
@@ -48,7 +52,8 @@ func TestCountMany(t *testing.T) {
 		{"a nil array", taken + "*-1\r\n", nil, "unknown", 0, ""},
 		{"a sum that is none", taken + "*3\r\n:1\r\n+OK\r\n:3\r\n", nil, "unknown", 0, "no sum"},
 		{"zero", taken + "*3\r\n:1\r\n:0\r\n:3\r\n", nil, "unknown", 0, "at least 1"},
-		{"done though a command was refused", ok + queued + "-ERR x\r\n" + queued + "*3\r\n:1\r\n:2\r\n:3\r\n", nil, "unknown", 0, "of 3 counts"},
+		{"done though a command was refused", ok + queued + "-ERR x\r\n" + queued + "*3\r\n:1\r\n:2\r\n:3\r\n",
+			nil, "unknown", 0, "of 3 counts"},
 		{"more than sums", taken + "*3\r\n:1\r\n:2\r\n:3\r\n:4\r\n", []uint64{1, 2, 3}, "", 0, ""},
 	} {
 		for _, whole := range []bool{true, false} {

@@ -1,0 +1,227 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gcd/client"
+	"gcd/codec"
+	"gcd/server"
+	"gcd/store"
+)
+
+// patience is for waits that must succeed: how long they take is not tested.
+const patience = time.Minute
+
+// gcdServer is a gcd server over sockets of its own.
+type gcdServer struct {
+	*server.Server
+	st      *store.Store
+	serving sync.WaitGroup
+	stop    func() // planned, and once
+}
+
+// runServer runs a server of the store in dir, in memory where dir is "".
+func runServer(t *testing.T, dir string, o server.Options) *gcdServer {
+	t.Helper()
+	st, err := store.Open(dir, store.Options{SegmentSize: 64 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.TCP, o.Workers = "127.0.0.1:0", 2
+	s, err := server.New(st, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	g := &gcdServer{Server: s, st: st}
+	g.serving.Go(func() { s.Serve() })
+	g.stop = sync.OnceFunc(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := s.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		g.serving.Wait()
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(g.stop)
+	return g
+}
+
+func eachDispatch(t *testing.T, test func(t *testing.T, o server.Options)) {
+	for _, dispatch := range []server.Dispatch{server.Pool, server.Goroutine} {
+		t.Run(string(dispatch), func(t *testing.T) {
+			t.Parallel()
+			test(t, server.Options{Dispatch: dispatch})
+		})
+	}
+}
+
+func newClient(t *testing.T, addr string, opts client.Options) *client.Client {
+	t.Helper()
+	opts.Timeout = patience
+	c, err := client.New(addr, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// Every call that there is counts at a server with RESP and at one without, each once.
+func TestRealServer(t *testing.T) {
+	t.Parallel()
+	for _, noRESP := range []bool{false, true} {
+		t.Run(fmt.Sprint("without RESP ", noRESP), func(t *testing.T) {
+			t.Parallel()
+			eachDispatch(t, func(t *testing.T, o server.Options) {
+				o.NoRESP = noRESP
+				s := runServer(t, "", o)
+				c := newClient(t, s.TCPAddr().String(), client.Options{Logger: slog.New(slog.DiscardHandler)})
+				work := func(context.Context) (string, error) { return "", nil }
+				var mu sync.Mutex
+				var values []uint64
+				count := func(n uint64, err error) {
+					mu.Lock()
+					defer mu.Unlock()
+					if err != nil {
+						t.Error(err)
+					}
+					values = append(values, n)
+				}
+				var calls []*client.Call
+				for range 50 {
+					calls = append(calls, c.CountAsync(t.Context(), "orders"))
+				}
+				var many sync.WaitGroup
+				for range 50 {
+					many.Go(func() {
+						count(c.Count(t.Context(), "orders"))
+						n, _, err := client.Wrap(c, "orders", work)(t.Context())
+						count(n, err)
+						n, _, err = client.WrapAsync(c, "orders", work)(t.Context()).Result()
+						count(n, err)
+					})
+				}
+				for _, call := range calls {
+					count(call.Result())
+				}
+				many.Wait()
+				slices.Sort(values)
+				for i, n := range values {
+					if n != uint64(i+1) {
+						t.Fatalf("the %d values are not 1 to %d: %d", len(values), len(values), values)
+					}
+				}
+				if err := c.Reset(t.Context(), "orders"); err != nil {
+					t.Error(err)
+				}
+				if n, err := c.Count(t.Context(), "orders"); n != 1 || err != nil {
+					t.Errorf("behind a reset: %d, %v", n, err)
+				}
+				if err := c.Ping(t.Context()); errors.Is(err, errors.ErrUnsupported) != noRESP || !noRESP && err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// A server that is full is met again later, over RESP, and nothing was counted before.
+func TestRealServerThatIsFull(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.MaxConns = 1
+		s := runServer(t, "", o)
+		first := newClient(t, s.TCPAddr().String(), client.Options{})
+		if _, err := first.Count(t.Context(), "orders"); err != nil {
+			t.Fatal(err)
+		}
+		c := newClient(t, s.TCPAddr().String(), client.Options{})
+		_, err := c.Count(t.Context(), "orders")
+		var refused *client.RefusedError
+		if !errors.As(err, &refused) || refused.Code != codec.CodeTooManyConns || !client.Retryable(err) {
+			t.Errorf("got %v, want a refusal because the server is full", err)
+		}
+		first.Close()
+		n, err := c.Count(t.Context(), "orders")
+		for client.Retryable(err) {
+			n, err = c.Count(t.Context(), "orders")
+		}
+		if n != 2 || err != nil {
+			t.Errorf("got %d, %v", n, err)
+		}
+		if _, last, err := c.CountN(t.Context(), "orders", 2); last != 4 || err != nil {
+			t.Errorf("it is not over RESP: %d, %v", last, err)
+		}
+	})
+}
+
+// A server is stopped as planned and started anew, twice, while many count: what may be tried again is, and
+// then each value comes once and none is missing, since no outcome is unknown.
+func TestRealServerThatIsStartedAnew(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		dir := t.TempDir()
+		var current atomic.Pointer[gcdServer]
+		current.Store(runServer(t, dir, o))
+		c := newClient(t, "the current one", client.Options{
+			Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, network, current.Load().TCPAddr().String())
+			},
+		})
+		const callers, calls = 8, 100
+		values := make(chan uint64)
+		var counting sync.WaitGroup
+		for range callers {
+			counting.Go(func() {
+				for range calls {
+					n, err := c.Count(t.Context(), "orders")
+					for client.Retryable(err) {
+						n, err = c.Count(t.Context(), "orders")
+					}
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					values <- n
+				}
+			})
+		}
+		go func() {
+			counting.Wait()
+			close(values)
+		}()
+		seen := make([]bool, callers*calls+1)
+		got := 0
+		for n := range values {
+			if n < 1 || n > callers*calls || seen[n] {
+				t.Errorf("%d is not one of %d values that come once", n, callers*calls)
+				break
+			}
+			seen[n] = true
+			if got++; got == callers*calls/4 || got == callers*calls/2 {
+				current.Load().stop() // while the others wait for answers, or to hand over theirs
+				current.Store(runServer(t, dir, o))
+			}
+		}
+		for range values {
+		}
+		if sum, err := c.Get(t.Context(), "orders"); sum != callers*calls || err != nil {
+			t.Errorf("the sum is %d, %v, want %d", sum, err, callers*calls)
+		}
+	})
+}
