@@ -225,3 +225,53 @@ func TestRealServerThatIsStartedAnew(t *testing.T) {
 		}
 	})
 }
+
+// Two topics that are only ever counted together have the same sum in every answer, whoever counts them; and
+// what is too much for one transaction is refused whole.
+func TestRealServerCountsMany(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		s := runServer(t, t.TempDir(), o)
+		var counting sync.WaitGroup
+		const callers, calls = 4, 50
+		for range callers {
+			c := newClient(t, s.TCPAddr().String(), client.Options{})
+			counting.Go(func() {
+				for range calls {
+					sums, err := c.CountMany(t.Context(), "a", "b")
+					if err != nil || len(sums) != 2 || sums[0] != sums[1] {
+						t.Errorf("got %d, %v, want two equal sums", sums, err)
+						return
+					}
+				}
+			})
+		}
+		counting.Wait()
+		c := newClient(t, s.TCPAddr().String(), client.Options{})
+		if sum, err := c.Get(t.Context(), "b"); sum != callers*calls || err != nil {
+			t.Errorf("got %d, %v, want %d", sum, err, callers*calls)
+		}
+
+		topics := make([]string, 60_000)
+		for i := range topics {
+			topics[i] = fmt.Sprint("topic ", i)
+		}
+		sums, err := c.CountMany(t.Context(), topics[:500]...)
+		for i, sum := range sums {
+			if sum != 1 {
+				t.Fatalf("topic %d has %d", i, sum)
+			}
+		}
+		if len(sums) != 500 || err != nil {
+			t.Errorf("%d sums, %v", len(sums), err)
+		}
+		_, err = c.CountMany(t.Context(), topics...)
+		var refused *client.RefusedError
+		if !errors.As(err, &refused) || refused.Code != codec.CodeMessageTooLong || client.Retryable(err) {
+			t.Errorf("got %v, want a refusal because it is too much", err)
+		}
+		if sum, err := c.Get(t.Context(), topics[0]); sum != 1 || err != nil {
+			t.Errorf("got %d, %v: a part of what was refused was counted", sum, err)
+		}
+	})
+}

@@ -150,6 +150,7 @@ var refusals = [...]struct {
 	{"LOADING ", codec.CodeLoading},
 	{"ERR Protocol error: the command was not complete", codec.CodeNothingArrived},
 	{"EXECABORT Transaction discarded because what it changes may not fit", codec.CodeMessageTooLong},
+	{"ERR transaction is too long", codec.CodeMessageTooLong},
 }
 
 // refusal is the error that a command was answered with.

@@ -92,6 +92,7 @@ func TestAsTheRealServer(t *testing.T) {
 			first, last, err := c.CountN(ctx, "orders", 10)
 			return [2]uint64{first, last}, err
 		}},
+		{"many", func(c *client.Client) (any, error) { return c.CountMany(ctx, "orders", "others", "orders") }},
 		{"reset", func(c *client.Client) (any, error) { return nil, c.Reset(ctx, "orders") }},
 		{"info after it", func(c *client.Client) (any, error) { return c.Info(ctx, "orders") }},
 		{"count after it", func(c *client.Client) (any, error) { return c.Count(ctx, "orders") }},
@@ -100,6 +101,8 @@ func TestAsTheRealServer(t *testing.T) {
 			return [2]uint64{first, last}, err
 		}},
 		{"above it", func(c *client.Client) (any, error) { return c.Count(ctx, "full") }},
+		{"some of many", func(c *client.Client) (any, error) { return c.CountMany(ctx, "orders", "full") }},
+		{"none of many", func(c *client.Client) (any, error) { return c.CountMany(ctx, "full", "full") }},
 		{"get the highest", func(c *client.Client) (any, error) { return c.Get(ctx, "full") }},
 		{"no topic", func(c *client.Client) (any, error) { return c.Count(ctx, "\xff") }},
 		{"ping", func(c *client.Client) (any, error) { return nil, c.Ping(ctx) }},
