@@ -43,7 +43,7 @@ func TestUDPRefusalBesideAnotherAnswer(t *testing.T) {
 				wantSum(t, reply.Sum, err, test.sum)
 			} else {
 				_, err = x.failed(err)
-				wantClass(t, err, test.class)
+				wantClass(t, requestError("the server", "udp", asked(x.op, "orders"), err), test.class)
 			}
 			if x.settled() != test.settled {
 				t.Errorf("settled is %v", x.settled())
