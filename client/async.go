@@ -11,14 +11,14 @@ import (
 // Call is the handle of an asynchronous Count or Reset. It is safe for many goroutines.
 type Call struct {
 	ctx   context.Context
-	op    codec.Op
 	topic string
 
 	place  *list.Element // in Client.waiting, nil once a worker or a canceled context took the call out; guarded by Client.mu
 	forget func() bool   // takes back what was registered with ctx; set before place, and not changed
 
+	op    codec.Op // here it costs no room: with it a command has 160 bytes
+	ended bool     // guarded by mu
 	mu    sync.Mutex
-	ended bool
 	done  chan struct{} // made when somebody asks for it
 	sum   uint64        // sum and err are not changed once ended is true
 	err   error

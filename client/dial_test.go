@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"net"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -139,6 +140,35 @@ func TestDial(t *testing.T) {
 				wantSum(t, sum, err, uint64(i+1))
 			}
 		})
+	}
+}
+
+// ending notes how a connection ends.
+type ending struct {
+	net.Conn
+	within net.Conn // what NetConn returns
+	said   *[]string
+}
+
+func (e ending) NetConn() net.Conn { return e.within }
+
+func (e ending) SetLinger(int) error {
+	*e.said = append(*e.said, "reset")
+	return nil
+}
+
+func (e ending) Close() error {
+	*e.said = append(*e.said, "end")
+	return nil
+}
+
+// A message that was sent in part over TLS ends in a reset of what is under it, without a word of an end.
+func TestPartOfAMessageOverTLS(t *testing.T) {
+	t.Parallel()
+	var outer, inner []string
+	breakOff(ending{said: &outer, within: struct{ ending }{ending{said: &inner}}})
+	if len(outer) > 0 || strings.Join(inner, " ") != "reset end" {
+		t.Errorf("TLS: %q, under it: %q", outer, inner)
 	}
 }
 

@@ -222,6 +222,23 @@ func wantUnsupported(t *testing.T, err error) {
 	}
 }
 
+// A refusal is whole when nothing follows it, though the connection is left open.
+func TestServerWithoutRESPThatLeavesConnectionsOpen(t *testing.T) {
+	t.Parallel()
+	addr := tcpServer(t, func(conn *net.TCPConn) {
+		conn.SetDeadline(time.Now().Add(patience))
+		if msg := read(conn); msg[0] == 0 {
+			io.WriteString(conn, "\x80\x07")
+			return
+		}
+		io.WriteString(conn, "\xff\x02")
+		io.Copy(io.Discard, conn)
+	})
+	c := newClient(t, addr, Options{Logger: slog.New(slog.DiscardHandler)})
+	sum, err := outcome(t, c.CountAsync(t.Context(), "orders"))
+	wantSum(t, sum, err, 7)
+}
+
 // What says nothing of RESP, or that it is there, does not make a client go over to the counter
 // protocol, now or later.
 func TestServerWithRESP(t *testing.T) {
@@ -282,7 +299,9 @@ func TestServerThatLosesRESP(t *testing.T) {
 		tcp.SetDeadline(time.Now().Add(patience))
 		conn := &respConn{tcp, bufio.NewReader(tcp)}
 		if connections.Add(1) > 1 {
-			if conn.expect(t, "PING") {
+			if first, err := conn.from.Peek(1); err != nil || first[0] != '*' {
+				t.Errorf("the client sent %q, %v, want a PING", first, err)
+			} else if conn.expect(t, "PING") {
 				conn.send("\xff\x02")
 			}
 			return
@@ -298,7 +317,7 @@ func TestServerThatLosesRESP(t *testing.T) {
 	for connections.Load() < 2 {
 		_, err = c.Count(t.Context(), "orders")
 		if err == nil || errors.Is(err, ErrRefused) {
-			t.Fatal(err)
+			t.Fatalf("got %v, want that it is not sent", err)
 		}
 	}
 	_, err = c.Count(t.Context(), "orders")

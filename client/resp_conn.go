@@ -22,6 +22,9 @@ const (
 	// readSize is how many bytes of answers are read at once.
 	readSize = 1 << 16
 
+	// refusalSettle is how long the rest of a refusal is waited for that answers a PING.
+	refusalSettle = time.Second
+
 	firstPause = 10 * time.Millisecond
 	maxPause   = time.Second
 )
@@ -112,7 +115,8 @@ func (p *pipeline) greet(conn net.Conn) error {
 		m, err = conn.Read(buf[n:])
 		n += m
 		if n > 0 && codec.Op(buf[0]) == codec.OpRefusal {
-			continue // it ends with the connection
+			conn.SetReadDeadline(time.Now().Add(refusalSettle)) // it ends with the connection, if that ends
+			continue
 		}
 		r, size, bad := parseReply(buf[:n])
 		switch {
