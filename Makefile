@@ -5,10 +5,10 @@ ROUNDS   ?= 200
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race ten lint fuzz bench compare versions clients crash locks fulldisk damage power starts flip cover stuckpipe
+.PHONY: help build test race ten lint fuzz bench compare versions clients crash transactions locks fulldisk damage power starts flip cover stuckpipe
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## the binaries, as bin/gcd and bin/gcd-tool
 	go build -o bin/gcd ./cmd/gcd
@@ -47,6 +47,9 @@ clients: ## the tests with Redis client libraries, a module of its own
 
 crash: ## kill -9 under load, and of what writes in gcd-tool, ROUNDS (200) times
 	GCD_CRASH_ROUNDS=$(ROUNDS) go test -run TestKill -count=1 -timeout 30m -v ./cmd/gcd ./cmd/gcd-tool
+
+transactions: ## kill -9 while topics are counted in one MULTI, ROUNDS (200) times: they are equal at every start
+	GCD_TRANSACTIONS_ROUNDS=$(ROUNDS) go test -run TestTransactionsUnderKill -count=1 -timeout 60m -v ./cmd/gcd
 
 locks: ## LOCK removed beside a server, starts beside tools, ROUNDS (200) times; OLDER=DIR has the gcd and gcd-tool of another version
 	GCD_LOCK_ROUNDS=$(ROUNDS) GCD_LOCK_OLDER=$(OLDER) go test -run 'TestLock|TestStartBeside' -count=1 -timeout 60m -v ./cmd/gcd

@@ -230,6 +230,11 @@ const (
 )
 
 func (x *exchange) wrongArity(name string) {
+	if name == "exec" { // which ends the transaction, as in Redis, and says so outside one, too
+		x.client.forgetTransaction()
+		x.fail("EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command")
+		return
+	}
 	x.fail("ERR wrong number of arguments for '" + name + "' command")
 }
 

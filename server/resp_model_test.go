@@ -52,6 +52,7 @@ const (
 	onlyZero     = "-ERR only 0 can be set, which resets the topic: a sum is what was counted, and setting it would hand values out twice or never\r\n"
 	onlyGrows    = "-ERR increment must be above 0: the values of a topic are handed out one after the other and never again, so a sum only grows\r\n"
 	overflows    = "-ERR increment or decrement would overflow\r\n"
+	execWrong    = "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command\r\n"
 	barred       = "-ERR Command not allowed inside a transaction\r\n"
 	flushes      = "-ERR FLUSHALL is not supported: a topic keeps its name and its history; DEL resets the ones that you name\r\n"
 	watches      = "-ERR WATCH is not supported: nothing that a transaction does can depend on what was read before it; what it reads and counts is done at one moment\r\n"
@@ -78,6 +79,10 @@ func (m *respModel) answer(args []string) string {
 		return wrongCommand
 	case arity > 0 && len(args) != arity, len(args) < -arity:
 		m.spoiled = true
+		if name == "exec" {
+			m.forget()
+			return execWrong
+		}
 		return wrongArity(name)
 	case m.multi != nil && !ends:
 		return m.queue(name, args)

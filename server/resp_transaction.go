@@ -12,8 +12,8 @@ import (
 //
 // Behind MULTI commands are kept, not run. EXEC runs them as one whole group of the backend: what
 // counts, resets or reads becomes an operation, so that all of it is done at one moment, and one
-// record makes it durable. Every other command is run behind it, when its place in the answer comes.
-// So until the group is admitted nothing at all was done.
+// record makes it durable. Every other command is run behind it, when its place in the answer
+// comes. So until the group is admitted nothing at all was done.
 
 // inMulti is what becomes of a command between MULTI and EXEC.
 type inMulti uint8
@@ -115,12 +115,14 @@ func (x *exchange) enqueue(c *command) {
 	case t.topics+c.topics(args) > x.client.s.opts.MaxInFlight:
 		x.spoil()
 		x.client.s.journal.refused(codec.CodeTooManyRequests, x.client.peer, x.arg(0))
-		x.fail("ERR more topics than --max-in-flight allows: a transaction has at most " + strconv.Itoa(x.client.s.opts.MaxInFlight))
+		x.fail("ERR more topics than --max-in-flight allows: a transaction has at most " +
+			strconv.Itoa(x.client.s.opts.MaxInFlight))
 		return
 	case len(t.commands)+arraySize(&x.parser) > x.client.s.mostQueued():
 		x.spoil()
 		x.client.s.journal.refused(codec.CodeMessageTooLong, x.client.peer, x.arg(0))
-		x.fail("ERR transaction is too long: its commands have at most " + strconv.Itoa(x.client.s.mostQueued()) + " bytes")
+		x.fail("ERR transaction is too long: its commands have at most " +
+			strconv.Itoa(x.client.s.mostQueued()) + " bytes")
 		return
 	case !t.grow(x.client.s, arraySize(&x.parser)):
 		x.spoil()
@@ -135,8 +137,8 @@ func (x *exchange) enqueue(c *command) {
 	x.status("QUEUED")
 }
 
-// grow makes room for so many bytes more of commands, and charges for it. It returns false if that is
-// too much for all together.
+// grow makes room for so many bytes more of commands, and charges for it. It returns false if that
+// is too much for all together.
 func (t *transaction) grow(s *Server, bytes int) bool {
 	need := len(t.commands) + bytes
 	if need <= cap(t.commands) {

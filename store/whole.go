@@ -2,13 +2,13 @@ package store
 
 // Whole groups (Group.Whole): all changes in one record, and nobody's between them.
 //
-// A record holds one batch, and a batch is formed by one goroutine, group after group. So all that a
-// whole group needs is that no batch ends within it: what its changes take at most is known before
-// the first is sequenced, and if that may be more than the batch has room for, the batch ends before
-// the group. Alone it always fits, or it is refused.
+// A record holds one batch, and a batch is formed by one goroutine, group after group. So all that
+// a whole group needs is that no batch ends within it: what its changes take at most is known
+// before the first is sequenced, and if that may be more than the batch has room for, the batch
+// ends before the group. Alone it always fits, or it is refused.
 
-// maxWhole is the most bytes that the changes of a whole group take, where records can be longer. It
-// is half of the longest record, so that a batch that ends before a group is at least half full.
+// maxWhole is the most bytes that the changes of a whole group take, where records can be longer.
+// It is half of the longest record, so that a batch that ends before a group is at least half full.
 const maxWhole = 512<<10 - 64
 
 // Fits tells whether ops can be a whole group: whether their changes, at their longest, fit into a
@@ -16,8 +16,8 @@ const maxWhole = 512<<10 - 64
 func (s *Store) Fits(ops []Op) bool { return fits(ops, s.own.seq.limits.maxWhole) }
 
 // fits tells whether the changes of ops take no more than room bytes, whatever becomes of them.
-// Counts of a topic without a reset between them are one change. If one of them is refused, the next
-// may begin a change, but then the refused one has none.
+// Counts of a topic without a reset between them are one change. If one of them is refused, the
+// next may begin a change, but then the refused one has none.
 func fits(ops []Op, room int) bool {
 	most := 0
 	for i := range ops {
@@ -99,7 +99,7 @@ func (s *Store) applied(op *Op) Value {
 	return at
 }
 
-// WholeVersion is odd while the changes of whole groups come into effect, one topic after the other,
-// and grows by two each time. Reads by Get, GetBytes, Live and Scan with the same even version before
-// and behind them saw no whole group half; a Read in a group never does.
+// WholeVersion is odd while the changes of whole groups come into effect, one topic after the
+// other, and grows by two each time. Reads by Get, GetBytes, Live and Scan with the same even
+// version before and behind them saw no whole group half; a Read in a group never does.
 func (s *Store) WholeVersion() uint64 { return s.wholes.Load() }

@@ -64,8 +64,8 @@ func (l *keptLog) commit(payload []byte) (uint64, error) {
 	return l.batchLog.commit(payload)
 }
 
-// TestWholeIsOneRecord: wherever the end of a batch would fall, the changes of a whole group are in one
-// record, one behind the other, and what is before and behind it stays in its order.
+// TestWholeIsOneRecord: wherever the end of a batch would fall, the changes of a whole group are in
+// one record, one behind the other, and what is before and behind it stays in its order.
 func TestWholeIsOneRecord(t *testing.T) {
 	t.Parallel()
 	const length, room = 100, 1000
@@ -113,8 +113,8 @@ func TestWholeIsOneRecord(t *testing.T) {
 	}
 }
 
-// TestWholeLimits: a group of the largest size is one record that fits; one byte more, or one topic more, is
-// refused before anything is done. So it is in memory and for each longest record.
+// TestWholeLimits: a group of the largest size is one record that fits; one byte more, or one topic
+// more, is refused before anything is done. So it is in memory and for each longest record.
 func TestWholeLimits(t *testing.T) {
 	t.Parallel()
 	for _, segment := range []int64{0, 8192, 64 << 10, 1 << 20, 4 << 20} {
@@ -248,8 +248,8 @@ func TestWholeRefusesForItsOwnSake(t *testing.T) {
 	}
 }
 
-// TestWholeOnAFullDisk: every change is refused, and each read that saw one; a read that saw none is answered. Groups
-// beside it have their own outcomes.
+// TestWholeOnAFullDisk: every change is refused, and each read that saw one; a read that saw none
+// is answered. Groups beside it have their own outcomes.
 func TestWholeOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	full := false
@@ -318,8 +318,9 @@ func TestWholeUnknown(t *testing.T) {
 	}
 }
 
-// TestWholeSurvivesACrash: two topics that are only ever counted together, in whole groups between others that leave little room,
-// are equal after a crash at any operation of the disk, and no acknowledged group is gone.
+// TestWholeSurvivesACrash: two topics that are only ever counted together, in whole groups between
+// others that leave little room, are equal after a crash at any operation of the disk, and no
+// acknowledged group is gone.
 func TestWholeSurvivesACrash(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64N(1 << 40)
@@ -395,8 +396,8 @@ func recoverSums(t *testing.T, where string, r *recorder, disk *vfs.Mem, version
 	return sums
 }
 
-// TestReadersSeeNoHalf: while whole groups come into effect, reads between two looks at the same even version saw all of
-// each or nothing of it, and so did reads in a whole group.
+// TestReadersSeeNoHalf: while whole groups come into effect, reads between two looks at the same
+// even version saw all of each or nothing of it, and so did reads in a whole group.
 func TestReadersSeeNoHalf(t *testing.T) {
 	t.Parallel()
 	s := openMemory(t, Options{})
@@ -444,8 +445,8 @@ var pairModel = porcupine.Model{
 	},
 }
 
-// TestWholeLinearizable has clients count two topics, together or one of them, and read both, and has porcupine look for one
-// order of all groups that explains all answers.
+// TestWholeLinearizable has clients count two topics, together or one of them, and read both, and
+// has porcupine look for one order of all groups that explains all answers.
 func TestWholeLinearizable(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, t.TempDir(), Options{SegmentSize: 64 << 10, SnapshotBytes: 16 << 10})
