@@ -15,17 +15,22 @@ type history struct {
 	synced   uint64   // the last index whose Sync returned
 	released uint64   // the highest index handed to Release
 
-	marked bool   // it keeps a mark
-	each   bool   // and syncs each record before the next
-	proved uint64 // what the mark says of it after any power loss, at least; 0: nothing
+	segment int64  // bytes of a segment; 0: the least
+	marked  bool   // it keeps a mark
+	each    bool   // and syncs each record before the next
+	proved  uint64 // what the mark says of it after any power loss, at least; 0: nothing
 }
 
 // options are those of a log with this history.
 func (h *history) options(fsys vfs.FS) Options {
+	o := testOptions(fsys)
 	if h.marked {
-		return markedOptions(fsys, h.each)
+		o = markedOptions(fsys, h.each)
 	}
-	return testOptions(fsys)
+	if h.segment > 0 {
+		o.SegmentSize = h.segment
+	}
+	return o
 }
 
 // check compares a recovered log with the history.

@@ -39,6 +39,16 @@ func markedOptions(fsys vfs.FS, each bool) Options {
 func payload(index uint64, size int) []byte {
 	r := rand.New(rand.NewPCG(index, uint64(size)))
 	b := make([]byte, size)
+	if size > 4096 { // which would take long
+		pattern := payload(index, 4096)
+		for i := 0; i < size; i += copy(b[i:], pattern) {
+			pattern = pattern[r.IntN(64):]
+			if len(pattern) < 64 {
+				pattern = payload(index+uint64(i), 4096)
+			}
+		}
+		return b
+	}
 	for i := range b {
 		b[i] = byte(1 + r.IntN(255))
 	}

@@ -1,0 +1,112 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"syscall"
+	"testing"
+
+	"gcd/internal/vfs"
+)
+
+// TestErrorBehindAnError lets one operation of a run fail and then another one behind it: while the
+// first is put right, and later. What was acknowledged is there after the power loss that follows,
+// what was refused is not, and after an error that is final nothing is written.
+func TestErrorBehindAnError(t *testing.T) {
+	t.Parallel()
+	ways := map[string]func(vfs.Op) vfs.Outcome{
+		"an error":          func(vfs.Op) vfs.Outcome { return vfs.Fail(nil) },
+		"works, says error": func(vfs.Op) vfs.Outcome { return vfs.FailAfter(nil) },
+		"no room":           func(vfs.Op) vfs.Outcome { return vfs.Fail(syscall.ENOSPC) },
+		"room for a part":   func(op vfs.Op) vfs.Outcome { return vfs.Short(op.Len/2, syscall.ENOSPC) },
+		"works, says full":  func(vfs.Op) vfs.Outcome { return vfs.FailAfter(syscall.ENOSPC) },
+	}
+	for firstName, first := range ways {
+		t.Run(firstName, func(t *testing.T) {
+			t.Parallel()
+			for _, secondName := range []string{"an error", "works, says error", "no room"} {
+				second := ways[secondName]
+				for n, more := 1, true; more; n += 3 {
+					for _, behind := range []int{1, 2, 4} {
+						what := fmt.Sprintf("%s at operation %d, %s %d behind it", firstName, n, secondName, behind)
+						more = errorBehind(t, what, n, n+behind, first, second)
+						if t.Failed() {
+							return
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// errorBehind runs with the n-th operation that changes something and the m-th one failing. It
+// returns false when there was no n-th.
+func errorBehind(t *testing.T, what string, n, m int, first, second func(vfs.Op) vfs.Outcome) bool {
+	t.Helper()
+	disk := vfs.NewMem()
+	var l *Log
+	seen, final := 0, 0
+	fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
+		if l == nil || !changes(op.Kind) {
+			return vfs.Outcome{}
+		}
+		if l.Err() != nil {
+			final++
+		}
+		way := first
+		switch seen++; seen {
+		case n:
+		case m:
+			way = second
+		default:
+			return vfs.Outcome{}
+		}
+		out := way(op)
+		if op.Kind == vfs.KindSync && path.Base(op.Name) != markName {
+			if err := disk.FailSync(op.Name); err != nil && path.Base(op.Name) != spareName {
+				t.Error(err)
+			}
+			out = vfs.Fail(syscall.EIO)
+		}
+		return out
+	})
+	h := &history{marked: true, each: true}
+	l = create(t, h.options(fault))
+	for i := range 14 {
+		p := payload(100*uint64(i)+l.Last(), 500+150*i)
+		_, err := l.Append(p)
+		if err == nil || !errors.Is(err, ErrFull) {
+			h.payloads = append(h.payloads, p)
+		}
+		if err == nil && l.Sync() == nil {
+			h.synced = l.Last()
+		}
+		switch i % 4 {
+		case 0:
+			_ = l.PrepareSpare()
+		case 1:
+			_ = l.Resume()
+		case 2:
+			if l.TurnMark() {
+				l.SyncMark()
+			}
+		}
+		if i == 9 {
+			h.released = h.synced // even if it says no
+			_ = l.Release(h.synced)
+		}
+	}
+	if final > 0 {
+		t.Errorf("%s: %d changes behind the final error %v", what, final, l.Err())
+	}
+	_ = l.Close()
+	torn := disk.Crash(vfs.Crash{Seed: uint64(n), Keep: 0.5, Garbage: true})
+	for _, after := range []*vfs.Mem{disk.Crash(vfs.Crash{}), torn, disk.Clone()} {
+		if err := recoverTwice(after, h, false); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	return seen >= n
+}
