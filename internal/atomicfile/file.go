@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 
@@ -18,18 +20,18 @@ var ErrNotDurable = errors.New("it is there, but perhaps not durably")
 // name, which must be an ordinary file. After an error what had the name is as it was, but for ErrNotDurable. An error of write comes back as it is.
 // Something beside it named .NAME.*.part is left only by a process that was killed.
 func Write(name string, write func(io.Writer) error) error {
-	return writeFile(name, write, vfs.OS{}.SyncDir)
+	return writeFile(vfs.OS{}, name, write)
 }
 
-func writeFile(name string, write func(io.Writer) error, syncDir func(string) error) error {
+func writeFile(fsys vfs.FS, name string, write func(io.Writer) error) error {
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is there, and it is no ordinary file", name)
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*.part")
+	part, f, err := create(fsys, name)
 	if err != nil {
 		return err
 	}
-	err = write(f)
+	err = write(io.NewOffsetWriter(f, 0))
 	if err == nil {
 		err = f.Sync()
 	}
@@ -37,14 +39,25 @@ func writeFile(name string, write func(io.Writer) error, syncDir func(string) er
 		err = closing
 	}
 	if err == nil {
-		err = os.Rename(f.Name(), name)
+		err = fsys.Rename(part, name)
 	}
 	if err != nil {
-		_ = os.Remove(f.Name()) // what cannot be removed is left under its other name
+		_ = fsys.Remove(part) // what cannot be removed is left under its other name
 		return err
 	}
-	if err := syncDir(filepath.Dir(name)); err != nil {
+	if err := fsys.SyncDir(filepath.Dir(name)); err != nil {
 		return fmt.Errorf("%s: %w: %w", name, ErrNotDurable, err)
 	}
 	return nil
+}
+
+// create makes the file that is written, under a name that nothing has.
+func create(fsys vfs.FS, name string) (part string, f vfs.File, err error) {
+	dir, base := filepath.Split(name)
+	for {
+		part = filepath.Join(dir, fmt.Sprintf(".%s.%d.part", base, rand.Uint32()))
+		if f, err = fsys.Create(part); !errors.Is(err, fs.ErrExist) {
+			return part, f, err
+		}
+	}
 }

@@ -1,11 +1,16 @@
 package atomicfile
 
 import (
+	"bytes"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"gcd/internal/vfs"
 )
 
 func TestWrite(t *testing.T) {
@@ -15,32 +20,46 @@ func TestWrite(t *testing.T) {
 	no := errors.New("no")
 	for _, test := range []struct {
 		content string
-		err     error // of write
-		sync    error // of the directory
+		err     error    // of write
+		failing vfs.Kind // of the operations on the disk, the one that fails
 		want    string
 		kind    error
 	}{
-		{"first", no, nil, "", no},
-		{"first", nil, nil, "first", nil},
-		{"second", no, nil, "first", no},
-		{"third", nil, no, "third", ErrNotDurable},
-		{"fourth", nil, nil, "fourth", nil},
+		{"first", no, "", "", no},
+		{"first", nil, "", "first", nil},
+		{"second", no, "", "first", no},
+		{"second", nil, vfs.KindCreate, "first", no},
+		{"second", nil, vfs.KindWrite, "first", no},
+		{"second", nil, vfs.KindSync, "first", no},
+		{"second", nil, vfs.KindClose, "first", no},
+		{"second", nil, vfs.KindRename, "first", no},
+		{"third", nil, vfs.KindSyncDir, "third", ErrNotDurable},
+		{"fourth", nil, "", "fourth", nil},
 	} {
-		err := writeFile(name, func(w io.Writer) error {
+		var did []string
+		disk := vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
+			did = append(did, string(op.Kind))
+			if op.Kind == vfs.KindSyncDir && op.Name != dir {
+				t.Errorf("%s was synced, want %s", op.Name, dir)
+			}
+			if op.Kind == test.failing {
+				return vfs.Fail(no)
+			}
+			return vfs.Outcome{}
+		})
+		err := writeFile(disk, name, func(w io.Writer) error {
 			if got, _ := os.ReadFile(name); string(got) == test.content {
 				t.Errorf("%q is there before it is whole", got)
 			}
 			_, err := io.WriteString(w, test.content)
 			return errors.Join(err, test.err)
-		}, func(synced string) error {
-			if synced != dir {
-				t.Errorf("%s was synced, want %s", synced, dir)
-			}
-			return test.sync
 		})
 		got, readErr := os.ReadFile(name)
 		if !errors.Is(err, test.kind) || string(got) != test.want || (readErr != nil) != (test.want == "") {
 			t.Errorf("%+v: %v, %q, %v", test, err, got, readErr)
+		}
+		if want := "create write sync close rename syncdir"; err == nil && strings.Join(did, " ") != want {
+			t.Errorf("%+v: did %v, want %s", test, did, want)
 		}
 		if entries, err := os.ReadDir(dir); err != nil || len(entries) > 1 {
 			t.Errorf("%v is left, %v", entries, err)
@@ -50,6 +69,41 @@ func TestWrite(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
+}
+
+// TestPowerLoss: at whatever operation the power goes, the file is there whole or not at all, and
+// when Write has returned it is there.
+func TestPowerLoss(t *testing.T) {
+	t.Parallel()
+	content := bytes.Repeat([]byte("counters "), 300_000) // more than any buffer
+	mem := vfs.NewMem()
+	look := func(what string, must bool) {
+		t.Helper()
+		for _, c := range []vfs.Crash{{}, {Keep: 1}, {Seed: 1, Keep: 0.5, Garbage: true}, {Seed: 2, Keep: 0.5}} {
+			got, err := mem.Crash(c).ReadFile("backup")
+			if gone := errors.Is(err, fs.ErrNotExist); gone && must || !gone && !bytes.Equal(got, content) {
+				t.Errorf("%s, power loss %+v: %d bytes, %v", what, c, len(got), err)
+			}
+		}
+	}
+	disk := vfs.NewFault(mem, func(op vfs.Op) vfs.Outcome {
+		look("before "+string(op.Kind), false)
+		return vfs.Outcome{}
+	})
+	err := writeFile(disk, "backup", func(w io.Writer) error {
+		for rest := content; len(rest) > 0; {
+			n, err := w.Write(rest[:min(len(rest), 100_000)])
+			if err != nil {
+				return err
+			}
+			rest = rest[n:]
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	look("in the end", true)
 }
 
 // An error of write comes back as it is, for who knows more about it.
