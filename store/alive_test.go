@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"gcd/internal/vfs"
 )
@@ -79,15 +78,4 @@ func TestAlive(t *testing.T) {
 	if err := s.Alive(t.Context()); !errors.Is(err, ErrClosed) {
 		t.Errorf("a closed store: %v, want ErrClosed", err)
 	}
-}
-
-// within takes a value that is to come.
-func within[T any](t *testing.T, what string, c <-chan T) (value T) {
-	t.Helper()
-	select {
-	case value = <-c:
-	case <-time.After(time.Minute):
-		t.Fatalf("%s does not come", what)
-	}
-	return value
 }

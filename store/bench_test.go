@@ -258,7 +258,7 @@ func BenchmarkWriteEntries(b *testing.B) {
 	for _, every := range []int{1, 8} {
 		b.Run(fmt.Sprintf("every=%d", every), func(b *testing.B) {
 			file := snapshotFile{path: filepath.Join(b.TempDir(), snapshotName), hooks: hooks{noSync: true}}
-			if err := file.create(wal.ID{1}, false); err != nil {
+			if err := file.create(vfs.OS{}, wal.ID{1}, false); err != nil {
 				b.Fatal(err)
 			}
 			sum := uint64(0)

@@ -149,6 +149,7 @@ func (f *snapshotFile) open(readOnly bool) (*bolt.DB, error) {
 	case err != nil:
 		return nil, fmt.Errorf("opening %s: %w", f.path, err)
 	}
+	f.hooks.open(db)
 	return db, nil
 }
 
@@ -212,15 +213,16 @@ func (f *snapshotFile) update(do func(tx *bolt.Tx, m *meta) error) error {
 // create makes the file for a store: durable under its name when create returns, or not there.
 // marked says that the log's mark is made with it; the flags of one that is there are not known
 // then.
-func (f *snapshotFile) create(id wal.ID, marked bool) error {
+func (f *snapshotFile) create(fsys vfs.FS, id wal.ID, marked bool) error {
 	tmp := f.path + halfMade
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := fsys.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	db, err := bolt.Open(tmp, 0o600, &bolt.Options{Timeout: lockTimeout, FreelistType: bolt.FreelistMapType, NoSync: f.hooks.noSync})
 	if err != nil {
 		return fmt.Errorf("creating %s: %w", tmp, err)
 	}
+	f.hooks.open(db)
 	err = db.Update(func(tx *bolt.Tx) error {
 		if _, err := tx.CreateBucket(bucketTopics); err != nil {
 			return err
@@ -239,10 +241,10 @@ func (f *snapshotFile) create(id wal.ID, marked bool) error {
 		return fmt.Errorf("creating %s: %w", tmp, err)
 	}
 	f.hooks.before()
-	if err := os.Rename(tmp, f.path); err != nil {
+	if err := fsys.Rename(tmp, f.path); err != nil {
 		return err
 	}
-	if err := (vfs.OS{}).SyncDir(filepath.Dir(f.path)); err != nil {
+	if err := fsys.SyncDir(filepath.Dir(f.path)); err != nil {
 		return err
 	}
 	f.hooks.after()

@@ -22,7 +22,7 @@ func TestCheckSnapshotTakesWhatIsWritten(t *testing.T) {
 	for round := range 6 {
 		path := filepath.Join(t.TempDir(), snapshotName)
 		file := snapshotFile{path: path, hooks: hooks{noSync: true}}
-		if err := file.create(wal.ID{1}, false); err != nil {
+		if err := file.create(vfs.OS{}, wal.ID{1}, false); err != nil {
 			t.Fatal(err)
 		}
 		check := func() {
@@ -83,7 +83,7 @@ func TestCheckSnapshotSeesEveryBit(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), snapshotName)
 	file := snapshotFile{path: path, hooks: hooks{noSync: true}, marked: func() bool { return true }}
-	if err := file.create(wal.ID{1}, true); err != nil {
+	if err := file.create(vfs.OS{}, wal.ID{1}, true); err != nil {
 		t.Fatal(err)
 	}
 	for round := range 3 {

@@ -21,8 +21,10 @@ import (
 // one step: the recorder keeps the snapshot file as it was before and after each, and pairs every crash of the log's
 // disk with the version of that moment, or with both while a commit is under way.
 type recorder struct {
-	mem *vfs.Mem
-	dir string // of the real snapshot file
+	mem     *vfs.Mem
+	dir     string            // of the real snapshot file
+	segment int64             // bytes of a segment
+	only    func(vfs.Op) bool // which operations are crash points; nil: all that change something
 
 	mu         sync.Mutex
 	versions   [][]byte // of the snapshot file; nil: not there
@@ -42,13 +44,13 @@ type crashPoint struct {
 }
 
 func newRecorder(t *testing.T, variants []vfs.Crash) *recorder {
-	return &recorder{mem: vfs.NewMem(), dir: t.TempDir(), versions: [][]byte{nil}, variants: variants}
+	return &recorder{mem: vfs.NewMem(), dir: t.TempDir(), segment: 8192, versions: [][]byte{nil}, variants: variants}
 }
 
 func (r *recorder) options(o Options) Options {
 	o.fs = vfs.NewFault(r.mem, r.hook)
 	o.logDir = "log"
-	o.SegmentSize = 8192
+	o.SegmentSize = r.segment
 	o.SnapshotInterval = -1
 	o.SnapshotBytes = -1
 	o.hooks = hooks{noSync: true,
@@ -70,6 +72,9 @@ func (r *recorder) options(o Options) Options {
 func (r *recorder) hook(op vfs.Op) (out vfs.Outcome) {
 	switch op.Kind {
 	case vfs.KindWrite, vfs.KindSync, vfs.KindCreate, vfs.KindRename, vfs.KindRemove, vfs.KindSyncDir, vfs.KindMkdirAll:
+		if r.only != nil && !r.only(op) {
+			return out
+		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.point(op)
@@ -115,7 +120,7 @@ func newScript(r *recorder) *script {
 
 func (sc *script) open(t *testing.T, o Options) {
 	t.Helper()
-	s, err := Open(sc.r.dir, sc.r.options(o))
+	s, err := open(t, sc.r.dir, sc.r.options(o))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,8 +223,8 @@ func (sc *script) recoverAndCheck(t *testing.T, where string, disk *vfs.Mem, ver
 	t.Helper()
 	dir := t.TempDir()
 	sc.r.restore(t, dir, version)
-	o := Options{fs: disk, logDir: "log", SegmentSize: 8192, SnapshotInterval: -1, SnapshotBytes: -1, hooks: hooks{noSync: true}}
-	s, err := Open(dir, o)
+	o := Options{fs: disk, logDir: "log", SegmentSize: sc.r.segment, SnapshotInterval: -1, SnapshotBytes: -1, hooks: hooks{noSync: true}}
+	s, err := open(t, dir, o)
 	if err != nil {
 		t.Fatalf("%s: %v", where, err)
 	}
@@ -244,7 +249,7 @@ func (sc *script) recoverAndCheck(t *testing.T, where string, disk *vfs.Mem, ver
 		return
 	}
 	// What the close wrote to the snapshot file is a witness that the crashed log does reach.
-	s, err = Open(dir, o)
+	s, err = open(t, dir, o)
 	if err != nil {
 		t.Fatalf("%s: after a second crash: %v", where, err)
 	}
@@ -298,7 +303,7 @@ func TestCrashDuringRecovery(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		s, err := Open(nested.dir, nested.options(Options{}))
+		s, err := open(t, nested.dir, nested.options(Options{}))
 		if err != nil {
 			t.Fatalf("point %d: %v", i, err)
 		}
@@ -353,7 +358,7 @@ func TestDiskErrors(t *testing.T) {
 				})
 				o := Options{fs: fault, logDir: "log", SegmentSize: 8192, SnapshotInterval: -1, hooks: hooks{noSync: true}}
 				dir := t.TempDir()
-				s, err := Open(dir, o)
+				s, err := open(t, dir, o)
 				if err != nil {
 					t.Fatal(err)
 				}

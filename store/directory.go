@@ -165,7 +165,7 @@ func (s *Store) take(server bool) error {
 		if o.NoCreate {
 			return fmt.Errorf("%w: %s is not there", ErrNoStore, s.dir)
 		}
-		if err := (vfs.OS{}).MkdirAll(s.dir); err != nil {
+		if err := o.files.MkdirAll(s.dir); err != nil {
 			return fmt.Errorf("store: %w", err)
 		}
 	}
@@ -271,7 +271,7 @@ func (s *Store) make() (id wal.ID, made bool, err error) {
 // that was killed before that. Its parent may be closed to us, as systemd's state directories are;
 // whoever made it then answers for the name.
 func (s *Store) syncPlace() error {
-	if err := (vfs.OS{}).SyncDir(filepath.Dir(filepath.Clean(s.dir))); err != nil && !errors.Is(err, fs.ErrPermission) {
+	if err := s.options.files.SyncDir(filepath.Dir(filepath.Clean(s.dir))); err != nil && !errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("store: %w", err)
 	}
 	return nil

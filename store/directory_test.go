@@ -15,6 +15,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"gcd/internal/dirlock"
+	"gcd/internal/vfs"
 	"gcd/wal"
 )
 
@@ -60,7 +61,7 @@ func TestWhereAStoreIsMade(t *testing.T) {
 				put(t, filepath.Join(parent, f), f)
 			}
 			before := everything(t, parent)
-			if s, err := Open(dir, Options{NoCreate: true}); err == nil || row.err == nil && !errors.Is(err, ErrNoStore) || row.err != nil && !errors.Is(err, row.err) {
+			if s, err := open(t, dir, Options{NoCreate: true}); err == nil || row.err == nil && !errors.Is(err, ErrNoStore) || row.err != nil && !errors.Is(err, row.err) {
 				t.Errorf("%s, missing %t, NoCreate: %v", name, missing, err)
 				if err == nil {
 					_ = s.Close()
@@ -72,7 +73,7 @@ func TestWhereAStoreIsMade(t *testing.T) {
 			for what, open := range map[string]func() (bool, error){
 				"Init": func() (bool, error) { _, made, err := Init(dir, Options{SegmentSize: 8192}); return made, err },
 				"Open": func() (bool, error) {
-					s, err := Open(dir, Options{SegmentSize: 8192})
+					s, err := open(t, dir, Options{SegmentSize: 8192})
 					if err != nil {
 						return false, err
 					}
@@ -148,7 +149,7 @@ func TestInit(t *testing.T) {
 	if err != nil || !made {
 		t.Fatal(made, err)
 	}
-	s, err := Open(dir, Options{NoCreate: true, SegmentSize: 8192})
+	s, err := open(t, dir, Options{NoCreate: true, SegmentSize: 8192})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +207,7 @@ func TestTakenAway(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := filepath.Join(t.TempDir(), "data")
-			s, err := Open(dir, Options{SegmentSize: 64 << 10, SnapshotInterval: -1})
+			s, err := open(t, dir, Options{SegmentSize: 64 << 10, SnapshotInterval: -1})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -283,7 +284,7 @@ func TestSegmentGoneBeforeClose(t *testing.T) {
 
 func newestStore(t *testing.T, dir string) *Store {
 	t.Helper()
-	s, err := Open(dir, Options{SegmentSize: 64 << 10, SnapshotInterval: -1})
+	s, err := open(t, dir, Options{SegmentSize: 64 << 10, SnapshotInterval: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -329,7 +330,7 @@ func TestLockFileRemoved(t *testing.T) {
 	if err := os.Remove(LockPath(dir)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(dir, Options{}); !errors.Is(err, ErrLocked) {
+	if _, err := open(t, dir, Options{}); !errors.Is(err, ErrLocked) {
 		t.Errorf("a second server: %v", err)
 	}
 	appears(t, LockPath(dir))
@@ -389,10 +390,10 @@ func TestLockWait(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(dir, Options{LockWait: time.Millisecond}); !errors.Is(err, ErrBusy) {
+	if _, err := open(t, dir, Options{LockWait: time.Millisecond}); !errors.Is(err, ErrBusy) {
 		t.Errorf("%v, want ErrBusy", err)
 	}
-	opened := goOpen(dir, Options{LockWait: time.Hour, SegmentSize: 8192})
+	opened := goOpen(t, dir, Options{LockWait: time.Hour, SegmentSize: 8192})
 	if err := tool.Release(); err != nil {
 		t.Fatal(err)
 	}
@@ -431,7 +432,7 @@ func TestWaitedForStoreIsGone(t *testing.T) {
 	}
 	defer tool.Release()
 	waits := &said{done: make(chan struct{})}
-	opened := goOpen(dir, Options{LockWait: time.Hour, Logger: hclog.New(&hclog.LoggerOptions{Output: waits, Level: hclog.Warn})})
+	opened := goOpen(t, dir, Options{LockWait: time.Hour, Logger: hclog.New(&hclog.LoggerOptions{Output: waits, Level: hclog.Warn})})
 	select {
 	case <-waits.done:
 	case <-time.After(60 * time.Second):
@@ -455,10 +456,10 @@ func TestWaitedForStoreIsGone(t *testing.T) {
 	}
 }
 
-func goOpen(dir string, o Options) <-chan error {
+func goOpen(t *testing.T, dir string, o Options) <-chan error {
 	opened := make(chan error, 1)
 	go func() {
-		s, err := Open(dir, o)
+		s, err := open(t, dir, o)
 		if err == nil {
 			err = s.Close()
 		}
@@ -477,17 +478,17 @@ func TestInterruptedFirstStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := &snapshotFile{path: SnapshotPath(dir)}
-	if err := f.create(id, false); err != nil {
+	if err := f.create(vfs.OS{}, id, false); err != nil {
 		t.Fatal(err)
 	}
 	mkdir(t, LogDir(dir))
-	if _, err := Open(dir, Options{NoCreate: true}); !errors.Is(err, ErrNoStore) {
+	if _, err := open(t, dir, Options{NoCreate: true}); !errors.Is(err, ErrNoStore) {
 		t.Errorf("NoCreate: %v", err)
 	}
 	notes := filepath.Join(dir, "notes")
 	put(t, notes, "notes")
 	for range 2 {
-		if _, err := Open(dir, Options{}); !errors.Is(err, wal.ErrNotOurs) {
+		if _, err := open(t, dir, Options{}); !errors.Is(err, wal.ErrNotOurs) {
 			t.Errorf("beside something else: %v", err)
 		}
 		if _, _, err := Init(dir, Options{}); !errors.Is(err, wal.ErrNotOurs) {
@@ -499,7 +500,7 @@ func TestInterruptedFirstStart(t *testing.T) {
 		t.Errorf("%v, %t, %v; want %v", got, made, err, id)
 	}
 	put(t, notes, "notes") // which a store may have beside its files
-	s, err := Open(dir, Options{NoCreate: true, SegmentSize: 8192})
+	s, err := open(t, dir, Options{NoCreate: true, SegmentSize: 8192})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 func TestNewStoreCost(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	open := make(chan struct{})
+	opened := make(chan struct{})
 	var written, spares atomic.Int64
 	fault := vfs.NewFault(vfs.NewMem(), func(op vfs.Op) vfs.Outcome {
 		switch op.Kind {
@@ -23,12 +23,12 @@ func TestNewStoreCost(t *testing.T) {
 			written.Add(int64(op.Len))
 		case vfs.KindCreate:
 			if path.Base(op.Name) == "spare" && spares.Add(1) > 1 { // the first becomes the first segment
-				<-open
+				<-opened
 			}
 		}
 		return vfs.Outcome{}
 	})
-	s, err := Open(dir, Options{fs: fault, logDir: "log"})
+	s, err := open(t, dir, Options{fs: fault, logDir: "log"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func TestNewStoreCost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	close(open)
+	close(opened)
 	if syncs > 8 || bytes+info.Size() > 64<<10 {
 		t.Errorf("%d syncs of the log, %d bytes written to it, and %d to the snapshot", syncs, bytes, info.Size())
 	}

@@ -464,7 +464,7 @@ func TestStartWithoutRoom(t *testing.T) {
 		}
 		return nil
 	}}
-	again, err := Open(killed, o)
+	again, err := open(t, killed, o)
 	if err != nil || asked != 3 {
 		t.Fatalf("asked %d times, then %v", asked, err)
 	}
@@ -484,14 +484,14 @@ func TestStartWithoutRoom(t *testing.T) {
 		return vfs.Outcome{}
 	})
 	killed = copySnapshot(t, dir)
-	if _, err := Open(killed, o); !errors.Is(err, end) || !errors.Is(err, syscall.ENOSPC) {
+	if _, err := open(t, killed, o); !errors.Is(err, end) || !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("an end of waiting: %v", err)
 	}
 	o.NoRoom = nil
-	if _, err := Open(killed, o); !errors.Is(err, wal.ErrFull) {
+	if _, err := open(t, killed, o); !errors.Is(err, wal.ErrFull) {
 		t.Errorf("without anybody to ask: %v", err)
 	}
-	if _, err := Open(filepath.Join(t.TempDir(), "new"), o); !errors.Is(err, wal.ErrFull) {
+	if _, err := open(t, filepath.Join(t.TempDir(), "new"), o); !errors.Is(err, wal.ErrFull) {
 		t.Errorf("a new store: %v", err)
 	}
 }

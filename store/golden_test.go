@@ -32,7 +32,7 @@ func makeGolden(t *testing.T, dir string) {
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(dir, Options{SegmentSize: 8192, SnapshotInterval: -1})
+	s, err := open(t, dir, Options{SegmentSize: 8192, SnapshotInterval: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,22 +1,55 @@
 package store
 
 import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
+	bolt "go.etcd.io/bbolt"
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("gcd/internal/powertest.(*Recorder).serve")) // it lives as long as its process
+}
+
+// open is Open. When the store is closed its invariants are checked, unless the test has said that
+// it damaged the files.
+func open(t testing.TB, dir string, o Options) (*Store, error) {
+	o.hooks.closing = func(s *Store) {
+		if err := s.invariants(); err != nil {
+			t.Errorf("at the close of the store in %s: %v", dir, err)
+		}
+	}
+	opened := o.hooks.opened
+	o.hooks.opened = func(db *bolt.DB) {
+		if !o.hooks.noSync && (db.NoSync || db.NoGrowSync || db.NoFreelistSync) {
+			t.Errorf("bbolt leaves out syncs of %s: NoSync %t, NoGrowSync %t, NoFreelistSync %t",
+				db.Path(), db.NoSync, db.NoGrowSync, db.NoFreelistSync)
+		}
+		if opened != nil {
+			opened(db)
+		}
+	}
+	return Open(dir, o)
+}
+
+// spoiled says that the test has damaged the files of a store, so that they are not what it holds.
+func spoiled(s *Store) { s.options.hooks.closing = nil }
 
 // openMemory opens a store without a directory and closes it with the test.
 func openMemory(t testing.TB, o Options) *Store { return openStore(t, "", o) }
 
-// openStore opens a store and, when the test ends, checks its invariants and closes it.
+// openStore opens a store and closes it when the test ends.
 func openStore(t testing.TB, dir string, o Options) *Store {
 	t.Helper()
-	s, err := Open(dir, o)
+	s, err := open(t, dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,14 +61,182 @@ func openStore(t testing.TB, dir string, o Options) *Store {
 	return s
 }
 
+// invariants says what is wrong with a store to which nothing is done any more: what snapshot and
+// log lead to is what it holds, and so is what the log alone leads to if it goes back to the first
+// record; and the snapshot's file passes our own check and bbolt's.
+func (s *Store) invariants() error {
+	held := holds(s.machine)
+	if err := s.file.check(); err != nil {
+		return fmt.Errorf("the snapshot's file: %w", err)
+	}
+	snapshot := newMachine()
+	l := snapshot.loader()
+	m, err := s.file.read(func(_ meta, it item) error { l.add(it.topic, it.value); return nil })
+	if err != nil {
+		return fmt.Errorf("reading the snapshot: %w", err)
+	}
+	l.finish()
+	if m.replay != s.snapshot.replay.Load() || m.witness > s.wal.Durable() {
+		return fmt.Errorf("the snapshot has replay index %d and witness %d, the store %d, the log's end is %d",
+			m.replay, m.witness, s.snapshot.replay.Load(), s.wal.Durable())
+	}
+	if err := s.leadsHere("snapshot and tail", snapshot, m.replay, held); err != nil || s.wal.First() > 1 {
+		return err
+	}
+	return s.leadsHere("the log", newMachine(), 0, held)
+}
+
+// leadsHere replays the log from behind an index and compares what comes of it with what is held.
+func (s *Store) leadsHere(what string, m *machine, behind uint64, held map[string]Value) error {
+	m.applied = behind
+	for r, err := range s.wal.Records(behind + 1) {
+		if err == nil {
+			err = m.replay(r.Index, r.Payload)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+	}
+	if m.applied != s.machine.applied || m.applied != s.wal.Last() {
+		return fmt.Errorf("%s: ends at record %d, the store has applied %d, the log ends at %d",
+			what, m.applied, s.machine.applied, s.wal.Last())
+	}
+	got := holds(m)
+	for topic, want := range held {
+		if v, ok := got[topic]; !ok || v != want {
+			return fmt.Errorf("%s: topic %.64q is %+v (there: %t), the store holds %+v", what, topic, v, ok, want)
+		}
+	}
+	if len(got) != len(held) || m.live.Load() != s.machine.live.Load() {
+		return fmt.Errorf("%s: %d topics, %d live; the store holds %d, %d live",
+			what, len(got), m.live.Load(), len(held), s.machine.live.Load())
+	}
+	return nil
+}
+
+// holds is what a machine holds that nobody changes.
+func holds(m *machine) map[string]Value {
+	values := make(map[string]Value, m.len())
+	for id := range uint32(m.len()) {
+		values[string(m.topic(id))] = m.entry(id).read()
+	}
+	return values
+}
+
+// snapshotHolds is what a store's snapshot alone holds.
+func snapshotHolds(t testing.TB, s *Store) map[string]Value {
+	t.Helper()
+	values := map[string]Value{}
+	if _, err := s.file.read(func(_ meta, it item) error { values[string(it.topic)] = it.value; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return values
+}
+
+// TestEveryTestOpensByTheHarness: a test that opens a store by itself is one whose store is not
+// looked at when it is closed.
+func TestEveryTestOpensByTheHarness(t *testing.T) {
+	t.Parallel()
+	names, err := filepath.Glob("*_test.go")
+	if err != nil || len(names) < 20 {
+		t.Fatal(names, err)
+	}
+	for _, name := range names {
+		if name == "bench_test.go" {
+			continue
+		}
+		files := token.NewFileSet()
+		file, err := parser.ParseFile(files, name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, decl := range file.Decls {
+			f, ok := decl.(*ast.FuncDecl)
+			if !ok || f.Name.Name == "open" || strings.HasPrefix(f.Name.Name, "Example") {
+				continue
+			}
+			ast.Inspect(f, func(n ast.Node) bool {
+				if call, ok := n.(*ast.CallExpr); ok {
+					if to, ok := call.Fun.(*ast.Ident); ok && to.Name == "Open" {
+						t.Errorf("%s: use open", files.Position(call.Pos()))
+					}
+				}
+				return true
+			})
+		}
+	}
+}
+
+// TestInvariantsAreChecked: the check finds what it is for.
+func TestInvariantsAreChecked(t *testing.T) {
+	t.Parallel()
+	for name, damage := range map[string]func(s *Store){
+		"nothing":                     func(*Store) {},
+		"a sum that no record led to": func(s *Store) { s.machine.entry(0).sum.Add(1) },
+		"a topic that is nowhere else": func(s *Store) {
+			s.machine.insert(s.machine.hash([]byte("new")), []byte("new"))
+		},
+		"a live topic too many": func(s *Store) { s.machine.live.Add(1) },
+		"a replay index that is not the file's": func(s *Store) {
+			s.snapshot.replay.Add(1)
+		},
+		"an entry that nothing marked": func(s *Store) {
+			err := s.file.update(func(_ *bolt.Tx, m *meta) error { m.replay, m.witness = s.wal.Last(), s.wal.Last(); return nil })
+			s.snapshot.replay.Store(s.wal.Last())
+			if err != nil {
+				t.Error(err)
+			}
+		},
+		"a count that does not match": func(s *Store) {
+			if err := s.file.update(func(_ *bolt.Tx, m *meta) error { m.count++; return nil }); err != nil {
+				t.Error(err)
+			}
+		},
+		"a witness ahead of the log": func(s *Store) {
+			if err := s.file.update(func(_ *bolt.Tx, m *meta) error { m.witness = s.wal.Last() + 1; return nil }); err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := openStore(t, t.TempDir(), Options{SegmentSize: 64 << 10, SnapshotInterval: -1, SnapshotBytes: -1, hooks: hooks{noSync: true}})
+			spoiled(s)
+			runOps(t, s, []Op{count("a", 1), count("b", 2)})
+			if err := s.Snapshot(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			runOps(t, s, []Op{count("a", 1), reset("b"), count("c", 1)})
+			damage(s)
+			if err := s.invariants(); (err == nil) != (name == "nothing") {
+				t.Errorf("the check says %v", err)
+			}
+		})
+	}
+}
+
 // runOps submits ops as one group and returns them with their outcomes.
 func runOps(t testing.TB, s *Store, ops []Op) []Op {
 	t.Helper()
 	done := make(chan struct{})
 	g := &Group{Ops: ops, Done: func(*Group) { close(done) }}
 	s.Submit(g)
-	<-done
+	within(t, "the outcome of a group", done)
 	return g.Ops
+}
+
+// within takes a value that is to come, or sees a channel closed that is to be. Where time is not
+// real, as under synctest, a minute is one in which nothing else is to happen.
+func within[T any](t testing.TB, what string, c <-chan T) (value T) {
+	t.Helper()
+	timeout := time.NewTimer(time.Minute)
+	defer timeout.Stop()
+	select {
+	case value = <-c:
+	case <-timeout.C:
+		t.Fatalf("%s does not come", what)
+	}
+	return value
 }
 
 // copySnapshot copies a store's snapshot file into a new directory.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 func imageOf(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	s, err := Open(dir, Options{SegmentSize: 64 << 10, SnapshotInterval: -1})
+	s, err := open(t, dir, Options{SegmentSize: 64 << 10, SnapshotInterval: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,14 +212,17 @@ func TestCloseWaitsForATool(t *testing.T) {
 		t.Error("a snapshot was written to a file that a tool held")
 	}
 	released := make(chan error)
+	let := sync.OnceFunc(func() { // when the close has found the file held, or a moment before
+		time.AfterFunc(10*time.Millisecond, func() { released <- release() })
+	})
 	s.file.source = func() (*os.File, error) {
-		time.AfterFunc(10*time.Millisecond, func() { released <- release() }) // when the close has found the file held, or a moment before
+		let()
 		return os.OpenFile(s.file.path, os.O_RDWR, 0)
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	if err := <-released; err != nil {
+	if err := within(t, "the release", released); err != nil {
 		t.Error(err)
 	}
 	if m, err := ReadSnapshotMeta(SnapshotPath(dir)); err != nil || m.State != StateClosed {

@@ -14,9 +14,9 @@ func TestLockedComesBeforeReading(t *testing.T) {
 	dir := t.TempDir()
 	stop := errors.New("stop")
 	calls := 0
-	_, err := Open(dir, Options{Locked: func() error {
+	_, err := open(t, dir, Options{Locked: func() error {
 		calls++
-		if _, err := Open(dir, Options{LockWait: -1}); err == nil {
+		if _, err := open(t, dir, Options{LockWait: -1}); err == nil {
 			t.Error("the directory was not locked")
 		}
 		if _, err := os.Lstat(filepath.Join(dir, snapshotName)); err == nil {
@@ -27,7 +27,7 @@ func TestLockedComesBeforeReading(t *testing.T) {
 	if !errors.Is(err, stop) || calls != 1 {
 		t.Fatalf("%v after %d calls", err, calls)
 	}
-	s, err := Open(dir, Options{LockWait: -1})
+	s, err := open(t, dir, Options{LockWait: -1})
 	if err != nil {
 		t.Fatal("the lock was kept:", err)
 	}

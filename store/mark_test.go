@@ -129,7 +129,7 @@ func TestLostEnd(t *testing.T) {
 		} {
 			dir := killed(t, dead)
 			damage(dir)
-			_, err := Open(dir, Options{Sync: mode})
+			_, err := open(t, dir, Options{Sync: mode})
 			var lost *wal.CorruptionError
 			if !errors.As(err, &lost) || lost.File != segmentOf(dir) || lost.Offset != 304 || lost.Index != 6 {
 				t.Errorf("%s, %s: %v", mode, name, err)
@@ -139,14 +139,14 @@ func TestLostEnd(t *testing.T) {
 		if err := os.RemoveAll(LogDir(dir)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(dir, Options{}); !errors.As(err, new(*CorruptionError)) {
+		if _, err := open(t, dir, Options{}); !errors.As(err, new(*CorruptionError)) {
 			t.Errorf("%s, without a log: %v", mode, err)
 		}
 		dir = killed(t, dead)
 		if err := errors.Join(os.Remove(segmentOf(dir)), os.Remove(SnapshotPath(dir))); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(dir, Options{}); !errors.As(err, new(*wal.CorruptionError)) {
+		if _, err := open(t, dir, Options{}); !errors.As(err, new(*wal.CorruptionError)) {
 			t.Errorf("%s, with nothing but the mark: %v", mode, err)
 		}
 		dir = killed(t, dead)
@@ -205,7 +205,7 @@ func TestWithoutEvidence(t *testing.T) {
 			}
 			again := killed(t, dir)
 			edit(t, segmentOf(again), func(b []byte) []byte { clear(b[304:544]); return b })
-			if _, err := Open(again, Options{}); !errors.As(err, new(*wal.CorruptionError)) {
+			if _, err := open(t, again, Options{}); !errors.As(err, new(*wal.CorruptionError)) {
 				t.Errorf("the new mark is no evidence: %v", err)
 			}
 		})
@@ -228,7 +228,7 @@ func TestOlderGcdInBetween(t *testing.T) {
 	lost := killed(t, dir)
 	edit(t, segmentOf(lost), func(b []byte) []byte { clear(b[304:]); return b })
 	var damage *wal.CorruptionError
-	if _, err := Open(lost, Options{}); !errors.As(err, &damage) || damage.Offset != 304 {
+	if _, err := open(t, lost, Options{}); !errors.As(err, &damage) || damage.Offset != 304 {
 		t.Errorf("records that the mark has are gone: %v", err)
 	}
 	torn := killed(t, dir)
@@ -290,7 +290,7 @@ func TestFlagsOfARunBefore(t *testing.T) {
 	mem := vfs.NewMem()
 	o := Options{fs: mem, logDir: "log", SegmentSize: 64 << 10, SnapshotInterval: -1, hooks: hooks{noSync: true}}
 	dir := t.TempDir()
-	s, err := Open(dir, o)
+	s, err := open(t, dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -348,7 +348,7 @@ func TestMarkOnceASecond(t *testing.T) {
 		})
 		o := Options{fs: fault, logDir: "log", SegmentSize: 64 << 10, SnapshotInterval: -1, SnapshotBytes: -1,
 			hooks: hooks{noSync: true}}
-		s, err := Open(t.TempDir(), o)
+		s, err := open(t, t.TempDir(), o)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	bolt "go.etcd.io/bbolt"
 
 	"gcd/internal/vfs"
 	"gcd/wal"
@@ -66,7 +67,7 @@ type Options struct {
 	NoRoom func(error) error
 
 	fs        vfs.FS                                     // of the log; default the OS
-	files     vfs.FS                                     // of the reserve; default the OS
+	files     vfs.FS                                     // of what is in the store's directory beside the log; default the OS
 	free      func(dir string) (bytes int64, known bool) // default vfs.Free
 	logDir    string                                     // default: wal in the store's directory
 	roomRetry time.Duration                              // the longest pause between two looks for room; default 5 s
@@ -86,6 +87,8 @@ type hooks struct {
 	beforeCommit func()                     // the snapshot file is about to change
 	afterCommit  func()                     // it has changed, durably
 	reader       func(*os.File) io.ReaderAt // what is read of the snapshot file by calls; nil: the file
+	opened       func(*bolt.DB)             // the snapshot file was opened, by bbolt
+	closing      func(*Store)               // all is written, and the directory is still the store's
 	noSync       bool                       // bbolt and the reserve need not sync: the test takes each commit as one step
 }
 
@@ -98,6 +101,18 @@ func (h *hooks) before() {
 func (h *hooks) after() {
 	if h.afterCommit != nil {
 		h.afterCommit()
+	}
+}
+
+func (h *hooks) open(db *bolt.DB) {
+	if h.opened != nil {
+		h.opened(db)
+	}
+}
+
+func (h *hooks) close(s *Store) {
+	if h.closing != nil {
+		h.closing(s)
 	}
 }
 

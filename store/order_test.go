@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"gcd/internal/vfs"
 	"gcd/wal"
 )
 
@@ -64,7 +65,7 @@ func BenchmarkSortTopics(b *testing.B) {
 func TestYields(t *testing.T) {
 	t.Parallel()
 	file := snapshotFile{path: filepath.Join(t.TempDir(), snapshotName), hooks: hooks{noSync: true}}
-	if err := file.create(wal.ID{1}, false); err != nil {
+	if err := file.create(vfs.OS{}, wal.ID{1}, false); err != nil {
 		t.Fatal(err)
 	}
 	for name, topics := range map[string][][]byte{"short": make([][]byte, 5000), "long": make([][]byte, 20)} {

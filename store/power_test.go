@@ -149,7 +149,7 @@ func (p *power) check(t *testing.T, where string, s *Store, err error) {
 func (p *power) recover(t *testing.T, where string) powered {
 	t.Helper()
 	dir := p.place(t)
-	s, err := Open(dir, p.options(p.disk))
+	s, err := open(t, dir, p.options(p.disk))
 	p.check(t, where, s, err)
 	return powered{s, dir}
 }
@@ -212,7 +212,7 @@ func (p *power) live(t *testing.T, where string) {
 		defer mu.Unlock()
 		versions, committing = append(versions, b), false
 	}
-	s, err := Open(dir, o)
+	s, err := open(t, dir, o)
 	mu.Lock()
 	p.check(t, where, s, err)
 	if floor = p.floor; lost == nil {

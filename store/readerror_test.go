@@ -82,7 +82,7 @@ func TestSnapshotThatCannotBeRead(t *testing.T) {
 		})
 		o := Options{SegmentSize: 64 << 10, fs: disk,
 			hooks: hooks{reader: func(f *os.File) io.ReaderAt { return failingReader{f, &reads, n} }}}
-		s, err := Open(dir, o)
+		s, err := open(t, dir, o)
 		if err == nil {
 			done := reads.Load()
 			if err := s.Close(); err != nil && done >= n {
@@ -128,7 +128,7 @@ func TestLogThatCannotBeRead(t *testing.T) {
 			}
 			return vfs.Outcome{}
 		})
-		s, err := Open(dir, Options{SegmentSize: 64 << 10, fs: fault})
+		s, err := open(t, dir, Options{SegmentSize: 64 << 10, fs: fault})
 		started.Store(true)
 		switch {
 		case err == nil && failed.N == 0:

@@ -143,14 +143,14 @@ func (s *Store) load() error {
 	// Everything has been checked: from here on it may write.
 	if missing && !s.recover.Created {
 		s.options.Logger.Warn("the snapshot is missing; making it anew from the log, which goes back to the first record", "file", s.file.path)
-		if err := s.withRoom(func() error { return s.file.create(s.wal.ID(), false) }); err != nil {
+		if err := s.withRoom(func() error { return s.file.create(s.options.files, s.wal.ID(), false) }); err != nil {
 			return fmt.Errorf("store: %w", err)
 		}
 	}
 	if err := s.withRoom(s.wal.Start); err != nil {
 		return err
 	}
-	if err := os.Remove(s.file.path + halfMade); err != nil && !errors.Is(err, fs.ErrNotExist) { // half made
+	if err := s.options.files.Remove(s.file.path + halfMade); err != nil && !errors.Is(err, fs.ErrNotExist) { // half made
 		return fmt.Errorf("store: %w", err)
 	}
 	s.file.marked = s.wal.Marked
@@ -173,7 +173,7 @@ func (s *Store) create(m meta, logDir string, missing bool) (meta, error) {
 		if err != nil {
 			return meta{}, fmt.Errorf("store: %w", err)
 		}
-		if err := s.withRoom(func() error { return s.file.create(id, true) }); err != nil {
+		if err := s.withRoom(func() error { return s.file.create(s.options.files, id, true) }); err != nil {
 			return meta{}, fmt.Errorf("store: %w", err)
 		}
 		m = meta{store: id, state: stateCreating, mark: wal.MarkCurrent}

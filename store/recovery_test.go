@@ -24,7 +24,7 @@ import (
 func liveDir(t testing.TB, clean bool) (dir string, want map[string]Value) {
 	t.Helper()
 	dir = t.TempDir()
-	s, err := Open(dir, Options{SegmentSize: 8192, SnapshotInterval: -1, SnapshotBytes: -1})
+	s, err := open(t, dir, Options{SegmentSize: 8192, SnapshotInterval: -1, SnapshotBytes: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +254,7 @@ func TestRefusals(t *testing.T) {
 			dir, _ := liveDir(t, true)
 			file := row.damage(t, dir)
 			before := contents(t, dir)
-			s, err := Open(dir, Options{SegmentSize: 8192})
+			s, err := open(t, dir, Options{SegmentSize: 8192})
 			if err == nil {
 				_ = s.Close()
 				t.Fatal("the store started")
@@ -362,7 +362,7 @@ func TestRecovers(t *testing.T) {
 func TestSnapshotMissingButLogWhole(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s, err := Open(dir, Options{SegmentSize: 8192})
+	s, err := open(t, dir, Options{SegmentSize: 8192})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -386,7 +386,7 @@ func TestLocked(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	openStore(t, dir, Options{SegmentSize: 8192})
-	if _, err := Open(dir, Options{}); !errors.Is(err, ErrLocked) {
+	if _, err := open(t, dir, Options{}); !errors.Is(err, ErrLocked) {
 		t.Errorf("%v, want ErrLocked", err)
 	}
 }
@@ -442,7 +442,7 @@ func TestFlips(t *testing.T) {
 		}
 		path := filepath.Join(copied, strings.TrimPrefix(name, dir))
 		edit(t, path, func(b []byte) []byte { b[bit/8] ^= 1 << (bit % 8); return b })
-		s, err := Open(copied, Options{SegmentSize: 8192, SnapshotInterval: -1, hooks: hooks{noSync: true}})
+		s, err := open(t, copied, Options{SegmentSize: 8192, SnapshotInterval: -1, hooks: hooks{noSync: true}})
 		if err != nil {
 			refused++
 			continue

@@ -67,7 +67,7 @@ func TestNoRegularFile(t *testing.T) {
 				}
 				before := everything(t, dir)
 				done := goFunc(func() error {
-					s, err := Open(dir, Options{SegmentSize: 8192, LockWait: -1})
+					s, err := open(t, dir, Options{SegmentSize: 8192, LockWait: -1})
 					if err == nil {
 						_ = s.Close()
 					}
@@ -119,7 +119,7 @@ func TestDirectoryIsNone(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := everything(t, parent)
-		if _, err := Open(dir, Options{LockWait: -1}); !errors.Is(err, want) || !strings.Contains(err.Error(), dir) {
+		if _, err := open(t, dir, Options{LockWait: -1}); !errors.Is(err, want) || !strings.Contains(err.Error(), dir) {
 			t.Errorf("it is %s: %v", kind, err)
 		}
 		if _, _, err := Init(dir, Options{}); !errors.Is(err, want) {
@@ -154,7 +154,7 @@ func TestMarkIsNoFile(t *testing.T) {
 		}
 		select {
 		case err := <-goFunc(func() error {
-			s, err := Open(dir, Options{SegmentSize: 8192})
+			s, err := open(t, dir, Options{SegmentSize: 8192})
 			if err != nil {
 				return err
 			}
@@ -188,7 +188,7 @@ func TestMarkIsAnotherFile(t *testing.T) {
 				t.Fatal(err)
 			}
 			for want := range uint64(2) {
-				s, err := Open(dir, Options{SegmentSize: 8192})
+				s, err := open(t, dir, Options{SegmentSize: 8192})
 				if err != nil {
 					t.Fatalf("it is %s of %s: %v", kind, file, err)
 				}
@@ -218,7 +218,7 @@ func TestLogIsNoDirectory(t *testing.T) {
 			t.Fatal(err)
 		}
 		select {
-		case err := <-goFunc(func() error { _, err := Open(dir, Options{LockWait: -1}); return err }):
+		case err := <-goFunc(func() error { _, err := open(t, dir, Options{LockWait: -1}); return err }):
 			if !errors.Is(err, wal.ErrNotOurs) && !errors.Is(err, ErrNotRegular) {
 				t.Errorf("it is %s: %v", kind, err)
 			}

@@ -57,7 +57,7 @@ func TestCloseDoesNotWaitForTheReserve(t *testing.T) {
 	for i := range topics {
 		topics[i] = count(fmt.Sprintf("%0500d", i), 1)
 	}
-	s, err := Open(dir, Options{SnapshotInterval: -1, hooks: hooks{noSync: true}})
+	s, err := open(t, dir, Options{SnapshotInterval: -1, hooks: hooks{noSync: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestCloseDoesNotWaitForTheReserve(t *testing.T) {
 	opened := make(chan struct{})
 	inner := o.files
 	o.files = waiting{inner, opened}
-	if s, err = Open(dir, o); err != nil {
+	if s, err = open(t, dir, o); err != nil {
 		t.Fatal(err)
 	}
 	close(opened)

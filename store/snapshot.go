@@ -33,6 +33,7 @@ type snapshotState struct {
 	doubted       atomic.Bool   // another process may have written the file: LOCK was gone for a while
 	checked       bool          // bbolt's check has passed; the snapshotter's alone
 	patience      time.Duration // snapshotPatience, but in tests
+	transaction   int           // transactionEntries, but in tests
 }
 
 // noticeGrowth wakes the snapshotter when the log has grown enough. Called by the owner.
@@ -195,9 +196,9 @@ func (s *Store) writeAside(ids []uint32) (rest []uint32, err error) {
 // writeEntries writes the present state of topics, a transaction at a time, until then; the zero time is never. It returns the topics that it did not come to, whose marks
 // are as they were. After an error the entries that are not in the file are marked again.
 func (s *Store) writeEntries(ids []uint32, until time.Time, yield func()) (rest []uint32, err error) {
-	items := make([]item, 0, min(len(ids), transactionEntries))
+	items := make([]item, 0, min(len(ids), s.snapshot.transaction))
 	for len(ids) > 0 && (until.IsZero() || time.Now().Before(until)) {
-		part := ids[:min(len(ids), transactionEntries)]
+		part := ids[:min(len(ids), s.snapshot.transaction)]
 		items = items[:0]
 		for piece := range slices.Chunk(part, captureEntries) {
 			if err := s.do(func() { items = s.capture(items, piece) }); err != nil {

@@ -64,7 +64,7 @@ func TestReadBack(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, snapshotName)
 	armed, injected := false, false
-	s, err := Open(dir, Options{SegmentSize: 8192, SnapshotInterval: -1, hooks: hooks{afterCommit: func() {
+	s, err := open(t, dir, Options{SegmentSize: 8192, SnapshotInterval: -1, hooks: hooks{afterCommit: func() {
 		if !armed {
 			return
 		}
@@ -84,6 +84,7 @@ func TestReadBack(t *testing.T) {
 	}
 	segments := s.Stats().Segments
 	armed = true
+	spoiled(s)
 	if err := s.Snapshot(t.Context()); err == nil || !injected {
 		t.Errorf("the snapshot was taken for good: %v (changed: %v)", err, injected)
 	}
@@ -99,7 +100,7 @@ func TestCheckBeforeFirstSnapshot(t *testing.T) {
 	t.Parallel()
 	dir, want := liveDir(t, true)
 	path := filepath.Join(dir, snapshotName)
-	s, err := Open(dir, Options{SegmentSize: 8192, SnapshotInterval: -1})
+	s, err := open(t, dir, Options{SegmentSize: 8192, SnapshotInterval: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

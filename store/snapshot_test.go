@@ -23,7 +23,7 @@ func TestSnapshotUnderLoad(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	o := Options{SegmentSize: 32 << 20, SnapshotInterval: -1, SnapshotBytes: -1, Retain: Retain{Bytes: 1 << 30}, hooks: hooks{noSync: true}} // the log is kept whole
-	s, err := Open(dir, o)
+	s, err := open(t, dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +266,7 @@ func TestSnapshotPutOff(t *testing.T) {
 func TestSnapshotNeverWritesOverDamage(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s, err := Open(dir, Options{SegmentSize: 8192, SnapshotInterval: -1})
+	s, err := open(t, dir, Options{SegmentSize: 8192, SnapshotInterval: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -357,7 +357,7 @@ func TestWitness(t *testing.T) {
 			t.Errorf("state %d, witness %d, replay %d (%v); want %d, %d, %d", m.state, m.witness, m.replay, err, state, witness, replay)
 		}
 	}
-	s, err := Open(dir, Options{SegmentSize: 8192})
+	s, err := open(t, dir, Options{SegmentSize: 8192})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -399,10 +399,10 @@ func TestItems(t *testing.T) {
 
 func TestOpenRejectsOptions(t *testing.T) {
 	t.Parallel()
-	if _, err := Open("", Options{Sync: "sometimes"}); err == nil || !strings.Contains(err.Error(), "sometimes") {
+	if _, err := open(t, "", Options{Sync: "sometimes"}); err == nil || !strings.Contains(err.Error(), "sometimes") {
 		t.Errorf("%v", err)
 	}
-	if _, err := Open(filepath.Join(t.TempDir(), "x"), Options{SegmentSize: 5}); err == nil || errors.Is(err, wal.ErrVersion) {
+	if _, err := open(t, filepath.Join(t.TempDir(), "x"), Options{SegmentSize: 5}); err == nil || errors.Is(err, wal.ErrVersion) {
 		t.Errorf("%v", err)
 	}
 }

@@ -77,7 +77,7 @@ func (s *Store) start() {
 	s.kick = make(chan struct{}, 1)
 	s.logGrew = make(chan struct{}, 1)
 	s.requests = make(chan chan error)
-	s.snapshot.patience = snapshotPatience
+	s.snapshot.patience, s.snapshot.transaction = snapshotPatience, transactionEntries
 	maxBatch := memoryBatch
 	if s.wal != nil {
 		maxBatch = s.wal.MaxRecord()
@@ -393,6 +393,9 @@ func (s *Store) close() error {
 	if roomless(err) {
 		s.options.Logger.Warn("no room to note that the store was closed; the next start reads it as after a kill, and nothing is lost", "error", err)
 		err = nil
+	}
+	if err == nil {
+		s.options.hooks.close(s)
 	}
 	return errors.Join(err, s.wal.Close(), s.lock.Release())
 }

@@ -127,7 +127,7 @@ func TestDense(t *testing.T) {
 func TestClose(t *testing.T) {
 	t.Parallel()
 	for _, dir := range []string{"", t.TempDir()} {
-		s, err := Open(dir, Options{SegmentSize: 64 << 10})
+		s, err := open(t, dir, Options{SegmentSize: 64 << 10})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -266,7 +266,7 @@ func TestSyncInterval(t *testing.T) {
 	mem := vfs.NewMem()
 	o := Options{fs: mem, logDir: "log", Sync: SyncInterval, SyncInterval: 1 << 40, SegmentSize: 64 << 10, hooks: hooks{noSync: true}}
 	dir := t.TempDir()
-	s, err := Open(dir, o)
+	s, err := open(t, dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}

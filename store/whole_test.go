@@ -327,7 +327,7 @@ func TestWholeSurvivesACrash(t *testing.T) {
 	t.Logf("seed %d", seed)
 	variants := []vfs.Crash{{Keep: 0}, {Seed: seed, Keep: 0.5}, {Seed: seed + 1, Keep: 0.5, Garbage: true}}
 	r := newRecorder(t, variants)
-	s, err := Open(r.dir, r.options(Options{}))
+	s, err := open(t, r.dir, r.options(Options{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -383,7 +383,7 @@ func recoverSums(t *testing.T, where string, r *recorder, disk *vfs.Mem, version
 	t.Helper()
 	dir := t.TempDir()
 	r.restore(t, dir, version)
-	s, err := Open(dir, Options{fs: disk.Clone(), logDir: "log", SegmentSize: 8192, SnapshotInterval: -1, SnapshotBytes: -1, hooks: hooks{noSync: true}})
+	s, err := open(t, dir, Options{fs: disk.Clone(), logDir: "log", SegmentSize: 8192, SnapshotInterval: -1, SnapshotBytes: -1, hooks: hooks{noSync: true}})
 	if err != nil {
 		t.Fatalf("%s: %v", where, err)
 	}
