@@ -19,7 +19,7 @@ func TestLinks(t *testing.T) {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && strings.HasPrefix(entry.Name(), ".") && path != ".":
+		case entry.IsDir() && strings.HasPrefix(entry.Name(), ".") && path != ".", entry.Name() == "node_modules":
 			return fs.SkipDir
 		case entry.IsDir() || filepath.Ext(path) != ".md":
 			return nil
