@@ -5,7 +5,7 @@ ROUNDS   ?= 200
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race ten lint fuzz bench compare versions clients crash transactions locks fulldisk damage power starts flip cover stuckpipe
+.PHONY: help build test race ten lint fuzz bench compare versions clients libraries crash transactions locks fulldisk damage power starts flip cover stuckpipe
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,8 +42,11 @@ compare: ## gcd beside Redis and others, into docs/benchmarks.md; flags in COMPA
 versions: ## this gcd beside another build of it, OTHER=PATH, in 15 pairs of runs of 5 seconds
 	cd bench && go run . --only versions --rounds 15 --time 5s --against $(abspath $(OTHER)) $(COMPARE)
 
-clients: ## the tests with Redis client libraries, a module of its own
+clients: ## the tests with Redis client libraries, a module of its own; libraries that are not here are left out
 	cd clients && go test -race ./...
+
+libraries: ## what "make clients" tries, from Debian's packages and npm; needs root
+	.ci/clients-install
 
 crash: ## kill -9 under load, and of what writes in gcd-tool, ROUNDS (200) times
 	GCD_CRASH_ROUNDS=$(ROUNDS) go test -run TestKill -count=1 -timeout 30m -v ./cmd/gcd ./cmd/gcd-tool

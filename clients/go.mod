@@ -6,7 +6,9 @@ require (
 	gcd v0.0.0
 	github.com/gomodule/redigo v1.9.3
 	github.com/redis/go-redis/v9 v9.23.0
+	github.com/redis/rueidis v1.0.79
 	github.com/tidwall/redcon v1.6.4
+	github.com/valkey-io/valkey-go v1.0.79
 )
 
 require (
