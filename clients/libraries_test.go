@@ -114,9 +114,12 @@ func TestLibraries(t *testing.T) {
 			t.Logf("%s %s", l.name, version)
 
 			counts(t, c)
+			transactions(t, c)
 			killed(t, s, c)
 			killedUnderLoad(t, s, c)
+			killedInTransactions(t, s, c)
 			answerLost(t, s, c, &l, version)
+			transactionLost(t, s, c, &l)
 		})
 	}
 }

@@ -31,7 +31,7 @@ func startRelay(t *testing.T, server, word string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &relay{listener: listener, server: server, word: []byte(word), open: map[net.Conn]bool{}}
+	r := &relay{listener: listener, server: server, word: bytes.ToUpper([]byte(word)), open: map[net.Conn]bool{}}
 	r.conns.Go(r.accept)
 	t.Cleanup(func() {
 		listener.Close()
@@ -96,7 +96,7 @@ func (r *relay) commands(near, far net.Conn, lost chan struct{}) {
 	for buffer := make([]byte, 64<<10); ; {
 		n, err := near.Read(buffer)
 		tail = append(tail, buffer[:n]...)
-		if bytes.Contains(tail, r.word) {
+		if bytes.Contains(bytes.ToUpper(tail), r.word) {
 			r.lose.Do(func() { close(lost) })
 		}
 		tail = tail[max(0, len(tail)-len(r.word)+1):]
