@@ -8,30 +8,52 @@ import (
 )
 
 // The scripts ask the hidden command "complete" for candidates: it gets the words between the program's name and the cursor,
-// the last of them being the one that is typed and possibly empty. They never evaluate what was typed. PROGRAM stands for the program's name, FUNCTION
-// for a name that a shell takes for a function.
+// the last of them being the one that is typed and possibly empty. They never evaluate what was
+// typed. Each line of the answer is a candidate, and behind a tab what it is; or it says that the
+// shell is to offer files or directories of its own. PROGRAM stands for the program's name,
+// FUNCTION for a name that a shell takes for a function.
 var completionScripts = map[string]string{
+	// Bash takes "--flag=value" apart, and replaces what is behind the "=" alone.
 	"bash": `# bash completion for PROGRAM; load it with: source <(PROGRAM completion bash)
 _FUNCTION() {
-  local cur=${COMP_WORDS[COMP_CWORD]} candidates
-  candidates=$(command PROGRAM complete "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+  local line=${COMP_LINE:0:COMP_POINT} word cur strip= about
+  local -a words=()
+  for word in "${COMP_WORDS[@]:0:COMP_CWORD+1}"; do
+    if [[ ${#words[@]} -eq 0 || $line == [[:space:]]* ]]; then
+      words+=("$word")
+      line=${line#"${line%%[![:space:]]*}"}
+    else
+      words[${#words[@]}-1]+=$word
+    fi
+    line=${line#"$word"}
+  done
+  cur=${words[${#words[@]}-1]}
+  [[ $cur == --*=* && $COMP_WORDBREAKS == *=* ]] && strip=${cur%%=*}=
   COMPREPLY=()
-  while IFS= read -r candidate; do
-    [[ -n $candidate && $candidate == "$cur"* ]] && COMPREPLY+=("$candidate")
-  done <<<"$candidates"
+  while IFS=$'\t' read -r word about; do
+    case $word in
+      ENDFILES) compopt -o default 2>/dev/null ;;
+      ENDDIRECTORIES) compopt -o dirnames 2>/dev/null ;;
+      "$cur"*) COMPREPLY+=("${word#"$strip"}") ;;
+    esac
+  done < <(command PROGRAM complete "${words[@]:1}" 2>/dev/null)
 }
-complete -o default -F _FUNCTION PROGRAM
+complete -F _FUNCTION PROGRAM
 `,
 	"zsh": `#compdef PROGRAM
 # zsh completion for PROGRAM; load it with: source <(PROGRAM completion zsh)
 _FUNCTION() {
   local -a candidates
-  candidates=("${(@f)$(command PROGRAM complete "${(@)words[2,CURRENT]}" 2>/dev/null)}")
-  if [[ -n ${candidates[1]} ]]; then
-    compadd -a candidates
-  else
-    _files
-  fi
+  local line word
+  for line in "${(@f)$(command PROGRAM complete "${(@Q)words[2,CURRENT]}" 2>/dev/null)}"; do
+    case $line in
+      (ENDFILES) [[ $PREFIX == --*=* ]] && compset -P '*='; _files ;;
+      (ENDDIRECTORIES) [[ $PREFIX == --*=* ]] && compset -P '*='; _files -/ ;;
+      (*$'\t'*) word=${line%%$'\t'*}; candidates+=("${word//:/\\:}:${line#*$'\t'}") ;;
+      (?*) candidates+=("${line//:/\\:}") ;;
+    esac
+  done
+  (( ${#candidates} )) && _describe PROGRAM candidates
 }
 if [[ ${funcstack[1]} == _FUNCTION ]]; then
   _FUNCTION "$@"
@@ -42,36 +64,51 @@ fi
 	"fish": `# fish completion for PROGRAM; load it with: PROGRAM completion fish | source
 function __FUNCTION_complete
     set -l typed (commandline -opc) (commandline -ct)
-    command PROGRAM complete $typed[2..-1] 2>/dev/null
+    set -l flag (string match -r '^--[^=]*=' -- $typed[-1])
+    set -l path (string replace -r '^--[^=]*=' '' -- $typed[-1])
+    for line in (command PROGRAM complete $typed[2..-1] 2>/dev/null)
+        switch $line
+            case ENDFILES
+                for found in (__fish_complete_path $path)
+                    echo "$flag$found"
+                end
+            case ENDDIRECTORIES
+                for found in (__fish_complete_directories $path)
+                    echo "$flag$found"
+                end
+            case '*'
+                echo $line
+        end
+    end
 end
-complete -c PROGRAM -a '(__FUNCTION_complete)'
-`,
-	"powershell": `# PowerShell completion for PROGRAM; load it with: PROGRAM completion powershell | Out-String | Invoke-Expression
-Register-ArgumentCompleter -Native -CommandName PROGRAM -ScriptBlock {
-    param($wordToComplete, $commandAst, $cursorPosition)
-    $typed = @($commandAst.CommandElements | Select-Object -Skip 1 | ForEach-Object { $_.ToString() })
-    if ($wordToComplete -eq '') { $typed += ' ' }
-    PROGRAM complete @typed 2>$null | Where-Object { $_ -like "$wordToComplete*" } | ForEach-Object {
-        [System.Management.Automation.CompletionResult]::new($_, $_, 'ParameterValue', $_)
-    }
-}
+complete -c PROGRAM -f -a '(__FUNCTION_complete)'
 `,
 }
 
-var completionShells = []string{"bash", "zsh", "fish", "powershell"}
+var completionShells = []string{"bash", "zsh", "fish"}
+
+// What the command "complete" says when the shell is to offer what it finds itself. No candidate
+// begins with a colon.
+const (
+	offerFiles       = ":files"
+	offerDirectories = ":directories"
+)
 
 func (p *Program) completionCommand() *cli.Command {
-	named := strings.NewReplacer("PROGRAM", p.Name, "FUNCTION", strings.ReplaceAll(p.Name, "-", "_"))
+	named := strings.NewReplacer("PROGRAM", p.Name, "FUNCTION", strings.ReplaceAll(p.Name, "-", "_"),
+		"ENDFILES", offerFiles, "ENDDIRECTORIES", offerDirectories)
 	return &cli.Command{
 		Name:      "completion",
 		Usage:     "Print a script that completes " + p.Name + "'s commands and flags in a shell",
 		Category:  p.category(),
 		ArgsUsage: strings.Join(completionShells, "|"),
-		Description: named.Replace(`To try it:           source <(PROGRAM completion bash)
-To keep it, bash:    PROGRAM completion bash > ~/.local/share/bash-completion/completions/PROGRAM
-zsh:                 PROGRAM completion zsh > "${fpath[1]}/_PROGRAM"
-fish:                PROGRAM completion fish > ~/.config/fish/completions/PROGRAM.fish
-PowerShell:          PROGRAM completion powershell >> $PROFILE`),
+		Description: named.Replace(`To try it in bash or zsh:
+  source <(PROGRAM completion bash)
+
+To keep it, in bash, zsh and fish:
+  PROGRAM completion bash > ~/.local/share/bash-completion/completions/PROGRAM
+  PROGRAM completion zsh > "${fpath[1]}/_PROGRAM"
+  PROGRAM completion fish > ~/.config/fish/completions/PROGRAM.fish`),
 		Action: func(c *cli.Context) error {
 			if err := TakesArgs(c, 1); err != nil {
 				return err
@@ -95,7 +132,11 @@ func completeCommand() *cli.Command {
 		SkipFlagParsing: true,
 		Action: func(c *cli.Context) error {
 			for _, candidate := range candidates(c.App, c.Args().Slice()) {
-				if _, err := fmt.Fprintln(c.App.Writer, candidate); err != nil {
+				line := candidate.word
+				if candidate.about != "" {
+					line += "\t" + candidate.about
+				}
+				if _, err := fmt.Fprintln(c.App.Writer, line); err != nil {
 					return err
 				}
 			}
@@ -104,51 +145,139 @@ func completeCommand() *cli.Command {
 	}
 }
 
-// candidates returns what the last of the words could become. None means that the shell may offer files.
-func candidates(app *cli.App, words []string) []string {
+// candidate is what a word could become; about says what that is, and may be empty.
+type candidate struct{ word, about string }
+
+// candidates returns what the last of the words could become. None means that nothing is known of it.
+func candidates(app *cli.App, words []string) []candidate {
 	if len(words) == 0 {
-		return commandNames(app)
+		words = []string{""}
 	}
-	// PowerShell cannot pass an empty word in all its versions; its script passes a blank.
-	typed, before := strings.TrimSpace(words[len(words)-1]), words[:len(words)-1]
+	typed, before := words[len(words)-1], words[:len(words)-1]
 	if len(before) == 0 {
-		return withPrefix(commandNames(app), typed)
+		return withPrefix(commandsAbout(app), typed)
 	}
 	command := app.Command(before[0])
-	if command == nil {
+	if command == nil || command.Hidden {
 		return nil
 	}
-	last := before[len(before)-1]
-	if flag := findFlag(command, strings.TrimLeft(last, "-")); strings.HasPrefix(last, "-") && flag != nil && flag.TakesValue() {
-		return withPrefix(flagValues(flag), typed)
+	given, flag, dashes := walkWords(command, before[1:])
+	switch {
+	case flag != nil:
+		return flagValues(flag, "", typed)
+	case dashes || !strings.HasPrefix(typed, "-"):
+		return argumentValues(app, command, given, typed)
 	}
-	if strings.HasPrefix(typed, "-") {
-		return withPrefix(append(flagNames(command), "--help"), typed)
+	if name, _, ok := strings.Cut(typed, "="); ok {
+		if flag := findFlag(command, strings.TrimLeft(name, "-")); flag != nil {
+			return flagValues(flag, name+"=", typed)
+		}
+		return nil
+	}
+	var all []candidate
+	for _, flag := range command.Flags {
+		_, usage := unquote(flag.(helpFlag).GetUsage())
+		all = append(all, candidate{dashed(flag.Names()[0]), firstSentence(usage)})
+	}
+	return withPrefix(append(all, candidate{"--help", "Say what " + command.Name + " does"}), typed)
+}
+
+// walkWords looks at the words behind a command: how many arguments are given, the flag that waits
+// for its value, if one does, and whether "--" has ended the flags.
+func walkWords(command *cli.Command, words []string) (given int, flag cli.DocGenerationFlag, dashes bool) {
+	for _, word := range words {
+		switch {
+		case flag != nil:
+			flag = nil
+		case word == "--" && !dashes:
+			dashes = true
+		case !dashes && len(word) > 1 && word[0] == '-':
+			if f := findFlag(command, strings.TrimLeft(word, "-")); f != nil && f.TakesValue() {
+				flag = f
+			}
+		default:
+			given++
+		}
+	}
+	return given, flag, dashes
+}
+
+// argumentValues are what the next argument of a command could be.
+func argumentValues(app *cli.App, command *cli.Command, given int, typed string) []candidate {
+	takes := strings.Fields(strings.Trim(command.ArgsUsage, "[]"))
+	if given >= len(takes) {
+		return nil
 	}
 	switch command.Name {
 	case "completion":
-		return withPrefix(completionShells, typed)
+		return withPrefix(plainCandidates(completionShells), typed)
 	case "help":
-		return withPrefix(commandNames(app), typed)
+		return withPrefix(commandsAbout(app), typed)
 	}
-	return nil
+	return paths(takes[given])
 }
 
-// flagValues are the words that a flag takes, if there are few.
-func flagValues(flag cli.Flag) []string {
+// flagValues are what the value of a flag could be; before is what stands before it in the same
+// word.
+func flagValues(flag cli.DocGenerationFlag, before, typed string) []candidate {
+	var words []string
 	if generic, ok := flag.(*cli.GenericFlag); ok {
 		if c, ok := generic.Value.(*Choice); ok {
-			return c.allowed
+			words = c.allowed
 		}
+	}
+	if !flag.TakesValue() {
+		words = []string{"true", "false"}
+	}
+	if words == nil {
+		placeholder, _ := unquote(flag.GetUsage())
+		return paths(placeholder)
+	}
+	var values []candidate
+	for _, word := range words {
+		values = append(values, candidate{word: before + word})
+	}
+	return withPrefix(values, typed)
+}
+
+// paths says what a shell is to offer for what help calls FILE or DIR.
+func paths(placeholder string) []candidate {
+	switch {
+	case placeholder == "FILE":
+		return []candidate{{word: offerFiles}}
+	case strings.HasPrefix(placeholder, "DIR"):
+		return []candidate{{word: offerDirectories}}
 	}
 	return nil
 }
 
-func withPrefix(words []string, prefix string) []string {
-	var matching []string
+func commandsAbout(app *cli.App) []candidate {
+	var all []candidate
+	for _, command := range visibleCommands(app) {
+		all = append(all, candidate{command.Name, command.Usage})
+	}
+	return all
+}
+
+func plainCandidates(words []string) []candidate {
+	var all []candidate
 	for _, word := range words {
-		if strings.HasPrefix(word, prefix) {
-			matching = append(matching, word)
+		all = append(all, candidate{word: word})
+	}
+	return all
+}
+
+// firstSentence is what a usage says first, without its end.
+func firstSentence(text string) string {
+	first, _, _ := strings.Cut(text, ". ")
+	return strings.TrimSuffix(first, ".")
+}
+
+func withPrefix(all []candidate, prefix string) []candidate {
+	var matching []candidate
+	for _, c := range all {
+		if strings.HasPrefix(c.word, prefix) {
+			matching = append(matching, c)
 		}
 	}
 	return matching

@@ -19,6 +19,7 @@ import (
 const (
 	ExitOK          = 0
 	ExitFailure     = 1   // it failed, or the server refused
+	ExitNoTopic     = 3   // there is no such topic
 	ExitNotSent     = 4   // the server was not reached: surely not counted
 	ExitUnknown     = 6   // sent, and no answer came: may have been counted
 	ExitCorruption  = 7   // the data directory, or a dump, is damaged

@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 )
 
-const helpWidth = 100 // columns
+// textWidth is how many columns text for people has, where a terminal does not have fewer.
+const textWidth = 80
 
 // helpCommand says what the program and its commands do.
 func (p *Program) helpCommand() *cli.Command {
@@ -27,7 +29,7 @@ func (p *Program) helpCommand() *cli.Command {
 			name := c.Args().First()
 			command := c.App.Command(name)
 			if command == nil {
-				return Usagef(c.App.Name, "", "unknown command %q%s", name, DidYouMean(name, commandNames(c.App)))
+				return p.unknown(c.App, name)
 			}
 			return writeHelp(c.App.Writer, commandHelp(c.App.Name, command))
 		},
@@ -35,7 +37,11 @@ func (p *Program) helpCommand() *cli.Command {
 }
 
 func writeHelp(w io.Writer, text string) error {
-	_, err := io.WriteString(w, text)
+	width := textWidth
+	if columns := terminalWidth(w); columns > 0 {
+		width = min(width, columns)
+	}
+	_, err := io.WriteString(w, layout(text, width))
 	return err
 }
 
@@ -98,7 +104,7 @@ func flagHelp(flag helpFlag) string {
 	if vars := flag.GetEnvVars(); len(vars) > 0 {
 		usage += " [" + vars[0] + "]"
 	}
-	return "  " + name + "\n" + wrap(usage, "      ", helpWidth)
+	return "  " + name + "\n      " + usage + "\n"
 }
 
 // unquote returns the word in back quotes, which is the name of the flag's value, and the usage without the quotes.
@@ -111,26 +117,79 @@ func unquote(usage string) (placeholder, text string) {
 	return placeholder, before + placeholder + after
 }
 
-// wrap breaks text at spaces into indented lines of at most width columns.
-func wrap(text, indent string, width int) string {
+// layout breaks text into lines of at most width columns, as far as words allow that. Lines that
+// are not indented flow together. A line that is indented stays apart, and what does not fit goes
+// below it.
+func layout(text string, width int) string {
 	var b strings.Builder
-	column := 0
-	for _, word := range strings.Fields(text) {
-		n := len([]rune(word))
+	var paragraph []string
+	flow := func() {
+		if len(paragraph) > 0 {
+			b.WriteString(wrap("", strings.Join(paragraph, " "), 0, width))
+		}
+		paragraph = nil
+	}
+	for line := range strings.SplitSeq(strings.TrimSuffix(text, "\n"), "\n") {
 		switch {
-		case column == 0:
-			b.WriteString(indent)
-			column = len(indent)
+		case line == "":
+			flow()
+			b.WriteString("\n")
+		case line[0] != ' ':
+			paragraph = append(paragraph, line)
+		default:
+			flow()
+			b.WriteString(wrapIndented(line, width))
+		}
+	}
+	flow()
+	return b.String()
+}
+
+// besideColumn is what stands between two columns.
+const besideColumn = "  "
+
+// wrapIndented breaks one line. If it has two columns the second stays one, where there is room.
+func wrapIndented(line string, width int) string {
+	text := strings.TrimLeft(line, " ")
+	indent := len(line) - len(text)
+	first, second, two := strings.Cut(text, besideColumn)
+	if !two {
+		hang := indent
+		if indent < 6 { // an example, and not the usage of a flag
+			hang += 4
+		}
+		return wrap(line[:indent], text, hang, width)
+	}
+	second = strings.TrimLeft(second, " ")
+	at := columns(line) - columns(second)
+	if at > width/2 {
+		return wrap(line[:indent], first, indent+4, width) + wrap(strings.Repeat(" ", indent+4), second, indent+4, width)
+	}
+	return wrap(strings.TrimSuffix(line, second), second, at, width)
+}
+
+// wrap breaks text at blanks into lines of at most width columns. The first begins with begin, the
+// others with as many blanks as indent says.
+func wrap(begin, text string, indent, width int) string {
+	var b strings.Builder
+	b.WriteString(begin)
+	column := columns(begin)
+	for i, word := range strings.Fields(text) {
+		switch n := columns(word); {
+		case i == 0:
 		case column+1+n > width:
-			b.WriteString("\n" + indent)
-			column = len(indent)
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			column = indent
 		default:
 			b.WriteString(" ")
 			column++
 		}
 		b.WriteString(word)
-		column += n
+		column += columns(word)
 	}
 	b.WriteString("\n")
 	return b.String()
 }
+
+// columns is how many a text of ours takes on a terminal.
+func columns(text string) int { return utf8.RuneCountInString(text) }

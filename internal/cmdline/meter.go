@@ -3,11 +3,9 @@ package cmdline
 import (
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/progress"
-	"golang.org/x/term"
 
 	"gcd/internal/logqueue"
 )
@@ -17,6 +15,13 @@ const plainEvery = 5 * time.Second
 
 // shownTime is how long the end of a work may wait until what was said of it is shown.
 const shownTime = 100 * time.Millisecond
+
+// What a bar takes of a terminal, in columns.
+const (
+	leastBar = 5
+	mostBar  = 25
+	barRoom  = 72 // of what stands beside it
+)
 
 // Meter shows how far a work is: a bar with rate and time left on a terminal, a plain line now and
 // then elsewhere. Its methods are of the goroutine that works; with a bar another one draws it,
@@ -41,12 +46,6 @@ type Meter struct {
 // NewMeter makes a meter that writes to w, which is stderr; io.Discard where nothing is to be said. now is time.Now. Call End when the work has
 // ended, before anything else is printed.
 func NewMeter(w io.Writer, now func() time.Time) *Meter { return &Meter{w: w, now: now} }
-
-// IsTerminal says whether somebody sees what is written to w.
-func IsTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd()))
-}
 
 // Report says that so many of total are done, of what unit says: "topics", "records", "bytes". total is 0 if it is not known. done never
 // falls in a phase; another phase begins anew. Behind End it says nothing.
@@ -124,13 +123,20 @@ func (m *Meter) add(t *progress.Tracker) {
 // draw begins to draw bars.
 func (m *Meter) draw() {
 	m.bars = progress.NewWriter()
-	m.bars.SetOutputWriter(m.out())
+	m.bars.SetOutputWriter(fitting{m.out(), m.w})
 	m.bars.SetStyle(progress.StyleBlocks)
 	m.bars.SetUpdateFrequency(time.Second / 5)
-	m.bars.SetTrackerLength(25)
+	width := terminalWidth(m.w)
+	if width == 0 {
+		width = textWidth
+	}
+	m.bars.SetTrackerLength(min(max(width-barRoom, leastBar), mostBar))
 	m.bars.SetTrackerPosition(progress.PositionRight)
 	style := m.bars.Style()
-	style.Visibility.ETA, style.Visibility.Speed, style.Visibility.TrackerOverall = true, true, false
+	style.Visibility.ETA, style.Visibility.TrackerOverall = true, false
+	wide := width >= barRoom // else what is behind the bar would be cut off
+	style.Visibility.Tracker, style.Visibility.Value, style.Visibility.Speed = wide, wide, wide
+	style.Options.PercentIndeterminate = ""
 	style.Options.TimeInProgressPrecision = time.Second / 10
 	style.Options.ErrorString = "ended early"
 	m.drawn = make(chan struct{})

@@ -95,3 +95,48 @@ func TestMeterBesideData(t *testing.T) {
 		t.Errorf("%q, %q", text, b.String())
 	}
 }
+
+// TestMeterFits: no line of a bar is longer than the terminal is wide, or it could not be drawn anew,
+// also where nobody knows how much there is.
+func TestMeterFits(t *testing.T) {
+	t.Parallel()
+	for _, width := range []int{20, 40, 80, 200} {
+		terminal := scripttest.NewTerminal(t)
+		terminal.Resize(t, width)
+		m := cmdline.NewMeter(terminal.File, time.Now)
+		for _, total := range []uint64{0, 123_456_789_012} {
+			phase := fmt.Sprintf("comparing the snapshot with %d", total)
+			m.Report(phase, 23_456_789_012, total, "topics")
+			terminal.WaitFor(phase[:min(len(phase), width)])
+		}
+		m.End(nil)
+		text := terminal.Shown()
+		if long := scripttest.Overlong(text, width); len(long) > 0 || strings.Contains(text, "???") {
+			t.Errorf("on %d columns: %q, %q", width, long, text)
+		}
+		if bar := strings.ContainsAny(text, "║"); bar != (width >= 80) {
+			t.Errorf("on %d columns there is a bar: %v", width, bar)
+		}
+	}
+}
+
+// TestVisible: on a terminal nothing that was written by others turns text round or is not seen;
+// elsewhere every byte is as it is.
+func TestVisible(t *testing.T) {
+	t.Parallel()
+	const text = "a\u202eb\u200b\u2066c\u00e9 €\U000e0001\x1b[2Jd\ufeff\n"
+	terminal := scripttest.NewTerminal(t)
+	w := cmdline.Visible(terminal.File, terminal.File)
+	for i := range len(text) { // characters come in pieces
+		if _, err := w.Write([]byte(text[i : i+1])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := terminal.Shown(), `a\u202eb\u200b\u2066cé €\U000e0001\u001b[2Jd\ufeff`+"\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	var b bytes.Buffer
+	if _, err := cmdline.Visible(&b, &b).Write([]byte(text)); err != nil || b.String() != text {
+		t.Errorf("%q, %v", b.String(), err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -18,6 +19,13 @@ type Program struct {
 	Intro    string // of the help, above the commands
 	Outro    string // below them
 	Commands []*cli.Command
+	Sibling  Sibling
+}
+
+// Sibling is the other program, with whose commands the program's own may be taken for.
+type Sibling struct {
+	Name     string
+	Commands []string
 }
 
 // category is that of the commands that every program has.
@@ -31,6 +39,7 @@ func (p *Program) Run(ctx context.Context, args []string, stdout, stderr io.Writ
 	if err != nil {
 		return err
 	}
+	app.Metadata = map[string]any{typedKey: typedFlags(args)}
 	return app.RunContext(ctx, args)
 }
 
@@ -54,7 +63,7 @@ func (p *Program) app(stdout, stderr io.Writer) *cli.App {
 			if !c.Args().Present() {
 				return Usagef(p.Name, "", "no command given")
 			}
-			return Usagef(p.Name, "", "unknown command %q%s", c.Args().First(), DidYouMean(c.Args().First(), commandNames(c.App)))
+			return p.unknown(c.App, c.Args().First())
 		},
 	}
 	for _, command := range app.Commands {
@@ -67,6 +76,21 @@ func (p *Program) app(stdout, stderr io.Writer) *cli.App {
 		}
 	}
 	return app
+}
+
+// unknown is the error for a command that the program does not have.
+func (p *Program) unknown(app *cli.App, name string) error {
+	if slices.Contains(p.Sibling.Commands, name) {
+		return &UsageError{
+			Reason: fmt.Sprintf("%q is a command of %s: %s %s", name, p.Sibling.Name, p.Sibling.Name, name),
+			Hint:   fmt.Sprintf("see %s %s --help", p.Sibling.Name, name),
+		}
+	}
+	known := commandNames(app)
+	for _, command := range p.Sibling.Commands {
+		known = append(known, p.Sibling.Name+" "+command)
+	}
+	return Usagef(p.Name, "", "unknown command %q%s", name, DidYouMean(name, known))
 }
 
 // visibleCommands are the commands that help and completion show.
@@ -98,11 +122,16 @@ func PrintLine(w io.Writer, line string) error {
 
 // OneLine is the text of an error on one line, without the name of the package that it comes from, which is one of packages.
 func OneLine(err error, packages ...string) string {
-	text := strings.ReplaceAll(err.Error(), "\n", "; ")
-	for _, name := range packages {
-		text = strings.TrimPrefix(text, name+": ")
+	var said []string
+	for text := range strings.SplitSeq(err.Error(), "\n") {
+		for _, name := range packages {
+			text = strings.TrimPrefix(text, name+": ")
+		}
+		if !slices.Contains(said, text) { // what several steps ended with is one cause
+			said = append(said, text)
+		}
 	}
-	return text
+	return strings.Join(said, "; ")
 }
 
 // Plural is a number of things, in words that fit it.

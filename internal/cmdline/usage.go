@@ -71,6 +71,42 @@ func form(flag cli.Flag, reason string) string {
 	return reason
 }
 
+// typedKey is where Run keeps which flags were typed, in the metadata of the library.
+const typedKey = "typed flags"
+
+// typedFlags are the names of the flags in a command line that Arrange has put in order.
+func typedFlags(args []string) map[string]bool {
+	typed := map[string]bool{}
+	for _, arg := range args[min(2, len(args)):] {
+		if arg == "--" {
+			break
+		}
+		if name, _, _ := strings.Cut(arg, "="); strings.HasPrefix(name, "-") {
+			typed[strings.TrimLeft(name, "-")] = true
+		}
+	}
+	return typed
+}
+
+// Typed says whether a flag of a command stands on the command line.
+func Typed(c *cli.Context, flag string) bool {
+	typed, _ := c.App.Metadata[typedKey].(map[string]bool)
+	return typed[flag]
+}
+
+// Given is the name of a flag as the user gave its value: dashed, or that of the variable in the
+// environment that it came from.
+func Given(c *cli.Context, flag string) string {
+	if f := findFlag(c.Command, flag); f != nil && !Typed(c, flag) {
+		for _, variable := range f.GetEnvVars() {
+			if _, set := os.LookupEnv(variable); set && c.IsSet(flag) {
+				return variable
+			}
+		}
+	}
+	return dashed(flag)
+}
+
 // TakesArgs refuses arguments beyond the most that a command takes.
 func TakesArgs(c *cli.Context, most int) error {
 	if c.NArg() <= most {
@@ -102,7 +138,8 @@ func flagNames(command *cli.Command) []string {
 func DidYouMean(typed string, candidates []string) string {
 	best, distance := "", 3 // two slips of the finger are a typing error, three are another word
 	for _, candidate := range candidates {
-		if d := slips(typed, strings.TrimLeft(candidate, "-")); d < distance && d < len(typed) {
+		name := candidate[strings.LastIndexByte(candidate, ' ')+1:] // of another program's command
+		if d := slips(typed, strings.TrimLeft(name, "-")); d < distance && d < len(typed) {
 			best, distance = candidate, d
 		}
 	}

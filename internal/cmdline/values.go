@@ -20,7 +20,7 @@ func NewChoice(allowed ...string) *Choice {
 	return &Choice{value: allowed[0], allowed: allowed}
 }
 
-// Default makes another of the words the value.
+// Default makes another of the words the value, or none of them (""), which cannot be given then.
 func (c *Choice) Default(word string) *Choice {
 	c.value = word
 	return c

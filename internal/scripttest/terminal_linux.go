@@ -3,10 +3,12 @@ package scripttest
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -46,6 +48,26 @@ func NewTerminal(t *testing.T) *Terminal {
 	term.changed = sync.NewCond(&term.mutex)
 	go term.read(screen)
 	return term
+}
+
+// Resize gives the terminal so many columns. It has none before, and says nothing of its width.
+func (term *Terminal) Resize(t *testing.T, columns int) {
+	t.Helper()
+	if err := unix.IoctlSetWinsize(int(term.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: uint16(columns)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Overlong are the lines of what was shown that are longer than so many columns, without what
+// moves the cursor; not those that are one word.
+func Overlong(shown string, columns int) (lines []string) {
+	shown = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]").ReplaceAllString(shown, "")
+	for line := range strings.SplitSeq(strings.ReplaceAll(shown, "\r", "\n"), "\n") {
+		if utf8.RuneCountInString(line) > columns && len(strings.Fields(line)) > 1 {
+			lines = append(lines, line)
+		}
+	}
+	return lines
 }
 
 // Hangup ends the terminal, as its window is closed: what runs on it hears of that.
