@@ -319,12 +319,53 @@ func (f *snapshotFile) check() error {
 	})
 }
 
-// checkBolt runs bbolt's own consistency check over what a transaction can reach.
-func (f *snapshotFile) checkBolt(tx *bolt.Tx) (first error) {
-	for err := range tx.Check() { // it must be read to its end
+// checkBolt runs bbolt's own consistency check over what a transaction can reach. Nothing ends it
+// before it is through, so of a large tree it is one part after the other: that these go together
+// was found by the walk over pages, which came before.
+func (f *snapshotFile) checkBolt(tx *bolt.Tx) error {
+	parts, err := f.parts(tx)
+	if err != nil {
+		return err
+	}
+	if len(parts) == 0 {
+		return f.checkPart(tx)
+	}
+	for _, id := range parts {
+		if f.rest != nil {
+			if err := f.rest(); err != nil {
+				return err
+			}
+		}
+		if err := f.checkPart(tx, bolt.WithPageId(id)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *snapshotFile) checkPart(tx *bolt.Tx, options ...bolt.CheckOption) (first error) {
+	for err := range tx.Check(options...) { // it must be read to its end
 		if first == nil {
 			first = f.damaged(err)
 		}
 	}
 	return first
+}
+
+// parts are the pages below the root of the tree of topics; none if that has one page alone.
+func (f *snapshotFile) parts(tx *bolt.Tx) (ids []uint64, err error) {
+	topics := tx.Bucket(bucketTopics)
+	if topics == nil || topics.Root() == 0 {
+		return nil, nil
+	}
+	err = f.pages(tx, func(_ *os.File, w *pageWalk) error {
+		w.inUse = make([]bool, w.pages)
+		page, err := w.read(uint64(topics.Root()))
+		if err != nil {
+			return f.damaged(err)
+		}
+		ids = below(page)
+		return nil
+	})
+	return ids, err
 }

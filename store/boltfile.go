@@ -31,7 +31,7 @@ type snapshotFile struct {
 	knownAt int                      // id of that transaction, so it must be the last one
 	source  func() (*os.File, error) // opens it for reading, if it is not to be found under path
 	marked  func() bool              // the log's mark on the disk is of this run; nil: it is not
-	rest    func()                   // called before each page that checkPages looks at; nil: nothing
+	rest    func() error             // called before each page that a walk looks at; its error ends that; nil: nothing
 	size    int64                    // of the file when it was opened last, bytes; -1: it could not be
 }
 
@@ -78,6 +78,10 @@ func (f *snapshotFile) within(db *bolt.DB, addr uintptr) bool {
 // damaged is the error for what is wrong with the file; that the system cannot read it is not
 // damage.
 func (f *snapshotFile) damaged(err error) error {
+	var ended *stopped
+	if errors.As(err, &ended) {
+		return ended.err
+	}
 	if errors.As(err, new(syscall.Errno)) {
 		return fmt.Errorf("reading %s: %w", f.path, err)
 	}
@@ -102,6 +106,9 @@ func (f *snapshotFile) reader(file *os.File) io.ReaderAt {
 // be read for one that is damaged.
 func (f *snapshotFile) readable(file *os.File, size int64) error {
 	r := f.reader(file)
+	if err := checkByteOrder(r); err != nil {
+		return err
+	}
 	pageSize, err := salvagePageSize(r, size)
 	b := make([]byte, pageHeaderSize+metaSize)
 	for id := int64(0); id < 2 && err == nil; id++ {
@@ -138,6 +145,8 @@ func (f *snapshotFile) open(readOnly bool) (*bolt.DB, error) {
 	switch {
 	case errors.As(err, &damage):
 		return nil, damage
+	case errors.Is(err, ErrByteOrder):
+		return nil, fmt.Errorf("%s: %w", f.path, err)
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum):
 		return nil, f.damaged(fmt.Errorf("neither of its first two pages is one of bbolt's: %w", err))
 	case errors.Is(err, bolterrors.ErrVersionMismatch):

@@ -2,9 +2,11 @@ package store
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
+	"math/bits"
 	"os"
 
 	bolt "go.etcd.io/bbolt"
@@ -29,9 +31,9 @@ type SnapshotPages struct {
 
 // CheckSnapshot looks at each byte of a snapshot file that holds something, more strictly than a start does: both of bbolt's meta pages, where a start is
 // content with one; every element in its place and no page lost or twice; bbolt's own check. It does not look into the entries, which
-// ReadSnapshot does. open is as in ReadOpenSnapshot, or nil. used, if not nil, is told of the bytes that hold something. Errors as ReadSnapshot's.
-func CheckSnapshot(path string, open func() (*os.File, error), used func(off, n int64)) (SnapshotPages, error) {
-	f := snapshotFile{path: path, source: open}
+// ReadSnapshot does. open and rest are as in ReadOpenSnapshot, or nil. used, if not nil, is told of the bytes that hold something. Errors as ReadSnapshot's.
+func CheckSnapshot(path string, open func() (*os.File, error), rest func() error, used func(off, n int64)) (SnapshotPages, error) {
+	f := snapshotFile{path: path, source: open, rest: rest}
 	var found SnapshotPages
 	err := f.view(func(tx *bolt.Tx) error {
 		err := f.pages(tx, func(_ *os.File, w *pageWalk) error {
@@ -58,6 +60,32 @@ func CheckSnapshot(path string, open func() (*os.File, error), used func(off, n 
 		return f.checkBolt(tx)
 	})
 	return found, err
+}
+
+// ErrByteOrder says that a machine of the other byte order made a snapshot file: bbolt writes numbers
+// as the machine has them.
+var ErrByteOrder = errors.New("a machine of the other byte order made it")
+
+// checkByteOrder looks for bbolt's magic number the other way round, on the first page, which is at
+// the same place whatever the size of pages, or on the second.
+func checkByteOrder(file io.ReaderAt) error {
+	ne := binary.NativeEndian
+	for _, off := range []int64{0, 1 << 10, 2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10} {
+		b := make([]byte, pageHeaderSize+metaSize)
+		if _, err := file.ReadAt(b, off); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		magic, size := bits.ReverseBytes32(ne.Uint32(b[pageHeaderSize:])), bits.ReverseBytes32(ne.Uint32(b[pageHeaderSize+8:]))
+		if magic == metaMagic && (off == 0 || int64(size) == off) {
+			return ErrByteOrder
+		}
+		if ne.Uint32(b[pageHeaderSize:]) == metaMagic {
+			return nil
+		}
+	}
+	return nil
 }
 
 // checkMetaPages checks the first two pages: of the last transaction and of the one before it, each with a checksum of its own. bbolt takes

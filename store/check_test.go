@@ -1,10 +1,13 @@
 package store
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,7 +30,7 @@ func TestCheckSnapshotTakesWhatIsWritten(t *testing.T) {
 		}
 		check := func() {
 			t.Helper()
-			found, err := CheckSnapshot(path, nil, nil)
+			found, err := CheckSnapshot(path, nil, nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -72,7 +75,7 @@ func TestCheckSnapshotTakesWhatIsWritten(t *testing.T) {
 	if _, err := b.Finish(7); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := CheckSnapshot(path, nil, nil); err != nil {
+	if _, err := CheckSnapshot(path, nil, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -101,7 +104,7 @@ func TestCheckSnapshotSeesEveryBit(t *testing.T) {
 		t.Fatal(err)
 	}
 	used := make([]bool, len(intact))
-	if _, err := CheckSnapshot(path, nil, func(off, n int64) {
+	if _, err := CheckSnapshot(path, nil, nil, func(off, n int64) {
 		for i := off; i < off+n; i++ {
 			used[i] = true
 		}
@@ -109,7 +112,7 @@ func TestCheckSnapshotSeesEveryBit(t *testing.T) {
 		t.Fatal(err)
 	}
 	sound := func() (SnapshotMeta, error) {
-		if _, err := CheckSnapshot(path, nil, nil); err != nil {
+		if _, err := CheckSnapshot(path, nil, nil, nil); err != nil {
 			return SnapshotMeta{}, err
 		}
 		return ReadSnapshot(path, func(SnapshotMeta, Entry) error { return nil })
@@ -154,5 +157,45 @@ func TestCheckSnapshotSeesEveryBit(t *testing.T) {
 	}
 	if noticed == 0 {
 		t.Error("nothing was noticed")
+	}
+}
+
+// TestOtherByteOrder: a file of a machine of the other byte order is told from a damaged one, also if
+// one of bbolt's first two pages is damaged, and nothing of it is changed.
+func TestOtherByteOrder(t *testing.T) {
+	t.Parallel()
+	page := int64(os.Getpagesize())
+	swap := func(b []byte) { // magic, version, size of pages, flags
+		for i := 0; i < 16; i += 4 {
+			slices.Reverse(b[pageHeaderSize+i : pageHeaderSize+i+4])
+		}
+	}
+	for _, damaged := range []int64{-1, 0, page} {
+		dir := t.TempDir()
+		if _, _, err := Init(t.Context(), dir, Options{SegmentSize: 8192}); err != nil {
+			t.Fatal(err)
+		}
+		path := SnapshotPath(dir)
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		swap(b)
+		swap(b[page:])
+		if damaged >= 0 {
+			clear(b[damaged : damaged+page])
+		}
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(dir, Options{}); !errors.Is(err, ErrByteOrder) || !strings.Contains(err.Error(), path) {
+			t.Errorf("page at %d damaged: %v, want %v", damaged, err, ErrByteOrder)
+		}
+		if _, err := ReadSnapshotMeta(path); !errors.Is(err, ErrByteOrder) {
+			t.Errorf("page at %d damaged: %v, want %v", damaged, err, ErrByteOrder)
+		}
+		if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, b) {
+			t.Errorf("it was changed, %v", err)
+		}
 	}
 }

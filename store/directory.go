@@ -153,7 +153,7 @@ func places(dir string) []string {
 
 // take makes the directory, if one may be made, and locks it. As a server it also shows itself as
 // one.
-func (s *Store) take(server bool) error {
+func (s *Store) take(ctx context.Context, server bool) error {
 	o := s.options
 	switch info, err := os.Stat(s.dir); {
 	case err == nil && !info.IsDir():
@@ -171,12 +171,12 @@ func (s *Store) take(server bool) error {
 	}
 	waitedFor := false // a store was there when the waiting began
 	var err error
-	s.lock, err = dirlock.Own(context.Background(), s.dir, dirlock.Options{
+	s.lock, err = dirlock.Own(ctx, s.dir, dirlock.Options{
 		Server: server, Wait: o.LockWait, Admit: func() error { return s.admit(waitedFor) },
 		Waiting: func() {
 			waitedFor, _ = Holds(s.dir)
 			o.Logger.Warn("a gcd-tool has the directory: waiting until it has ended",
-				"data", s.dir, "longest", o.LockWait.String())
+				"data", s.dir, "longest_seconds", o.LockWait.Seconds())
 		},
 	})
 	if err != nil {
@@ -219,9 +219,9 @@ func (s *Store) mayCreate() error {
 // Init makes a store in a directory, or leaves the one that is there as it is, and says which store
 // it is. What a start does not make a store in, it does not either; of a directory that a server
 // has it says ErrLocked. What root makes gets the directory's owner.
-func Init(dir string, o Options) (id wal.ID, made bool, err error) {
+func Init(ctx context.Context, dir string, o Options) (id wal.ID, made bool, err error) {
 	s := newStore(dir, o)
-	if err := s.take(false); err != nil {
+	if err := s.take(ctx, false); err != nil {
 		return wal.ID{}, false, err
 	}
 	defer func() { err = errors.Join(err, s.lock.Release()) }()

@@ -71,7 +71,10 @@ func TestWhereAStoreIsMade(t *testing.T) {
 				t.Errorf("%s, missing %t, NoCreate: %q became %q", name, missing, before, now)
 			}
 			for what, open := range map[string]func() (bool, error){
-				"Init": func() (bool, error) { _, made, err := Init(dir, Options{SegmentSize: 8192}); return made, err },
+				"Init": func() (bool, error) {
+					_, made, err := Init(t.Context(), dir, Options{SegmentSize: 8192})
+					return made, err
+				},
 				"Open": func() (bool, error) {
 					s, err := open(t, dir, Options{SegmentSize: 8192})
 					if err != nil {
@@ -94,7 +97,7 @@ func TestWhereAStoreIsMade(t *testing.T) {
 					t.Errorf("%s, missing %t, %s: made %t, %v", name, missing, what, made, err)
 				}
 				if what == "Init" { // and once more
-					if _, made, err := Init(dir, Options{}); made || err != nil {
+					if _, made, err := Init(t.Context(), dir, Options{}); made || err != nil {
 						t.Errorf("%s: again: made %t, %v", name, made, err)
 					}
 				}
@@ -145,7 +148,7 @@ func everything(t *testing.T, dir string) (paths []string) {
 func TestInit(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
-	id, made, err := Init(dir, Options{SegmentSize: 8192})
+	id, made, err := Init(t.Context(), dir, Options{SegmentSize: 8192})
 	if err != nil || !made {
 		t.Fatal(made, err)
 	}
@@ -157,17 +160,17 @@ func TestInit(t *testing.T) {
 		t.Errorf("%+v of %v", r, id)
 	}
 	runOps(t, s, []Op{count("a", 1)})
-	if _, _, err := Init(dir, Options{}); !errors.Is(err, ErrLocked) {
+	if _, _, err := Init(t.Context(), dir, Options{}); !errors.Is(err, ErrLocked) {
 		t.Errorf("beside a server: %v", err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if again, made, err := Init(dir, Options{}); again != id || made || err != nil {
+	if again, made, err := Init(t.Context(), dir, Options{}); again != id || made || err != nil {
 		t.Errorf("%v, %t, %v", again, made, err)
 	}
 	remove(t, filepath.Join(dir, snapshotName)) // the next start makes it anew
-	if again, made, err := Init(dir, Options{}); again != id || made || err != nil {
+	if again, made, err := Init(t.Context(), dir, Options{}); again != id || made || err != nil {
 		t.Errorf("without its snapshot: %v, %t, %v", again, made, err)
 	}
 }
@@ -383,7 +386,7 @@ func appears(t *testing.T, path string) {
 func TestLockWait(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
-	if _, _, err := Init(dir, Options{SegmentSize: 8192}); err != nil {
+	if _, _, err := Init(t.Context(), dir, Options{SegmentSize: 8192}); err != nil {
 		t.Fatal(err)
 	}
 	tool, err := dirlock.Own(t.Context(), dir, dirlock.Options{})
@@ -423,7 +426,7 @@ func (s *said) Write(b []byte) (int, error) {
 func TestWaitedForStoreIsGone(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
-	if _, _, err := Init(dir, Options{SegmentSize: 8192}); err != nil {
+	if _, _, err := Init(t.Context(), dir, Options{SegmentSize: 8192}); err != nil {
 		t.Fatal(err)
 	}
 	tool, err := dirlock.Own(t.Context(), dir, dirlock.Options{})
@@ -491,12 +494,12 @@ func TestInterruptedFirstStart(t *testing.T) {
 		if _, err := open(t, dir, Options{}); !errors.Is(err, wal.ErrNotOurs) {
 			t.Errorf("beside something else: %v", err)
 		}
-		if _, _, err := Init(dir, Options{}); !errors.Is(err, wal.ErrNotOurs) {
+		if _, _, err := Init(t.Context(), dir, Options{}); !errors.Is(err, wal.ErrNotOurs) {
 			t.Errorf("Init beside something else: %v", err)
 		}
 	}
 	remove(t, notes)
-	if got, made, err := Init(dir, Options{SegmentSize: 8192}); got != id || !made || err != nil {
+	if got, made, err := Init(t.Context(), dir, Options{SegmentSize: 8192}); got != id || !made || err != nil {
 		t.Errorf("%v, %t, %v; want %v", got, made, err, id)
 	}
 	put(t, notes, "notes") // which a store may have beside its files

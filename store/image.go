@@ -87,8 +87,9 @@ func ReadSnapshot(path string, each func(SnapshotMeta, Entry) error) (SnapshotMe
 }
 
 // ReadOpenSnapshot is ReadSnapshot of a file that open opens, for reading, each time anew; it may have no name any more. Errors name
-// it as path. rest, if not nil, is called before each page that is looked at ahead of the entries, and may wait.
-func ReadOpenSnapshot(path string, open func() (*os.File, error), rest func(), each func(SnapshotMeta, Entry) error) (SnapshotMeta, error) {
+// it as path. rest, if not nil, is called before each page that is looked at ahead of the entries, and may wait; an error of it ends the reading
+// and is returned. open may be nil: the file is opened by its name.
+func ReadOpenSnapshot(path string, open func() (*os.File, error), rest func() error, each func(SnapshotMeta, Entry) error) (SnapshotMeta, error) {
 	f := snapshotFile{path: path, source: open, rest: rest}
 	return f.export(each)
 }
@@ -110,7 +111,7 @@ func ReadSnapshotMeta(path string) (SnapshotMeta, error) {
 }
 
 // ReadOpenSnapshotMeta is ReadSnapshotMeta of a file that open opens, with rests, as ReadOpenSnapshot has both.
-func ReadOpenSnapshotMeta(path string, open func() (*os.File, error), rest func()) (SnapshotMeta, error) {
+func ReadOpenSnapshotMeta(path string, open func() (*os.File, error), rest func() error) (SnapshotMeta, error) {
 	f := snapshotFile{path: path, source: open, rest: rest}
 	var m meta
 	err := f.view(func(tx *bolt.Tx) error {
@@ -119,6 +120,40 @@ func ReadOpenSnapshotMeta(path string, open func() (*os.File, error), rest func(
 			m, err = f.readMeta(tx)
 		}
 		return err
+	})
+	return m.export(), err
+}
+
+// FindInSnapshot is ReadOpenSnapshotMeta that looks topics up as well, and calls each with the entries
+// of those that are there. An error of each ends it and is returned.
+func FindInSnapshot(path string, open func() (*os.File, error), rest func() error, topics iter.Seq[[]byte], each func(Entry) error) (SnapshotMeta, error) {
+	f := snapshotFile{path: path, source: open, rest: rest}
+	var m meta
+	err := f.view(func(tx *bolt.Tx) error {
+		err := f.checkPages(tx)
+		if err == nil {
+			m, err = f.readMeta(tx)
+		}
+		if err != nil {
+			return err
+		}
+		b := tx.Bucket(bucketTopics)
+		var key []byte
+		for topic := range topics {
+			it := item{topic: topic}
+			key = it.key(key[:0])
+			v := b.Get(key)
+			if v == nil {
+				continue
+			}
+			if it, err = decodeItem(key, v); err != nil {
+				return f.damaged(err)
+			}
+			if err := each(Entry{Topic: it.topic, Value: it.value, Last: it.last}); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	return m.export(), err
 }

@@ -33,7 +33,7 @@ const (
 // pageWalk visits the pages of one transaction.
 type pageWalk struct {
 	file     io.ReaderAt
-	rest     func() // called before each read, if it is not nil
+	rest     func() error // called before each read, if it is not nil; its error ends the walk
 	pageSize int
 	pages    uint64   // the file has
 	inUse    []bool   // by page: reached
@@ -52,6 +52,11 @@ type misplaced struct {
 }
 
 func (e *misplaced) Error() string { return e.err.Error() }
+
+// stopped is the error of rest, which says nothing about the file.
+type stopped struct{ err error }
+
+func (e *stopped) Error() string { return e.err.Error() }
 
 func (w *pageWalk) wrong(id uint64, format string, args ...any) error {
 	return &misplaced{int64(id) * int64(w.pageSize), fmt.Errorf("page %d"+format, append([]any{id}, args...)...)}
@@ -167,7 +172,9 @@ func (w *pageWalk) read(id uint64) ([]byte, error) {
 // bytes reads n pages from one on.
 func (w *pageWalk) bytes(id uint64, n int) ([]byte, error) {
 	if w.rest != nil {
-		w.rest()
+		if err := w.rest(); err != nil {
+			return nil, &stopped{err}
+		}
 	}
 	var page []byte
 	if last := len(w.free) - 1; n == 1 && last >= 0 {
@@ -270,6 +277,19 @@ func firstKey(page []byte) []byte {
 		return e[ne.Uint32(e):][:ne.Uint32(e[4:])]
 	}
 	return e[ne.Uint32(e[4:]):][:ne.Uint32(e[8:])]
+}
+
+// below are the pages that a page with branches names, one that was checked; of another page there
+// are none.
+func below(page []byte) (ids []uint64) {
+	ne := binary.NativeEndian
+	if ne.Uint16(page[8:]) != branchPage {
+		return nil
+	}
+	for i := range int(ne.Uint16(page[10:])) {
+		ids = append(ids, ne.Uint64(page[pageHeaderSize+i*pageElementSize+8:]))
+	}
+	return ids
 }
 
 // lost checks that each page was reached or is on the list of free pages.

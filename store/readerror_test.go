@@ -162,7 +162,7 @@ func TestReadersOfWhatCannotBeRead(t *testing.T) {
 	notDamage(t, "reading", err, snapshotName, syscall.EBADF)
 	_, err = ReadOpenSnapshotMeta(path, closed, nil)
 	notDamage(t, "reading meta", err, snapshotName, syscall.EBADF)
-	_, err = CheckSnapshot(path, closed, nil)
+	_, err = CheckSnapshot(path, closed, nil, nil)
 	notDamage(t, "checking", err, snapshotName, syscall.EBADF)
 	var reads atomic.Int64
 	for n := int64(1); n < 30; n++ {

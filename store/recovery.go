@@ -54,7 +54,7 @@ func Open(dir string, o Options) (*Store, error) {
 		return s, nil
 	}
 	began := time.Now()
-	if err := s.take(true); err != nil {
+	if err := s.take(context.Background(), true); err != nil {
 		return nil, err
 	}
 	err := s.options.Locked()
@@ -200,11 +200,12 @@ func (s *Store) loadSnapshot() (meta, error) {
 	l := s.machine.loader()
 	defer l.finish()
 	var pages uint64
-	s.file.rest = func() { // before each page of the walk
+	s.file.rest = func() error { // before each page of the walk
 		if pages++; pages%pagesEvery == 0 {
 			total := uint64(max(0, s.file.size)) / uint64(os.Getpagesize())
 			s.options.Progress(Progress{Phase: "pages", Done: pages, Total: max(pages, total)})
 		}
+		return nil
 	}
 	defer func() { s.file.rest = nil }()
 	return s.file.read(func(m meta, it item) error {

@@ -53,7 +53,7 @@ func TestNoRegularFile(t *testing.T) {
 				defer os.RemoveAll(parent)
 				dir := filepath.Join(parent, "data")
 				if whole {
-					if _, _, err := Init(dir, Options{}); err != nil {
+					if _, _, err := Init(t.Context(), dir, Options{}); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -71,7 +71,7 @@ func TestNoRegularFile(t *testing.T) {
 					if err == nil {
 						_ = s.Close()
 					}
-					if _, _, other := Init(dir, Options{}); !errors.Is(other, ErrNotRegular) {
+					if _, _, other := Init(t.Context(), dir, Options{}); !errors.Is(other, ErrNotRegular) {
 						t.Errorf("%s is %s: Init: %v", file, kind, other)
 					}
 					return err
@@ -122,7 +122,7 @@ func TestDirectoryIsNone(t *testing.T) {
 		if _, err := open(t, dir, Options{LockWait: -1}); !errors.Is(err, want) || !strings.Contains(err.Error(), dir) {
 			t.Errorf("it is %s: %v", kind, err)
 		}
-		if _, _, err := Init(dir, Options{}); !errors.Is(err, want) {
+		if _, _, err := Init(t.Context(), dir, Options{}); !errors.Is(err, want) {
 			t.Errorf("it is %s: Init: %v", kind, err)
 		}
 		if now := everything(t, parent); !slices.Equal(before, now) {
@@ -145,7 +145,7 @@ func TestMarkIsNoFile(t *testing.T) {
 			continue // whose name would be too long
 		}
 		dir := filepath.Join(t.TempDir(), "data")
-		if _, _, err := Init(dir, Options{}); err != nil {
+		if _, _, err := Init(t.Context(), dir, Options{}); err != nil {
 			t.Fatal(err)
 		}
 		mark := filepath.Join(dir, "wal", "mark")
@@ -180,7 +180,7 @@ func TestMarkIsAnotherFile(t *testing.T) {
 				continue
 			}
 			dir := filepath.Join(t.TempDir(), "data")
-			if _, _, err := Init(dir, Options{}); err != nil {
+			if _, _, err := Init(t.Context(), dir, Options{}); err != nil {
 				t.Fatal(err)
 			}
 			mark := filepath.Join(dir, "wal", "mark")

@@ -12,8 +12,8 @@ import (
 
 // SalvageSnapshot reads what can be read of a damaged snapshot file: it looks at each page on its own, those of older transactions included, and
 // calls each with every entry that makes sense, in no order. The same topic may come several times: what is furthest (the highest epoch, then the highest
-// sum) is newest. Nothing says that an entry is right, and none that all are there. An entry's topic is valid during the call. Errors are each's and those of reading.
-func SalvageSnapshot(path string, each func(Entry) error) error {
+// sum) is newest. Nothing says that an entry is right, and none that all are there. An entry's topic is valid during the call. Errors are each's and those of reading. rest is as in ReadOpenSnapshot, or nil.
+func SalvageSnapshot(path string, rest func() error, each func(Entry) error) error {
 	file, err := vfs.OpenRegular(path, os.O_RDONLY)
 	if err != nil {
 		return err
@@ -31,6 +31,11 @@ func SalvageSnapshot(path string, each func(Entry) error) error {
 	head := make([]byte, size)
 	pages := info.Size() / int64(size)
 	for id := range pages {
+		if rest != nil {
+			if err := rest(); err != nil {
+				return err
+			}
+		}
 		if _, err := file.ReadAt(head, id*int64(size)); err != nil {
 			return fmt.Errorf("reading %s: %w", path, err)
 		}

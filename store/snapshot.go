@@ -170,7 +170,7 @@ func (s *Store) takeSnapshot() error {
 	s.wal.Cover(begun)
 	s.snapshot.done.Add(1)
 	s.snapshot.entries.Add(uint64(len(ids)))
-	s.options.Logger.Info("snapshot", "topics", len(ids), "index", begun, "took", time.Since(started).Round(time.Millisecond).String())
+	s.options.Logger.Info("snapshot", "topics", len(ids), "index", begun, "took_seconds", time.Since(started).Round(time.Millisecond).Seconds())
 	return nil
 }
 

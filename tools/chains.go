@@ -49,8 +49,8 @@ type chains struct {
 	ready  bool           // there is
 }
 
-func newChains(dir string, memory int) *chains {
-	return &chains{memory: memory, open: newTopics[fold](memory / chainSize), runs: runs{dir: dir}, sorted: merged[*chain]{compare: compareChains}}
+func newChains(dir string, memory int, pause pause) *chains {
+	return &chains{memory: memory, open: newTopics[fold](memory / chainSize), runs: runs{dir: dir, pause: pause}, sorted: merged[*chain]{compare: compareChains}}
 }
 
 func compareChains(a, b *chain) int { return store.CompareTopics(a.topic, b.topic) }

@@ -81,6 +81,7 @@ type compact struct {
 	result  Compacted
 
 	segments []wal.SegmentInfo // of the log, when it was opened
+	placed   bool              // the new snapshot is in its place: from then on nothing is interrupted
 
 	// Under build.
 	b   *store.Builder
@@ -110,9 +111,17 @@ func (c *compact) do() (err error) {
 	return err
 }
 
+// pause ends the work with its context, as long as nothing was changed.
+func (c *compact) pause() error {
+	if c.placed {
+		return nil
+	}
+	return c.ctx.Err()
+}
+
 // fold brings the snapshot up to the end of the log.
 func (c *compact) fold() error {
-	c.tail = newTail(cmp.Or(c.TempDir, c.dir), c.run)
+	c.tail = newTail(cmp.Or(c.TempDir, c.dir), c.run, c.pause)
 	c.result.Records = 0
 	err := c.readTail()
 	if err == nil {
@@ -152,7 +161,7 @@ func (c *compact) removed() int { return len(c.segments) - len(c.log.Segments())
 
 // open reads what a start reads before it replays, and refuses what a start refuses.
 func (c *compact) open() error {
-	m, err := store.ReadSnapshotMeta(c.path)
+	m, err := store.ReadOpenSnapshotMeta(c.path, nil, c.pause)
 	if c.missing = errors.Is(err, fs.ErrNotExist); err != nil && !c.missing {
 		return err
 	}
@@ -161,7 +170,7 @@ func (c *compact) open() error {
 		meta = nil
 	}
 	c.log, err = wal.Open(store.LogDir(c.dir), wal.Options{
-		FS: c.fs, Settled: m.Replay, Ours: !c.missing, Check: c.lock.Check, Mark: wal.MarkOptions{Note: m.Mark},
+		FS: pausing{c.fs, c.pause}, Settled: m.Replay, Ours: !c.missing, Check: c.lock.Check, Mark: wal.MarkOptions{Note: m.Mark},
 	})
 	if errors.Is(err, wal.ErrNoLog) {
 		if err := store.Fits(c.dir, meta, nil); err != nil {
@@ -214,10 +223,7 @@ func (c *compact) readTail() error {
 
 func (c *compact) passed(phase, unit string, done, total uint64) error {
 	c.Progress.report(phase, unit, done, total)
-	if done%progressEvery == 0 {
-		return c.ctx.Err()
-	}
-	return nil
+	return c.ctx.Err()
 }
 
 func (c *compact) damaged(r wal.Record, err error) error {
@@ -277,7 +283,7 @@ func (c *compact) build() (err error) {
 	c.result.Topics = m.Count
 	back := newEntrySum()
 	var done uint64
-	read, err := store.ReadSnapshot(c.new, func(_ store.SnapshotMeta, e store.Entry) error {
+	read, err := store.ReadOpenSnapshot(c.new, nil, c.pause, func(_ store.SnapshotMeta, e store.Entry) error {
 		back.add(e)
 		done++
 		return c.passed("reading back", "topics", done, m.Count)
@@ -306,7 +312,7 @@ func (c *compact) old(each func(store.Entry) error) error {
 		return nil
 	}
 	var done uint64
-	_, err := store.ReadSnapshot(c.path, func(m store.SnapshotMeta, e store.Entry) error {
+	_, err := store.ReadOpenSnapshot(c.path, nil, c.pause, func(m store.SnapshotMeta, e store.Entry) error {
 		if err := each(e); err != nil {
 			return err
 		}
@@ -337,7 +343,7 @@ func (c *compact) nothing() (bool, error) {
 		return false, err
 	}
 	var damage *store.CorruptionError
-	if _, err := store.CheckSnapshot(c.path, nil, nil); errors.As(err, &damage) {
+	if _, err := store.CheckSnapshot(c.path, nil, c.pause, nil); errors.As(err, &damage) {
 		return false, nil // of what no start reads, and the new one does not have
 	} else if err != nil {
 		return false, err
@@ -377,7 +383,9 @@ func (c *compact) place() (placed bool, err error) {
 	if err := c.lock.Check(); err != nil {
 		return false, err
 	}
+	c.placed = true
 	if err := c.fs.Rename(c.new, c.path); err != nil {
+		c.placed = false
 		return false, err
 	}
 	if err := c.step("renamed"); err != nil {

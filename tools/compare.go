@@ -31,7 +31,7 @@ type newer struct {
 }
 
 func newComparison(v *verifier, log *wal.Log) *comparison {
-	c := &comparison{verifier: v, log: log, newer: map[string]newer{}, chains: newChains(v.TempDir, v.memory), first: v.result.First}
+	c := &comparison{verifier: v, log: log, newer: map[string]newer{}, chains: newChains(v.TempDir, v.memory, v.pause), first: v.result.First}
 	if v.meta != nil {
 		c.replay = v.meta.Replay
 	}
@@ -93,8 +93,8 @@ func (c *comparison) collect() error {
 		}
 		done++
 		c.Progress.report("reading the log", "records", done, total)
-		if done%progressEvery == 0 && c.ctx.Err() != nil {
-			return c.ctx.Err()
+		if err := c.ctx.Err(); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -139,10 +139,7 @@ func (c *comparison) entries() error {
 	_, err := c.readEntries(func(m store.SnapshotMeta, e store.Entry) error {
 		done++
 		c.Progress.report("comparing the snapshot", "topics", done, m.Count)
-		if done%progressEvery == 0 {
-			ours = c.ctx.Err()
-		}
-		if ours == nil {
+		if ours = c.ctx.Err(); ours == nil {
 			ours = c.entry(e)
 		}
 		return ours
@@ -220,6 +217,7 @@ func (c *comparison) entry(e store.Entry) error {
 
 // without is for a topic that the log has and the snapshot has not.
 func (c *comparison) without(ch *chain) error {
+	c.result.Topics++
 	switch {
 	case ch.settled > 0: // so there is a snapshot
 		return c.wrong(0, "topic %.64q is missing, though record %d, which is said to be in the snapshot, changed it", ch.topic, ch.settled)
@@ -247,8 +245,8 @@ func (c *comparison) checkNewer() error {
 				c.newer[string(change.Topic)] = n
 			}
 		}
-		if r.Index%progressEvery == 0 && c.ctx.Err() != nil {
-			return c.ctx.Err()
+		if err := c.ctx.Err(); err != nil {
+			return err
 		}
 	}
 	var errs []error

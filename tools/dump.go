@@ -62,7 +62,7 @@ func Dump(ctx context.Context, dir string, w DumpWriter, o DumpOptions) (result 
 	}
 	d := &dumper{DumpOptions: o, ctx: ctx, src: src, w: w}
 	d.result.Running = src.Running()
-	d.chains = newChains(o.TempDir, o.memory)
+	d.chains = newChains(o.TempDir, o.memory, src.pause)
 	defer func() { d.chains.close() }()
 	return d.result, d.dump()
 }
@@ -96,7 +96,7 @@ func (d *dumper) dump() error {
 	if needed := min(d.index, d.src.Replay()) + 1; errors.As(err, &damage) && d.from < needed && !d.Times {
 		// What is before says of topics that changed since which record they are of, and no more.
 		d.chains.close()
-		d.chains, d.from = newChains(d.TempDir, d.memory), needed
+		d.chains, d.from = newChains(d.TempDir, d.memory, d.src.pause), needed
 		err = d.collect()
 	}
 	if err != nil {
@@ -159,9 +159,6 @@ func (d *dumper) chooseBefore() error {
 func (d *dumper) step(done *uint64, phase, unit string, total uint64) error {
 	*done++
 	d.piece()
-	if *done%progressEvery != 0 {
-		return nil
-	}
 	d.Progress.report(phase, unit, *done, total)
 	return d.ctx.Err()
 }

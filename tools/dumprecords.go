@@ -58,11 +58,10 @@ func dumpRecords(ctx context.Context, from *reading, w RecordWriter, progress Pr
 		if err := w.Record(r, changes); err != nil {
 			return err
 		}
-		if done++; done%progressEvery == 0 {
-			progress.report("writing records", "records", done, 0)
-			if err := ctx.Err(); err != nil {
-				return err
-			}
+		done++
+		progress.report("writing records", "records", done, 0)
+		if err := ctx.Err(); err != nil {
+			return err
 		}
 	}
 	return nil

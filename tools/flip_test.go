@@ -84,7 +84,7 @@ func TestSnapshotCutOff(t *testing.T) {
 	}
 	path := store.SnapshotPath(dir)
 	want := servedSums(t, dir)
-	pages, err := store.CheckSnapshot(path, nil, nil)
+	pages, err := store.CheckSnapshot(path, nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func TestSnapshotCutOff(t *testing.T) {
 		if err != nil || !isDamage(v.Err()) || v.Starts || v.Files[0].Damages != 1 {
 			t.Fatalf("%d bytes: %+v, %v", size, v, err)
 		}
-		if in, err := Inspect(t.Context(), dir); err != nil || in.Problem == "" {
+		if in, err := Inspect(t.Context(), dir, InspectOptions{}); err != nil || in.Problem == "" {
 			t.Errorf("%d bytes: %+v, %v", size, in, err)
 		}
 		o := RepairOptions{AcceptLoss: i%4 == 0, SegmentSize: smallSegment}
@@ -152,7 +152,7 @@ func TestFlip(t *testing.T) {
 	want := servedSums(t, dir)
 	path := store.SnapshotPath(dir)
 	used := map[int]bool{}
-	if _, err := store.CheckSnapshot(path, nil, func(off, n int64) {
+	if _, err := store.CheckSnapshot(path, nil, nil, func(off, n int64) {
 		for i := off; i < off+n; i++ {
 			used[int(i)] = true
 		}

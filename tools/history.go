@@ -32,13 +32,17 @@ type HistoryRange struct {
 	First, Last uint64 // records; First is behind Last if there is none
 	Steps       uint64 // of the topic, told of
 	Covered     bool   // the topic's history is whole: the log goes back to record 1
+	Known       bool   // there is such a topic, also if nothing is told of it
 }
 
 // History calls each with what the kept records say of a topic, in their order. Several changes of a record that follow each other are told one by
 // one. Damage, or that the log is not all that the snapshot knows of, is the error behind what can be told before: *wal.CorruptionError, *store.CorruptionError,
 // wal.ErrNotOurs or wal.ErrVersion.
 func History(ctx context.Context, topic []byte, dir string, o HistoryOptions, each func(Step) error) (found HistoryRange, err error) {
-	r, err := openReading(ctx, dir, readingOptions{rest: o.Rest, noEntries: true})
+	if topic == nil {
+		topic = []byte{}
+	}
+	r, err := openReading(ctx, dir, readingOptions{rest: o.Rest, noEntries: true, topic: topic})
 	if err != nil {
 		return HistoryRange{}, err
 	}
@@ -53,6 +57,7 @@ func History(ctx context.Context, topic []byte, dir string, o HistoryOptions, ea
 	case errors.Is(damage, store.ErrNoStore):
 		return HistoryRange{}, damage
 	}
+	found.Known = r.has
 	var done uint64
 	for rec, err := range records {
 		if errors.Is(err, wal.ErrNoLog) {
@@ -63,10 +68,11 @@ func History(ctx context.Context, topic []byte, dir string, o HistoryOptions, ea
 		}
 		done++
 		o.Progress.report("reading the log", "records", done, total)
-		if done%progressEvery == 0 && ctx.Err() != nil {
-			return found, ctx.Err()
+		if err := ctx.Err(); err != nil {
+			return found, err
 		}
-		if rec.Time.Before(o.Since) {
+		early := rec.Time.Before(o.Since)
+		if early && found.Known {
 			continue
 		}
 		for c, err := range store.Changes(rec.Payload) {
@@ -75,6 +81,9 @@ func History(ctx context.Context, topic []byte, dir string, o HistoryOptions, ea
 			}
 			if string(c.Topic) != string(topic) {
 				continue
+			}
+			if found.Known = true; early {
+				break
 			}
 			step := Step{Index: rec.Index, Time: rec.Time, Epoch: c.Epoch, Reset: c.N == 0, Last: c.Sum}
 			if c.N > 0 {

@@ -183,7 +183,7 @@ func TestInspect(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	in, err := Inspect(t.Context(), dir)
+	in, err := Inspect(t.Context(), dir, InspectOptions{})
 	if err != nil || in.Running || in.State != "closed cleanly" || in.First != 1 || in.Last != 400 || in.Replay != 300 || in.Witness != 400 || in.Problem != "" || in.Tail == 0 || in.Estimate <= 0 {
 		t.Fatalf("%+v, %v", in, err)
 	}
@@ -205,13 +205,13 @@ func TestInspect(t *testing.T) {
 		t.Errorf("%d bytes behind the snapshot, want %d", in.Tail, tail)
 	}
 	setMeta(t, dir, "format", []byte{2, 0, 0, 0})
-	if in, err := Inspect(t.Context(), dir); err != nil || kindOf(in, "counters.db") != "snapshot, of another version" || in.Problem == "" || in.Estimate != 0 || in.State != "" {
+	if in, err := Inspect(t.Context(), dir, InspectOptions{}); err != nil || kindOf(in, "counters.db") != "snapshot, of another version" || in.Problem == "" || in.Estimate != 0 || in.State != "" {
 		t.Errorf("%+v, %v", in, err)
 	}
 	if err := os.WriteFile(store.SnapshotPath(dir), bytes.Repeat([]byte("nonsense"), 5000), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if in, err := Inspect(t.Context(), dir); err != nil || kindOf(in, "counters.db") != "snapshot, not readable" || in.Problem == "" || in.Estimate != 0 || in.State != "" {
+	if in, err := Inspect(t.Context(), dir, InspectOptions{}); err != nil || kindOf(in, "counters.db") != "snapshot, not readable" || in.Problem == "" || in.Estimate != 0 || in.State != "" {
 		t.Errorf("%+v, %v", in, err)
 	}
 	if err := os.Remove(store.SnapshotPath(dir)); err != nil {
@@ -220,10 +220,10 @@ func TestInspect(t *testing.T) {
 	if err := os.Remove(filepath.Join(store.LogDir(dir), "0000000000000001.seg")); err != nil {
 		t.Fatal(err)
 	}
-	if in, err := Inspect(t.Context(), dir); err != nil || in.Problem == "" {
+	if in, err := Inspect(t.Context(), dir, InspectOptions{}); err != nil || in.Problem == "" {
 		t.Errorf("%+v, %v", in, err)
 	}
-	if _, err := Inspect(t.Context(), t.TempDir()); !errors.Is(err, store.ErrNoStore) {
+	if _, err := Inspect(t.Context(), t.TempDir(), InspectOptions{}); !errors.Is(err, store.ErrNoStore) {
 		t.Error(err)
 	}
 }
@@ -246,7 +246,7 @@ func TestInspectOfWhatCannotBeRead(t *testing.T) {
 			return vfs.Fail(nil)
 		})
 		r := reading{dir: dir, fs: disk}
-		in, err := r.inspect()
+		in, err := r.inspect("")
 		switch {
 		case seen < n:
 			if err != nil || in.Problem != "" || n < 10 {

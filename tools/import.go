@@ -80,7 +80,7 @@ func Import(ctx context.Context, table io.Reader, dir string, o ImportOptions) (
 	if o.memory == 0 {
 		o.memory = importMemory
 	}
-	sorted := newImports(o.TempDir, o.memory)
+	sorted := newImports(o.TempDir, o.memory, newPause(ctx, nil))
 	defer sorted.close()
 	m := &maker{
 		seams: o.seams.withDefaults(), ctx: ctx,
@@ -137,10 +137,8 @@ func (i *importing) read(table io.Reader) error {
 	}
 	for done := uint64(1); ; done++ {
 		i.progress.report("reading", "topics", done, 0)
-		if done%progressEvery == 0 {
-			if err := i.ctx.Err(); err != nil {
-				return err
-			}
+		if err := i.ctx.Err(); err != nil {
+			return err
 		}
 		row, err := rows.read()
 		switch {

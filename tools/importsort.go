@@ -26,8 +26,8 @@ type imports struct {
 	runs   runs // earlier lines first
 }
 
-func newImports(dir string, memory int) *imports {
-	return &imports{memory: memory, open: newTopics[imported](0), runs: runs{dir: dir}}
+func newImports(dir string, memory int, pause pause) *imports {
+	return &imports{memory: memory, open: newTopics[imported](0), runs: runs{dir: dir, pause: pause}}
 }
 
 // add adds a topic. If it is known already that it came before it is not added, and the line of that is returned.

@@ -37,11 +37,15 @@ type Inspected struct {
 	Running  bool            `json:"running"`
 	Store    string          `json:"store,omitempty"`
 	State    string          `json:"state,omitempty"` // as the snapshot says
-	Topics   uint64          `json:"topics"`          // in the snapshot
+	Topics   uint64          `json:"topics"`          // in snapshot and log, as far as they can be read
+	AtMost   bool            `json:"topics_at_most"`  // some of them may have been counted twice
+	Entries  uint64          `json:"entries"`         // in the snapshot
 	Replay   uint64          `json:"replay"`          // record up to which the snapshot reaches
 	Witness  uint64          `json:"witness"`
-	First    uint64          `json:"first"` // record of the log; behind Last if there is none
+	First    uint64          `json:"first"` // record of the log that can be read; behind Last if there is none
 	Last     uint64          `json:"last"`
+	Records  uint64          `json:"records"` // of the log that can be read
+	Behind   uint64          `json:"behind"`  // of them behind the snapshot
 	Mark     string          `json:"mark"`    // what the log's mark is good for: sound, missing, and so on
 	Durable  uint64          `json:"durable"` // record up to which the log was durable, by its mark; 0 if that does not say
 	Tail     int64           `json:"tail"`    // bytes of the log behind the snapshot, about
@@ -50,19 +54,28 @@ type Inspected struct {
 	Problem  string          `json:"problem,omitempty"` // why a start would refuse
 }
 
+// InspectOptions say how a directory is looked into. The zero value works.
+type InspectOptions struct {
+	TempDir string // for a copy of the snapshot; "": os.TempDir
+	Rest    func() // nil or as in DumpOptions
+}
+
 // Inspect lists what is in a store's directory. It reads what a start reads of the log, and of the snapshot its pages. What a start would refuse
 // is Problem, and no error; the error is what the system says against reading.
-func Inspect(ctx context.Context, dir string) (result *Inspected, err error) {
-	r, err := openReading(ctx, dir, readingOptions{noEntries: true})
+func Inspect(ctx context.Context, dir string, o InspectOptions) (result *Inspected, err error) {
+	r, err := openReading(ctx, dir, readingOptions{tempDir: o.TempDir, rest: o.Rest})
+	if errors.Is(err, ErrTemp) { // the snapshot cannot be copied
+		r, err = openReading(ctx, dir, readingOptions{rest: o.Rest, noEntries: true})
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
-	return r.inspect()
+	return r.inspect(o.TempDir)
 }
 
 // inspect is Inspect of files that are open.
-func (r *reading) inspect() (*Inspected, error) {
+func (r *reading) inspect(tempDir string) (*Inspected, error) {
 	dir := r.dir
 	in := &Inspected{Dir: dir, Running: r.running, First: 1}
 	problem := func(err error) {
@@ -70,22 +83,22 @@ func (r *reading) inspect() (*Inspected, error) {
 			in.Problem = err.Error()
 		}
 	}
-	m, err := r.snapshotMeta()
+	m, metaErr := r.snapshotMeta()
 	snapshot := &m
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(metaErr, fs.ErrNotExist):
 		snapshot = nil
-	case refused(err):
-		problem(err)
+	case refused(metaErr), errors.Is(metaErr, store.ErrByteOrder):
+		problem(metaErr)
 		snapshot = nil
-	case err != nil:
-		return nil, err
+	case metaErr != nil:
+		return nil, metaErr
 	default:
-		in.Store, in.State, in.Topics, in.Replay, in.Witness = m.Store.String(), m.State.String(), m.Count, m.Replay, m.Witness
+		in.Store, in.State, in.Entries, in.Replay, in.Witness = m.Store.String(), m.State.String(), m.Count, m.Replay, m.Witness
 	}
 	o := wal.Options{FS: r.fs, Settled: in.Replay, Ours: snapshot != nil, Mark: wal.MarkOptions{Note: m.Mark}}
 	log, logErr := wal.Open(store.LogDir(dir), o)
-	if errors.Is(logErr, wal.ErrNoLog) && errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(logErr, wal.ErrNoLog) && errors.Is(metaErr, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s", store.ErrNoStore, dir)
 	}
 	if logErr != nil && !refused(logErr) {
@@ -95,24 +108,41 @@ func (r *reading) inspect() (*Inspected, error) {
 	} else if fit := store.Fits(dir, snapshot, log); fit != nil {
 		problem(fit)
 	}
-	segments := map[string]wal.SegmentInfo{}
+	segments := map[string]inspectedSegment{}
+	changes := changesOf(log, in.Replay)
 	if log != nil {
 		in.Store, in.First, in.Last = log.ID().String(), log.First(), log.Last()
+		in.Records, in.Behind = in.Last+1-in.First, in.Last-min(in.Last, in.Replay)
 		for _, s := range log.Segments() {
-			segments[filepath.Base(s.Path)] = s
+			segments[filepath.Base(s.Path)] = inspectedSegment{kind: "segment, format 1", first: s.First, last: s.Last}
 			if s.Last > in.Replay {
 				in.Tail += s.Size
 			}
 		}
+	} else if in.Problem != "" {
+		changes = func(do func(index uint64, c store.Change) error) error {
+			named := newWitnesses(tempDir, repairMemory, r.pause)
+			err := r.survey(in, m.Store, o, segments, named)
+			if err == nil {
+				err = named.each(func(t *witnessed) error { return do(0, store.Change{Topic: t.topic}) })
+			}
+			return errors.Join(err, named.close())
+		}
+	}
+	topics, exact, err := r.countTopics(snapshot, changes)
+	if in.Topics, in.AtMost = topics, !exact; err != nil {
+		return nil, err
 	}
 	if err := in.readMark(store.LogDir(dir), m.Store, log, o); err != nil {
 		return nil, err
 	}
 	kind := "snapshot, format 1"
 	switch {
-	case errors.Is(err, wal.ErrVersion):
+	case errors.Is(metaErr, wal.ErrVersion):
 		kind = "snapshot, of another version"
-	case err != nil:
+	case errors.Is(metaErr, store.ErrByteOrder):
+		kind = "snapshot, of the other byte order"
+	case metaErr != nil:
 		kind = "snapshot, not readable"
 	}
 	if err := in.list(dir, "", kind, log, segments); err != nil {
@@ -124,7 +154,7 @@ func (r *reading) inspect() (*Inspected, error) {
 	if in.Problem != "" {
 		return in, nil
 	}
-	in.Estimate = time.Duration(float64(in.Topics)/loadRate*1e9) + time.Duration(float64(in.Tail)/replayRate*1e9)
+	in.Estimate = time.Duration(float64(in.Entries)/loadRate*1e9) + time.Duration(float64(in.Tail)/replayRate*1e9)
 	return in, nil
 }
 
@@ -138,8 +168,53 @@ func (in *Inspected) readMark(dir string, id wal.ID, log *wal.Log, o wal.Options
 	return err
 }
 
+// inspectedSegment is what is known of a segment.
+type inspectedSegment struct {
+	kind        string
+	first, last uint64 // records that can be read; none if last is 0, or comes before first
+	begun       time.Time
+}
+
+// survey reads what can be read of a log that a start refuses, and adds the topics that it names
+// behind the snapshot: the change by which a topic became one may be lost.
+func (r *reading) survey(in *Inspected, id wal.ID, o wal.Options, segments map[string]inspectedSegment, named *witnesses) error {
+	in.Records, in.First, in.Last = 0, 1, 0
+	found, err := wal.Survey(store.LogDir(r.dir), id, o, func(rec wal.Record, checked bool) error {
+		if in.Records++; in.Records == 1 {
+			in.First = rec.Index
+		}
+		in.Last = max(in.Last, rec.Index)
+		if rec.Index <= in.Replay {
+			return nil
+		}
+		if in.Behind++; !checked {
+			return nil
+		}
+		return changesIn(rec, func(index uint64, c store.Change) error { return named.add(c.Topic, c.After(), index) })
+	})
+	if errors.Is(err, wal.ErrNoLog) {
+		return nil
+	}
+	for _, s := range found {
+		kind := "segment, format 1"
+		if len(s.Damage) > 0 {
+			kind = "segment, damaged"
+		}
+		if in.Store == "" && s.Store != (wal.ID{}) {
+			in.Store = s.Store.String()
+		}
+		segments[filepath.Base(s.Path)] = inspectedSegment{kind: kind, first: s.First, last: s.Last, begun: s.Began}
+		for _, damage := range s.Damage {
+			if !refused(damage) {
+				err = errors.Join(err, damage) // the system's
+			}
+		}
+	}
+	return err
+}
+
 // list adds the files of a directory; snapshot is the kind that one has.
-func (in *Inspected) list(dir, under, snapshot string, log *wal.Log, segments map[string]wal.SegmentInfo) error {
+func (in *Inspected) list(dir, under, snapshot string, log *wal.Log, segments map[string]inspectedSegment) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
@@ -172,10 +247,12 @@ func (in *Inspected) list(dir, under, snapshot string, log *wal.Log, segments ma
 		case under != "" && strings.HasSuffix(e.Name(), ".seg"):
 			f.Kind = "segment, not readable"
 			if s, ok := segments[e.Name()]; ok {
-				f.Kind = "segment, format 1"
-				if s.Last >= s.First {
-					f.First, f.Last = s.First, s.Last
-					for rec, err := range log.Records(s.First) {
+				f.Kind = s.kind
+				if s.last >= max(s.first, 1) {
+					f.First, f.Last, f.Begun = s.first, s.last, s.begun
+				}
+				if log != nil && f.Last > 0 {
+					for rec, err := range log.Records(s.first) {
 						if err != nil && !refused(err) {
 							return err
 						}

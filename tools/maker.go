@@ -42,13 +42,10 @@ type maker struct {
 	aside string // path of the directory whose place was taken; empty if there was none
 }
 
-// passed is called behind each entry: now and then it reports, and looks whether to go on.
+// passed is called behind each entry: it reports now and then, and looks whether to go on.
 func (m *maker) passed(phase string, done, total uint64) error {
 	m.progress.report(phase, "topics", done, total)
-	if done%progressEvery == 0 {
-		return m.ctx.Err()
-	}
-	return nil
+	return m.ctx.Err()
 }
 
 // release gives up the lock of the place, if there is one.
@@ -150,7 +147,7 @@ func (m *maker) build(dir string) error {
 	if err := m.step("log"); err != nil {
 		return err
 	}
-	built := built{dir: dir, store: id, index: m.index, entries: m.count, sum: m.sum}
+	built := built{dir: dir, store: id, index: m.index, entries: m.count, sum: m.sum, pause: newPause(m.ctx, nil)}
 	if err := built.check(m.fs, m.passed); err != nil {
 		return fmt.Errorf("what was made does not read back: %w", err)
 	}

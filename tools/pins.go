@@ -34,7 +34,7 @@ type pinned struct {
 	dir   string
 	names []string // sorted
 	files map[string]vfs.File
-	rest  func() // called before each read, if it is not nil
+	pause pause // before each read of a segment
 
 	mark    []byte // of the log, as it was before the segments were listed
 	markErr error  // why it could not be read
@@ -46,8 +46,8 @@ type pinned struct {
 
 // pinLog opens the segments in dir. A server removes the oldest first and only what a snapshot covers, so when one is gone between the
 // listing and the opening then those before it are not needed either.
-func pinLog(fsys vfs.FS, dir string, rest func()) (*pinned, error) {
-	p := &pinned{readOnly: readOnly{fsys}, dir: dir, files: make(map[string]vfs.File), rest: rest}
+func pinLog(fsys vfs.FS, dir string, pause pause) (*pinned, error) {
+	p := &pinned{readOnly: readOnly{fsys}, dir: dir, files: make(map[string]vfs.File), pause: pause}
 	// The server writes the mark behind the log, so a log that is read behind the mark has all that
 	// the mark says.
 	p.mark, p.markErr = readFile(fsys, wal.MarkPath(dir), mostMark)
@@ -95,25 +95,25 @@ func (p *pinned) OpenRead(name string) (vfs.File, error) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
 	if name == p.last {
-		return pinnedFile{file, p.end, p.tail, p.rest}, nil
+		return pinnedFile{file, p.end, p.tail, p.pause}, nil
 	}
-	return pinnedFile{file, math.MaxInt64, nil, p.rest}, nil
+	return pinnedFile{file, math.MaxInt64, nil, p.pause}, nil
 }
 
 // pinnedFile is a file that stays open, and from an offset on reads as it was: some bytes, and then
 // zeros.
 type pinnedFile struct {
 	vfs.File
-	end  int64
-	tail []byte
-	rest func()
+	end   int64
+	tail  []byte
+	pause pause
 }
 
 func (f pinnedFile) Close() error { return nil }
 
 func (f pinnedFile) ReadAt(b []byte, off int64) (int, error) {
-	if f.rest != nil {
-		f.rest()
+	if err := f.pause.now(); err != nil {
+		return 0, err
 	}
 	n, err := f.File.ReadAt(b, off)
 	if off+int64(n) > f.end {

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"gcd/internal/dirlock"
@@ -88,7 +89,7 @@ func (o seams) swap(build, dir string, lock *dirlock.Lock, name string) (aside s
 	if err := o.fs.SyncDir(filepath.Dir(aside)); err != nil {
 		return "", back(err)
 	}
-	err = o.exchange(aside, dir)
+	err = immovable(dir, o.exchange(aside, dir))
 	if err == nil {
 		return aside, nil
 	}
@@ -99,7 +100,7 @@ func (o seams) swap(build, dir string, lock *dirlock.Lock, name string) (aside s
 		return "", err
 	}
 	if err := o.fs.Rename(dir, aside); err != nil {
-		return "", err
+		return "", immovable(dir, err)
 	}
 	undo := func(err error) error { return errors.Join(err, o.fs.Rename(aside, dir)) }
 	if err := o.step("aside"); err != nil {
@@ -109,6 +110,24 @@ func (o seams) swap(build, dir string, lock *dirlock.Lock, name string) (aside s
 		return "", undo(err)
 	}
 	return aside, nil
+}
+
+// ErrLayer and ErrMountPoint say why a directory cannot be put aside.
+var (
+	ErrLayer      = errors.New("tools: it comes from a lower layer of an overlay file system, which lets no directory of it be renamed")
+	ErrMountPoint = errors.New("tools: it is a mount point, which cannot be renamed")
+)
+
+// immovable explains an error of giving a directory another name. Beside it, in the same file
+// system, there is the one with which it is exchanged.
+func immovable(dir string, err error) error {
+	switch {
+	case errors.Is(err, syscall.EXDEV):
+		return fmt.Errorf("%s cannot be put aside: %w: %w", dir, ErrLayer, err)
+	case errors.Is(err, syscall.EBUSY):
+		return fmt.Errorf("%s cannot be put aside: %w: %w", dir, ErrMountPoint, err)
+	}
+	return err
 }
 
 // freeName is a name that nothing has: this one, or it with a number.
@@ -138,13 +157,14 @@ type built struct {
 	index   uint64
 	entries uint64
 	sum     [sha256.Size]byte // entrySum of them
+	pause   pause
 }
 
 // check reads the directory as a start would, and compares every entry with what was meant.
 func (b built) check(fsys vfs.FS, passed func(phase string, done, total uint64) error) error {
 	sum := newEntrySum()
 	var done uint64
-	m, err := store.ReadSnapshot(store.SnapshotPath(b.dir), func(_ store.SnapshotMeta, e store.Entry) error {
+	m, err := store.ReadOpenSnapshot(store.SnapshotPath(b.dir), nil, b.pause, func(_ store.SnapshotMeta, e store.Entry) error {
 		done++
 		if err := passed("reading back", done, b.entries); err != nil {
 			return err

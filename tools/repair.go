@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"time"
@@ -25,6 +26,11 @@ type RepairOptions struct {
 	LockWait    time.Duration // as store.Options has it
 	Progress    ProgressFunc
 
+	// Report, if not nil, is called with the topics that are not sure, in the order of
+	// store.CompareTopics, before anything is done. What it gets is valid for one step of the
+	// iteration, whose error it returns; its error ends the repair.
+	Report func(unsure iter.Seq2[*Counter, error]) error
+
 	seams
 	logFS  vfs.FS // that the old log is read on; nil: the OS
 	memory int    // of collected topics, bytes; 0: repairMemory
@@ -33,8 +39,8 @@ type RepairOptions struct {
 // repairMemory is how much of the topics is collected before it goes to a temporary file, in bytes.
 const repairMemory = 24 << 20
 
-// mostUnsure is how many topics that are not sure are named.
-const mostUnsure = 1000
+// mostUnsure is how many topics that are not sure are examples.
+const mostUnsure = 10
 
 // A Range is records, from First to Last; none if Last comes before First.
 type Range struct{ First, Last uint64 }
@@ -61,7 +67,7 @@ type Repaired struct {
 	Index    uint64   // the highest index that is known of; the result goes on behind it
 	Topics   uint64   // of the result
 	Sure     uint64   // of them: whose sums are what they were, or higher; of the others numbers may be handed out again
-	Unsure   [][]byte // the first 1,000 of those others, in the order of CompareTopics
+	Unsure   [][]byte // the first few of those others, in the order of CompareTopics
 	Doubtful uint64   // records whose payload had nothing to be compared with, taken all the same
 
 	Done  bool
@@ -91,6 +97,9 @@ func Repair(ctx context.Context, dir string, o RepairOptions) (result *Repaired,
 	if o.memory == 0 {
 		o.memory = repairMemory
 	}
+	if o.logFS == nil {
+		o.logFS = vfs.OS{}
+	}
 	if _, err := os.Stat(dir); err != nil {
 		return nil, err
 	}
@@ -106,7 +115,7 @@ func Repair(ctx context.Context, dir string, o RepairOptions) (result *Repaired,
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
-	r := &repair{RepairOptions: o, ctx: ctx, lock: lock, dir: dir, place: place, topics: newWitnesses(o.TempDir, o.memory), result: &Repaired{}}
+	r := &repair{RepairOptions: o, ctx: ctx, lock: lock, dir: dir, place: place, topics: newWitnesses(o.TempDir, o.memory, newPause(ctx, nil)), pause: newPause(ctx, nil), result: &Repaired{}}
 	defer func() { err = errors.Join(err, r.topics.close()) }()
 	if err := r.look(); err != nil || r.result.Needless {
 		return r.result, err
@@ -124,6 +133,7 @@ func Repair(ctx context.Context, dir string, o RepairOptions) (result *Repaired,
 type repair struct {
 	RepairOptions
 	ctx    context.Context
+	pause  pause
 	lock   *dirlock.Lock
 	dir    string // as it was given
 	place  string // the same without links, whose name the result gets
@@ -144,16 +154,13 @@ type repair struct {
 // passed reports now and then, and says whether to go on.
 func (r *repair) passed(phase, unit string, done, total uint64) error {
 	r.Progress.report(phase, unit, done, total)
-	if done%progressEvery == 0 {
-		return r.ctx.Err()
-	}
-	return nil
+	return r.ctx.Err()
 }
 
 // entries gives those of a snapshot that is sound.
 func (r *repair) entries(phase string, each func(store.Entry) error) (store.SnapshotMeta, error) {
 	var done uint64
-	return store.ReadSnapshot(store.SnapshotPath(r.dir), func(m store.SnapshotMeta, e store.Entry) error {
+	return store.ReadOpenSnapshot(store.SnapshotPath(r.dir), nil, r.pause, func(m store.SnapshotMeta, e store.Entry) error {
 		done++
 		if err := r.passed(phase, "topics", done, m.Count); err != nil {
 			return err
@@ -173,7 +180,7 @@ func (r *repair) look() error {
 		r.missing = true
 	case errors.As(snapshotErr, &damage), errors.Is(snapshotErr, wal.ErrNotOurs):
 		r.result.Reason = snapshotErr.Error()
-		if m, err := store.ReadSnapshotMeta(store.SnapshotPath(r.dir)); err == nil {
+		if m, err := store.ReadOpenSnapshotMeta(store.SnapshotPath(r.dir), nil, r.pause); err == nil {
 			r.meta = &m
 		}
 	default:
@@ -222,10 +229,11 @@ func (r *repair) look() error {
 
 // reading are the options that the log is read with.
 func (r *repair) reading() wal.Options {
-	if r.meta == nil {
-		return wal.Options{FS: r.logFS}
+	o := wal.Options{FS: pausing{r.logFS, r.pause}}
+	if r.meta != nil {
+		o.Ours, o.Mark.Note = true, r.meta.Mark
 	}
-	return wal.Options{FS: r.logFS, Ours: true, Mark: wal.MarkOptions{Note: r.meta.Mark}}
+	return o
 }
 
 // follows replays what a start would, and finds what it would refuse. The error is what keeps it from that.
@@ -237,7 +245,7 @@ func (r *repair) follows(log *wal.Log, behind uint64) (refusal, err error) {
 		_, err := r.entries("replaying the log", each)
 		return err
 	}
-	tail := newTail(r.TempDir, r.memory)
+	tail := newTail(r.TempDir, r.memory, r.pause)
 	refusal, err = tail.replay(log, behind, entries, func(done, total uint64) error { return r.passed("replaying the log", "records", done, total) })
 	return refusal, errors.Join(err, tail.close())
 }
@@ -303,7 +311,7 @@ func (r *repair) gather() error {
 	if len(r.seen) > 0 {
 		highest = max(highest, r.seen[len(r.seen)-1].Last)
 	}
-	return store.SalvageSnapshot(store.SnapshotPath(r.dir), func(e store.Entry) error {
+	return store.SalvageSnapshot(store.SnapshotPath(r.dir), r.pause, func(e store.Entry) error {
 		switch {
 		case highest > 0 && e.Last > highest: // the entry is damaged, or records are missing
 			r.behind = true
@@ -358,20 +366,46 @@ func (r *repair) weigh() error {
 	}
 	res.Open = !r.proven()
 	res.Believed = !res.Open && r.meta == nil
-	behind := uint64(0) // a topic that a record behind this one is witness to is sure
-	if len(res.Lost) > 0 {
-		behind = res.Lost[len(res.Lost)-1].Last
-	}
-	return r.topics.each(func(t *witnessed) error {
+	err := r.topics.each(func(t *witnessed) error {
 		res.Topics++
-		partial := res.Partial() && (r.began == 0 || t.last < r.began)
-		if !res.Open && !partial && (t.last > behind || behind == 0) {
+		if r.sure(t) {
 			res.Sure++
 		} else if len(res.Unsure) < mostUnsure {
 			res.Unsure = append(res.Unsure, bytes.Clone(t.topic))
 		}
 		return r.passed("weighing", "topics", res.Topics, 0)
 	})
+	if err == nil && r.Report != nil {
+		err = r.Report(r.unsure)
+	}
+	return err
+}
+
+// sure says whether no number of a topic can be handed out twice: a record behind all that are lost
+// is witness to it.
+func (r *repair) sure(t *witnessed) bool {
+	behind := uint64(0)
+	if lost := r.result.Lost; len(lost) > 0 {
+		behind = lost[len(lost)-1].Last
+	}
+	partial := r.result.Partial() && (r.began == 0 || t.last < r.began)
+	return !r.result.Open && !partial && (t.last > behind || behind == 0)
+}
+
+// unsure yields the topics that are not sure, as they will be.
+func (r *repair) unsure(yield func(*Counter, error) bool) {
+	err := r.topics.each(func(t *witnessed) error {
+		if r.sure(t) {
+			return r.pause()
+		}
+		if !yield(&Counter{Entry: store.Entry{Topic: t.topic, Value: t.Value, Last: min(t.last, r.result.Index)}}, nil) {
+			return errEnough
+		}
+		return r.pause()
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		yield(nil, err)
+	}
 }
 
 // proven says whether the directory proves where the log ended. If the store was closed, the
@@ -471,7 +505,7 @@ func (r *repair) build(dir string) error {
 	if err := r.step("log"); err != nil {
 		return err
 	}
-	built := built{dir: dir, store: res.Store, index: res.Index, entries: res.Topics, sum: sum.sum()}
+	built := built{dir: dir, store: res.Store, index: res.Index, entries: res.Topics, sum: sum.sum(), pause: r.pause}
 	if err := built.check(r.fs, func(phase string, done, total uint64) error { return r.passed(phase, "topics", done, total) }); err != nil {
 		return fmt.Errorf("what was built does not read back: %w", err)
 	}

@@ -131,13 +131,11 @@ func (r *restore) again(each func(store.Entry) error) error {
 // dump reads the file from its beginning and calls each with the entries that are wanted, advanced. Those that are not are counted in left.
 func (r *restore) dump(phase string, total uint64, left []uint64, each func(store.Entry) error) (DumpHeader, DumpFooter, error) {
 	var done uint64
-	header, footer, err := ReadDump(io.NewSectionReader(r.file, 0, r.size), func(_ DumpHeader, e store.Entry) error {
+	header, footer, err := ReadDump(pausingReader{io.NewSectionReader(r.file, 0, r.size), newPause(r.ctx, nil)}, func(_ DumpHeader, e store.Entry) error {
 		done++
 		r.Progress.report(phase, "topics", done, total)
-		if done%progressEvery == 0 {
-			if err := r.ctx.Err(); err != nil {
-				return err
-			}
+		if err := r.ctx.Err(); err != nil {
+			return err
 		}
 		for i, prefix := range r.Without {
 			if len(e.Topic) >= len(prefix) && string(e.Topic[:len(prefix)]) == prefix {

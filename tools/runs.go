@@ -28,10 +28,11 @@ var errChanged = errors.New("it was changed")
 
 // runs are sorted runs of entries in one temporary file, however many they are: one is written after the other, and then all are read side by side.
 type runs struct {
-	dir  string   // of the file
-	file *os.File // nil: there is no run yet
-	ends []int64  // of each run, in the file
-	sums []uint64 // XXH64 of each run
+	dir   string   // of the file
+	pause pause    // before each piece that is read; may be nil
+	file  *os.File // nil: there is no run yet
+	ends  []int64  // of each run, in the file
+	sums  []uint64 // XXH64 of each run
 }
 
 // write adds a run, which is what each writes.
@@ -85,7 +86,7 @@ func (r *runs) readers() ([]*bufio.Reader, error) {
 
 func (r *runs) reader(i int) io.Reader {
 	begin := r.end(i - 1)
-	return &runReader{io.NewSectionReader(r.file, begin, r.ends[i]-begin), r.ends[i] - begin}
+	return &runReader{pausingReader{io.NewSectionReader(r.file, begin, r.ends[i]-begin), r.pause}, r.ends[i] - begin}
 }
 
 // runReader takes the end of the file for that of the run only where the run ends.

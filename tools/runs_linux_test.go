@@ -21,7 +21,7 @@ func TestRunsShareOneFile(t *testing.T) {
 	t.Parallel()
 	const topics, rounds = 50, 60
 	dir := t.TempDir()
-	c, tail := newChains(dir, 1), newTail(dir, 1)
+	c, tail := newChains(dir, 1, nil), newTail(dir, 1, nil)
 	defer c.close()
 	defer tail.close()
 	index := uint64(0)
@@ -95,7 +95,7 @@ func flipBit(f *os.File, bit int64) error {
 func TestRunsThatChanged(t *testing.T) {
 	t.Parallel()
 	fill := func() (*chains, *tail, *witnesses, func()) {
-		c, tail, w := newChains("", 2*(chainSize+10)), newTail("", 2*tailChangeSize), newWitnesses("", 2*(witnessedSize+10))
+		c, tail, w := newChains("", 2*(chainSize+10), nil), newTail("", 2*tailChangeSize, nil), newWitnesses("", 2*(witnessedSize+10), nil)
 		for n := range 3 { // two of them in a run
 			change := store.Change{Topic: fmt.Appendf(nil, "topic %d", n), N: 1}
 			_, _, err := c.add(1, time.Time{}, &change, true)
@@ -166,7 +166,7 @@ func TestRunsOnAFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer full.Close()
-	c, tail, w := newChains("", 1), newTail("", 1), newWitnesses("", 1)
+	c, tail, w := newChains("", 1, nil), newTail("", 1, nil), newWitnesses("", 1, nil)
 	c.runs.file, tail.runs.file, w.runs.file = full, full, full
 	var errs [3]error
 	for n := range 2 { // the first stays in memory in two of them
@@ -184,7 +184,7 @@ func TestRunsOnAFullDisk(t *testing.T) {
 // TestCollectedTopicsAreCopied: a reader of the log gives the next record's topics in the same bytes.
 func TestCollectedTopicsAreCopied(t *testing.T) {
 	t.Parallel()
-	c, tail, w := newChains("", 1<<20), newTail("", 1<<20), newWitnesses("", 1<<20)
+	c, tail, w := newChains("", 1<<20, nil), newTail("", 1<<20, nil), newWitnesses("", 1<<20, nil)
 	topic := make([]byte, 1)
 	for n := range byte(3) {
 		topic[0] = 'a' + n

@@ -36,11 +36,12 @@ const holdPatience = 2 * time.Minute
 // the disk.
 type reading struct {
 	dir     string
-	running bool                     // a server has the directory
-	rest    func()                   // as in DumpOptions, or nil
+	running bool // a server has the directory
+	pause   pause
 	fs      vfs.FS                   // the log's
 	open    func() (*os.File, error) // the snapshot; nil: by its name
 	meta    *metaRead                // of the snapshot, if that is all that is wanted of it; nil: it is read when it is asked for
+	has     bool                     // the snapshot has the topic that was asked for
 	close   func() error
 }
 
@@ -56,11 +57,21 @@ type readingOptions struct {
 	rest      func() // nil or as in DumpOptions
 	noEntries bool   // the snapshot's entries are not read, so it need not be copied
 
-	noSnapshot bool // there was none
+	topic      []byte // if noEntries: look whether the snapshot has it; nil: none
+	noSnapshot bool   // there was none
+	pause      pause
+}
+
+// wanted is the topic to be looked for.
+func (o readingOptions) wanted(yield func([]byte) bool) {
+	if o.topic != nil {
+		yield(o.topic)
+	}
 }
 
 // openReading opens the files in dir. Those of a running server are as of now.
 func openReading(ctx context.Context, dir string, o readingOptions) (reading, error) {
+	o.pause = newPause(ctx, o.rest)
 	if info, err := os.Stat(dir); err != nil {
 		return reading{}, err
 	} else if !info.IsDir() {
@@ -78,7 +89,7 @@ func openReading(ctx context.Context, dir string, o readingOptions) (reading, er
 	}
 	r, err := openStopped(ctx, dir, o)
 	if errors.Is(err, ErrTemp) || errors.Is(err, errLongTail) {
-		return reading{dir: dir, rest: o.rest, fs: readOnly{vfs.OS{}}, close: lock.Release}, nil
+		return reading{dir: dir, pause: o.pause, fs: pausing{readOnly{vfs.OS{}}, o.pause}, close: lock.Release}, nil
 	}
 	if err := errors.Join(err, lock.Release()); err != nil {
 		return reading{}, err
@@ -130,21 +141,21 @@ func pin(ctx context.Context, dir string, o readingOptions) (reading, *pinned, e
 
 // open opens the log's files, and keeps what is wanted of the snapshot.
 func open(ctx context.Context, dir string, o readingOptions) (reading, *pinned, error) {
-	pins, err := pinLog(vfs.OS{}, store.LogDir(dir), o.rest)
+	pins, err := pinLog(vfs.OS{}, store.LogDir(dir), o.pause)
 	if err != nil {
 		return reading{}, nil, err
 	}
-	r := reading{dir: dir, rest: o.rest, fs: pins, open: func() (*os.File, error) { return nil, fs.ErrNotExist }, close: pins.close}
+	r := reading{dir: dir, pause: o.pause, fs: pins, open: func() (*os.File, error) { return nil, fs.ErrNotExist }, close: pins.close}
 	if o.noSnapshot {
 		return r, pins, nil
 	}
 	path := store.SnapshotPath(dir)
 	if o.noEntries {
-		m, err := store.ReadOpenSnapshotMeta(path, nil, o.rest)
+		m, err := store.FindInSnapshot(path, nil, o.pause, o.wanted, func(store.Entry) error { r.has = true; return nil })
 		r.meta = &metaRead{m, err}
-		return r, pins, nil
+		return r, pins, o.pause()
 	}
-	snapshot, err := copySnapshot(ctx, path, o.tempDir, o.rest)
+	snapshot, err := copySnapshot(path, o.tempDir, o.pause)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrTemp): // a directory for the copy may be missing, too
 		return r, pins, nil
@@ -176,12 +187,12 @@ func (r *reading) snapshotMeta() (store.SnapshotMeta, error) {
 	if r.meta != nil {
 		return r.meta.meta, r.meta.err
 	}
-	return store.ReadOpenSnapshotMeta(store.SnapshotPath(r.dir), r.open, r.rest)
+	return store.ReadOpenSnapshotMeta(store.SnapshotPath(r.dir), r.open, r.pause)
 }
 
 // readEntries is store.ReadSnapshot of the snapshot.
 func (r *reading) readEntries(each func(store.SnapshotMeta, store.Entry) error) (store.SnapshotMeta, error) {
-	return store.ReadOpenSnapshot(store.SnapshotPath(r.dir), r.open, r.rest, each)
+	return store.ReadOpenSnapshot(store.SnapshotPath(r.dir), r.open, r.pause, each)
 }
 
 // openLog opens the log, whose records at or below the snapshot's replay are not read yet: whoever reads them hears of their damage then.
@@ -344,10 +355,10 @@ func (s *Source) Close() error {
 // snapshotCopy is a copy of a snapshot in a temporary file, which is gone with the process.
 type snapshotCopy struct{ file *os.File }
 
-// copyPiece is how much is copied between two looks at ctx, and two rests, in bytes.
+// copyPiece is how much is copied between two pauses, in bytes.
 const copyPiece = 64 << 10
 
-func copySnapshot(ctx context.Context, path, tempDir string, rest func()) (*snapshotCopy, error) {
+func copySnapshot(path, tempDir string, pause pause) (*snapshotCopy, error) {
 	from, err := vfs.OpenRegular(path, os.O_RDONLY)
 	if err != nil {
 		return nil, err
@@ -360,11 +371,8 @@ func copySnapshot(ctx context.Context, path, tempDir string, rest func()) (*snap
 	c := &snapshotCopy{file: file}
 	for {
 		_, err := io.CopyN(file, from, copyPiece)
-		if err == nil && rest != nil {
-			rest()
-		}
 		if err == nil {
-			err = ctx.Err()
+			err = pause.now()
 		}
 		if errors.Is(err, io.EOF) {
 			return c, nil

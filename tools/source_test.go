@@ -156,7 +156,7 @@ func TestDumpChangesNothing(t *testing.T) {
 // TestSnapshotCopyFails: what cannot be copied to its end is no copy.
 func TestSnapshotCopyFails(t *testing.T) {
 	t.Parallel()
-	if _, err := copySnapshot(t.Context(), t.TempDir(), "", nil); err == nil { // a directory can be opened, and not read
+	if _, err := copySnapshot(t.TempDir(), "", nil); err == nil { // a directory can be opened, and not read
 		t.Error("a copy of what cannot be read")
 	}
 	path := filepath.Join(t.TempDir(), "file")
@@ -164,7 +164,7 @@ func TestSnapshotCopyFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	if _, err := copySnapshot(ctx, path, "", cancel); !errors.Is(err, context.Canceled) {
+	if _, err := copySnapshot(path, "", newPause(ctx, cancel)); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}
 }

@@ -36,8 +36,8 @@ type tail struct {
 	sorted merged[tailChange]
 }
 
-func newTail(dir string, memory int) *tail {
-	return &tail{memory: memory, runs: runs{dir: dir}, sorted: merged[tailChange]{compare: compareChanges}}
+func newTail(dir string, memory int, pause pause) *tail {
+	return &tail{memory: memory, runs: runs{dir: dir, pause: pause}, sorted: merged[tailChange]{compare: compareChanges}}
 }
 
 // add adds a change; it is copied.

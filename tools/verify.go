@@ -57,7 +57,7 @@ type Verified struct {
 	Store    string         `json:"store"`
 	State    string         `json:"state"` // as the snapshot says; empty without one
 	Running  bool           `json:"running"`
-	Topics   uint64         `json:"topics"` // in the snapshot
+	Topics   uint64         `json:"topics"` // in snapshot and log; of a log that is damaged none is counted
 	Changes  uint64         `json:"changes"`
 	First    uint64         `json:"first"` // record of the log; behind Last if there is none
 	Last     uint64         `json:"last"`
@@ -187,7 +187,7 @@ func (v *verifier) readSnapshot() error {
 		return err
 	}
 	v.snapshot = v.file(path, size)
-	pages, err := store.CheckSnapshot(path, v.open, nil)
+	pages, err := store.CheckSnapshot(path, v.open, v.pause, nil)
 	v.result.Files[v.snapshot].Used = pages.Used
 	if err != nil {
 		if err := v.damage(v.snapshot, err); err != nil {
@@ -366,12 +366,9 @@ func (v *verifier) starts() error {
 		v.result.Starts = true // it makes the log anew, since nothing was ever counted
 		return nil
 	}
-	tail := newTail(v.TempDir, v.memory)
-	refusal, err := tail.replay(log, settled, v.eachEntry, func(done, _ uint64) error {
-		if done%progressEvery == 0 {
-			return v.ctx.Err()
-		}
-		return nil
+	tail := newTail(v.TempDir, v.memory, v.pause)
+	refusal, err := tail.replay(log, settled, v.eachEntry, func(uint64, uint64) error {
+		return v.ctx.Err()
 	})
 	var damage *store.CorruptionError
 	if errors.As(err, &damage) {

@@ -31,7 +31,7 @@ func TestVerifySaysWhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	var orders int64
-	if _, err := store.CheckSnapshot(path, nil, func(off, n int64) { // the rest of the file is free
+	if _, err := store.CheckSnapshot(path, nil, nil, func(off, n int64) { // the rest of the file is free
 		if i := bytes.Index(intact[off:off+n], []byte("orders")); i >= 0 {
 			orders = off + int64(i)
 		}

@@ -41,8 +41,8 @@ type witnesses struct {
 	runs   runs
 }
 
-func newWitnesses(dir string, memory int) *witnesses {
-	return &witnesses{memory: memory, open: newTopics[seen](memory / witnessedSize), runs: runs{dir: dir}}
+func newWitnesses(dir string, memory int, pause pause) *witnesses {
+	return &witnesses{memory: memory, open: newTopics[seen](memory / witnessedSize), runs: runs{dir: dir, pause: pause}}
 }
 
 // add adds that a topic was at a state, and that a record is witness to it. The topic is copied.

@@ -13,7 +13,7 @@ func TestWitnesses(t *testing.T) {
 	t.Parallel()
 	states := []seen{{store.Value{Sum: 5}, 9}, {store.Value{Sum: 3}, 4}, {store.Value{Epoch: 1}, 7}, {store.Value{Sum: 6}, 2}}
 	for _, memory := range []int{1, 1 << 20} {
-		w := newWitnesses(t.TempDir(), memory)
+		w := newWitnesses(t.TempDir(), memory, nil)
 		for _, topic := range []string{"b", "a"} {
 			for _, s := range states {
 				if err := w.add([]byte(topic), s.Value, s.last); err != nil {

@@ -34,13 +34,13 @@ Examples:
   gcd-tool dump --at 2026-01-02T03:04:05Z --prefix orders/ ./gcd-data
   gcd-tool dump --wal --format csv ./gcd-data`,
 		Flags: []cli.Flag{
-			&cli.GenericFlag{Name: "format", Category: "Output", DefaultText: "table on a terminal, ndjson elsewhere", Value: cmdline.NewChoice("", "table", tools.FormatNDJSON, tools.FormatJSON, tools.FormatCSV),
+			&cli.GenericFlag{Name: "format", Category: "Output", DefaultText: "table on a terminal, ndjson elsewhere", Value: cmdline.NewChoice("table", tools.FormatNDJSON, tools.FormatJSON, tools.FormatCSV).Default(""),
 				Usage: "`FORMAT` of what is printed: table, ndjson, json or csv."},
 			&cli.StringFlag{Name: "output", Category: "Output", Usage: "Write `FILE` instead of printing. It is there only when it is whole."},
 			tempDirFlag(),
 			&cli.StringFlag{Name: "prefix", Category: "What", Usage: "Only topics that begin with `TEXT`. Such a dump cannot be restored."},
 			&cli.StringFlag{Name: "at", Category: "What", DefaultText: "the last record",
-				Usage: "The counters at `INDEX`, or at a time such as 2026-01-02T03:04:05Z: before the first record that is later. As far as the log is kept."},
+				Usage: "The counters at `INDEX`; or, before the first record that is later, at " + cmdline.MomentForms + ". As far as the log is kept."},
 			&cli.BoolFlag{Name: "times", Category: "What", Usage: "Print when each topic was changed last, as far as the log is kept. A table has it anyhow."},
 			&cli.BoolFlag{Name: "wal", Category: "What", Usage: "Print the records of the log instead, with segment and offset of each; of a damaged log those before the damage."},
 			quietFlag(),
@@ -65,19 +65,14 @@ func dump(c *cli.Context) error {
 	if err := readAt(c, &o); err != nil {
 		return err
 	}
-	if c.IsSet("output") && c.String("output") == "" {
-		return usagef("dump", "--output is empty: it takes a file")
-	}
-	for _, flag := range []string{"at", "prefix", "times"} {
+	for _, flag := range []string{"at", "prefix", "times", "temp-dir"} {
 		if c.Bool("wal") && c.IsSet(flag) {
 			return usagef("dump", "--wal prints every record: --%s does not go with it", flag)
 		}
 	}
 	if c.IsSet("output") {
-		if dir, err := store.Around(c.String("output"), args[0]); err != nil {
-			return cmdline.Fail(cmdline.ExitFailure, err, "make the directory for --output first")
-		} else if dir != "" {
-			return usagef("dump", "--output is %s, within %s, the directory of a store: write it elsewhere", c.String("output"), dir)
+		if err := outside(c, "output", args[0]); err != nil {
+			return err
 		}
 	}
 	m := newMeter(c)
@@ -111,9 +106,9 @@ func readAt(c *cli.Context, o *tools.DumpOptions) error {
 		o.At = &index
 		return nil
 	}
-	t, err := time.Parse(time.RFC3339, c.String("at"))
-	if err != nil || t.IsZero() {
-		return usagef("dump", "--at cannot be %q: it takes an index such as 1234, or a time such as 2026-01-02T03:04:05Z", c.String("at"))
+	t, err := cmdline.ParseMoment(c.String("at"), time.Now())
+	if err != nil {
+		return usagef("dump", "--at cannot be %q: it takes an index such as 1234, or %s", c.String("at"), cmdline.MomentForms)
 	}
 	o.Before = t
 	return nil

@@ -24,15 +24,17 @@ func historyCommand() *cli.Command {
 		Category:  categoryRead,
 		ArgsUsage: "TOPIC DIR",
 		Description: `Prints what each record that is kept did to TOPIC: the numbers that it handed out, or the sum at which it reset the topic. "gcd serve --retain" says how long the
-log is kept; where it does not go back to the first record a message says so. Exit code 7: the log is damaged; what is before the damage was printed.
+log is kept; where it does not go back to the first record a message says so. Exit code 3: there is no such topic. Exit code 7: the log is damaged; what is before the
+damage was printed.
 
 Examples:
   gcd-tool history orders ./gcd-data
-  gcd-tool history --since 2026-01-02T03:04:05Z --format csv orders ./gcd-data
+  gcd-tool history --since 1h --format csv orders ./gcd-data
+  gcd-tool history --since "2026-01-02 03:04" orders ./gcd-data
   gcd-tool history --limit 10 orders ./gcd-data`,
 		Flags: []cli.Flag{
 			formatFlag("table", tools.FormatNDJSON, tools.FormatCSV),
-			&cli.StringFlag{Name: "since", Category: "Output", Usage: "Leave out what was before `TIME`, as in 2026-01-02T03:04:05Z."},
+			&cli.StringFlag{Name: "since", Category: "Output", Usage: "Leave out what was before `TIME`, " + cmdline.MomentForms + "."},
 			&cli.Uint64Flag{Name: "limit", Category: "Output", Usage: "Print the `N` latest only; 0 prints all."},
 			quietFlag(),
 		},
@@ -47,9 +49,9 @@ func history(c *cli.Context) error {
 	}
 	var o tools.HistoryOptions
 	if since := c.String("since"); since != "" {
-		t, err := time.Parse(time.RFC3339, since)
+		t, err := cmdline.ParseMoment(since, time.Now())
 		if err != nil {
-			return usagef(c.Command.Name, "--since cannot be %q: it takes a time such as 2026-01-02T03:04:05Z", since)
+			return usagef(c.Command.Name, "--since cannot be %q: %v", since, err)
 		}
 		o.Since = t
 	}
@@ -71,6 +73,10 @@ func history(c *cli.Context) error {
 	m.end(err)
 	if err != nil && found.Steps == 0 {
 		return err // and no columns of nothing
+	}
+	if !found.Known {
+		return cmdline.Fail(cmdline.ExitNoTopic, fmt.Errorf("no such topic: %s", printable([]byte(args[0]))),
+			"\"gcd-tool dump --prefix TEXT DIR\" prints those that begin with TEXT")
 	}
 	for _, s := range latest.steps() {
 		if err := to.Step(s); err != nil {

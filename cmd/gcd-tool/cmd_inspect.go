@@ -26,15 +26,15 @@ failure here, so the exit code is 0.
 Examples:
   gcd-tool inspect ./gcd-data
   gcd-tool inspect --format json ./gcd-data`,
-		Flags: []cli.Flag{formatFlag("table", "json")},
+		Flags: []cli.Flag{formatFlag("table", "json"), tempDirFlag()},
 		Action: func(c *cli.Context) error {
 			args, err := named(c, "DIR")
 			if err != nil {
 				return err
 			}
 			var in *tools.Inspected
-			err = aside(c.Context, args[0], func(func()) (err error) {
-				in, err = tools.Inspect(c.Context, args[0])
+			err = aside(c.Context, args[0], func(rest func()) (err error) {
+				in, err = tools.Inspect(c.Context, args[0], tools.InspectOptions{TempDir: c.String("temp-dir"), Rest: rest})
 				return err
 			})
 			if err != nil {
@@ -46,6 +46,23 @@ Examples:
 			return printInspected(c.App.Writer, in)
 		},
 	}
+}
+
+// topicsText says how many topics there are.
+func topicsText(in *tools.Inspected) string {
+	text := "topics: "
+	switch {
+	case in.Problem != "":
+		text += fmt.Sprintf("%d that can be read", in.Topics)
+	case in.AtMost:
+		text += fmt.Sprintf("at most %d", in.Topics)
+	default:
+		text += fmt.Sprint(in.Topics)
+	}
+	if in.State != "" && in.Entries != in.Topics {
+		text += fmt.Sprintf(", %d of them in the snapshot", in.Entries)
+	}
+	return text + "\n"
 }
 
 func printInspected(w io.Writer, in *tools.Inspected) error {
@@ -66,12 +83,19 @@ func printInspected(w io.Writer, in *tools.Inspected) error {
 	if in.State == "" {
 		text += "no snapshot can be read\n"
 	} else {
-		text += fmt.Sprintf("its snapshot is %s\nsnapshot: %s, up to record %d; the log reached at least record %d\n", in.State, cmdline.Plural(in.Topics, "topic", "topics"), in.Replay, in.Witness)
+		text += fmt.Sprintf("its snapshot is %s\n", in.State)
 	}
-	if in.Problem != "" && in.Last < in.First {
+	text += topicsText(in)
+	if in.State != "" {
+		text += fmt.Sprintf("snapshot: %s, up to record %d; the log reached at least record %d\n", cmdline.Plural(in.Entries, "topic", "topics"), in.Replay, in.Witness)
+	}
+	switch kept := (tools.Range{First: in.First, Last: in.Last}); {
+	case in.Problem != "" && in.Last < in.First:
 		text += "log: no record can be read\n"
-	} else {
-		text += fmt.Sprintf("log: %v, %d of them behind the snapshot\n", tools.Range{First: in.First, Last: in.Last}, in.Last-min(in.Last, in.Replay))
+	case in.Last >= in.First && in.Records < in.Last+1-in.First:
+		text += fmt.Sprintf("log: %v, of which %d can be read, %d of these behind the snapshot\n", kept, in.Records, in.Behind)
+	default:
+		text += fmt.Sprintf("log: %v, %d of them behind the snapshot\n", kept, in.Behind)
 	}
 	if text += "mark: " + in.Mark; in.Durable > 0 {
 		text += fmt.Sprintf("; the log was durable up to record %d", in.Durable)

@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"gcd/internal/atomicfile"
 	"gcd/internal/cmdline"
 	"gcd/tools"
 )
@@ -23,6 +26,8 @@ DIR.repair-… that can be removed. Run it as the user of the server. Exit code 
 changed, since --accept-loss was not given.`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "accept-loss", Category: "Repair", Usage: "Do it. The old directory is kept as DIR.broken-TIME."},
+			&cli.StringFlag{Name: "report", Category: "Output",
+				Usage: "Write all topics that are not sure to `FILE`, with the sum that each has or would get: as CSV if its name ends in .csv, else as ndjson."},
 			tempDirFlag(),
 			lockWaitFlag(),
 			quietFlag(),
@@ -32,15 +37,24 @@ changed, since --accept-loss was not given.`,
 			if err != nil {
 				return err
 			}
+			o := tools.RepairOptions{AcceptLoss: c.Bool("accept-loss"), TempDir: c.String("temp-dir"), LockWait: lockWait(c)}
+			report := c.String("report")
+			if c.IsSet("report") {
+				if err := outside(c, "report", args[0]); err != nil {
+					return err
+				}
+				o.Report = func(unsure iter.Seq2[*tools.Counter, error]) error {
+					return atomicfile.Write(report, func(w io.Writer) error { return tools.WriteCounters(w, reportFormat(report), unsure) })
+				}
+			}
 			m := newMeter(c)
-			r, err := tools.Repair(c.Context, args[0], tools.RepairOptions{
-				AcceptLoss: c.Bool("accept-loss"), TempDir: c.String("temp-dir"), LockWait: lockWait(c), Progress: m.report,
-			})
+			o.Progress = m.report
+			r, err := tools.Repair(c.Context, args[0], o)
 			m.end(err)
 			if err != nil {
 				return err
 			}
-			if err := printRepaired(c.App.Writer, r); err != nil {
+			if err := printRepaired(c.App.Writer, r, report); err != nil {
 				return err
 			}
 			if !r.Needless && !r.Done {
@@ -51,13 +65,24 @@ changed, since --accept-loss was not given.`,
 	}
 }
 
-func printRepaired(w io.Writer, r *tools.Repaired) error {
+// reportFormat is that of a report of this name.
+func reportFormat(name string) string {
+	if strings.HasSuffix(strings.ToLower(name), ".csv") {
+		return tools.FormatCSV
+	}
+	return tools.FormatNDJSON
+}
+
+// printRepaired says what was found, in a line first and last, and what is lost between them. report
+// is the file with all topics that are not sure, if there is one.
+func printRepaired(w io.Writer, r *tools.Repaired, report string) error {
 	if r.Needless {
 		_, err := fmt.Fprintln(w, `a server starts here: there is nothing to repair, and nothing was changed
 if "gcd-tool verify" finds damage in what no start reads, "gcd-tool compact" removes it`)
 		return err
 	}
-	text := "a server does not start here: " + r.Reason + "\nsnapshot: " + r.Snapshot + "\n"
+	summary := fmt.Sprintf("topics: %d; sure to hand out no number twice: %d; not sure: %d\n", r.Topics, r.Sure, r.Topics-r.Sure)
+	text := summary + "a server does not start here: " + r.Reason + "\nsnapshot: " + r.Snapshot + "\n"
 	if r.Whole() {
 		text += "lost: nothing\n"
 	}
@@ -76,13 +101,20 @@ if "gcd-tool verify" finds damage in what no start reads, "gcd-tool compact" rem
 	if r.Doubtful > 0 {
 		text += fmt.Sprintf("taken as read, with nothing to be compared with: %s\n", cmdline.Plural(r.Doubtful, "record", "records"))
 	}
-	text += fmt.Sprintf("topics: %d; sure to hand out no number twice: %d\n", r.Topics, r.Sure)
 	for _, topic := range r.Unsure {
 		text += fmt.Sprintf("not sure: %.200q\n", topic)
 	}
 	if more := r.Topics - r.Sure - uint64(len(r.Unsure)); more > 0 {
-		text += fmt.Sprintf("… and %s more\n", cmdline.Plural(more, "topic", "topics"))
+		text += fmt.Sprintf("not sure: %s more", cmdline.Plural(more, "topic", "topics"))
+		if report == "" {
+			text += "; --report FILE writes all of them"
+		}
+		text += "\n"
 	}
+	if report != "" {
+		text += fmt.Sprintf("all that are not sure: %s\n", report)
+	}
+	text += summary
 	if r.Done {
 		text += fmt.Sprintf("done: store %s, behind record %d; the old directory is %s\n", r.Store, r.Index, r.Aside)
 	}

@@ -68,7 +68,7 @@ func printVerified(w io.Writer, v *tools.Verified) error {
 		if f.Damages > 0 {
 			result = fmt.Sprintf("%d damaged", f.Damages)
 		}
-		t.AppendRow(table.Row{f.Name, f.Bytes, holds(f), result})
+		t.AppendRow(table.Row{f.Name, f.Bytes, holds(f, v.Topics), result})
 	}
 	text := t.Render() + "\n"
 	for _, f := range v.Files {
@@ -88,7 +88,7 @@ func printVerified(w io.Writer, v *tools.Verified) error {
 	}
 	switch {
 	case v.Err() == nil:
-		text += fmt.Sprintf("sound: store %s, %v, %s\n", v.Store, tools.Range{First: v.First, Last: v.Last}, stateText(v))
+		text += fmt.Sprintf("sound: store %s, %s, %v, %s\n", v.Store, cmdline.Plural(v.Topics, "topic", "topics"), tools.Range{First: v.First, Last: v.Last}, stateText(v))
 	case v.Harmless:
 		text += "damaged, but a server starts here: what is damaged is history, or holds nothing, and \"gcd-tool compact\" removes it\n"
 	case v.Starts:
@@ -100,8 +100,8 @@ func printVerified(w io.Writer, v *tools.Verified) error {
 	return err
 }
 
-// holds says what is in a file.
-func holds(f tools.VerifiedFile) string {
+// holds says what is in a file of a store with so many topics.
+func holds(f tools.VerifiedFile, topics uint64) string {
 	switch {
 	case f.Missing:
 		return "missing"
@@ -111,6 +111,8 @@ func holds(f tools.VerifiedFile) string {
 		return "no records"
 	case f.Entries == 0 && f.Damages > 0:
 		return "unreadable"
+	case f.Entries < topics: // the log has the others
+		return fmt.Sprintf("%d of %s", f.Entries, cmdline.Plural(topics, "topic", "topics"))
 	}
 	return cmdline.Plural(f.Entries, "topic", "topics")
 }

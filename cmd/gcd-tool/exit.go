@@ -48,8 +48,16 @@ func classify(err error) *cmdline.Failure {
 		return cmdline.Fail(cmdline.ExitCorruption, err, "nothing was changed; use another dump")
 	case errors.Is(err, tools.ErrPartial):
 		return cmdline.Fail(cmdline.ExitFailure, err, "restore a dump that was made without --prefix")
+	case errors.Is(err, store.ErrByteOrder):
+		return cmdline.Fail(cmdline.ExitForeign, err, tools.HintByteOrder)
+	case errors.Is(err, tools.ErrLayer):
+		return cmdline.Fail(cmdline.ExitFailure, err,
+			"restore into a new directory, or have the data in a volume and not in the image; nothing was changed")
+	case errors.Is(err, tools.ErrMountPoint):
+		return cmdline.Fail(cmdline.ExitFailure, err,
+			"restore into a directory below it, and give \"gcd serve --data\" that one; nothing was changed")
 	case errors.As(err, &logDamage), errors.As(err, &dataDamage):
-		return cmdline.Fail(cmdline.ExitCorruption, err, "keep a copy of the directory, then read \"Damage\" in docs/operations.md")
+		return cmdline.Fail(cmdline.ExitCorruption, err, "keep a copy of the directory; "+tools.HintDamage(err))
 	case errors.Is(err, store.ErrLocked):
 		return cmdline.Fail(cmdline.ExitLocked, err, "stop the server that has the directory")
 	case errors.Is(err, store.ErrBusy):

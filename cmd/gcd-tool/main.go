@@ -27,6 +27,7 @@ the one that "gcd serve --data" was given.`
 const helpOutro = `Exit codes:
   0    done
   1    failed
+  3    there is no such topic
   7    the data directory, or the dump, is damaged, or a table is wrong
   8    the data directory is in use by a server
   9    the data directory is not gcd's, or it or the dump is of a newer version
@@ -51,10 +52,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 func program() *cmdline.Program {
 	return &cmdline.Program{
-		Name:  "gcd-tool",
-		Usage: "looks into gcd's data directories, and restores them",
-		Intro: helpIntro,
-		Outro: helpOutro,
+		Name:    "gcd-tool",
+		Usage:   "looks into gcd's data directories, and restores them",
+		Intro:   helpIntro,
+		Outro:   helpOutro,
+		Sibling: cmdline.Sibling{Name: "gcd", Commands: serverCommands()},
 		Commands: []*cli.Command{
 			dumpCommand(),
 			verifyCommand(),
@@ -66,6 +68,11 @@ func program() *cmdline.Program {
 			repairCommand(),
 		},
 	}
+}
+
+// serverCommands are those of gcd that gcd-tool does not have, too.
+func serverCommands() []string {
+	return []string{"serve", "init", "backup", "count", "reset", "ping", "bench"}
 }
 
 // usagef makes an error in the command line of a command.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"strings"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"gcd/internal/cmdline"
+	"gcd/store"
 )
 
 // What several commands print, and the flags that say how.
@@ -33,6 +35,22 @@ func plainTable() table.Writer {
 func formatFlag(formats ...string) cli.Flag {
 	return &cli.GenericFlag{Name: "format", Category: "Output", Value: cmdline.NewChoice(formats...),
 		Usage: "`FORMAT` of what is printed: " + strings.Join(formats, ", ") + "."}
+}
+
+// outside refuses a file to be written, which a flag names, that would be in the directory of a store.
+func outside(c *cli.Context, flag, dir string) error {
+	file := c.String(flag)
+	if file == "" {
+		return usagef(c.Command.Name, "--%s is empty: it takes a file", flag)
+	}
+	around, err := store.Around(file, dir)
+	if err != nil {
+		return cmdline.Fail(cmdline.ExitFailure, err, fmt.Sprintf("make the directory for --%s first", flag))
+	}
+	if around != "" {
+		return usagef(c.Command.Name, "--%s is %s, within %s, the directory of a store: write it elsewhere", flag, file, around)
+	}
+	return nil
 }
 
 func tempDirFlag() cli.Flag {

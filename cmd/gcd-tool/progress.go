@@ -30,7 +30,7 @@ func newMeter(c *cli.Context) *meter {
 func (m *meter) report(p tools.Progress) { m.shown.Report(p.Phase, p.Done, p.Total, p.Unit) }
 
 // data returns what data is written to that is printed before end is called; w is stdout.
-func (m *meter) data(w io.Writer) io.Writer { return m.shown.Data(w) }
+func (m *meter) data(w io.Writer) io.Writer { return cmdline.Visible(w, m.shown.Data(w)) }
 
 // end ends the report of a work of which err is what became.
 func (m *meter) end(err error) { m.shown.End(err) }

@@ -45,7 +45,10 @@ Example:
 			if wait <= 0 {
 				wait = -1
 			}
-			id, made, err := store.Init(dir, store.Options{LockWait: wait})
+			id, made, err := store.Init(c.Context, dir, store.Options{LockWait: wait})
+			if err != nil && c.Context.Err() != nil {
+				return cmdline.Fail(cmdline.ExitInterrupted, errors.New("interrupted"), "nothing was made")
+			}
 			if errors.Is(err, store.ErrLocked) {
 				if there, _ := store.Holds(dir); there {
 					fmt.Fprintf(c.App.Writer, "there is a store in %s already, and a server has it\n", place)

@@ -1,0 +1,79 @@
+package tools
+
+import (
+	"errors"
+
+	"gcd/store"
+	"gcd/wal"
+)
+
+// countTopics counts those that a directory has in all, in its snapshot and behind that in its log.
+// changes calls do with the changes of the records behind the snapshot, in their order; m is nil if
+// there is no snapshot that can be read. exact is false if some may have been counted twice.
+func (r *reading) countTopics(m *store.SnapshotMeta, changes func(do func(index uint64, c store.Change) error) error) (n uint64, exact bool, err error) {
+	if m == nil {
+		m = &store.SnapshotMeta{}
+	}
+	// A topic leaves its first state once, so the change that it leaves it by stands for it. A
+	// snapshot that was interrupted may have topics whose records are behind it.
+	look := m.Count > 0 && r.meta == nil
+	var born, known, doubtful uint64
+	failed := error(nil)
+	topics := func(yield func([]byte) bool) {
+		failed = changes(func(index uint64, c store.Change) error {
+			if c.Before() != (store.Value{}) {
+				return nil
+			}
+			if born++; m.Count == 0 || index > m.Witness {
+				return nil
+			}
+			if doubtful++; look && !yield(c.Topic) {
+				return errEnough
+			}
+			return nil
+		})
+	}
+	if look {
+		_, err = store.FindInSnapshot(store.SnapshotPath(r.dir), r.open, r.pause, topics, func(store.Entry) error { known++; return nil })
+	} else {
+		topics(func([]byte) bool { return true })
+	}
+	if errors.Is(failed, errEnough) {
+		failed = nil
+	}
+	return m.Count + born - known, look || doubtful == 0, errors.Join(failed, err)
+}
+
+// errEnough ends an iteration.
+var errEnough = errors.New("enough")
+
+// changesOf gives the changes of the records of a log behind an index.
+func changesOf(log *wal.Log, behind uint64) func(do func(index uint64, c store.Change) error) error {
+	return func(do func(index uint64, c store.Change) error) error {
+		if log == nil || behind >= log.Last() {
+			return nil
+		}
+		for rec, err := range log.Records(max(behind+1, log.First())) {
+			if err != nil {
+				return err
+			}
+			if err := changesIn(rec, do); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// changesIn gives the changes of a record, those before the first that cannot be read.
+func changesIn(rec wal.Record, do func(index uint64, c store.Change) error) error {
+	for c, err := range store.Changes(rec.Payload) {
+		if err != nil {
+			return nil // who reads the records says so
+		}
+		if err := do(rec.Index, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
