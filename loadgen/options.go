@@ -118,7 +118,7 @@ func (o Options) withDefaults() Options {
 		orDefault(&o.Timeout, defaultUDPWait)
 	}
 	orDefault(&o.Timeout, defaultWait)
-	orDefault(&o.Threads, max(1, runtime.NumCPU()/2))
+	orDefault(&o.Threads, max(1, runtime.GOMAXPROCS(0)/2))
 	orDefault(&o.ProgressEvery, time.Second)
 	return o
 }

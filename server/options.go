@@ -32,7 +32,7 @@ type Options struct {
 	TCP, UDP string
 
 	Dispatch Dispatch // default Pool
-	Workers  int      // readiness loops of Pool; default runtime.NumCPU()
+	Workers  int      // readiness loops of Pool; default runtime.GOMAXPROCS(0)
 
 	// NoRESP turns off RESP, the protocol of Redis, on the TCP port (docs/resp.md). Without it a connection whose first byte is '*' or
 	// an ASCII letter speaks RESP.
@@ -86,7 +86,7 @@ func (o Options) withDefaults() Options {
 	if o.Dispatch == "" {
 		o.Dispatch = Pool
 	}
-	orInt(&o.Workers, runtime.NumCPU())
+	orInt(&o.Workers, runtime.GOMAXPROCS(0))
 	orInt(&o.MaxConns, 10_000)
 	orInt(&o.MaxConnsPerSource, o.MaxConns)
 	orInt(&o.MaxInFlight, 65_536)

@@ -50,7 +50,7 @@ type Server struct {
 
 	// Where tests put faults and stretch time: parse is codec.ParseRequest, a non-nil beforeAccept
 	// may fail an accept, linger, firstByte, loadingTime, parting and hold are the constants of
-	// alike names, and processors is runtime.NumCPU().
+	// alike names, and processors is runtime.GOMAXPROCS(0).
 	parse        func([]byte) (codec.Request, error)
 	beforeAccept func() error
 	linger       time.Duration
@@ -113,7 +113,7 @@ func New(backend Backend, o Options) (*Server, error) {
 		loadingTime: loadingTime,
 		parting:     partingTime,
 		hold:        holdTime,
-		processors:  runtime.NumCPU(),
+		processors:  runtime.GOMAXPROCS(0),
 		finished:    make(chan struct{}),
 	}, nil
 }
