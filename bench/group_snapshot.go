@@ -134,7 +134,7 @@ func (b *bench) trySnapshot(topics, pipeline int, interval time.Duration) (besid
 		if waitErr = b.pauseUntil(ctx, due); waitErr != nil {
 			return
 		}
-		said, waitErr = in.process.await(ctx, `snapshot: topics=(\d+) index=\d+ took=(\S+)`)
+		said, waitErr = in.process.await(ctx, `snapshot: topics=(\d+) index=\d+ took_seconds=(\S+)`)
 		ended = time.Now()
 	})
 	var samples []loadgen.Sample
@@ -155,7 +155,7 @@ func (b *bench) trySnapshot(topics, pipeline int, interval time.Duration) (besid
 	if written, err := strconv.Atoi(said[1]); err != nil || written < topics {
 		return beside{}, fmt.Errorf("the snapshot had %s topics, want %d", said[1], topics)
 	}
-	took, err := time.ParseDuration(said[2])
+	took, err := time.ParseDuration(said[2] + "s")
 	if err != nil {
 		return beside{}, fmt.Errorf("the snapshot took %q: %w", said[2], err)
 	}

@@ -64,10 +64,10 @@ Examples:
 			}
 			addr, timeout := c.String("addr"), c.Duration("timeout")
 			if timeout <= 0 {
-				return usagef("backup", "--timeout is %v: it must be above 0", timeout)
+				return wrongFlag(c, "timeout", "is %v: it must be above 0", timeout)
 			}
 			if err := checkServerAddr(addr); err != nil {
-				return usagef("backup", "--addr %q is no address of a server: %v", addr, err)
+				return wrongFlag(c, "addr", "%q is no address of a server: %v", addr, err)
 			}
 			if file := c.Args().First(); file != "-" {
 				if dir, err := store.Around(file); err != nil {

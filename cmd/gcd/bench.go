@@ -101,8 +101,8 @@ topics and --yes is missing; 4 when one was not sent, 6 when the outcome of one 
 
 // readLoad reads the flags of bench. What a zero means to the library is its default, and to a flag that was set a mistake.
 func readLoad(c *cli.Context) (loadgen.Options, error) {
-	wrong := func(format string, args ...any) (loadgen.Options, error) {
-		return loadgen.Options{}, usagef(c.Command.Name, format, args...)
+	wrong := func(flag, format string, args ...any) (loadgen.Options, error) {
+		return loadgen.Options{}, wrongFlag(c, flag, format, args...)
 	}
 	for _, bound := range []struct {
 		flag  string
@@ -111,17 +111,17 @@ func readLoad(c *cli.Context) (loadgen.Options, error) {
 		{"clients", 1}, {"pipeline", 1}, {"topics", 1}, {"rate", 0}, {"requests", 0}, {"threads", 0},
 	} {
 		if n := c.Int(bound.flag); n < bound.least {
-			return wrong("--%s is %d: it must be at least %d", bound.flag, n, bound.least)
+			return wrong(bound.flag, "is %d: it must be at least %d", n, bound.least)
 		}
 	}
 	for _, flag := range []string{"timeout", "duration"} {
 		if c.IsSet(flag) && c.Duration(flag) <= 0 {
-			return wrong("--%s is %v: it must be above 0", flag, c.Duration(flag))
+			return wrong(flag, "is %v: it must be above 0", c.Duration(flag))
 		}
 	}
 	for flag, example := range map[string]string{"addr": "HOST:PORT, such as " + codec.DefaultAddr, "prefix": "text, such as " + loadgen.DefaultPrefix} {
 		if c.String(flag) == "" {
-			return wrong("--%s is empty: it takes %s", flag, example)
+			return wrong(flag, "is empty: it takes %s", example)
 		}
 	}
 	o := loadgen.Options{
@@ -142,7 +142,7 @@ func readLoad(c *cli.Context) (loadgen.Options, error) {
 		Verify:   c.Bool("verify"),
 	}
 	if files, ok := openFiles(); ok {
-		if err := roomForClients(o.Clients, max(o.Threads, runtime.NumCPU()), files); err != nil {
+		if err := roomForClients(cmdline.Given(c, "clients"), o.Clients, max(o.Threads, runtime.GOMAXPROCS(0)), files); err != nil {
 			return loadgen.Options{}, err
 		}
 	}
@@ -165,7 +165,7 @@ func bench(ctx context.Context, c *cli.Context, o loadgen.Options) error {
 	var others *loadgen.OthersError
 	switch {
 	case errors.As(err, &wrong):
-		return usagef(c.Command.Name, "--%s %s", strings.ToLower(wrong.Field), wrong.Reason)
+		return wrongFlag(c, strings.ToLower(wrong.Field), "%s", wrong.Reason)
 	case errors.As(err, &others):
 		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("the server at %s has %s, and %.64q does not begin with %.64q: it counts for others",
 			o.Addr, quantity(others.Topics, "topic"), others.One, o.Own), "nothing was counted; "+hintYes)

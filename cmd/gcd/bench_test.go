@@ -115,7 +115,7 @@ func TestBenchFiles(t *testing.T) {
 		{1, 1, 1, false}, {loadgen.MaxClients, 1, 1<<64 - 1, true}, {loadgen.MaxClients, 1, 1 << 16, false},
 		{loadgen.MaxClients + 1, 1, 1 << 16, true}, // that is wrong whatever the limit
 	} {
-		err := roomForClients(test.clients, test.threads, test.files)
+		err := roomForClients("--clients", test.clients, test.threads, test.files)
 		if (err == nil) != test.ok || err != nil && !strings.Contains(err.Error(), fmt.Sprintf("--clients is %d: the limit of open files, %d, ", test.clients, test.files)) {
 			t.Errorf("%+v: %v", test, err)
 		}

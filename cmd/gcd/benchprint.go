@@ -15,15 +15,16 @@ import (
 
 // benchProgress says how a run goes: on a terminal in one line that changes, elsewhere in a line now and then.
 type benchProgress struct {
-	w     io.WriteCloser // the load does not wait for who reads it
-	every time.Duration
-	quiet bool
-	live  bool // one line that changes
-	drawn bool
+	w        io.WriteCloser // the load does not wait for who reads it
+	terminal io.Writer      // that it goes to, if it is one
+	every    time.Duration
+	quiet    bool
+	live     bool // one line that changes
+	drawn    bool
 }
 
 func newBenchProgress(stderr io.Writer, quiet bool) *benchProgress {
-	p := &benchProgress{w: cmdline.Shown(stderr), every: 5 * time.Second, quiet: quiet, live: !quiet && cmdline.IsTerminal(stderr)}
+	p := &benchProgress{w: cmdline.Shown(stderr), terminal: stderr, every: 5 * time.Second, quiet: quiet, live: !quiet && cmdline.IsTerminal(stderr)}
 	if p.live {
 		p.every = time.Second / 2
 	}
@@ -54,7 +55,7 @@ func (p *benchProgress) report(s loadgen.Sample) {
 		line += fmt.Sprintf(", %s failed", thousands(n))
 	}
 	if p.live {
-		fmt.Fprintf(p.w, "\r\x1b[K%s", line)
+		fmt.Fprintf(p.w, "\r\x1b[K%s", cmdline.Fit(line, p.terminal))
 		p.drawn = true
 	} else {
 		fmt.Fprintf(p.w, "%s\n", line)

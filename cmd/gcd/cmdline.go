@@ -9,16 +9,19 @@ import (
 )
 
 const (
+	programName = "gcd"
+
 	categoryServer = "Server"
 	categoryClient = "Client"
 )
 
-const helpIntro = `Counts named things, durably: each COUNT of a topic returns the next number, 1, 2, 3, …, and a number that was
-returned is on disk and is never returned again.`
+const helpIntro = `Counts named things, durably: each COUNT of a topic returns the next number,
+1, 2, 3, …, and a number that was returned is on disk and is never returned
+again.`
 
 const helpOutro = `Try it:
-  gcd serve --data ./gcd-data      in one shell
-  gcd count orders                 in another: prints 1, then 2, then 3
+  gcd serve --data ./gcd-data  in one shell
+  gcd count orders             in another: prints 1, then 2, then 3
 
 Every flag can come from the environment: --addr is GCD_ADDR, --max-topics is GCD_MAX_TOPICS. Flags win.
 
@@ -29,15 +32,15 @@ Exit codes:
   6    sent, but no answer came: it may have been counted
   7    the data directory, or a backup, is damaged
   8    the data directory is in use by another server
-  9    the data directory is not gcd's, has no store, was taken away, or was
-       written by a newer version
+  9    the data directory is not gcd's, has no store, was taken away, or was written by a newer version
   64   the command line is wrong
   130  interrupted by a signal`
 
 // program is gcd; h is of its command serve alone, and nil for the others.
 func program(h *host) *cmdline.Program {
 	return &cmdline.Program{
-		Name:     "gcd",
+		Name:     programName,
+		Sibling:  cmdline.Sibling{Name: "gcd-tool", Commands: toolCommands()},
 		Usage:    "a durable counter service",
 		Intro:    helpIntro,
 		Outro:    helpOutro,
@@ -45,9 +48,30 @@ func program(h *host) *cmdline.Program {
 	}
 }
 
+// toolCommands are those of gcd-tool.
+func toolCommands() []string {
+	return []string{"dump", "verify", "inspect", "history", "restore", "compact", "repair"}
+}
+
 // usagef makes an error in the command line of a command.
 func usagef(command, format string, args ...any) error {
 	return cmdline.Usagef("gcd", command, format, args...)
+}
+
+// wrongFlag makes an error about the value of a command's flag, which it names as that was given.
+func wrongFlag(c *cli.Context, flag, format string, args ...any) error {
+	return usagef(c.Command.Name, "%s "+format, append([]any{cmdline.Given(c, flag)}, args...)...)
+}
+
+// useless refuses those of a command's flags that were typed and have no effect, for a reason.
+// Variables in the environment are for several commands, so they may say what one has no use for.
+func useless(c *cli.Context, reason string, flags ...string) error {
+	for _, flag := range flags {
+		if cmdline.Typed(c, flag) {
+			return usagef(c.Command.Name, "--%s has no effect: %s", flag, reason)
+		}
+	}
+	return nil
 }
 
 // envPrefix begins the name of each variable in the environment that is gcd's.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 
 	"github.com/urfave/cli/v2"
@@ -56,6 +57,9 @@ When it ends with exit code 6 the count may or may not have been made.`,
 				if err := cmdline.PrintLine(c.App.Writer, strconv.FormatUint(n, 10)); err != nil {
 					return cmdline.Fail(cmdline.ExitFailure, err, "") // which has the number
 				}
+				if cmdline.MayBeClosed(c.App.Writer) {
+					fmt.Fprintf(c.App.ErrWriter, "%s: stdout was closed, or is the null device: the number is %d\n", programName, n)
+				}
 				return nil
 			})
 		},
@@ -94,13 +98,30 @@ func ask(c *cli.Context, request func(ctx context.Context, client *client.Client
 	addr, timeout, attempts := c.String("addr"), c.Duration("timeout"), c.Int("attempts")
 	switch {
 	case addr == "": // the client would take it for its default
-		return usagef(c.Command.Name, "--addr is empty: it takes HOST:PORT, such as %s", codec.DefaultAddr)
+		return wrongFlag(c, "addr", "is empty: it takes HOST:PORT, such as %s", codec.DefaultAddr)
 	case c.IsSet("timeout") && timeout <= 0:
-		return usagef(c.Command.Name, "--timeout is %v: it must be above 0", timeout)
+		return wrongFlag(c, "timeout", "is %v: it must be above 0", timeout)
 	case c.Duration("answer-settle") < 0:
-		return usagef(c.Command.Name, "--answer-settle is %v: it must not be below 0", c.Duration("answer-settle"))
+		return wrongFlag(c, "answer-settle", "is %v: it must not be below 0", c.Duration("answer-settle"))
 	case attempts < 1:
-		return usagef(c.Command.Name, "--attempts is %d: it must be at least 1", attempts)
+		return wrongFlag(c, "attempts", "is %d: it must be at least 1", attempts)
+	}
+	switch network := cmdline.Word(c, "network"); network {
+	case "udp":
+		if err := useless(c, "it is for TCP", "answer-settle"); err != nil {
+			return err
+		}
+	case "tcp":
+		if err := useless(c, "it is for --network udp; over TCP nothing is sent twice", "attempts"); err != nil {
+			return err
+		}
+		if err := useless(c, "it is for --network udp", "any-port"); err != nil {
+			return err
+		}
+	default:
+		if err := useless(c, "it is not for --network "+network, "attempts", "any-port", "answer-settle"); err != nil {
+			return err
+		}
 	}
 	cl, err := client.New(addr, client.Options{
 		Network:       cmdline.Word(c, "network"),
@@ -111,7 +132,7 @@ func ask(c *cli.Context, request func(ctx context.Context, client *client.Client
 		Settle:        c.Duration("answer-settle"),
 	})
 	if err != nil { // of what is wrong with the options, the address is left
-		return usagef(c.Command.Name, "--addr: %s", plain(err))
+		return usagef(c.Command.Name, "%s: %s", cmdline.Given(c, "addr"), plain(err))
 	}
 	defer cl.Close()
 	return request(c.Context, cl, topic)

@@ -33,7 +33,8 @@ func leaveFiles(conns int, files uint64, log hclog.Logger) int {
 }
 
 // roomForClients is an error when that many clients of gcd bench, each with a socket, cannot be had.
-func roomForClients(clients, threads int, files uint64) error {
+// flag is what their number was given by.
+func roomForClients(flag string, clients, threads int, files uint64) error {
 	if clients > loadgen.MaxClients {
 		return nil // which is told with the bounds of the other flags
 	}
@@ -42,7 +43,7 @@ func roomForClients(clients, threads int, files uint64) error {
 		return nil
 	}
 	return &cmdline.UsageError{
-		Reason: fmt.Sprintf("--clients is %d: the limit of open files, %d, leaves room for %d", clients, files, files-min(own, files)),
+		Reason: fmt.Sprintf("%s is %d: the limit of open files, %d, leaves room for %d", flag, clients, files, files-min(own, files)),
 		Hint:   `raise it with "ulimit -n", or ask for fewer`,
 	}
 }

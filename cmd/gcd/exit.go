@@ -9,6 +9,7 @@ import (
 	"gcd/internal/cmdline"
 	"gcd/internal/owner"
 	"gcd/store"
+	"gcd/tools"
 	"gcd/wal"
 )
 
@@ -22,7 +23,21 @@ func packages() []string { return []string{"client", "loadgen", "server", "store
 
 // report prints err, when there is one, and returns the exit code.
 func report(stderr io.Writer, err error) int {
-	return cmdline.Report(stderr, "gcd", err, classify, packages()...)
+	return cmdline.Report(stderr, programName, err, classify, packages()...)
+}
+
+// reportJSON is report in the form of a log that is JSON.
+func reportJSON(stderr io.Writer, err error) int {
+	if err == nil {
+		return cmdline.ExitOK
+	}
+	f := classify(err)
+	args := []any{"exit_code", f.Code}
+	if f.Hint != "" {
+		args = append(args, "hint", f.Hint)
+	}
+	jsonLog(stderr).Error(plain(err), args...)
+	return f.Code
 }
 
 // plain is the text of an error on one line, without the name of the package that it comes from.
@@ -56,8 +71,10 @@ func classify(err error) *cmdline.Failure {
 	case errors.Is(err, client.ErrNotSent):
 		return cmdline.Fail(cmdline.ExitNotSent, err, hintNotDone+"; is the server running, and is --addr right?")
 
+	case errors.Is(err, store.ErrByteOrder):
+		return cmdline.Fail(cmdline.ExitForeign, err, tools.HintByteOrder)
 	case errors.As(err, &logDamage), errors.As(err, &dataDamage):
-		return cmdline.Fail(cmdline.ExitCorruption, err, "nothing was changed; keep a copy of the directory, then read \"Damage\" in docs/operations.md")
+		return cmdline.Fail(cmdline.ExitCorruption, err, "nothing was changed; keep a copy of the directory; "+tools.HintDamage(err))
 	case errors.Is(err, store.ErrLocked):
 		return cmdline.Fail(cmdline.ExitLocked, err, "one server at a time: stop the other one, or give this one its own --data")
 	case errors.Is(err, store.ErrBusy):

@@ -30,7 +30,11 @@ func runServer(args []string, stdout io.Writer, stderr *os.File) int {
 	signal.Ignore(noReason()...)
 	h := &host{log: logqueue.New(ownStderr(stderr), logqueue.Options{}), signals: caught}
 	var last bytes.Buffer
-	code := report(&last, program(h).Run(context.Background(), args, stdout, h.log))
+	say := report
+	if logsJSON(args) {
+		say = reportJSON
+	}
+	code := say(&last, program(h).Run(context.Background(), args, stdout, h.log))
 	h.log.Close(last.Bytes(), drainTime)
 	return code
 }

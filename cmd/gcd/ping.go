@@ -45,10 +45,10 @@ Example:
 			}
 			addr, timeout := c.String("addr"), c.Duration("timeout")
 			if timeout <= 0 {
-				return usagef("ping", "--timeout is %v: it must be above 0", timeout)
+				return wrongFlag(c, "timeout", "is %v: it must be above 0", timeout)
 			}
 			if err := checkServerAddr(addr); err != nil {
-				return usagef("ping", "--addr %q is no address of a server: %v", addr, err)
+				return wrongFlag(c, "addr", "%q is no address of a server: %v", addr, err)
 			}
 			ctx, cancel := context.WithTimeout(c.Context, timeout)
 			defer cancel()

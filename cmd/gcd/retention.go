@@ -2,16 +2,12 @@ package main
 
 import (
 	"errors"
-	"math"
 	"strconv"
 	"strings"
-	"time"
 
 	"gcd/internal/cmdline"
 	"gcd/store"
 )
-
-const day = 24 * time.Hour
 
 // retention is the value of a flag that takes a time, a size, or both, or 0.
 type retention store.Retain
@@ -21,8 +17,8 @@ func (r *retention) String() string {
 	var parts []string
 	switch {
 	case r.Age == 0:
-	case r.Age%day == 0:
-		parts = append(parts, strconv.FormatInt(int64(r.Age/day), 10)+"d")
+	case r.Age%cmdline.Day == 0:
+		parts = append(parts, strconv.FormatInt(int64(r.Age/cmdline.Day), 10)+"d")
 	default:
 		parts = append(parts, r.Age.String())
 	}
@@ -54,7 +50,7 @@ func (r *retention) Set(value string) error {
 // add takes a time or a size; each at most once, and above 0.
 func (r *retention) add(part string) error {
 	var size cmdline.ByteSize
-	if age, ok := parseAge(part); ok && age > 0 && r.Age == 0 {
+	if age, ok := cmdline.ParseAge(part); ok && age > 0 && r.Age == 0 {
 		r.Age = age
 		return nil
 	}
@@ -64,14 +60,4 @@ func (r *retention) add(part string) error {
 		return nil
 	}
 	return errRetention
-}
-
-// parseAge reads a number of days, such as 7d, or a duration of Go's, such as 36h or 90m.
-func parseAge(text string) (time.Duration, bool) {
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		n, err := strconv.ParseUint(days, 10, 32)
-		return time.Duration(n) * day, err == nil && n <= uint64(math.MaxInt64/day)
-	}
-	age, err := time.ParseDuration(text)
-	return age, err == nil
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"gcd/internal/cmdline"
 	"gcd/store"
 )
 
@@ -11,14 +12,14 @@ func TestRetention(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]store.Retain{
 		"0":              {},
-		"7d":             {Age: 7 * day},
+		"7d":             {Age: 7 * cmdline.Day},
 		"36h":            {Age: 36 * time.Hour},
 		"90m":            {Age: 90 * time.Minute},
 		"10GiB":          {Bytes: 10 << 30},
 		"64KiB":          {Bytes: 65536},
-		"7d,10GiB":       {Age: 7 * day, Bytes: 10 << 30},
+		"7d,10GiB":       {Age: 7 * cmdline.Day, Bytes: 10 << 30},
 		"512MiB,1h30m0s": {Age: 90 * time.Minute, Bytes: 512 << 20},
-		"106751d":        {Age: 106751 * day},
+		"106751d":        {Age: 106751 * cmdline.Day},
 	} {
 		r := retention{Age: 1, Bytes: 1}
 		if err := r.Set(value); err != nil || store.Retain(r) != want {

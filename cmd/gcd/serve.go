@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -88,7 +89,6 @@ func (s *settings) reload() {
 // waited for in time is still running then.
 func serve(ctx context.Context, s settings, signals <-chan os.Signal) error {
 	keepFilesPrivate()
-	allowWaiting(s.server.Dispatch)
 	b := cmdline.ReadBuild()
 	s.log.Info("starting", "version", b.Version, "commit", b.Commit, "pid", os.Getpid())
 	if err := s.checkOwner(); err != nil {
@@ -99,6 +99,7 @@ func serve(ctx context.Context, s settings, signals <-chan os.Signal) error {
 	if err != nil {
 		return err
 	}
+	allowWaiting(s.server.Dispatch) // behind the server, which has looked how many processors there are
 	counters, err := openAll(ctx, s, signals, srv)
 	if err != nil {
 		return err
@@ -152,7 +153,7 @@ func openStore(ctx context.Context, s settings, signals <-chan os.Signal) (*stor
 		s.log.Warn("the counters are in memory only: they are gone when this process ends")
 	} else if s.store.Sync == store.SyncInterval {
 		s.log.Warn("a power loss or a crash of the system can lose counts that were acknowledged, and their values are then handed out again; --sync always prevents it",
-			"sync", s.store.Sync, "loses_up_to", s.store.SyncInterval.String())
+			"sync", s.store.Sync, "loses_up_to_seconds", s.store.SyncInterval.Seconds())
 	}
 	if s.dir != "" && s.store.SnapshotInterval < 0 && s.store.SnapshotBytes < 0 {
 		s.log.Warn("snapshots are off: the log is never shortened")
@@ -195,15 +196,15 @@ func await(ctx context.Context, signals <-chan os.Signal, open func() (*store.St
 }
 
 func logRecovery(log hclog.Logger, dir string, r store.Recovery) {
-	took := r.Duration.Round(time.Microsecond).String()
+	took := r.Duration.Round(time.Microsecond).Seconds()
 	if r.Created {
 		if place, err := filepath.Abs(dir); err == nil {
 			dir = place
 		}
-		log.Warn("made a new store", "data", dir, "store", r.Store.String(), "took", took)
+		log.Warn("made a new store", "data", dir, "store", r.Store.String(), "took_seconds", took)
 		return
 	}
-	log.Info("recovered", "data", dir, "topics", r.Topics, "snapshot_entries", r.Entries, "records", r.Records, "clean", r.Clean, "took", took)
+	log.Info("recovered", "data", dir, "topics", r.Topics, "snapshot_entries", r.Entries, "records", r.Records, "clean", r.Clean, "took_seconds", took)
 }
 
 // progressLog says now and then how far a recovery is, and asks systemd for patience.
@@ -287,9 +288,9 @@ func (p *process) supervise(ctx context.Context, signals <-chan os.Signal, stop 
 	timeout := p.shutdownTimeout
 	select {
 	case s := <-signals:
-		p.log.Info("shutting down", "signal", s.String(), "timeout", timeout.String())
+		p.log.Info("shutting down", "signal", s.String(), "timeout_seconds", timeout.Seconds())
 	case <-ctx.Done():
-		p.log.Info("shutting down", "timeout", timeout.String())
+		p.log.Info("shutting down", "timeout_seconds", timeout.Seconds())
 	case <-p.counters.Failed():
 	case <-p.served:
 		cause = p.serveErr
@@ -357,9 +358,9 @@ func (p *process) stop(timeout time.Duration) error {
 
 	syncsPerOp := 0.0
 	if ops := stats.Ops(); ops > 0 {
-		syncsPerOp = float64(stats.Syncs) / float64(ops)
+		syncsPerOp = math.Round(float64(stats.Syncs)/float64(ops)*1e4) / 1e4
 	}
 	p.log.Info("stopped", "counts", stats.Counts, "resets", stats.Resets, "refused", stats.Refused, "unknown", stats.Unknown,
-		"records", stats.Batches, "syncs", stats.Syncs, "syncs_per_op", fmt.Sprintf("%.4f", syncsPerOp), "log_bytes", stats.LogBytes)
+		"records", stats.Batches, "syncs", stats.Syncs, "syncs_per_op", syncsPerOp, "log_bytes", stats.LogBytes)
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -31,7 +32,7 @@ const (
 
 func serveFlags() []cli.Flag {
 	segment, snapshot, inFlight := cmdline.ByteSize(64<<20), cmdline.ByteSize(128<<20), cmdline.ByteSize(256<<20)
-	retain := retention{Age: day, Bytes: 1 << 30}
+	retain := retention{Age: cmdline.Day, Bytes: 1 << 30}
 	return []cli.Flag{
 		&cli.StringFlag{Name: "data", Value: defaultData, EnvVars: fromEnv("data"), Category: whereFlags,
 			Usage: "The directory `DIR` that keeps the counters; made when it is not there. One server at a time."},
@@ -90,16 +91,16 @@ func serveFlags() []cli.Flag {
 
 		&cli.GenericFlag{Name: "dispatch", Value: cmdline.NewChoice(string(server.Pool), string(server.Goroutine)), EnvVars: fromEnv("dispatch"), Category: dispatchFlags,
 			Usage: "The `WAY`: pool, a fixed number of workers (Linux; elsewhere it becomes goroutine); or goroutine, one for each request."},
-		&cli.IntFlag{Name: "workers", DefaultText: "one for each CPU", EnvVars: fromEnv("workers"), Category: dispatchFlags,
+		&cli.IntFlag{Name: "workers", DefaultText: "one for each processor that it may use", EnvVars: fromEnv("workers"), Category: dispatchFlags,
 			Usage: "The number of workers of the pool, `N`."},
 		&cli.DurationFlag{Name: "settle", Value: 5 * time.Millisecond, EnvVars: fromEnv("settle"), Category: dispatchFlags,
 			Usage: "The `TIME` without a byte after which a TCP message that may be unfinished counts as whole."},
 
 		&cli.DurationFlag{Name: "shutdown-timeout", Value: 10 * time.Second, EnvVars: fromEnv("shutdown-timeout"), Category: processFlags,
 			Usage: "The `TIME` that answering what is under way may take after SIGTERM or SIGINT. A second signal ends it at once, half a second behind the first or later."},
-		&cli.GenericFlag{Name: "log-level", Value: cmdline.NewChoice("trace", "debug", "info", "warn", "error").Default("info"), EnvVars: fromEnv("log-level"), Category: processFlags,
+		&cli.GenericFlag{Name: logLevelFlag, Value: cmdline.NewChoice("trace", "debug", "info", "warn", "error").Default("info"), EnvVars: fromEnv(logLevelFlag), Category: processFlags,
 			Usage: "The least `LEVEL` that is logged: trace, debug, info, warn or error."},
-		&cli.GenericFlag{Name: "log-format", Value: cmdline.NewChoice("text", "json"), EnvVars: fromEnv("log-format"), Category: processFlags,
+		&cli.GenericFlag{Name: logFormatFlag, Value: cmdline.NewChoice("text", logJSON), EnvVars: fromEnv(logFormatFlag), Category: processFlags,
 			Usage: "The `FORMAT` of the log on stderr: text or json."},
 	}
 }
@@ -178,11 +179,40 @@ func readSettings(c *cli.Context, stderr io.Writer) (settings, error) {
 // newLog makes the server's log, as the flags say.
 func newLog(c *cli.Context, w io.Writer) hclog.Logger {
 	return hclog.New(&hclog.LoggerOptions{
-		Name:       "gcd",
-		Level:      hclog.LevelFromString(cmdline.Word(c, "log-level")),
-		JSONFormat: cmdline.Word(c, "log-format") == "json",
+		Name:       programName,
+		Level:      hclog.LevelFromString(cmdline.Word(c, logLevelFlag)),
+		JSONFormat: cmdline.Word(c, logFormatFlag) == logJSON,
 		Output:     w,
 	})
+}
+
+// jsonLog makes a log in JSON that has everything.
+func jsonLog(w io.Writer) hclog.Logger {
+	return hclog.New(&hclog.LoggerOptions{Name: programName, Level: hclog.Trace, JSONFormat: true, Output: w})
+}
+
+// The flags of the log.
+const (
+	logLevelFlag  = "log-level"
+	logFormatFlag = "log-format"
+	logJSON       = "json"
+)
+
+// logsJSON says whether the server's command line, or the environment, asks for a log in JSON. The
+// command line may be wrong elsewhere: its error is to have that form, too.
+func logsJSON(args []string) bool {
+	format := os.Getenv(fromEnv(logFormatFlag)[0])
+	for i, arg := range args {
+		name, value, whole := strings.Cut(arg, "=")
+		if !strings.HasPrefix(name, "-") || strings.TrimLeft(name, "-") != logFormatFlag {
+			continue
+		}
+		if !whole && i+1 < len(args) {
+			value = args[i+1]
+		}
+		format = value
+	}
+	return format == logJSON
 }
 
 // check finds what is wrong with the flags before anything is opened, and names the flag.
@@ -191,24 +221,24 @@ func (s *settings) check(c *cli.Context) error {
 		return usagef("serve", "--memory keeps nothing, and --data says where to keep it: give one of them")
 	}
 	if s.dir == "" {
-		return usagef("serve", "--data is empty: it takes a directory; --memory is there for a server that keeps nothing")
+		return wrongFlag(c, "data", "is empty: it takes a directory; --memory is there for a server that keeps nothing")
 	}
 	if info, err := os.Stat(s.dir); err == nil && !info.IsDir() {
-		return usagef("serve", "--data %s is a file: it takes a directory", s.dir)
+		return wrongFlag(c, "data", "%s is a file: it takes a directory", s.dir)
 	}
 	if info, err := os.Stat(s.tempDir); s.tempDir != "" && (err != nil || !info.IsDir()) {
-		return usagef("serve", "--temp-dir %s is no directory: make it, or name another one", s.tempDir)
+		return wrongFlag(c, "temp-dir", "%s is no directory: make it, or name another one", s.tempDir)
 	}
 	if s.server.TCP == "" && s.server.UDP == "" {
 		return usagef("serve", "--tcp and --udp are both off: nobody could ask the server anything")
 	}
 	for _, flag := range []string{"tcp", "udp"} {
 		if err := checkListenAddr(c.String(flag)); err != nil {
-			return usagef("serve", "--%s %q is no address to listen on: %v", flag, c.String(flag), err)
+			return wrongFlag(c, flag, "%q is no address to listen on: %v", c.String(flag), err)
 		}
 	}
 	if s.store.SegmentSize%4096 != 0 {
-		return usagef("serve", "--segment-size is %d bytes: it must be a multiple of 4096", s.store.SegmentSize)
+		return wrongFlag(c, "segment-size", "is %d bytes: it must be a multiple of 4096", s.store.SegmentSize)
 	}
 	for _, bound := range []struct {
 		flag        string
@@ -226,7 +256,7 @@ func (s *settings) check(c *cli.Context) error {
 		{"segment-size", s.store.SegmentSize, 64 << 10, 1 << 32},
 	} {
 		if bound.value < bound.least || bound.value > bound.most {
-			return usagef("serve", "--%s is %d: it must be between %d and %d", bound.flag, bound.value, bound.least, bound.most)
+			return wrongFlag(c, bound.flag, "is %d: it must be between %d and %d", bound.value, bound.least, bound.most)
 		}
 	}
 	for _, bound := range []struct {
@@ -243,8 +273,34 @@ func (s *settings) check(c *cli.Context) error {
 		{"shutdown-timeout", s.shutdownTimeout, time.Millisecond, time.Hour},
 	} {
 		if bound.value < bound.least || bound.value > bound.most {
-			return usagef("serve", "--%s is %v: it must be between %v and %v", bound.flag, bound.value, bound.least, bound.most)
+			return wrongFlag(c, bound.flag, "is %v: it must be between %v and %v", bound.value, bound.least, bound.most)
 		}
+	}
+	return s.checkEffects(c)
+}
+
+// checkEffects refuses flags that say something of what is off.
+func (s *settings) checkEffects(c *cli.Context) error {
+	if s.store.Sync != store.SyncInterval {
+		if err := useless(c, "it is for --sync interval", "sync-interval"); err != nil {
+			return err
+		}
+	}
+	if c.Bool("memory") {
+		err := useless(c, "--memory keeps nothing on a disk", "no-create", "lock-wait", "allow-root", "temp-dir", "sync", "sync-interval",
+			"snapshot-interval", "snapshot-bytes", "segment-size", "retain")
+		if err != nil {
+			return err
+		}
+	}
+	if s.server.TCP == "" {
+		err := useless(c, "TCP is off", "resp", "allow-backup", "max-connections", "max-connections-per-address", "read-timeout", "write-timeout", "settle")
+		if err != nil {
+			return err
+		}
+	}
+	if s.server.UDP == "" {
+		return useless(c, "UDP is off", "refusal-rate")
 	}
 	return nil
 }

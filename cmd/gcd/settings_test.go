@@ -81,10 +81,11 @@ func TestSettings(t *testing.T) {
 // TestSettingsOff: what the flags turn off with 0 or nothing must not become a default of the libraries.
 func TestSettingsOff(t *testing.T) {
 	t.Parallel()
-	got := readArgs(t, "--memory", "--udp", "", "--snapshot-interval", "0", "--snapshot-bytes", "0")
+	got := readArgs(t, "--memory", "--udp", "")
 	if got.dir != "" || got.server.UDP != "" || got.server.TCP != server.DefaultAddr || got.server.NoRESP {
 		t.Errorf("directory %q, TCP %q, UDP %q, RESP off: %v", got.dir, got.server.TCP, got.server.UDP, got.server.NoRESP)
 	}
+	got = readArgs(t, "--snapshot-interval", "0", "--snapshot-bytes", "0")
 	if got.store.SnapshotInterval >= 0 || got.store.SnapshotBytes >= 0 {
 		t.Errorf("snapshots every %v and %d bytes, want never", got.store.SnapshotInterval, got.store.SnapshotBytes)
 	}

@@ -36,7 +36,7 @@ func (w *watchdog) run(ctx context.Context) {
 			asked = time.Time{}
 			if hangs {
 				hangs = false
-				w.log.Warn("goes on after all: the service manager is told so", "watchdog", w.patience.String())
+				w.log.Warn("goes on after all: the service manager is told so", "watchdog_seconds", w.patience.Seconds())
 			}
 		case now := <-tick.C:
 			if asked.IsZero() {
@@ -48,7 +48,7 @@ func (w *watchdog) run(ctx context.Context) {
 			} else if !hangs {
 				hangs = true
 				w.log.Error("hangs: a worker or a commit does not go on, so the service manager is not told that the server lives",
-					"watchdog", w.patience.String())
+					"watchdog_seconds", w.patience.Seconds())
 			}
 		}
 	}
