@@ -50,7 +50,7 @@ func program(h *host) *cmdline.Program {
 
 // toolCommands are those of gcd-tool.
 func toolCommands() []string {
-	return []string{"dump", "verify", "inspect", "history", "restore", "compact", "repair"}
+	return []string{"dump", "verify", "inspect", "history", "restore", "import", "compact", "repair"}
 }
 
 // usagef makes an error in the command line of a command.
