@@ -52,8 +52,17 @@ func (g *gate) text() string {
 func write(t *testing.T, q *Queue, lines ...string) {
 	t.Helper()
 	for _, line := range lines {
-		if n, err := io.WriteString(q, line+"\n"); n != len(line)+1 || err != nil {
-			t.Fatalf("Write of %q: %d, %v", line, n, err)
+		wrote := make(chan struct{})
+		go func() {
+			defer close(wrote)
+			if n, err := io.WriteString(q, line+"\n"); n != len(line)+1 || err != nil {
+				t.Errorf("Write of %q: %d, %v", line, n, err)
+			}
+		}()
+		select {
+		case <-wrote:
+		case <-time.After(patience):
+			t.Fatalf("Write of %q waits", line)
 		}
 	}
 }
