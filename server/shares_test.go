@@ -111,6 +111,22 @@ func TestSourcesShare(t *testing.T) {
 	}
 }
 
+// So it is for turns of several operations, however much is free.
+func TestSourceBeyondItsShareGetsNoTurn(t *testing.T) {
+	t.Parallel()
+	s := newSharing(t, 1000, 1<<30)
+	all := sourcesOf(s, 2)
+	if !s.admit(claim{all[0], 1, 600, 10}) || !s.admit(claim{all[1], 1, 1, 10}) {
+		t.Fatal("what there was room for was refused")
+	}
+	if s.admit(claim{all[0], 1, 5, 10}) {
+		t.Error("who had more than a share got more")
+	}
+	if !s.admit(claim{all[1], 1, 5, 10}) {
+		t.Error("who had less than a share got nothing")
+	}
+}
+
 // A few beyond the limit have a bound, too; of a small limit it is one.
 func TestNewcomersAreBounded(t *testing.T) {
 	t.Parallel()
@@ -156,6 +172,10 @@ func TestConnectionsShareWhatIsLeft(t *testing.T) {
 	}
 	if s.admit(claim{from, 1, 500, 10}) {
 		t.Error("one command of very many topics was admitted")
+	}
+	// A turn that was made when there were fewer, and is as long as all that is left.
+	if left := most - int(s.inFlight.Load()); left < 2 || s.admit(claim{from, 1, left, 10}) {
+		t.Errorf("one got all of the %d that were left", left)
 	}
 }
 
