@@ -34,7 +34,8 @@ func TestRESPInfo(t *testing.T) {
 		}
 		for _, in := range []string{"INFO", "INFO all", "INFO everything", "info DEFAULT"} {
 			got := ask(in)
-			for _, line := range []string{"# Server", "redis_version:7.2.0", "redis_mode:standalone", "tcp_port:" + strings.TrimPrefix(s.addr("tcp"), "127.0.0.1:"),
+			for _, line := range []string{"# Server", "redis_version:7.2.0", "redis_mode:standalone",
+				"arch_bits:" + strconv.Itoa(strconv.IntSize), "tcp_port:" + strings.TrimPrefix(s.addr("tcp"), "127.0.0.1:"),
 				"# Clients", "connected_clients:1", "blocked_clients:0", "# Memory", "# Persistence", "loading:0", "aof_enabled:0", "# Stats", "total_connections_received:1",
 				"# Replication", "role:master", "connected_slaves:0", "# Cluster", "cluster_enabled:0", "# Keyspace", "db0:keys=2,expires=0,avg_ttl=0",
 				"# GCD", "topics:3", "live_topics:2", "counts:2", "resets:1", "sync:none", "in_flight:0", "refused:0", "unknown:0"} {
