@@ -5,7 +5,7 @@ ROUNDS   ?= 200
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race ten lint fuzz bench compare versions clients libraries crash transactions locks fulldisk damage power starts flip cover stuckpipe
+.PHONY: help build test race ten lint fuzz bench compare versions clients libraries crash transactions locks fulldisk damage power starts flip cover stuckpipe mutants
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ starts: ## starts on a new directory, ROUNDS (200) of them: how long until it se
 
 flip: ## each bit of a small directory flipped, and each length it can be cut to, before gcd-tool verify
 	GCD_FLIP=1 go test -run TestFlip -count=1 -timeout 60m -v ./tools
+
+mutants: ## each betrayal of internal/mutants in turn, and which test goes red; some of them by MUTANTS='wal-* codec-*'
+	go run ./internal/mutants $(MUTANTS)
 
 cover: ## coverage of all packages by all tests, as cover.html
 	go test -coverpkg=./... -coverprofile=cover.out ./...
