@@ -128,12 +128,12 @@ func TestDial(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			addr, dial := open(t)
-			sum, err := newClient(t, addr, Options{Network: "tcp", Dial: dial}).Count(t.Context(), "orders")
+			sum, err := newClient(t, addr, Options{Network: "tcp", Dial: dial}).Count(patient(t), "orders")
 			wantSum(t, sum, err, 3)
 			c := newClient(t, addr, Options{Dial: dial})
 			var calls []*Call
 			for range 2000 {
-				calls = append(calls, c.CountAsync(t.Context(), "orders"))
+				calls = append(calls, c.CountAsync(patient(t), "orders"))
 			}
 			for i, call := range calls {
 				sum, err := outcome(t, call)
@@ -182,6 +182,6 @@ func TestDialUntrusted(t *testing.T) {
 	}
 	listenFor(t, listener)
 	c := newClient(t, listener.Addr().String(), Options{Dial: new(tls.Dialer).DialContext})
-	_, err = c.Count(t.Context(), "orders")
+	_, err = c.Count(patient(t), "orders")
 	wantClass(t, err, "not sent")
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -19,6 +20,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is for waits that must succeed: how long they take is not tested.
 const patience = time.Minute
+
+// patient is a context for calls that must end.
+func patient(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
 
 // impatience is for waits that must fail.
 const impatience = 5 * time.Millisecond

@@ -37,14 +37,14 @@ func TestDefaultNetwork(t *testing.T) {
 	})
 	c := newClient(t, addr, Options{})
 	work := func(context.Context) (string, error) { return "result", nil }
-	sum, err := c.Count(t.Context(), "a")
+	sum, err := c.Count(patient(t), "a")
 	wantSum(t, sum, err, 5)
-	wantSum(t, 0, c.Reset(t.Context(), "b"), 0)
+	wantSum(t, 0, c.Reset(patient(t), "b"), 0)
 	sum, _, err = Wrap(c, "c", work)(t.Context())
 	wantSum(t, sum, err, 5)
-	sum, err = outcome(t, c.CountAsync(t.Context(), "d"))
+	sum, err = outcome(t, c.CountAsync(patient(t), "d"))
 	wantSum(t, sum, err, 5)
-	sum, err = outcome(t, c.ResetAsync(t.Context(), "e"))
+	sum, err = outcome(t, c.ResetAsync(patient(t), "e"))
 	wantSum(t, sum, err, 0)
 	sum, _, err = WrapAsync(c, "f", work)(t.Context()).Result()
 	wantSum(t, sum, err, 5)
@@ -52,7 +52,7 @@ func TestDefaultNetwork(t *testing.T) {
 		t.Errorf("%d connections for six calls, want 1", n)
 	}
 	c.Close()
-	_, err = outcome(t, c.CountAsync(t.Context(), "late"))
+	_, err = outcome(t, c.CountAsync(patient(t), "late"))
 	wantClass(t, err, "not sent")
 	if !errors.Is(err, ErrClosed) {
 		t.Error(err)
@@ -163,42 +163,42 @@ func TestServerWithoutRESP(t *testing.T) {
 			c := newClient(t, s.addr, Options{Logger: slog.New(slog.NewTextHandler(log, nil)), MaxInFlight: 4})
 			var calls []*Call
 			for i := range 20 {
-				calls = append(calls, c.CountAsync(t.Context(), fmt.Sprint(i)))
+				calls = append(calls, c.CountAsync(patient(t), fmt.Sprint(i)))
 			}
 			var many sync.WaitGroup
 			for i := range 20 {
 				many.Go(func() {
-					sum, err := c.Count(t.Context(), fmt.Sprint("sync ", i))
+					sum, err := c.Count(patient(t), fmt.Sprint("sync ", i))
 					wantSum(t, sum, err, 1)
 				})
 			}
-			_, _, err := c.CountN(t.Context(), "a range", 2)
+			_, _, err := c.CountN(patient(t), "a range", 2)
 			wantUnsupported(t, err)
 			for _, call := range calls {
 				sum, err := outcome(t, call)
 				wantSum(t, sum, err, 1)
 			}
 			many.Wait()
-			sum, err := c.Count(t.Context(), "0")
+			sum, err := c.Count(patient(t), "0")
 			wantSum(t, sum, err, 2)
-			wantSum(t, 0, c.Reset(t.Context(), "0"), 0)
+			wantSum(t, 0, c.Reset(patient(t), "0"), 0)
 			work := func(context.Context) (string, error) { return "result", nil }
 			sum, _, err = WrapAsync(c, "wrapped", work)(t.Context()).Result()
 			wantSum(t, sum, err, 1)
-			_, err = c.Get(t.Context(), "0")
+			_, err = c.Get(patient(t), "0")
 			wantUnsupported(t, err)
-			_, err = c.CountMany(t.Context(), "0", "1")
+			_, err = c.CountMany(patient(t), "0", "1")
 			wantUnsupported(t, err)
-			wantUnsupported(t, c.Ping(t.Context()))
+			wantUnsupported(t, c.Ping(patient(t)))
 
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			_, err = c.Count(ctx, "given up")
 			wantClass(t, err, "not sent")
-			_, err = c.Count(t.Context(), "\xff")
+			_, err = c.Count(patient(t), "\xff")
 			wantClass(t, err, "refused")
 			c.Close()
-			_, err = c.Count(t.Context(), "late")
+			_, err = c.Count(patient(t), "late")
 			wantClass(t, err, "not sent")
 
 			s.mu.Lock()
@@ -235,7 +235,7 @@ func TestServerWithoutRESPThatLeavesConnectionsOpen(t *testing.T) {
 		io.Copy(io.Discard, conn)
 	})
 	c := newClient(t, addr, Options{Logger: slog.New(slog.DiscardHandler)})
-	sum, err := outcome(t, c.CountAsync(t.Context(), "orders"))
+	sum, err := outcome(t, c.CountAsync(patient(t), "orders"))
 	wantSum(t, sum, err, 7)
 }
 
@@ -269,7 +269,7 @@ func TestServerWithRESP(t *testing.T) {
 			c.pipeline.rest = func(context.Context, time.Duration) {}
 			overTCP := false
 			for i, want := range test.classes {
-				sum, err := c.Count(t.Context(), "orders")
+				sum, err := c.Count(patient(t), "orders")
 				switch want {
 				case "":
 					wantSum(t, sum, err, 100)
@@ -312,15 +312,15 @@ func TestServerThatLosesRESP(t *testing.T) {
 	})
 	c := newClient(t, addr, Options{})
 	c.pipeline.rest = func(context.Context, time.Duration) {}
-	sum, err := c.Count(t.Context(), "orders")
+	sum, err := c.Count(patient(t), "orders")
 	wantSum(t, sum, err, 1)
 	for connections.Load() < 2 {
-		_, err = c.Count(t.Context(), "orders")
+		_, err = c.Count(patient(t), "orders")
 		if err == nil || errors.Is(err, ErrRefused) {
 			t.Fatalf("got %v, want that it is not sent", err)
 		}
 	}
-	_, err = c.Count(t.Context(), "orders")
+	_, err = c.Count(patient(t), "orders")
 	wantClass(t, err, "not sent")
 	if !errors.Is(err, errNoRESP) {
 		t.Error(err)
@@ -341,7 +341,7 @@ func TestCloseWithoutRESP(t *testing.T) {
 		io.Copy(io.Discard, conn)
 	})
 	c := newClient(t, addr, Options{MaxInFlight: 1, Logger: slog.New(slog.DiscardHandler)})
-	calls := []*Call{c.CountAsync(t.Context(), "in flight"), c.CountAsync(t.Context(), "queued")}
+	calls := []*Call{c.CountAsync(patient(t), "in flight"), c.CountAsync(patient(t), "queued")}
 	receive(t, arrived)
 	c.Close()
 	for i, call := range calls {
@@ -369,10 +369,10 @@ func TestServerWithoutRoom(t *testing.T) {
 		conn.expectEnd(t)
 	})
 	c := newClient(t, addr, Options{})
-	sum, err := c.Get(t.Context(), "orders")
+	sum, err := c.Get(patient(t), "orders")
 	wantSum(t, sum, err, 7)
-	_, err = c.Count(t.Context(), "orders")
-	for _, err := range []error{err, c.Ping(t.Context())} {
+	_, err = c.Count(patient(t), "orders")
+	for _, err := range []error{err, c.Ping(patient(t))} {
 		wantClass(t, err, "refused")
 		var refusal *RefusedError
 		if !errors.As(err, &refusal) || refusal.Code != codec.CodeNoRoom || !Retryable(err) {

@@ -106,11 +106,13 @@ func TestReadings(t *testing.T) {
 				conn.expectEnd(t)
 			})
 			c := respClient(t, addr, Options{})
-			got, err := test.reading.call(t.Context(), c)
+			got, err := test.reading.call(patient(t), c)
 			if test.class == "" {
 				if got != test.want || err != nil {
 					t.Errorf("got %s, %v, want %s", got, err, test.want)
 				}
+			} else if err == nil {
+				t.Fatalf("got %s, want a failure that is %s", got, test.class)
 			} else {
 				wantClass(t, err, test.class)
 				asked := strings.Fields(test.reading.command)[0]
@@ -121,7 +123,7 @@ func TestReadings(t *testing.T) {
 					t.Errorf("a reading is not to be made again: %v", err)
 				}
 			}
-			sum, err := c.Count(t.Context(), "next")
+			sum, err := c.Count(patient(t), "next")
 			wantSum(t, sum, err, 9)
 		})
 	}
@@ -133,9 +135,9 @@ func TestReadingsThatAreNotSent(t *testing.T) {
 	for _, r := range readings() {
 		t.Run(r.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := r.call(t.Context(), newClient(t, "127.0.0.1:1", Options{Network: "udp"}))
+			_, err := r.call(patient(t), newClient(t, "127.0.0.1:1", Options{Network: "udp"}))
 			wantUnsupported(t, err)
-			_, err = r.call(t.Context(), newClient(t, absentServer(t, "tcp"), Options{}))
+			_, err = r.call(patient(t), newClient(t, absentServer(t, "tcp"), Options{}))
 			wantClass(t, err, "not sent")
 			if !Retryable(err) {
 				t.Error(err)
@@ -162,7 +164,7 @@ func TestReadingsThatAreNotSent(t *testing.T) {
 			_, err = r.call(ctx, c)
 			wantClass(t, err, "not sent")
 			c.Close()
-			_, err = r.call(t.Context(), c)
+			_, err = r.call(patient(t), c)
 			wantClass(t, err, "not sent")
 			if !errors.Is(err, ErrClosed) || Retryable(err) {
 				t.Error(err)
@@ -170,9 +172,9 @@ func TestReadingsThatAreNotSent(t *testing.T) {
 		})
 	}
 	c := respClient(t, absentServer(t, "tcp"), Options{})
-	_, err := c.Get(t.Context(), "\xff")
+	_, err := c.Get(patient(t), "\xff")
 	wantClass(t, err, "refused")
-	_, err = c.Info(t.Context(), strings.Repeat("x", 65_536))
+	_, err = c.Info(patient(t), strings.Repeat("x", 65_536))
 	wantClass(t, err, "refused")
 }
 
@@ -190,18 +192,18 @@ func TestLongAnswer(t *testing.T) {
 	})
 	c := respClient(t, addr, Options{})
 	for range 2 {
-		first := c.CountAsync(t.Context(), "a")
+		first := c.CountAsync(patient(t), "a")
 		begun(c, 0, 1)
 		figures := make(chan map[string]string, 1)
 		go func() {
-			f, err := c.ServerInfo(t.Context())
+			f, err := c.ServerInfo(patient(t))
 			if err != nil {
 				t.Error(err)
 			}
 			figures <- f
 		}()
 		begun(c, 0, 2)
-		second := c.CountAsync(t.Context(), "b")
+		second := c.CountAsync(patient(t), "b")
 		sum, err := outcome(t, first)
 		wantSum(t, sum, err, 1)
 		if f := receive(t, figures); f["name"] != long {
@@ -260,7 +262,7 @@ func TestDialFails(t *testing.T) {
 				return nil, failure
 			}
 			c := newClient(t, "anywhere", Options{Network: network, Dial: dial})
-			_, err := c.Count(t.Context(), "orders")
+			_, err := c.Count(patient(t), "orders")
 			wantClass(t, err, "not sent")
 			if !Retryable(err) || !strings.Contains(err.Error(), failure.Error()) {
 				t.Errorf("%v, want one to be tried again", err)
@@ -278,7 +280,7 @@ func TestDialWaits(t *testing.T) {
 	}
 	for _, network := range []string{"tcp", "resp"} {
 		c := newClient(t, "", Options{Network: network, Dial: dial, Timeout: impatience})
-		_, err := c.Count(t.Context(), "orders")
+		_, err := c.Count(patient(t), "orders")
 		wantClass(t, err, "not sent")
 		if !Retryable(err) {
 			t.Errorf("the client's own time-out: %v", err)
@@ -291,7 +293,7 @@ func TestDialWaits(t *testing.T) {
 			t.Errorf("the caller's deadline: %v", err)
 		}
 		c = newClient(t, "", Options{Network: network, Dial: dial})
-		call := c.CountAsync(t.Context(), "orders")
+		call := c.CountAsync(patient(t), "orders")
 		c.Close()
 		_, err = outcome(t, call)
 		wantClass(t, err, "not sent")
@@ -328,7 +330,7 @@ func TestWriteThatFailsThoughItSends(t *testing.T) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
 		return &swallower{Conn: conn}, err
 	}})
-	_, err := outcome(t, c.CountAsync(t.Context(), "orders"))
+	_, err := outcome(t, c.CountAsync(patient(t), "orders"))
 	wantClass(t, err, "unknown")
 	c.Close()
 	if n := counted.Load(); n != 1 {
