@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 
@@ -38,7 +39,7 @@ func manyKeys(access string) keys { return keys{1, -1, 1, access} }
 // What commands do to a topic, as COMMAND tells it.
 const (
 	accessCount  = "RW access update"
-	accessSet    = "RW access update variable_flags"
+	accessSet    = "OW update"
 	accessGetDel = "RW access delete"
 	accessDelete = "RM delete"
 	accessValue  = "RO access"
@@ -256,7 +257,7 @@ func (x *exchange) unknownCommand() {
 	}
 	text := []byte("ERR unknown command '" + shown(name) + "', with args beginning with: ")
 	for i, room := 1, maxShown; i < x.parser.Len() && room > 0; i++ {
-		arg := x.arg(i)
+		arg := shown(x.arg(i))
 		arg = arg[:min(len(arg), room)]
 		room -= len(arg) + 3
 		text = append(append(append(text, '\''), arg...), "' "...)
@@ -264,8 +265,12 @@ func (x *exchange) unknownCommand() {
 	x.fail(string(text))
 }
 
-// shown is the beginning of a client's own words, for an error.
-func shown(arg []byte) string { return string(arg[:min(len(arg), maxShown)]) }
+// shown is the beginning of a client's own words, for an error. It ends at a zero byte, as it does
+// in Redis.
+func shown(arg []byte) string {
+	arg, _, _ = bytes.Cut(arg[:min(len(arg), maxShown)], []byte{0})
+	return string(arg)
+}
 
 // is tells whether a word of a client's is the given one in any case; word is in lower case.
 func is(b []byte, word string) bool {

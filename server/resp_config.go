@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"net"
 	"strconv"
 	"strings"
@@ -97,6 +98,9 @@ func (x *exchange) configGet() {
 	for _, one := range x.client.s.settings() {
 		for i := 2; i < x.parser.Len(); i++ {
 			if pattern := x.arg(i); len(pattern) <= maxPattern && matches(lowered(pattern), []byte(one.name)) {
+				if !bytes.ContainsAny(pattern, "[*?") { // a name, which is told as it was written
+					one.name = string(pattern)
+				}
 				found = append(found, one)
 				break
 			}

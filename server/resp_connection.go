@@ -1,6 +1,10 @@
 package server
 
-import "gcd/resp"
+import (
+	"math"
+
+	"gcd/resp"
+)
 
 // The commands on the connection itself.
 
@@ -56,6 +60,8 @@ func (x *exchange) selectDB() {
 	switch n, ok := parseInteger(x.arg(1)); {
 	case !ok:
 		x.fail(errNotAnInteger)
+	case n < math.MinInt32 || n > math.MaxInt32:
+		x.fail("ERR value is out of range, value must between -2147483648 and 2147483647")
 	case n != 0:
 		x.fail("ERR DB index is out of range")
 	default:

@@ -81,6 +81,7 @@ func TestRESPConnection(t *testing.T) {
 			"ECHO":                          `-ERR wrong number of arguments for 'echo' command\r\n`,
 			"SELECT 0":                      `\+OK\r\n`,
 			"SELECT 1":                      `-ERR DB index is out of range\r\n`,
+			"SELECT 2147483648":             `-ERR value is out of range, value must between -2147483648 and 2147483647\r\n`,
 			"SELECT x":                      `-ERR value is not an integer or out of range\r\n`,
 			"AUTH secret":                   `-ERR AUTH <password> called without any password configured for the default user.*`,
 			"AUTH default secret":           `-ERR AUTH <password> called without any password configured for the default user.*`,

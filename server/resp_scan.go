@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/binary"
 	"math"
@@ -164,9 +165,20 @@ func (x *exchange) scan() {
 	x.replyFound(resp.AppendDecimal(b, x.client.s.resp.shownCursor(l.cursor)))
 }
 
+// parseCursor reads a cursor as Redis does, for which it need not be written as other numbers.
+func parseCursor(b []byte) (uint64, bool) {
+	if len(b) > 0 && b[0] == '+' {
+		b = b[1:]
+	}
+	if b = bytes.TrimLeft(b, "0"); len(b) == 0 {
+		return 0, true
+	}
+	return parseUnsigned(b)
+}
+
 // scanOptions reads them. It returns false if it has answered already, with what is wrong.
 func (x *exchange) scanOptions() (o scanOptions, ok bool) {
-	shown, ok := parseUnsigned(x.arg(1))
+	shown, ok := parseCursor(x.arg(1))
 	if !ok {
 		x.fail("ERR invalid cursor")
 		return o, false

@@ -74,7 +74,7 @@ func TestRESPConfig(t *testing.T) {
 			return fmt.Sprintf("*%d\r\n", 2*n)
 		}
 		say(t, c, "CONFIG GET save\r\n", pairs(1)+bulk("save")+bulk(""))
-		say(t, c, "config get APPENDONLY\r\n", pairs(1)+bulk("appendonly")+bulk("no"))
+		say(t, c, "config get APPENDONLY\r\n", pairs(1)+bulk("APPENDONLY")+bulk("no"))
 		say(t, c, "CONFIG GET maxm* timeout maxclients maxmemory\r\n", pairs(4)+bulk("maxclients")+bulk("10000")+bulk("maxmemory")+bulk("0")+
 			bulk("maxmemory-policy")+bulk("noeviction")+bulk("timeout")+bulk("0"))
 		say(t, c, "CONFIG GET appendonly appendfsync sync*\r\n", pairs(2)+bulk("appendonly")+bulk("no")+bulk("appendfsync")+bulk("no"))
@@ -265,7 +265,7 @@ func TestRESPWhatIsNotKept(t *testing.T) {
 			"slowlog get -1":               "*0\r\n",
 			"SLOWLOG GET -2":               "-ERR count should be greater than or equal to -1\r\n",
 			"SLOWLOG GET x":                "-ERR count should be greater than or equal to -1\r\n",
-			"SLOWLOG GET 1 2":              "-ERR wrong number of arguments for 'slowlog|get' command\r\n",
+			"SLOWLOG get 1 2":              "-ERR unknown subcommand or wrong number of arguments for 'get'. Try SLOWLOG HELP.\r\n",
 			"SLOWLOG LEN":                  ":0\r\n",
 			"SLOWLOG LEN x":                "-ERR wrong number of arguments for 'slowlog|len' command\r\n",
 			"SLOWLOG RESET":                "+OK\r\n",

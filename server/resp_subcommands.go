@@ -163,7 +163,7 @@ func (x *exchange) nothing() { x.end(resp.AppendArray(x.begin(), 0)) }
 
 func (x *exchange) slowlogGet() {
 	if x.parser.Len() > 3 {
-		x.wrongArity("slowlog|get")
+		x.fail("ERR unknown subcommand or wrong number of arguments for '" + shown(x.arg(1)) + "'. Try SLOWLOG HELP.")
 		return
 	}
 	if x.parser.Len() == 3 {
