@@ -79,7 +79,8 @@ func TestRefusalsLeaveTheLogAlone(t *testing.T) {
 				t.Errorf("%q was answered % x", bad, got)
 			}
 		}
-		if after := st.Stats(); after != before {
+		after := st.Stats()
+		if after.DiskFree = before.DiskFree; after != before { // others write to the disk
 			t.Errorf("the store did %+v, and before it had done %+v", after, before)
 		}
 		if v, _ := st.Get("orders"); v.Sum != 1 || st.Len() != 1 {

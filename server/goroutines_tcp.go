@@ -101,9 +101,11 @@ func (d *goroutines) welcome(nc *net.TCPConn) {
 	}
 	// What was sent already says in which language to answer, and would else reset the connection.
 	n, _ := look(nc, r.first[:])
+	d.s.traffic.took(n)
 	d.s.journal.refused(code, c.peer, r.first[:n])
 	r.out = d.s.appendSurplus(r.out[:0], r.first[:n], code)
-	nc.Write(r.out) // does not block: the connection's buffer is empty
+	n, _ = nc.Write(r.out) // does not block: the connection's buffer is empty
+	d.s.traffic.gave(n)
 	nc.CloseWrite()
 	nc.Close()
 	d.recycle(r)
@@ -113,6 +115,7 @@ func (d *goroutines) welcome(nc *net.TCPConn) {
 func (d *goroutines) refuseSurplus(c *streamConn, r *request, code codec.Code) {
 	c.nc.SetReadDeadline(time.Now().Add(d.s.firstByte))
 	n, _ := c.nc.Read(r.first[:])
+	d.s.traffic.took(n)
 	r.msg = r.first[:n]
 	d.s.journal.refused(code, c.peer, r.msg)
 	r.out = d.s.appendSurplus(r.out[:0], r.msg, code)
@@ -220,7 +223,9 @@ func (d *goroutines) ask(c *streamConn, r *request) bool {
 		return false
 	}
 	r.claim = claim{from: d.s.shares.of(c.peer.Addr()), clients: 1, requests: 1, bytes: len(r.msg)}
-	d.s.askers.note(time.Since(d.s.began), false)
+	now := time.Since(d.s.began)
+	d.s.noteRates(now)
+	d.s.askers.note(now, false)
 	if !d.s.admit(r.claim) {
 		d.refuse(c, r, codec.CodeTooManyRequests, advice(codec.CodeTooManyRequests))
 		return false
@@ -248,6 +253,7 @@ func (d *goroutines) readMessage(c *streamConn, r *request) error {
 			read = func(b []byte) (int, error) { return look(c.nc, b) }
 		}
 		m, err := read(buf[n:])
+		d.s.traffic.took(m)
 		n += m
 		r.msg = buf[:n]
 		drained := n < len(buf)
@@ -317,7 +323,9 @@ func (d *goroutines) writeWithin(c *streamConn, b []byte, patience time.Duration
 	d.s.untaken.Add(1)
 	defer d.s.untaken.Add(-1)
 	c.nc.SetWriteDeadline(time.Now().Add(patience))
-	if _, err := c.nc.Write(b); err != nil {
+	n, err := c.nc.Write(b)
+	d.s.traffic.gave(n)
+	if err != nil {
 		d.s.journal.happened(lostAnswer, c.peer, err)
 		return false
 	}
@@ -340,5 +348,6 @@ func (d *goroutines) linger(c *streamConn) {
 		return
 	}
 	c.nc.SetReadDeadline(time.Now().Add(d.s.linger))
-	_, _ = io.CopyN(io.Discard, c.nc, lingerBytes)
+	n, _ := io.CopyN(io.Discard, c.nc, lingerBytes)
+	d.s.traffic.took(int(n))
 }

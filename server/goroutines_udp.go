@@ -49,6 +49,7 @@ func (d *goroutines) receive() {
 			continue
 		}
 		failing.reset()
+		d.s.traffic.took(n)
 		if !d.s.answerable(buf[:n], peer) {
 			continue
 		}
@@ -58,7 +59,9 @@ func (d *goroutines) receive() {
 			d.send(d.s.appendDatagramRefusal(nil, codec.CodeTooManyRequests, peer, buf[:n]), control, peer)
 			continue
 		}
-		d.s.askers.note(time.Since(d.s.began), false)
+		now := time.Since(d.s.began)
+		d.s.noteRates(now)
+		d.s.askers.note(now, false)
 		r := d.requests.Get().(*request)
 		r.claim = one
 		r.own = append(r.own[:0], buf[:n]...)
@@ -114,7 +117,9 @@ func (d *goroutines) send(b, control []byte, peer netip.AddrPort) bool {
 	if len(b) == 0 {
 		return false
 	}
-	if _, _, err := d.udp.WriteMsgUDPAddrPort(b, control, peer); err != nil {
+	n, _, err := d.udp.WriteMsgUDPAddrPort(b, control, peer)
+	d.s.traffic.gave(n)
+	if err != nil {
 		d.s.journal.happened(lostAnswer, peer, err)
 		return false
 	}

@@ -105,7 +105,9 @@ func (l *connLimit) acquireLingering() bool {
 // appendSurplus appends what a connection that is too many is told, in the language of what it said, if anything.
 func (s *Server) appendSurplus(dst, said []byte, code codec.Code) []byte {
 	if len(said) > 0 && s.speaksRESP(said[0]) {
-		return resp.AppendError(dst, refusalText(code))
+		why := refusalText(code)
+		s.resp.errors.note(why)
+		return resp.AppendError(dst, why)
 	}
 	return codec.AppendRefusal(dst, code, advice(code))
 }

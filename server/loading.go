@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"gcd/codec"
-	"gcd/resp"
 )
 
 // A server that starts has its sockets before it has its counters, for who comes then. At first
@@ -139,6 +138,7 @@ func (s *Server) tell(conn *net.TCPConn, code codec.Code, patience time.Duration
 	if isTimeout(err) && patience > 0 {
 		n, err = conn.Read(buf)
 	}
+	s.traffic.took(n)
 	if err != nil {
 		return
 	}
@@ -148,7 +148,8 @@ func (s *Server) tell(conn *net.TCPConn, code codec.Code, patience time.Duration
 		conn.SetReadDeadline(until)
 	} else {
 		s.journal.refused(code, peer, buf[:n])
-		_, err = conn.Write(codec.AppendRefusal(nil, code, advice(code)))
+		n, err = conn.Write(codec.AppendRefusal(nil, code, advice(code)))
+		s.traffic.gave(n)
 	}
 	if err != nil {
 		return
@@ -169,7 +170,9 @@ func (s *Server) tellCommands(
 	for answered := false; ; {
 		x.take()
 		answered = answered || len(x.out) > 0
-		if _, err := conn.Write(x.out); err != nil {
+		n, err := conn.Write(x.out)
+		s.traffic.gave(n)
+		if err != nil {
 			return err
 		}
 		x.out, x.taken = x.out[:0], 0
@@ -183,6 +186,7 @@ func (s *Server) tellCommands(
 				conn.SetReadDeadline(quiet)
 				n, err = conn.Read(buf)
 			}
+			s.traffic.took(n)
 			if err == nil && time.Now().Before(until) {
 				x.receive(buf[:n])
 				continue
@@ -192,7 +196,8 @@ func (s *Server) tellCommands(
 			return nil
 		}
 		s.journal.refused(code, peer, x.in)
-		_, err := conn.Write(resp.AppendError(nil, refusalText(code)))
+		n, err = conn.Write(x.appendError(nil, refusalText(code)))
+		s.traffic.gave(n)
 		return err
 	}
 }
@@ -221,11 +226,14 @@ func (s *Server) tellSenders(udp *net.UDPConn, code codec.Code, silentUntil time
 		if err != nil {
 			return err
 		}
+		s.traffic.took(n)
 		if !s.answerable(buf[:n], peer) || time.Now().Before(silentUntil) {
 			continue
 		}
 		if b := s.appendDatagramRefusal(nil, code, peer, buf[:n]); len(b) > 0 {
-			if _, _, err := udp.WriteMsgUDPAddrPort(b, answerControl(oob[:oobn]), peer); err != nil {
+			n, _, err := udp.WriteMsgUDPAddrPort(b, answerControl(oob[:oobn]), peer)
+			s.traffic.gave(n)
+			if err != nil {
 				s.journal.happened(lostAnswer, peer, err)
 			}
 		}

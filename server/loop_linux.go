@@ -28,6 +28,8 @@ type loop struct {
 	scratch []byte         // what a read returns, maxRead bytes
 	groups  []*store.Group // this turn's requests
 	tally   tally
+	times   commandTimes
+	in, out int        // bytes of this turn that the server has not been told of
 	spare   []finisher // the mailbox's other room
 
 	again, spareAgain []*conversation // those that go on in the next turn, and the list's other room
@@ -45,6 +47,7 @@ type loop struct {
 	packets  *packetDoor   // nil when off
 	lookTime time.Duration // lookTime, except in a test
 
+	talked bool // this turn had commands of RESP
 	behind bool // this turn left something in a shared socket
 	waits  bool // the shared sockets are not watched, since too much is in flight
 
@@ -106,6 +109,7 @@ func (l *loop) run() {
 		l.expire()
 		l.commit()
 		l.deliver()
+		l.account()
 		l.stint.Turn(l.now)
 		if stage := l.p.stage.Load(); stage != serving && l.end(stage) {
 			return
@@ -274,6 +278,25 @@ func (l *loop) deliver() {
 	l.spare = items[:0]
 }
 
+// account tells the server what the turn was.
+func (l *loop) account() {
+	if l.talked {
+		l.talked = false
+		l.times.settle(l.s.resp, time.Since(l.epoch)-l.now)
+	}
+	l.s.traffic.took(l.in)
+	l.s.traffic.gave(l.out)
+	l.in, l.out = 0, 0
+	l.s.noteRates(l.now)
+}
+
+// read reads from a socket, and counts the bytes.
+func (l *loop) read(fd int, b []byte) (int, error) {
+	n, err := readSocket(fd, b)
+	l.in += max(0, n)
+	return n, err
+}
+
 // accept takes new connections and reads from each at once: most clients have sent their request already, and then the
 // connection never needs to be watched. It returns true if there may be more.
 func (l *loop) accept() bool {
@@ -317,10 +340,11 @@ func (l *loop) acceptOne() (int, netip.AddrPort, error) {
 
 // turnAway refuses a connection for which not even a place to linger is free: it is told, if it listens.
 func (l *loop) turnAway(fd int, peer netip.AddrPort, code codec.Code) {
-	n, _ := readSocket(fd, l.scratch) // what was sent already would else reset the connection
+	n, _ := l.read(fd, l.scratch) // what was sent already would else reset the connection
 	said := l.scratch[:max(0, n)]
 	l.s.journal.refused(code, peer, said)
-	_, _ = writeLast(fd, l.s.appendSurplus(nil, said, code))
+	n, _ = writeLast(fd, l.s.appendSurplus(nil, said, code))
+	l.out += max(0, n)
 	_ = unix.Shutdown(fd, unix.SHUT_WR)
 	unix.Close(fd)
 }

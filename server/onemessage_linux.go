@@ -74,7 +74,7 @@ func (h oneMessage) late(c *stream) {
 // first byte.
 func (oneMessage) parting(c *stream) {
 	room := c.l.scratch[:maxRead-len(c.in)]
-	n, err := readSocket(c.fd, room)
+	n, err := c.l.read(c.fd, room)
 	c.in = append(c.in, room[:max(0, n)]...)
 	if err == unix.EAGAIN && len(c.in) == 0 && c.l.now-c.since < c.l.s.firstByte {
 		if c.watch(unix.EPOLLIN) {

@@ -67,6 +67,9 @@ type Options struct {
 	// AllowBackup gives backups to clients elsewhere, too, and not only to those that come from a loopback address.
 	AllowBackup bool
 
+	// Version is what INFO tells as gcd_version; default nothing.
+	Version string
+
 	// Logger: default none. What it writes to must not block, for the doors and the commit would
 	// wait for it.
 	Logger hclog.Logger

@@ -113,6 +113,7 @@ func (d *packetDoor) receive() (more bool) {
 			break
 		}
 		for i := range n {
+			d.l.in += int(d.messages[i].length)
 			d.take(b, i)
 		}
 		if n < len(room) {
@@ -178,7 +179,9 @@ func (d *packetDoor) refuse(from *sender, code codec.Code, msg []byte) {
 	r.vector.Base = &r.bytes[0]
 	r.vector.SetLen(len(b))
 	r.to.address(&r.message[0], &r.vector)
-	if _, err := sendMessages(d.fd, r.message[:]); err != nil {
+	if _, err := sendMessages(d.fd, r.message[:]); err == nil {
+		d.l.out += len(b)
+	} else {
 		d.l.s.journal.happened(lostAnswer, peer, err)
 	}
 }
@@ -300,6 +303,7 @@ func (b *packets) send() {
 			n = 1 // the first of the rest is what failed
 		} else {
 			for i := range n {
+				d.l.out += int(b.vectors[sent+i].Len)
 				if b.answers[sent+i][0] != byte(codec.OpRefusal) {
 					d.l.s.answered.Add(1)
 				}

@@ -21,6 +21,7 @@ import (
 type backups struct {
 	under atomic.Bool // one is under way
 	done  atomic.Uint64
+	last  atomic.Int64    // when the last was done, in seconds since 1970; 0: none was
 	ctx   context.Context // of all of them
 	end   context.CancelFunc
 }
@@ -98,6 +99,7 @@ func (s *Server) backUp(conn backupConn, peer netip.AddrPort, format string) boo
 	}
 	if err == nil {
 		s.backups.done.Add(1)
+		s.backups.last.Store(time.Now().Unix())
 		s.log.Info("sent a backup", "peer", peerText(peer), "format", format, "bytes", w.sent, "took_seconds", time.Since(began).Round(time.Millisecond).Seconds())
 		return true
 	}
@@ -172,7 +174,10 @@ func (w *backupWriter) close() error {
 }
 
 // refuse answers with an error instead.
-func (w *backupWriter) refuse(why string) error { return w.send(resp.AppendError(nil, why)) }
+func (w *backupWriter) refuse(why string) error {
+	w.s.resp.errors.note(why)
+	return w.send(resp.AppendError(nil, why))
+}
 
 // send gives the client the write timeout to take b. When the backup is to end, it does not begin.
 func (w *backupWriter) send(b []byte) error {
@@ -183,7 +188,11 @@ func (w *backupWriter) send(b []byte) error {
 	// Behind the deadline that it may just have replaced: either this sees that ctx has ended, or the interruption is still to come.
 	if w.ctx.Err() != nil {
 		w.failure = errors.New("server: shutting down")
-	} else if _, err := w.conn.Write(b); err != nil {
+		return w.failure
+	}
+	n, err := w.conn.Write(b)
+	w.s.traffic.gave(n)
+	if err != nil {
 		w.failure = fmt.Errorf("server: sending a backup: %w", err)
 	}
 	return w.failure

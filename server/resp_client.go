@@ -22,6 +22,8 @@ const respVersion = "7.2.0"
 type respDoor struct {
 	commands map[string]*command // by their names in lower case
 	listed   []*command          // those that clients are told of, by their names
+	incr     *command
+	errors   errorCounts
 	started  time.Time
 	runID    string
 	scanRun  uint64 // tells cursors of this run from those of others
@@ -46,6 +48,7 @@ func newRespDoor() *respDoor {
 		}
 	}
 	slices.SortFunc(d.listed, byName)
+	d.incr = d.commands["incr"]
 	return d
 }
 
@@ -139,11 +142,11 @@ func (d *respDoor) count() int {
 	return len(d.clients)
 }
 
-// finished counts the commands of a turn whose answers were handed to the system.
-func (c *respClient) finished(x *exchange) {
+// finished counts the commands of a turn whose answers were handed to the system, also by kind.
+func (c *respClient) finished(x *exchange, times *commandTimes) {
 	c.s.answered.Add(uint64(x.taken))
 	c.s.resp.answered.Add(uint64(x.taken))
-	x.taken = 0
+	times.finish(x)
 }
 
 // refusalText is the error for what the backend surely did not do. The first word is one that Redis uses for what is most like it.

@@ -19,6 +19,7 @@ type command struct {
 	args    []argument // for COMMAND DOCS
 	run     func(*exchange)
 	subs    []*command // then run is for the name alone
+	use     commandUse
 
 	refused     bool // it is there only to say why it is not, and nobody is told that there is one
 	alone       bool // what was asked for before it has to be done first

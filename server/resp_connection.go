@@ -27,7 +27,7 @@ func (x *exchange) ping() {
 		return
 	}
 	if why := x.refusing(); why != "" {
-		b = resp.AppendError(b[:before], why)
+		b = x.appendError(b[:before], why)
 	}
 	x.end(b)
 }

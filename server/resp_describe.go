@@ -153,11 +153,7 @@ func (k keys) appendSpecs(b []byte, version resp.Version) []byte {
 // what that does to them.
 func (x *exchange) commandKeys(withAccess bool) {
 	const head = 2 // COMMAND GETKEYS
-	c := x.client.s.resp.command(x.arg(head))
-	args := x.parser.Len() - head
-	if c != nil && len(c.subs) > 0 && args > 1 {
-		c = c.sub(x.arg(head + 1))
-	}
+	c, args := x.whichCommand(head), x.parser.Len()-head
 	switch {
 	case c == nil || c.refused:
 		x.fail("ERR Invalid command specified")

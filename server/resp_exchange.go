@@ -69,6 +69,8 @@ type exchange struct {
 
 	now     time.Duration // of the turn, since Server.began
 	taken   int           // commands
+	ran     turnRuns      // those of them that are not INCR, and the commands of transactions
+	inside  int           // of the latter
 	more    bool          // there is more to take when this turn is over
 	closing bool          // the connection ends when out is written
 	over    bool          // the turn takes nothing more
@@ -178,7 +180,8 @@ func (x *exchange) run() bool {
 		x.incr()
 		return true
 	}
-	c := x.whichCommand()
+	c := x.whichCommand(0)
+	ran := (*command)(nil)
 	switch {
 	case c == nil:
 		x.spoil()
@@ -191,17 +194,21 @@ func (x *exchange) run() bool {
 	case len(x.ops) > 0 && c.alone:
 		return false
 	default:
-		c.run(x)
-		return !x.listing.unfinished
+		if c.run(x); x.listing.unfinished {
+			return false
+		}
+		ran = c
 	}
+	x.ran.add(ran, 1)
 	return true
 }
 
-// whichCommand is the command that was parsed, or the subcommand; nil if there is none.
-func (x *exchange) whichCommand() *command {
-	c := x.client.s.resp.command(x.arg(0))
-	if c != nil && len(c.subs) > 0 && x.parser.Len() > 1 {
-		return c.sub(x.arg(1))
+// whichCommand finds the command whose name is an argument, the 0th of one to run, or the subcommand
+// whose name is the next; nil if there is none.
+func (x *exchange) whichCommand(at int) *command {
+	c := x.client.s.resp.command(x.arg(at))
+	if c != nil && len(c.subs) > 0 && x.parser.Len() > at+1 {
+		return c.sub(x.arg(at + 1))
 	}
 	return c
 }
@@ -214,6 +221,7 @@ func (x *exchange) sayStopping() {
 	x.listing.forget()
 	x.client.s.journal.refused(x.client.told, x.client.peer, x.arg(0))
 	x.fail(refusalText(x.client.told))
+	x.ran.add(nil, 1)
 }
 
 // malformed answers bytes that are no command.
@@ -243,10 +251,16 @@ func (x *exchange) end(b []byte) {
 	x.ready = b
 }
 
-func (x *exchange) fail(text string)   { x.end(resp.AppendError(x.begin(), text)) }
+func (x *exchange) fail(text string)   { x.end(x.appendError(x.begin(), text)) }
 func (x *exchange) status(text string) { x.end(resp.AppendSimple(x.begin(), text)) }
 func (x *exchange) integer(n int64)    { x.end(resp.AppendInt(x.begin(), n)) }
 func (x *exchange) bulk(b []byte)      { x.end(resp.AppendBulk(x.begin(), b)) }
+
+// appendError appends an error, and counts it.
+func (x *exchange) appendError(dst []byte, text string) []byte {
+	x.client.s.resp.errors.note(text)
+	return resp.AppendError(dst, text)
+}
 
 // step adds to the plan of the answer.
 func (x *exchange) step(f form, n int) {
@@ -417,7 +431,7 @@ func (x *exchange) answer() {
 			ready = ready[n:]
 		case s.form == formPing:
 			if why := x.refusing(); why != "" {
-				x.out = resp.AppendError(x.out, why)
+				x.out = x.appendError(x.out, why)
 			} else {
 				x.out = append(x.out, ready[:n]...)
 			}
@@ -464,7 +478,7 @@ func (x *exchange) appendReply(dst []byte, f form, ops []store.Op) (b []byte, kn
 			return dst, false
 		}
 		x.client.s.journal.refused(code, x.client.peer, op.Topic)
-		return resp.AppendError(dst, refusalText(code)), true
+		return x.appendError(dst, refusalText(code)), true
 	}
 	op := &ops[0]
 	switch f {
@@ -541,6 +555,7 @@ func (x *exchange) release() {
 	x.keepLittle()
 	x.charge(0)
 	x.client, x.held, x.size, x.taken, x.more, x.closing, x.group.Whole = nil, 0, 0, 0, false, false, false
+	x.ran, x.inside = x.ran[:0], 0
 	x.listing, x.backup = listing{found: x.listing.found[:0]}, ""
 }
 

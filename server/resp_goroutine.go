@@ -14,8 +14,9 @@ import (
 // talker is an exchange of goroutine dispatch, where a connection keeps its own.
 type talker struct {
 	exchange
-	done chan struct{} // gets one value for each submission
-	last bool          // what was read last was the last
+	times commandTimes
+	done  chan struct{} // gets one value for each submission
+	last  bool          // what was read last was the last
 }
 
 // talk serves a RESP connection to its end. first is what was received already.
@@ -47,7 +48,8 @@ func (d *goroutines) turn(c *streamConn, t *talker) bool {
 		return false
 	}
 	admitted, goesOn := false, false
-	t.now = time.Since(d.s.began)
+	began := time.Since(d.s.began)
+	t.now = began
 	if !d.s.guard(c.peer, func() {
 		if t.listing.unfinished {
 			d.looking.Lock()
@@ -67,6 +69,9 @@ func (d *goroutines) turn(c *streamConn, t *talker) bool {
 		t.answer()
 		goesOn = d.reply(c, t)
 	})
+	now := time.Since(d.s.began)
+	t.times.settle(d.s.resp, now-began)
+	d.s.noteRates(now)
 	return goesOn
 }
 
@@ -93,7 +98,7 @@ func (d *goroutines) reply(c *streamConn, t *talker) bool {
 		}
 		t.out = keptRoom(out, maxKeptBytes)
 	}
-	t.client.finished(&t.exchange)
+	t.client.finished(&t.exchange, &t.times)
 	if t.backup != "" {
 		format := t.backup
 		t.backup = ""
@@ -149,9 +154,11 @@ func (d *goroutines) listen(c *streamConn, t *talker) bool {
 	}
 	d.readUntil(c, c.deadline)
 	n, err := c.nc.Read(t.in[len(t.in):cap(t.in)])
+	d.s.traffic.took(n)
 	if isTimeout(err) && d.ended(c) && !t.last {
 		t.last = true
 		n, err = look(c.nc, t.in[len(t.in):cap(t.in)])
+		d.s.traffic.took(n)
 	}
 	t.in = t.in[:len(t.in)+n]
 	switch {
@@ -170,6 +177,7 @@ func (d *goroutines) listen(c *streamConn, t *talker) bool {
 
 // cutOff ends the connection in the middle of a command, and says why.
 func (d *goroutines) cutOff(c *streamConn, why string) {
+	d.s.resp.errors.note(why)
 	if d.write(c, resp.AppendError(nil, why)) {
 		d.linger(c)
 	}

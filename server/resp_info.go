@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/metrics"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,26 +15,46 @@ import (
 	"gcd/store"
 )
 
-// The commands on the server.
+// INFO: the server's figures, under Redis' names where it has one. What there is no truth of is left
+// out; what gcd does not have, as scripts or channels, is 0.
 
 // infoSections are the parts of INFO, in their order.
 func infoSections() []infoSection {
 	return []infoSection{
-		{"Server", (*infoText).server},
-		{"Clients", (*infoText).clients},
-		{"Memory", (*infoText).memory},
-		{"Persistence", (*infoText).persistence},
-		{"Stats", (*infoText).stats},
-		{"Replication", (*infoText).replication},
-		{"Cluster", (*infoText).cluster},
-		{"Keyspace", (*infoText).keyspace},
-		{"GCD", (*infoText).gcd},
+		{name: "Server", write: (*infoText).server},
+		{name: "Clients", write: (*infoText).clients},
+		{name: "Memory", write: (*infoText).memory},
+		{name: "Persistence", write: (*infoText).persistence},
+		{name: "Stats", write: (*infoText).stats},
+		{name: "Replication", write: (*infoText).replication},
+		{name: "CPU", write: (*infoText).cpu},
+		{name: "Modules", write: func(*infoText) {}},
+		{name: "Commandstats", write: (*infoText).commandStats, onDemand: true},
+		{name: "Errorstats", write: (*infoText).errorStats},
+		{name: "Cluster", write: (*infoText).cluster},
+		{name: "Keyspace", write: (*infoText).keyspace},
+		{name: "GCD", write: (*infoText).gcd},
 	}
 }
 
 type infoSection struct {
-	name  string
-	write func(*infoText)
+	name     string
+	write    func(*infoText)
+	onDemand bool // not in what is told without being asked for
+}
+
+// isWanted tells whether the arguments of INFO ask for the section.
+func (s infoSection) isWanted(x *exchange) bool {
+	if x.parser.Len() == 1 {
+		return !s.onDemand
+	}
+	for i := 1; i < x.parser.Len(); i++ {
+		arg := x.arg(i)
+		if is(arg, strings.ToLower(s.name)) || is(arg, "all") || is(arg, "everything") || is(arg, "default") && !s.onDemand {
+			return true
+		}
+	}
+	return false
 }
 
 // infoText is an INFO reply in the making.
@@ -41,7 +62,26 @@ type infoText struct {
 	s     *Server
 	mine  Stats
 	store store.Stats
+	use   *processUse // nil: the system was not asked yet
 	b     []byte
+}
+
+// processUse is what the process uses, by the system's word.
+type processUse struct {
+	resident, systemMemory uint64 // bytes; 0: not known
+
+	processor                    bool // its times are known
+	user, system                 time.Duration
+	childrenUser, childrenSystem time.Duration
+}
+
+// processUse asks the system, once.
+func (t *infoText) processUse() *processUse {
+	if t.use == nil {
+		use := readUse()
+		t.use = &use
+	}
+	return t.use
 }
 
 // add appends a line for each pair of a field's name and its value.
@@ -51,16 +91,18 @@ func (t *infoText) add(pairs ...any) {
 	}
 }
 
+// addNone appends fields that are 0, since there is nothing that they could count.
+func (t *infoText) addNone(names ...string) {
+	for _, name := range names {
+		t.add(name, 0)
+	}
+}
+
 func (x *exchange) info() {
 	s := x.client.s
 	t := &infoText{s: s, mine: s.Stats(), store: s.backend.Stats()}
 	for _, section := range infoSections() {
-		wanted := x.parser.Len() == 1
-		for i := 1; i < x.parser.Len(); i++ {
-			arg := x.arg(i)
-			wanted = wanted || is(arg, strings.ToLower(section.name)) || is(arg, "all") || is(arg, "default") || is(arg, "everything")
-		}
-		if !wanted {
+		if !section.isWanted(x) {
 			continue
 		}
 		if len(t.b) > 0 {
@@ -73,28 +115,71 @@ func (x *exchange) info() {
 }
 
 func (t *infoText) server() {
-	uptime := time.Since(t.s.resp.started)
-	t.add("redis_version", respVersion, "redis_mode", "standalone", "os", runtime.GOOS+" "+runtime.GOARCH, "arch_bits", strconv.IntSize,
-		"process_id", os.Getpid(), "run_id", t.s.resp.runID, "tcp_port", t.s.tcpPort(),
+	now := time.Now()
+	uptime := now.Sub(t.s.resp.started)
+	t.add("redis_version", respVersion)
+	if v := t.s.opts.Version; v != "" {
+		t.add("gcd_version", v)
+	}
+	t.add("redis_mode", "standalone", "os", runtime.GOOS+" "+runtime.GOARCH, "arch_bits", strconv.IntSize, "go_version", runtime.Version(),
+		"process_id", os.Getpid(), "run_id", t.s.resp.runID, "tcp_port", t.s.tcpPort(), "server_time_usec", now.UnixMicro(),
 		"uptime_in_seconds", int64(uptime.Seconds()), "uptime_in_days", int64(uptime.Hours()/24))
 }
 
 func (t *infoText) clients() {
-	t.add("connected_clients", t.s.resp.count(), "maxclients", t.s.opts.MaxConns, "blocked_clients", 0)
+	t.add("connected_clients", t.s.resp.count(), "maxclients", t.s.opts.MaxConns)
+	t.addNone("cluster_connections", "blocked_clients", "tracking_clients", "clients_in_timeout_table", "total_blocking_keys", "total_blocking_keys_on_nokey")
 }
 
 func (t *infoText) memory() {
 	sample := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	metrics.Read(sample)
 	used := sample[0].Value.Uint64() - sample[1].Value.Uint64()
-	t.add("used_memory", used, "used_memory_human", fmt.Sprintf("%.2fM", float64(used)/(1<<20)), "maxmemory", 0, "maxmemory_policy", "noeviction")
+	t.add("used_memory", used, "used_memory_human", human(used))
+	use := t.processUse()
+	if resident := use.resident; resident > 0 {
+		t.add("used_memory_rss", resident, "used_memory_rss_human", human(resident),
+			"mem_fragmentation_ratio", fmt.Sprintf("%.2f", float64(resident)/float64(used)), "mem_fragmentation_bytes", int64(resident)-int64(used))
+	}
+	if all := use.systemMemory; all > 0 {
+		t.add("total_system_memory", all, "total_system_memory_human", human(all))
+	}
+	t.add("maxmemory", 0, "maxmemory_human", human(0), "maxmemory_policy", "noeviction", "mem_allocator", "go", "mem_clients_normal", t.mine.Held)
+	t.addNone("used_memory_lua", "used_memory_vm_eval", "used_memory_scripts_eval", "number_of_cached_scripts", "number_of_functions", "number_of_libraries",
+		"used_memory_vm_functions", "used_memory_vm_total", "used_memory_functions", "used_memory_scripts", "mem_clients_slaves", "mem_cluster_links",
+		"mem_replication_backlog", "mem_total_replication_buffers", "active_defrag_running", "lazyfree_pending_objects", "lazyfreed_objects")
+}
+
+// human is a number of bytes as Redis tells people.
+func human(bytes uint64) string {
+	n, unit := float64(bytes), -1
+	for ; n >= 1024 && unit < 4; unit++ {
+		n /= 1024
+	}
+	if unit < 0 {
+		return strconv.FormatUint(bytes, 10) + "B"
+	}
+	return fmt.Sprintf("%.2f%c", n, "KMGTP"[unit])
 }
 
 func (t *infoText) persistence() {
 	refusing := t.s.backend.Refusing()
-	t.add("loading", 0, "async_loading", 0, "rdb_bgsave_in_progress", 0, "rdb_last_bgsave_status", status(!t.store.SnapshotFailed),
-		"aof_enabled", flag(t.store.Segments > 0), "aof_rewrite_in_progress", 0,
-		"aof_last_bgrewrite_status", status(!t.store.LogUnshortened), "aof_last_write_status", status(refusing == nil))
+	st := &t.store
+	took, last := int64(-1), int64(-1)
+	if !st.SnapshotAt.IsZero() {
+		took, last = int64(st.SnapshotTook.Seconds()), st.SnapshotAt.Unix()
+	}
+	t.add("loading", 0, "async_loading", 0)
+	if st.Index >= st.SnapshotIndex {
+		t.add("rdb_changes_since_last_save", st.Index-st.SnapshotIndex)
+	}
+	t.add("rdb_bgsave_in_progress", flag(st.Snapshotting))
+	if last >= 0 {
+		t.add("rdb_last_save_time", last)
+	}
+	t.add("rdb_last_bgsave_status", status(!st.SnapshotFailed), "rdb_last_bgsave_time_sec", took, "rdb_saves", st.Snapshots,
+		"aof_enabled", flag(st.Segments > 0), "aof_rewrite_in_progress", 0, "aof_rewrite_scheduled", 0,
+		"aof_last_bgrewrite_status", status(!st.LogUnshortened), "aof_last_write_status", status(refusing == nil))
 	switch o := t.s.backend.Options(); {
 	case t.store.Segments == 0:
 		t.add("sync", "none")
@@ -129,11 +214,61 @@ func (t *infoText) counting() string {
 }
 
 func (t *infoText) stats() {
-	t.add("total_connections_received", t.mine.Accepted, "total_commands_processed", t.s.resp.answered.Load(),
-		"rejected_connections", t.mine.rejectedConnections(), "expired_keys", 0, "evicted_keys", 0)
+	now := time.Since(t.s.began)
+	from, took := t.s.rates.since(now)
+	to := t.s.sample(now)
+	t.add("total_connections_received", t.mine.Accepted, "total_commands_processed", to.commands,
+		"instantaneous_ops_per_sec", perSecond(from.commands, to.commands, took),
+		"total_net_input_bytes", to.in, "total_net_output_bytes", to.out,
+		"instantaneous_input_kbps", kilo(perSecond(from.in, to.in, took)), "instantaneous_output_kbps", kilo(perSecond(from.out, to.out, took)),
+		"rejected_connections", t.mine.rejectedConnections(), "total_error_replies", t.s.resp.errors.all())
+	t.addNone("sync_full", "sync_partial_ok", "sync_partial_err", "expired_keys", "expired_stale_perc", "expired_time_cap_reached_count", "evicted_keys",
+		"evicted_clients", "total_eviction_exceeded_time", "current_eviction_exceeded_time", "pubsub_channels", "pubsub_patterns", "pubsubshard_channels",
+		"latest_fork_usec", "total_forks", "migrate_cached_sockets", "slave_expires_tracked_keys", "active_defrag_hits", "active_defrag_misses",
+		"active_defrag_key_hits", "active_defrag_key_misses", "tracking_total_keys", "tracking_total_items", "tracking_total_prefixes")
 }
 
-func (t *infoText) replication() { t.add("role", "master", "connected_slaves", 0) }
+// kilo is a number of bytes in units of 1,024.
+func kilo(bytes uint64) string { return fmt.Sprintf("%.2f", float64(bytes)/1024) }
+
+func (t *infoText) cpu() {
+	if u := t.processUse(); u.processor {
+		t.add("used_cpu_sys", seconds(u.system), "used_cpu_user", seconds(u.user),
+			"used_cpu_sys_children", seconds(u.childrenSystem), "used_cpu_user_children", seconds(u.childrenUser))
+	}
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.6f", d.Seconds()) }
+
+// commandStats tells of each command that was run, and of subcommands on their own.
+func (t *infoText) commandStats() {
+	var used []*command
+	for _, c := range t.s.resp.commands {
+		for _, c := range append([]*command{c}, c.subs...) {
+			if c.use.calls.Load() > 0 {
+				used = append(used, c)
+			}
+		}
+	}
+	slices.SortFunc(used, byName)
+	for _, c := range used {
+		calls, usec := c.use.calls.Load(), c.use.nanos.Load()/1000
+		t.b = fmt.Appendf(t.b, "cmdstat_%s:calls=%d,usec=%d,usec_per_call=%.2f\r\n", c.name, calls, usec, float64(usec)/float64(calls))
+	}
+}
+
+func (t *infoText) errorStats() {
+	for i, word := range errorWords {
+		if n := t.s.resp.errors[i].Load(); n > 0 {
+			t.b = fmt.Appendf(t.b, "errorstat_%s:count=%d\r\n", word, n)
+		}
+	}
+}
+
+func (t *infoText) replication() {
+	t.add("role", "master", "connected_slaves", 0, "master_failover_state", "no-failover")
+	t.addNone("repl_backlog_active", "repl_backlog_size", "repl_backlog_histlen")
+}
 
 func (t *infoText) cluster() { t.add("cluster_enabled", 0) }
 
@@ -144,17 +279,33 @@ func (t *infoText) keyspace() {
 }
 
 func (t *infoText) gcd() {
-	refused := uint64(0)
-	for _, n := range t.mine.Refused {
-		refused += n
+	from, took := t.s.rates.since(time.Since(t.s.began))
+	t.add("counting", t.counting())
+	if t.store.Segments > 0 {
+		t.add("store", t.store.Store.String())
+		if free := t.store.DiskFree; free >= 0 {
+			t.add("disk_free_bytes", free)
+		}
 	}
-	t.add("counting", t.counting(), "topics", t.store.Topics, "live_topics", t.store.Live, "counts", t.store.Counts, "resets", t.store.Resets, "reads", t.store.Reads,
+	t.add("topics", t.store.Topics, "live_topics", t.store.Live, "counts", t.store.Counts, "resets", t.store.Resets, "reads", t.store.Reads,
 		"batches", t.store.Batches, "changes", t.store.Changes, "syncs", t.store.Syncs, "log_bytes", t.store.LogBytes,
 		"log_segments", t.store.Segments, "log_index", t.store.Index,
 		"snapshots", t.store.Snapshots, "snapshot_entries", t.store.SnapshotEntries, "snapshot_index", t.store.SnapshotIndex,
-		"backup_in_progress", flag(t.s.backups.under.Load()), "backups", t.mine.Backups, "broken_backups", t.mine.BrokenBackups,
-		"connections", t.mine.Connections, "in_flight", t.mine.InFlight, "held_bytes", t.mine.Held, "datagrams", t.mine.Datagrams,
-		"answered", t.mine.Answered, "refused", refused, "unknown", t.mine.UnknownOutcomes,
+		"backup_in_progress", flag(t.s.backups.under.Load()), "backups", t.mine.Backups, "broken_backups", t.mine.BrokenBackups)
+	if at := t.s.backups.last.Load(); at > 0 {
+		t.add("last_backup_time", at)
+	}
+	t.add("connections", t.mine.Connections, "in_flight", t.mine.InFlight, "held_bytes", t.mine.Held, "datagrams", t.mine.Datagrams,
+		"answered", t.mine.Answered, "answered_per_sec", perSecond(from.answered, t.mine.Answered, took))
+	refused, byCode := uint64(0), []any(nil)
+	for code := codec.CodeMalformed; code <= codec.CodeStoppedAfterError; code++ {
+		n := t.mine.Refused[code]
+		refused += n
+		byCode = append(byCode, fmt.Sprintf("refused_code_%d", code), n)
+	}
+	t.add("refused", refused)
+	t.add(byCode...)
+	t.add("unknown", t.mine.UnknownOutcomes,
 		"lost_answers", t.mine.LostAnswers, "broken_connections", t.mine.BrokenConns, "panics", t.mine.Panics)
 }
 

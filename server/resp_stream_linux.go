@@ -4,7 +4,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gcd/codec"
-	"gcd/resp"
 	"gcd/store"
 )
 
@@ -127,7 +126,7 @@ func (v *conversation) receive() {
 	} else if c.l.s.crowded(len(room)) {
 		room = room[:littleRead]
 	}
-	n, err := readSocket(c.fd, room)
+	n, err := c.l.read(c.fd, room)
 	switch {
 	case err == unix.EAGAIN && c.l.p.stage.Load() >= parting: // this was the last look
 		v.farewell()
@@ -149,7 +148,7 @@ func (v *conversation) receive() {
 // proceed takes commands and has them done.
 func (v *conversation) proceed() {
 	c, x := v.c, v.x
-	x.now = c.l.now
+	x.now, c.l.talked = c.l.now, true
 	admitted := x.takeAdmitted()
 	if x.at > 0 || x.held > 0 { // what is not whole yet began later
 		c.deadline.stop()
@@ -187,7 +186,8 @@ func (v *conversation) reply() {
 func (v *conversation) written(c *stream) {
 	x := v.x
 	x.out, c.out = keptRoom(c.out, 2*maxTurnReplies), nil
-	v.client.finished(&x.exchange)
+	v.client.finished(&x.exchange, &c.l.times)
+	c.l.talked = true
 	c.deadline.stopIn(&c.l.writing)
 	switch {
 	case x.backup != "":
@@ -251,7 +251,7 @@ func (v *conversation) late(c *stream) {
 // cutOff ends the connection in the middle of a command, and says why.
 func (v *conversation) cutOff(why string) {
 	v.x.closing = true
-	v.x.out = resp.AppendError(v.x.out, why)
+	v.x.out = v.x.appendError(v.x.out, why)
 	v.reply()
 }
 

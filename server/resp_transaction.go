@@ -210,8 +210,9 @@ func (x *exchange) exec() {
 	for at := 0; at < len(t.commands); {
 		from := at
 		at += x.parse(t, at)
-		if command := x.whichCommand(); command.topics(x.parser.Len()) > 0 {
+		if command := x.whichCommand(0); command.topics(x.parser.Len()) > 0 {
 			command.run(x)
+			x.noteInside(command)
 		} else {
 			x.steps = append(x.steps, step{formLater, uint32(from)})
 		}
@@ -238,10 +239,11 @@ func (x *exchange) runLater(at int) {
 	t, outer, steps := x.client.transaction, x.parser, x.steps
 	x.parser, x.steps = t.parser, nil // without steps a reply is appended to out
 	x.parse(t, at)
-	if c := x.whichCommand(); len(x.out) > maxLater || !x.affords(replyRoom) {
+	if c := x.whichCommand(0); len(x.out) > maxLater || !x.affords(replyRoom) {
 		x.tooLong()
 	} else {
 		c.run(x)
+		x.noteInside(c)
 	}
 	t.parser, x.parser, x.steps = x.parser, outer, steps
 }
@@ -257,4 +259,10 @@ func (x *exchange) abort(text string) {
 func (x *exchange) endTransaction() {
 	x.group.Whole = false
 	x.client.forgetTransaction()
+}
+
+// noteInside counts a command of the transaction, which was run.
+func (x *exchange) noteInside(c *command) {
+	x.ran.add(c, 1)
+	x.inside++
 }

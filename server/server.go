@@ -42,6 +42,8 @@ type Server struct {
 	moving        atomic.Int64 // connections on their way to the loop that serves them
 	datagrams     atomic.Uint64
 	answered      atomic.Uint64
+	traffic       traffic
+	rates         rates
 	resp          *respDoor
 	backups       *backups
 	untaken       atomic.Int64 // connections whose client has not taken its answers yet

@@ -167,7 +167,7 @@ func (c *stream) receive(quiet bool) {
 		if len(c.in) == 0 { // it may be RESP's, and have a long way to its home
 			room = room[:littleRead]
 		}
-		n, err := readSocket(c.fd, room)
+		n, err := c.l.read(c.fd, room)
 		switch {
 		case err == unix.EAGAIN:
 			if !quiet || c.received(true, false, true) {
@@ -269,6 +269,7 @@ func (c *stream) flush() {
 			return
 		}
 		c.sent += n
+		c.l.out += n
 	}
 	c.isUntaken(false)
 	c.handler.written(c)
@@ -309,7 +310,7 @@ func (c *stream) refuse(code codec.Code, text string) {
 // drain reads and forgets what a refused client still sends.
 func (c *stream) drain() {
 	for c.lingered < lingerBytes {
-		n, err := readSocket(c.fd, c.l.scratch)
+		n, err := c.l.read(c.fd, c.l.scratch)
 		if err == unix.EAGAIN {
 			c.watch(unix.EPOLLIN)
 			return

@@ -10,7 +10,7 @@ import (
 type surplus struct{ code codec.Code }
 
 func (h surplus) readable(c *stream) {
-	n, err := readSocket(c.fd, c.l.scratch)
+	n, err := c.l.read(c.fd, c.l.scratch)
 	switch {
 	case err == unix.EAGAIN:
 		if c.watch(unix.EPOLLIN) && c.deadline.list == nil {

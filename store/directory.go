@@ -317,6 +317,7 @@ func (s *Store) watch() {
 		if s.look() != nil {
 			return
 		}
+		s.noteDisk()
 		renewed, err := s.lock.Renew(s.ctx)
 		switch {
 		case errors.Is(err, ErrLocked):

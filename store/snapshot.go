@@ -27,6 +27,8 @@ const (
 type snapshotState struct {
 	done, entries atomic.Uint64
 	replay        atomic.Uint64 // as in the file
+	at, took      atomic.Int64  // when the last one was completed, in nanoseconds since 1970, and how long it took
+	underWay      atomic.Bool   // one is written
 	failed        atomic.Bool   // the last one was not completed
 	unshortened   atomic.Bool   // the log kept segments that were to go, the last time
 	grown         atomic.Int64  // bytes of batches since the last snapshot began
@@ -145,6 +147,8 @@ func (s *Store) takeSnapshot() error {
 		return nil
 	}
 	started := time.Now()
+	s.snapshot.underWay.Store(true)
+	defer s.snapshot.underWay.Store(false)
 	rest := ids
 	if err = s.reserve.lend(2*s.options.SegmentSize, s.wal.BetweenSpares); err == nil {
 		rest, err = s.writeAside(ids)
@@ -168,6 +172,8 @@ func (s *Store) takeSnapshot() error {
 	}
 	s.snapshot.replay.Store(begun)
 	s.wal.Cover(begun)
+	s.snapshot.took.Store(int64(time.Since(started)))
+	s.snapshot.at.Store(s.options.now().UnixNano())
 	s.snapshot.done.Add(1)
 	s.snapshot.entries.Add(uint64(len(ids)))
 	s.options.Logger.Info("snapshot", "topics", len(ids), "index", begun, "took_seconds", time.Since(started).Round(time.Millisecond).Seconds())

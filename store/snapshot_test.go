@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -430,5 +431,40 @@ func TestSnapshotPatience(t *testing.T) {
 	})
 	if err != nil || found != 100 || m.replay != s.wal.Last() {
 		t.Errorf("%d entries, replay from %d, %v; want 100, %d", found, m.replay, err, s.wal.Last())
+	}
+}
+
+// Stats tell whether a snapshot is under way, when the last one was completed and how long it took,
+// which store it is, and how much the disk takes.
+func TestStatsOfSnapshots(t *testing.T) {
+	t.Parallel()
+	var s *Store
+	under := false
+	at := time.Unix(1_700_000_000, 5)
+	o := Options{SegmentSize: 64 << 10, SnapshotInterval: -1, now: func() time.Time { return at }}
+	o.hooks.beforeCommit = func() {
+		if s != nil {
+			under = s.Stats().Snapshotting
+		}
+	}
+	opened, err := Open(t.TempDir(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = opened
+	t.Cleanup(func() { s.Close() })
+	before := s.Stats()
+	if !before.SnapshotAt.IsZero() || before.SnapshotTook != 0 || before.Snapshotting || before.Store != s.Recovery().Store {
+		t.Errorf("before a snapshot: %+v", before)
+	}
+	if free, known := vfs.Free(s.dir); known && (before.DiskFree <= 0 || before.DiskFree > 100*(free+1)) || !known && before.DiskFree != -1 {
+		t.Errorf("%d bytes are free, and the disk says %d", before.DiskFree, free)
+	}
+	runOps(t, s, []Op{count("orders", 1)})
+	if err := s.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if after := s.Stats(); !under || after.Snapshotting || !after.SnapshotAt.Equal(at) || after.SnapshotTook <= 0 {
+		t.Errorf("under way: %v; behind it: %+v", under, after)
 	}
 }

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"sync/atomic"
 	"time"
+
+	"gcd/internal/vfs"
+	"gcd/wal"
 )
 
 // Stats is what the store did since it was opened.
@@ -23,9 +26,14 @@ type Stats struct {
 	Topics                int       // now
 	Live                  int       // those of them whose sum is not 0
 	Index                 uint64    // of the newest durable record
+	Store                 wal.ID    // which store it is; the zero ID in memory
+	DiskFree              int64     // bytes that may still be written, a second ago at most; less than 0: not known
+	Snapshotting          bool      // a snapshot is under way
 	Snapshots             uint64    // completed
 	SnapshotEntries       uint64    // written by them
 	SnapshotIndex         uint64    // where recovery would start to replay, minus one
+	SnapshotAt            time.Time // when the last of them was completed; the zero time before the first
+	SnapshotTook          time.Duration
 }
 
 // Ops is the number of ops that took effect.
@@ -78,7 +86,22 @@ func (s *Store) Stats() Stats {
 	}
 	if s.wal != nil {
 		l := s.wal.Stats()
+		st.Store, st.DiskFree = s.recover.Store, s.diskFree.Load()
+		st.Snapshotting = s.snapshot.underWay.Load()
+		if at := s.snapshot.at.Load(); at != 0 {
+			st.SnapshotAt, st.SnapshotTook = time.Unix(0, at), time.Duration(s.snapshot.took.Load())
+		}
 		st.Syncs, st.LogBytes, st.Segments, st.Index = uint64(l.Syncs), uint64(l.Bytes), int(l.Segments), s.wal.Durable()
 	}
 	return st
+}
+
+// noteDisk looks how much may still be written. That may wait for the disk, so nobody who serves
+// does it.
+func (s *Store) noteDisk() {
+	free, known := vfs.Free(s.dir)
+	if !known {
+		free = -1
+	}
+	s.diskFree.Store(free)
 }

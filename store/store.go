@@ -58,6 +58,7 @@ type Store struct {
 	logGrew  chan struct{}  // wakes the snapshotter when SnapshotBytes are reached
 	requests chan chan error
 	snapshot snapshotState
+	diskFree atomic.Int64 // bytes, as noteDisk has found
 	closing  sync.Once
 	closeErr error
 }
@@ -90,6 +91,7 @@ func (s *Store) start() {
 	s.own.reserve = reserveDue(s.snapshotRoom())
 	s.wg.Go(s.committer)
 	if s.wal != nil {
+		s.noteDisk()
 		s.reserve.done = s.ctx.Done()
 		s.reserve.want(reserveSize(s.snapshotRoom()))
 		s.wg.Go(s.keepRoom)

@@ -231,6 +231,7 @@ func newServer(s settings) (*server.Server, error) {
 	if s.dir != "" {
 		s.server.Backup = backupOf(s.dir, s.tempDir, s.store.SegmentSize)
 	}
+	s.server.Version = cmdline.ReadBuild().Version
 	return server.New(nil, s.server)
 }
 

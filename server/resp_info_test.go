@@ -1,0 +1,213 @@
+package server_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"gcd/server"
+	"gcd/store"
+)
+
+// infoOf asks for INFO, and returns its fields.
+func infoOf(t testing.TB, c net.Conn, sections string) map[string]string {
+	t.Helper()
+	send(t, c, []byte(strings.TrimSpace("INFO "+sections)+"\r\nECHO end\r\n"))
+	fields := make(map[string]string)
+	for _, line := range strings.Split(readUntil(t, c, "$3\r\nend\r\n"), "\r\n") {
+		if name, value, ok := strings.Cut(line, ":"); ok && !strings.HasPrefix(line, "#") {
+			if _, twice := fields[name]; twice {
+				t.Errorf("INFO has %s twice", name)
+			}
+			fields[name] = value
+		}
+	}
+	return fields
+}
+
+func wantFields(t testing.TB, got, want map[string]string) {
+	t.Helper()
+	for name, value := range want {
+		if got[name] != value {
+			t.Errorf("%s is %q, want %q", name, got[name], value)
+		}
+	}
+}
+
+func number(t testing.TB, fields map[string]string, name string) float64 {
+	t.Helper()
+	n, err := strconv.ParseFloat(fields[name], 64)
+	if err != nil {
+		t.Errorf("%s is %q", name, fields[name])
+	}
+	return n
+}
+
+// What INFO tells of commands, errors and bytes is what went on.
+func TestRESPInfoOfWhatWentOn(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.Version = "1.2.3"
+		s, _ := serveMemory(t, o)
+		c := dial(t, "tcp", s.addr("tcp"))
+		say(t, c, long("INCR a\r\n", 100)+"GET a\r\nGET b\r\nincrby a 5\r\nDEL a\r\n", countsTo(100)+"$3\r\n100\r\n$-1\r\n:105\r\n:1\r\n")
+		say(t, c, "CLIENT GETNAME\r\nNOSUCH\r\nGET\r\nDECR x\r\nCLIENT NOSUCH\r\nINCR \"\\xff\"\r\n",
+			"$-1\r\n-ERR unknown command 'NOSUCH', with args beginning with: \r\n-ERR wrong number of arguments for 'get' command\r\n"+
+				"-ERR DECR is not supported: the values of a topic are handed out one after the other and never again, so a sum only grows, by INCR and INCRBY, until DEL begins anew\r\n"+
+				"-ERR unknown subcommand 'NOSUCH'. Try CLIENT HELP.\r\n-ERR topic is not UTF-8\r\n")
+		say(t, c, "KEYS *\r\nSCAN 0 COUNT 1000\r\n", "*0\r\n*2\r\n$1\r\n0\r\n*0\r\n") // which have several turns
+		say(t, c, "MULTI\r\nINCR b\r\nGET b\r\nPING\r\nEXEC\r\n", "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n:1\r\n$1\r\n1\r\n+PONG\r\n")
+		say(t, c, "HELLO 4\r\n", "-NOPROTO unsupported protocol version\r\n")
+
+		got := infoOf(t, c, "everything")
+		wantFields(t, got, map[string]string{
+			"gcd_version": "1.2.3", "errorstat_ERR": "count=5", "errorstat_NOPROTO": "count=1", "total_error_replies": "6", "refused_code_4": "1", "refused": "1",
+			"refused_code_8": "0", "sync": "none", "rdb_last_bgsave_time_sec": "-1", "used_memory_lua": "0",
+		})
+		for name, want := range map[string]string{
+			"incr": "102", "get": "3", "multi": "1", "exec": "1", "ping": "1", "incrby": "1", "del": "1", "client|getname": "1", "decr": "1", "keys": "1", "scan": "1", "hello": "1", "echo": "5",
+		} {
+			value := got["cmdstat_"+name]
+			if !strings.HasPrefix(value, "calls="+want+",usec=") {
+				t.Errorf("cmdstat_%s is %q, want %s calls", name, value, want)
+			}
+			var calls, usec int64
+			var each float64
+			if _, err := fmt.Sscanf(value, "calls=%d,usec=%d,usec_per_call=%f", &calls, &usec, &each); err != nil || each < float64(usec)/float64(calls)-0.01 || each > float64(usec)/float64(calls)+0.01 {
+				t.Errorf("cmdstat_%s is %q (%v)", name, value, err)
+			}
+		}
+		for name := range got {
+			if strings.HasPrefix(name, "cmdstat_") && (strings.Contains(name, "nosuch")) {
+				t.Errorf("INFO has %s", name)
+			}
+		}
+		for _, absent := range []string{"store", "disk_free_bytes", "rdb_last_save_time", "last_backup_time"} {
+			if value, ok := got[absent]; ok {
+				t.Errorf("INFO has %s:%s", absent, value)
+			}
+		}
+		if n := number(t, got, "total_commands_processed"); n != 123 {
+			t.Errorf("%v commands", n)
+		}
+		number(t, got, "instantaneous_ops_per_sec")
+		number(t, got, "instantaneous_input_kbps")
+
+		if got := infoOf(t, c, ""); got["cmdstat_incr"] != "" || got["errorstat_ERR"] == "" || got["counting"] != "ok" {
+			t.Errorf("INFO without arguments has %q", got)
+		}
+		if got := infoOf(t, c, "commandstats cpu"); got["cmdstat_incr"] == "" || len(got) > 30 || got["redis_version"] != "" {
+			t.Errorf("INFO commandstats cpu has %q", got)
+		}
+	})
+}
+
+// countsTo are the answers to counts of a new topic.
+func countsTo(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, ":%d\r\n", i+1)
+	}
+	return b.String()
+}
+
+// counted is a connection that knows how much went over it.
+type counted struct {
+	net.Conn
+	sent, got int
+}
+
+func (c *counted) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.got += n
+	return n, err
+}
+
+func (c *counted) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.sent += n
+	return n, err
+}
+
+// Bytes of all doors are told, those of the turns that are over. A question may be told, too, or not,
+// but not its answer.
+func TestRESPInfoOfBytes(t *testing.T) {
+	t.Parallel()
+	eachNetwork(t, []string{"tcp", "udp", "resp"}, func(t *testing.T, network string, o server.Options) {
+		s, _ := serveMemory(t, o)
+		in, out := 0, 0
+		for i := range 10 {
+			if network != "resp" {
+				wantAnswer(t, ask(t, network, s.addr(network), count("orders")), 128, byte(i+1))
+				in, out = in+7, out+2
+			}
+		}
+		c := &counted{Conn: dial(t, "tcp", s.addr("tcp"))}
+		say(t, c, long("INCR bytes\r\n", 100), countsTo(100))
+		eventually(t, "all bytes are told", func() bool {
+			least, answers := in+c.sent, out+c.got
+			got := infoOf(t, c, "stats")
+			toldIn, toldOut := int(number(t, got, "total_net_input_bytes")), int(number(t, got, "total_net_output_bytes"))
+			if toldIn > in+c.sent || toldOut > answers {
+				t.Fatalf("%d bytes in and %d out are told, and there were %d and %d", toldIn, toldOut, in+c.sent, answers)
+			}
+			return toldIn >= least && toldOut == answers
+		})
+	})
+}
+
+// What INFO tells of the process, the disk, snapshots and backups.
+func TestRESPInfoOfTheStore(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.Backup = func(_ context.Context, w io.Writer, _ string) error {
+			_, err := io.WriteString(w, "backup")
+			return err
+		}
+		st, err := store.Open(t.TempDir(), store.Options{SegmentSize: 1 << 20, SnapshotInterval: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { st.Close() })
+		s := serve(t, st, o, nil)
+		c := dial(t, "tcp", s.addr("tcp"))
+		say(t, c, "INCR a\r\n", ":1\r\n")
+		say(t, c, "INCR a\r\n", ":2\r\n")
+		got := infoOf(t, c, "")
+		wantFields(t, got, map[string]string{
+			"store": st.Recovery().Store.String(), "rdb_changes_since_last_save": "2", "rdb_bgsave_in_progress": "0", "rdb_saves": "0", "rdb_last_bgsave_time_sec": "-1",
+		})
+		if _, ok := got["rdb_last_save_time"]; ok {
+			t.Errorf("a snapshot was made: %q", got)
+		}
+		if runtime.GOOS == "linux" {
+			for _, name := range []string{"used_memory_rss", "total_system_memory", "mem_fragmentation_ratio", "used_cpu_user", "disk_free_bytes"} {
+				if number(t, got, name) <= 0 {
+					t.Errorf("%s is %s", name, got[name])
+				}
+			}
+			if number(t, got, "used_memory_rss") > number(t, got, "total_system_memory") {
+				t.Errorf("the process is larger than the memory: %q", got)
+			}
+		}
+		if err := st.Snapshot(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		send(t, c, []byte("GCD.BACKUP\r\n"))
+		readUntil(t, c, ";0\r\n")
+		got = infoOf(t, c, "")
+		wantFields(t, got, map[string]string{"rdb_changes_since_last_save": "0", "rdb_saves": "1", "rdb_last_bgsave_time_sec": "0", "backups": "1"})
+		now := float64(st.Stats().SnapshotAt.Unix())
+		if at := number(t, got, "rdb_last_save_time"); at != now {
+			t.Errorf("the snapshot was made at %v, want %v", at, now)
+		}
+		if at := number(t, got, "last_backup_time"); at < now || at > now+patience.Seconds() {
+			t.Errorf("the backup was made at %v, the snapshot at %v", at, now)
+		}
+	})
+}

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package server
+
+// readUse knows nothing here.
+func readUse() processUse { return processUse{} }
