@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -34,6 +35,7 @@ const (
 	receiveError
 	brokenBackup
 	silentConn
+	probe
 	handlerPanic
 	numEvents
 )
@@ -63,6 +65,8 @@ func (e event) text() string {
 		return "a backup was not sent, or not to its end"
 	case silentConn:
 		return "a connection ended without a byte"
+	case probe:
+		return "a probe was not answered as it may expect"
 	}
 	return "panic while handling a client"
 }
@@ -126,20 +130,36 @@ func (j *journal) happened(e event, peer netip.AddrPort, detail any) {
 	switch e {
 	case handlerPanic:
 		level = hclog.Error
+	case probe, emptyDatagram: // somebody looks, and asks for nothing
+		level = hclog.Info
 	case silentConn: // a balancer that looks whether somebody listens, a pool that connected in advance
 		level = hclog.Debug
 	}
 	j.log.Log(level, e.text(), args...)
 }
 
-// refusedMessage notes the refusal of a TCP message. One without a byte is refused, too, but nobody has asked for anything.
+// refusedMessage notes the refusal of a TCP message. One without a byte is refused, too, and so is a
+// request of HTTP, but nobody has asked for anything.
 func (j *journal) refusedMessage(code codec.Code, peer netip.AddrPort, msg []byte) {
 	if len(msg) == 0 && code == codec.CodeMalformed {
 		j.happened(silentConn, peer, nil)
 		return
 	}
+	if speaksHTTP(msg) {
+		j.happened(probe, peer, "it speaks HTTP")
+		return
+	}
 	j.refused(code, peer, msg)
 }
+
+// speaksHTTP tells whether a message begins as HTTP requests do: with a line that ends in its version.
+func speaksHTTP(msg []byte) bool {
+	line, _, _ := bytes.Cut(msg, []byte("\n"))
+	return len(line) <= maxHTTPLine && bytes.Contains(line, []byte(" HTTP/1."))
+}
+
+// maxHTTPLine is how long the line is at most, in bytes.
+const maxHTTPLine = 4096
 
 // broke notes that a TCP connection broke before its message, of which there is msg, was whole.
 func (j *journal) broke(peer netip.AddrPort, msg []byte, err error) {
@@ -186,6 +206,7 @@ type Stats struct {
 	ReceiveErrors     uint64
 	Backups           uint64 // sent
 	BrokenBackups     uint64 // not sent to their end
+	Probes            uint64 // who asked whether the server is well, and got no answer that helps: in HTTP, or while there is none
 	Panics            uint64
 }
 
@@ -201,6 +222,7 @@ func (s *Server) Stats() Stats {
 		UnknownOutcomes: j.events[unknownOutcome].total.Load(), BrokenConns: j.events[brokenConn].total.Load(),
 		LostAnswers: j.events[lostAnswer].total.Load(), AcceptErrors: j.events[acceptError].total.Load(),
 		ReceiveErrors: j.events[receiveError].total.Load(), Panics: j.events[handlerPanic].total.Load(),
+		Probes:  j.events[probe].total.Load(),
 		Backups: s.backups.done.Load(), BrokenBackups: j.events[brokenBackup].total.Load(),
 	}
 	for code := range j.refusals {

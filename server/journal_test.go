@@ -63,7 +63,7 @@ func TestLogRate(t *testing.T) {
 	j.happened(emptyDatagram, somebody, nil)
 	j.happened(acceptError, netip.AddrPort{}, errors.New("out of descriptors"))
 	const want = `[WARN]  refused a client: code=2 reason="unknown opcode" peer=192.0.2.1:4711 message="\"\a\"" suppressed=999
-[WARN]  dropped an empty datagram: suppressed=999 peer=192.0.2.1:4711
+[INFO]  dropped an empty datagram: suppressed=999 peer=192.0.2.1:4711
 [WARN]  cannot accept connections: suppressed=0 detail="out of descriptors"
 `
 	if got := out.String(); got != want {

@@ -147,7 +147,7 @@ func (s *Server) tell(conn *net.TCPConn, code codec.Code, patience time.Duration
 		err = s.tellCommands(conn, peer, code, buf[:n], until)
 		conn.SetReadDeadline(until)
 	} else {
-		s.journal.refused(code, peer, buf[:n])
+		s.journal.refusedMessage(code, peer, buf[:n])
 		n, err = conn.Write(codec.AppendRefusal(nil, code, advice(code)))
 		s.traffic.gave(n)
 	}

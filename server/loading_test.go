@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"gcd/server"
 	"gcd/store"
 )
@@ -309,4 +311,84 @@ func TestShutdownWhileLoadingBehindSilence(t *testing.T) {
 	if got := string(answer(t, inline)); got != shuttingDown {
 		t.Errorf("the answer is %q", got)
 	}
+}
+
+// Who asks how the server is while it loads is told that it does; that is no refusal that anybody has
+// to look after, and neither is a request of HTTP.
+func TestProbesWhileLoading(t *testing.T) {
+	t.Parallel()
+	for in, probes := range map[string]uint64{
+		"PING\r\n":              1,
+		"*1\r\n$4\r\nPING\r\n":  1,
+		"HELLO 3\r\n":           1,
+		"INFO\r\nCLIENT ID\r\n": 2,
+		"INCR x\r\n":            0,
+		"GET x\r\n":             0,
+		"CLIENT NOSUCH\r\n":     0,
+		"GET /health HTTP/1.1\r\nHost: x\r\nUser-Agent: probe\r\n\r\n": 1,
+		"OPTIONS / HTTP/1.0\r\n\r\n":                                   1,
+		"\x00orders":                                                   0,
+	} {
+		t.Run(strings.Fields(in)[0], func(t *testing.T) {
+			t.Parallel()
+			log := new(lockedBuffer)
+			s, err := server.New(nil, server.Options{TCP: "127.0.0.1:0", Logger: hclog.New(&hclog.LoggerOptions{Output: log})})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.SetHold(0)
+			s.SetLoadingTime(time.Hour)
+			if _, err := s.AnswerLoading(); err != nil {
+				t.Fatal(err)
+			}
+			c := dial(t, "tcp", s.TCPAddr().String())
+			send(t, c, []byte(in))
+			if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			if got := string(answer(t, c)); !strings.HasPrefix(got, "-LOADING ") && got != "\xff\x0etry again soon" {
+				t.Errorf("the answer is %q", got)
+			}
+			if err := s.Shutdown(t.Context()); err != nil {
+				t.Error(err)
+			}
+			st := s.Stats()
+			refused := 0
+			for _, n := range st.Refused {
+				refused += int(n)
+			}
+			want := 1
+			if probes > 0 {
+				want = 0
+			}
+			if st.Probes != probes || refused != want || strings.Contains(log.String(), "[WARN]") != (want > 0) {
+				t.Errorf("%d probes, %d refused, want %d and %d; the log is\n%s", st.Probes, refused, probes, want, log)
+			}
+		})
+	}
+}
+
+// The same where the server serves: over RESP, and where that is off.
+func TestProbesInHTTP(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		log := new(lockedBuffer)
+		o.Logger = hclog.New(&hclog.LoggerOptions{Output: log})
+		for _, o.NoRESP = range []bool{false, true} {
+			s, _ := serveMemory(t, o)
+			for _, in := range []string{"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "POST / HTTP/1.1\r\nContent-Length: 8\r\n\r\nINCR x\r\n"} {
+				c := dial(t, "tcp", s.addr("tcp"))
+				send(t, c, []byte(in))
+				if got := answer(t, c); strings.Contains(string(got), ":1\r\n") {
+					t.Errorf("%q was answered %q", in, got)
+				}
+			}
+			if st := s.Stats(); st.Probes != 2 || len(st.Refused) > 0 {
+				t.Errorf("%d probes, refused %v", st.Probes, st.Refused)
+			}
+		}
+		if strings.Contains(log.String(), "[WARN]") {
+			t.Errorf("the log is\n%s", log)
+		}
+	})
 }

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"strconv"
 	"strings"
-
-	"gcd/codec"
 )
 
 // command is one command of RESP, or a subcommand of one.
@@ -248,7 +246,7 @@ func (x *exchange) unknownCommand() {
 	name := x.arg(0)
 	if is(name, "post") || is(name, "host:") {
 		// A browser was made to send this. What follows may look like commands and must not be run.
-		x.client.s.journal.refused(codec.CodeMalformed, x.client.peer, x.in[x.at:])
+		x.client.s.journal.happened(probe, x.client.peer, "it speaks HTTP")
 		x.closing = true
 		return
 	}

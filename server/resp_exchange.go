@@ -219,9 +219,24 @@ func (x *exchange) sayStopping() {
 		x.client.told = codec.CodeShuttingDown
 	}
 	x.listing.forget()
-	x.client.s.journal.refused(x.client.told, x.client.peer, x.arg(0))
+	switch journal := &x.client.s.journal; {
+	case speaksHTTP(x.in[x.at:]) || is(x.arg(0), "host:"): // the lines that follow are none of ours
+		journal.happened(probe, x.client.peer, "it speaks HTTP")
+		x.closing = true
+	case x.asksNothing():
+		journal.happened(probe, x.client.peer, x.client.told.String())
+	default:
+		journal.refused(x.client.told, x.client.peer, x.arg(0))
+	}
 	x.fail(refusalText(x.client.told))
 	x.ran.add(nil, 1)
+}
+
+// asksNothing tells whether the command that was parsed is about the connection or the server, as
+// those are that ask whether it is well: nobody misses what it would do.
+func (x *exchange) asksNothing() bool {
+	c := x.whichCommand(0)
+	return c != nil && (c.group == groupConnection || c.group == groupServer)
 }
 
 // malformed answers bytes that are no command.

@@ -305,7 +305,7 @@ func (t *infoText) gcd() {
 	}
 	t.add("refused", refused)
 	t.add(byCode...)
-	t.add("unknown", t.mine.UnknownOutcomes,
+	t.add("probes", t.mine.Probes, "unknown", t.mine.UnknownOutcomes,
 		"lost_answers", t.mine.LostAnswers, "broken_connections", t.mine.BrokenConns, "panics", t.mine.Panics)
 }
 
