@@ -12,7 +12,9 @@ import (
 // fake is a backend in memory whose commits a test can hold up, fail and look at. It keeps the contract of
 // server.Backend, with one committer goroutine for what no caller owns.
 type fake struct {
-	full atomic.Bool // what Stats and Refusing say
+	full    atomic.Bool   // what Stats and Refusing say
+	version atomic.Uint64 // what WholeVersion says, and it grows by pace each time
+	pace    atomic.Uint64
 
 	mu      sync.Mutex
 	cond    sync.Cond
@@ -169,7 +171,7 @@ func (f *fake) Stats() store.Stats {
 
 func (f *fake) Fits(ops []store.Op) bool { return len(ops) < 1000 }
 
-func (f *fake) WholeVersion() uint64 { return 0 }
+func (f *fake) WholeVersion() uint64 { return f.version.Add(f.pace.Load()) }
 
 func (f *fake) Options() store.Options { return store.Options{} }
 
@@ -217,6 +219,13 @@ func (f *fake) block() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.blocked = true
+}
+
+// committed is how many rounds there were.
+func (f *fake) committed() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.rounds
 }
 
 // isStuck tells that somebody is in a round that is held up. Before that a loop that is about to commit may still accept a connection, whose request it

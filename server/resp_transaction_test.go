@@ -383,6 +383,58 @@ func TestRESPTransactionWhenTheServerStops(t *testing.T) {
 	})
 }
 
+// TestRESPTransactionReadsAtItsMoment: a read with nothing before it sees what was submitted
+// before, and nothing that came later.
+func TestRESPTransactionReadsAtItsMoment(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		s, f := serveFake(t, o)
+		first, second := dialRESP(t, s, 2), dialRESP(t, s, 2)
+		for _, c := range []net.Conn{first, second} { // so that each has its loop
+			say(t, c, "PING\r\n", "+PONG\r\n")
+		}
+		f.block()
+		send(t, first, []byte("INCR a\r\n"))
+		eventually(t, "the first is in flight", func() bool { return s.Stats().InFlight == 1 && f.isStuck() })
+		send(t, second, []byte(inMulti("GET a\r\n", "EXISTS a\r\n", "DBSIZE\r\n", "INCR a\r\n")))
+		eventually(t, "so is the second", func() bool { return s.Stats().InFlight > 1 })
+		f.unblock()
+		want := "+OK\r\n" + long(queuedReply, 4) + "*4\r\n$1\r\n1\r\n:1\r\n:1\r\n:2\r\n"
+		expect(t, second, "a transaction behind a count", want)
+	})
+}
+
+// TestRESPReadsSeeNoHalf: while a transaction of somebody else comes into effect reads wait for the
+// next commit, and those of several topics do if one came into effect beside them.
+func TestRESPReadsSeeNoHalf(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		s, f := serveFake(t, o)
+		c := dialRESP(t, s, 2)
+		for _, row := range []struct {
+			version, pace uint64
+			in, want      string
+			rounds        int
+		}{
+			{0, 0, "GET a\r\nMGET a b\r\nEXISTS a b\r\nDBSIZE\r\n", null2 + "*2\r\n" + null2 + null2 + ":0\r\n:0\r\n", 0},
+			{1, 0, "GET a\r\n", null2, 1},
+			{1, 0, "GCD.INFO a\r\n", "*4\r\n$3\r\nsum\r\n$1\r\n0\r\n$5\r\nepoch\r\n:0\r\n", 1},
+			{1, 0, "MGET a b\r\n", "*2\r\n" + null2 + null2, 1},
+			{1, 0, "DBSIZE\r\n", ":0\r\n", 1},
+			{0, 2, "MGET a b\r\n", "*2\r\n" + null2 + null2, 1},
+			{0, 2, "EXISTS a b\r\n", ":0\r\n", 1},
+		} {
+			f.version.Store(row.version)
+			f.pace.Store(row.pace)
+			before := f.committed()
+			say(t, c, row.in, row.want)
+			if n := f.committed() - before; n != row.rounds {
+				t.Errorf("%q at version %d, growing by %d, took %d commits, want %d", row.in, row.version, row.pace, n, row.rounds)
+			}
+		}
+	})
+}
+
 // pairModel is two topics: the input is what is added to each, the output what they are at then.
 var pairModel = porcupine.Model{
 	Init: func() any { return [2]int{} },
