@@ -198,7 +198,7 @@ func TestTailOfEverySize(t *testing.T) {
 // many bytes they are, are on the disk when a start returns.
 func TestUnsyncedTailOfEverySize(t *testing.T) {
 	t.Parallel()
-	for _, segment := range largeSegments {
+	for _, segment := range largeSegments[:2] {
 		for _, tail := range []struct{ records, size int }{
 			{1, 1}, {1, 9000}, {1, 1 << 20}, {2, 1<<19 - recordHeaderSize}, {2, 1 << 20}, {3, 1<<20 - 5},
 			{1200, 1000}, {2300, 1000},
@@ -320,15 +320,15 @@ func TestSecondRecordAtEveryDistance(t *testing.T) {
 				l.SyncMark()
 			}
 			lengths := append([]int{0}, sizesUpTo(l.MaxRecord())...) // 0: it has no header
-			if segment > 4<<20 {
-				lengths = []int{0, l.MaxRecord()}
-			}
 			for _, length := range lengths {
 				one := recordSize(length)
 				if length == 0 {
 					one = recordSize(maxPayload)
 				}
 				last := segment - l.off - alignment
+				if segment > 4<<20 && length > 0 { // one that has a header is as in smaller ones
+					continue
+				}
 				for _, at := range []int64{one - alignment, one, one + 4096, one + 64<<10, one + 1<<20, one + windowSize, last} {
 					if at < recordHeaderSize || l.off+at >= segment {
 						continue
@@ -451,6 +451,9 @@ func TestCrashOverSizes(t *testing.T) {
 	t.Parallel()
 	for _, segment := range largeSegments {
 		for _, marked := range []bool{false, true} {
+			if marked && segment > 4<<20 {
+				continue
+			}
 			t.Run(fmt.Sprintf("segments of %d bytes, with a mark %t", segment, marked), func(t *testing.T) {
 				t.Parallel()
 				h := &history{marked: marked, each: marked, segment: segment}
