@@ -52,7 +52,8 @@ func killedInTransactions(t *testing.T, s *process, c counter) {
 	left, err := c.get("left")
 	right, err2 := c.get("right")
 	if err != nil || err2 != nil || left != right || left != last || last > calls+1 || last < calls {
-		t.Errorf("%d transactions were answered, %d failed: at %d (%v) and %d (%v), the last answer is %d", calls, failures, left, err, right, err2, last)
+		t.Errorf("%d transactions were answered, %d failed: at %d (%v) and %d (%v), the last answer is %d",
+			calls, failures, left, err, right, err2, last)
 	}
 }
 
@@ -70,7 +71,8 @@ func transactionLost(t *testing.T, s *process, c counter, l *library) {
 		left, err1 := c.get(topic)
 		right, err2 := c.get(other)
 		if err1 != nil || err2 != nil || left != right || left < 1 || left > 2 || once && (left != 1 || err == nil) {
-			t.Errorf("a transaction whose answer is lost: at %d (%v) and %d (%v), the client has %v (%v)", left, err1, right, err2, got, err)
+			t.Errorf("a transaction whose answer is lost: at %d (%v) and %d (%v), the client has %v (%v)",
+				left, err1, right, err2, got, err)
 		}
 		t.Logf("a transaction whose answer is lost: it was done %d times; %v", left, err)
 	}
