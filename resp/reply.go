@@ -79,14 +79,6 @@ func (v Version) AppendNull(dst []byte) []byte {
 	return append(dst, "_\r\n"...)
 }
 
-// AppendNullArray appends the absence of an array.
-func (v Version) AppendNullArray(dst []byte) []byte {
-	if v < V3 {
-		return append(dst, "*-1\r\n"...)
-	}
-	return append(dst, "_\r\n"...)
-}
-
 // AppendText appends a text to be shown to people as it is; in version 2 it is a string.
 func (v Version) AppendText(dst []byte, s []byte) []byte {
 	if v < V3 {

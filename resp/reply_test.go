@@ -30,8 +30,6 @@ func TestReplies(t *testing.T) {
 		{V3.AppendSet(nil, 3), "~3\r\n"},
 		{V2.AppendNull(nil), "$-1\r\n"},
 		{V3.AppendNull(nil), "_\r\n"},
-		{V2.AppendNullArray(nil), "*-1\r\n"},
-		{V3.AppendNullArray(nil), "_\r\n"},
 		{V2.AppendText(nil, []byte("a\nb")), "$3\r\na\nb\r\n"},
 		{V3.AppendText(nil, []byte("a\nb")), "=7\r\ntxt:a\nb\r\n"},
 	} {
