@@ -166,6 +166,11 @@ func (s *Store) take(ctx context.Context, server bool) error {
 			return fmt.Errorf("%w: %s is not there", ErrNoStore, s.dir)
 		}
 		if err := o.files.MkdirAll(s.dir); err != nil {
+			for dir := filepath.Dir(s.dir); dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+				if err := vfs.CheckLink(dir); err != nil { // which mkdir calls a file that exists
+					return err
+				}
+			}
 			return fmt.Errorf("store: %w", err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"gcd/store"
@@ -61,6 +62,10 @@ func TestInterruptedSoon(t *testing.T) {
 	} else if _, err := Dump(t.Context(), dir, w, DumpOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	var table strings.Builder
+	for i := range many {
+		fmt.Fprintf(&table, "a topic with a name that is not short: %d,1\n", i)
+	}
 	for _, test := range []struct {
 		name  string
 		dir   string
@@ -104,6 +109,10 @@ func TestInterruptedSoon(t *testing.T) {
 		}},
 		{"restore", dir, pages + 3*many, func(ctx context.Context, dir string) error {
 			_, err := Restore(ctx, dump, dir, RestoreOptions{Force: true})
+			return err
+		}},
+		{"import", t.TempDir(), pages + 2*many, func(ctx context.Context, dir string) error {
+			_, err := Import(ctx, strings.NewReader(table.String()), dir, ImportOptions{memory: 10_000})
 			return err
 		}},
 		{"compact", dir, 4 * pages, func(ctx context.Context, dir string) error {

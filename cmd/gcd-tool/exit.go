@@ -8,6 +8,7 @@ import (
 
 	"gcd/internal/cmdline"
 	"gcd/internal/owner"
+	"gcd/internal/vfs"
 	"gcd/store"
 	"gcd/tools"
 	"gcd/wal"
@@ -37,6 +38,7 @@ func classify(err error) *cmdline.Failure {
 		usage      *cmdline.UsageError
 		logDamage  *wal.CorruptionError
 		dataDamage *store.CorruptionError
+		dangling   *vfs.DanglingError
 		badDump    *tools.DumpError
 	)
 	switch {
@@ -64,6 +66,8 @@ func classify(err error) *cmdline.Failure {
 		return cmdline.Fail(cmdline.ExitFailure, err, "try again when the other gcd-tool has ended, or wait longer with --lock-wait")
 	case errors.Is(err, store.ErrMoved):
 		return cmdline.Fail(cmdline.ExitForeign, err, "find out who removed, renamed or covered it, and try again")
+	case errors.As(err, &dangling):
+		return cmdline.Fail(cmdline.ExitForeign, err, "make what the link names, or mount it there; nothing was changed")
 	case errors.Is(err, store.ErrNotRegular):
 		return cmdline.Fail(cmdline.ExitForeign, err, "gcd's files are regular files; find out what put this there, nothing was changed")
 	case errors.Is(err, wal.ErrVersion):

@@ -8,6 +8,7 @@ import (
 	"gcd/client"
 	"gcd/internal/cmdline"
 	"gcd/internal/owner"
+	"gcd/internal/vfs"
 	"gcd/store"
 	"gcd/tools"
 	"gcd/wal"
@@ -53,6 +54,7 @@ func classify(err error) *cmdline.Failure {
 		refused    *client.RefusedError
 		logDamage  *wal.CorruptionError
 		dataDamage *store.CorruptionError
+		dangling   *vfs.DanglingError
 	)
 	switch {
 	case errors.As(err, &known):
@@ -84,6 +86,8 @@ func classify(err error) *cmdline.Failure {
 	case errors.Is(err, store.ErrUnfinished):
 		return cmdline.Fail(cmdline.ExitForeign, err,
 			"rename the right one (\"gcd-tool inspect\" looks into it) to that name; if a new store is wanted, move what stands beside it elsewhere")
+	case errors.As(err, &dangling):
+		return cmdline.Fail(cmdline.ExitForeign, err, "make what the link names, or mount it there; nothing was changed")
 	case errors.Is(err, store.ErrNotRegular):
 		return cmdline.Fail(cmdline.ExitForeign, err, "a store's files are regular files; find out what put this there, nothing was changed")
 	case errors.Is(err, wal.ErrVersion):

@@ -171,6 +171,7 @@ func readSettings(c *cli.Context, stderr io.Writer) (settings, error) {
 		s.store.SnapshotBytes = -1
 	}
 	s.log = newLog(c, stderr)
+	s.warnIdle(c)
 	s.store.Logger = s.log.Named("store")
 	s.server.Logger = s.log.Named("server")
 	return s, nil
@@ -218,7 +219,7 @@ func logsJSON(args []string) bool {
 // check finds what is wrong with the flags before anything is opened, and names the flag.
 func (s *settings) check(c *cli.Context) error {
 	if c.Bool("memory") && c.IsSet("data") {
-		return usagef("serve", "--memory keeps nothing, and --data says where to keep it: give one of them")
+		return usagef("serve", "--memory keeps nothing, and %s says where to keep it: give one of them", cmdline.Given(c, "data"))
 	}
 	if s.dir == "" {
 		return wrongFlag(c, "data", "is empty: it takes a directory; --memory is there for a server that keeps nothing")
@@ -276,33 +277,52 @@ func (s *settings) check(c *cli.Context) error {
 			return wrongFlag(c, bound.flag, "is %v: it must be between %v and %v", bound.value, bound.least, bound.most)
 		}
 	}
-	return s.checkEffects(c)
+	return s.checkIdle(c)
 }
 
-// checkEffects refuses flags that say something of what is off.
-func (s *settings) checkEffects(c *cli.Context) error {
-	if s.store.Sync != store.SyncInterval {
-		if err := useless(c, "it is for --sync interval", "sync-interval"); err != nil {
-			return err
-		}
-	}
+// idleFlags are flags that have no effect, for a reason.
+type idleFlags struct {
+	flags  []string
+	reason string
+}
+
+// idle are those that say something of what is off.
+func (s *settings) idle(c *cli.Context) (all []idleFlags) {
 	if c.Bool("memory") {
-		err := useless(c, "--memory keeps nothing on a disk", "no-create", "lock-wait", "allow-root", "temp-dir", "sync", "sync-interval",
-			"snapshot-interval", "snapshot-bytes", "segment-size", "retain")
-		if err != nil {
-			return err
-		}
+		all = append(all, idleFlags{[]string{"no-create", "lock-wait", "allow-root", "temp-dir", "sync", "sync-interval",
+			"snapshot-interval", "snapshot-bytes", "segment-size", "retain"}, "--memory keeps nothing on a disk"})
+	} else if s.store.Sync != store.SyncInterval {
+		all = append(all, idleFlags{[]string{"sync-interval"}, "it is for --sync interval"})
 	}
 	if s.server.TCP == "" {
-		err := useless(c, "TCP is off", "resp", "allow-backup", "max-connections", "max-connections-per-address", "read-timeout", "write-timeout", "settle")
-		if err != nil {
+		all = append(all, idleFlags{[]string{"resp", "allow-backup", "max-connections", "max-connections-per-address",
+			"read-timeout", "write-timeout", "settle"}, "TCP is off"})
+	}
+	if s.server.UDP == "" {
+		all = append(all, idleFlags{[]string{"refusal-rate"}, "UDP is off"})
+	}
+	return all
+}
+
+// checkIdle refuses flags that were typed and have no effect.
+func (s *settings) checkIdle(c *cli.Context) error {
+	for _, idle := range s.idle(c) {
+		if err := useless(c, idle.reason, idle.flags...); err != nil {
 			return err
 		}
 	}
-	if s.server.UDP == "" {
-		return useless(c, "UDP is off", "refusal-rate")
-	}
 	return nil
+}
+
+// warnIdle says which variables in the environment have no effect.
+func (s *settings) warnIdle(c *cli.Context) {
+	for _, idle := range s.idle(c) {
+		for _, flag := range idle.flags {
+			if variable := cmdline.Given(c, flag); c.IsSet(flag) && !cmdline.Typed(c, flag) {
+				s.log.Warn("a variable in the environment has no effect", "variable", variable, "reason", idle.reason)
+			}
+		}
+	}
 }
 
 // checkListenAddr checks the form HOST:PORT; HOST may be empty, and whether it exists only listening can tell.

@@ -3,6 +3,7 @@ package cmdline
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"testing"
 	"testing/synctest"
@@ -31,4 +32,23 @@ func TestSay(t *testing.T) {
 		}
 		r.Close() // which ends the writing
 	})
+}
+
+// TestOneLine: a cause that several steps of a work end with is said once, in its place.
+func TestOneLine(t *testing.T) {
+	t.Parallel()
+	full := errors.New("store: no space left")
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{full, "no space left"},
+		{errors.Join(full, full), "no space left"},
+		{errors.Join(full, errors.Join(errors.New("tools: closing"), full)), "no space left; closing"},
+		{errors.Join(full, errors.New("wal: no space left")), "no space left"},
+	} {
+		if got := OneLine(test.err, "store", "tools", "wal"); got != test.want {
+			t.Errorf("%q is %q, want %q", test.err, got, test.want)
+		}
+	}
 }

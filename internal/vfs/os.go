@@ -102,8 +102,20 @@ func CheckLink(name string) error {
 	if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
 		return nil // there by now, or for who uses it to find out
 	}
-	return &fs.PathError{Op: "stat", Path: name, Err: fmt.Errorf("%w: it is a link to %s, which is not there", ErrNotRegular, to)}
+	return &DanglingError{Name: name, To: to}
 }
+
+// A DanglingError says that a link stands in the place of a file or a directory, and that what it
+// names is not there. It is an ErrNotRegular.
+type DanglingError struct{ Name, To string }
+
+// Error names both.
+func (e *DanglingError) Error() string {
+	return fmt.Sprintf("%s is a link to %s, which is not there", e.Name, e.To)
+}
+
+// Is says what it is.
+func (e *DanglingError) Is(target error) bool { return target == ErrNotRegular }
 
 func regular(op, name string, info fs.FileInfo) error {
 	kind := ""
