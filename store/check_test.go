@@ -188,7 +188,7 @@ func TestOtherByteOrder(t *testing.T) {
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(dir, Options{}); !errors.Is(err, ErrByteOrder) || !strings.Contains(err.Error(), path) {
+		if _, err := open(t, dir, Options{}); !errors.Is(err, ErrByteOrder) || !strings.Contains(err.Error(), path) {
 			t.Errorf("page at %d damaged: %v, want %v", damaged, err, ErrByteOrder)
 		}
 		if _, err := ReadSnapshotMeta(path); !errors.Is(err, ErrByteOrder) {

@@ -447,7 +447,7 @@ func TestStatsOfSnapshots(t *testing.T) {
 			under = s.Stats().Snapshotting
 		}
 	}
-	opened, err := Open(t.TempDir(), o)
+	opened, err := open(t, t.TempDir(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
