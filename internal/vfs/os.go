@@ -114,8 +114,10 @@ func (e *DanglingError) Error() string {
 	return fmt.Sprintf("%s is a link to %s, which is not there", e.Name, e.To)
 }
 
-// Is says what it is.
-func (e *DanglingError) Is(target error) bool { return target == ErrNotRegular }
+// Unwrap says what it is, with the path.
+func (e *DanglingError) Unwrap() error {
+	return &fs.PathError{Op: "stat", Path: e.Name, Err: ErrNotRegular}
+}
 
 func regular(op, name string, info fs.FileInfo) error {
 	kind := ""
