@@ -262,7 +262,7 @@ func TestDialFails(t *testing.T) {
 				return nil, failure
 			}
 			c := newClient(t, "anywhere", Options{Network: network, Dial: dial})
-			_, err := c.Count(patient(t), "orders")
+			_, err := c.Count(t.Context(), "orders")
 			wantClass(t, err, "not sent")
 			if !Retryable(err) || !strings.Contains(err.Error(), failure.Error()) {
 				t.Errorf("%v, want one to be tried again", err)
