@@ -51,7 +51,10 @@ func newShares() *shares {
 // of returns where what a client at an address has in flight is counted.
 func (h *shares) of(addr netip.Addr) *sourceUse {
 	b := source(addr).As16()
-	sum := binary.LittleEndian.Uint64(b[:])*h.seed[0] + binary.LittleEndian.Uint64(b[8:])*h.seed[1]
+	sum := binary.BigEndian.Uint64(b[:])*h.seed[0] + binary.BigEndian.Uint64(b[8:])*h.seed[1]
+	// Products of neighbours are steps of one length, which come to a few places with some seeds.
+	// So the lower half is mixed in, and spread again by an odd number without a pattern (2^64/φ).
+	sum = (sum ^ sum>>32) * 0x9e3779b97f4a7c15
 	return &h.uses[sum>>(64-sourceBits)]
 }
 
