@@ -73,9 +73,6 @@ func (o seams) holding(ctx context.Context, build string, do func() error) error
 // without a directory in that place: the new one gets the name of the other's future, and then they
 // are exchanged. After an error everything is as before.
 func (o seams) swap(build, dir string, lock *dirlock.Lock, name string) (aside string, err error) {
-	if err := lock.Check(); err != nil { // or it would put aside what it has not locked
-		return "", err
-	}
 	if aside, err = freeName(name); err != nil {
 		return "", err
 	}
@@ -87,6 +84,9 @@ func (o seams) swap(build, dir string, lock *dirlock.Lock, name string) (aside s
 		return "", back(err)
 	}
 	if err := o.fs.SyncDir(filepath.Dir(aside)); err != nil {
+		return "", back(err)
+	}
+	if err := lock.Check(); err != nil { // or it would put aside what it has not locked
 		return "", back(err)
 	}
 	err = immovable(dir, o.exchange(aside, dir))
