@@ -274,6 +274,43 @@ func TestTakenAwayBeforeClose(t *testing.T) {
 	}
 }
 
+// takenLog is a log behind whose next commit something happens, before anybody is answered.
+type takenLog struct {
+	batchLog
+	then func()
+}
+
+func (l *takenLog) commit(payload []byte) (uint64, error) {
+	index, err := l.batchLog.commit(payload)
+	l.then()
+	return index, err
+}
+
+// What was committed into a directory that was taken away by then is not acknowledged.
+func TestTakenAwayDuringACommit(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	s := newestStore(t, dir)
+	if err := s.do(func() {
+		s.log = &takenLog{s.log, func() {
+			if err := os.Rename(dir, dir+".old"); err != nil {
+				t.Error(err)
+			}
+			if err := s.look(); !errors.Is(err, ErrMoved) {
+				t.Errorf("it was not noticed: %v", err)
+			}
+		}}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Count(t.Context(), "a"); !errors.Is(err, ErrUnknown) {
+		t.Errorf("answered with %d, %v", n, err)
+	}
+	if err := s.Close(); !errors.Is(err, ErrMoved) {
+		t.Errorf("closed with %v", err)
+	}
+}
+
 // The same of a last segment: what was acknowledged into it no start finds.
 func TestSegmentGoneBeforeClose(t *testing.T) {
 	t.Parallel()
