@@ -150,6 +150,32 @@ func (f betweenFile) Named(string) (bool, error) {
 	return true, nil
 }
 
+// TestEachTransactionIsAWitness: a snapshot that ends behind its first transaction says how far the
+// log was by then, since that has what only those records say.
+func TestEachTransactionIsAWitness(t *testing.T) {
+	t.Parallel()
+	var file openings
+	dir := t.TempDir()
+	s := openStore(t, dir, Options{SegmentSize: 8192, SnapshotInterval: -1, SnapshotBytes: -1,
+		hooks: hooks{noSync: true, reader: file.reader}})
+	s.snapshot.transaction = 3
+	for i := range 11 {
+		runOps(t, s, []Op{count(fmt.Sprint(i), 1)})
+	}
+	last := s.wal.Durable()
+	file.arm(5, 0) // behind the first of four transactions
+	if err := s.Snapshot(t.Context()); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("the snapshot says %v", err)
+	}
+	m, err := ReadSnapshotMeta(SnapshotPath(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Count == 0 || m.Count == 11 || m.Replay >= last || m.Witness < last {
+		t.Errorf("%d topics, replay %d, witness %d; record %d is durable", m.Count, m.Replay, m.Witness, last)
+	}
+}
+
 // TestWitnessIsDurable: what the snapshot is witness of is on the disk, though more was counted
 // between the sync and the writing of that: after a power loss at whatever commit the store starts.
 func TestWitnessIsDurable(t *testing.T) {
