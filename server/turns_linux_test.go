@@ -211,6 +211,31 @@ func TestSocketsWaitWhileTooMuchIsInFlight(t *testing.T) {
 	}
 }
 
+// The last look at the door lets in all who have come by then, however few a turn takes.
+func TestLastCallLetsInThoseWhoCame(t *testing.T) {
+	t.Parallel()
+	s, p := idlePool(t, 1)
+	l := p.loops[0]
+	l.now = time.Hour
+	s.askers.note(l.now, true)
+	const came = sharedAcceptBatch + 1
+	for range came {
+		c, err := net.Dial("tcp", s.TCPAddr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	p.stage.Store(parting)
+	l.shutDoors()
+	if l.open != came {
+		t.Errorf("%d were let in, want %d", l.open, came)
+	}
+	for _, c := range l.streams {
+		c.close()
+	}
+}
+
 // owning is a backend whose every caller commits, and finds nothing to do.
 type owning struct{ noBackend }
 
