@@ -432,23 +432,37 @@ func TestRepairRefuses(t *testing.T) {
 }
 
 // TestRepairOfWhatCannotBeRead: what the system cannot read just now is not lost: a repair ends
-// with its error, and changes nothing, also where there is damage beside.
+// with its error, and changes nothing, also where there is damage beside, and whichever segment it
+// is.
 func TestRepairOfWhatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	dir := closedStore(t, seeded(t), 300, 60)
-	flip(t, filepath.Join(store.LogDir(dir), "0000000000000001.seg"), 200)
-	unreadable := lastSegment(t, dir)
-	var failed atomic.Int64
-	disk := vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
-		if op.Kind == vfs.KindRead && op.Name == unreadable && op.Off > 0 {
-			failed.Add(1)
-			return vfs.Fail(nil)
+	segments, err := filepath.Glob(filepath.Join(store.LogDir(dir), "*.seg"))
+	if err != nil || len(segments) < 4 {
+		t.Fatal(segments, err)
+	}
+	for _, damaged := range []int{0, 2} {
+		dir := copyTree(t, dir)
+		in := func(segment string) string { return filepath.Join(store.LogDir(dir), filepath.Base(segment)) }
+		flip(t, in(segments[damaged]), 200)
+		for at, unreadable := range segments {
+			if at == damaged {
+				continue
+			}
+			var failed atomic.Int64
+			disk := vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
+				if op.Kind == vfs.KindRead && op.Name == in(unreadable) {
+					failed.Add(1)
+					return vfs.Fail(nil)
+				}
+				return vfs.Outcome{}
+			})
+			before := contents(t, dir)
+			_, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true, SegmentSize: smallSegment, logFS: disk})
+			if !errors.Is(err, syscall.EIO) || isDamage(err) || failed.Load() == 0 || !maps.Equal(before, contents(t, dir)) {
+				t.Fatalf("segment %d of %d is damaged, %d cannot be read: %v, %d reads failed",
+					damaged+1, len(segments), at+1, err, failed.Load())
+			}
 		}
-		return vfs.Outcome{}
-	})
-	before := contents(t, dir)
-	_, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true, SegmentSize: smallSegment, logFS: disk})
-	if !errors.Is(err, syscall.EIO) || isDamage(err) || failed.Load() == 0 || !maps.Equal(before, contents(t, dir)) {
-		t.Errorf("%v, %d reads failed", err, failed.Load())
 	}
 }
