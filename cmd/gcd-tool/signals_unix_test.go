@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"gcd/internal/cmdline"
+	"gcd/internal/scripttest"
 )
 
 // hang is when a test that waits gives up; it decides nothing but how a failure looks.
@@ -37,6 +38,7 @@ func ended(t *testing.T, command *exec.Cmd) <-chan struct{} {
 // TestSignalsLeaveNoPart: each signal that ends a command has it remove what it has half made.
 func TestSignalsLeaveNoPart(t *testing.T) {
 	t.Parallel()
+	scripttest.Hangups()
 	base := t.TempDir()
 	dir, dump := filepath.Join(base, "data"), filepath.Join(base, "dump")
 	writeDump(t, dump, 60_000)

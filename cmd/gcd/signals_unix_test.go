@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"gcd/internal/cmdline"
+	"gcd/internal/scripttest"
 	"gcd/server"
 )
 
@@ -27,6 +28,7 @@ var namedSignals = map[string]os.Signal{
 // TestSignalsLeaveNoBackup: each signal that ends a backup has it remove what it has of the file.
 func TestSignalsLeaveNoBackup(t *testing.T) {
 	t.Parallel()
+	scripttest.Hangups()
 	whole := dumpOf(t, "ndjson", 10_000)
 	for _, name := range []string{"HUP", "TERM", "INT"} {
 		addr := backupServer(t, server.Options{Backup: func(ctx context.Context, w io.Writer, _ string) error {

@@ -18,6 +18,7 @@ import (
 // started not to mind it stays, and so does one whose log goes elsewhere.
 func TestTerminalCloses(t *testing.T) {
 	t.Parallel()
+	scripttest.Hangups()
 	for _, test := range []struct {
 		name, command string
 		stops         bool
