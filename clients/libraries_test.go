@@ -83,7 +83,7 @@ func (l *library) client(t *testing.T, addr string, once bool) (counter, string)
 }
 
 // missing leaves a test out where a library cannot be had, and says where it comes from.
-// GCD_CLIENTS=all takes none for missing.
+// GCD_LIBRARIES=all takes none for missing.
 func (l *library) missing(t *testing.T) {
 	t.Helper()
 	if l.probe == nil {
@@ -92,7 +92,7 @@ func (l *library) missing(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), l.probe[0], l.probe[1:]...).CombinedOutput()
 	switch {
 	case err == nil:
-	case os.Getenv("GCD_CLIENTS") == "all":
+	case os.Getenv("GCD_LIBRARIES") == "all":
 		t.Fatalf("%s is not here (%s): %v\n%s", l.name, l.from, err, out)
 	default:
 		t.Skipf("%s is not here: %s", l.name, l.from)
