@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -57,8 +58,9 @@ func commands(text string) (all []typed) {
 	return all
 }
 
-// TestReadme does what the README says, word by word but for the port: the programs print what it shows, and what is left in the
-// tree is ignored, so that the next build is not one of a changed tree.
+// TestReadme does what the README says, word by word but for the port: the programs print what it
+// shows, and what is left in the tree is ignored, so that the next build is not one of a changed
+// tree.
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	bash, err := exec.LookPath("bash")
@@ -67,7 +69,8 @@ func TestReadme(t *testing.T) {
 	}
 	dir := t.TempDir()
 	first := commands(part(t, "Two commands"))
-	if len(first) != 2 || first[0].command != "go build -o bin/ ./cmd/..." || first[1].command != "bin/gcd serve --data ./gcd-data" {
+	if len(first) != 2 || first[0].command != "go build -o bin/ ./cmd/..." ||
+		first[1].command != "bin/gcd serve --data ./gcd-data" {
 		t.Fatalf("the two commands are %q", first)
 	}
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, "bin")+"/", "./cmd/...")
@@ -165,9 +168,22 @@ func (s *tourShell) run(command string) (printed []string) {
 // serves waits until the server says where it listens, and has the other commands ask it there.
 func (s *tourShell) serves(log string) {
 	s.t.Helper()
-	for end := time.Now().Add(hang); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		text, _ := os.ReadFile(log)
-		if said := serving.FindStringSubmatch(string(text)); said != nil {
+	ctx, cancel := context.WithTimeout(s.t.Context(), hang)
+	defer cancel()
+	follow := exec.CommandContext(ctx, "tail", "-n", "+1", "-F", log)
+	out, err := follow.StdoutPipe()
+	if err == nil {
+		err = follow.Start()
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() {
+		cancel()
+		_ = follow.Wait() // which says that it was killed
+	}()
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if said := serving.FindStringSubmatch(lines.Text()); said != nil {
 			_, s.port, _ = strings.Cut(said[1], ":")
 			s.run("export GCD_ADDR=" + said[1])
 			return
@@ -208,7 +224,8 @@ func TestReadmeVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindSubmatch(module)
-	if text := part(t, "Two commands"); want == nil || !strings.Contains(text, "(https://go.dev/dl/) "+string(want[1])+" or newer") {
+	if text := part(t, "Two commands"); want == nil || !strings.Contains(text,
+		"(https://go.dev/dl/) "+string(want[1])+" or newer") {
 		t.Errorf("the README does not say that it wants Go %s", want)
 	}
 }
