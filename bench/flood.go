@@ -17,8 +17,8 @@ import (
 // wants.
 const floodCommand = "flood"
 
-// elsewhere, in place of the addresses, has the flood go to sockets of its own, which take what comes
-// and answer nothing: what it costs the others without the server's doing.
+// elsewhere, in place of the addresses, has the flood go to sockets of its own, which take what
+// comes and answer nothing: what it costs the others without the server's doing.
 const elsewhere = "elsewhere"
 
 // A flood from other machines has a rate, and takes none of the server's processors. This one has a
@@ -38,10 +38,22 @@ type floodKind struct {
 
 // floods are the kinds, by name.
 var floods = map[string]floodKind{
-	"resp, reset at once":             {"2.5 M INCR a second", func(tcp, _ string) error { return floodRESP(tcp, false) }},
-	"resp, reset when it is answered": {"2.5 M INCR a second", func(tcp, _ string) error { return floodRESP(tcp, true) }},
-	"tcp":                             {"12,500 connections a second", func(tcp, _ string) error { return floodTCP(tcp) }},
-	"udp":                             {"100,000 datagrams a second", func(_, udp string) error { return floodUDP(udp) }},
+	"resp, reset at once": {"2.5 M INCR a second", func(tcp, _ string) error {
+		return floodRESP(tcp,
+			false)
+	}},
+	"resp, reset when it is answered": {"2.5 M INCR a second", func(tcp, _ string) error {
+		return floodRESP(tcp,
+			true)
+	}},
+	"tcp": {"12,500 connections a second", func(tcp,
+		_ string) error {
+		return floodTCP(tcp)
+	}},
+	"udp": {"100,000 datagrams a second", func(_,
+		udp string) error {
+		return floodUDP(udp)
+	}},
 }
 
 // flood is what the program does with that argument, until it is killed.

@@ -162,7 +162,8 @@ func (e ending) Close() error {
 	return nil
 }
 
-// A message that was sent in part over TLS ends in a reset of what is under it, without a word of an end.
+// A message that was sent in part over TLS ends in a reset of what is under it, without a word of
+// an end.
 func TestPartOfAMessageOverTLS(t *testing.T) {
 	t.Parallel()
 	var outer, inner []string

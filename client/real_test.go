@@ -171,8 +171,8 @@ func TestRealServerThatIsFull(t *testing.T) {
 	})
 }
 
-// A server is stopped as planned and started anew, twice, while many count: what may be tried again is, and
-// then each value comes once and none is missing, since no outcome is unknown.
+// A server is stopped as planned and started anew, twice, while many count: what may be tried again
+// is, and then each value comes once and none is missing, since no outcome is unknown.
 func TestRealServerThatIsStartedAnew(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
@@ -227,8 +227,8 @@ func TestRealServerThatIsStartedAnew(t *testing.T) {
 	})
 }
 
-// Two topics that are only ever counted together have the same sum in every answer, whoever counts them; and
-// what is too much for one transaction is refused whole.
+// Two topics that are only ever counted together have the same sum in every answer, whoever counts
+// them; and what is too much for one transaction is refused whole.
 func TestRealServerCountsMany(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {

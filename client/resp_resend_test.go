@@ -24,8 +24,8 @@ func TestRESPWriteErrorResendsNothing(t *testing.T) {
 	t.Error("a write never ended behind a whole command and before the last one")
 }
 
-// writeError has a write fail in the middle. It returns false if that was not behind a whole command
-// of those that were to be written at once.
+// writeError has a write fail in the middle. It returns false if that was not behind a whole
+// command of those that were to be written at once.
 func writeError(t *testing.T) bool {
 	t.Helper()
 	const calls = 12_000

@@ -146,7 +146,8 @@ func TestGoRedisPipeline(t *testing.T) {
 	})
 }
 
-// A transaction is answered as a whole; one that cannot be run is not run in part, and the connection goes on.
+// A transaction is answered as a whole; one that cannot be run is not run in part, and the
+// connection goes on.
 func TestGoRedisTransaction(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, s *running, version int) {

@@ -28,16 +28,16 @@ type counter interface {
 // library is a client library that is tested with its defaults.
 type library struct {
 	name string // as docs/resp.md has it
-	// again is the major version since which the library, with its defaults, sends a call again that
-	// got no answer, so that it counts twice. 0: none does.
+	// again is the major version since which the library, with its defaults, sends a call again
+	// that got no answer, so that it counts twice. 0: none does.
 	again int
 
 	// open makes a client for the server at an address; once is set up so that nothing is sent a
 	// second time. It returns the library's version, too.
 	open func(t *testing.T, addr string, once bool) (counter, string)
 
-	// Of programs in other languages. probe ends with 0 where the library is there, from is how to get
-	// it.
+	// Of programs in other languages. probe ends with 0 where the library is there, from is how to
+	// get it.
 	probe, command []string
 	from           string
 }
@@ -54,7 +54,8 @@ func libraries(t *testing.T) []library {
 		library{name: "node-redis", from: "npm ci, in clients/node",
 			probe: nodeProbe("redis"), command: []string{"node", "node/node_redis.js"}},
 		library{name: "phpredis", from: "apt-get install php-cli php-redis",
-			probe: []string{"php", "-r", "exit(class_exists('Redis') ? 0 : 1);"}, command: []string{"php", "php/phpredis.php"}},
+			probe: []string{"php", "-r", "exit(class_exists('Redis') ? 0 : 1);"}, command: []string{"php",
+				"php/phpredis.php"}},
 		library{name: "predis", from: "apt-get install php-cli php-predis",
 			probe: []string{"php", "-r", "require 'Predis/autoload.php';"}, command: []string{"php", "php/predis.php"}},
 		library{name: "redis-rb", again: 1, from: "apt-get install ruby ruby-redis",

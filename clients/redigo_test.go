@@ -109,7 +109,8 @@ func show(reply any) string {
 	return fmt.Sprint(reply)
 }
 
-// What is sent before anything is received is answered in its order; a transaction among it is answered by EXEC.
+// What is sent before anything is received is answered in its order; a transaction among it is
+// answered by EXEC.
 func TestRedigoPipeline(t *testing.T) {
 	t.Parallel()
 	eachServer(t, func(t *testing.T, s *running) {

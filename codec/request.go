@@ -31,8 +31,8 @@ func ParseRequest(msg []byte) (Request, error) {
 	return Request{Op: op, Topic: topic}, nil
 }
 
-// IsText tells whether bytes are UTF-8, which a topic has to be. It is utf8.Valid, and quicker where
-// all are ASCII, as they nearly always are.
+// IsText tells whether bytes are UTF-8, which a topic has to be. It is utf8.Valid, and quicker
+// where all are ASCII, as they nearly always are.
 func IsText(b []byte) bool {
 	const high = 0x8080808080808080 // the bits that no byte of ASCII has
 	var all uint64                  // of words that may overlap

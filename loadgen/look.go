@@ -14,7 +14,8 @@ import (
 	"gcd/codec"
 )
 
-// OthersError says that a server has topics of others, so that a load would leave its own among them for ever. Nothing was counted.
+// OthersError says that a server has topics of others, so that a load would leave its own among
+// them for ever. Nothing was counted.
 type OthersError struct {
 	Topics uint64 // that the server has, of whomever
 	One    string // of others
@@ -43,8 +44,9 @@ type look struct {
 	buf     []byte
 }
 
-// lookFor returns an *OthersError if a server has a topic that does not begin with what the options say, and ErrNotLooked, with the
-// reason, if it does not say; but where the load itself would end so, ErrNotReached or ErrNoRESP.
+// lookFor returns an *OthersError if a server has a topic that does not begin with what the options
+// say, and ErrNotLooked, with the reason, if it does not say; but where the load itself would end
+// so, ErrNotReached or ErrNoRESP.
 func lookFor(ctx context.Context, peer *net.TCPAddr, o *Options) error {
 	dialer := net.Dialer{Timeout: o.Timeout}
 	conn, err := dialer.DialContext(ctx, "tcp", peer.String())
@@ -82,7 +84,8 @@ func lookFor(ctx context.Context, peer *net.TCPAddr, o *Options) error {
 	return fmt.Errorf("%w: %w", ErrNotLooked, err)
 }
 
-// all asks how many topics there are, and then for one after the other, until there is one of others.
+// all asks how many topics there are, and then for one after the other, until there is one of
+// others.
 func (l *look) all(own string) error {
 	if err := l.ask("*1\r\n$6\r\nDBSIZE\r\n"); err != nil {
 		return err
@@ -92,7 +95,8 @@ func (l *look) all(own string) error {
 		return err
 	}
 	for cursor := "0"; ; {
-		if err := l.ask(fmt.Sprintf("*4\r\n$4\r\nSCAN\r\n$%d\r\n%s\r\n$5\r\nCOUNT\r\n$%d\r\n%d\r\n", len(cursor), cursor, len(strconv.Itoa(lookCount)), lookCount)); err != nil {
+		if err := l.ask(fmt.Sprintf("*4\r\n$4\r\nSCAN\r\n$%d\r\n%s\r\n$5\r\nCOUNT\r\n$%d\r\n%d\r\n",
+			len(cursor), cursor, len(strconv.Itoa(lookCount)), lookCount)); err != nil {
 			return err
 		}
 		if n, err := l.head('*'); err != nil || n != 2 {

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// answers is a server that says this, piece by piece, one more for each command; then it is silent, or ends the connection.
+// answers is a server that says this, piece by piece, one more for each command; then it is silent,
+// or ends the connection.
 func answers(t *testing.T, ends bool, replies ...string) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -75,8 +76,9 @@ func page(cursor string, topics ...string) string {
 	return b
 }
 
-// TestLook holds what servers say of their topics against what comes of it. Where the look has no objection the run itself fails, since
-// these servers say nothing more: a second connection is not accepted.
+// TestLook holds what servers say of their topics against what comes of it. Where the look has no
+// objection the run itself fails, since these servers say nothing more: a second connection is not
+// accepted.
 func TestLook(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 65_535)
@@ -87,28 +89,38 @@ func TestLook(t *testing.T) {
 		want    error  // nil: no objection
 		text    string // what the error says
 	}{
-		"empty":             {replies: []string{":0\r\n"}},
-		"its own":           {replies: []string{":3\r\n", page("7", "bench:1", "bench:"), page("8"), page("0", "bench:\r\n2")}},
-		"others":            {replies: []string{":3\r\n", page("7", "bench:1"), page("0", "orders")}, want: &OthersError{}, text: `"orders" is one of its 3`},
-		"nearly":            {replies: []string{":1\r\n", page("0", "bench")}, want: &OthersError{}, text: `"bench"`},
-		"empty topic":       {replies: []string{":1\r\n", page("0", "")}, want: &OthersError{}, text: `""`},
-		"long":              {replies: []string{":1\r\n", page("0", long)}, want: &OthersError{}, text: long[:64]},
-		"refused":           {replies: []string{"-LOADING not yet\r\n"}, want: ErrNotLooked, text: "LOADING not yet"},
-		"refused later":     {replies: []string{":1\r\n", "-BUSY no\r\n"}, want: ErrNotLooked, text: "BUSY no"},
-		"no RESP":           {replies: []string{"\xff\x02no\n"}, ends: true, network: TCP, want: ErrNotLooked, text: "unknown opcode"},
-		"no RESP, over it":  {replies: []string{"\xff\x02no"}, ends: true, network: RESP, want: ErrNoRESP},
-		"too many":          {replies: []string{"\xff\x08"}, ends: true, want: ErrNotLooked, text: "code 8"},
-		"HTTP":              {replies: []string{"HTTP/1.1 400 Bad Request\r\n\r\n"}, ends: true, want: ErrNotLooked, text: "is not RESP"},
-		"a line for ever":   {replies: []string{":" + strings.Repeat("1", 9000)}, want: ErrNotLooked, text: "is not RESP"},
-		"no end of topics":  {replies: []string{":1\r\n", "*2\r\n$1\r\n0\r\n*99999999\r\n"}, want: ErrNotLooked, text: "is not RESP"},
-		"no end of a topic": {replies: []string{":1\r\n", "*2\r\n$1\r\n0\r\n*1\r\n$99999999\r\n"}, want: ErrNotLooked, text: "is not RESP"},
-		"negative":          {replies: []string{":1\r\n", "*2\r\n$-1\r\n"}, want: ErrNotLooked, text: "is not RESP"},
-		"another shape":     {replies: []string{":1\r\n", "*1\r\n$1\r\n0\r\n"}, want: ErrNotLooked, text: "is not RESP"},
-		"wrong length":      {replies: []string{":1\r\n", "*2\r\n$1\r\n0xx"}, want: ErrNotLooked, text: "is not RESP"},
-		"silent":            {want: ErrNotLooked, text: "no answer within 50ms"},
-		"silent within":     {replies: []string{":1\r\n", "*2\r\n$1\r\n"}, want: ErrNotLooked, text: "no answer within 50ms"},
-		"gone":              {ends: true, want: ErrNotLooked, text: "without an answer"},
-		"gone within":       {replies: []string{":1\r\n", "*2\r\n$1\r\n0\r\n*1\r\n$9\r\nben"}, ends: true, want: ErrNotLooked, text: "without an answer"},
+		"empty": {replies: []string{":0\r\n"}},
+		"its own": {replies: []string{":3\r\n", page("7", "bench:1", "bench:"), page("8"), page("0",
+			"bench:\r\n2")}},
+		"others": {replies: []string{":3\r\n", page("7", "bench:1"), page("0", "orders")},
+			want: &OthersError{}, text: `"orders" is one of its 3`},
+		"nearly":        {replies: []string{":1\r\n", page("0", "bench")}, want: &OthersError{}, text: `"bench"`},
+		"empty topic":   {replies: []string{":1\r\n", page("0", "")}, want: &OthersError{}, text: `""`},
+		"long":          {replies: []string{":1\r\n", page("0", long)}, want: &OthersError{}, text: long[:64]},
+		"refused":       {replies: []string{"-LOADING not yet\r\n"}, want: ErrNotLooked, text: "LOADING not yet"},
+		"refused later": {replies: []string{":1\r\n", "-BUSY no\r\n"}, want: ErrNotLooked, text: "BUSY no"},
+		"no RESP": {replies: []string{"\xff\x02no\n"}, ends: true, network: TCP, want: ErrNotLooked,
+			text: "unknown opcode"},
+		"no RESP, over it": {replies: []string{"\xff\x02no"}, ends: true, network: RESP, want: ErrNoRESP},
+		"too many":         {replies: []string{"\xff\x08"}, ends: true, want: ErrNotLooked, text: "code 8"},
+		"HTTP": {replies: []string{"HTTP/1.1 400 Bad Request\r\n\r\n"}, ends: true,
+			want: ErrNotLooked, text: "is not RESP"},
+		"a line for ever": {replies: []string{":" + strings.Repeat("1", 9000)}, want: ErrNotLooked,
+			text: "is not RESP"},
+		"no end of topics": {replies: []string{":1\r\n", "*2\r\n$1\r\n0\r\n*99999999\r\n"}, want: ErrNotLooked,
+			text: "is not RESP"},
+		"no end of a topic": {replies: []string{":1\r\n", "*2\r\n$1\r\n0\r\n*1\r\n$99999999\r\n"},
+			want: ErrNotLooked, text: "is not RESP"},
+		"negative": {replies: []string{":1\r\n", "*2\r\n$-1\r\n"}, want: ErrNotLooked, text: "is not RESP"},
+		"another shape": {replies: []string{":1\r\n", "*1\r\n$1\r\n0\r\n"}, want: ErrNotLooked,
+			text: "is not RESP"},
+		"wrong length": {replies: []string{":1\r\n", "*2\r\n$1\r\n0xx"}, want: ErrNotLooked, text: "is not RESP"},
+		"silent":       {want: ErrNotLooked, text: "no answer within 50ms"},
+		"silent within": {replies: []string{":1\r\n", "*2\r\n$1\r\n"}, want: ErrNotLooked,
+			text: "no answer within 50ms"},
+		"gone": {ends: true, want: ErrNotLooked, text: "without an answer"},
+		"gone within": {replies: []string{":1\r\n", "*2\r\n$1\r\n0\r\n*1\r\n$9\r\nben"}, ends: true,
+			want: ErrNotLooked, text: "without an answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -164,7 +176,8 @@ func TestLookNobody(t *testing.T) {
 	addr := listener.Addr().String()
 	listener.Close()
 	for network, want := range map[Network]error{TCP: ErrNotReached, RESP: ErrNotReached, UDP: ErrNotLooked} {
-		if _, err := Run(t.Context(), Options{Network: network, Addr: addr, Own: "bench:", Requests: 1}); !errors.Is(err, want) {
+		if _, err := Run(t.Context(), Options{Network: network, Addr: addr, Own: "bench:",
+			Requests: 1}); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", network, err, want)
 		}
 	}

@@ -83,8 +83,9 @@ type Options struct {
 	// nobody else may count on them: choose a Prefix that was never used.
 	Verify bool
 
-	// Own, if not empty, refuses a server that has a topic which does not begin with it (*OthersError), or does not say which topics
-	// it has (ErrNotLooked). Whatever the network is, it is asked over RESP, at Addr over TCP.
+	// Own, if not empty, refuses a server that has a topic which does not begin with it
+	// (*OthersError), or does not say which topics it has (ErrNotLooked). Whatever the network is,
+	// it is asked over RESP, at Addr over TCP.
 	Own string
 
 	// Progress is called about every ProgressEvery (default 1 s) until Run returns, if it is not nil.

@@ -59,8 +59,8 @@ func TestEachDoorAlone(t *testing.T) {
 	})
 }
 
-// What is under way at a door when the server stops is answered, whatever other doors there are, and
-// so is what comes until then.
+// What is under way at a door when the server stops is answered, whatever other doors there are,
+// and so is what comes until then.
 func TestEachDoorAloneAtAShutdown(t *testing.T) {
 	t.Parallel()
 	eachDoorAlone(t, func(t *testing.T, network string, o server.Options) {
@@ -119,7 +119,8 @@ func shut(network, addr string) bool {
 			return false
 		}
 		defer c.Close()
-		// Something that is dropped without an answer. Where nobody listens the second one is told so.
+		// Something that is dropped without an answer. Where nobody listens the second one is told
+		// so.
 		for range 2 {
 			if _, err := c.Write([]byte{200}); err != nil {
 				return true

@@ -138,8 +138,8 @@ func (j *journal) happened(e event, peer netip.AddrPort, detail any) {
 	j.log.Log(level, e.text(), args...)
 }
 
-// refusedMessage notes the refusal of a TCP message. One without a byte is refused, too, and so is a
-// request of HTTP, but nobody has asked for anything.
+// refusedMessage notes the refusal of a TCP message. One without a byte is refused, too, and so is
+// a request of HTTP, but nobody has asked for anything.
 func (j *journal) refusedMessage(code codec.Code, peer netip.AddrPort, msg []byte) {
 	if len(msg) == 0 && code == codec.CodeMalformed {
 		j.happened(silentConn, peer, nil)
@@ -152,7 +152,8 @@ func (j *journal) refusedMessage(code codec.Code, peer netip.AddrPort, msg []byt
 	j.refused(code, peer, msg)
 }
 
-// speaksHTTP tells whether a message begins as HTTP requests do: with a line that ends in its version.
+// speaksHTTP tells whether a message begins as HTTP requests do: with a line that ends in its
+// version.
 func speaksHTTP(msg []byte) bool {
 	line, _, _ := bytes.Cut(msg, []byte("\n"))
 	return len(line) <= maxHTTPLine && bytes.Contains(line, []byte(" HTTP/1."))

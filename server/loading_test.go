@@ -313,8 +313,8 @@ func TestShutdownWhileLoadingBehindSilence(t *testing.T) {
 	}
 }
 
-// Who asks how the server is while it loads is told that it does; that is no refusal that anybody has
-// to look after, and neither is a request of HTTP.
+// Who asks how the server is while it loads is told that it does; that is no refusal that anybody
+// has to look after, and neither is a request of HTTP.
 func TestProbesWhileLoading(t *testing.T) {
 	t.Parallel()
 	for in, probes := range map[string]uint64{
@@ -332,7 +332,8 @@ func TestProbesWhileLoading(t *testing.T) {
 		t.Run(strings.Fields(in)[0], func(t *testing.T) {
 			t.Parallel()
 			log := new(lockedBuffer)
-			s, err := server.New(nil, server.Options{TCP: "127.0.0.1:0", Logger: hclog.New(&hclog.LoggerOptions{Output: log})})
+			s, err := server.New(nil, server.Options{TCP: "127.0.0.1:0",
+				Logger: hclog.New(&hclog.LoggerOptions{Output: log})})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -376,7 +377,8 @@ func TestProbesInHTTP(t *testing.T) {
 		o.Logger = hclog.New(&hclog.LoggerOptions{Output: log})
 		for _, o.NoRESP = range []bool{false, true} {
 			s, _ := serveMemory(t, o)
-			for _, in := range []string{"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "POST / HTTP/1.1\r\nContent-Length: 8\r\n\r\nINCR x\r\n"} {
+			for _, in := range []string{"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+				"POST / HTTP/1.1\r\nContent-Length: 8\r\n\r\nINCR x\r\n"} {
 				c := dial(t, "tcp", s.addr("tcp"))
 				send(t, c, []byte(in))
 				if got := answer(t, c); strings.Contains(string(got), ":1\r\n") {

@@ -47,8 +47,8 @@ func liveBytes() int64 {
 }
 
 // Clients that ask for long answers and do not take them hold no more than the documented bound: 16
-// KiB each and --max-in-flight-bytes, whether the answers are being made or wait. It has a process of
-// its own, since what others allocate would be weighed, too.
+// KiB each and --max-in-flight-bytes, whether the answers are being made or wait. It has a process
+// of its own, since what others allocate would be weighed, too.
 func TestMemoryOfLongAnswers(t *testing.T) {
 	t.Parallel()
 	if !alone(t) {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// How much goes on per second, over the last second. Whoever has a turn anyway takes a sample, if the
-// last is old enough; nobody does it for its own sake, so while nothing goes on there are none.
+// How much goes on per second, over the last second. Whoever has a turn anyway takes a sample, if
+// the last is old enough; nobody does it for its own sake, so while nothing goes on there are none.
 const (
 	rateTime    = time.Second
 	sampleEvery = 100 * time.Millisecond
@@ -51,7 +51,8 @@ func (r *rates) keep(one sample) {
 }
 
 // since is the newest sample that is as old as rateTime, and the time to divide by what there was
-// since. Where it is much older nothing had gone on behind it for a while, so that time is no longer.
+// since. Where it is much older nothing had gone on behind it for a while, so that time is no
+// longer.
 func (r *rates) since(now time.Duration) (from sample, took time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

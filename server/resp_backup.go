@@ -100,7 +100,8 @@ func (s *Server) backUp(conn backupConn, peer netip.AddrPort, format string) boo
 	if err == nil {
 		s.backups.done.Add(1)
 		s.backups.last.Store(time.Now().Unix())
-		s.log.Info("sent a backup", "peer", peerText(peer), "format", format, "bytes", w.sent, "took_seconds", time.Since(began).Round(time.Millisecond).Seconds())
+		s.log.Info("sent a backup", "peer", peerText(peer), "format", format, "bytes", w.sent, "took_seconds",
+			time.Since(began).Round(time.Millisecond).Seconds())
 		return true
 	}
 	s.journal.happened(brokenBackup, peer, err)

@@ -71,9 +71,11 @@ func (d *respDoor) command(name []byte) *command {
 
 const maxCommandName = 32
 
-// speaksRESP tells whether a TCP connection that begins with this byte is RESP's: an array, the name of an inline command, or an empty line.
+// speaksRESP tells whether a TCP connection that begins with this byte is RESP's: an array, the
+// name of an inline command, or an empty line.
 func (s *Server) speaksRESP(first byte) bool {
-	isRESP := first == '*' || 'a' <= first && first <= 'z' || 'A' <= first && first <= 'Z' || first == '\r' || first == '\n'
+	isRESP := first == '*' || 'a' <= first && first <= 'z' || 'A' <= first && first <= 'Z' || first == '\r' ||
+		first == '\n'
 	return isRESP && !s.opts.NoRESP
 }
 

@@ -102,7 +102,10 @@ func (x *exchange) wantedClients() (wanted []*respClient, ok bool) {
 				x.fail("ERR Invalid client ID")
 				return nil, false
 			}
-			at, found := slices.BinarySearchFunc(all, id, func(c *respClient, id int64) int { return cmp.Compare(int64(c.id), id) })
+			at, found := slices.BinarySearchFunc(all, id, func(c *respClient,
+				id int64) int {
+				return cmp.Compare(int64(c.id), id)
+			})
 			if found {
 				wanted = append(wanted, all[at])
 			}
@@ -129,7 +132,10 @@ func (c *respClient) appendLine(dst []byte, now time.Time) []byte {
 	if multi >= 0 {
 		flags = "x"
 	}
-	return fmt.Appendf(dst, "id=%d addr=%s laddr=%s name=%s age=%d idle=0 flags=%s db=0 sub=0 psub=0 ssub=0 multi=%d qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=%d "+
-		"rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=%d user=default redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
-		c.id, peerText(c.peer), peerText(c.local), label.name, int(now.Sub(c.since).Seconds()), flags, multi, c.queue.bytes.Load(), c.charged.Load()+c.queue.bytes.Load(), label.version, label.library, label.libraryVersion)
+	return fmt.Appendf(dst,
+		"id=%d addr=%s laddr=%s name=%s age=%d idle=0 flags=%s db=0 sub=0 psub=0 ssub=0 multi=%d qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=%d "+
+			"rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=%d user=default redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
+		c.id, peerText(c.peer), peerText(c.local), label.name, int(now.Sub(c.since).Seconds()), flags, multi,
+		c.queue.bytes.Load(), c.charged.Load()+c.queue.bytes.Load(), label.version, label.library,
+		label.libraryVersion)
 }

@@ -25,7 +25,8 @@ func (s *Server) settings() []setting {
 		{"save", ""}, {"appendonly", yes(logged)}, {"appendfsync", appendFsync(logged, st)}, {"databases", "1"}, {"maxclients", number(o.MaxConns)},
 		{"maxmemory", "0"}, {"maxmemory-policy", "noeviction"}, {"port", number(s.tcpPort())}, {"proto-max-bulk-len", number(resp.MaxCommand)},
 		{"tcp-keepalive", number(int(keepAlive.Seconds()))}, {"timeout", "0"},
-		{"slowlog-max-len", "0"}, {"slowlog-log-slower-than", "-1"}, {"latency-monitor-threshold", "0"}, {"latency-tracking", "no"},
+		{"slowlog-max-len", "0"}, {"slowlog-log-slower-than", "-1"}, {"latency-monitor-threshold", "0"},
+		{"latency-tracking", "no"},
 
 		{"tcp", listens(s.TCPAddr())}, {"udp", listens(s.UDPAddr())}, {"allow-backup", yes(o.AllowBackup)},
 		{"max-topics", number(st.MaxTopics)}, {"max-topic-length", number(st.MaxTopicLen)},

@@ -203,8 +203,8 @@ func (x *exchange) run() bool {
 	return true
 }
 
-// whichCommand finds the command whose name is an argument, the 0th of one to run, or the subcommand
-// whose name is the next; nil if there is none.
+// whichCommand finds the command whose name is an argument, the 0th of one to run, or the
+// subcommand whose name is the next; nil if there is none.
 func (x *exchange) whichCommand(at int) *command {
 	c := x.client.s.resp.command(x.arg(at))
 	if c != nil && len(c.subs) > 0 && x.parser.Len() > at+1 {
@@ -346,8 +346,9 @@ func (x *exchange) fits(topics int) bool {
 	return false
 }
 
-// read answers with the states of the topics that are the arguments. Behind operations they are read in their order, and in a
-// transaction at its moment; else now, unless some topics show already what a transaction did and others do not yet.
+// read answers with the states of the topics that are the arguments. Behind operations they are
+// read in their order, and in a transaction at its moment; else now, unless some topics show
+// already what a transaction did and others do not yet.
 func (x *exchange) read(f form) {
 	if len(x.ops) > 0 || x.group.Whole {
 		x.each(f, store.Read)
@@ -422,7 +423,8 @@ func (x *exchange) isTopic(topic []byte) bool {
 	return false
 }
 
-// refuse gives all operations that were collected an outcome without the backend; of a transaction nothing is done.
+// refuse gives all operations that were collected an outcome without the backend; of a transaction
+// nothing is done.
 func (x *exchange) refuse(err error) {
 	if x.group.Whole {
 		code, _ := codeOf(err)

@@ -15,8 +15,8 @@ import (
 	"gcd/store"
 )
 
-// INFO: the server's figures, under Redis' names where it has one. What there is no truth of is left
-// out; what gcd does not have, as scripts or channels, is 0.
+// INFO: the server's figures, under Redis' names where it has one. What there is no truth of is
+// left out; what gcd does not have, as scripts or channels, is 0.
 
 // infoSections are the parts of INFO, in their order.
 func infoSections() []infoSection {
@@ -50,7 +50,8 @@ func (s infoSection) isWanted(x *exchange) bool {
 	}
 	for i := 1; i < x.parser.Len(); i++ {
 		arg := x.arg(i)
-		if is(arg, strings.ToLower(s.name)) || is(arg, "all") || is(arg, "everything") || is(arg, "default") && !s.onDemand {
+		if is(arg, strings.ToLower(s.name)) || is(arg, "all") || is(arg, "everything") || is(arg, "default") &&
+			!s.onDemand {
 			return true
 		}
 	}
@@ -121,14 +122,17 @@ func (t *infoText) server() {
 	if v := t.s.opts.Version; v != "" {
 		t.add("gcd_version", v)
 	}
-	t.add("redis_mode", "standalone", "os", runtime.GOOS+" "+runtime.GOARCH, "arch_bits", strconv.IntSize, "go_version", runtime.Version(),
-		"process_id", os.Getpid(), "run_id", t.s.resp.runID, "tcp_port", t.s.tcpPort(), "server_time_usec", now.UnixMicro(),
+	t.add("redis_mode", "standalone", "os", runtime.GOOS+" "+runtime.GOARCH, "arch_bits", strconv.IntSize,
+		"go_version", runtime.Version(),
+		"process_id", os.Getpid(), "run_id", t.s.resp.runID, "tcp_port", t.s.tcpPort(), "server_time_usec",
+		now.UnixMicro(),
 		"uptime_in_seconds", int64(uptime.Seconds()), "uptime_in_days", int64(uptime.Hours()/24))
 }
 
 func (t *infoText) clients() {
 	t.add("connected_clients", t.s.resp.count(), "maxclients", t.s.opts.MaxConns)
-	t.addNone("cluster_connections", "blocked_clients", "tracking_clients", "clients_in_timeout_table", "total_blocking_keys", "total_blocking_keys_on_nokey")
+	t.addNone("cluster_connections", "blocked_clients", "tracking_clients", "clients_in_timeout_table",
+		"total_blocking_keys", "total_blocking_keys_on_nokey")
 }
 
 func (t *infoText) memory() {
@@ -139,15 +143,20 @@ func (t *infoText) memory() {
 	use := t.processUse()
 	if resident := use.resident; resident > 0 {
 		t.add("used_memory_rss", resident, "used_memory_rss_human", human(resident),
-			"mem_fragmentation_ratio", fmt.Sprintf("%.2f", float64(resident)/float64(used)), "mem_fragmentation_bytes", int64(resident)-int64(used))
+			"mem_fragmentation_ratio", fmt.Sprintf("%.2f", float64(resident)/float64(used)),
+			"mem_fragmentation_bytes", int64(resident)-int64(used))
 	}
 	if all := use.systemMemory; all > 0 {
 		t.add("total_system_memory", all, "total_system_memory_human", human(all))
 	}
-	t.add("maxmemory", 0, "maxmemory_human", human(0), "maxmemory_policy", "noeviction", "mem_allocator", "go", "mem_clients_normal", t.mine.Held)
-	t.addNone("used_memory_lua", "used_memory_vm_eval", "used_memory_scripts_eval", "number_of_cached_scripts", "number_of_functions", "number_of_libraries",
-		"used_memory_vm_functions", "used_memory_vm_total", "used_memory_functions", "used_memory_scripts", "mem_clients_slaves", "mem_cluster_links",
-		"mem_replication_backlog", "mem_total_replication_buffers", "active_defrag_running", "lazyfree_pending_objects", "lazyfreed_objects")
+	t.add("maxmemory", 0, "maxmemory_human", human(0), "maxmemory_policy", "noeviction", "mem_allocator", "go",
+		"mem_clients_normal", t.mine.Held)
+	t.addNone("used_memory_lua", "used_memory_vm_eval", "used_memory_scripts_eval", "number_of_cached_scripts",
+		"number_of_functions", "number_of_libraries",
+		"used_memory_vm_functions", "used_memory_vm_total", "used_memory_functions", "used_memory_scripts",
+		"mem_clients_slaves", "mem_cluster_links",
+		"mem_replication_backlog", "mem_total_replication_buffers", "active_defrag_running",
+		"lazyfree_pending_objects", "lazyfreed_objects")
 }
 
 // human is a number of bytes as Redis tells people.
@@ -177,7 +186,8 @@ func (t *infoText) persistence() {
 	if last >= 0 {
 		t.add("rdb_last_save_time", last)
 	}
-	t.add("rdb_last_bgsave_status", status(!st.SnapshotFailed), "rdb_last_bgsave_time_sec", took, "rdb_saves", st.Snapshots,
+	t.add("rdb_last_bgsave_status", status(!st.SnapshotFailed), "rdb_last_bgsave_time_sec", took, "rdb_saves",
+		st.Snapshots,
 		"aof_enabled", flag(st.Segments > 0), "aof_rewrite_in_progress", 0, "aof_rewrite_scheduled", 0,
 		"aof_last_bgrewrite_status", status(!st.LogUnshortened), "aof_last_write_status", status(refusing == nil))
 	switch o := t.s.backend.Options(); {
@@ -220,12 +230,17 @@ func (t *infoText) stats() {
 	t.add("total_connections_received", t.mine.Accepted, "total_commands_processed", to.commands,
 		"instantaneous_ops_per_sec", perSecond(from.commands, to.commands, took),
 		"total_net_input_bytes", to.in, "total_net_output_bytes", to.out,
-		"instantaneous_input_kbps", kilo(perSecond(from.in, to.in, took)), "instantaneous_output_kbps", kilo(perSecond(from.out, to.out, took)),
+		"instantaneous_input_kbps", kilo(perSecond(from.in, to.in, took)), "instantaneous_output_kbps",
+		kilo(perSecond(from.out, to.out, took)),
 		"rejected_connections", t.mine.rejectedConnections(), "total_error_replies", t.s.resp.errors.all())
-	t.addNone("sync_full", "sync_partial_ok", "sync_partial_err", "expired_keys", "expired_stale_perc", "expired_time_cap_reached_count", "evicted_keys",
-		"evicted_clients", "total_eviction_exceeded_time", "current_eviction_exceeded_time", "pubsub_channels", "pubsub_patterns", "pubsubshard_channels",
-		"latest_fork_usec", "total_forks", "migrate_cached_sockets", "slave_expires_tracked_keys", "active_defrag_hits", "active_defrag_misses",
-		"active_defrag_key_hits", "active_defrag_key_misses", "tracking_total_keys", "tracking_total_items", "tracking_total_prefixes")
+	t.addNone("sync_full", "sync_partial_ok", "sync_partial_err", "expired_keys", "expired_stale_perc",
+		"expired_time_cap_reached_count", "evicted_keys",
+		"evicted_clients", "total_eviction_exceeded_time", "current_eviction_exceeded_time", "pubsub_channels",
+		"pubsub_patterns", "pubsubshard_channels",
+		"latest_fork_usec", "total_forks", "migrate_cached_sockets", "slave_expires_tracked_keys",
+		"active_defrag_hits", "active_defrag_misses",
+		"active_defrag_key_hits", "active_defrag_key_misses", "tracking_total_keys", "tracking_total_items",
+		"tracking_total_prefixes")
 }
 
 // kilo is a number of bytes in units of 1,024.
@@ -253,7 +268,8 @@ func (t *infoText) commandStats() {
 	slices.SortFunc(used, byName)
 	for _, c := range used {
 		calls, usec := c.use.calls.Load(), c.use.nanos.Load()/1000
-		t.b = fmt.Appendf(t.b, "cmdstat_%s:calls=%d,usec=%d,usec_per_call=%.2f\r\n", c.name, calls, usec, float64(usec)/float64(calls))
+		t.b = fmt.Appendf(t.b, "cmdstat_%s:calls=%d,usec=%d,usec_per_call=%.2f\r\n", c.name, calls, usec,
+			float64(usec)/float64(calls))
 	}
 }
 
@@ -287,15 +303,18 @@ func (t *infoText) gcd() {
 			t.add("disk_free_bytes", free)
 		}
 	}
-	t.add("topics", t.store.Topics, "live_topics", t.store.Live, "counts", t.store.Counts, "resets", t.store.Resets, "reads", t.store.Reads,
+	t.add("topics", t.store.Topics, "live_topics", t.store.Live, "counts", t.store.Counts, "resets",
+		t.store.Resets, "reads", t.store.Reads,
 		"batches", t.store.Batches, "changes", t.store.Changes, "syncs", t.store.Syncs, "log_bytes", t.store.LogBytes,
 		"log_segments", t.store.Segments, "log_index", t.store.Index,
 		"snapshots", t.store.Snapshots, "snapshot_entries", t.store.SnapshotEntries, "snapshot_index", t.store.SnapshotIndex,
-		"backup_in_progress", flag(t.s.backups.under.Load()), "backups", t.mine.Backups, "broken_backups", t.mine.BrokenBackups)
+		"backup_in_progress", flag(t.s.backups.under.Load()), "backups", t.mine.Backups, "broken_backups",
+		t.mine.BrokenBackups)
 	if at := t.s.backups.last.Load(); at > 0 {
 		t.add("last_backup_time", at)
 	}
-	t.add("connections", t.mine.Connections, "in_flight", t.mine.InFlight, "held_bytes", t.mine.Held, "datagrams", t.mine.Datagrams,
+	t.add("connections", t.mine.Connections, "in_flight", t.mine.InFlight, "held_bytes", t.mine.Held,
+		"datagrams", t.mine.Datagrams,
 		"answered", t.mine.Answered, "answered_per_sec", perSecond(from.answered, t.mine.Answered, took))
 	refused, byCode := uint64(0), []any(nil)
 	for code := codec.CodeMalformed; code <= codec.CodeStoppedAfterError; code++ {

@@ -56,22 +56,26 @@ func TestRESPInfoOfWhatWentOn(t *testing.T) {
 		o.Version = "1.2.3"
 		s, _ := serveMemory(t, o)
 		c := dial(t, "tcp", s.addr("tcp"))
-		say(t, c, long("INCR a\r\n", 100)+"GET a\r\nGET b\r\nincrby a 5\r\nDEL a\r\n", countsTo(100)+"$3\r\n100\r\n$-1\r\n:105\r\n:1\r\n")
+		say(t, c, long("INCR a\r\n", 100)+"GET a\r\nGET b\r\nincrby a 5\r\nDEL a\r\n",
+			countsTo(100)+"$3\r\n100\r\n$-1\r\n:105\r\n:1\r\n")
 		say(t, c, "CLIENT GETNAME\r\nNOSUCH\r\nGET\r\nDECR x\r\nCLIENT NOSUCH\r\nINCR \"\\xff\"\r\n",
 			"$-1\r\n-ERR unknown command 'NOSUCH', with args beginning with: \r\n-ERR wrong number of arguments for 'get' command\r\n"+
 				"-ERR DECR is not supported: the values of a topic are handed out one after the other and never again, so a sum only grows, by INCR and INCRBY, until DEL begins anew\r\n"+
 				"-ERR unknown subcommand 'NOSUCH'. Try CLIENT HELP.\r\n-ERR topic is not UTF-8\r\n")
 		say(t, c, "KEYS *\r\nSCAN 0 COUNT 1000\r\n", "*0\r\n*2\r\n$1\r\n0\r\n*0\r\n") // which have several turns
-		say(t, c, "MULTI\r\nINCR b\r\nGET b\r\nPING\r\nEXEC\r\n", "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n:1\r\n$1\r\n1\r\n+PONG\r\n")
+		say(t, c, "MULTI\r\nINCR b\r\nGET b\r\nPING\r\nEXEC\r\n",
+			"+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n:1\r\n$1\r\n1\r\n+PONG\r\n")
 		say(t, c, "HELLO 4\r\n", "-NOPROTO unsupported protocol version\r\n")
 
 		got := infoOf(t, c, "everything")
 		wantFields(t, got, map[string]string{
-			"gcd_version": "1.2.3", "errorstat_ERR": "count=5", "errorstat_NOPROTO": "count=1", "total_error_replies": "6", "refused_code_4": "1", "refused": "1",
+			"gcd_version": "1.2.3", "errorstat_ERR": "count=5", "errorstat_NOPROTO": "count=1",
+			"total_error_replies": "6", "refused_code_4": "1", "refused": "1",
 			"refused_code_8": "0", "sync": "none", "rdb_last_bgsave_time_sec": "-1", "used_memory_lua": "0",
 		})
 		for name, want := range map[string]string{
-			"incr": "102", "get": "3", "multi": "1", "exec": "1", "ping": "1", "incrby": "1", "del": "1", "client|getname": "1", "decr": "1", "keys": "1", "scan": "1", "hello": "1", "echo": "5",
+			"incr": "102", "get": "3", "multi": "1", "exec": "1", "ping": "1", "incrby": "1", "del": "1",
+			"client|getname": "1", "decr": "1", "keys": "1", "scan": "1", "hello": "1", "echo": "5",
 		} {
 			value := got["cmdstat_"+name]
 			if !strings.HasPrefix(value, "calls="+want+",usec=") {
@@ -79,7 +83,9 @@ func TestRESPInfoOfWhatWentOn(t *testing.T) {
 			}
 			var calls, usec int64
 			var each float64
-			if _, err := fmt.Sscanf(value, "calls=%d,usec=%d,usec_per_call=%f", &calls, &usec, &each); err != nil || each < float64(usec)/float64(calls)-0.01 || each > float64(usec)/float64(calls)+0.01 {
+			if _, err := fmt.Sscanf(value, "calls=%d,usec=%d,usec_per_call=%f", &calls, &usec,
+				&each); err != nil || each < float64(usec)/float64(calls)-0.01 ||
+				each > float64(usec)/float64(calls)+0.01 {
 				t.Errorf("cmdstat_%s is %q (%v)", name, value, err)
 			}
 		}
@@ -102,7 +108,8 @@ func TestRESPInfoOfWhatWentOn(t *testing.T) {
 		if got := infoOf(t, c, ""); got["cmdstat_incr"] != "" || got["errorstat_ERR"] == "" || got["counting"] != "ok" {
 			t.Errorf("INFO without arguments has %q", got)
 		}
-		if got := infoOf(t, c, "commandstats cpu"); got["cmdstat_incr"] == "" || len(got) > 30 || got["redis_version"] != "" {
+		if got := infoOf(t, c, "commandstats cpu"); got["cmdstat_incr"] == "" || len(got) > 30 ||
+			got["redis_version"] != "" {
 			t.Errorf("INFO commandstats cpu has %q", got)
 		}
 	})
@@ -135,8 +142,8 @@ func (c *counted) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Bytes of all doors are told, those of the turns that are over. A question may be told, too, or not,
-// but not its answer.
+// Bytes of all doors are told, those of the turns that are over. A question may be told, too, or
+// not, but not its answer.
 func TestRESPInfoOfBytes(t *testing.T) {
 	t.Parallel()
 	eachNetwork(t, []string{"tcp", "udp", "resp"}, func(t *testing.T, network string, o server.Options) {
@@ -153,9 +160,11 @@ func TestRESPInfoOfBytes(t *testing.T) {
 		eventually(t, "all bytes are told", func() bool {
 			least, answers := in+c.sent, out+c.got
 			got := infoOf(t, c, "stats")
-			toldIn, toldOut := int(number(t, got, "total_net_input_bytes")), int(number(t, got, "total_net_output_bytes"))
+			toldIn, toldOut := int(number(t, got, "total_net_input_bytes")), int(number(t, got,
+				"total_net_output_bytes"))
 			if toldIn > in+c.sent || toldOut > answers {
-				t.Fatalf("%d bytes in and %d out are told, and there were %d and %d", toldIn, toldOut, in+c.sent, answers)
+				t.Fatalf("%d bytes in and %d out are told, and there were %d and %d", toldIn, toldOut,
+					in+c.sent, answers)
 			}
 			return toldIn >= least && toldOut == answers
 		})
@@ -181,13 +190,15 @@ func TestRESPInfoOfTheStore(t *testing.T) {
 		say(t, c, "INCR a\r\n", ":2\r\n")
 		got := infoOf(t, c, "")
 		wantFields(t, got, map[string]string{
-			"store": st.Recovery().Store.String(), "rdb_changes_since_last_save": "2", "rdb_bgsave_in_progress": "0", "rdb_saves": "0", "rdb_last_bgsave_time_sec": "-1",
+			"store": st.Recovery().Store.String(), "rdb_changes_since_last_save": "2",
+			"rdb_bgsave_in_progress": "0", "rdb_saves": "0", "rdb_last_bgsave_time_sec": "-1",
 		})
 		if _, ok := got["rdb_last_save_time"]; ok {
 			t.Errorf("a snapshot was made: %q", got)
 		}
 		if runtime.GOOS == "linux" {
-			for _, name := range []string{"used_memory_rss", "total_system_memory", "mem_fragmentation_ratio", "used_cpu_user", "disk_free_bytes"} {
+			for _, name := range []string{"used_memory_rss", "total_system_memory", "mem_fragmentation_ratio",
+				"used_cpu_user", "disk_free_bytes"} {
 				if number(t, got, name) <= 0 {
 					t.Errorf("%s is %s", name, got[name])
 				}

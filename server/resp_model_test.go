@@ -43,7 +43,8 @@ type respModel struct {
 }
 
 func newRespModel(id string) *respModel {
-	return &respModel{id: id, version: 2, most: 65_536, mostBytes: resp.MaxCommand, sums: make(map[string]uint64), epochs: make(map[string]uint64)}
+	return &respModel{id: id, version: 2, most: 65_536, mostBytes: resp.MaxCommand,
+		sums: make(map[string]uint64), epochs: make(map[string]uint64)}
 }
 
 const (
@@ -96,8 +97,10 @@ func wrongArity(name string) string {
 
 // modelKeyed are the commands on topics, and how many they may have.
 var modelKeyed = map[string]int{
-	"incr": 1, "incrby": 1, "gcd.count": 1, "gcd.reset": 1, "gcd.info": 1, "get": 1, "strlen": 1, "set": 1, "getset": 1, "getdel": 1, "type": 1, "ttl": 1,
-	"pttl": 1, "mget": math.MaxInt, "del": math.MaxInt, "unlink": math.MaxInt, "exists": math.MaxInt, "touch": math.MaxInt,
+	"incr": 1, "incrby": 1, "gcd.count": 1, "gcd.reset": 1, "gcd.info": 1, "get": 1, "strlen": 1, "set": 1,
+	"getset": 1, "getdel": 1, "type": 1, "ttl": 1,
+	"pttl": 1, "mget": math.MaxInt, "del": math.MaxInt, "unlink": math.MaxInt, "exists": math.MaxInt,
+	"touch": math.MaxInt,
 }
 
 // queue keeps a command between MULTI and EXEC.

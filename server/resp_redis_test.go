@@ -51,8 +51,8 @@ func redisLines(t *testing.T) (lines []redisLine) {
 	return lines
 }
 
-// TestRESPAnswersAsRedis sends what was sent to a Redis 7.2 and expects its bytes. What differs, and
-// why, is in docs/resp.md.
+// TestRESPAnswersAsRedis sends what was sent to a Redis 7.2 and expects its bytes. What differs,
+// and why, is in docs/resp.md.
 func TestRESPAnswersAsRedis(t *testing.T) {
 	t.Parallel()
 	lines := redisLines(t)

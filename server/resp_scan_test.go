@@ -102,8 +102,9 @@ func TestRESPScan(t *testing.T) {
 	})
 }
 
-// Topics that have no sum are not there, so a scan need not be longer for them: not for some thousand
-// of them between two that have one. Where there are more it returns to its client now and then.
+// Topics that have no sum are not there, so a scan need not be longer for them: not for some
+// thousand of them between two that have one. Where there are more it returns to its client now and
+// then.
 func TestRESPScanAmongTheDead(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
@@ -206,7 +207,8 @@ func TestRESPKeysAreTooMany(t *testing.T) {
 		if len(got) != topics || answers != 9 {
 			t.Errorf("%d topics in %d answers", len(got), answers)
 		}
-		// A pattern that takes long is matched with few topics in a turn: here with one, and 16 turns go by.
+		// A pattern that takes long is matched with few topics in a turn: here with one, and 16
+		// turns go by.
 		if got, answers := scanAll(t, s, " COUNT 1000000 MATCH *"+long("0*", 100)+"7"); len(got) != 14 || answers != 9 {
 			t.Errorf("%d topics in %d answers", len(got), answers)
 		}

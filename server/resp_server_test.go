@@ -35,7 +35,8 @@ func TestRESPInfo(t *testing.T) {
 		for _, in := range []string{"INFO", "INFO all", "INFO everything", "info DEFAULT"} {
 			got := ask(in)
 			for _, line := range []string{"# Server", "redis_version:7.2.0", "redis_mode:standalone",
-				"arch_bits:" + strconv.Itoa(strconv.IntSize), "tcp_port:" + strings.TrimPrefix(s.addr("tcp"), "127.0.0.1:"),
+				"arch_bits:" + strconv.Itoa(strconv.IntSize), "tcp_port:" + strings.TrimPrefix(s.addr("tcp"),
+					"127.0.0.1:"),
 				"# Clients", "connected_clients:1", "blocked_clients:0", "# Memory", "# Persistence", "loading:0", "aof_enabled:0", "# Stats", "total_connections_received:1",
 				"# Replication", "role:master", "connected_slaves:0", "# Cluster", "cluster_enabled:0", "# Keyspace", "db0:keys=2,expires=0,avg_ttl=0",
 				"# GCD", "topics:3", "live_topics:2", "counts:2", "resets:1", "sync:none", "in_flight:0", "refused:0", "unknown:0"} {
@@ -86,11 +87,14 @@ func TestRESPConfig(t *testing.T) {
 		say(t, c, "CONFIG GET "+strings.Repeat("*", 300)+"\r\n", pairs(0))
 		say(t, c, "CONFIG GET\r\n", "-ERR wrong number of arguments for 'config|get' command\r\n")
 		say(t, c, "CONFIG SET save x\r\n", "-ERR CONFIG SET is not supported: settings are flags of the server, and CONFIG GET shows them\r\n")
-		say(t, c, "CONFIG RESETSTAT\r\n", "-ERR CONFIG RESETSTAT is not supported: figures begin with the server's start\r\n")
+		say(t, c, "CONFIG RESETSTAT\r\n",
+			"-ERR CONFIG RESETSTAT is not supported: figures begin with the server's start\r\n")
 		say(t, c, "CONFIG NOSUCH\r\n", "-ERR unknown subcommand 'NOSUCH'. Try CONFIG HELP.\r\n")
 		// What agents ask before they ask for slow commands and latencies.
-		say(t, c, "CONFIG GET slowlog-max-len latency-tracking\r\n", pairs(2)+bulk("slowlog-max-len")+bulk("0")+bulk("latency-tracking")+bulk("no"))
-		say(t, c, "CONFIG GET slowlog-log* latency-mon*\r\n", pairs(2)+bulk("slowlog-log-slower-than")+bulk("-1")+bulk("latency-monitor-threshold")+bulk("0"))
+		say(t, c, "CONFIG GET slowlog-max-len latency-tracking\r\n",
+			pairs(2)+bulk("slowlog-max-len")+bulk("0")+bulk("latency-tracking")+bulk("no"))
+		say(t, c, "CONFIG GET slowlog-log* latency-mon*\r\n",
+			pairs(2)+bulk("slowlog-log-slower-than")+bulk("-1")+bulk("latency-monitor-threshold")+bulk("0"))
 	})
 }
 
@@ -150,7 +154,8 @@ func TestRESPCommand(t *testing.T) {
 			return bulk("name") + bulk(name) + bulk("type") + bulk(kind) + bulk("display_text") + bulk(name)
 		}
 		option := func(name, kind, token string) string {
-			return dict(5) + argument(name, kind) + bulk("token") + bulk(token) + bulk("flags") + set + "1\r\n+optional\r\n"
+			return dict(5) + argument(name,
+				kind) + bulk("token") + bulk(token) + bulk("flags") + set + "1\r\n+optional\r\n"
 		}
 		statuses := func(words string) string {
 			all := strings.Fields(words)
@@ -169,13 +174,16 @@ func TestRESPCommand(t *testing.T) {
 		}
 		incr := "*10\r\n" + bulk("incr") + ":2\r\n" + statuses("write denyoom fast") + ":1\r\n:1\r\n:1\r\n" + none + none + place("RW access update", "0") + none
 		say(t, c, "COMMAND INFO INCR nosuch incr\r\n", "*3\r\n"+incr+nothing+incr)
-		say(t, c, "COMMAND INFO del\r\n", "*1\r\n*10\r\n"+bulk("del")+":-2\r\n"+statuses("write")+":1\r\n:-1\r\n:1\r\n"+none+none+place("RM delete", "-1")+none)
+		say(t, c, "COMMAND INFO del\r\n",
+			"*1\r\n*10\r\n"+bulk("del")+":-2\r\n"+statuses("write")+":1\r\n:-1\r\n:1\r\n"+none+none+place("RM delete", "-1")+none)
 		get := "*10\r\n" + bulk("config|get") + ":-3\r\n" + statuses("admin noscript loading stale") + ":0\r\n:0\r\n:0\r\n" + none + none + none + none
 		help := "*10\r\n" + bulk("config|help") + ":2\r\n" + statuses("loading stale") + ":0\r\n:0\r\n:0\r\n" + none + none + none + none
-		say(t, c, "COMMAND INFO config config|get config|set config|nosuch incr|x set|\r\n", "*6\r\n*10\r\n"+bulk("config")+":-2\r\n"+none+":0\r\n:0\r\n:0\r\n"+none+none+none+"*2\r\n"+get+help+
-			get+strings.Repeat(nothing, 4))
+		say(t, c, "COMMAND INFO config config|get config|set config|nosuch incr|x set|\r\n",
+			"*6\r\n*10\r\n"+bulk("config")+":-2\r\n"+none+":0\r\n:0\r\n:0\r\n"+none+none+none+"*2\r\n"+get+help+
+				get+strings.Repeat(nothing, 4))
 		say(t, c, "COMMAND DOCS incr nosuch\r\n", dict(1)+bulk("incr")+dict(3)+bulk("summary")+bulk("Counts once and returns the topic's new sum.")+
-			bulk("group")+bulk("string")+bulk("arguments")+"*1\r\n"+dict(4)+argument("topic", "key")+bulk("key_spec_index")+":0\r\n")
+			bulk("group")+bulk("string")+bulk("arguments")+"*1\r\n"+dict(4)+argument("topic",
+			"key")+bulk("key_spec_index")+":0\r\n")
 		say(t, c, "COMMAND DOCS keys wait dbsize scan\r\n", dict(4)+
 			bulk("keys")+dict(3)+bulk("summary")+bulk("Returns the topics that match a pattern, if they are not too many.")+bulk("group")+bulk("generic")+
 			bulk("arguments")+"*1\r\n"+dict(3)+argument("pattern", "pattern")+
@@ -185,9 +193,10 @@ func TestRESPCommand(t *testing.T) {
 			bulk("scan")+dict(3)+bulk("summary")+bulk("Goes through the topics that have a sum above 0.")+bulk("group")+bulk("generic")+
 			bulk("arguments")+"*4\r\n"+dict(3)+argument("cursor", "integer")+option("pattern", "pattern", "MATCH")+
 			option("count", "integer", "COUNT")+option("type", "string", "TYPE"))
-		say(t, c, "COMMAND DOCS module\r\n", dict(1)+bulk("module")+dict(3)+bulk("summary")+bulk("Returns that there are no modules.")+bulk("group")+bulk("server")+
-			bulk("subcommands")+dict(2)+bulk("module|list")+dict(2)+bulk("summary")+bulk("Returns nothing: there are no modules.")+bulk("group")+bulk("server")+
-			bulk("module|help")+dict(2)+bulk("summary")+bulk("Prints this.")+bulk("group")+bulk("server"))
+		say(t, c, "COMMAND DOCS module\r\n",
+			dict(1)+bulk("module")+dict(3)+bulk("summary")+bulk("Returns that there are no modules.")+bulk("group")+bulk("server")+
+				bulk("subcommands")+dict(2)+bulk("module|list")+dict(2)+bulk("summary")+bulk("Returns nothing: there are no modules.")+bulk("group")+bulk("server")+
+				bulk("module|help")+dict(2)+bulk("summary")+bulk("Prints this.")+bulk("group")+bulk("server"))
 		for in, want := range map[string]string{
 			"COMMAND NOSUCH":                            "-ERR unknown subcommand 'NOSUCH'. Try COMMAND HELP.\r\n",
 			"COMMAND COUNT x":                           "-ERR wrong number of arguments for 'command|count' command\r\n",
@@ -228,7 +237,8 @@ func TestRESPCommand(t *testing.T) {
 		}
 		names := strings.Split(strings.TrimSuffix(ask("COMMAND LIST"), "\r\n"), "\r\n")
 		all := len(names) / 2 // with subcommands
-		if names[0] != fmt.Sprintf("*%d", all) || all < n+20 || !slices.Contains(names, "gcd.count") || !slices.Contains(names, "client|id") {
+		if names[0] != fmt.Sprintf("*%d", all) || all < n+20 || !slices.Contains(names, "gcd.count") ||
+			!slices.Contains(names, "client|id") {
 			t.Errorf("COMMAND LIST says %q", names)
 		}
 		for _, refused := range []string{"decr", "auth", "cluster", "monitor", "config|set"} {
@@ -237,7 +247,8 @@ func TestRESPCommand(t *testing.T) {
 			}
 		}
 		for _, in := range []string{"COMMAND", "COMMAND INFO"} {
-			if got := ask(in); !strings.HasPrefix(got, fmt.Sprintf("*%d\r\n", n)) || strings.Count(got, "*10\r\n") != all {
+			if got := ask(in); !strings.HasPrefix(got, fmt.Sprintf("*%d\r\n", n)) || strings.Count(got,
+				"*10\r\n") != all {
 				t.Errorf("%s says %q", in, got)
 			}
 		}
@@ -290,7 +301,8 @@ func TestRESPWhatIsNotKept(t *testing.T) {
 		}
 		for _, in := range []string{"CLIENT", "COMMAND", "CONFIG", "LATENCY"} {
 			send(t, c, []byte(in+" HELP\r\nECHO end\r\n"))
-			if got := readUntil(t, c, "$3\r\nend\r\n"); !strings.Contains(got, "\r\n+"+in+" <subcommand> ") || !strings.HasSuffix(got, "\r\n+HELP\r\n+    Prints this.\r\n") {
+			if got := readUntil(t, c, "$3\r\nend\r\n"); !strings.Contains(got, "\r\n+"+in+" <subcommand> ") ||
+				!strings.HasSuffix(got, "\r\n+HELP\r\n+    Prints this.\r\n") {
 				t.Errorf("%s HELP says %q", in, got)
 			}
 		}

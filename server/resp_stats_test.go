@@ -84,7 +84,8 @@ func TestErrorCounts(t *testing.T) {
 
 func TestHuman(t *testing.T) {
 	t.Parallel()
-	for bytes, want := range map[uint64]string{0: "0B", 1023: "1023B", 1024: "1.00K", 1536: "1.50K", 5 << 20: "5.00M", 3 << 30: "3.00G", 1 << 40: "1.00T", 1 << 50: "1.00P", 1 << 62: "4096.00P"} {
+	for bytes, want := range map[uint64]string{0: "0B", 1023: "1023B", 1024: "1.00K", 1536: "1.50K",
+		5 << 20: "5.00M", 3 << 30: "3.00G", 1 << 40: "1.00T", 1 << 50: "1.00P", 1 << 62: "4096.00P"} {
 		if got := human(bytes); got != want {
 			t.Errorf("%d bytes are %s, want %s", bytes, got, want)
 		}

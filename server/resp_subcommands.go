@@ -47,7 +47,8 @@ func clientSubcommands() []*command {
 		&command{name: "info", arity: 2, flags: flagsConn, run: (*exchange).clientInfo,
 			summary: "Returns what is known of the connection."},
 		&command{name: "list", arity: -2, flags: flagsAdmin, run: (*exchange).clientList,
-			args:    []argument{{name: "type", kind: "string", token: "TYPE", optional: true}, {name: "id", kind: "integer", token: "ID", optional: true, multiple: true}},
+			args: []argument{{name: "type", kind: "string", token: "TYPE", optional: true}, {name: "id",
+				kind: "integer", token: "ID", optional: true, multiple: true}},
 			summary: "Returns what is known of connections: of all, of those of a type, or of some."},
 		&command{name: "getname", arity: 2, flags: flagsConn, run: (*exchange).clientGetName,
 			summary: "Returns what the client calls itself."},
@@ -59,7 +60,8 @@ func clientSubcommands() []*command {
 			summary: "Sets LIB-NAME or LIB-VER, what the client's library calls itself."},
 		&command{name: "trackinginfo", arity: 2, flags: flagsConn, run: (*exchange).trackingInfo,
 			summary: "Returns that nothing is tracked."},
-		&command{name: "getredir", arity: 2, flags: flagsConn, run: func(x *exchange) { x.integer(-1) }, // nobody is told of changes
+		&command{name: "getredir", arity: 2, flags: flagsConn, run: func(x *exchange) { x.integer(-1) },
+			// nobody is told of changes
 			summary: "Returns -1: nothing is tracked."},
 		&command{name: "no-evict", arity: 3, flags: flagsAdmin, run: (*exchange).onOrOff, args: onOrOffArgs,
 			summary: "Does nothing: no client is ever evicted."},
@@ -81,20 +83,26 @@ func (x *exchange) onOrOff() {
 
 func commandSubcommands() []*command {
 	some := []argument{{name: "command-name", kind: "string", optional: true, multiple: true}}
-	whole := []argument{{name: "command", kind: "string"}, {name: "arg", kind: "string", optional: true, multiple: true}}
+	whole := []argument{{name: "command", kind: "string"}, {name: "arg", kind: "string", optional: true,
+		multiple: true}}
 	return subcommands("command", groupServer,
-		&command{name: "count", arity: 2, flags: flagsTell, run: func(x *exchange) { x.integer(int64(len(x.client.s.resp.listed))) },
+		&command{name: "count", arity: 2, flags: flagsTell,
+			run:     func(x *exchange) { x.integer(int64(len(x.client.s.resp.listed))) },
 			summary: "Returns how many commands there are."},
 		&command{name: "docs", arity: -2, flags: flagsTell, args: some, run: (*exchange).commandDocs,
 			summary: "Returns what people want to know of commands, of all if none is named."},
-		&command{name: "getkeys", arity: -3, flags: flagsTell, args: whole, run: func(x *exchange) { x.commandKeys(false) },
+		&command{name: "getkeys", arity: -3, flags: flagsTell, args: whole,
+			run:     func(x *exchange) { x.commandKeys(false) },
 			summary: "Returns which arguments of a command are topics."},
-		&command{name: "getkeysandflags", arity: -3, flags: flagsTell, args: whole, run: func(x *exchange) { x.commandKeys(true) },
+		&command{name: "getkeysandflags", arity: -3, flags: flagsTell, args: whole,
+			run:     func(x *exchange) { x.commandKeys(true) },
 			summary: "Returns that, and what the command does to them."},
-		&command{name: "info", arity: -2, flags: flagsTell, args: some, run: func(x *exchange) { x.describe(x.named(2)) },
+		&command{name: "info", arity: -2, flags: flagsTell, args: some,
+			run:     func(x *exchange) { x.describe(x.named(2)) },
 			summary: "Returns what programs want to know of commands, of all if none is named."},
 		&command{name: "list", arity: -2, flags: flagsTell, run: (*exchange).commandList,
-			args:    []argument{{name: "filterby", kind: "string", token: "FILTERBY", optional: true}, {name: "filter", kind: "string", optional: true}},
+			args: []argument{{name: "filterby", kind: "string", token: "FILTERBY", optional: true},
+				{name: "filter", kind: "string", optional: true}},
 			summary: "Returns the names of commands; FILTERBY takes MODULE, ACLCAT or PATTERN."},
 	)
 }
@@ -146,7 +154,8 @@ func latencySubcommands() []*command {
 		&command{name: "graph", arity: 3, flags: flagsAdmin, args: event,
 			run:     func(x *exchange) { x.fail("ERR No samples available for event '" + shown(x.arg(2)) + "'") },
 			summary: "Fails: there are no samples of any event."},
-		&command{name: "histogram", arity: -2, flags: flagsAdmin, run: func(x *exchange) { x.end(x.client.version.AppendMap(x.begin(), 0)) },
+		&command{name: "histogram", arity: -2, flags: flagsAdmin,
+			run:     func(x *exchange) { x.end(x.client.version.AppendMap(x.begin(), 0)) },
 			args:    []argument{{name: "command", kind: "string", optional: true, multiple: true}},
 			summary: "Returns nothing: there are no histograms."},
 		&command{name: "history", arity: 3, flags: flagsAdmin, args: event, run: (*exchange).nothing,
@@ -176,7 +185,8 @@ func (x *exchange) slowlogGet() {
 }
 
 func (x *exchange) latencyDoctor() {
-	x.end(x.client.version.AppendText(x.begin(), []byte("No latencies are kept: INFO commandstats tells how long commands took on average.\n")))
+	x.end(x.client.version.AppendText(x.begin(),
+		[]byte("No latencies are kept: INFO commandstats tells how long commands took on average.\n")))
 }
 
 // help tells what a command's subcommands are.

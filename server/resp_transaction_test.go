@@ -42,30 +42,40 @@ var transactions = map[string]script{
 	"every command on topics": {
 		{"MULTI\r\nincr all\r\nINCRBY all 4\r\nGCD.COUNT all\r\nGCD.COUNT all 4\r\nGET all\r\nMGET all none all\r\nSTRLEN all\r\nEXISTS all none all\r\n" +
 			"TOUCH all\r\nTYPE all\r\nTYPE none\r\nTTL all\r\nPTTL none\r\nGCD.INFO all\r\nEXEC",
-			"+OK\r\n" + long(queuedReply, 14) + "*14\r\n:1\r\n:5\r\n$1\r\n6\r\n$2\r\n10\r\n$2\r\n10\r\n*3\r\n$2\r\n10\r\n$-1\r\n$2\r\n10\r\n:2\r\n:2\r\n:1\r\n+string\r\n+none\r\n:-1\r\n:-2\r\n" +
+			"+OK\r\n" + long(queuedReply,
+				14) + "*14\r\n:1\r\n:5\r\n$1\r\n6\r\n$2\r\n10\r\n$2\r\n10\r\n*3\r\n$2\r\n10\r\n$-1\r\n$2\r\n10\r\n:2\r\n:2\r\n:1\r\n+string\r\n+none\r\n:-1\r\n:-2\r\n" +
 				"*4\r\n$3\r\nsum\r\n$2\r\n10\r\n$5\r\nepoch\r\n:0\r\n",
-			"+OK\r\n" + long(queuedReply, 14) + "*14\r\n:1\r\n:5\r\n$1\r\n6\r\n$2\r\n10\r\n$2\r\n10\r\n*3\r\n$2\r\n10\r\n_\r\n$2\r\n10\r\n:2\r\n:2\r\n:1\r\n+string\r\n+none\r\n:-1\r\n:-2\r\n" +
+			"+OK\r\n" + long(queuedReply,
+				14) + "*14\r\n:1\r\n:5\r\n$1\r\n6\r\n$2\r\n10\r\n$2\r\n10\r\n*3\r\n$2\r\n10\r\n_\r\n$2\r\n10\r\n:2\r\n:2\r\n:1\r\n+string\r\n+none\r\n:-1\r\n:-2\r\n" +
 				"%2\r\n$3\r\nsum\r\n$2\r\n10\r\n$5\r\nepoch\r\n:0\r\n"},
 		{"MULTI\r\nGETDEL all\r\nINCR all\r\nGETSET all 0\r\nINCR all\r\nSET all 0\r\nINCR all\r\nDEL all none\r\nINCR all\r\nUNLINK all\r\nGCD.RESET all\r\nGET all\r\nEXEC",
-			"+OK\r\n" + long(queuedReply, 11) + "*11\r\n$2\r\n10\r\n:1\r\n$1\r\n1\r\n:1\r\n+OK\r\n:1\r\n:1\r\n:1\r\n:1\r\n+OK\r\n$-1\r\n",
-			"+OK\r\n" + long(queuedReply, 11) + "*11\r\n$2\r\n10\r\n:1\r\n$1\r\n1\r\n:1\r\n+OK\r\n:1\r\n:1\r\n:1\r\n:1\r\n+OK\r\n_\r\n"},
+			"+OK\r\n" + long(queuedReply,
+				11) + "*11\r\n$2\r\n10\r\n:1\r\n$1\r\n1\r\n:1\r\n+OK\r\n:1\r\n:1\r\n:1\r\n:1\r\n+OK\r\n$-1\r\n",
+			"+OK\r\n" + long(queuedReply,
+				11) + "*11\r\n$2\r\n10\r\n:1\r\n$1\r\n1\r\n:1\r\n+OK\r\n:1\r\n:1\r\n:1\r\n:1\r\n+OK\r\n_\r\n"},
 	},
 	"other commands": {
 		{"MULTI\r\nPING\r\nPING hi\r\nECHO there\r\nSELECT 0\r\nSELECT 1\r\nWAIT 0 0\r\nUNWATCH\r\nROLE\r\nMODULE LIST\r\nCLIENT SETNAME inside\r\nCLIENT GETNAME\r\nCONFIG GET save\r\nEXEC",
-			"+OK\r\n" + long(queuedReply, 12) + "*12\r\n+PONG\r\n$2\r\nhi\r\n$5\r\nthere\r\n+OK\r\n-ERR DB index is out of range\r\n:0\r\n+OK\r\n*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n*0\r\n+OK\r\n$6\r\ninside\r\n*2\r\n$4\r\nsave\r\n$0\r\n\r\n",
-			"+OK\r\n" + long(queuedReply, 12) + "*12\r\n+PONG\r\n$2\r\nhi\r\n$5\r\nthere\r\n+OK\r\n-ERR DB index is out of range\r\n:0\r\n+OK\r\n*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n*0\r\n+OK\r\n$6\r\ninside\r\n%1\r\n$4\r\nsave\r\n$0\r\n\r\n"},
+			"+OK\r\n" + long(queuedReply,
+				12) + "*12\r\n+PONG\r\n$2\r\nhi\r\n$5\r\nthere\r\n+OK\r\n-ERR DB index is out of range\r\n:0\r\n+OK\r\n*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n*0\r\n+OK\r\n$6\r\ninside\r\n*2\r\n$4\r\nsave\r\n$0\r\n\r\n",
+			"+OK\r\n" + long(queuedReply,
+				12) + "*12\r\n+PONG\r\n$2\r\nhi\r\n$5\r\nthere\r\n+OK\r\n-ERR DB index is out of range\r\n:0\r\n+OK\r\n*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n*0\r\n+OK\r\n$6\r\ninside\r\n%1\r\n$4\r\nsave\r\n$0\r\n\r\n"},
 		{"MULTI\r\nCLIENT SETNAME never\r\nDISCARD\r\nCLIENT GETNAME", "+OK\r\n+QUEUED\r\n+OK\r\n$6\r\ninside\r\n", ""},
 	},
 	"an argument that is wrong leaves the others": {
 		{"MULTI\r\nINCR own\r\nINCRBY own x\r\nINCRBY own 0\r\nSET own 5\r\nGCD.COUNT own 1 2\r\nPING a b\r\nINCR \"\\xff\"\r\nINCRBY own 9223372036854775807\r\nINCR own\r\nEXEC",
-			"+OK\r\n" + long(queuedReply, 9) + "*9\r\n:1\r\n" + notAnInteger + onlyGrows + onlyZero + wrongArity("gcd.count") + wrongArity("ping") +
+			"+OK\r\n" + long(queuedReply,
+				9) + "*9\r\n:1\r\n" + notAnInteger + onlyGrows + onlyZero + wrongArity("gcd.count") + wrongArity("ping") +
 				"-ERR topic is not UTF-8\r\n" + overflows + ":2\r\n", ""},
 	},
 	"an error at once": {
-		{"MULTI\r\nINCR once\r\nNOSUCH a b\r\nINCR once\r\nEXEC\r\nGET once", "+OK\r\n+QUEUED\r\n" + wrongCommand + "+QUEUED\r\n" + execAbort + null2,
+		{"MULTI\r\nINCR once\r\nNOSUCH a b\r\nINCR once\r\nEXEC\r\nGET once",
+			"+OK\r\n+QUEUED\r\n" + wrongCommand + "+QUEUED\r\n" + execAbort + null2,
 			"+OK\r\n+QUEUED\r\n" + wrongCommand + "+QUEUED\r\n" + execAbort + null3},
-		{"MULTI\r\nINCR\r\nEXEC\r\nEXEC", "+OK\r\n" + wrongArity("incr") + execAbort + "-ERR EXEC without MULTI\r\n", ""},
-		{"MULTI\r\nCLIENT NOSUCH\r\nEXEC", "+OK\r\n-ERR unknown subcommand 'NOSUCH'. Try CLIENT HELP.\r\n" + execAbort, ""},
+		{"MULTI\r\nINCR\r\nEXEC\r\nEXEC",
+			"+OK\r\n" + wrongArity("incr") + execAbort + "-ERR EXEC without MULTI\r\n", ""},
+		{"MULTI\r\nCLIENT NOSUCH\r\nEXEC",
+			"+OK\r\n-ERR unknown subcommand 'NOSUCH'. Try CLIENT HELP.\r\n" + execAbort, ""},
 		{"MULTI\r\nMULTI\r\nEXEC", "+OK\r\n-ERR MULTI calls can not be nested\r\n" + execAbort, ""},
 		{"MULTI\r\nWATCH a\r\nEXEC", "+OK\r\n" + watches + execAbort, ""},
 		{"MULTI\r\nFLUSHALL\r\nEXEC", "+OK\r\n" + flushes + execAbort, ""},
@@ -74,8 +84,10 @@ var transactions = map[string]script{
 		{"MULTI\r\nGCD.BACKUP\r\nEXEC", "+OK\r\n" + barred + execAbort, ""},
 		{"MULTI\r\nHELLO 3\r\nEXEC", "+OK\r\n" + barred + execAbort, ""},
 		{"MULTI\r\nHELLO 2\r\nDISCARD", "+OK\r\n" + barred + "+OK\r\n", ""},
-		{"MULTI\r\nAUTH x\r\nEXEC", "+OK\r\n-ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?\r\n" + execAbort, ""},
-		{"MULTI\r\nINCR once\r\nEXPIRE once 1\r\nDISCARD\r\nINCR once", "+OK\r\n+QUEUED\r\n-ERR EXPIRE is not supported: topics do not expire: DEL ends what was counted when you say so\r\n+OK\r\n:1\r\n", ""},
+		{"MULTI\r\nAUTH x\r\nEXEC",
+			"+OK\r\n-ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?\r\n" + execAbort, ""},
+		{"MULTI\r\nINCR once\r\nEXPIRE once 1\r\nDISCARD\r\nINCR once",
+			"+OK\r\n+QUEUED\r\n-ERR EXPIRE is not supported: topics do not expire: DEL ends what was counted when you say so\r\n+OK\r\n:1\r\n", ""},
 	},
 	"in a pipeline": {
 		{"INCR pipe\r\nGET pipe\r\nMULTI\r\nGET pipe\r\nINCR pipe\r\nEXEC\r\nGET pipe\r\nINCR pipe\r\nMULTI\r\nINCR pipe\r\nEXEC\r\nPING\r\nMULTI\r\nEXEC\r\nGET pipe",
@@ -134,7 +146,8 @@ func TestRESPTransactionIsSeenAndCharged(t *testing.T) {
 			c := dialRESP(t, s, 2)
 			send(t, c, []byte("CLIENT SETNAME queues\r\nMULTI\r\n"))
 			readUntil(t, c, "+OK\r\n+OK\r\n")
-			if got := list(); !strings.Contains(got, "name=queues") || !strings.Contains(got, " flags=x ") || !strings.Contains(got, " multi=0 ") {
+			if got := list(); !strings.Contains(got, "name=queues") || !strings.Contains(got, " flags=x ") ||
+				!strings.Contains(got, " multi=0 ") {
 				t.Errorf("behind MULTI: %s", got)
 			}
 			send(t, c, []byte(array("ECHO", long("x", 200_000))))
@@ -157,7 +170,10 @@ func TestRESPTransactionIsSeenAndCharged(t *testing.T) {
 		send(t, c, []byte("MULTI\r\n"+array("ECHO", long("x", 200_000))))
 		readUntil(t, c, queuedReply)
 		c.Close()
-		eventually(t, "a connection's end: it is given back", func() bool { return s.Stats().Held < 100_000 && s.Stats().Connections == 1 })
+		eventually(t, "a connection's end: it is given back", func() bool {
+			return s.Stats().Held < 100_000 &&
+				s.Stats().Connections == 1
+		})
 	})
 }
 
@@ -194,8 +210,10 @@ func TestRESPTransactionLimits(t *testing.T) {
 				t.Fatalf("%s left %d topics", what, n)
 			}
 		}
-		all := append(commands[:len(commands):len(commands)], array("INCR", last), array("INCR", last), array("GET", last))
-		say(t, c, inMulti(all...), "+OK\r\n"+long(queuedReply, len(all))+fmt.Sprintf("*%d\r\n", len(all))+long(":1\r\n", len(commands)+1)+":2\r\n$1\r\n2\r\n")
+		all := append(commands[:len(commands):len(commands)], array("INCR", last), array("INCR", last),
+			array("GET", last))
+		say(t, c, inMulti(all...), "+OK\r\n"+long(queuedReply, len(all))+fmt.Sprintf("*%d\r\n",
+			len(all))+long(":1\r\n", len(commands)+1)+":2\r\n$1\r\n2\r\n")
 		if batches := st.Stats().Batches; batches != 1 {
 			t.Errorf("it took %d records", batches)
 		}
@@ -220,7 +238,8 @@ func TestRESPTransactionFolds(t *testing.T) {
 		for i := range n {
 			fmt.Fprintf(&want, ":%d\r\n", i+1)
 		}
-		say(t, c, inMulti(long(array("INCR", "orders"), n)), "+OK\r\n"+long(queuedReply, n)+fmt.Sprintf("*%d\r\n", n)+want.String())
+		say(t, c, inMulti(long(array("INCR", "orders"), n)), "+OK\r\n"+long(queuedReply,
+			n)+fmt.Sprintf("*%d\r\n", n)+want.String())
 		if st := st.Stats(); st.Batches != 1 || st.Changes != 1 {
 			t.Errorf("%d changes in %d records", st.Changes, st.Batches)
 		}
@@ -238,14 +257,17 @@ func TestRESPTransactionInFlight(t *testing.T) {
 		c := dialRESP(t, s, 2)
 		say(t, c, inMulti("INCR a\r\n", "MGET a b c d\r\n", "INCR a\r\n"), "+OK\r\n+QUEUED\r\n"+
 			"-ERR more topics than --max-in-flight allows: a transaction has at most 4\r\n+QUEUED\r\n"+execAbort)
-		say(t, c, inMulti("INCR a\r\n", "MGET a b c\r\n"), "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:1\r\n*3\r\n$1\r\n1\r\n$-1\r\n$-1\r\n")
+		say(t, c, inMulti("INCR a\r\n", "MGET a b c\r\n"),
+			"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:1\r\n*3\r\n$1\r\n1\r\n$-1\r\n$-1\r\n")
 
 		first := dialRESP(t, s, 2)
 		f.block()
 		send(t, first, []byte("MULTI\r\nINCR b\r\nINCR b\r\nINCR b\r\nINCR b\r\nEXEC\r\n"))
 		eventually(t, "the first is in flight", func() bool { return s.Stats().InFlight == 4 && f.isStuck() })
-		send(t, c, []byte(inMulti("CLIENT SETNAME never\r\n", "INCR a\r\n", "GET a\r\n")+"EXEC\r\nCLIENT GETNAME\r\nECHO end\r\n"))
-		if got, want := readUntil(t, c, "$3\r\nend\r\n"), "+OK\r\n"+long(queuedReply, 3)+busy+"-ERR EXEC without MULTI\r\n"+null2; got != want {
+		send(t, c, []byte(inMulti("CLIENT SETNAME never\r\n", "INCR a\r\n",
+			"GET a\r\n")+"EXEC\r\nCLIENT GETNAME\r\nECHO end\r\n"))
+		if got, want := readUntil(t, c, "$3\r\nend\r\n"), "+OK\r\n"+long(queuedReply,
+			3)+busy+"-ERR EXEC without MULTI\r\n"+null2; got != want {
 			t.Errorf("beside it: %q, want %q", got, want)
 		}
 		f.unblock()
@@ -281,7 +303,8 @@ func TestRESPQueuedBytesAreBounded(t *testing.T) {
 				}
 				got += line
 			}
-			if strings.Contains(got, "-BUSY too many bytes of answers and commands are held for clients: try again later\r\n") {
+			if strings.Contains(got,
+				"-BUSY too many bytes of answers and commands are held for clients: try again later\r\n") {
 				refused++
 				send(t, c, []byte("EXEC\r\n"))
 				readUntil(t, c, execAbort)
@@ -312,9 +335,11 @@ func TestRESPTransactionAnswersAreBounded(t *testing.T) {
 		s, _ := serveMemory(t, o)
 		c := dialRESP(t, s, 2)
 		const n = 2000
-		send(t, c, []byte(inMulti(array("INCR", "a"), long(array("COMMAND", "DOCS"), n), array("INCR", "a"))+"ECHO end\r\n"))
+		send(t, c, []byte(inMulti(array("INCR", "a"), long(array("COMMAND", "DOCS"), n), array("INCR",
+			"a"))+"ECHO end\r\n"))
 		got := readUntil(t, c, "$3\r\nend\r\n")
-		if bytes := len(got); bytes > 8<<20 || !strings.HasSuffix(got, "-BUSY too many bytes of answers and commands are held for clients: try again later\r\n:2\r\n") {
+		if bytes := len(got); bytes > 8<<20 || !strings.HasSuffix(got,
+			"-BUSY too many bytes of answers and commands are held for clients: try again later\r\n:2\r\n") {
 			t.Errorf("%d bytes that end in %q", bytes, got[len(got)-100:])
 		}
 	})
@@ -356,7 +381,11 @@ func TestRESPTransactionUnknownOutcome(t *testing.T) {
 		if got, want := string(answer(t, c)), "$2\r\non\r\n+OK\r\n"+long(queuedReply, 4); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
-		eventually(t, "nothing is left", func() bool { st := s.Stats(); return st.Connections == 0 && st.InFlight == 0 && st.Held == 0 })
+		eventually(t, "nothing is left", func() bool {
+			st := s.Stats()
+			return st.Connections == 0 &&
+				st.InFlight == 0 && st.Held == 0
+		})
 	})
 }
 
@@ -416,7 +445,8 @@ func TestRESPReadsSeeNoHalf(t *testing.T) {
 			in, want      string
 			rounds        int
 		}{
-			{0, 0, "GET a\r\nMGET a b\r\nEXISTS a b\r\nDBSIZE\r\n", null2 + "*2\r\n" + null2 + null2 + ":0\r\n:0\r\n", 0},
+			{0, 0, "GET a\r\nMGET a b\r\nEXISTS a b\r\nDBSIZE\r\n",
+				null2 + "*2\r\n" + null2 + null2 + ":0\r\n:0\r\n", 0},
 			{1, 0, "GET a\r\n", null2, 1},
 			{1, 0, "GCD.INFO a\r\n", "*4\r\n$3\r\nsum\r\n$1\r\n0\r\n$5\r\nepoch\r\n:0\r\n", 1},
 			{1, 0, "MGET a b\r\n", "*2\r\n" + null2 + null2, 1},
@@ -429,7 +459,8 @@ func TestRESPReadsSeeNoHalf(t *testing.T) {
 			before := f.committed()
 			say(t, c, row.in, row.want)
 			if n := f.committed() - before; n != row.rounds {
-				t.Errorf("%q at version %d, growing by %d, took %d commits, want %d", row.in, row.version, row.pace, n, row.rounds)
+				t.Errorf("%q at version %d, growing by %d, took %d commits, want %d", row.in, row.version,
+					row.pace, n, row.rounds)
 			}
 		}
 	})
@@ -480,7 +511,8 @@ func TestRESPTransactionsLinearizable(t *testing.T) {
 					add := [][2]int{{1, 1}, {1, 1}, {2, 1}, {0, 0}, {0, 0}}[r.IntN(5)]
 					command := "MGET one two\r\n"
 					if add[0] > 0 {
-						command = inMulti(fmt.Sprintf("INCRBY one %d\r\n", add[0]), "MGET one two\r\n", fmt.Sprintf("INCRBY two %d\r\n", add[1]))
+						command = inMulti(fmt.Sprintf("INCRBY one %d\r\n", add[0]), "MGET one two\r\n",
+							fmt.Sprintf("INCRBY two %d\r\n", add[1]))
 					}
 					call := time.Since(began)
 					if _, err := io.WriteString(c, command); err != nil {
@@ -498,7 +530,8 @@ func TestRESPTransactionsLinearizable(t *testing.T) {
 					one, _ := strconv.Atoi(words[0])
 					two, _ := strconv.Atoi(words[len(words)-1])
 					mu.Lock()
-					history = append(history, porcupine.Operation{ClientId: client, Input: add, Call: int64(call), Output: [2]int{one, two}, Return: int64(time.Since(began))})
+					history = append(history, porcupine.Operation{ClientId: client, Input: add,
+						Call: int64(call), Output: [2]int{one, two}, Return: int64(time.Since(began))})
 					mu.Unlock()
 				}
 			})

@@ -45,9 +45,10 @@ type Op struct {
 // Enqueue) until Done is called, once, when every op has its outcome.
 type Group struct {
 	Ops []Op
-	// Whole keeps the group together: its changes are one record, so that they are durable together or not at all, and no op
-	// of another group comes between its own. An op that is refused for its own sake leaves the others; what refuses the
-	// record refuses every change, and each Read that saw one. A group that does not fit (Store.Fits) is refused with ErrTooLarge.
+	// Whole keeps the group together: its changes are one record, so that they are durable together
+	// or not at all, and no op of another group comes between its own. An op that is refused for
+	// its own sake leaves the others; what refuses the record refuses every change, and each Read
+	// that saw one. A group that does not fit (Store.Fits) is refused with ErrTooLarge.
 	Whole bool
 	// Done runs on the goroutine that owns the commit: it must not block and must not call into the store.
 	Done func(*Group)

@@ -29,10 +29,13 @@ type SnapshotPages struct {
 	Used     int64 // bytes that hold something; the others nobody reads
 }
 
-// CheckSnapshot looks at each byte of a snapshot file that holds something, more strictly than a start does: both of bbolt's meta pages, where a start is
-// content with one; every element in its place and no page lost or twice; bbolt's own check. It does not look into the entries, which
-// ReadSnapshot does. open and rest are as in ReadOpenSnapshot, or nil. used, if not nil, is told of the bytes that hold something. Errors as ReadSnapshot's.
-func CheckSnapshot(path string, open func() (*os.File, error), rest func() error, used func(off, n int64)) (SnapshotPages, error) {
+// CheckSnapshot looks at each byte of a snapshot file that holds something, more strictly than a
+// start does: both of bbolt's meta pages, where a start is content with one; every element in its
+// place and no page lost or twice; bbolt's own check. It does not look into the entries, which
+// ReadSnapshot does. open and rest are as in ReadOpenSnapshot, or nil. used, if not nil, is told of
+// the bytes that hold something. Errors as ReadSnapshot's.
+func CheckSnapshot(path string, open func() (*os.File, error), rest func() error, used func(off,
+	n int64)) (SnapshotPages, error) {
 	f := snapshotFile{path: path, source: open, rest: rest}
 	var found SnapshotPages
 	err := f.view(func(tx *bolt.Tx) error {
@@ -62,8 +65,8 @@ func CheckSnapshot(path string, open func() (*os.File, error), rest func() error
 	return found, err
 }
 
-// ErrByteOrder says that a machine of the other byte order made a snapshot file: bbolt writes numbers
-// as the machine has them.
+// ErrByteOrder says that a machine of the other byte order made a snapshot file: bbolt writes
+// numbers as the machine has them.
 var ErrByteOrder = errors.New("a machine of the other byte order made it")
 
 // checkByteOrder looks for bbolt's magic number the other way round, on the first page, which is at
@@ -77,7 +80,8 @@ func checkByteOrder(file io.ReaderAt) error {
 		} else if err != nil {
 			return err
 		}
-		magic, size := bits.ReverseBytes32(ne.Uint32(b[pageHeaderSize:])), bits.ReverseBytes32(ne.Uint32(b[pageHeaderSize+8:]))
+		magic, size := bits.ReverseBytes32(ne.Uint32(b[pageHeaderSize:])),
+			bits.ReverseBytes32(ne.Uint32(b[pageHeaderSize+8:]))
 		if magic == metaMagic && (off == 0 || int64(size) == off) {
 			return ErrByteOrder
 		}

@@ -160,8 +160,8 @@ func TestCheckSnapshotSeesEveryBit(t *testing.T) {
 	}
 }
 
-// TestOtherByteOrder: a file of a machine of the other byte order is told from a damaged one, also if
-// one of bbolt's first two pages is damaged, and nothing of it is changed.
+// TestOtherByteOrder: a file of a machine of the other byte order is told from a damaged one, also
+// if one of bbolt's first two pages is damaged, and nothing of it is changed.
 func TestOtherByteOrder(t *testing.T) {
 	t.Parallel()
 	page := int64(os.Getpagesize())

@@ -223,7 +223,8 @@ func (sc *script) recoverAndCheck(t *testing.T, where string, disk *vfs.Mem, ver
 	t.Helper()
 	dir := t.TempDir()
 	sc.r.restore(t, dir, version)
-	o := Options{fs: disk, logDir: "log", SegmentSize: sc.r.segment, SnapshotInterval: -1, SnapshotBytes: -1, hooks: hooks{noSync: true}}
+	o := Options{fs: disk, logDir: "log", SegmentSize: sc.r.segment, SnapshotInterval: -1, SnapshotBytes: -1,
+		hooks: hooks{noSync: true}}
 	s, err := open(t, dir, o)
 	if err != nil {
 		t.Fatalf("%s: %v", where, err)

@@ -61,7 +61,8 @@ func TestWhereAStoreIsMade(t *testing.T) {
 				put(t, filepath.Join(parent, f), f)
 			}
 			before := everything(t, parent)
-			if s, err := open(t, dir, Options{NoCreate: true}); err == nil || row.err == nil && !errors.Is(err, ErrNoStore) || row.err != nil && !errors.Is(err, row.err) {
+			if s, err := open(t, dir, Options{NoCreate: true}); err == nil || row.err == nil && !errors.Is(err,
+				ErrNoStore) || row.err != nil && !errors.Is(err, row.err) {
 				t.Errorf("%s, missing %t, NoCreate: %v", name, missing, err)
 				if err == nil {
 					_ = s.Close()
@@ -472,7 +473,8 @@ func TestWaitedForStoreIsGone(t *testing.T) {
 	}
 	defer tool.Release()
 	waits := &said{done: make(chan struct{})}
-	opened := goOpen(t, dir, Options{LockWait: time.Hour, Logger: hclog.New(&hclog.LoggerOptions{Output: waits, Level: hclog.Warn})})
+	opened := goOpen(t, dir, Options{LockWait: time.Hour, Logger: hclog.New(&hclog.LoggerOptions{Output: waits,
+		Level: hclog.Warn})})
 	select {
 	case <-waits.done:
 	case <-time.After(60 * time.Second):

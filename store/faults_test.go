@@ -96,7 +96,8 @@ func TestSnapshotFailsAndFails(t *testing.T) {
 					}
 					file.arm(m, 0)
 					err := s.Snapshot(t.Context())
-					if failed := file.failed.Load() > 0; (err != nil) != failed || failed && !errors.Is(err, syscall.EIO) {
+					if failed := file.failed.Load() > 0; (err != nil) != failed || failed && !errors.Is(err,
+						syscall.EIO) {
 						t.Fatalf("%s: the second says %v", what, err)
 					}
 					file.arm(0, 0)
@@ -106,7 +107,8 @@ func TestSnapshotFailsAndFails(t *testing.T) {
 					if got, want := snapshotHolds(t, s), holds(s.machine); !maps.Equal(got, want) {
 						for topic, v := range want {
 							if got[topic] != v {
-								t.Fatalf("%s: then %q is %+v in the snapshot, and in truth %+v", what, topic, got[topic], v)
+								t.Fatalf("%s: then %q is %+v in the snapshot, and in truth %+v", what, topic,
+									got[topic], v)
 							}
 						}
 						t.Fatalf("%s: then the snapshot holds %d topics of %d", what, len(got), len(want))
@@ -185,7 +187,8 @@ func TestWitnessIsDurable(t *testing.T) {
 	var left []*vfs.Mem
 	var files [][]byte
 	var s *Store
-	o := Options{fs: between{mem, asked}, logDir: "log", Sync: SyncInterval, SyncInterval: 1 << 40, SegmentSize: 64 << 10,
+	o := Options{fs: between{mem, asked}, logDir: "log", Sync: SyncInterval, SyncInterval: 1 << 40,
+		SegmentSize:      64 << 10,
 		SnapshotInterval: -1, SnapshotBytes: -1}
 	o.hooks = hooks{noSync: true, afterCommit: func() {
 		b, err := os.ReadFile(filepath.Join(dir, snapshotName))

@@ -16,7 +16,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("gcd/internal/powertest.(*Recorder).serve")) // it lives as long as its process
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("gcd/internal/powertest.(*Recorder).serve")) // it lives as long as its process
 }
 
 // open is Open. When the store is closed its invariants are checked, unless the test has said that
@@ -127,7 +128,11 @@ func holds(m *machine) map[string]Value {
 func snapshotHolds(t testing.TB, s *Store) map[string]Value {
 	t.Helper()
 	values := map[string]Value{}
-	if _, err := s.file.read(func(_ meta, it item) error { values[string(it.topic)] = it.value; return nil }); err != nil {
+	if _, err := s.file.read(func(_ meta,
+		it item) error {
+		values[string(it.topic)] = it.value
+		return nil
+	}); err != nil {
 		t.Fatal(err)
 	}
 	return values
@@ -181,7 +186,11 @@ func TestInvariantsAreChecked(t *testing.T) {
 			s.snapshot.replay.Add(1)
 		},
 		"an entry that nothing marked": func(s *Store) {
-			err := s.file.update(func(_ *bolt.Tx, m *meta) error { m.replay, m.witness = s.wal.Last(), s.wal.Last(); return nil })
+			err := s.file.update(func(_ *bolt.Tx, m *meta) error {
+				m.replay, m.witness = s.wal.Last(),
+					s.wal.Last()
+				return nil
+			})
 			s.snapshot.replay.Store(s.wal.Last())
 			if err != nil {
 				t.Error(err)
@@ -193,14 +202,19 @@ func TestInvariantsAreChecked(t *testing.T) {
 			}
 		},
 		"a witness ahead of the log": func(s *Store) {
-			if err := s.file.update(func(_ *bolt.Tx, m *meta) error { m.witness = s.wal.Last() + 1; return nil }); err != nil {
+			if err := s.file.update(func(_ *bolt.Tx,
+				m *meta) error {
+				m.witness = s.wal.Last() + 1
+				return nil
+			}); err != nil {
 				t.Error(err)
 			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := openStore(t, t.TempDir(), Options{SegmentSize: 64 << 10, SnapshotInterval: -1, SnapshotBytes: -1, hooks: hooks{noSync: true}})
+			s := openStore(t, t.TempDir(), Options{SegmentSize: 64 << 10, SnapshotInterval: -1,
+				SnapshotBytes: -1, hooks: hooks{noSync: true}})
 			spoiled(s)
 			runOps(t, s, []Op{count("a", 1), count("b", 2)})
 			if err := s.Snapshot(t.Context()); err != nil {

@@ -86,10 +86,12 @@ func ReadSnapshot(path string, each func(SnapshotMeta, Entry) error) (SnapshotMe
 	return f.export(each)
 }
 
-// ReadOpenSnapshot is ReadSnapshot of a file that open opens, for reading, each time anew; it may have no name any more. Errors name
-// it as path. rest, if not nil, is called before each page that is looked at ahead of the entries, and may wait; an error of it ends the reading
-// and is returned. open may be nil: the file is opened by its name.
-func ReadOpenSnapshot(path string, open func() (*os.File, error), rest func() error, each func(SnapshotMeta, Entry) error) (SnapshotMeta, error) {
+// ReadOpenSnapshot is ReadSnapshot of a file that open opens, for reading, each time anew; it may
+// have no name any more. Errors name it as path. rest, if not nil, is called before each page that
+// is looked at ahead of the entries, and may wait; an error of it ends the reading and is returned.
+// open may be nil: the file is opened by its name.
+func ReadOpenSnapshot(path string, open func() (*os.File, error), rest func() error, each func(SnapshotMeta,
+	Entry) error) (SnapshotMeta, error) {
 	f := snapshotFile{path: path, source: open, rest: rest}
 	return f.export(each)
 }
@@ -124,9 +126,10 @@ func ReadOpenSnapshotMeta(path string, open func() (*os.File, error), rest func(
 	return m.export(), err
 }
 
-// FindInSnapshot is ReadOpenSnapshotMeta that looks topics up as well, and calls each with the entries
-// of those that are there. An error of each ends it and is returned.
-func FindInSnapshot(path string, open func() (*os.File, error), rest func() error, topics iter.Seq[[]byte], each func(Entry) error) (SnapshotMeta, error) {
+// FindInSnapshot is ReadOpenSnapshotMeta that looks topics up as well, and calls each with the
+// entries of those that are there. An error of each ends it and is returned.
+func FindInSnapshot(path string, open func() (*os.File, error), rest func() error, topics iter.Seq[[]byte],
+	each func(Entry) error) (SnapshotMeta, error) {
 	f := snapshotFile{path: path, source: open, rest: rest}
 	var m meta
 	err := f.view(func(tx *bolt.Tx) error {

@@ -195,7 +195,8 @@ func TestRetainedDamage(t *testing.T) {
 	}
 	flip(3)
 	var damage *wal.CorruptionError
-	if _, err := open(t, dir, retainOptions(c, Retain{})); !errors.As(err, &damage) || !strings.Contains(damage.File, "0003.seg") {
+	if _, err := open(t, dir, retainOptions(c, Retain{})); !errors.As(err, &damage) ||
+		!strings.Contains(damage.File, "0003.seg") {
 		t.Errorf("a start with damage in what it replays: %v", err)
 	}
 }

@@ -46,7 +46,8 @@ func (s *Store) resume() {
 	}
 	since := s.full.Since()
 	s.full.Store(false)
-	s.options.Logger.Error("counting goes on: there is room for the log again", "stopped_for_seconds", time.Since(since).Round(time.Millisecond).Seconds())
+	s.options.Logger.Error("counting goes on: there is room for the log again", "stopped_for_seconds",
+		time.Since(since).Round(time.Millisecond).Seconds())
 }
 
 // noticeTopics wakes the keeper of room when the next snapshot needs much more than the last time.

@@ -10,9 +10,12 @@ import (
 	"gcd/internal/vfs"
 )
 
-// SalvageSnapshot reads what can be read of a damaged snapshot file: it looks at each page on its own, those of older transactions included, and
-// calls each with every entry that makes sense, in no order. The same topic may come several times: what is furthest (the highest epoch, then the highest
-// sum) is newest. Nothing says that an entry is right, and none that all are there. An entry's topic is valid during the call. Errors are each's and those of reading. rest is as in ReadOpenSnapshot, or nil.
+// SalvageSnapshot reads what can be read of a damaged snapshot file: it looks at each page on its
+// own, those of older transactions included, and calls each with every entry that makes sense, in
+// no order. The same topic may come several times: what is furthest (the highest epoch, then the
+// highest sum) is newest. Nothing says that an entry is right, and none that all are there. An
+// entry's topic is valid during the call. Errors are each's and those of reading. rest is as in
+// ReadOpenSnapshot, or nil.
 func SalvageSnapshot(path string, rest func() error, each func(Entry) error) error {
 	file, err := vfs.OpenRegular(path, os.O_RDONLY)
 	if err != nil {

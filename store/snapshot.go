@@ -176,7 +176,8 @@ func (s *Store) takeSnapshot() error {
 	s.snapshot.at.Store(s.options.now().UnixNano())
 	s.snapshot.done.Add(1)
 	s.snapshot.entries.Add(uint64(len(ids)))
-	s.options.Logger.Info("snapshot", "topics", len(ids), "index", begun, "took_seconds", time.Since(started).Round(time.Millisecond).Seconds())
+	s.options.Logger.Info("snapshot", "topics", len(ids), "index", begun, "took_seconds",
+		time.Since(started).Round(time.Millisecond).Seconds())
 	return nil
 }
 

@@ -403,7 +403,8 @@ func TestOpenRejectsOptions(t *testing.T) {
 	if _, err := open(t, "", Options{Sync: "sometimes"}); err == nil || !strings.Contains(err.Error(), "sometimes") {
 		t.Errorf("%v", err)
 	}
-	if _, err := open(t, filepath.Join(t.TempDir(), "x"), Options{SegmentSize: 5}); err == nil || errors.Is(err, wal.ErrVersion) {
+	if _, err := open(t, filepath.Join(t.TempDir(), "x"), Options{SegmentSize: 5}); err == nil || errors.Is(err,
+		wal.ErrVersion) {
 		t.Errorf("%v", err)
 	}
 }
@@ -454,10 +455,12 @@ func TestStatsOfSnapshots(t *testing.T) {
 	s = opened
 	t.Cleanup(func() { s.Close() })
 	before := s.Stats()
-	if !before.SnapshotAt.IsZero() || before.SnapshotTook != 0 || before.Snapshotting || before.Store != s.Recovery().Store {
+	if !before.SnapshotAt.IsZero() || before.SnapshotTook != 0 || before.Snapshotting ||
+		before.Store != s.Recovery().Store {
 		t.Errorf("before a snapshot: %+v", before)
 	}
-	if free, known := vfs.Free(s.dir); known && (before.DiskFree <= 0 || before.DiskFree > 100*(free+1)) || !known && before.DiskFree != -1 {
+	if free, known := vfs.Free(s.dir); known && (before.DiskFree <= 0 || before.DiskFree > 100*(free+1)) ||
+		!known && before.DiskFree != -1 {
 		t.Errorf("%d bytes are free, and the disk says %d", before.DiskFree, free)
 	}
 	runOps(t, s, []Op{count("orders", 1)})

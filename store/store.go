@@ -86,7 +86,8 @@ func (s *Store) start() {
 	// One change must fit into a record, whatever the segment size is.
 	s.options.MaxTopicLen = min(s.options.MaxTopicLen, maxBatch-maxChangeLen)
 	s.own.seq = newSequencer(s.machine, limits{
-		maxTopics: s.options.MaxTopics, maxTopicLen: s.options.MaxTopicLen, maxBatch: maxBatch, maxWhole: min(maxBatch, maxWhole),
+		maxTopics: s.options.MaxTopics, maxTopicLen: s.options.MaxTopicLen, maxBatch: maxBatch,
+		maxWhole: min(maxBatch, maxWhole),
 	})
 	s.own.reserve = reserveDue(s.snapshotRoom())
 	s.wg.Go(s.committer)
@@ -247,8 +248,9 @@ func (s *Store) commit() error {
 	return nil
 }
 
-// undo gives the ops of a batch that was not committed their outcome. What was refused for its own sake stays so; a read of a
-// rejected batch reports the applied state, but in a whole group it is refused if it saw anything else.
+// undo gives the ops of a batch that was not committed their outcome. What was refused for its own
+// sake stays so; a read of a rejected batch reports the applied state, but in a whole group it is
+// refused if it saw anything else.
 func (s *Store) undo(g *Group, err error) {
 	for i := g.from; i < g.pos; i++ {
 		op := &g.Ops[i]

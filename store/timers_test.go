@@ -39,8 +39,8 @@ func inTime(t *testing.T, o Options, test func(t *testing.T, s *Store, mem *vfs.
 // pass lets time pass and waits for what comes of it.
 func pass(d time.Duration) { time.Sleep(d); synctest.Wait() }
 
-// TestSyncTimer: with --sync interval the log is durable an interval after it was written, again and
-// again, and is not synced when there is nothing to sync.
+// TestSyncTimer: with --sync interval the log is durable an interval after it was written, again
+// and again, and is not synced when there is nothing to sync.
 func TestSyncTimer(t *testing.T) {
 	t.Parallel()
 	for _, interval := range []time.Duration{time.Millisecond, 0, 7 * time.Second} {
@@ -193,11 +193,12 @@ func TestSnapshotIsTriedAgain(t *testing.T) {
 	})
 }
 
-// TestRetentionTimer: what is kept for history goes when it is old enough, though nothing is counted
-// any more.
+// TestRetentionTimer: what is kept for history goes when it is old enough, though nothing is
+// counted any more.
 func TestRetentionTimer(t *testing.T) {
 	t.Parallel()
-	o := Options{SnapshotInterval: time.Minute, SegmentSize: 8192, SnapshotBytes: -1, Retain: Retain{Age: 3 * time.Hour}}
+	o := Options{SnapshotInterval: time.Minute, SegmentSize: 8192, SnapshotBytes: -1,
+		Retain: Retain{Age: 3 * time.Hour}}
 	inTime(t, o, func(t *testing.T, s *Store, _ *vfs.Mem) {
 		for range 20 {
 			runOps(t, s, []Op{count(strings.Repeat("x", 900), 1)})
@@ -254,7 +255,8 @@ func TestLookTimer(t *testing.T) {
 	for _, before := range []time.Duration{0, lookEvery, time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "data")
-			o := Options{fs: vfs.NewMem(), logDir: "log", SnapshotInterval: -1, SegmentSize: 64 << 10, hooks: hooks{noSync: true}}
+			o := Options{fs: vfs.NewMem(), logDir: "log", SnapshotInterval: -1, SegmentSize: 64 << 10,
+				hooks: hooks{noSync: true}}
 			s := openStore(t, dir, o)
 			pass(before + lookEvery/2)
 			if s.Err() != nil {
@@ -298,14 +300,15 @@ func TestRoomTimer(t *testing.T) {
 			pass(5 * time.Second)
 			op := runOps(t, s, []Op{count("a", 1)})[0]
 			if sum++; op.Err != nil || op.Sum != sum {
-				t.Fatalf("five seconds after there was room again, which was %v later: %d, %v; want %d", length, op.Sum, op.Err, sum)
+				t.Fatalf("five seconds after there was room again, which was %v later: %d, %v; want %d", length,
+					op.Sum, op.Err, sum)
 			}
 		}
 	})
 }
 
-// TestMarkTimerGoesOn: the mark is made durable each second in which it moved, also behind errors of
-// its writing and of its sync, and as long as the store is open.
+// TestMarkTimerGoesOn: the mark is made durable each second in which it moved, also behind errors
+// of its writing and of its sync, and as long as the store is open.
 func TestMarkTimerGoesOn(t *testing.T) {
 	t.Parallel()
 	mem := vfs.NewMem()

@@ -88,7 +88,8 @@ func TestWholeIsOneRecord(t *testing.T) {
 			for i := range size {
 				whole.Ops = append(whole.Ops, name("whole", i))
 			}
-			whole.Ops = append(whole.Ops, read(strings.Repeat("r", 300)), count("whole"+strings.Repeat("0", length-len("whole")), 1))
+			whole.Ops = append(whole.Ops, read(strings.Repeat("r", 300)), count("whole"+strings.Repeat("0",
+				length-len("whole")), 1))
 			for i := range 5 {
 				b.Ops = append(b.Ops, name("b", i))
 			}
@@ -188,7 +189,8 @@ func TestFits(t *testing.T) {
 		ops     string // c counts, r resets, d deletes, g reads, s is a Size; each before its topic
 		changes int
 	}{
-		{"", 0}, {"ca", 1}, {"ca ca ca", 1}, {"ca cb ca cb", 2}, {"ca ra", 2}, {"ca ra ca", 3}, {"ca da ca ca", 3}, {"ca rb ca", 2},
+		{"", 0}, {"ca", 1}, {"ca ca ca", 1}, {"ca cb ca cb", 2}, {"ca ra", 2}, {"ca ra ca", 3}, {"ca da ca ca",
+			3}, {"ca rb ca", 2},
 		{"ra ra", 2}, {"da da", 2}, {"ga gb sa", 0}, {"ca ga ca", 1}, {"ra ca ca", 2}, {"cb ca ra ca cb", 4},
 	} {
 		var ops []Op
@@ -235,12 +237,14 @@ func TestWholeFolds(t *testing.T) {
 func TestWholeRefusesForItsOwnSake(t *testing.T) {
 	t.Parallel()
 	s := openMemory(t, Options{MaxTopics: 2, MaxTopicLen: 10})
-	ops := runWhole(t, s, count("a", 1), Op{Kind: Count, Topic: []byte("a"), Max: 1}, count("longer than that", 1), count("b", 1),
+	ops := runWhole(t, s, count("a", 1), Op{Kind: Count, Topic: []byte("a"), Max: 1}, count("longer than that",
+		1), count("b", 1),
 		count("c", 1), read("a"), read("c"), Op{Kind: Size}, reset("a"), Op{Kind: Size}, count("a", 2))
 	want := []struct {
 		sum uint64
 		err error
-	}{{1, nil}, {1, ErrOverflow}, {0, ErrTopicTooLong}, {1, nil}, {0, ErrTooManyTopics}, {1, nil}, {0, nil}, {2, nil}, {1, nil}, {1, nil}, {2, nil}}
+	}{{1, nil}, {1, ErrOverflow}, {0, ErrTopicTooLong}, {1, nil}, {0, ErrTooManyTopics}, {1, nil}, {0, nil}, {2,
+		nil}, {1, nil}, {1, nil}, {2, nil}}
 	for i, op := range ops {
 		if op.Sum != want[i].sum || !errors.Is(op.Err, want[i].err) {
 			t.Errorf("op %d: %d, %v, want %+v", i, op.Sum, op.Err, want[i])
@@ -263,27 +267,32 @@ func TestWholeOnAFullDisk(t *testing.T) {
 		}
 		return vfs.Outcome{}
 	})
-	s := openStore(t, t.TempDir(), Options{fs: disk, logDir: "log", SegmentSize: 8192, roomRetry: time.Hour, hooks: hooks{noSync: true}})
+	s := openStore(t, t.TempDir(), Options{fs: disk, logDir: "log", SegmentSize: 8192, roomRetry: time.Hour,
+		hooks: hooks{noSync: true}})
 	runWhole(t, s, count("a", 7), count("b", 7))
 	fill(true)
 	before := s.Stats()
-	whole := &Group{Whole: true, Ops: []Op{read("a"), {Kind: Size}, count("a", 1), read("a"), read("b"), count("new", 1), read("new"),
+	whole := &Group{Whole: true, Ops: []Op{read("a"), {Kind: Size}, count("a", 1), read("a"), read("b"),
+		count("new", 1), read("new"),
 		{Kind: Size}, reset("b"), read("b"), {Kind: Delete, Topic: []byte("a")}}}
 	beside := &Group{Ops: []Op{count("a", 1), read("a")}}
 	enqueueAll(t, s, whole, beside)
 	want := []struct {
 		sum     uint64
 		refused bool
-	}{{7, false}, {2, false}, {0, true}, {0, true}, {7, false}, {0, true}, {0, true}, {0, true}, {0, true}, {0, true}, {0, true}}
+	}{{7, false}, {2, false}, {0, true}, {0, true}, {7, false}, {0, true}, {0, true}, {0, true}, {0, true}, {0,
+		true}, {0, true}}
 	for i, op := range whole.Ops {
-		if op.Sum != want[i].sum || errors.Is(op.Err, ErrLogFull) != want[i].refused || op.Err != nil && !want[i].refused {
+		if op.Sum != want[i].sum || errors.Is(op.Err, ErrLogFull) != want[i].refused || op.Err != nil &&
+			!want[i].refused {
 			t.Errorf("op %d: %d, %v, want %+v", i, op.Sum, op.Err, want[i])
 		}
 	}
 	if op := beside.Ops[1]; op.Err != nil || op.Sum != 7 {
 		t.Errorf("a read beside it: %d, %v", op.Sum, op.Err)
 	}
-	if after := s.Stats(); after.Index != before.Index || after.Topics != 2 || after.Live != 2 || get(s, "a").Sum != 7 || get(s, "b").Sum != 7 {
+	if after := s.Stats(); after.Index != before.Index || after.Topics != 2 || after.Live != 2 || get(s,
+		"a").Sum != 7 || get(s, "b").Sum != 7 {
 		t.Errorf("behind a refusal %+v, before it %+v", after, before)
 	}
 }
@@ -334,7 +343,8 @@ func TestWholeSurvivesACrash(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	long := strings.Repeat("long", 100)
 	for range 15 {
-		whole := &Group{Whole: true, Ops: []Op{count("one", 1), count(long+"1", 1), count(long+"2", 1), count("two", 1)}}
+		whole := &Group{Whole: true, Ops: []Op{count("one", 1), count(long+"1", 1), count(long+"2", 1),
+			count("two", 1)}}
 		groups := []*Group{{}, whole, {Ops: []Op{count("behind", 1)}}}
 		for i := range random.IntN(12) {
 			groups[0].Ops = append(groups[0].Ops, count(fmt.Sprint(long, "before", i), 1))
@@ -362,11 +372,13 @@ func TestWholeSurvivesACrash(t *testing.T) {
 	for i, p := range r.points {
 		for _, version := range p.versions {
 			for v, disk := range p.disks {
-				where := fmt.Sprintf("point %d (before %s %s), snapshot version %d, variant %d", i, p.op.Kind, p.op.Name, version, v)
+				where := fmt.Sprintf("point %d (before %s %s), snapshot version %d, variant %d", i, p.op.Kind,
+					p.op.Name, version, v)
 				got := recoverSums(t, where, r, disk, version, "one", "two", long+"1", long+"2")
 				for _, sum := range got {
 					if sum != got[0] || sum < uint64(p.acked) || sum > uint64(p.issued) {
-						t.Fatalf("%s: the sums are %d, between %d and %d groups were acknowledged", where, got, p.acked, p.issued)
+						t.Fatalf("%s: the sums are %d, between %d and %d groups were acknowledged", where, got,
+							p.acked, p.issued)
 					}
 				}
 				recoveries++
@@ -379,11 +391,13 @@ func TestWholeSurvivesACrash(t *testing.T) {
 }
 
 // recoverSums starts on what a crash left and returns the sums of topics.
-func recoverSums(t *testing.T, where string, r *recorder, disk *vfs.Mem, version int, topics ...string) (sums []uint64) {
+func recoverSums(t *testing.T, where string, r *recorder, disk *vfs.Mem, version int,
+	topics ...string) (sums []uint64) {
 	t.Helper()
 	dir := t.TempDir()
 	r.restore(t, dir, version)
-	s, err := open(t, dir, Options{fs: disk.Clone(), logDir: "log", SegmentSize: 8192, SnapshotInterval: -1, SnapshotBytes: -1, hooks: hooks{noSync: true}})
+	s, err := open(t, dir, Options{fs: disk.Clone(), logDir: "log", SegmentSize: 8192, SnapshotInterval: -1,
+		SnapshotBytes: -1, hooks: hooks{noSync: true}})
 	if err != nil {
 		t.Fatalf("%s: %v", where, err)
 	}
@@ -423,7 +437,8 @@ func TestReadersSeeNoHalf(t *testing.T) {
 				t.Fatalf("a reader saw %v, %v, %v", a, b, c)
 			}
 		}
-		if ops := runWhole(t, s, read("a"), read("b"), read("c")); ops[0].Sum != ops[1].Sum || ops[2].Epoch != ops[0].Sum {
+		if ops := runWhole(t, s, read("a"), read("b"), read("c")); ops[0].Sum != ops[1].Sum ||
+			ops[2].Epoch != ops[0].Sum {
 			t.Fatalf("a group of reads saw %d, %d, epoch %d", ops[0].Sum, ops[1].Sum, ops[2].Epoch)
 		}
 	}

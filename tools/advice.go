@@ -39,7 +39,8 @@ func damaged(err error) string {
 		return "DIR"
 	case filepath.Base(file) == logDir: // as a whole
 		return filepath.Dir(file)
-	case filepath.Base(filepath.Dir(file)) == logDir && !strings.HasPrefix(filepath.Base(file), filepath.Base(store.SnapshotPath(""))):
+	case filepath.Base(filepath.Dir(file)) == logDir && !strings.HasPrefix(filepath.Base(file),
+		filepath.Base(store.SnapshotPath(""))):
 		return filepath.Dir(filepath.Dir(file))
 	}
 	return filepath.Dir(file)
@@ -48,7 +49,8 @@ func damaged(err error) string {
 // shellWord is a path that a shell takes for one word.
 func shellWord(path string) string {
 	plain := func(r rune) bool {
-		return r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || strings.ContainsRune("/._-+:@,~=", r)
+		return r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' ||
+			strings.ContainsRune("/._-+:@,~=", r)
 	}
 	if strings.IndexFunc(path, func(r rune) bool { return !plain(r) }) < 0 {
 		return path

@@ -20,7 +20,8 @@ func TestHintDamage(t *testing.T) {
 		dir string
 	}{
 		{&wal.CorruptionError{File: "data/wal/0000000000000001.seg"}, "data"},
-		{fmt.Errorf("verifying: %w", &wal.CorruptionError{File: "/var/lib/gcd/wal/0000000000000001.seg"}), "/var/lib/gcd"},
+		{fmt.Errorf("verifying: %w", &wal.CorruptionError{File: "/var/lib/gcd/wal/0000000000000001.seg"}),
+			"/var/lib/gcd"},
 		{&wal.CorruptionError{File: "/wal/wal"}, "/wal"},
 		{&store.CorruptionError{File: "/wal/counters.db"}, "/wal"},
 		{&store.CorruptionError{File: "counters.db"}, "."},

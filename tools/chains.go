@@ -50,7 +50,8 @@ type chains struct {
 }
 
 func newChains(dir string, memory int, pause pause) *chains {
-	return &chains{memory: memory, open: newTopics[fold](memory / chainSize), runs: runs{dir: dir, pause: pause}, sorted: merged[*chain]{compare: compareChains}}
+	return &chains{memory: memory, open: newTopics[fold](memory / chainSize), runs: runs{dir: dir,
+		pause: pause}, sorted: merged[*chain]{compare: compareChains}}
 }
 
 func compareChains(a, b *chain) int { return store.CompareTopics(a.topic, b.topic) }

@@ -31,7 +31,8 @@ type newer struct {
 }
 
 func newComparison(v *verifier, log *wal.Log) *comparison {
-	c := &comparison{verifier: v, log: log, newer: map[string]newer{}, chains: newChains(v.TempDir, v.memory, v.pause), first: v.result.First}
+	c := &comparison{verifier: v, log: log, newer: map[string]newer{}, chains: newChains(v.TempDir, v.memory,
+		v.pause), first: v.result.First}
 	if v.meta != nil {
 		c.replay = v.meta.Replay
 	}

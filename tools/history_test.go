@@ -205,13 +205,15 @@ func TestInspect(t *testing.T) {
 		t.Errorf("%d bytes behind the snapshot, want %d", in.Tail, tail)
 	}
 	setMeta(t, dir, "format", []byte{2, 0, 0, 0})
-	if in, err := Inspect(t.Context(), dir, InspectOptions{}); err != nil || kindOf(in, "counters.db") != "snapshot, of another version" || in.Problem == "" || in.Estimate != 0 || in.State != "" {
+	if in, err := Inspect(t.Context(), dir, InspectOptions{}); err != nil || kindOf(in,
+		"counters.db") != "snapshot, of another version" || in.Problem == "" || in.Estimate != 0 || in.State != "" {
 		t.Errorf("%+v, %v", in, err)
 	}
 	if err := os.WriteFile(store.SnapshotPath(dir), bytes.Repeat([]byte("nonsense"), 5000), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if in, err := Inspect(t.Context(), dir, InspectOptions{}); err != nil || kindOf(in, "counters.db") != "snapshot, not readable" || in.Problem == "" || in.Estimate != 0 || in.State != "" {
+	if in, err := Inspect(t.Context(), dir, InspectOptions{}); err != nil || kindOf(in,
+		"counters.db") != "snapshot, not readable" || in.Problem == "" || in.Estimate != 0 || in.State != "" {
 		t.Errorf("%+v, %v", in, err)
 	}
 	if err := os.Remove(store.SnapshotPath(dir)); err != nil {

@@ -28,7 +28,8 @@ type ImportOptions struct {
 // importMemory is how much of the topics is collected before it goes to a temporary file, in bytes.
 const importMemory = 64 << 20
 
-// importIndex is the record at which an imported store is, and that all its topics are of: the next one is the first of its log.
+// importIndex is the record at which an imported store is, and that all its topics are of: the next
+// one is the first of its log.
 const importIndex = 1
 
 // Imported is what Import did.
@@ -71,11 +72,13 @@ func (e *ImportError) Error() string {
 // ErrNothingToImport says that a table has no topic that was counted.
 var ErrNothingToImport = errors.New("tools: there is no topic in it")
 
-// Import makes a store's directory from a table of topics and their sums, as CSV in any order: all of it or nothing. The next count
-// of each topic returns its sum and one. docs/moving-in.md has the format.
+// Import makes a store's directory from a table of topics and their sums, as CSV in any order: all
+// of it or nothing. The next count of each topic returns its sum and one. docs/moving-in.md has the
+// format.
 //
-// A dir that is not empty is fs.ErrExist; for the rest it is as Restore's. When lines are wrong all of them are looked for, and
-// the error is an *ImportError. Memory does not grow with the number of topics.
+// A dir that is not empty is fs.ErrExist; for the rest it is as Restore's. When lines are wrong all
+// of them are looked for, and the error is an *ImportError. Memory does not grow with the number of
+// topics.
 func Import(ctx context.Context, table io.Reader, dir string, o ImportOptions) (result Imported, err error) {
 	if o.memory == 0 {
 		o.memory = importMemory
@@ -185,7 +188,8 @@ func (i *importing) check() error {
 	return nil
 }
 
-// all calls each with every topic, in the order of keys. The first time it notes those that come twice.
+// all calls each with every topic, in the order of keys. The first time it notes those that come
+// twice.
 func (i *importing) all(phase string, each func(store.Entry) error) error {
 	var done, zeros uint64
 	total := i.count

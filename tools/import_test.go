@@ -33,8 +33,9 @@ func csvText(topic string) string {
 	return `"` + strings.ReplaceAll(topic, `"`, `""`) + `"`
 }
 
-// TestImport imports random tables with memory for all, some and one of their topics, in pieces of all sizes: the store has each
-// topic with its sum and counts on from there, and its backup can be restored.
+// TestImport imports random tables with memory for all, some and one of their topics, in pieces of
+// all sizes: the store has each topic with its sum and counts on from there, and its backup can be
+// restored.
 func TestImport(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()

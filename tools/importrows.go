@@ -11,11 +11,12 @@ import (
 	"gcd/store"
 )
 
-// maxRow is the longest row of a table in bytes. The longest topic in quotes fits, though each of its bytes is a quote.
+// maxRow is the longest row of a table in bytes. The longest topic in quotes fits, though each of
+// its bytes is a quote.
 const maxRow = 256 << 10
 
-// rows reads a table of topics and sums: CSV as RFC 4180 has it, so that a line is a row, but for line ends in quotes. Behind a row
-// that is wrong it goes on with the next line.
+// rows reads a table of topics and sums: CSV as RFC 4180 has it, so that a line is a row, but for
+// line ends in quotes. Behind a row that is wrong it goes on with the next line.
 type rows struct {
 	from  *bufio.Reader
 	line  uint64 // of the present row, from 1
@@ -92,7 +93,8 @@ func (t *rows) extent() ([]byte, error) {
 	}
 }
 
-// rowEnd is where the newline is with which a row ends, that text begins with; -1 if it is not there.
+// rowEnd is where the newline is with which a row ends, that text begins with; -1 if it is not
+// there.
 func rowEnd(text []byte) int {
 	from := 0
 	if bytes.HasPrefix(text, []byte{'"'}) {
@@ -107,7 +109,8 @@ func rowEnd(text []byte) int {
 	return from + end
 }
 
-// closingQuote is where the quote is that ends the field in quotes that text begins with; -1 if it is not there.
+// closingQuote is where the quote is that ends the field in quotes that text begins with; -1 if it
+// is not there.
 func closingQuote(text []byte) int {
 	for at := 1; ; at += 2 {
 		next := bytes.IndexByte(text[at:], '"')
@@ -127,7 +130,8 @@ func (t *rows) take(line []byte) []byte {
 	return line[:len(line)-1]
 }
 
-// broken steps over what is no row, because the end of the table, or of the room for one, comes before its own.
+// broken steps over what is no row, because the end of the table, or of the room for one, comes
+// before its own.
 func (t *rows) broken(text []byte, why error) error {
 	if text[0] == '"' && closingQuote(text) < 0 {
 		if end := bytes.IndexByte(text, '\n'); end >= 0 { // the next line is a row of its own

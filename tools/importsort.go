@@ -17,8 +17,8 @@ type imported struct {
 // importSize is about what a topic of a table takes in memory beside its bytes.
 const importSize = 16 + cellSize
 
-// imports collects the topics of a table in memory of bounded size, spills them as sorted runs into a temporary file, and gives them
-// back in the order of keys.
+// imports collects the topics of a table in memory of bounded size, spills them as sorted runs into
+// a temporary file, and gives them back in the order of keys.
 type imports struct {
 	memory int
 	size   int
@@ -30,7 +30,8 @@ func newImports(dir string, memory int, pause pause) *imports {
 	return &imports{memory: memory, open: newTopics[imported](0), runs: runs{dir: dir, pause: pause}}
 }
 
-// add adds a topic. If it is known already that it came before it is not added, and the line of that is returned.
+// add adds a topic. If it is known already that it came before it is not added, and the line of
+// that is returned.
 func (m *imports) add(topic []byte, v imported) (first uint64, err error) {
 	if before := m.open.find(topic); before != nil {
 		return before.line, nil
@@ -81,7 +82,8 @@ func (row *importRow) read(r *bufio.Reader) (err error) {
 	return err
 }
 
-// all calls each with every topic once, in the order of keys, and twice with each line that has one again.
+// all calls each with every topic once, in the order of keys, and twice with each line that has one
+// again.
 func (m *imports) all(each func(topic []byte, v imported) error, twice func(topic []byte, first, again uint64)) error {
 	sorted := merged[*importRow]{compare: func(a, b *importRow) int { return store.CompareTopics(a.topic, b.topic) }}
 	readers, err := m.runs.readers()

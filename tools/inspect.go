@@ -94,7 +94,8 @@ func (r *reading) inspect(tempDir string) (*Inspected, error) {
 	case metaErr != nil:
 		return nil, metaErr
 	default:
-		in.Store, in.State, in.Entries, in.Replay, in.Witness = m.Store.String(), m.State.String(), m.Count, m.Replay, m.Witness
+		in.Store, in.State, in.Entries, in.Replay, in.Witness = m.Store.String(), m.State.String(), m.Count,
+			m.Replay, m.Witness
 	}
 	o := wal.Options{FS: r.fs, Settled: in.Replay, Ours: snapshot != nil, Mark: wal.MarkOptions{Note: m.Mark}}
 	log, logErr := wal.Open(store.LogDir(dir), o)
@@ -177,7 +178,8 @@ type inspectedSegment struct {
 
 // survey reads what can be read of a log that a start refuses, and adds the topics that it names
 // behind the snapshot: the change by which a topic became one may be lost.
-func (r *reading) survey(in *Inspected, id wal.ID, o wal.Options, segments map[string]inspectedSegment, named *witnesses) error {
+func (r *reading) survey(in *Inspected, id wal.ID, o wal.Options, segments map[string]inspectedSegment,
+	named *witnesses) error {
 	in.Records, in.First, in.Last = 0, 1, 0
 	found, err := wal.Survey(store.LogDir(r.dir), id, o, func(rec wal.Record, checked bool) error {
 		if in.Records++; in.Records == 1 {

@@ -17,8 +17,9 @@ import (
 	"gcd/wal"
 )
 
-// maker makes a store's directory from entries, all of it or nothing: it is built beside its place, read back, made durable,
-// and renamed. Interrupted at any moment it leaves what was there before, and perhaps a directory dir.restore-… beside it.
+// maker makes a store's directory from entries, all of it or nothing: it is built beside its place,
+// read back, made durable, and renamed. Interrupted at any moment it leaves what was there before,
+// and perhaps a directory dir.restore-… beside it.
 type maker struct {
 	seams
 	ctx         context.Context

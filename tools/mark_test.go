@@ -90,7 +90,8 @@ func TestVerifyAndTheMark(t *testing.T) {
 				row.says) {
 				t.Errorf("%v, not proved: %s", v.Err(), said)
 			}
-			if in, err := Inspect(t.Context(), dir, InspectOptions{}); err != nil || in.Mark != row.name || in.Problem != "" {
+			if in, err := Inspect(t.Context(), dir, InspectOptions{}); err != nil || in.Mark != row.name ||
+				in.Problem != "" {
 				t.Errorf("inspect says that the mark is %s, %s, %v", in.Mark, in.Problem, err)
 			}
 			zeros(t, dir)

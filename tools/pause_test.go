@@ -28,8 +28,8 @@ func (c *looked) Err() error {
 	return nil
 }
 
-// TestInterruptedSoon: every work looks whether it is to end before each page of a snapshot and each
-// piece of a log, and does next to nothing more when it is; what it worked on is as it was.
+// TestInterruptedSoon: every work looks whether it is to end before each page of a snapshot and
+// each piece of a log, and does next to nothing more when it is; what it worked on is as it was.
 func TestInterruptedSoon(t *testing.T) {
 	t.Parallel()
 	const many = 3000 // topics, in one record each
@@ -39,7 +39,8 @@ func TestInterruptedSoon(t *testing.T) {
 	dir := filepath.Join(base, "data")
 	s := openDir(t, dir, 64<<10)
 	for i := range many {
-		counted(t, s, store.Op{Kind: store.Count, Topic: fmt.Appendf(nil, "a topic with a name that is not short: %d", i)})
+		counted(t, s, store.Op{Kind: store.Count, Topic: fmt.Appendf(nil,
+			"a topic with a name that is not short: %d", i)})
 	}
 	if err := errors.Join(s.Snapshot(t.Context()), s.Close()); err != nil {
 		t.Fatal(err)
@@ -135,7 +136,8 @@ func TestInterruptedSoon(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := contents(t, dir)
-			for _, at := range []int{1, 2, 3, pages / 2, whole / 3, whole / 2, whole * 2 / 3, whole - pages/2, whole - 1} {
+			for _, at := range []int{1, 2, 3, pages / 2, whole / 3, whole / 2, whole * 2 / 3, whole - pages/2,
+				whole - 1} {
 				ctx := &looked{Context: t.Context(), last: at}
 				if err := test.work(ctx, dir); !errors.Is(err, context.Canceled) {
 					t.Fatalf("ended at look %d of %d: %v", at, whole, err)

@@ -164,7 +164,8 @@ type built struct {
 func (b built) check(fsys vfs.FS, passed func(phase string, done, total uint64) error) error {
 	sum := newEntrySum()
 	var done uint64
-	m, err := store.ReadOpenSnapshot(store.SnapshotPath(b.dir), nil, b.pause, func(_ store.SnapshotMeta, e store.Entry) error {
+	m, err := store.ReadOpenSnapshot(store.SnapshotPath(b.dir), nil, b.pause, func(_ store.SnapshotMeta,
+		e store.Entry) error {
 		done++
 		if err := passed("reading back", done, b.entries); err != nil {
 			return err

@@ -115,7 +115,8 @@ func Repair(ctx context.Context, dir string, o RepairOptions) (result *Repaired,
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
-	r := &repair{RepairOptions: o, ctx: ctx, lock: lock, dir: dir, place: place, topics: newWitnesses(o.TempDir, o.memory, newPause(ctx, nil)), pause: newPause(ctx, nil), result: &Repaired{}}
+	r := &repair{RepairOptions: o, ctx: ctx, lock: lock, dir: dir, place: place, topics: newWitnesses(o.TempDir,
+		o.memory, newPause(ctx, nil)), pause: newPause(ctx, nil), result: &Repaired{}}
 	defer func() { err = errors.Join(err, r.topics.close()) }()
 	if err := r.look(); err != nil || r.result.Needless {
 		return r.result, err
@@ -160,7 +161,8 @@ func (r *repair) passed(phase, unit string, done, total uint64) error {
 // entries gives those of a snapshot that is sound.
 func (r *repair) entries(phase string, each func(store.Entry) error) (store.SnapshotMeta, error) {
 	var done uint64
-	return store.ReadOpenSnapshot(store.SnapshotPath(r.dir), nil, r.pause, func(m store.SnapshotMeta, e store.Entry) error {
+	return store.ReadOpenSnapshot(store.SnapshotPath(r.dir), nil, r.pause, func(m store.SnapshotMeta,
+		e store.Entry) error {
 		done++
 		if err := r.passed(phase, "topics", done, m.Count); err != nil {
 			return err
@@ -398,7 +400,8 @@ func (r *repair) unsure(yield func(*Counter, error) bool) {
 		if r.sure(t) {
 			return r.pause()
 		}
-		if !yield(&Counter{Entry: store.Entry{Topic: t.topic, Value: t.Value, Last: min(t.last, r.result.Index)}}, nil) {
+		if !yield(&Counter{Entry: store.Entry{Topic: t.topic, Value: t.Value, Last: min(t.last,
+			r.result.Index)}}, nil) {
 			return errEnough
 		}
 		return r.pause()

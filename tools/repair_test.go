@@ -122,7 +122,8 @@ func TestRepair(t *testing.T) {
 				t.Errorf("with little memory: %+v, %v; want %+v", tight, err, plan)
 			}
 			unsure := map[string]store.Value{}
-			done, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true, SegmentSize: smallSegment, memory: 2000,
+			done, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true, SegmentSize: smallSegment,
+				memory: 2000,
 				Report: func(all iter.Seq2[*Counter, error]) error {
 					for c, err := range all {
 						if err != nil {
@@ -142,7 +143,9 @@ func TestRepair(t *testing.T) {
 			if got == nil {
 				t.Fatal("it does not start")
 			}
-			if uint64(len(got)) != done.Topics || done.Sure+uint64(len(unsure)) != done.Topics || len(done.Unsure) != min(len(unsure), mostUnsure) || row.sure && done.Sure == 0 || done.Open && done.Sure > 0 {
+			if uint64(len(got)) != done.Topics || done.Sure+uint64(len(unsure)) != done.Topics ||
+				len(done.Unsure) != min(len(unsure), mostUnsure) || row.sure && done.Sure == 0 || done.Open &&
+				done.Sure > 0 {
 				t.Errorf("%d topics; %d, of which %d are sure; lost %v, open %t", len(got), done.Topics, done.Sure, done.Lost, done.Open)
 			}
 			for topic, v := range had {
@@ -459,7 +462,8 @@ func TestRepairOfWhatCannotBeRead(t *testing.T) {
 			})
 			before := contents(t, dir)
 			_, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true, SegmentSize: smallSegment, logFS: disk})
-			if !errors.Is(err, syscall.EIO) || isDamage(err) || failed.Load() == 0 || !maps.Equal(before, contents(t, dir)) {
+			if !errors.Is(err, syscall.EIO) || isDamage(err) || failed.Load() == 0 || !maps.Equal(before,
+				contents(t, dir)) {
 				t.Fatalf("segment %d of %d is damaged, %d cannot be read: %v, %d reads failed",
 					damaged+1, len(segments), at+1, err, failed.Load())
 			}

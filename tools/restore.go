@@ -128,10 +128,14 @@ func (r *restore) again(each func(store.Entry) error) error {
 	return err
 }
 
-// dump reads the file from its beginning and calls each with the entries that are wanted, advanced. Those that are not are counted in left.
-func (r *restore) dump(phase string, total uint64, left []uint64, each func(store.Entry) error) (DumpHeader, DumpFooter, error) {
+// dump reads the file from its beginning and calls each with the entries that are wanted, advanced.
+// Those that are not are counted in left.
+func (r *restore) dump(
+	phase string, total uint64, left []uint64, each func(store.Entry) error,
+) (DumpHeader, DumpFooter, error) {
 	var done uint64
-	header, footer, err := ReadDump(pausingReader{io.NewSectionReader(r.file, 0, r.size), newPause(r.ctx, nil)}, func(_ DumpHeader, e store.Entry) error {
+	whole := pausingReader{io.NewSectionReader(r.file, 0, r.size), newPause(r.ctx, nil)}
+	header, footer, err := ReadDump(whole, func(_ DumpHeader, e store.Entry) error {
 		done++
 		r.Progress.report(phase, "topics", done, total)
 		if err := r.ctx.Err(); err != nil {
@@ -144,7 +148,8 @@ func (r *restore) dump(phase string, total uint64, left []uint64, each func(stor
 			}
 		}
 		if e.Sum > math.MaxUint64-r.Advance {
-			return fmt.Errorf("the sum %d of topic %.64q cannot be advanced by %d: the highest sum is %d", e.Sum, e.Topic, r.Advance, uint64(math.MaxUint64))
+			return fmt.Errorf("the sum %d of topic %.64q cannot be advanced by %d: the highest sum is %d",
+				e.Sum, e.Topic, r.Advance, uint64(math.MaxUint64))
 		}
 		e.Sum += r.Advance
 		return each(e)

@@ -154,7 +154,8 @@ func refusesUnfinished(t *testing.T, what, dir string) {
 	if err == nil {
 		_ = s.Close()
 	}
-	if _, _, err := store.Init(t.Context(), dir, store.Options{SegmentSize: smallSegment}); !errors.Is(err, store.ErrUnfinished) {
+	if _, _, err := store.Init(t.Context(), dir, store.Options{SegmentSize: smallSegment}); !errors.Is(err,
+		store.ErrUnfinished) {
 		t.Errorf("%s: making a store where nothing is, beside what was put aside: %v", what, err)
 	}
 	if _, err := os.Lstat(dir); (err == nil) != (there == nil) {

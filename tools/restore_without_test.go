@@ -18,7 +18,8 @@ func TestRestoreWithout(t *testing.T) {
 	t.Logf("seed %d", seed)
 	h := testHeader()
 	entries := randomEntries(rand.New(rand.NewPCG(seed, 0)), 100, h.Index)
-	for _, topic := range []string{"bench:", "bench:000000000001", "bench:000000000002", "bench", "Bench:1", "a,b:1", "\xffz", "bench:0" + strings.Repeat("x", 2000)} {
+	for _, topic := range []string{"bench:", "bench:000000000001", "bench:000000000002", "bench", "Bench:1",
+		"a,b:1", "\xffz", "bench:0" + strings.Repeat("x", 2000)} {
 		entries = append(entries, store.Entry{Topic: []byte(topic), Value: store.Value{Sum: 9, Epoch: 1}, Last: 3})
 	}
 	slices.SortFunc(entries, func(a, b store.Entry) int { return store.CompareTopics(a.Topic, b.Topic) })
@@ -35,7 +36,8 @@ func TestRestoreWithout(t *testing.T) {
 	}
 	for _, format := range []string{"ndjson", "csv"} {
 		dir := filepath.Join(t.TempDir(), "data")
-		got, err := Restore(t.Context(), writeDump(t, format, h, entries), dir, RestoreOptions{SegmentSize: testSegment, Without: without})
+		got, err := Restore(t.Context(), writeDump(t, format, h, entries), dir,
+			RestoreOptions{SegmentSize: testSegment, Without: without})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,9 +52,11 @@ func TestRestoreWithout(t *testing.T) {
 		}
 	}
 	// What is left out cannot be too large, and nothing at all may be left.
-	dump := writeDump(t, "ndjson", h, []store.Entry{{Topic: []byte("bench:"), Value: store.Value{Sum: math.MaxUint64}, Last: 1}})
+	dump := writeDump(t, "ndjson", h, []store.Entry{{Topic: []byte("bench:"),
+		Value: store.Value{Sum: math.MaxUint64}, Last: 1}})
 	dir := filepath.Join(t.TempDir(), "data")
-	if _, err := Restore(t.Context(), dump, dir, RestoreOptions{SegmentSize: testSegment, Advance: 1, Without: without}); err != nil {
+	if _, err := Restore(t.Context(), dump, dir, RestoreOptions{SegmentSize: testSegment, Advance: 1,
+		Without: without}); err != nil {
 		t.Fatal(err)
 	}
 	if got := sums(t, dir); len(got) != 0 {

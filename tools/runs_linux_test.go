@@ -95,7 +95,8 @@ func flipBit(f *os.File, bit int64) error {
 func TestRunsThatChanged(t *testing.T) {
 	t.Parallel()
 	fill := func() (*chains, *tail, *witnesses, func()) {
-		c, tail, w := newChains("", 2*(chainSize+10), nil), newTail("", 2*tailChangeSize, nil), newWitnesses("", 2*(witnessedSize+10), nil)
+		c, tail, w := newChains("", 2*(chainSize+10), nil), newTail("", 2*tailChangeSize, nil), newWitnesses("",
+			2*(witnessedSize+10), nil)
 		for n := range 3 { // two of them in a run
 			change := store.Change{Topic: fmt.Appendf(nil, "topic %d", n), N: 1}
 			_, _, err := c.add(1, time.Time{}, &change, true)

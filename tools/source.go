@@ -145,13 +145,17 @@ func open(ctx context.Context, dir string, o readingOptions) (reading, *pinned, 
 	if err != nil {
 		return reading{}, nil, err
 	}
-	r := reading{dir: dir, pause: o.pause, fs: pins, open: func() (*os.File, error) { return nil, fs.ErrNotExist }, close: pins.close}
+	r := reading{dir: dir, pause: o.pause, fs: pins, open: func() (*os.File, error) {
+		return nil,
+			fs.ErrNotExist
+	}, close: pins.close}
 	if o.noSnapshot {
 		return r, pins, nil
 	}
 	path := store.SnapshotPath(dir)
 	if o.noEntries {
-		m, err := store.FindInSnapshot(path, nil, o.pause, o.wanted, func(store.Entry) error { r.has = true; return nil })
+		m, err := store.FindInSnapshot(path, nil, o.pause, o.wanted,
+			func(store.Entry) error { r.has = true; return nil })
 		r.meta = &metaRead{m, err}
 		return r, pins, o.pause()
 	}

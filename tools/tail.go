@@ -37,7 +37,8 @@ type tail struct {
 }
 
 func newTail(dir string, memory int, pause pause) *tail {
-	return &tail{memory: memory, runs: runs{dir: dir, pause: pause}, sorted: merged[tailChange]{compare: compareChanges}}
+	return &tail{memory: memory, runs: runs{dir: dir, pause: pause},
+		sorted: merged[tailChange]{compare: compareChanges}}
 }
 
 // add adds a change; it is copied.

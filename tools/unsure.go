@@ -5,8 +5,8 @@ import (
 	"iter"
 )
 
-// WriteCounters writes counters in the lines that a dump has for them, and in CSV below the names of
-// the columns: format is FormatNDJSON or FormatCSV. It is no dump, and cannot be restored.
+// WriteCounters writes counters in the lines that a dump has for them, and in CSV below the names
+// of the columns: format is FormatNDJSON or FormatCSV. It is no dump, and cannot be restored.
 func WriteCounters(w io.Writer, format string, counters iter.Seq2[*Counter, error]) error {
 	var b, field []byte
 	if format == FormatCSV {

@@ -150,7 +150,8 @@ func TestVerifyTakesWhatIsWhole(t *testing.T) {
 		}
 	}
 	for _, dir := range []string{filepath.Join("..", "store", "testdata", "v1")} {
-		if v := verified(t, dir, VerifyOptions{}); v.Err() != nil || v.Last != 52 || v.Topics != 8 || v.Files[0].Entries != 7 {
+		if v := verified(t, dir, VerifyOptions{}); v.Err() != nil || v.Last != 52 || v.Topics != 8 ||
+			v.Files[0].Entries != 7 {
 			t.Errorf("%s: %+v, %v", dir, v, v.Err())
 		}
 	}

@@ -171,7 +171,8 @@ func TestTailOfEverySize(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := errors.Join(writeAt(f, bytes.Repeat([]byte{0x5a}, int(length)), l.off), f.Sync(), f.Close()); err != nil {
+				if err := errors.Join(writeAt(f, bytes.Repeat([]byte{0x5a}, int(length)), l.off), f.Sync(),
+					f.Close()); err != nil {
 					t.Fatal(err)
 				}
 				second := start(t, o)
@@ -184,7 +185,8 @@ func TestTailOfEverySize(t *testing.T) {
 					t.Fatal(err)
 				}
 				if third.Tail().Length != 0 || third.Last() != 1 {
-					t.Errorf("of a tail of %d bytes %d are left, behind record %d", length, third.Tail().Length, third.Last())
+					t.Errorf("of a tail of %d bytes %d are left, behind record %d", length, third.Tail().Length,
+						third.Last())
 				}
 				if err := compare(third, payloads); err != nil {
 					t.Error(err)
@@ -203,38 +205,39 @@ func TestUnsyncedTailOfEverySize(t *testing.T) {
 			{1, 1}, {1, 9000}, {1, 1 << 20}, {2, 1<<19 - recordHeaderSize}, {2, 1 << 20}, {3, 1<<20 - 5},
 			{1200, 1000}, {2300, 1000},
 		} {
-			t.Run(fmt.Sprintf("segments of %d bytes, %d records of %d", segment, tail.records, tail.size), func(t *testing.T) {
-				t.Parallel()
-				disk := vfs.NewMem()
-				o := largeOptions(disk, segment, false)
-				l := sparse(t, o)
-				payloads := add(t, l, 100)
-				for range tail.records {
-					p := payload(l.Last()+1, min(tail.size, l.MaxRecord()))
-					if l.off+recordSize(len(p)) > segment { // a rotation syncs
-						break
+			t.Run(fmt.Sprintf("segments of %d bytes, %d records of %d", segment, tail.records, tail.size),
+				func(t *testing.T) {
+					t.Parallel()
+					disk := vfs.NewMem()
+					o := largeOptions(disk, segment, false)
+					l := sparse(t, o)
+					payloads := add(t, l, 100)
+					for range tail.records {
+						p := payload(l.Last()+1, min(tail.size, l.MaxRecord()))
+						if l.off+recordSize(len(p)) > segment { // a rotation syncs
+							break
+						}
+						payloads = append(payloads, p)
+						if _, err := l.Append(p); err != nil {
+							t.Fatal(err)
+						}
 					}
-					payloads = append(payloads, p)
-					if _, err := l.Append(p); err != nil {
+					if err := disk.FailSync(segment1); err != nil {
 						t.Fatal(err)
 					}
-				}
-				if err := disk.FailSync(segment1); err != nil {
-					t.Fatal(err)
-				}
-				start(t, o)
-				o.FS = disk.Crash(vfs.Crash{})
-				left, err := Open(testDir, o)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if left.Last() != uint64(len(payloads)) {
-					t.Errorf("the log ends with record %d, a start called %d durable", left.Last(), len(payloads))
-				}
-				if err := compare(left, payloads); err != nil {
-					t.Error(err)
-				}
-			})
+					start(t, o)
+					o.FS = disk.Crash(vfs.Crash{})
+					left, err := Open(testDir, o)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if left.Last() != uint64(len(payloads)) {
+						t.Errorf("the log ends with record %d, a start called %d durable", left.Last(), len(payloads))
+					}
+					if err := compare(left, payloads); err != nil {
+						t.Error(err)
+					}
+				})
 		}
 	}
 }
@@ -329,7 +332,8 @@ func TestSecondRecordAtEveryDistance(t *testing.T) {
 				if segment > 4<<20 && length > 0 { // one that has a header is as in smaller ones
 					continue
 				}
-				for _, at := range []int64{one - alignment, one, one + 4096, one + 64<<10, one + 1<<20, one + windowSize, last} {
+				for _, at := range []int64{one - alignment, one, one + 4096, one + 64<<10, one + 1<<20,
+					one + windowSize, last} {
 					if at < recordHeaderSize || l.off+at >= segment {
 						continue
 					}
@@ -413,8 +417,11 @@ func TestSurveyBehindEverySize(t *testing.T) {
 			}
 			for i := 0; i < len(places)-2; i += 2 {
 				for what, damage := range map[string]func(f vfs.File) error{
-					"header":  func(f vfs.File) error { return writeAt(f, []byte{0xff}, places[i].Offset+9) },
-					"payload": func(f vfs.File) error { return writeAt(f, []byte{0}, places[i].Offset+recordHeaderSize) },
+					"header": func(f vfs.File) error { return writeAt(f, []byte{0xff}, places[i].Offset+9) },
+					"payload": func(f vfs.File) error {
+						return writeAt(f, []byte{0},
+							places[i].Offset+recordHeaderSize)
+					},
 					"zeros": func(f vfs.File) error {
 						return writeAt(f, make([]byte, recordSize(len(payloads[i]))), places[i].Offset)
 					},
@@ -437,7 +444,8 @@ func TestSurveyBehindEverySize(t *testing.T) {
 					}
 					want := slices.Concat(payloads[:i], payloads[i+1:])
 					if !slices.EqualFunc(left, want, bytes.Equal) {
-						t.Errorf("%s of a record of %d bytes: %d others are found, want %d", what, len(payloads[i]), len(left), len(want))
+						t.Errorf("%s of a record of %d bytes: %d others are found, want %d", what,
+							len(payloads[i]), len(left), len(want))
 					}
 				}
 			}
@@ -459,7 +467,8 @@ func TestCrashOverSizes(t *testing.T) {
 				h := &history{marked: marked, each: marked, segment: segment}
 				disk, points, begun := vfs.NewMem(), 0, false
 				fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
-					spare := path.Base(op.Name) == spareName && (op.Kind == vfs.KindWrite || op.Kind == vfs.KindSync) && op.Off > 0
+					spare := path.Base(op.Name) == spareName && (op.Kind == vfs.KindWrite ||
+						op.Kind == vfs.KindSync) && op.Off > 0
 					if !begun || !changes(op.Kind) || spare || t.Failed() {
 						return vfs.Outcome{}
 					}

@@ -34,7 +34,9 @@ Examples:
   gcd-tool dump --at 2026-01-02T03:04:05Z --prefix orders/ ./gcd-data
   gcd-tool dump --wal --format csv ./gcd-data`,
 		Flags: []cli.Flag{
-			&cli.GenericFlag{Name: "format", Category: "Output", DefaultText: "table on a terminal, ndjson elsewhere", Value: cmdline.NewChoice("table", tools.FormatNDJSON, tools.FormatJSON, tools.FormatCSV).Default(""),
+			&cli.GenericFlag{Name: "format", Category: "Output",
+				DefaultText: "table on a terminal, ndjson elsewhere", Value: cmdline.NewChoice("table",
+					tools.FormatNDJSON, tools.FormatJSON, tools.FormatCSV).Default(""),
 				Usage: "`FORMAT` of what is printed: table, ndjson, json or csv."},
 			&cli.StringFlag{Name: "output", Category: "Output", Usage: "Write `FILE` instead of printing. It is there only when it is whole."},
 			tempDirFlag(),
@@ -108,7 +110,8 @@ func readAt(c *cli.Context, o *tools.DumpOptions) error {
 	}
 	t, err := cmdline.ParseMoment(c.String("at"), time.Now())
 	if err != nil {
-		return usagef("dump", "--at cannot be %q: it takes an index such as 1234, or %s", c.String("at"), cmdline.MomentForms)
+		return usagef("dump", "--at cannot be %q: it takes an index such as 1234, or %s", c.String("at"),
+			cmdline.MomentForms)
 	}
 	o.Before = t
 	return nil

@@ -34,7 +34,8 @@ Examples:
   gcd-tool history --limit 10 orders ./gcd-data`,
 		Flags: []cli.Flag{
 			formatFlag("table", tools.FormatNDJSON, tools.FormatCSV),
-			&cli.StringFlag{Name: "since", Category: "Output", Usage: "Leave out what was before `TIME`, " + cmdline.MomentForms + "."},
+			&cli.StringFlag{Name: "since", Category: "Output",
+				Usage: "Leave out what was before `TIME`, " + cmdline.MomentForms + "."},
 			&cli.Uint64Flag{Name: "limit", Category: "Output", Usage: "Print the `N` latest only; 0 prints all."},
 			quietFlag(),
 		},

@@ -49,14 +49,16 @@ Examples:
 			file, dir := args[0], args[1]
 			m := newMeter(c)
 			table := &awaited{ctx: c.Context, open: func() (io.ReadCloser, error) { return openTable(file) }}
-			r, err := tools.Import(c.Context, table, dir, tools.ImportOptions{TempDir: c.String("temp-dir"), LockWait: lockWait(c), Progress: m.report})
+			r, err := tools.Import(c.Context, table, dir, tools.ImportOptions{TempDir: c.String("temp-dir"),
+				LockWait: lockWait(c), Progress: m.report})
 			m.end(err)
 			if err != nil {
 				return importFailure(c.App.ErrWriter, file, dir, err)
 			}
 			m.note("imported %s into %s", cmdline.Plural(r.Topics, "topic", "topics"), dir)
 			if r.Zeros > 0 {
-				m.note("left out %s at 1 all the same", cmdline.Plural(r.Zeros, "topic with the sum 0: it begins", "topics with the sum 0: they begin"))
+				m.note("left out %s at 1 all the same", cmdline.Plural(r.Zeros,
+					"topic with the sum 0: it begins", "topics with the sum 0: they begin"))
 			}
 			m.note("it is store %s", r.Store)
 			return nil
@@ -90,19 +92,22 @@ func importFailure(stderr io.Writer, file, dir string, err error) error {
 		if named := uint64(len(wrong.Lines)); wrong.Total > named {
 			more = fmt.Sprintf(", of which %d are named", named)
 		}
-		return cmdline.Fail(cmdline.ExitCorruption, fmt.Errorf("%s: %d %s%s", file, wrong.Total, verb, more), "nothing was made; mend the table and try again")
+		return cmdline.Fail(cmdline.ExitCorruption, fmt.Errorf("%s: %d %s%s", file, wrong.Total, verb, more),
+			"nothing was made; mend the table and try again")
 	case errors.Is(err, tools.ErrNothingToImport):
-		return cmdline.Fail(cmdline.ExitCorruption, fmt.Errorf("there is no topic in %s", file), "nothing was made; \"gcd init\" makes a store without topics")
+		return cmdline.Fail(cmdline.ExitCorruption, fmt.Errorf("there is no topic in %s", file),
+			"nothing was made; \"gcd init\" makes a store without topics")
 	case errors.Is(err, fs.ErrExist):
-		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("%s is not empty", dir), "name another directory: an import makes a new one")
+		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("%s is not empty", dir),
+			"name another directory: an import makes a new one")
 	case errors.Is(err, fs.ErrNotExist):
 		return cmdline.Fail(cmdline.ExitFailure, err, "name a file with a topic and its sum on each line, or \"-\"")
 	}
 	return err
 }
 
-// awaited reads on goroutines of its own, so that an open or a read that waits for who writes does not keep a command that was
-// interrupted. The one that still waits then ends with the process.
+// awaited reads on goroutines of its own, so that an open or a read that waits for who writes does
+// not keep a command that was interrupted. The one that still waits then ends with the process.
 type awaited struct {
 	ctx  context.Context
 	open func() (io.ReadCloser, error)

@@ -34,7 +34,8 @@ Examples:
 			}
 			var in *tools.Inspected
 			err = aside(c.Context, args[0], func(rest func()) (err error) {
-				in, err = tools.Inspect(c.Context, args[0], tools.InspectOptions{TempDir: c.String("temp-dir"), Rest: rest})
+				in, err = tools.Inspect(c.Context, args[0], tools.InspectOptions{TempDir: c.String("temp-dir"),
+					Rest: rest})
 				return err
 			})
 			if err != nil {
@@ -87,13 +88,15 @@ func printInspected(w io.Writer, in *tools.Inspected) error {
 	}
 	text += topicsText(in)
 	if in.State != "" {
-		text += fmt.Sprintf("snapshot: %s, up to record %d; the log reached at least record %d\n", cmdline.Plural(in.Entries, "topic", "topics"), in.Replay, in.Witness)
+		text += fmt.Sprintf("snapshot: %s, up to record %d; the log reached at least record %d\n",
+			cmdline.Plural(in.Entries, "topic", "topics"), in.Replay, in.Witness)
 	}
 	switch kept := (tools.Range{First: in.First, Last: in.Last}); {
 	case in.Problem != "" && in.Last < in.First:
 		text += "log: no record can be read\n"
 	case in.Last >= in.First && in.Records < in.Last+1-in.First:
-		text += fmt.Sprintf("log: %v, of which %d can be read, %d of these behind the snapshot\n", kept, in.Records, in.Behind)
+		text += fmt.Sprintf("log: %v, of which %d can be read, %d of these behind the snapshot\n", kept,
+			in.Records, in.Behind)
 	default:
 		text += fmt.Sprintf("log: %v, %d of them behind the snapshot\n", kept, in.Behind)
 	}

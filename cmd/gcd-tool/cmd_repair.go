@@ -37,14 +37,18 @@ changed, since --accept-loss was not given.`,
 			if err != nil {
 				return err
 			}
-			o := tools.RepairOptions{AcceptLoss: c.Bool("accept-loss"), TempDir: c.String("temp-dir"), LockWait: lockWait(c)}
+			o := tools.RepairOptions{AcceptLoss: c.Bool("accept-loss"), TempDir: c.String("temp-dir"),
+				LockWait: lockWait(c)}
 			report := c.String("report")
 			if c.IsSet("report") {
 				if err := outside(c, "report", args[0]); err != nil {
 					return err
 				}
 				o.Report = func(unsure iter.Seq2[*tools.Counter, error]) error {
-					return atomicfile.Write(report, func(w io.Writer) error { return tools.WriteCounters(w, reportFormat(report), unsure) })
+					return atomicfile.Write(report, func(w io.Writer) error {
+						return tools.WriteCounters(w,
+							reportFormat(report), unsure)
+					})
 				}
 			}
 			m := newMeter(c)
@@ -73,15 +77,16 @@ func reportFormat(name string) string {
 	return tools.FormatNDJSON
 }
 
-// printRepaired says what was found, in a line first and last, and what is lost between them. report
-// is the file with all topics that are not sure, if there is one.
+// printRepaired says what was found, in a line first and last, and what is lost between them.
+// report is the file with all topics that are not sure, if there is one.
 func printRepaired(w io.Writer, r *tools.Repaired, report string) error {
 	if r.Needless {
 		_, err := fmt.Fprintln(w, `a server starts here: there is nothing to repair, and nothing was changed
 if "gcd-tool verify" finds damage in what no start reads, "gcd-tool compact" removes it`)
 		return err
 	}
-	summary := fmt.Sprintf("topics: %d; sure to hand out no number twice: %d; not sure: %d\n", r.Topics, r.Sure, r.Topics-r.Sure)
+	summary := fmt.Sprintf("topics: %d; sure to hand out no number twice: %d; not sure: %d\n", r.Topics, r.Sure,
+		r.Topics-r.Sure)
 	text := summary + "a server does not start here: " + r.Reason + "\nsnapshot: " + r.Snapshot + "\n"
 	if r.Whole() {
 		text += "lost: nothing\n"

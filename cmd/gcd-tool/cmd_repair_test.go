@@ -15,7 +15,9 @@ func TestPrintRepairedPart(t *testing.T) {
 		{"read in part", "perhaps lost: topics that only a damaged part of the snapshot names\n"},
 	} {
 		var b strings.Builder
-		if err := printRepaired(&b, &tools.Repaired{Snapshot: test.snapshot, Topics: 1, Sure: 1}, ""); err != nil || strings.Count(b.String(), "lost: ") != 1 || !strings.Contains(b.String(), "\n"+test.line) {
+		if err := printRepaired(&b, &tools.Repaired{Snapshot: test.snapshot, Topics: 1, Sure: 1},
+			""); err != nil || strings.Count(b.String(), "lost: ") != 1 || !strings.Contains(b.String(),
+			"\n"+test.line) {
 			t.Errorf("%v, %s", err, b.String())
 		}
 	}

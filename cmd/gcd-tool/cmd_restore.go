@@ -51,7 +51,8 @@ be counted again it starts at 1.`,
 			}
 			m := newMeter(c)
 			r, err := tools.Restore(c.Context, args[0], args[1], tools.RestoreOptions{
-				Force: c.Bool("force"), Advance: c.Uint64("advance"), Without: without, LockWait: lockWait(c), Progress: m.report,
+				Force: c.Bool("force"), Advance: c.Uint64("advance"), Without: without, LockWait: lockWait(c),
+				Progress: m.report,
 			})
 			m.end(err)
 			if errors.Is(err, context.Canceled) { // which is looked at before it is placed
@@ -73,7 +74,8 @@ be counted again it starts at 1.`,
 			m.note("restored %s as at record %d%s into %s", cmdline.Plural(r.Entries, "topic", "topics"), r.From.Index, at, args[1])
 			m.note("it is store %s, made from %s", r.Store, r.From.Store)
 			for i, prefix := range without {
-				m.note("left out %s with %.200q", cmdline.Plural(r.LeftOut[i], "topic that begins", "topics that begin"), prefix)
+				m.note("left out %s with %.200q", cmdline.Plural(r.LeftOut[i], "topic that begins",
+					"topics that begin"), prefix)
 			}
 			if n := c.Uint64("advance"); n > 0 {
 				m.note("every sum was raised by %d", n)

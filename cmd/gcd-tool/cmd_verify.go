@@ -88,7 +88,8 @@ func printVerified(w io.Writer, v *tools.Verified) error {
 	}
 	switch {
 	case v.Err() == nil:
-		text += fmt.Sprintf("sound: store %s, %s, %v, %s\n", v.Store, cmdline.Plural(v.Topics, "topic", "topics"), tools.Range{First: v.First, Last: v.Last}, stateText(v))
+		text += fmt.Sprintf("sound: store %s, %s, %v, %s\n", v.Store, cmdline.Plural(v.Topics, "topic",
+			"topics"), tools.Range{First: v.First, Last: v.Last}, stateText(v))
 	case v.Harmless:
 		text += "damaged, but a server starts here: what is damaged is history, or holds nothing, and \"gcd-tool compact\" removes it\n"
 	case v.Starts:

@@ -221,7 +221,8 @@ func writeDump(t *testing.T, path string, n int) map[string]store.Value {
 	return all
 }
 
-// TestKillImport kills "import" again and again: the directory is not there or whole, and what is left over is in nobody's way.
+// TestKillImport kills "import" again and again: the directory is not there or whole, and what is
+// left over is in nobody's way.
 func TestKillImport(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()

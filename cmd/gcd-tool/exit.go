@@ -67,7 +67,8 @@ func classify(err error) *cmdline.Failure {
 	case errors.Is(err, store.ErrMoved):
 		return cmdline.Fail(cmdline.ExitForeign, err, "find out who removed, renamed or covered it, and try again")
 	case errors.As(err, &dangling):
-		return cmdline.Fail(cmdline.ExitForeign, err, "make what the link names, or mount it there; nothing was changed")
+		return cmdline.Fail(cmdline.ExitForeign, err,
+			"make what the link names, or mount it there; nothing was changed")
 	case errors.Is(err, store.ErrNotRegular):
 		return cmdline.Fail(cmdline.ExitForeign, err, "gcd's files are regular files; find out what put this there, nothing was changed")
 	case errors.Is(err, wal.ErrVersion):

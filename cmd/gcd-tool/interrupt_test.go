@@ -90,7 +90,8 @@ func TestSignal(t *testing.T) {
 	}
 }
 
-// TestSignalWhileNobodyWrites: an import whose table does not come is interrupted all the same, and leaves nothing.
+// TestSignalWhileNobodyWrites: an import whose table does not come is interrupted all the same, and
+// leaves nothing.
 func TestSignalWhileNobodyWrites(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
@@ -117,14 +118,16 @@ func TestSignalWhileNobodyWrites(t *testing.T) {
 		_ = command.Process.Kill()
 	})
 	defer late.Stop()
-	if _, err := table.Write(bytes.Repeat([]byte("bad\n"), 100_000)); err != nil { // far more than a pipe takes: it is at work
+	if _, err := table.Write(bytes.Repeat([]byte("bad\n"),
+		100_000)); err != nil { // far more than a pipe takes: it is at work
 		t.Error(err)
 	}
 	if err := command.Process.Signal(os.Interrupt); err != nil {
 		t.Error(err)
 	}
 	<-ended
-	if code := command.ProcessState.ExitCode(); code != cmdline.ExitInterrupted || stderr.String() != "gcd-tool: interrupted: "+filepath.Join(base, "data")+" is as it was\n" {
+	if code := command.ProcessState.ExitCode(); code != cmdline.ExitInterrupted ||
+		stderr.String() != "gcd-tool: interrupted: "+filepath.Join(base, "data")+" is as it was\n" {
 		t.Errorf("code %d, %q", code, stderr.String())
 	}
 	if left, err := os.ReadDir(base); err != nil || len(left) > 0 {

@@ -37,7 +37,8 @@ func formatFlag(formats ...string) cli.Flag {
 		Usage: "`FORMAT` of what is printed: " + strings.Join(formats, ", ") + "."}
 }
 
-// outside refuses a file to be written, which a flag names, that would be in the directory of a store.
+// outside refuses a file to be written, which a flag names, that would be in the directory of a
+// store.
 func outside(c *cli.Context, flag, dir string) error {
 	file := c.String(flag)
 	if file == "" {
@@ -48,7 +49,8 @@ func outside(c *cli.Context, flag, dir string) error {
 		return cmdline.Fail(cmdline.ExitFailure, err, fmt.Sprintf("make the directory for --%s first", flag))
 	}
 	if around != "" {
-		return usagef(c.Command.Name, "--%s is %s, within %s, the directory of a store: write it elsewhere", flag, file, around)
+		return usagef(c.Command.Name, "--%s is %s, within %s, the directory of a store: write it elsewhere",
+			flag, file, around)
 	}
 	return nil
 }

@@ -34,7 +34,8 @@ func TestHelpFits(t *testing.T) {
 			if long := scripttest.Overlong(text, most); len(long) > 0 {
 				t.Errorf("%q on %d columns has %q", args, width, long)
 			}
-			if strings.Join(strings.Fields(text), " ") != strings.Join(strings.Fields(elsewhere.String()), " ") || width >= 80 && text != elsewhere.String() {
+			if strings.Join(strings.Fields(text), " ") != strings.Join(strings.Fields(elsewhere.String()),
+				" ") || width >= 80 && text != elsewhere.String() {
 				t.Errorf("%q on %d columns is %q", args, width, text)
 			}
 		}

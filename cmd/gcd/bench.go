@@ -142,7 +142,8 @@ func readLoad(c *cli.Context) (loadgen.Options, error) {
 		Verify:   c.Bool("verify"),
 	}
 	if files, ok := openFiles(); ok {
-		if err := roomForClients(cmdline.Given(c, "clients"), o.Clients, max(o.Threads, runtime.GOMAXPROCS(0)), files); err != nil {
+		if err := roomForClients(cmdline.Given(c, "clients"), o.Clients, max(o.Threads, runtime.GOMAXPROCS(0)),
+			files); err != nil {
 			return loadgen.Options{}, err
 		}
 	}
@@ -167,10 +168,12 @@ func bench(ctx context.Context, c *cli.Context, o loadgen.Options) error {
 	case errors.As(err, &wrong):
 		return wrongFlag(c, strings.ToLower(wrong.Field), "%s", wrong.Reason)
 	case errors.As(err, &others):
-		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("the server at %s has %s, and %.64q does not begin with %.64q: it counts for others",
-			o.Addr, quantity(others.Topics, "topic"), others.One, o.Own), "nothing was counted; "+hintYes)
+		return cmdline.Fail(cmdline.ExitFailure,
+			fmt.Errorf("the server at %s has %s, and %.64q does not begin with %.64q: it counts for others",
+				o.Addr, quantity(others.Topics, "topic"), others.One, o.Own), "nothing was counted; "+hintYes)
 	case errors.Is(err, loadgen.ErrNotLooked):
-		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("nobody knows whether %s counts for others: %s", o.Addr, plain(err)), "nothing was counted; "+hintYes)
+		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("nobody knows whether %s counts for others: %s",
+			o.Addr, plain(err)), "nothing was counted; "+hintYes)
 	case noRoomHere(err):
 		return cmdline.Fail(cmdline.ExitNotSent, err, "nothing was counted; this system has no room for so many connections, ask for fewer --clients")
 	case errors.Is(err, loadgen.ErrNotReached):

@@ -88,7 +88,8 @@ func lyingServer(t *testing.T) string {
 func TestBenchFindsLies(t *testing.T) {
 	t.Parallel()
 	addr := lyingServer(t)
-	args := []string{"gcd", "bench", "--yes", "--addr", addr, "--network", "udp", "--requests", "10", "--clients", "1", "--warmup", "0s", "--timeout", "1m"}
+	args := []string{"gcd", "bench", "--yes", "--addr", addr, "--network", "udp", "--requests", "10",
+		"--clients", "1", "--warmup", "0s", "--timeout", "1m"}
 	var stdout, stderr bytes.Buffer
 	if code := run(t.Context(), append(args, "--verify"), &stdout, &stderr); code != cmdline.ExitFailure {
 		t.Errorf("exit code %d: %s", code, stderr.String())
@@ -128,7 +129,8 @@ func TestBenchInterrupted(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	interrupt()
 	var stdout, stderr bytes.Buffer
-	args := []string{"gcd", "bench", "--addr", lyingServer(t), "--yes", "--network", "udp", "--duration", "1h", "--quiet"}
+	args := []string{"gcd", "bench", "--addr", lyingServer(t), "--yes", "--network", "udp", "--duration", "1h",
+		"--quiet"}
 	if code := run(ctx, args, &stdout, &stderr); code != cmdline.ExitInterrupted {
 		t.Errorf("exit code %d", code)
 	}

@@ -24,7 +24,8 @@ type benchProgress struct {
 }
 
 func newBenchProgress(stderr io.Writer, quiet bool) *benchProgress {
-	p := &benchProgress{w: cmdline.Shown(stderr), terminal: stderr, every: 5 * time.Second, quiet: quiet, live: !quiet && cmdline.IsTerminal(stderr)}
+	p := &benchProgress{w: cmdline.Shown(stderr), terminal: stderr, every: 5 * time.Second, quiet: quiet,
+		live: !quiet && cmdline.IsTerminal(stderr)}
 	if p.live {
 		p.every = time.Second / 2
 	}

@@ -58,7 +58,8 @@ When it ends with exit code 6 the count may or may not have been made.`,
 					return cmdline.Fail(cmdline.ExitFailure, err, "") // which has the number
 				}
 				if cmdline.MayBeClosed(c.App.Writer) {
-					fmt.Fprintf(c.App.ErrWriter, "%s: stdout was closed, or is the null device: the number is %d\n", programName, n)
+					fmt.Fprintf(c.App.ErrWriter,
+						"%s: stdout was closed, or is the null device: the number is %d\n", programName, n)
 				}
 				return nil
 			})

@@ -43,7 +43,8 @@ func roomForClients(flag string, clients, threads int, files uint64) error {
 		return nil
 	}
 	return &cmdline.UsageError{
-		Reason: fmt.Sprintf("%s is %d: the limit of open files, %d, leaves room for %d", flag, clients, files, files-min(own, files)),
-		Hint:   `raise it with "ulimit -n", or ask for fewer`,
+		Reason: fmt.Sprintf("%s is %d: the limit of open files, %d, leaves room for %d", flag, clients, files,
+			files-min(own, files)),
+		Hint: `raise it with "ulimit -n", or ask for fewer`,
 	}
 }

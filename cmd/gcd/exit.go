@@ -76,7 +76,8 @@ func classify(err error) *cmdline.Failure {
 	case errors.Is(err, store.ErrByteOrder):
 		return cmdline.Fail(cmdline.ExitForeign, err, tools.HintByteOrder)
 	case errors.As(err, &logDamage), errors.As(err, &dataDamage):
-		return cmdline.Fail(cmdline.ExitCorruption, err, "nothing was changed; keep a copy of the directory; "+tools.HintDamage(err))
+		return cmdline.Fail(cmdline.ExitCorruption, err,
+			"nothing was changed; keep a copy of the directory; "+tools.HintDamage(err))
 	case errors.Is(err, store.ErrLocked):
 		return cmdline.Fail(cmdline.ExitLocked, err, "one server at a time: stop the other one, or give this one its own --data")
 	case errors.Is(err, store.ErrBusy):
@@ -87,7 +88,8 @@ func classify(err error) *cmdline.Failure {
 		return cmdline.Fail(cmdline.ExitForeign, err,
 			"rename the right one (\"gcd-tool inspect\" looks into it) to that name; if a new store is wanted, move what stands beside it elsewhere")
 	case errors.As(err, &dangling):
-		return cmdline.Fail(cmdline.ExitForeign, err, "make what the link names, or mount it there; nothing was changed")
+		return cmdline.Fail(cmdline.ExitForeign, err,
+			"make what the link names, or mount it there; nothing was changed")
 	case errors.Is(err, store.ErrNotRegular):
 		return cmdline.Fail(cmdline.ExitForeign, err, "a store's files are regular files; find out what put this there, nothing was changed")
 	case errors.Is(err, wal.ErrVersion):

@@ -33,7 +33,8 @@ func TestInterruptedInit(t *testing.T) {
 	go func() { ended <- run(ctx, []string{"gcd", "init", "--lock-wait", "1h", dir}, &stdout, &stderr) }()
 	select {
 	case code := <-ended:
-		if want := "gcd: interrupted\nhint: nothing was made\n"; code != cmdline.ExitInterrupted || stderr.String() != want || stdout.Len() > 0 {
+		if want := "gcd: interrupted\nhint: nothing was made\n"; code != cmdline.ExitInterrupted ||
+			stderr.String() != want || stdout.Len() > 0 {
 			t.Errorf("code %d, %q, %q", code, stdout.String(), stderr.String())
 		}
 	case <-time.After(hang):

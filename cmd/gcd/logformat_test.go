@@ -46,15 +46,18 @@ func TestFatalInJSON(t *testing.T) {
 		{[]string{"--sync", "never", "-log-format", "json"}, "", cmdline.ExitUsage, true, `--sync cannot be "never"`},
 		{[]string{"--log-format", "json", "now"}, "", cmdline.ExitUsage, true, "takes no arguments"},
 		{[]string{"--nothing"}, "GCD_LOG_FORMAT=json", cmdline.ExitUsage, true, "unknown flag --nothing"},
-		{[]string{"--log-format", "text", "--nothing"}, "GCD_LOG_FORMAT=json", cmdline.ExitUsage, false, "unknown flag --nothing"},
+		{[]string{"--log-format", "text", "--nothing"}, "GCD_LOG_FORMAT=json", cmdline.ExitUsage, false,
+			"unknown flag --nothing"},
 		{[]string{"--log-format", "xml"}, "", cmdline.ExitUsage, false, "--log-format cannot be"},
 	} {
-		cmd := exec.CommandContext(t.Context(), "gcd", append([]string{"serve", "--tcp", "127.0.0.1:0", "--udp", ""}, test.args...)...)
+		cmd := exec.CommandContext(t.Context(), "gcd", append([]string{"serve", "--tcp", "127.0.0.1:0", "--udp",
+			""}, test.args...)...)
 		cmd.Env = append(os.Environ(), test.env)
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
 		_ = cmd.Run() // how it ended is in ProcessState
-		if code := cmd.ProcessState.ExitCode(); code != test.code || !strings.Contains(strings.ReplaceAll(stderr.String(), `\"`, `"`), test.says) {
+		if code := cmd.ProcessState.ExitCode(); code != test.code ||
+			!strings.Contains(strings.ReplaceAll(stderr.String(), `\"`, `"`), test.says) {
 			t.Errorf("%q: code %d, %s", test.args, code, stderr.String())
 		}
 		if !test.json {
@@ -65,7 +68,8 @@ func TestFatalInJSON(t *testing.T) {
 		}
 		lines := logObjects(t, stderr.String())
 		last := lines[len(lines)-1]
-		if last["@level"] != "error" || last["@module"] != "gcd" || last["exit_code"] != float64(test.code) || last["hint"] == nil {
+		if last["@level"] != "error" || last["@module"] != "gcd" || last["exit_code"] != float64(test.code) ||
+			last["hint"] == nil {
 			t.Errorf("%q: the last line is %v", test.args, last)
 		}
 	}
@@ -74,7 +78,8 @@ func TestFatalInJSON(t *testing.T) {
 // TestTimesAreNumbers: what takes time is a number in the log, whose unit is in its name.
 func TestTimesAreNumbers(t *testing.T) {
 	t.Parallel()
-	p := runVictim(t, exec.Command("gcd", append(victimArgs(t.TempDir(), "pool"), "--sync", "interval", "--sync-interval", "50ms")...))
+	p := runVictim(t, exec.Command("gcd", append(victimArgs(t.TempDir(), "pool"), "--sync", "interval",
+		"--sync-interval", "50ms")...))
 	p.waitServing(t)
 	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)

@@ -13,7 +13,8 @@ import (
 	"gcd/server"
 )
 
-// TestMovingIn gives a server 100,000 topics as docs/moving-in.md does, inline commands in one pipeline: each has its sum, and counts on from there.
+// TestMovingIn gives a server 100,000 topics as docs/moving-in.md does, inline commands in one
+// pipeline: each has its sum, and counts on from there.
 func TestMovingIn(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/moving-in.md")
@@ -33,7 +34,8 @@ func TestMovingIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	from := bufio.NewReader(conn)
-	// asks sends a command for every topic, or every so many, and holds the answers against the integers that they are to be.
+	// asks sends a command for every topic, or every so many, and holds the answers against the
+	// integers that they are to be.
 	asks := func(step int, command string, answer func(i int) int) {
 		t.Helper()
 		const topics = 100_000

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// TestWorkersByQuota: there are as many workers as goroutines may run at a time, which Go takes from
-// the quota of a container, and not as the machine has processors. A variable that says something of
-// what is off is a warning.
+// TestWorkersByQuota: there are as many workers as goroutines may run at a time, which Go takes
+// from the quota of a container, and not as the machine has processors. A variable that says
+// something of what is off is a warning.
 func TestWorkersByQuota(t *testing.T) {
 	t.Parallel()
 	cmd := exec.Command("gcd", victimArgs(t.TempDir(), "pool")...)

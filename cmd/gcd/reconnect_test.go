@@ -12,9 +12,10 @@ import (
 	"gcd/client"
 )
 
-// TestClientOutlivesKills: one client, told nothing but where the server is, counts on through kill -9 and new
-// starts of the server, alone and in transactions. What it was answered was counted once, what it may try again
-// was not counted, and the two topics of a transaction have the same sum.
+// TestClientOutlivesKills: one client, told nothing but where the server is, counts on through kill
+// -9 and new starts of the server, alone and in transactions. What it was answered was counted
+// once, what it may try again was not counted, and the two topics of a transaction have the same
+// sum.
 func TestClientOutlivesKills(t *testing.T) {
 	t.Parallel()
 	binary, data := buildBinary(t), filepath.Join(t.TempDir(), "data")

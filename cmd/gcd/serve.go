@@ -204,7 +204,8 @@ func logRecovery(log hclog.Logger, dir string, r store.Recovery) {
 		log.Warn("made a new store", "data", dir, "store", r.Store.String(), "took_seconds", took)
 		return
 	}
-	log.Info("recovered", "data", dir, "topics", r.Topics, "snapshot_entries", r.Entries, "records", r.Records, "clean", r.Clean, "took_seconds", took)
+	log.Info("recovered", "data", dir, "topics", r.Topics, "snapshot_entries", r.Entries, "records", r.Records,
+		"clean", r.Clean, "took_seconds", took)
 }
 
 // progressLog says now and then how far a recovery is, and asks systemd for patience.

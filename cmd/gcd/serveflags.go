@@ -91,16 +91,19 @@ func serveFlags() []cli.Flag {
 
 		&cli.GenericFlag{Name: "dispatch", Value: cmdline.NewChoice(string(server.Pool), string(server.Goroutine)), EnvVars: fromEnv("dispatch"), Category: dispatchFlags,
 			Usage: "The `WAY`: pool, a fixed number of workers (Linux; elsewhere it becomes goroutine); or goroutine, one for each request."},
-		&cli.IntFlag{Name: "workers", DefaultText: "one for each processor that it may use", EnvVars: fromEnv("workers"), Category: dispatchFlags,
+		&cli.IntFlag{Name: "workers", DefaultText: "one for each processor that it may use",
+			EnvVars: fromEnv("workers"), Category: dispatchFlags,
 			Usage: "The number of workers of the pool, `N`."},
 		&cli.DurationFlag{Name: "settle", Value: 5 * time.Millisecond, EnvVars: fromEnv("settle"), Category: dispatchFlags,
 			Usage: "The `TIME` without a byte after which a TCP message that may be unfinished counts as whole."},
 
 		&cli.DurationFlag{Name: "shutdown-timeout", Value: 10 * time.Second, EnvVars: fromEnv("shutdown-timeout"), Category: processFlags,
 			Usage: "The `TIME` that answering what is under way may take after SIGTERM or SIGINT. A second signal ends it at once, half a second behind the first or later."},
-		&cli.GenericFlag{Name: logLevelFlag, Value: cmdline.NewChoice("trace", "debug", "info", "warn", "error").Default("info"), EnvVars: fromEnv(logLevelFlag), Category: processFlags,
+		&cli.GenericFlag{Name: logLevelFlag, Value: cmdline.NewChoice("trace", "debug", "info", "warn",
+			"error").Default("info"), EnvVars: fromEnv(logLevelFlag), Category: processFlags,
 			Usage: "The least `LEVEL` that is logged: trace, debug, info, warn or error."},
-		&cli.GenericFlag{Name: logFormatFlag, Value: cmdline.NewChoice("text", logJSON), EnvVars: fromEnv(logFormatFlag), Category: processFlags,
+		&cli.GenericFlag{Name: logFormatFlag, Value: cmdline.NewChoice("text", logJSON),
+			EnvVars: fromEnv(logFormatFlag), Category: processFlags,
 			Usage: "The `FORMAT` of the log on stderr: text or json."},
 	}
 }
@@ -219,7 +222,8 @@ func logsJSON(args []string) bool {
 // check finds what is wrong with the flags before anything is opened, and names the flag.
 func (s *settings) check(c *cli.Context) error {
 	if c.Bool("memory") && c.IsSet("data") {
-		return usagef("serve", "--memory keeps nothing, and %s says where to keep it: give one of them", cmdline.Given(c, "data"))
+		return usagef("serve", "--memory keeps nothing, and %s says where to keep it: give one of them",
+			cmdline.Given(c, "data"))
 	}
 	if s.dir == "" {
 		return wrongFlag(c, "data", "is empty: it takes a directory; --memory is there for a server that keeps nothing")
@@ -289,7 +293,8 @@ type idleFlags struct {
 // idle are those that say something of what is off.
 func (s *settings) idle(c *cli.Context) (all []idleFlags) {
 	if c.Bool("memory") {
-		all = append(all, idleFlags{[]string{"no-create", "lock-wait", "allow-root", "temp-dir", "sync", "sync-interval",
+		all = append(all, idleFlags{[]string{"no-create", "lock-wait", "allow-root", "temp-dir", "sync",
+			"sync-interval",
 			"snapshot-interval", "snapshot-bytes", "segment-size", "retain"}, "--memory keeps nothing on a disk"})
 	} else if s.store.Sync != store.SyncInterval {
 		all = append(all, idleFlags{[]string{"sync-interval"}, "it is for --sync interval"})

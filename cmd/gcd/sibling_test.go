@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestSiblings: each program knows the commands of the other, so that one that is typed by mistake is
-// said to be that.
+// TestSiblings: each program knows the commands of the other, so that one that is typed by mistake
+// is said to be that.
 func TestSiblings(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../gcd-tool/cmd_*.go")

@@ -21,7 +21,8 @@ func TestClosedStdout(t *testing.T) {
 		cmd := exec.CommandContext(t.Context(), "sh", "-c", "exec gcd count --addr "+p.tcp+" t "+test.redirect)
 		cmd.Stdout, cmd.Stderr = &stdout, &stderr
 		if err := cmd.Run(); err != nil || stdout.String() != test.stdout || stderr.String() != test.stderr {
-			t.Errorf("%q: %v, %q, %q, want %q, %q", test.redirect, err, stdout.String(), stderr.String(), test.stdout, test.stderr)
+			t.Errorf("%q: %v, %q, %q, want %q, %q", test.redirect, err, stdout.String(), stderr.String(),
+				test.stdout, test.stderr)
 		}
 	}
 }

@@ -46,7 +46,8 @@ func TestTransactionsUnderKill(t *testing.T) {
 	if k.cut.Load() == 0 {
 		t.Error("no transaction was under way at any kill: the fault was not injected")
 	}
-	t.Logf("%d rounds, %d transactions acknowledged, %d under way at a kill, %d looks between", rounds, k.acked.Load(), k.cut.Load(), k.looks.Load())
+	t.Logf("%d rounds, %d transactions acknowledged, %d under way at a kill, %d looks between", rounds,
+		k.acked.Load(), k.cut.Load(), k.looks.Load())
 }
 
 // pairTest is the journal of two pairs of topics. The first is counted only; the second is reset,
@@ -127,7 +128,8 @@ func (k *pairTest) load(p *victim, i int, r *rand.Rand, acked func()) error {
 			commands = []string{"GCD.RESET three", "GCD.RESET four"}
 		}
 		for range r.IntN(2) * r.IntN(2) * r.IntN(100) { // so that it is long, and crosses pages, and ends batches
-			commands = append(commands[:1:1], append([]string{fmt.Sprintf("INCR filler%d%s", r.IntN(500), strings.Repeat("x", 500))}, commands[1:]...)...)
+			commands = append(commands[:1:1], append([]string{fmt.Sprintf("INCR filler%d%s", r.IntN(500),
+				strings.Repeat("x", 500))}, commands[1:]...)...)
 		}
 		got, err := c.ask("MULTI\r\n"+strings.Join(commands, "\r\n")+"\r\nEXEC\r\n", 2+len(commands))
 		if err != nil {
@@ -172,7 +174,8 @@ func (k *pairTest) check(t *testing.T, p *victim) {
 	}
 	sum, _ := strconv.ParseInt(strings.Fields(got[0])[0], 10, 64)
 	if sum < k.highest.Load() || sum > k.sent.Load() {
-		t.Errorf("recovered at %d; %d was acknowledged, %d transactions were sent", sum, k.highest.Load(), k.sent.Load())
+		t.Errorf("recovered at %d; %d was acknowledged, %d transactions were sent", sum, k.highest.Load(),
+			k.sent.Load())
 	}
 }
 

@@ -36,7 +36,8 @@ func (w *watchdog) run(ctx context.Context) {
 			asked = time.Time{}
 			if hangs {
 				hangs = false
-				w.log.Warn("goes on after all: the service manager is told so", "watchdog_seconds", w.patience.Seconds())
+				w.log.Warn("goes on after all: the service manager is told so", "watchdog_seconds",
+					w.patience.Seconds())
 			}
 		case now := <-tick.C:
 			if asked.IsZero() {

@@ -38,7 +38,8 @@ func TestHelpFits(t *testing.T) {
 			if long := scripttest.Overlong(text, most); len(long) > 0 {
 				t.Errorf("%q on %d columns has %q", args, width, long)
 			}
-			if strings.Join(strings.Fields(text), " ") != strings.Join(strings.Fields(elsewhere.String()), " ") || width >= 80 && text != elsewhere.String() {
+			if strings.Join(strings.Fields(text), " ") != strings.Join(strings.Fields(elsewhere.String()),
+				" ") || width >= 80 && text != elsewhere.String() {
 				t.Errorf("%q on %d columns is %q", args, width, text)
 			}
 		}
@@ -53,7 +54,8 @@ func TestBenchProgressFits(t *testing.T) {
 		terminal := scripttest.NewTerminal(t)
 		terminal.Resize(t, width)
 		p := newBenchProgress(terminal.File, false)
-		s := loadgen.Sample{End: time.Unix(1, 0), Begin: time.Unix(0, 0), Ops: 1_000_000, Left: time.Hour, Latency: hdrhistogram.New(1, 1e12, 3)}
+		s := loadgen.Sample{End: time.Unix(1, 0), Begin: time.Unix(0, 0), Ops: 1_000_000, Left: time.Hour,
+			Latency: hdrhistogram.New(1, 1e12, 3)}
 		s.Latency.RecordValues(123_456_789, 1_000_000)
 		s.Errors.Refused = 123_456
 		p.report(s)

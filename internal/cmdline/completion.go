@@ -148,7 +148,8 @@ func completeCommand() *cli.Command {
 // candidate is what a word could become; about says what that is, and may be empty.
 type candidate struct{ word, about string }
 
-// candidates returns what the last of the words could become. None means that nothing is known of it.
+// candidates returns what the last of the words could become. None means that nothing is known of
+// it.
 func candidates(app *cli.App, words []string) []candidate {
 	if len(words) == 0 {
 		words = []string{""}

@@ -163,7 +163,8 @@ func wrapIndented(line string, width int) string {
 	second = strings.TrimLeft(second, " ")
 	at := columns(line) - columns(second)
 	if at > width/2 {
-		return wrap(line[:indent], first, indent+4, width) + wrap(strings.Repeat(" ", indent+4), second, indent+4, width)
+		return wrap(line[:indent], first, indent+4, width) + wrap(strings.Repeat(" ", indent+4), second,
+			indent+4, width)
 	}
 	return wrap(strings.TrimSuffix(line, second), second, at, width)
 }

@@ -96,8 +96,8 @@ func TestMeterBesideData(t *testing.T) {
 	}
 }
 
-// TestMeterFits: no line of a bar is longer than the terminal is wide, or it could not be drawn anew,
-// also where nobody knows how much there is.
+// TestMeterFits: no line of a bar is longer than the terminal is wide, or it could not be drawn
+// anew, also where nobody knows how much there is.
 func TestMeterFits(t *testing.T) {
 	t.Parallel()
 	for _, width := range []int{20, 40, 80, 200} {

@@ -54,10 +54,12 @@ func (p *Program) app(stdout, stderr io.Writer) *cli.App {
 		Writer:         stdout,
 		ErrWriter:      stderr,
 		ExitErrHandler: func(*cli.Context, error) {},
-		// A flag that may be given several times takes what it is given as it is: topics have commas, too.
+		// A flag that may be given several times takes what it is given as it is: topics have
+		// commas, too.
 		DisableSliceFlagSeparator: true,
 		OnUsageError:              explainUsage,
-		Commands:                  append(p.Commands[:len(p.Commands):len(p.Commands)], p.versionCommand(), p.completionCommand(), completeCommand(), p.helpCommand()),
+		Commands: append(p.Commands[:len(p.Commands):len(p.Commands)], p.versionCommand(),
+			p.completionCommand(), completeCommand(), p.helpCommand()),
 		// Reached only when the first argument names no command.
 		Action: func(c *cli.Context) error {
 			if !c.Args().Present() {

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// bound is how long the tests of a betrayal may take to go red, and with that how long a change that
-// betrays the same may stay unnoticed.
+// bound is how long the tests of a betrayal may take to go red, and with that how long a change
+// that betrays the same may stay unnoticed.
 const bound = 5 * time.Minute
 
 func main() {

@@ -46,7 +46,8 @@ func (b *betrayal) try(ctx context.Context, root string, most time.Duration) (ou
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	timeout := most * 9 / 10 // a test that is ended by this says where it hung
-	args := []string{"test", "-json", "-vet=off", "-count=1", "-failfast", "-timeout", timeout.String(), "-run", b.tests}
+	args := []string{"test", "-json", "-vet=off", "-count=1", "-failfast", "-timeout", timeout.String(), "-run",
+		b.tests}
 	command := exec.CommandContext(ctx, "go", append(args, b.packages...)...)
 	// By the environment, so that programs which tests build are betrayed as well.
 	command.Dir, command.Env = root, append(os.Environ(), "GOFLAGS=-overlay="+overlay)

@@ -77,8 +77,8 @@ type response struct {
 	flags uint32
 }
 
-// held are the calls that are held up, with the places of their names among the arguments: of what is renamed or removed, and
-// of what it is renamed to; -1: none, the call is about a descriptor.
+// held are the calls that are held up, with the places of their names among the arguments: of what
+// is renamed or removed, and of what it is renamed to; -1: none, the call is about a descriptor.
 var held = func() map[int32][2]int {
 	calls := map[int32][2]int{
 		unix.SYS_FSYNC: {-1, -1}, unix.SYS_FDATASYNC: {-1, -1},
@@ -90,8 +90,9 @@ var held = func() map[int32][2]int {
 	return calls
 }()
 
-// Record begins. root is the directory that everything of interest is in or comes to be in; what is there already is durable.
-// note is called at each call, and gives what is to be kept with it. ErrUnsupported if this system cannot.
+// Record begins. root is the directory that everything of interest is in or comes to be in; what is
+// there already is durable. note is called at each call, and gives what is to be kept with it.
+// ErrUnsupported if this system cannot.
 func Record(root string, note func() uint64) (*Recorder, error) {
 	r := &Recorder{root: root, note: note, disk: vfs.NewMem()}
 	if err := r.disk.MkdirAll(root); err != nil {
@@ -107,9 +108,11 @@ func Record(root string, note func() uint64) (*Recorder, error) {
 		numbers = append(numbers, call)
 	}
 	for i, call := range numbers {
-		filter = append(filter, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: uint8(len(numbers) - i), K: uint32(call)})
+		filter = append(filter, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K,
+			Jt: uint8(len(numbers) - i), K: uint32(call)})
 	}
-	filter = append(filter, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: allow}, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: userNotify})
+	filter = append(filter, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: allow},
+		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: userNotify})
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 
 	runtime.LockOSThread() // both calls are about it first
@@ -117,7 +120,8 @@ func Record(root string, note func() uint64) (*Recorder, error) {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
-	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, setModeFilter, threadSync|newListener|threadSyncErr, uintptr(unsafe.Pointer(&program)))
+	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, setModeFilter, threadSync|newListener|threadSyncErr,
+		uintptr(unsafe.Pointer(&program)))
 	if errno != 0 {
 		return nil, fmt.Errorf("%w: %w", ErrUnsupported, errno)
 	}
@@ -130,7 +134,8 @@ func Record(root string, note func() uint64) (*Recorder, error) {
 func (r *Recorder) serve() {
 	for {
 		var n notification
-		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(r.listener), receive, uintptr(unsafe.Pointer(&n))); errno != 0 {
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(r.listener), receive,
+			uintptr(unsafe.Pointer(&n))); errno != 0 {
 			continue // a signal, or the call was given up
 		}
 		r.mu.Lock()
@@ -175,7 +180,8 @@ func (r *Recorder) take(n *notification) error {
 	if _, err := os.Lstat(names.from); err != nil {
 		return nil // it will fail
 	}
-	r.points = append(r.points, Point{fmt.Sprintf("rename or remove %s %s", names.from, names.to), r.disk.Clone(), r.note()})
+	r.points = append(r.points, Point{fmt.Sprintf("rename or remove %s %s", names.from, names.to),
+		r.disk.Clone(), r.note()})
 	r.naming = append(r.naming, names)
 	return nil
 }

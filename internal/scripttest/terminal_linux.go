@@ -53,7 +53,8 @@ func NewTerminal(t *testing.T) *Terminal {
 // Resize gives the terminal so many columns. It has none before, and says nothing of its width.
 func (term *Terminal) Resize(t *testing.T, columns int) {
 	t.Helper()
-	if err := unix.IoctlSetWinsize(int(term.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: uint16(columns)}); err != nil {
+	if err := unix.IoctlSetWinsize(int(term.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24,
+		Col: uint16(columns)}); err != nil {
 		t.Fatal(err)
 	}
 }
