@@ -31,7 +31,7 @@ type respDoor struct {
 	answered atomic.Uint64 // commands
 
 	mu      sync.Mutex
-	clients map[*respClient]struct{}
+	clients map[uint64]*respClient // by their ids
 }
 
 func newRespDoor() *respDoor {
@@ -39,7 +39,7 @@ func newRespDoor() *respDoor {
 	rand.Read(id)
 	d := &respDoor{
 		commands: make(map[string]*command), started: time.Now(), runID: hex.EncodeToString(id), scanRun: newScanRun(),
-		clients: make(map[*respClient]struct{}),
+		clients: make(map[uint64]*respClient),
 	}
 	for _, c := range allCommands() {
 		d.commands[c.name] = c
@@ -114,7 +114,7 @@ func (s *Server) enterRESP(peer, local netip.AddrPort) *respClient {
 	c.label.Store(&respLabel{version: resp.V2})
 	s.resp.mu.Lock()
 	defer s.resp.mu.Unlock()
-	s.resp.clients[c] = struct{}{}
+	s.resp.clients[c.id] = c
 	return c
 }
 
@@ -123,7 +123,7 @@ func (c *respClient) leave() {
 	c.forgetTransaction()
 	c.s.resp.mu.Lock()
 	defer c.s.resp.mu.Unlock()
-	delete(c.s.resp.clients, c)
+	delete(c.s.resp.clients, c.id)
 }
 
 // list returns all clients, oldest first.
@@ -131,11 +131,18 @@ func (d *respDoor) list() []*respClient {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	all := make([]*respClient, 0, len(d.clients))
-	for c := range d.clients {
+	for _, c := range d.clients {
 		all = append(all, c)
 	}
 	slices.SortFunc(all, func(a, b *respClient) int { return int(a.id) - int(b.id) })
 	return all
+}
+
+// client finds a client by its id; nil if there is none.
+func (d *respDoor) client(id int64) *respClient {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.clients[uint64(id)] // ids begin at 1 and never come near 2^63
 }
 
 func (d *respDoor) count() int {
