@@ -41,7 +41,7 @@ type Options struct {
 	// Settle is how long a TCP client must be quiet before bytes that may be an unfinished message count as whole.
 	Settle time.Duration // default 5 ms
 	// ReadTimeout is the time from a connection's arrival to the end of its message; over RESP also from a command's first byte to its
-	// last. Between commands a RESP connection may be silent for ever.
+	// last. Between commands a RESP connection may be silent for ever, unless it has a transaction and room is short.
 	ReadTimeout time.Duration // default 10 s
 	// WriteTimeout is the time that a client has to take its answer; over RESP the answers of one turn.
 	WriteTimeout time.Duration // default 10 s

@@ -135,10 +135,11 @@ func (d *goroutines) farewell(c *streamConn, t *talker) {
 }
 
 // listen reads more of what the client says: the rest of a command in time, the beginning of one whenever it likes. It returns false
-// at the connection's end.
+// at the connection's end. Who keeps a transaction waiting is looked at now and then.
 func (d *goroutines) listen(c *streamConn, t *talker) bool {
 	const least, room = 4 << 10, 16 << 10
-	if t.idle() {
+	silent := t.idle()
+	if silent {
 		t.keepLittle()
 		c.deadline = time.Time{}
 	} else if c.deadline.IsZero() {
@@ -152,7 +153,11 @@ func (d *goroutines) listen(c *streamConn, t *talker) bool {
 		d.cutOff(c, errHeld)
 		return false
 	}
-	d.readUntil(c, c.deadline)
+	until := c.deadline
+	if silent && t.client.queues() {
+		until = time.Now().Add(d.s.opts.ReadTimeout)
+	}
+	d.readUntil(c, until)
 	n, err := c.nc.Read(t.in[len(t.in):cap(t.in)])
 	d.s.traffic.took(n)
 	if isTimeout(err) && d.ended(c) && !t.last {
@@ -166,6 +171,12 @@ func (d *goroutines) listen(c *streamConn, t *talker) bool {
 		return true
 	case t.last && isTimeout(err):
 		d.farewell(c, t)
+	case isTimeout(err) && silent:
+		if t.client.mayBeSilent() {
+			return true
+		}
+		d.s.journal.refused(codec.CodeTooManyRequests, c.peer, nil)
+		d.cutOff(c, errHeld)
 	case isTimeout(err):
 		d.s.journal.refused(codec.CodeNothingArrived, c.peer, t.in)
 		d.cutOff(c, refusalText(codec.CodeNothingArrived))

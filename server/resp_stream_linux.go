@@ -140,6 +140,9 @@ func (v *conversation) receive() {
 		c.close()
 	default:
 		c.unread = n == len(room) || c.hung
+		if v.x == nil {
+			c.deadline.stop() // that of a silence
+		}
 		v.exchange().receive(room[:n])
 		v.proceed()
 	}
@@ -228,7 +231,8 @@ func (v *conversation) next() {
 	}
 }
 
-// await makes the loop call when there is more to read. A command that has begun has to be whole in time.
+// await makes the loop call when there is more to read. A command that has begun has to be whole in
+// time, and who keeps a transaction waiting is looked at now and then.
 func (v *conversation) await() {
 	c := v.c
 	if !c.watch(unix.EPOLLIN) {
@@ -237,13 +241,26 @@ func (v *conversation) await() {
 	if v.x == nil || v.x.idle() {
 		v.giveBack()
 		c.deadline.stop()
+		if v.client.queues() {
+			c.l.reading.start(&c.deadline, c.l.now)
+		}
 	} else if c.deadline.list == nil {
 		c.l.reading.start(&c.deadline, c.l.now)
 	}
 }
 
-// late is called when a command was not whole in time.
+// late is called when a command was not whole in time, or a transaction has not gone on.
 func (v *conversation) late(c *stream) {
+	if v.x == nil {
+		if v.client.mayBeSilent() {
+			c.l.reading.start(&c.deadline, c.l.now)
+			return
+		}
+		c.l.s.journal.refused(codec.CodeTooManyRequests, c.peer, nil)
+		v.exchange()
+		v.cutOff(errHeld)
+		return
+	}
 	c.l.s.journal.refused(codec.CodeNothingArrived, c.peer, v.x.in)
 	v.cutOff(refusalText(codec.CodeNothingArrived))
 }

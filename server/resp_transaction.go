@@ -87,6 +87,13 @@ func (c *respClient) forgetTransaction() {
 	}
 }
 
+// mayBeSilent tells whether a client that said nothing for the read timeout may go on so. What its
+// transaction queues takes room from others, so it may only while there is plenty.
+func (c *respClient) mayBeSilent() bool { return !c.queues() || !c.s.crowded(c.s.mostHeld()/2) }
+
+// queues tells whether the client is charged for a transaction.
+func (c *respClient) queues() bool { return c.transaction != nil && c.transaction.charged > 0 }
+
 // spoil has EXEC refuse the transaction, of which nothing needs to be kept then.
 func (x *exchange) spoil() {
 	c := x.client

@@ -327,6 +327,58 @@ func TestRESPQueuedBytesAreBounded(t *testing.T) {
 	})
 }
 
+// TestRESPSilentTransactions: a transaction may wait in silence while there is room for others, and
+// for no longer than --read-timeout when half of it is taken.
+func TestRESPSilentTransactions(t *testing.T) {
+	t.Parallel()
+	const (
+		held      = "-BUSY too many bytes of unfinished commands: try again later\r\n"
+		notInTime = "-ERR Protocol error: the command was not complete in time\r\n"
+	)
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.MaxInFlightBytes, o.ReadTimeout = 2<<20, 500*time.Millisecond
+		const half = 1 << 20
+		s, _ := serveMemory(t, o)
+		queues := func() net.Conn {
+			c := dialRESP(t, s, 2)
+			send(t, c, []byte("MULTI\r\n"+long(array("ECHO", long("x", 4000)), 100)))
+			readUntil(t, c, "+OK\r\n"+long(queuedReply, 100))
+			return c
+		}
+		silent := []net.Conn{queues(), queues()}
+		alone := dialRESP(t, s, 2)
+		send(t, alone, []byte("MULTI\r\n"))
+		readUntil(t, alone, "+OK\r\n")
+		for range 2 { // one after the other, so that the time has passed for the others
+			late := dialRESP(t, s, 2)
+			send(t, late, []byte("PIN"))
+			if got := string(answer(t, late)); got != notInTime {
+				t.Fatalf("an unfinished command was answered %q", got)
+			}
+		}
+		if n := s.Stats().Held; n < half/2 || n > half {
+			t.Fatalf("%d bytes are held", n)
+		}
+		silent = append(silent, queues())
+		eventually(t, "there is room again", func() bool { return s.Stats().Held <= half })
+		cut := 0
+		for _, c := range silent {
+			c.Write([]byte("DISCARD\r\nQUIT\r\n")) // which one that was cut off may not take
+			switch got := string(answer(t, c)); got {
+			case "+OK\r\n+OK\r\n":
+			case held:
+				cut++
+			default:
+				t.Errorf("a transaction that was silent was answered %q", got)
+			}
+		}
+		if cut == 0 || cut != int(s.Stats().Refused[codec.CodeTooManyRequests]) {
+			t.Errorf("%d were cut off, %d refusals were counted", cut, s.Stats().Refused[codec.CodeTooManyRequests])
+		}
+		say(t, alone, "INCR a\r\nEXEC\r\n", queuedReply+"*1\r\n:1\r\n") // what was empty held nothing
+	})
+}
+
 // TestRESPTransactionAnswersAreBounded: of commands that are run behind the group no more are run
 // than there is room for.
 func TestRESPTransactionAnswersAreBounded(t *testing.T) {
