@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"testing"
 	"testing/synctest"
@@ -46,6 +47,8 @@ func TestOneLine(t *testing.T) {
 		{errors.Join(full, full), "no space left"},
 		{errors.Join(full, errors.Join(errors.New("tools: closing"), full)), "no space left; closing"},
 		{errors.Join(full, errors.New("wal: no space left")), "no space left"},
+		{fmt.Errorf("copying: %w", errors.Join(full, full)), "copying: store: no space left"},
+		{errors.Join(full, fmt.Errorf("closing: %w", full)), "closing: store: no space left"},
 	} {
 		if got := OneLine(test.err, "store", "tools", "wal"); got != test.want {
 			t.Errorf("%q is %q, want %q", test.err, got, test.want)

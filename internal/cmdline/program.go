@@ -122,18 +122,30 @@ func PrintLine(w io.Writer, line string) error {
 	return nil
 }
 
-// OneLine is the text of an error on one line, without the name of the package that it comes from, which is one of packages.
+// OneLine is the text of an error on one line, without the name of the package that it comes from,
+// which is one of packages. What several steps ended with is one cause, and is said once, by the
+// one that says most.
 func OneLine(err error, packages ...string) string {
 	var said []string
 	for text := range strings.SplitSeq(err.Error(), "\n") {
 		for _, name := range packages {
 			text = strings.TrimPrefix(text, name+": ")
 		}
-		if !slices.Contains(said, text) { // what several steps ended with is one cause
+		switch i := slices.IndexFunc(said, func(other string) bool {
+			return endsWith(text, other) || endsWith(other, text)
+		}); {
+		case i < 0:
 			said = append(said, text)
+		case len(text) > len(said[i]):
+			said[i] = text
 		}
 	}
 	return strings.Join(said, "; ")
+}
+
+// endsWith says whether the cause that a text ends with is this one.
+func endsWith(text, cause string) bool {
+	return text == cause || strings.HasSuffix(text, ": "+cause)
 }
 
 // Plural is a number of things, in words that fit it.
