@@ -54,7 +54,7 @@ func Compact(ctx context.Context, dir string, o CompactOptions) (Compacted, erro
 	if o.run == 0 {
 		o.run = tailMemory
 	}
-	if _, err := os.Stat(dir); err != nil {
+	if err := isDirectory(dir); err != nil {
 		return Compacted{}, err
 	}
 	lock, err := lockDir(ctx, dir, o.LockWait)

@@ -100,7 +100,7 @@ func Repair(ctx context.Context, dir string, o RepairOptions) (result *Repaired,
 	if o.logFS == nil {
 		o.logFS = vfs.OS{}
 	}
-	if _, err := os.Stat(dir); err != nil {
+	if err := isDirectory(dir); err != nil {
 		return nil, err
 	}
 	place, err := filepath.Abs(dir)

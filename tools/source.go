@@ -69,13 +69,28 @@ func (o readingOptions) wanted(yield func([]byte) bool) {
 	}
 }
 
+// isDirectory is nil where there is a directory, and else says what there is.
+func isDirectory(dir string) error {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if link := vfs.CheckLink(dir); link != nil { // a volume that is not mounted is no mistyped name
+			return link
+		}
+		return err
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return fmt.Errorf("%s is not a directory", dir)
+	}
+	return nil
+}
+
 // openReading opens the files in dir. Those of a running server are as of now.
 func openReading(ctx context.Context, dir string, o readingOptions) (reading, error) {
 	o.pause = newPause(ctx, o.rest)
-	if info, err := os.Stat(dir); err != nil {
+	if err := isDirectory(dir); err != nil {
 		return reading{}, err
-	} else if !info.IsDir() {
-		return reading{}, fmt.Errorf("%s is not a directory", dir)
 	}
 	if _, err := store.Holds(dir); err != nil { // what is no file, or no directory, is said by its name
 		return reading{}, err
