@@ -49,7 +49,8 @@ func history(c *cli.Context) error {
 		return usagef(c.Command.Name, "want a topic and a directory: gcd-tool history [FLAGS] TOPIC DIR")
 	}
 	var o tools.HistoryOptions
-	if since := c.String("since"); since != "" {
+	if c.IsSet("since") {
+		since := c.String("since")
 		t, err := cmdline.ParseMoment(since, time.Now())
 		if err != nil {
 			return usagef(c.Command.Name, "--since cannot be %q: %v", since, err)
