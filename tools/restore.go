@@ -31,7 +31,7 @@ type RestoreOptions struct {
 type Restored struct {
 	From    DumpHeader
 	Entries uint64   // of the new directory
-	LeftOut []uint64 // topics left out for each of Without: those that no earlier one has taken
+	LeftOut []uint64 // topics left out for each of Without: all that begin with it
 	Store   wal.ID   // the new directory's
 	Aside   string   // path of the directory whose place was taken; empty if there was none
 }
@@ -141,11 +141,15 @@ func (r *restore) dump(
 		if err := r.ctx.Err(); err != nil {
 			return err
 		}
+		unwanted := false
 		for i, prefix := range r.Without {
 			if len(e.Topic) >= len(prefix) && string(e.Topic[:len(prefix)]) == prefix {
 				left[i]++
-				return nil
+				unwanted = true
 			}
+		}
+		if unwanted {
+			return nil
 		}
 		if e.Sum > math.MaxUint64-r.Advance {
 			return fmt.Errorf("the sum %d of topic %.64q cannot be advanced by %d: the highest sum is %d",
