@@ -40,19 +40,23 @@ func (r *runs) write(each func(w *bufio.Writer) error) error {
 	if r.file == nil {
 		file, err := tempFile(r.dir)
 		if err != nil {
-			return fmt.Errorf("temporary file: %w", err)
+			return err
 		}
 		r.file = file
 	}
 	begin := r.end(len(r.ends) - 1)
 	to, sum := io.NewOffsetWriter(r.file, begin), xxhash.New()
 	w := bufio.NewWriterSize(io.MultiWriter(to, sum), 256<<10)
-	if err := errors.Join(each(w), w.Flush()); err != nil {
-		return fmt.Errorf("temporary file: %w", err)
+	err := each(w)
+	if err == nil {
+		err = w.Flush()
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrTemp, err)
 	}
 	size, err := to.Seek(0, io.SeekCurrent)
 	if err != nil {
-		return fmt.Errorf("temporary file: %w", err)
+		return fmt.Errorf("%w: %w", ErrTemp, err)
 	}
 	r.ends, r.sums = append(r.ends, begin+size), append(r.sums, sum.Sum64())
 	return nil
@@ -77,7 +81,7 @@ func (r *runs) readers() ([]*bufio.Reader, error) {
 			err = errChanged
 		}
 		if err != nil {
-			return nil, fmt.Errorf("temporary file: %w", err)
+			return nil, fmt.Errorf("%w: %w", ErrTemp, err)
 		}
 		readers[i] = bufio.NewReaderSize(r.reader(i), size)
 	}
@@ -202,7 +206,7 @@ func (s *source[T]) advance() (ok bool, err error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("temporary file: %w", err)
+		return false, fmt.Errorf("%w: %w", ErrTemp, err)
 	}
 	return true, nil
 }

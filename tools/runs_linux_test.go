@@ -176,7 +176,7 @@ func TestRunsOnAFullDisk(t *testing.T) {
 		errs[1], errs[2] = tail.add(1, change), w.add(change.Topic, change.After(), 1)
 	}
 	for i, err := range errs {
-		if !errors.Is(err, syscall.ENOSPC) {
+		if !errors.Is(err, syscall.ENOSPC) || !errors.Is(err, ErrTemp) || strings.Count(err.Error(), "no space") != 1 {
 			t.Errorf("%d: %v", i, err)
 		}
 	}

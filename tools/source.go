@@ -405,8 +405,8 @@ func copySnapshot(path, tempDir string, pause pause) (*snapshotCopy, error) {
 	}
 }
 
-// ErrTemp says that no file can be made for what does not fit into memory.
-var ErrTemp = errors.New("tools: no temporary file")
+// ErrTemp says that a file for what does not fit into memory cannot be made, written or read.
+var ErrTemp = errors.New("tools: temporary file")
 
 // tempFile makes a file that is gone with the process, as far as the system can: one without a name. "" is os.TempDir.
 func tempFile(dir string) (*os.File, error) {

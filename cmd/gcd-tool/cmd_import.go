@@ -100,7 +100,7 @@ func importFailure(stderr io.Writer, file, dir string, err error) error {
 	case errors.Is(err, fs.ErrExist):
 		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("%s is not empty", dir),
 			"name another directory: an import makes a new one")
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist) && !errors.Is(err, tools.ErrTemp):
 		return cmdline.Fail(cmdline.ExitFailure, err, "name a file with a topic and its sum on each line, or \"-\"")
 	}
 	return err
