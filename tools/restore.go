@@ -133,7 +133,10 @@ func (r *restore) again(each func(store.Entry) error) error {
 func (r *restore) dump(
 	phase string, total uint64, left []uint64, each func(store.Entry) error,
 ) (DumpHeader, DumpFooter, error) {
-	var done uint64
+	var (
+		done   uint64
+		failed error // of what is made, which is not the dump's fault
+	)
 	whole := pausingReader{io.NewSectionReader(r.file, 0, r.size), newPause(r.ctx, nil)}
 	header, footer, err := ReadDump(whole, func(_ DumpHeader, e store.Entry) error {
 		done++
@@ -156,8 +159,12 @@ func (r *restore) dump(
 				e.Sum, e.Topic, r.Advance, uint64(math.MaxUint64))
 		}
 		e.Sum += r.Advance
-		return each(e)
+		failed = each(e)
+		return failed
 	})
+	if failed != nil {
+		return header, footer, failed
+	}
 	if err != nil {
 		return header, footer, fmt.Errorf("%s: %w", r.file.Name(), err)
 	}
