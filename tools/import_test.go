@@ -149,7 +149,14 @@ func TestImportWrong(t *testing.T) {
 		{"\x1f\x8b\x08\x00", "line 1: it is compressed with gzip"},
 		{"# gcd_dump 1 store\n", "line 1: this is a dump"},
 		{"{\"gcd_dump\":1\n", "line 1: this is a dump"},
-		{"\xff\xfea\x00,\x001\x00\n\x00", "line 1: the topic \"\\xff\\xfea\\x00\" is not UTF-8\nline 2: the line has no end"},
+		{"BZh91AY&SYabc\n", "line 1: it is compressed with bzip2"},
+		{"\xfd7zXZ\x00\x00\n", "line 1: it is compressed with xz"},
+		{"\x28\xb5\x2f\xfd\n\n", "line 1: it is compressed with zstd"},
+		{"PK\x03\x04\n\n", "line 1: it is a zip archive, or a workbook"},
+		{"\xff\xfea\x00,\x001\x00\n\x00", "line 1: it is UTF-16"},
+		{"\xfe\xff\x00a\x00,\x001\x00\n", "line 1: it is UTF-16"},
+		{"name,value\na,1\n", `line 1: the sum "value" is no whole number from 0 to 18446744073709551615; the names of columns have to be topic,sum`},
+		{"\"sum\",\"topic\"\na,1\n", `line 1: the sum "topic" is no whole number`},
 	} {
 		for _, memory := range []int{0, 1} {
 			dir, _, err := importText(t, test.table, ImportOptions{memory: memory})
@@ -180,7 +187,7 @@ func TestImportManyWrong(t *testing.T) {
 // TestImportNothing: a table without a topic that was counted looks like a query that failed.
 func TestImportNothing(t *testing.T) {
 	t.Parallel()
-	for _, table := range []string{"", "topic,sum\n", "\uFEFFTopic,Sum\r\n", "a,0\n"} {
+	for _, table := range []string{"", "topic,sum\n", "\uFEFFTopic,Sum\r\n", "\"topic\",\"sum\"\n", "\uFEFF\"Topic\",Sum\r\n", "a,0\n"} {
 		dir, _, err := importText(t, table, ImportOptions{})
 		if !errors.Is(err, ErrNothingToImport) {
 			t.Errorf("%q: %v", table, err)

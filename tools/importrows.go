@@ -3,6 +3,7 @@ package tools
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"io"
 	"math"
 	"strconv"
@@ -43,7 +44,13 @@ func newRows(from io.Reader) (*rows, error) {
 	t := &rows{from: bufio.NewReaderSize(from, maxRow), next: 1}
 	for _, other := range []struct{ begins, means string }{
 		{"\uFEFF", ""}, // the byte order mark, which some programs begin a text with
-		{"\x1f\x8b", "it is compressed with gzip: \"gunzip -c FILE | gcd-tool import - DIR\" reads it"},
+		{"\x1f\x8b", packed("compressed with gzip", "gunzip -c")},
+		{"BZh91AY&SY", packed("compressed with bzip2", "bunzip2 -c")},
+		{"\xfd7zXZ\x00", packed("compressed with xz", "xz -dc")},
+		{"\x28\xb5\x2f\xfd", packed("compressed with zstd", "zstd -dc")},
+		{"PK\x03\x04", "it is a zip archive, or a workbook: save it as CSV"},
+		{"\xff\xfe", packed("UTF-16", "iconv -f UTF-16 -t UTF-8")},
+		{"\xfe\xff", packed("UTF-16", "iconv -f UTF-16 -t UTF-8")},
 		{"# gcd_dump ", "this is a dump: \"gcd-tool restore\" reads it"},
 		{`{"gcd_dump":`, "this is a dump: \"gcd-tool restore\" reads it"},
 	} {
@@ -61,14 +68,16 @@ func newRows(from io.Reader) (*rows, error) {
 	return t, nil
 }
 
+// packed says what a table is in, and how it is read all the same.
+func packed(in, program string) string {
+	return fmt.Sprintf(`it is %s: "%s FILE | gcd-tool import - DIR" reads it`, in, program)
+}
+
 // read reads the next row. What is wrong with it is a *badLine, and behind the last it is io.EOF.
 func (t *rows) read() (row, error) {
 	text, err := t.extent()
 	if err != nil {
 		return row{}, err
-	}
-	if t.line == 1 && bytes.EqualFold(text, []byte("topic,sum")) {
-		return row{names: true}, nil
 	}
 	return t.parse(text)
 }
@@ -181,9 +190,16 @@ func (t *rows) parse(text []byte) (row, error) {
 	if bytes.IndexByte(number, ',') >= 0 {
 		return row{}, badf("it has more than two fields; a topic with a comma is put in quotes")
 	}
+	if t.line == 1 && bytes.EqualFold(t.topic, []byte("topic")) && bytes.EqualFold(number, []byte("sum")) {
+		return row{names: true}, nil
+	}
 	sum, err := strconv.ParseUint(string(number), 10, 64)
 	if err != nil {
-		return row{}, badf("the sum %.32q is no whole number from 0 to %d", number, uint64(math.MaxUint64))
+		names := ""
+		if t.line == 1 {
+			names = `; the names of columns have to be topic,sum`
+		}
+		return row{}, badf("the sum %.32q is no whole number from 0 to %d%s", number, uint64(math.MaxUint64), names)
 	}
 	return row{topic: t.topic, sum: sum}, nil
 }
