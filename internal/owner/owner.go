@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 )
 
@@ -16,7 +17,10 @@ func Explain(err error) string {
 	if !errors.Is(err, fs.ErrPermission) || !errors.As(err, &at) {
 		return ""
 	}
-	path := at.Path
+	path, advice := at.Path, "give that user's files to this one (chown -R)"
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) { // what it is in may be anybody's
+		advice = "name another place"
+	}
 	theirs, me, ok := ids(path)
 	for !ok { // of a file that is not to be made, or not to be seen: what it is in
 		above := filepath.Dir(path)
@@ -33,7 +37,7 @@ func Explain(err error) string {
 		return fmt.Sprintf("%s belongs to this user, %s: its mode, or a rule of the system, does not let it", path, me)
 	}
 	return fmt.Sprintf("%s belongs to %s, and this process runs as %s: "+
-		"run it as that user, or give that user's files to this one (chown -R)", path, theirs, me)
+		"run it as that user, or %s", path, theirs, me, advice)
 }
 
 // Foreign says, if this process is root and a directory is another user's, to whom it belongs: what
