@@ -302,6 +302,11 @@ func (s *settings) idle(c *cli.Context) (all []idleFlags) {
 	if s.server.TCP == "" {
 		all = append(all, idleFlags{[]string{"resp", "allow-backup", "max-connections", "max-connections-per-address",
 			"read-timeout", "write-timeout", "settle"}, "TCP is off"})
+	} else if s.server.NoRESP {
+		all = append(all, idleFlags{[]string{"allow-backup"}, "a backup is taken over RESP"})
+	}
+	if s.server.Dispatch == server.Goroutine {
+		all = append(all, idleFlags{[]string{"workers"}, "it is for --dispatch pool"})
 	}
 	if s.server.UDP == "" {
 		all = append(all, idleFlags{[]string{"refusal-rate"}, "UDP is off"})

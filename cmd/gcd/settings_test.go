@@ -33,12 +33,12 @@ func readArgs(t *testing.T, args ...string) settings {
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	got := readArgs(t,
-		"--data", "elsewhere", "--tcp", "127.0.0.1:1", "--udp", "[::1]:2", "--resp=false", "--allow-backup",
+		"--data", "elsewhere", "--tcp", "127.0.0.1:1", "--udp", "[::1]:2", "--allow-backup",
 		"--sync", "interval", "--sync-interval", "3s",
 		"--snapshot-interval", "4m", "--snapshot-bytes", "5MiB", "--segment-size", "68KiB", "--retain", "3d,18MiB",
 		"--max-topics", "6", "--max-topic-length", "7", "--max-connections", "8", "--max-connections-per-address", "9",
 		"--max-in-flight", "10", "--max-in-flight-bytes", "17MiB", "--refusal-rate", "11", "--read-timeout", "12s", "--write-timeout", "13s",
-		"--dispatch", "goroutine", "--workers", "14", "--settle", "15ms", "--shutdown-timeout", "16s",
+		"--workers", "14", "--settle", "15ms", "--shutdown-timeout", "16s",
 		"--log-level", "error", "--log-format", "json")
 	if got.dir != "elsewhere" || got.shutdownTimeout != 16*time.Second || got.log.IsWarn() || !got.log.IsError() {
 		t.Errorf("directory %q, timeout %v, log level %v", got.dir, got.shutdownTimeout, got.log.GetLevel())
@@ -59,7 +59,6 @@ func TestSettings(t *testing.T) {
 		{"store MaxTopicLen", counters.MaxTopicLen, 7},
 		{"server TCP", doors.TCP, "127.0.0.1:1"},
 		{"server UDP", doors.UDP, "[::1]:2"},
-		{"server NoRESP", doors.NoRESP, true},
 		{"server AllowBackup", doors.AllowBackup, true},
 		{"server MaxConns", doors.MaxConns, 8},
 		{"server MaxConnsPerSource", doors.MaxConnsPerSource, 9},
@@ -68,7 +67,6 @@ func TestSettings(t *testing.T) {
 		{"server RefusalRate", doors.RefusalRate, 11},
 		{"server ReadTimeout", doors.ReadTimeout, 12 * time.Second},
 		{"server WriteTimeout", doors.WriteTimeout, 13 * time.Second},
-		{"server Dispatch", doors.Dispatch, server.Goroutine},
 		{"server Workers", doors.Workers, 14},
 		{"server Settle", doors.Settle, 15 * time.Millisecond},
 	} {
@@ -84,6 +82,10 @@ func TestSettingsOff(t *testing.T) {
 	got := readArgs(t, "--memory", "--udp", "")
 	if got.dir != "" || got.server.UDP != "" || got.server.TCP != server.DefaultAddr || got.server.NoRESP {
 		t.Errorf("directory %q, TCP %q, UDP %q, RESP off: %v", got.dir, got.server.TCP, got.server.UDP, got.server.NoRESP)
+	}
+	got = readArgs(t, "--resp=false", "--dispatch", "goroutine") // beside which others have no effect
+	if !got.server.NoRESP || got.server.Dispatch != server.Goroutine {
+		t.Errorf("RESP off: %v, dispatch %q", got.server.NoRESP, got.server.Dispatch)
 	}
 	got = readArgs(t, "--snapshot-interval", "0", "--snapshot-bytes", "0")
 	if got.store.SnapshotInterval >= 0 || got.store.SnapshotBytes >= 0 {
