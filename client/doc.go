@@ -50,9 +50,9 @@
 //
 // A connection begins with a PING, so a server that has no RESP, is full or hangs is found out
 // before anything is sent: the calls that wait then fail as not sent, or as refused if the server
-// gave a code. After a failed attempt, or a connection that answered nothing, the next attempt
-// waits 10 ms, then twice as long each time up to 1 s, less up to half of it by chance. A call
-// waits for one attempt and no further.
+// gave a code. The next attempt comes no sooner than 10 ms after one that failed, or after the end
+// of a connection that answered nothing, then twice as long each time up to 1 s, less up to half of
+// it by chance. A call waits for one attempt and no further.
 //
 // A client that was given no network goes over to TCP, for good, where the server refuses the first
 // PING in the counter protocol: the calls that wait are made over that. A refusal because the

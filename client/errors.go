@@ -95,10 +95,28 @@ func interrupted(ctx context.Context) error {
 	return fmt.Errorf("%w: %v", err, cause)
 }
 
-// because returns what ended ctx if it ended, else err: once ctx has ended, a socket's error is only the echo of it.
+// because returns what ended ctx if it ended, else what is told of err: once ctx has ended, a
+// socket's error is only the echo of it.
 func because(ctx context.Context, err error) error {
 	if cause := interrupted(ctx); cause != nil {
 		return cause
+	}
+	return foreign(err)
+}
+
+// foreign returns the error of a connection, or of connecting. Where errors.Is or errors.As would
+// find in it what this package says of a call, it is told in words only: what Options.Dial has made
+// may fail by anything, also by the error of another call.
+func foreign(err error) error {
+	for _, ours := range []error{context.Canceled, context.DeadlineExceeded, ErrRefused, ErrNotSent, ErrUnknown, ErrClosed} {
+		if errors.Is(err, ours) {
+			return errors.New(err.Error())
+		}
+	}
+	var refusal *RefusedError
+	var partial *PartialError
+	if errors.As(err, &refusal) || errors.As(err, &partial) {
+		return errors.New(err.Error())
 	}
 	return err
 }
@@ -116,13 +134,15 @@ func dialFailure(ctx context.Context, err error) error {
 	if errors.As(err, &timeout) && timeout.Timeout() {
 		return timedOut("%v", err)
 	}
-	for _, foreign := range []error{context.Canceled, ErrRefused, ErrUnknown, ErrClosed} {
-		if errors.Is(err, foreign) { // it comes from Options.Dial, and is about something else than this call
-			return fmt.Errorf("%v", err)
-		}
-	}
-	return err
+	return foreign(err)
 }
+
+var (
+	// errNoConn is what a Dial that keeps no rules is told of.
+	errNoConn = errors.New("Options.Dial returned neither a connection nor an error")
+	// errNoDeadline is for connections whose calls could wait for ever.
+	errNoDeadline = errors.New("the connection takes no deadline")
+)
 
 // longAgo is a deadline that interrupts whatever waits on a socket.
 func longAgo() time.Time { return time.Unix(1, 0) }

@@ -25,8 +25,8 @@ type Options struct {
 
 	// Dial opens the connection to the server, in place of a net.Dialer: over TLS or a unix socket,
 	// or to a server in memory. network is "tcp", and addr is what New was given, in whatever form
-	// Dial understands. It has to end when ctx does; its errors say that a call was not sent. Not
-	// with "udp".
+	// Dial understands. It has to end when ctx does; its errors say that a call was not sent. The
+	// connection has to take deadlines. Not with "udp".
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	// Logger is told, once, when a client that was given no Network goes over to "tcp"; default

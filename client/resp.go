@@ -32,8 +32,8 @@ type pipeline struct {
 	logger   *slog.Logger
 	// fall takes the calls of a pipeline that has fallen; nil for one that does not.
 	fall func([]*Call)
-	// rest waits between two attempts to connect.
-	rest func(context.Context, time.Duration)
+	// rest waits between two attempts to connect, until a time has passed since the first ended.
+	rest func(ctx context.Context, ended time.Time, pause time.Duration)
 
 	// life ends with close, by the cause ErrClosed.
 	life    context.Context
@@ -291,9 +291,9 @@ func (p *pipeline) close() {
 	p.running.Wait()
 }
 
-// rest waits for d, or until ctx ends.
-func rest(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
+// rest waits until pause has passed since ended, or until ctx ends.
+func rest(ctx context.Context, ended time.Time, pause time.Duration) {
+	timer := time.NewTimer(time.Until(ended.Add(pause)))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -37,8 +37,9 @@ func nextPause(pause time.Duration) time.Duration {
 // run makes connections as long as there are calls that need one, and writes their commands.
 func (p *pipeline) run() {
 	var pause time.Duration
+	var ended time.Time // the last connection, or attempt to make one
 	for p.awaitCall() {
-		conn, err := p.connect(pause)
+		conn, err := p.connect(ended, pause)
 		useful := false
 		switch {
 		case err == nil:
@@ -49,6 +50,7 @@ func (p *pipeline) run() {
 		default:
 			p.failWaiting(err)
 		}
+		ended = time.Now()
 		if pause = nextPause(pause); useful {
 			pause = 0
 		}
@@ -77,13 +79,14 @@ func (p *pipeline) awaitCall() bool {
 	return false
 }
 
-// connect returns a connection whose server has shown that it speaks RESP. The calls that wait for it wait no longer than
-// the pipeline's timeout; of that, pause passes before the attempt, give or take, so that a server that comes back is not met by all
-// its clients at once. An error has a class.
-func (p *pipeline) connect(pause time.Duration) (net.Conn, error) {
+// connect returns a connection whose server has shown that it speaks RESP. The calls that wait for
+// it wait no longer than the pipeline's timeout. The attempt begins when pause has passed since the
+// last one ended, give or take, so that a server that comes back is not met by all its clients at
+// once. An error has a class.
+func (p *pipeline) connect(ended time.Time, pause time.Duration) (net.Conn, error) {
 	deadline := time.Now().Add(p.timeout)
 	if pause = min(pause, p.timeout/2); pause > 0 {
-		p.rest(p.life, pause/2+rand.N(pause/2+1))
+		p.rest(p.life, ended, pause/2+rand.N(pause/2+1))
 	}
 	ctx, cancel := context.WithDeadline(p.life, deadline)
 	defer cancel()
@@ -91,10 +94,16 @@ func (p *pipeline) connect(pause time.Duration) (net.Conn, error) {
 	if err != nil {
 		return nil, notSent(dialFailure(p.life, err))
 	}
+	if conn == nil {
+		return nil, notSent(errNoConn)
+	}
+	if err := conn.SetDeadline(deadline); err != nil {
+		conn.Close()
+		return nil, notSent(fmt.Errorf("%w: %w", errNoDeadline, because(p.life, err)))
+	}
 	stop := context.AfterFunc(p.life, func() { conn.SetDeadline(longAgo()) })
 	defer stop()
-	conn.SetDeadline(deadline)
-	if err := p.greet(conn); err != nil {
+	if err := p.greet(conn, deadline); err != nil {
 		conn.Close()
 		return nil, err
 	}
@@ -104,18 +113,25 @@ func (p *pipeline) connect(pause time.Duration) (net.Conn, error) {
 
 // greet sends a PING and reads the answer. Before that no call is in the connection's hands, so
 // whatever is wrong with the server costs no call its outcome: it speaks something else, is full,
-// or was the kernel that accepted for a server that hangs.
-func (p *pipeline) greet(conn net.Conn) error {
+// or was the kernel that accepted for a server that hangs. The connection has the deadline.
+func (p *pipeline) greet(conn net.Conn, deadline time.Time) error {
 	var buf [maxReplyLine]byte
 	io.WriteString(conn, "*1\r\n$4\r\nPING\r\n") // when that fails, reading tells why, or brings a refusal that came first
 	n := 0
+	refuses := false
 	var err error
 	for err == nil && n < len(buf) {
 		var m int
 		m, err = conn.Read(buf[n:])
 		n += m
-		if n > 0 && codec.Op(buf[0]) == codec.OpRefusal {
-			conn.SetReadDeadline(time.Now().Add(refusalSettle)) // it ends with the connection, if that ends
+		if n > 0 && codec.Op(buf[0]) == codec.OpRefusal { // it ends with the connection, if that ends
+			if settled := time.Now().Add(refusalSettle); !refuses && settled.Before(deadline) {
+				conn.SetReadDeadline(settled)
+			}
+			refuses = true
+			if p.life.Err() != nil { // its end may have set a deadline that was just moved
+				break
+			}
 			continue
 		}
 		r, size, bad := parseReply(buf[:n])
@@ -131,7 +147,7 @@ func (p *pipeline) greet(conn net.Conn) error {
 			return notSent(fmt.Errorf("%w: it answered a PING with %q", errNoRESP, clip(buf[:n])))
 		}
 	}
-	if n > 0 && codec.Op(buf[0]) == codec.OpRefusal {
+	if refuses {
 		return refusedPing(buf[:n])
 	}
 	switch {

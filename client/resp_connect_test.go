@@ -73,9 +73,9 @@ func TestRESPCloseBetweenAttempts(t *testing.T) {
 	t.Parallel()
 	c := respClient(t, absentServer(t, "tcp"), Options{})
 	resting := make(chan struct{})
-	c.pipeline.rest = func(ctx context.Context, _ time.Duration) {
+	c.pipeline.rest = func(ctx context.Context, ended time.Time, _ time.Duration) {
 		close(resting)
-		rest(ctx, 100*patience)
+		rest(ctx, ended, 100*patience)
 	}
 	_, err := outcome(t, c.CountAsync(t.Context(), "first"))
 	wantClass(t, err, "not sent")
@@ -122,7 +122,7 @@ func TestRESPNobodyListens(t *testing.T) {
 	t.Parallel()
 	c := respClient(t, absentServer(t, "tcp"), Options{})
 	var pauses []time.Duration
-	c.pipeline.rest = func(_ context.Context, d time.Duration) { pauses = append(pauses, d) }
+	c.pipeline.rest = func(_ context.Context, _ time.Time, d time.Duration) { pauses = append(pauses, d) }
 	for range 12 {
 		var calls []*Call
 		for range 5 {
@@ -164,7 +164,7 @@ func TestRESPReconnect(t *testing.T) {
 	})
 	c := respClient(t, addr, Options{})
 	var pauses []time.Duration
-	c.pipeline.rest = func(_ context.Context, d time.Duration) { pauses = append(pauses, d) }
+	c.pipeline.rest = func(_ context.Context, _ time.Time, d time.Duration) { pauses = append(pauses, d) }
 	for i := 1; i <= 6; i++ {
 		sum, err := outcome(t, c.CountAsync(t.Context(), "orders"))
 		if i == 3 || i == 4 {

@@ -42,7 +42,7 @@ func (t *tcp) exchange(ctx context.Context, op codec.Op, msg []byte, _ int) (cod
 	}
 	defer conn.Close()
 	if err := conn.SetDeadline(deadline); err != nil {
-		return codec.Reply{}, notSent(err)
+		return codec.Reply{}, notSent(fmt.Errorf("%w: %w", errNoDeadline, because(ctx, err)))
 	}
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(longAgo()) })
 	defer stop()
@@ -57,7 +57,11 @@ func (t *tcp) connect(ctx context.Context, deadline time.Time) (net.Conn, error)
 	}
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	return t.dial(ctx, "tcp", t.addr)
+	conn, err := t.dial(ctx, "tcp", t.addr)
+	if conn == nil && err == nil {
+		err = errNoConn
+	}
+	return conn, err
 }
 
 // breakOff ends a connection of which a message was sent in part: an ordinary end would make that
@@ -76,7 +80,8 @@ func breakOff(conn net.Conn) {
 // converse sends and reads on a connection that has its deadline.
 func (t *tcp) converse(ctx context.Context, conn net.Conn, op codec.Op, msg []byte) (codec.Reply, error) {
 	written, writeErr := conn.Write(msg)
-	if writeErr != nil && written > 0 {
+	left := written > 0 || !tellsWritten(conn) // perhaps only, where that is not told
+	if writeErr != nil && left {
 		defer breakOff(conn)
 	}
 
@@ -92,7 +97,7 @@ func (t *tcp) converse(ctx context.Context, conn net.Conn, op codec.Op, msg []by
 	case parseErr == nil && reply.Op == codec.OpRefusal:
 		// The code is all that matters, so it does not need the end that a reset connection lacks.
 		return codec.Reply{}, refused(reply)
-	case writeErr != nil && written == 0:
+	case writeErr != nil && !left:
 		return codec.Reply{}, notSent(because(ctx, writeErr))
 	case writeErr != nil:
 		return codec.Reply{}, unknown(fmt.Errorf("%d of %d bytes were sent: %w", written, len(msg), because(ctx, writeErr)))
@@ -113,6 +118,7 @@ func (t *tcp) converse(ctx context.Context, conn net.Conn, op codec.Op, msg []by
 // read reads until the connection ends, buf is full, or, if the client was told so, an answer stands there and nothing follows it for
 // the settle time; settled then says so.
 func (t *tcp) read(ctx context.Context, conn net.Conn, buf []byte) (n int, settled bool, err error) {
+	latest := time.Now().Add(t.timeout + t.settle)
 	for n < len(buf) && err == nil {
 		var m int
 		m, err = conn.Read(buf[n:])
@@ -123,8 +129,12 @@ func (t *tcp) read(ctx context.Context, conn net.Conn, buf []byte) (n int, settl
 		if _, bad := codec.ParseReply(buf[:n]); bad != nil {
 			continue
 		}
-		// The call's own deadline is not looked at again: there is an answer, and waiting for more of it ends soon.
-		conn.SetReadDeadline(time.Now().Add(t.settle))
+		// There is an answer: so the call's own deadline may be passed, but by one settle time at most.
+		if quiet := time.Now().Add(t.settle); quiet.Before(latest) {
+			conn.SetReadDeadline(quiet)
+		} else {
+			return n, false, os.ErrDeadlineExceeded
+		}
 		if ctx.Err() != nil { // its end may have set a deadline that was just moved
 			return n, false, os.ErrDeadlineExceeded
 		}
