@@ -76,6 +76,11 @@ func unsupported(network, what string) error {
 		network, what, "resp", errors.ErrUnsupported))
 }
 
+// withoutRESP is that failure where the server has shown that it has no RESP.
+func withoutRESP(what string) error {
+	return notSent(fmt.Errorf("the server has no RESP, and the counter protocol carries no %s: %w", what, errors.ErrUnsupported))
+}
+
 func notSent(cause error) error { return fmt.Errorf("%w: %w", ErrNotSent, cause) }
 
 func unknown(cause error) error { return fmt.Errorf("%w: %w", ErrUnknown, cause) }

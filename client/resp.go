@@ -272,9 +272,9 @@ func (p *pipeline) hand(commands []*command) {
 	for _, cmd := range commands {
 		switch {
 		case cmd.ask != nil:
-			p.fail(cmd, unsupported("tcp", cmd.ask.kind))
+			p.fail(cmd, withoutRESP(cmd.ask.kind))
 		case cmd.n != 1:
-			p.fail(cmd, unsupported("tcp", "ranges"))
+			p.fail(cmd, withoutRESP("ranges"))
 		default:
 			calls = append(calls, &cmd.Call)
 		}
