@@ -16,8 +16,8 @@ const maxTransaction = 1 << 20
 // topics as one transaction, and refused some of them. It is of none of the classes. Counting all
 // of them again counts the others twice.
 type PartialError struct {
-	// Refused has a refusal for each topic that was not counted, and nil for each that was, in the
-	// order of the topics.
+	// Refused has a refusal for each topic that was not counted, which is ErrRefused and has a
+	// RefusedError, and nil for each that was, in the order of the topics.
 	Refused []error
 }
 
@@ -29,7 +29,7 @@ func (e *PartialError) Error() string {
 			first = cmp.Or(first, err)
 		}
 	}
-	return fmt.Sprintf("%d of %d topics were refused and the others counted: %v", refused, len(e.Refused), first)
+	return fmt.Sprintf("%d of %d topics were not counted and the others were: %v", refused, len(e.Refused), first)
 }
 
 // CountMany adds one to the sum of each topic and returns the new sums in the order of the topics;
@@ -69,6 +69,11 @@ func (c *Client) CountMany(ctx context.Context, topics ...string) ([]uint64, err
 		return nil, err
 	}
 	if m.counted < len(topics) {
+		for i, refusal := range m.refused {
+			if refusal != nil {
+				m.refused[i] = fmt.Errorf("%w: %w", ErrRefused, refusal)
+			}
+		}
 		return m.sums, fmt.Errorf("client: %s at %s (resp): %w", q.what, c.addr, &PartialError{Refused: m.refused})
 	}
 	return m.sums, nil

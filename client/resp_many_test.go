@@ -87,6 +87,7 @@ func TestCountMany(t *testing.T) {
 					if !errors.As(err, &partial) || len(partial.Refused) != 3 || Retryable(err) {
 						t.Fatalf("got %v, want that one of three was refused", err)
 					}
+					wantClass(t, partial.Refused[1], "refused")
 					if !errors.As(partial.Refused[1], &refusal) || refusal.Code != test.code {
 						t.Errorf("the second of three was refused by %v", partial.Refused[1])
 					}
