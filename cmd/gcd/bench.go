@@ -55,8 +55,9 @@ func benchFlags() []cli.Flag {
 			Usage: "How they are chosen, `WAY`: uniform; zipf, some much more often than others; or sequential, one after the other, which fills a server."},
 		&cli.StringFlag{Name: "prefix", Value: loadgen.DefaultPrefix, EnvVars: fromEnv("prefix"), Category: topicFlags,
 			Usage: "What their names begin with, `TEXT`; twelve digits follow. With --verify the run's own id comes between."},
-		&cli.BoolFlag{Name: "yes", EnvVars: fromEnv("yes"), Category: topicFlags,
-			Usage: "Count although the server has other topics, or does not say which it has."},
+		// Not from the environment: a variable that was set for one server would hold for all.
+		&cli.BoolFlag{Name: "yes", Category: topicFlags,
+			Usage: "Count although the server has other topics, or does not say which it has. Not from the environment."},
 
 		&cli.BoolFlag{Name: "verify", EnvVars: fromEnv("verify"), Category: outputFlags,
 			Usage: "Check every value that comes back: none twice, none missing, none out of order."},

@@ -23,7 +23,8 @@ const helpOutro = `Try it:
   gcd serve --data ./gcd-data  in one shell
   gcd count orders             in another: prints 1, then 2, then 3
 
-Every flag can come from the environment: --addr is GCD_ADDR, --max-topics is GCD_MAX_TOPICS. Flags win.
+Every flag but --yes can come from the environment: --addr is GCD_ADDR,
+--max-topics is GCD_MAX_TOPICS. Flags win.
 
 Exit codes:
   0    done
