@@ -155,7 +155,7 @@ func (p *pipeline) greet(conn net.Conn, deadline time.Time) error {
 		err = timedOut("no answer to a PING within %v; does the server speak RESP?", p.timeout)
 	case n == 0 && err == io.EOF:
 		err = errors.New("the server closed the connection on a PING: it stops, or does not speak RESP; " +
-			`then give Options.Network "tcp" or "udp"`)
+			`then network "tcp" or "udp" does without`)
 	}
 	return notSent(because(p.life, err))
 }
@@ -189,7 +189,7 @@ func refusedPing(answer []byte) error {
 
 var (
 	// errNoRESP tells what to do about a server that has no RESP.
-	errNoRESP = errors.New(`the server does not seem to speak RESP; give Options.Network "tcp" or "udp" to do without`)
+	errNoRESP = errors.New(`the server does not seem to speak RESP; network "tcp" or "udp" does without`)
 	// errOtherProtocol is errNoRESP where the server has shown that it speaks the counter protocol.
 	errOtherProtocol = fmt.Errorf("%w", errNoRESP)
 )

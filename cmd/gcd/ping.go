@@ -87,11 +87,19 @@ func ping(ctx context.Context, addr string) error {
 	said, err := bufio.NewReader(io.LimitReader(conn, maxPong)).ReadString('\n')
 	line, whole := strings.CutSuffix(said, "\r\n")
 	reason, refused := strings.CutPrefix(line, "-")
+	other, bad := codec.ParseReply([]byte(said))
 	switch {
 	case whole && line == "+PONG":
 		return nil
 	case whole && refused:
 		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("the server cannot count: %s", printable(reason)), "")
+	case bad == nil && other.Op == codec.OpRefusal: // of a server that has no RESP, or did not look at the PING
+		hint := ""
+		if other.Code == codec.CodeUnknownOpcode {
+			hint = "does it run with --resp?"
+		}
+		return cmdline.Fail(cmdline.ExitFailure,
+			fmt.Errorf("the server refused: %w", &codec.RefusalError{Code: other.Code, Text: other.Text}), hint)
 	case said != "":
 		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("this is no answer of a gcd server over RESP: %.64q", said),
 			"is --addr its TCP address, and does it run with --resp?")

@@ -60,6 +60,10 @@ func TestPing(t *testing.T) {
 		{"+PONG", cmdline.ExitFailure, "gcd: this is no answer of a gcd server over RESP: "},
 		{"HTTP/1.1 400 Bad Request\r\n", cmdline.ExitFailure, "gcd: this is no answer of a gcd server over RESP: "},
 		{strings.Repeat("x", 100_000), cmdline.ExitFailure, "gcd: this is no answer of a gcd server over RESP: "},
+		{"\xff\x02the first byte is the opcode", cmdline.ExitFailure,
+			"gcd: the server refused: unknown opcode (code 2): the first byte is the opcode\nhint: does it run with --resp?\n"},
+		{"\xff\x09\x1b[2Jcome\nback", cmdline.ExitFailure, "gcd: the server refused: too many connections (code 9)\n"},
+		{"\xff", cmdline.ExitFailure, "gcd: this is no answer of a gcd server over RESP: "},
 		{"", cmdline.ExitNotSent, "closed the connection without an answer\n"},
 	} {
 		var stdout, stderr bytes.Buffer
