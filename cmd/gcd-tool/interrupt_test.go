@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -52,6 +54,77 @@ func TestInterrupted(t *testing.T) {
 	if err != nil || len(left) != 2 {
 		t.Errorf("%v is there, %v", left, err)
 	}
+}
+
+// TestInterruptedWhileNobodyReads: an interruption ends each command that waits for whoever reads
+// what it writes.
+func TestInterruptedWhileNobodyReads(t *testing.T) {
+	t.Parallel()
+	base := t.TempDir()
+	dir, dump := filepath.Join(base, "data"), filepath.Join(base, "dump")
+	writeDump(t, dump, 10)
+	if code, _, stderr := runTool(t, "restore", "--quiet", dump, dir); code != cmdline.ExitOK {
+		t.Fatal(stderr)
+	}
+	for _, args := range [][]string{
+		{"dump", "--format", "ndjson", dir},
+		{"dump", "--format", "table", dir},
+		{"dump", "--wal", dir},
+		{"inspect", dir},
+		{"verify", dir},
+		{"history", "dumped-00000001", dir},
+		{"repair", dir},
+		{"help"},
+		{"dump", "--help"},
+		{"version"},
+		{"completion", "bash"},
+	} {
+		t.Run(strings.Join(args[:min(2, len(args))], " "), func(t *testing.T) {
+			t.Parallel()
+			if code := interruptStuck(t, args); code != cmdline.ExitInterrupted {
+				t.Errorf("it ended with %d, want %d", code, cmdline.ExitInterrupted)
+			}
+		})
+	}
+}
+
+// interruptStuck runs a command line whose output nobody reads, and interrupts it when it writes
+// something.
+func interruptStuck(t *testing.T, args []string) (code int) {
+	t.Helper()
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	stdout := &stuck{writing: make(chan struct{}), end: t.Context().Done()}
+	ended := make(chan int, 1)
+	go func() { ended <- run(ctx, append([]string{"gcd-tool"}, args...), stdout, io.Discard) }()
+	select {
+	case <-stdout.writing:
+	case code := <-ended:
+		t.Fatalf("it ended with %d before it wrote anything", code)
+	case <-time.After(hang):
+		t.Fatal("it writes nothing")
+	}
+	interrupt()
+	select {
+	case code := <-ended:
+		return code
+	case <-time.After(hang):
+		t.Fatal("it does not end")
+	}
+	return 0
+}
+
+// stuck is a writer that nobody reads, until end.
+type stuck struct {
+	once    sync.Once
+	writing chan struct{} // closed with the first Write
+	end     <-chan struct{}
+}
+
+func (s *stuck) Write([]byte) (int, error) {
+	s.once.Do(func() { close(s.writing) })
+	<-s.end
+	return 0, io.ErrClosedPipe
 }
 
 // TestSignal: the signal of Ctrl-C interrupts the real program.

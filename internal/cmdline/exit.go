@@ -1,14 +1,12 @@
 package cmdline
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"syscall"
-	"time"
 )
 
 // The exit codes of gcd's programs, each of which has some of them. docs/operations.md says what each asks of the operator.
@@ -60,33 +58,6 @@ func Report(stderr io.Writer, program string, err error, classify func(error) *F
 		fmt.Fprintf(stderr, "hint: %s\n", f.Hint)
 	}
 	return f.Code
-}
-
-// lastWords is how long the end of an interrupted command waits for whoever reads its messages.
-const lastWords = 100 * time.Millisecond
-
-// Say writes what a command says at its end. When ctx ends, the command was interrupted: it is not
-// left waiting then for a reader that does not come.
-func Say(ctx context.Context, w io.Writer, text []byte) {
-	if len(text) == 0 {
-		return
-	}
-	done := make(chan struct{})
-	go func() { // it ends with the process at the latest
-		defer close(done)
-		_, _ = w.Write(text) // there is no other place to say that it failed
-	}()
-	select {
-	case <-done:
-		return
-	case <-ctx.Done():
-	}
-	late := time.NewTimer(lastWords)
-	defer late.Stop()
-	select {
-	case <-done:
-	case <-late.C:
-	}
 }
 
 // nobodyReads says whether err is that of an output that nobody reads any more, and that is all

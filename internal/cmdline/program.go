@@ -31,10 +31,11 @@ type Sibling struct {
 // category is that of the commands that every program has.
 func (p *Program) category() string { return "About " + p.Name }
 
-// Run executes the command line args, whose first element is the program's name. When ctx ends, the command is interrupted. What is wrong
+// Run executes the command line args, whose first element is the program's name. When ctx ends,
+// the command is interrupted, also where it waits for whoever reads what it writes. What is wrong
 // with the command line is a *UsageError; every other error is the command's.
 func (p *Program) Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	app := p.app(stdout, stderr)
+	app := p.app(interruptible(ctx, stdout), interruptible(ctx, stderr))
 	args, err := Arrange(app, args)
 	if err != nil {
 		return err

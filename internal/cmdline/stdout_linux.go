@@ -2,7 +2,6 @@ package cmdline
 
 import (
 	"io"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -12,8 +11,8 @@ import (
 // gets its number, and what is written is lost without an error. Some programs open the null device
 // so for those that they run; a shell's ">/dev/null" does not.
 func MayBeClosed(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	if !ok {
+	file := fileOf(w)
+	if file == nil {
 		return false
 	}
 	var status unix.Stat_t

@@ -3,7 +3,6 @@ package cmdline
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -13,14 +12,14 @@ import (
 
 // IsTerminal says whether somebody sees what is written to w.
 func IsTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd()))
+	file := fileOf(w)
+	return file != nil && term.IsTerminal(int(file.Fd()))
 }
 
 // terminalWidth is how many columns the terminal has that w is; 0 if it is none, or does not say.
 func terminalWidth(w io.Writer) int {
-	file, ok := w.(*os.File)
-	if !ok {
+	file := fileOf(w)
+	if file == nil {
 		return 0
 	}
 	width, _, err := term.GetSize(int(file.Fd()))
