@@ -252,8 +252,8 @@ func TestFailedSyncForWantOfRoomIsFinal(t *testing.T) {
 	}
 }
 
-// TestStartWithoutRoom may be called again, and finds the same records, whichever of its writes has
-// no room.
+// TestStartWithoutRoom may be called again, and finds the same records, whichever of its writes
+// and removals has no room.
 func TestStartWithoutRoom(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewMem()
@@ -274,8 +274,11 @@ func TestStartWithoutRoom(t *testing.T) {
 	for n := 1; ; n++ {
 		copied, writes, began := disk.Clone(), 0, false
 		fault := vfs.NewFault(copied, func(op vfs.Op) vfs.Outcome {
-			if began && op.Kind == vfs.KindWrite {
+			if began && (op.Kind == vfs.KindWrite || op.Kind == vfs.KindRemove) {
 				if writes++; writes >= n && writes < n+3 {
+					if op.Kind == vfs.KindRemove {
+						return vfs.Fail(syscall.ENOSPC)
+					}
 					return vfs.Short(op.Len/2, syscall.ENOSPC)
 				}
 			}

@@ -228,8 +228,8 @@ func (l *Log) Start() error {
 	}
 	err := l.settle()
 	if errors.Is(err, ErrFull) { // the old spare's room may do
-		if err := removeSpare(l.o.FS, l.dir); err != nil {
-			return l.fail("remove the old spare", err)
+		if err := l.dropSpare(); err != nil {
+			return err
 		}
 		err = l.settle()
 	}
@@ -242,8 +242,8 @@ func (l *Log) Start() error {
 	if err := l.o.FS.SyncDir(l.dir); err != nil {
 		return l.fail("sync the directory", err)
 	}
-	if err := removeSpare(l.o.FS, l.dir); err != nil {
-		return l.fail("remove the old spare", err)
+	if err := l.dropSpare(); err != nil {
+		return err
 	}
 	if l.tail.Length > 0 {
 		l.o.Logger.Info(l.tornText(), "file", l.tail.File, "offset", l.tail.Offset, "bytes", l.tail.Length)
@@ -254,6 +254,19 @@ func (l *Log) Start() error {
 	}
 	l.started.Store(true)
 	l.signalSpare()
+	return nil
+}
+
+// dropSpare removes the spare of an earlier run. ErrFull: a file system that copies on write may
+// need room even for that.
+func (l *Log) dropSpare() error {
+	err := removeSpare(l.o.FS, l.dir)
+	if vfs.NoRoom(err) {
+		return fmt.Errorf("log %s: %w: %w", l.dir, ErrFull, err)
+	}
+	if err != nil {
+		return l.fail("remove the old spare", err)
+	}
 	return nil
 }
 
