@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
-		goleak.IgnoreAnyFunction("gcd/internal/powertest.(*Recorder).serve")) // it lives as long as its process
+		goleak.IgnoreAnyFunction("gcd/internal/powertest.listener.serve")) // it lives as long as its process
 }
 
 // open is Open. When the store is closed its invariants are checked, unless the test has said that

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -23,33 +22,14 @@ import (
 // what passes the file system's seam.
 func TestPowerLossOfARealRun(t *testing.T) {
 	t.Parallel()
-	const variable = "GCD_TEST_RECORDED"
-	if os.Getenv(variable) == "" {
-		command := exec.Command(os.Args[0], "-test.run=^TestPowerLossOfARealRun$", "-test.v", "-test.timeout=5m")
-		command.Env = append(os.Environ(), variable+"=1")
-		const quick = "/dev/shm" // there a sync costs nothing, and what is recorded is the same
-		if info, err := os.Stat(quick); err == nil && info.IsDir() {
-			command.Env = append(command.Env, "TMPDIR="+quick)
-		}
-		out, err := command.CombinedOutput()
-		switch {
-		case err != nil:
-			t.Fatalf("%v\n%s", err, out)
-		case strings.Contains(string(out), powertest.ErrUnsupported.Error()):
-			t.Skipf("%s", out)
-		}
+	if !powertest.Alone(t) {
 		return
 	}
 	place := t.TempDir()
 	dir := filepath.Join(place, "data")
 	var sent, acknowledged atomic.Uint64
 	recorder, err := powertest.Record(place, acknowledged.Load)
-	if errors.Is(err, powertest.ErrUnsupported) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	powertest.SkipIfUnsupported(t, err)
 	recordedRun(t, dir, &sent, &acknowledged)
 	points, err := recorder.End()
 	if err != nil {

@@ -157,7 +157,7 @@ func (m *maker) build(dir string) error {
 			return err
 		}
 	}
-	if err := m.fs.SyncDir(dir); err != nil {
+	if err := m.fs.SyncDir(dir); err != nil { // the names are durable already; its owner may not be
 		return err
 	}
 	return m.step("durable")

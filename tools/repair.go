@@ -515,7 +515,7 @@ func (r *repair) build(dir string) error {
 	if err := owner.Keep(r.place, dir); err != nil {
 		return err
 	}
-	if err := r.fs.SyncDir(dir); err != nil {
+	if err := r.fs.SyncDir(dir); err != nil { // the names are durable already; its owner may not be
 		return err
 	}
 	return r.step("durable")

@@ -7,13 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -29,9 +29,8 @@ type Point struct {
 
 // Recorder holds up the calls of its process.
 type Recorder struct {
-	root     string
-	note     func() uint64
-	listener int
+	root string
+	note func() uint64
 
 	mu     sync.Mutex
 	disk   *vfs.Mem
@@ -42,39 +41,16 @@ type Recorder struct {
 }
 
 // naming is a rename, or an unlink if to is empty.
-type naming struct{ from, to string }
-
-// ErrUnsupported says that the system does not let calls be held up.
-var ErrUnsupported = errors.New("powertest: no seccomp listener")
-
-// What <linux/seccomp.h> has and package unix has not.
-const (
-	setModeFilter = 1
-	threadSync    = 1
-	newListener   = 8
-	threadSyncErr = 16 // the error of a thread that cannot be had is ESRCH
-	userNotify    = 0x7fc00000
-	allow         = 0x7fff0000
-	receive       = 0xc0502100
-	send          = 0xc0182101
-	goOn          = 1
-)
-
-type notification struct {
-	id       uint64
-	pid      uint32
-	flags    uint32
-	call     int32
-	arch     uint32
-	ip       uint64
-	argument [6]uint64
+type naming struct {
+	from, to  string
+	exchanges bool        // the two names
+	was       fs.FileInfo // what had the name from before
 }
 
-type response struct {
-	id    uint64
-	value int64
-	err   int32
-	flags uint32
+// done says whether the call has had its effect.
+func (n naming) done() bool {
+	is, err := os.Lstat(n.from)
+	return err != nil || !os.SameFile(is, n.was)
 }
 
 // held are the calls that are held up, with the places of their names among the arguments: of what
@@ -102,52 +78,24 @@ func Record(root string, note func() uint64) (*Recorder, error) {
 		return nil, err
 	}
 	r.disk = r.disk.Crash(vfs.Crash{Keep: 1})
-	filter := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}} // the number of the call
-	numbers := make([]int32, 0, len(held))
-	for call := range held {
-		numbers = append(numbers, call)
+	l, err := listen(slices.Collect(maps.Keys(held)))
+	if err != nil {
+		return nil, err
 	}
-	for i, call := range numbers {
-		filter = append(filter, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K,
-			Jt: uint8(len(numbers) - i), K: uint32(call)})
-	}
-	filter = append(filter, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: allow},
-		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: userNotify})
-	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-
-	runtime.LockOSThread() // both calls are about it first
-	defer runtime.UnlockOSThread()
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnsupported, err)
-	}
-	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, setModeFilter, threadSync|newListener|threadSyncErr,
-		uintptr(unsafe.Pointer(&program)))
-	if errno != 0 {
-		return nil, fmt.Errorf("%w: %w", ErrUnsupported, errno)
-	}
-	r.listener = int(fd)
-	go r.serve()
+	go l.serve(r.heldUp)
 	return r, nil
 }
 
-// serve lets the calls through, one after the other, as long as the process lives.
-func (r *Recorder) serve() {
-	for {
-		var n notification
-		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(r.listener), receive,
-			uintptr(unsafe.Pointer(&n))); errno != 0 {
-			continue // a signal, or the call was given up
+// heldUp is called at each call, and lets it through.
+func (r *Recorder) heldUp(n *notification) unix.Errno {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.over {
+		if err := r.take(n); err != nil && r.err == nil {
+			r.err = err
 		}
-		r.mu.Lock()
-		if !r.over {
-			if err := r.take(&n); err != nil && r.err == nil {
-				r.err = err
-			}
-		}
-		r.mu.Unlock()
-		answer := response{id: n.id, flags: goOn}
-		_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(r.listener), send, uintptr(unsafe.Pointer(&answer)))
 	}
+	return 0
 }
 
 // take notes a call.
@@ -157,7 +105,7 @@ func (r *Recorder) take(n *notification) error {
 	}
 	places := held[n.call]
 	if places[0] < 0 {
-		name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", n.argument[0]))
+		name, err := opened(n.argument[0])
 		if err != nil || !r.within(name) {
 			return err
 		}
@@ -166,20 +114,21 @@ func (r *Recorder) take(n *notification) error {
 	}
 	var names naming
 	var err error
-	if names.from, err = r.text(n.argument[places[0]]); err != nil {
+	if names.from, err = text(n.argument[places[0]]); err != nil {
 		return err
 	}
 	if places[1] >= 0 {
-		if names.to, err = r.text(n.argument[places[1]]); err != nil {
+		if names.to, err = text(n.argument[places[1]]); err != nil {
 			return err
 		}
 	}
 	if !r.within(names.from) {
 		return nil
 	}
-	if _, err := os.Lstat(names.from); err != nil {
+	if names.was, err = os.Lstat(names.from); err != nil {
 		return nil // it will fail
 	}
+	names.exchanges = n.call == unix.SYS_RENAMEAT2 && n.argument[4]&unix.RENAME_EXCHANGE != 0
 	r.points = append(r.points, Point{fmt.Sprintf("rename or remove %s %s", names.from, names.to),
 		r.disk.Clone(), r.note()})
 	r.naming = append(r.naming, names)
@@ -188,22 +137,6 @@ func (r *Recorder) take(n *notification) error {
 
 func (r *Recorder) within(name string) bool {
 	return strings.HasPrefix(name, r.root+"/") || name == r.root
-}
-
-// text reads a name in the memory of the process.
-func (r *Recorder) text(at uint64) (string, error) {
-	b := make([]byte, unix.PathMax)
-	local := []unix.Iovec{{Base: &b[0]}}
-	local[0].SetLen(len(b))
-	n, err := unix.ProcessVMReadv(os.Getpid(), local, []unix.RemoteIovec{{Base: uintptr(at), Len: len(b)}}, 0)
-	if err != nil {
-		return "", fmt.Errorf("powertest: reading a name: %w", err)
-	}
-	end := bytes.IndexByte(b[:max(n, 0)], 0)
-	if end < 0 {
-		return "", errors.New("powertest: a name has no end")
-	}
-	return string(b[:end]), nil
 }
 
 // sync makes durable on the disk what a call is about to make so.
@@ -228,16 +161,20 @@ func (r *Recorder) sync(name string) error {
 // follow has the disk show what the files are now.
 func (r *Recorder) follow() error {
 	r.naming = slices.DeleteFunc(r.naming, func(n naming) bool {
-		if _, err := os.Lstat(n.from); err == nil {
+		if !n.done() {
 			return false // it is under way still
 		}
-		if n.to == "" {
+		var err error
+		switch {
+		case n.to == "":
 			_ = r.disk.Remove(n.from) // a directory stays
-		} else {
-			_ = r.disk.Remove(n.to)
-			if err := r.disk.Rename(n.from, n.to); err != nil && r.err == nil {
-				r.err = err
-			}
+		case n.exchanges:
+			err = r.disk.Exchange(n.from, n.to)
+		default:
+			err = r.disk.Replace(n.from, n.to)
+		}
+		if err != nil && r.err == nil {
+			r.err = err
 		}
 		return true
 	})
@@ -254,7 +191,10 @@ func (r *Recorder) follow() error {
 		case err != nil:
 			return err
 		case entry.IsDir():
-			return r.disk.MkdirAll(name)
+			if err := r.disk.Mkdir(name); !errors.Is(err, fs.ErrExist) {
+				return err
+			}
+			return nil
 		case !entry.Type().IsRegular():
 			return nil
 		}

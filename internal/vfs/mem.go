@@ -35,8 +35,10 @@ type memDir struct {
 
 // nameChange is one change of a directory: a creation (from is empty), a removal (to is empty) or a rename.
 type nameChange struct {
-	node     *node
-	from, to string
+	node      *node
+	from, to  string
+	over      *node // had the name to before; nil: nothing had
+	exchanges bool  // over gets the name from
 }
 
 // NewMem returns an empty disk.
@@ -55,7 +57,10 @@ func (d *memDir) change(c nameChange) {
 }
 
 func (c nameChange) apply(names map[string]*node) {
-	if c.from != "" {
+	switch {
+	case c.exchanges:
+		names[c.from] = c.over
+	case c.from != "":
 		delete(names, c.from)
 	}
 	if c.to != "" {
@@ -170,35 +175,63 @@ func (m *Mem) open(name string, writable bool) (File, error) {
 // Rename implements FS. It fails with fs.ErrExist if newname exists and with errors.ErrUnsupported if it is in another
 // directory than oldname.
 func (m *Mem) Rename(oldname, newname string) error {
+	return m.rename("rename", oldname, newname, func(c nameChange) error {
+		if c.over != nil {
+			return syscall.EEXIST
+		}
+		return nil
+	})
+}
+
+// Replace is Rename to a name that may exist: what had it has it no more, in the same step.
+func (m *Mem) Replace(oldname, newname string) error {
+	return m.rename("replace", oldname, newname, func(nameChange) error { return nil })
+}
+
+// Exchange exchanges two names in one step.
+func (m *Mem) Exchange(oldname, newname string) error {
+	return m.rename("exchange", oldname, newname, func(c nameChange) error {
+		if c.over == nil {
+			return syscall.ENOENT
+		}
+		return nil
+	})
+}
+
+// rename is for Rename, Replace and Exchange; admit is asked about the change.
+func (m *Mem) rename(op, oldname, newname string, admit func(nameChange) error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.rename(oldname, newname); err != nil {
-		return &os.LinkError{Op: "rename", Old: oldname, New: newname, Err: err}
+	d, c, err := m.renaming(oldname, newname)
+	if err == nil {
+		c.exchanges = op == "exchange"
+		err = admit(c)
 	}
+	if err != nil {
+		return &os.LinkError{Op: op, Old: oldname, New: newname, Err: err}
+	}
+	d.change(c)
 	return nil
 }
 
-func (m *Mem) rename(oldname, newname string) error {
+// renaming is the change that a rename makes, and the directory that it changes.
+func (m *Mem) renaming(oldname, newname string) (*memDir, nameChange, error) {
 	d, from, err := m.place(oldname)
 	if err != nil {
-		return err
+		return nil, nameChange{}, err
 	}
 	n := d.visible[from]
 	if n == nil {
-		return syscall.ENOENT
+		return nil, nameChange{}, syscall.ENOENT
 	}
 	toDir, to, err := m.place(newname)
 	if err != nil {
-		return err
+		return nil, nameChange{}, err
 	}
 	if toDir != d {
-		return errors.ErrUnsupported
+		return nil, nameChange{}, errors.ErrUnsupported
 	}
-	if d.visible[to] != nil {
-		return syscall.EEXIST
-	}
-	d.change(nameChange{node: n, from: from, to: to})
-	return nil
+	return d, nameChange{node: n, from: from, to: to, over: d.visible[to]}, nil
 }
 
 // Remove implements FS. Files that are open stay readable and writable.
@@ -226,6 +259,21 @@ func (m *Mem) ReadDir(dir string) ([]string, error) {
 		return nil, &fs.PathError{Op: "readdir", Path: dir, Err: err}
 	}
 	return slices.Sorted(maps.Keys(d.visible)), nil
+}
+
+// Mkdir makes one directory, whose name is durable when that of a file would be.
+func (m *Mem) Mkdir(dir string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d, last, err := m.place(dir)
+	if err == nil && d.visible[last] != nil {
+		err = syscall.EEXIST
+	}
+	if err != nil {
+		return &fs.PathError{Op: "mkdir", Path: dir, Err: err}
+	}
+	d.change(nameChange{node: &node{dir: newMemDir()}, to: last})
+	return nil
 }
 
 // MkdirAll implements FS. It is one step: no crash finds only some of the directories.

@@ -73,6 +73,9 @@ func (n *node) clone(done map[*node]*node) *node {
 	}
 	for _, p := range n.dir.pending {
 		p.node = p.node.clone(done)
+		if p.over != nil {
+			p.over = p.over.clone(done)
+		}
 		c.dir.pending = append(c.dir.pending, p)
 	}
 	return c
@@ -117,8 +120,14 @@ func (l *powerLoss) names(d *memDir) map[string]*node {
 			c.apply(names)
 			continue
 		}
+		if c.exchanges { // both names change, or none
+			if l.kept() && names[c.from] == c.node && names[c.to] == c.over {
+				c.apply(names)
+			}
+			continue
+		}
 		added, removed := c.to != "" && l.kept(), c.from != "" && l.kept()
-		if taken := names[c.to]; taken != nil && taken != c.node {
+		if taken := names[c.to]; taken != nil && taken != c.node && taken != c.over {
 			// The change that freed the name was lost. Giving the name away now could take another file's last one.
 			added = false
 		}

@@ -331,6 +331,26 @@ func TestCrashNames(t *testing.T) {
 			func(t *testing.T, m *Mem) { must(t, m.Rename("d/a", "d/b")); must(t, create(t, m, "d/a", "C").Sync()) },
 			[]string{"a=A", "b=A", "a=A b=A", "a=C b=A"},
 		},
+		"replaced": { // never neither
+			func(t *testing.T, m *Mem) { must(t, create(t, m, "d/b", "B").Sync()); must(t, m.Replace("d/b", "d/a")) },
+			[]string{"a=A", "a=A b=B", "a=B", "a=B b=B"},
+		},
+		"exchanged": { // both names, or none
+			func(t *testing.T, m *Mem) {
+				must(t, m.WriteFile("d/b", []byte("B")))
+				must(t, m.Exchange("d/a", "d/b"))
+			},
+			[]string{"a=A b=B", "a=B b=A"},
+		},
+		"exchanged with a new directory": { // whose name may be lost, and then nothing was exchanged
+			func(t *testing.T, m *Mem) {
+				must(t, m.Mkdir("d/x"))
+				must(t, create(t, m, "d/x/f", "F").Sync())
+				must(t, m.SyncDir("d/x"))
+				must(t, m.Exchange("d/a", "d/x"))
+			},
+			[]string{"a=A", "a=A x/f=F", "a/f=F x=A"},
+		},
 		"directory renamed twice": {
 			func(t *testing.T, m *Mem) {
 				must(t, m.Remove("d/a"))
