@@ -119,6 +119,16 @@ func (f *snapshotFile) readable(file *os.File, size int64) error {
 	return err
 }
 
+// readableAgain is readable behind what bbolt has against a file: a disk that began to fail meanwhile
+// has bbolt say the same as damage.
+func (f *snapshotFile) readableAgain() error {
+	file, err := f.openFile(os.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.readable(file, f.size), file.Close())
+}
+
 // open opens the existing file. It never creates one.
 func (f *snapshotFile) open(readOnly bool) (*bolt.DB, error) {
 	f.size = -1
@@ -140,6 +150,11 @@ func (f *snapshotFile) open(readOnly bool) (*bolt.DB, error) {
 			return file, nil
 		},
 	})
+	if errors.Is(err, bolterrors.ErrInvalid) || errors.Is(err, bolterrors.ErrChecksum) {
+		if again := f.readableAgain(); again != nil {
+			err = again
+		}
+	}
 	var damage *CorruptionError
 	var system syscall.Errno
 	switch {

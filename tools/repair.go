@@ -285,7 +285,7 @@ func (r *repair) gather() error {
 		}
 	}
 	mark, err := wal.FindMark(store.LogDir(r.dir), r.id, r.reading())
-	if err != nil {
+	if err = errors.Join(err, mark.Err); err != nil { // it may know of more than can be read of it
 		return err
 	}
 	r.known = mark.Index

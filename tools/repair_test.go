@@ -470,3 +470,51 @@ func TestRepairOfWhatCannotBeRead(t *testing.T) {
 		}
 	}
 }
+
+// TestRepairOfAnUnreadableMark: the mark may know of records that nothing else does, so a repair
+// does not go on without one that is there and cannot be read just now. A server starts without it.
+func TestRepairOfAnUnreadableMark(t *testing.T) {
+	t.Parallel()
+	dir := killedStore(t)
+	log, err := wal.Open(store.LogDir(dir), wal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for r, err := range log.Records(6) { // those from there on are gone, and only the mark says so
+		if err != nil {
+			t.Fatal(err)
+		}
+		overwriteAt(t, lastSegment(t, dir), r.Offset, make([]byte, log.Tail().Offset-r.Offset))
+		break
+	}
+	want, err := Repair(t.Context(), dir, RepairOptions{})
+	if err != nil || want.Needless || want.Index != 10 || want.Whole() {
+		t.Fatalf("%+v, %v", want, err)
+	}
+	refused := 0
+	for n := int64(1); ; n++ {
+		dir := copyTree(t, dir)
+		var seen atomic.Int64
+		disk := vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
+			if op.Name == markOf(dir) && op.Kind != vfs.KindClose && seen.Add(1) == n {
+				return vfs.Fail(nil)
+			}
+			return vfs.Outcome{}
+		})
+		before := contents(t, dir)
+		got, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true, logFS: disk})
+		touched := !maps.Equal(before, contents(t, dir))
+		switch {
+		case errors.Is(err, syscall.EIO) && !isDamage(err) && !touched:
+			refused++
+		case err != nil || touched != got.Done || got.Done && got.Index != want.Index || !got.Done && !got.Needless:
+			t.Errorf("operation %d on the mark fails: %+v, %v, changed: %t", n, got, err, touched)
+		}
+		if seen.Load() < n {
+			if !got.Done || refused < 4 {
+				t.Errorf("undisturbed: %+v; %d times refused", got, refused)
+			}
+			return
+		}
+	}
+}

@@ -212,6 +212,9 @@ func (v *verifier) readLog() error {
 	v.result.First = 1
 	o := v.logOptions()
 	log, err := wal.Open(store.LogDir(v.dir), o)
+	if err != nil && !refused(err) {
+		return err
+	}
 	var id wal.ID
 	switch {
 	case err == nil:

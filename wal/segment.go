@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -104,20 +105,31 @@ func readSegments(fsys vfs.FS, dir string, ours bool) ([]segment, error) {
 	return segs, nil
 }
 
-// judge is what an error of reading a segment's header means: a file that does not begin as a segment is a damaged one where the log is known to be ours, or another of
-// its segments is.
+// judge is what an error of reading a segment's header means: a file that does not begin as a
+// segment is a damaged one where the log is known to be ours, or another of its segments is. Where
+// the system does not let another one be read, that is not known.
 func judge(err error, fsys vfs.FS, dir string, number uint64, numbers []uint64, ours bool) error {
 	if !errors.Is(err, ErrNotOurs) {
 		return err
 	}
+	var unread error
 	for i := 0; i < len(numbers) && !ours; i++ {
-		_, err := readSegmentHeader(fsys, path.Join(dir, segmentName(numbers[i])), numbers[i])
-		ours = err == nil
+		_, other := readSegmentHeader(fsys, path.Join(dir, segmentName(numbers[i])), numbers[i])
+		ours = other == nil
+		if unreadable(other) {
+			unread = cmp.Or(unread, other)
+		}
 	}
 	if !ours {
-		return err
+		return cmp.Or(unread, err)
 	}
 	return &CorruptionError{File: path.Join(dir, segmentName(number)), Err: errors.New("it does not begin as a segment")}
+}
+
+// unreadable says whether an error is the system's, and not about what a segment holds.
+func unreadable(err error) bool {
+	return err != nil && !errors.As(err, new(*CorruptionError)) && !errors.Is(err, ErrNotOurs) &&
+		!errors.Is(err, ErrVersion)
 }
 
 // readSegmentHeader reads one header and compares it with the file's name and length.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"time"
 )
 
@@ -27,7 +28,8 @@ type SegmentSurvey struct {
 	// or no more than an interrupted write. It is false where what follows may have been cut off, or is damaged.
 	Ends bool
 
-	// Damage is what is wrong, in the order of offsets: *CorruptionError, or wrapped ErrNotOurs and ErrVersion, or the disk's error.
+	// Damage is what is wrong, in the order of offsets: *CorruptionError, or wrapped ErrNotOurs and ErrVersion, or the disk's error: what is
+	// behind that was not read, which does not say that it is damaged.
 	Damage []error
 }
 
@@ -102,14 +104,12 @@ func (s *surveyor) damage(err error) { s.found.Damage = append(s.found.Damage, e
 
 // survey reads the segment; number 0 stands for one without a header that can be read.
 func (s *surveyor) survey(seg segment) error {
-	if s.found.Missing {
+	if s.found.Missing || s.unread() {
 		return nil
 	}
 	f, err := s.o.FS.OpenRead(s.found.Path)
 	if err != nil {
-		if seg.number != 0 {
-			s.damage(err)
-		}
+		s.damage(err)
 		return nil
 	}
 	defer f.Close()
@@ -125,6 +125,12 @@ func (s *surveyor) survey(seg segment) error {
 		return nil
 	}
 	return s.records(newScanner(seg, f), whole)
+}
+
+// unread says whether the system did not let the header be read: of the rest it may say the same, and
+// whoever is told must not take it for lost.
+func (s *surveyor) unread() bool {
+	return slices.ContainsFunc(s.found.Damage, unreadable)
 }
 
 // foreign says whether the segment is in another format: its bytes mean nothing to this program.

@@ -4,6 +4,7 @@
 package dirlock
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -137,8 +138,10 @@ func own(ctx context.Context, path string, o Options) (*Lock, error) {
 		err = l.holder()
 	} else if err == nil {
 		err = l.takeRest(ctx, o)
-		if !l.stands() {
+		if stands := l.stands(); errors.Is(stands, ErrMoved) {
 			err = errReplaced // so what was found was found elsewhere
+		} else if err == nil {
+			err = stands
 		}
 	}
 	if err != nil {
@@ -171,12 +174,15 @@ func read(path string, on system) (*Lock, error) {
 	for range mostReplaced {
 		l := &Lock{path: path, how: shared, system: on}
 		free, err := l.unchanged()
-		if err == nil && free && l.stands() {
+		var stands error
+		if l.dir.info != nil {
+			stands = l.stands()
+		}
+		if err == nil && free && stands == nil {
 			return l, nil
 		}
-		stands := l.dir.info == nil || l.stands()
-		if err = errors.Join(err, l.Release()); err != nil || stands {
-			return nil, err
+		if err = errors.Join(err, l.Release()); err != nil || !errors.Is(stands, ErrMoved) {
+			return nil, cmp.Or(err, stands)
 		}
 	}
 	return nil, fmt.Errorf("%s: %w", path, errReplaced)
@@ -214,11 +220,9 @@ func (l *Lock) takeDir() (free bool, err error) {
 	return true, err
 }
 
-// stands says whether the path still leads to the directory.
-func (l *Lock) stands() bool {
-	now, err := os.Stat(l.path)
-	return err == nil && os.SameFile(now, l.dir.info)
-}
+// stands says whether the path still leads to the directory: nil, or ErrMoved. Another error says
+// that it cannot be found out.
+func (l *Lock) stands() error { return still(l.path, l.dir.info) }
 
 // takeFile opens and locks LOCK, and makes it if it may. What has it although the directory is free
 // is an older version, or a process that is about to end.
@@ -340,7 +344,7 @@ func (l *Lock) Alone() bool { return l.dir.open == nil }
 // Check says whether the directory, and the log's if that is held, are still there under their
 // names: nil, or ErrMoved. Another error says that it cannot be found out.
 func (l *Lock) Check() error {
-	if err := still(l.path, l.dir.info); err != nil {
+	if err := l.stands(); err != nil {
 		return err
 	}
 	if l.log.info == nil {
