@@ -82,8 +82,13 @@ func TestRESPUntakenAnswersAreBounded(t *testing.T) {
 		o.WriteTimeout = time.Hour
 		s, _ := serveFake(t, o)
 		for range 12 {
-			c := dial(t, "tcp", s.addr("tcp"))
-			c.(*net.TCPConn).SetReadBuffer(4 << 10)
+			d := net.Dialer{Control: smallSegments}
+			c, err := d.Dial("tcp", s.addr("tcp"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.SetDeadline(time.Now().Add(patience))
+			t.Cleanup(func() { c.Close() })
 			go func() { // until the server has closed, or waits for the client and so takes nothing more
 				for chunk := []byte(long("COMMAND DOCS\r\n", 1000)); ; {
 					if _, err := c.Write(chunk); err != nil {
