@@ -53,8 +53,8 @@ func TestSnapshotFailsAndFails(t *testing.T) {
 		t.Run(fmt.Sprintf("counted meanwhile %t", counting), func(t *testing.T) {
 			t.Parallel()
 			var file openings
-			s := openStore(t, t.TempDir(), Options{SegmentSize: 8192, SnapshotInterval: -1, SnapshotBytes: -1,
-				hooks: hooks{noSync: true, reader: file.reader}})
+			s := openStore(t, t.TempDir(), Options{fs: vfs.NewMem(), logDir: "log", SegmentSize: 8192,
+				SnapshotInterval: -1, SnapshotBytes: -1, hooks: hooks{noSync: true, reader: file.reader}})
 			s.snapshot.transaction = transaction // the snapshotter looks when it is asked for a snapshot
 			round := uint64(0)
 			change := func() {
