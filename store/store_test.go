@@ -79,7 +79,8 @@ func TestGroupCommit(t *testing.T) {
 func TestDense(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, t.TempDir(), Options{SegmentSize: 64 << 10, SnapshotBytes: 20 << 10})
-	const workers, each = 16, 200
+	const workers = 16
+	each := 200 / step(4)
 	var mu sync.Mutex
 	seen := map[string]map[uint64]bool{"a": {}, "b": {}, "c": {}}
 	var wg sync.WaitGroup

@@ -255,7 +255,7 @@ func TestEveryBitFlip(t *testing.T) {
 	f := freeze(disk)
 	for number := uint64(1); number <= 2; number++ {
 		b := f[segmentName(number)]
-		for i := range b {
+		for i := 0; i < len(b); i += step(11) {
 			for bit := range 8 {
 				inLast := number == 2 && int64(i) >= lastOffset && int64(i) < end
 				behind := number == 2 && int64(i) >= end

@@ -35,7 +35,7 @@ func TestErrorAtEveryOperation(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, with a mark %t", name, marked), func(t *testing.T) {
 				t.Parallel()
 				onMark := 0
-				for n, more := 1, true; more; n++ {
+				for n, more := 1, true; more; n += step(3) {
 					var file string
 					if more, file = errorAt(t, n, marked, way); file == markName {
 						onMark++
