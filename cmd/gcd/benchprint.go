@@ -25,7 +25,7 @@ type benchProgress struct {
 
 func newBenchProgress(stderr io.Writer, quiet bool) *benchProgress {
 	p := &benchProgress{w: cmdline.Shown(stderr), terminal: stderr, every: 5 * time.Second, quiet: quiet,
-		live: !quiet && cmdline.IsTerminal(stderr)}
+		live: !quiet && cmdline.DrawsAnew(stderr)}
 	if p.live {
 		p.every = time.Second / 2
 	}

@@ -66,3 +66,16 @@ func TestBenchProgressFits(t *testing.T) {
 		}
 	}
 }
+
+// TestBenchOnADumbTerminal: where no line can be drawn anew each stands for itself.
+func TestBenchOnADumbTerminal(t *testing.T) {
+	t.Setenv("TERM", "dumb")
+	terminal := scripttest.NewTerminal(t)
+	p := newBenchProgress(terminal.File, false)
+	p.report(loadgen.Sample{End: time.Unix(10, 0), Begin: time.Unix(0, 0), Ops: 1_000_000, Left: time.Hour,
+		Latency: hdrhistogram.New(1, 1e12, 3)})
+	p.end()
+	if text := terminal.Shown(); text != "1h0m0s left: 100,000 requests/s\n" {
+		t.Errorf("%q", text)
+	}
+}

@@ -35,6 +35,7 @@ type Meter struct {
 
 	bars    progress.Writer // nil: not on a terminal, or nothing was reported yet
 	tracker *progress.Tracker
+	total   uint64        // of the phase; 0: not known
 	drawn   chan struct{} // closed when the drawing has ended
 
 	phase string
@@ -58,10 +59,11 @@ func (m *Meter) Report(phase string, done, total uint64, unit string) {
 	if fresh {
 		m.phase, m.began, m.first, m.said = phase, now, done, now
 	}
-	if IsTerminal(m.w) {
+	if DrawsAnew(m.w) {
 		if fresh {
 			m.add(&progress.Tracker{Message: phase, Total: int64(total), Units: units(unit)})
 		}
+		m.total = total
 		m.tracker.SetValue(int64(done))
 		return
 	}
@@ -151,6 +153,9 @@ func (m *Meter) finish(err error) {
 	switch {
 	case m.tracker == nil:
 	case err == nil:
+		if m.total > 0 { // the last report came before the end
+			m.tracker.SetValue(int64(m.total))
+		}
 		m.tracker.MarkAsDone()
 	default:
 		m.tracker.MarkAsErrored()
@@ -181,7 +186,7 @@ func (m *Meter) End(err error) {
 // Data returns a writer to w, for data that is written while the work goes on. On a terminal a bar would take rows of it away with itself, so
 // there the meter ends before the first byte: the data itself shows from then on how far the work is.
 func (m *Meter) Data(w io.Writer) io.Writer {
-	if !IsTerminal(w) || !IsTerminal(m.w) {
+	if !IsTerminal(w) || !DrawsAnew(m.w) {
 		return w
 	}
 	return &shownData{w, m}
@@ -193,6 +198,7 @@ type shownData struct {
 }
 
 func (d *shownData) Write(b []byte) (int, error) {
+	d.meter.total = 0 // more may come
 	d.meter.End(nil)
 	return d.Writer.Write(b)
 }

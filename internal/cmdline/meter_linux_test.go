@@ -24,9 +24,9 @@ func TestMeterBar(t *testing.T) {
 	m.Report("writing", 3<<19, 1<<21, "bytes")
 	terminal.WaitFor("writing ... 75.00% ")
 	m.End(nil)
-	m.Report("writing", 1<<21, 1<<21, "bytes")
+	m.Report("writing", 1<<20, 1<<21, "bytes")
 	text := terminal.Shown()
-	for _, want := range []string{`reading \.\.\. done! \[5 in `, `writing \.\.\. 75.00% ║█.* \[1\.57MB in `, `writing \.\.\. done! \[1\.57MB in .*\n$`} {
+	for _, want := range []string{`reading \.\.\. done! \[5 in `, `writing \.\.\. 75.00% ║█.* \[1\.57MB in `, `writing \.\.\. done! \[2\.10MB in .*\n$`} {
 		if !regexp.MustCompile(want).MatchString(text) {
 			t.Errorf("%q is not in %q", want, text)
 		}
@@ -44,11 +44,46 @@ func TestMeterEndedEarly(t *testing.T) {
 		m.End(context.Canceled)
 		m.End(nil)
 		text := terminal.Shown()
-		for _, want := range []string{`reading \.\.\. done! \[5 in `, `writing \.\.\. ended early \[1 in .*\n$`} {
+		read := fmt.Sprintf(`reading \.\.\. done! \[%d in `, max(5, total))
+		for _, want := range []string{read, `writing \.\.\. ended early \[1 in .*\n$`} {
 			if !regexp.MustCompile(want).MatchString(text) {
 				t.Errorf("total %d: %q is not in %q", total, want, text)
 			}
 		}
+	}
+}
+
+// TestMeterSaysAll: a phase that is done says all that there was, though the last report came before
+// its end.
+func TestMeterSaysAll(t *testing.T) {
+	t.Parallel()
+	terminal := scripttest.NewTerminal(t)
+	terminal.Resize(t, 200)
+	m := cmdline.NewMeter(terminal.File, time.Now)
+	m.Report("reading", 32_768, 33_196, "records")
+	m.Report("writing", 1, 2, "records")
+	m.End(nil)
+	text := terminal.Shown()
+	for _, want := range []string{`reading \.\.\. done! \[33\.20K in `, `writing \.\.\. done! \[2 in .*\n$`} {
+		if !regexp.MustCompile(want).MatchString(text) {
+			t.Errorf("%q is not in %q", want, text)
+		}
+	}
+}
+
+// TestMeterDumb: on a terminal on which nothing can be drawn anew there are plain lines.
+func TestMeterDumb(t *testing.T) {
+	t.Setenv("TERM", "dumb")
+	terminal := scripttest.NewTerminal(t)
+	now := time.Unix(0, 0)
+	m := cmdline.NewMeter(terminal.File, func() time.Time { now = now.Add(5 * time.Second); return now })
+	m.Report("writing", 1, 3, "topics")
+	m.Report("writing", 2, 3, "topics")
+	fmt.Fprintln(m.Data(terminal.File), "row")
+	m.End(nil)
+	if text := terminal.Shown(); !strings.Contains(text, "writing: 2 topics of 3") || !strings.Contains(text, "row\n") ||
+		strings.Contains(text, "\x1b") {
+		t.Errorf("%q", text)
 	}
 }
 

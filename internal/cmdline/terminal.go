@@ -3,6 +3,7 @@ package cmdline
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -15,6 +16,10 @@ func IsTerminal(w io.Writer) bool {
 	file := fileOf(w)
 	return file != nil && term.IsTerminal(int(file.Fd()))
 }
+
+// DrawsAnew says whether a line that is written to w can be drawn anew: on a terminal, unless it is
+// none that moves its cursor (TERM=dumb), as that of an editor.
+func DrawsAnew(w io.Writer) bool { return IsTerminal(w) && os.Getenv("TERM") != "dumb" }
 
 // terminalWidth is how many columns the terminal has that w is; 0 if it is none, or does not say.
 func terminalWidth(w io.Writer) int {
