@@ -310,6 +310,31 @@ func TestTopicLimits(t *testing.T) {
 	}
 }
 
+// TestTopicLengths: a topic of just the longest length is counted, and a byte more is refused,
+// whatever the limit, also in a whole group.
+func TestTopicLengths(t *testing.T) {
+	t.Parallel()
+	for _, most := range []int{1, 4, 1024, MaxTopicLen} {
+		s := openMemory(t, Options{MaxTopicLen: most})
+		longest, longer := strings.Repeat("x", most), strings.Repeat("x", most+1)
+		for n, whole := range []bool{false, true} {
+			done := make(chan struct{})
+			g := &Group{Ops: []Op{count(longest, 1), count(longer, 1), reset(longer)}, Whole: whole,
+				Done: func(*Group) { close(done) }}
+			s.Submit(g)
+			within(t, "a group", done)
+			if op := g.Ops[0]; op.Err != nil || op.Sum != uint64(n+1) {
+				t.Errorf("at most %d bytes, whole %t: the longest topic is at %d, %v", most, whole, op.Sum, op.Err)
+			}
+			for _, op := range g.Ops[1:] {
+				if !errors.Is(op.Err, ErrTopicTooLong) {
+					t.Errorf("at most %d bytes, whole %t: a byte more: %v", most, whole, op.Err)
+				}
+			}
+		}
+	}
+}
+
 // A limit that was lowered is one for what is counted: what longer topics have is still told, and told alike behind other ops and alone.
 func TestTopicLengthLowered(t *testing.T) {
 	t.Parallel()
