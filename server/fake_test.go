@@ -169,7 +169,13 @@ func (f *fake) Stats() store.Stats {
 	return st
 }
 
-func (f *fake) Fits(ops []store.Op) bool { return len(ops) < 1000 }
+func (f *fake) Fits(ops []store.Op) bool {
+	bytes := 0
+	for i := range ops {
+		bytes += len(ops[i].Topic)
+	}
+	return bytes < 512<<10
+}
 
 func (f *fake) WholeVersion() uint64 { return f.version.Add(f.pace.Load()) }
 

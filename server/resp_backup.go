@@ -113,7 +113,7 @@ func (s *Server) backUp(conn backupConn, peer netip.AddrPort, format string) boo
 			<-interrupted
 		}
 		conn.SetWriteDeadline(time.Now().Add(min(s.opts.WriteTimeout, stoppingPatience)))
-		_, _ = conn.Write(resp.AppendError(nil, refusalText(codec.CodeShuttingDown))) // and then it ends
+		_, _ = conn.Write(w.failed(refusalText(codec.CodeShuttingDown))) // and then it ends
 		return false
 	}
 	return w.refuse("ERR backup failed: "+err.Error()) == nil
@@ -175,9 +175,13 @@ func (w *backupWriter) close() error {
 }
 
 // refuse answers with an error instead.
-func (w *backupWriter) refuse(why string) error {
+func (w *backupWriter) refuse(why string) error { return w.send(w.failed(why)) }
+
+// failed is the answer to the command instead of a backup.
+func (w *backupWriter) failed(why string) []byte {
 	w.s.resp.errors.note(why)
-	return w.send(resp.AppendError(nil, why))
+	w.s.resp.commands["gcd.backup"].use.failed.Add(1)
+	return resp.AppendError(nil, why)
 }
 
 // send gives the client the write timeout to take b. When the backup is to end, it does not begin.

@@ -22,7 +22,7 @@ const respVersion = "7.2.0"
 type respDoor struct {
 	commands map[string]*command // by their names in lower case
 	listed   []*command          // those that clients are told of, by their names
-	incr     *command
+	numbered []*command          // by their numbers; INCR is the first
 	errors   errorCounts
 	started  time.Time
 	runID    string
@@ -41,14 +41,14 @@ func newRespDoor() *respDoor {
 		commands: make(map[string]*command), started: time.Now(), runID: hex.EncodeToString(id), scanRun: newScanRun(),
 		clients: make(map[uint64]*respClient),
 	}
-	for _, c := range allCommands() {
-		d.commands[c.name] = c
+	for i, c := range allCommands() {
+		c.number = uint8(i)
+		d.numbered, d.commands[c.name] = append(d.numbered, c), c
 		if !c.refused {
 			d.listed = append(d.listed, c)
 		}
 	}
 	slices.SortFunc(d.listed, byName)
-	d.incr = d.commands["incr"]
 	return d
 }
 

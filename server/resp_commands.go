@@ -18,6 +18,7 @@ type command struct {
 	run     func(*exchange)
 	subs    []*command // then run is for the name alone
 	use     commandUse
+	number  uint8 // in respDoor.numbered
 
 	refused     bool // it is there only to say why it is not, and nobody is told that there is one
 	alone       bool // what was asked for before it has to be done first
@@ -253,13 +254,13 @@ const (
 	errSyntax       = "ERR syntax error"
 )
 
-func (x *exchange) wrongArity(name string) {
+// arityError is what a command is told that has too few arguments or too many.
+func (x *exchange) arityError(name string) string {
 	if name == "exec" { // which ends the transaction, as in Redis, and says so outside one, too
 		x.client.forgetTransaction()
-		x.fail("EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command")
-		return
+		return "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command"
 	}
-	x.fail("ERR wrong number of arguments for '" + name + "' command")
+	return "ERR wrong number of arguments for '" + name + "' command"
 }
 
 // maxShown is how much of a client's own words an error returns.

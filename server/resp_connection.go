@@ -16,18 +16,19 @@ func (x *exchange) ping() {
 	case n == 1:
 		b = resp.AppendSimple(b, "PONG")
 	case n > 2:
-		x.wrongArity("ping")
+		x.fail(x.arityError("ping"))
 		return
 	default:
 		b = resp.AppendBulk(b, x.arg(1))
 	}
 	if len(x.steps) > 0 {
-		x.steps = append(x.steps, step{formPing, uint32(len(b) - before)})
+		x.steps = append(x.steps, step{formPing, x.current, uint32(len(b) - before)})
 		x.ready = b
 		return
 	}
 	if why := x.refusing(); why != "" {
-		b = x.appendError(b[:before], why)
+		x.fail(why)
+		return
 	}
 	x.end(b)
 }

@@ -43,8 +43,9 @@ const (
 
 // step is a part of the answer: n replies of a form of the first kinds, or one reply to n operations.
 type step struct {
-	form form
-	n    uint32
+	form    form
+	command uint8 // its number; of formReady and formLater it says nothing
+	n       uint32
 }
 
 // exchange is one turn of a RESP connection: commands that were received, what they ask of the backend, as one group, and the
@@ -71,6 +72,9 @@ type exchange struct {
 	taken   int           // commands
 	ran     turnRuns      // those of them that are not INCR, and the commands of transactions
 	inside  int           // of the latter
+	within  turnRuns      // those of the transaction that is run, while it may still be refused
+	errors  errorTally    // likewise
+	current uint8         // the number of the command that is run, that of INCR if nothing is said
 	more    bool          // there is more to take when this turn is over
 	closing bool          // the connection ends when out is written
 	over    bool          // the turn takes nothing more
@@ -181,25 +185,28 @@ func (x *exchange) run() bool {
 		return true
 	}
 	c := x.whichCommand(0)
-	ran := (*command)(nil)
 	switch {
 	case c == nil:
 		x.spoil()
 		x.unknownCommand()
 	case c.arity > 0 && x.parser.Len() != c.arity, x.parser.Len() < -c.arity:
 		x.spoil()
-		x.wrongArity(c.name)
+		x.reject(x.arityError(c.name))
 	case x.client.queueing && c.inMulti != atOnce:
-		x.enqueue(c)
+		if x.enqueue(c) {
+			c = nil
+		}
 	case len(x.ops) > 0 && c.alone:
 		return false
 	default:
-		if c.run(x); x.listing.unfinished {
+		x.current = c.number
+		c.run(x)
+		x.current = 0
+		if x.listing.unfinished {
 			return false
 		}
-		ran = c
 	}
-	x.ran.add(ran, 1)
+	x.ran.of(c).calls++
 	return true
 }
 
@@ -229,7 +236,7 @@ func (x *exchange) sayStopping() {
 		journal.refused(x.client.told, x.client.peer, x.arg(0))
 	}
 	x.fail(refusalText(x.client.told))
-	x.ran.add(nil, 1)
+	x.ran.of(x.whichCommand(0)).calls++
 }
 
 // asksNothing tells whether the command that was parsed is about the connection or the server, as
@@ -242,7 +249,7 @@ func (x *exchange) asksNothing() bool {
 // malformed answers bytes that are no command.
 func (x *exchange) malformed(err error) {
 	x.client.s.journal.refused(codec.CodeMalformed, x.client.peer, x.in[x.at:])
-	x.fail("ERR " + err.Error())
+	x.end(x.appendError(x.begin(), "ERR "+err.Error()))
 	x.closing = true
 }
 
@@ -266,24 +273,43 @@ func (x *exchange) end(b []byte) {
 	x.ready = b
 }
 
-func (x *exchange) fail(text string)   { x.end(x.appendError(x.begin(), text)) }
 func (x *exchange) status(text string) { x.end(resp.AppendSimple(x.begin(), text)) }
 func (x *exchange) integer(n int64)    { x.end(resp.AppendInt(x.begin(), n)) }
 func (x *exchange) bulk(b []byte)      { x.end(resp.AppendBulk(x.begin(), b)) }
 
-// appendError appends an error, and counts it.
+// fail answers the command that was parsed with an error.
+func (x *exchange) fail(text string) {
+	x.blame(x.whichCommand(0), text)
+	x.end(x.appendError(x.begin(), text))
+}
+
+// reject does it instead of running the command.
+func (x *exchange) reject(text string) {
+	if c := x.whichCommand(0); c != nil {
+		x.ran.reject(c)
+	}
+	x.end(x.appendError(x.begin(), text))
+}
+
+// appendError appends an error, and counts it: that of a transaction when it is answered.
 func (x *exchange) appendError(dst []byte, text string) []byte {
-	x.client.s.resp.errors.note(text)
+	if x.group.Whole {
+		x.errors[errorWord(text)]++
+	} else {
+		x.client.s.resp.errors.note(text)
+	}
 	return resp.AppendError(dst, text)
 }
 
 // step adds to the plan of the answer.
 func (x *exchange) step(f form, n int) {
-	if last := len(x.steps) - 1; last >= 0 && x.steps[last].form == f && f < formValues {
+	last := len(x.steps) - 1
+	if last >= 0 && x.steps[last].form == f && f < formValues &&
+		(x.steps[last].command == x.current || f == formReady) {
 		x.steps[last].n += uint32(n)
 		return
 	}
-	x.steps = append(x.steps, step{f, uint32(n)})
+	x.steps = append(x.steps, step{f, x.current, uint32(n)})
 }
 
 // do collects an operation.
@@ -371,7 +397,7 @@ func (x *exchange) read(f form) {
 		x.readLive(version)
 	default:
 		v, _ := x.client.s.backend.GetBytes(x.arg(1))
-		b, _ := x.appendReply(x.begin(), f, []store.Op{{Kind: store.Read, Topic: x.arg(1), Sum: v.Sum, Epoch: v.Epoch}})
+		b, _ := x.appendReply(x.begin(), step{form: f}, []store.Op{{Kind: store.Read, Topic: x.arg(1), Sum: v.Sum, Epoch: v.Epoch}})
 		x.end(b)
 	}
 }
@@ -448,6 +474,7 @@ func (x *exchange) answer() {
 			ready = ready[n:]
 		case s.form == formPing:
 			if why := x.refusing(); why != "" {
+				x.blame(x.client.s.resp.numbered[s.command], why)
 				x.out = x.appendError(x.out, why)
 			} else {
 				x.out = append(x.out, ready[:n]...)
@@ -456,14 +483,14 @@ func (x *exchange) answer() {
 		case s.form == formLater:
 			x.runLater(n)
 		case s.form >= formValues:
-			x.out, known = x.appendReply(x.out, s.form, ops[:n])
+			x.out, known = x.appendReply(x.out, s, ops[:n])
 			ops = ops[n:]
 		default:
 			for i := 0; i < n && known; i++ {
 				if op := &ops[i]; op.Err == nil && s.form == formInteger {
 					x.out = resp.AppendInt(x.out, int64(op.Sum)) // fits: Max was 2^63−1
 				} else {
-					x.out, known = x.appendReply(x.out, s.form, ops[i:i+1])
+					x.out, known = x.appendReply(x.out, s, ops[i:i+1])
 				}
 			}
 			ops = ops[n:]
@@ -476,6 +503,8 @@ func (x *exchange) answer() {
 	if x.group.Whole {
 		if !known {
 			x.out = x.out[:from] // no part of an answer
+		} else {
+			x.settleTransaction()
 		}
 		x.endTransaction()
 	}
@@ -483,7 +512,7 @@ func (x *exchange) answer() {
 }
 
 // appendReply appends the reply to operations with outcomes. It returns false if an outcome is not known: then there is none.
-func (x *exchange) appendReply(dst []byte, f form, ops []store.Op) (b []byte, known bool) {
+func (x *exchange) appendReply(dst []byte, s step, ops []store.Op) (b []byte, known bool) {
 	for i := range ops {
 		op := &ops[i]
 		if op.Err == nil {
@@ -495,10 +524,11 @@ func (x *exchange) appendReply(dst []byte, f form, ops []store.Op) (b []byte, kn
 			return dst, false
 		}
 		x.client.s.journal.refused(code, x.client.peer, op.Topic)
+		x.blame(x.client.s.resp.numbered[s.command], refusalText(code))
 		return x.appendError(dst, refusalText(code)), true
 	}
 	op := &ops[0]
-	switch f {
+	switch s.form {
 	case formInteger:
 		return resp.AppendInt(dst, int64(op.Sum)), true
 	case formDecimal:
@@ -572,7 +602,7 @@ func (x *exchange) release() {
 	x.keepLittle()
 	x.charge(0)
 	x.client, x.held, x.size, x.taken, x.more, x.closing, x.group.Whole = nil, 0, 0, 0, false, false, false
-	x.ran, x.inside = x.ran[:0], 0
+	x.ran, x.inside, x.within, x.errors, x.current = x.ran[:0], 0, x.within[:0], errorTally{}, 0
 	x.listing, x.backup = listing{found: x.listing.found[:0]}, ""
 }
 

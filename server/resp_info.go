@@ -260,7 +260,7 @@ func (t *infoText) commandStats() {
 	var used []*command
 	for _, c := range t.s.resp.commands {
 		for _, c := range append([]*command{c}, c.subs...) {
-			if c.use.calls.Load() > 0 {
+			if c.use.told() {
 				used = append(used, c)
 			}
 		}
@@ -268,8 +268,8 @@ func (t *infoText) commandStats() {
 	slices.SortFunc(used, byName)
 	for _, c := range used {
 		calls, usec := c.use.calls.Load(), c.use.nanos.Load()/1000
-		t.b = fmt.Appendf(t.b, "cmdstat_%s:calls=%d,usec=%d,usec_per_call=%.2f\r\n", c.name, calls, usec,
-			float64(usec)/float64(calls))
+		t.b = fmt.Appendf(t.b, "cmdstat_%s:calls=%d,usec=%d,usec_per_call=%.2f,rejected_calls=%d,failed_calls=%d\r\n",
+			c.name, calls, usec, float64(usec)/float64(max(calls, 1)), c.use.rejected.Load(), c.use.failed.Load())
 	}
 }
 

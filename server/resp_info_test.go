@@ -73,22 +73,10 @@ func TestRESPInfoOfWhatWentOn(t *testing.T) {
 			"total_error_replies": "6", "refused_code_4": "1", "refused": "1",
 			"refused_code_8": "0", "sync": "none", "rdb_last_bgsave_time_sec": "-1", "used_memory_lua": "0",
 		})
-		for name, want := range map[string]string{
-			"incr": "102", "get": "3", "multi": "1", "exec": "1", "ping": "1", "incrby": "1", "del": "1",
-			"client|getname": "1", "decr": "1", "keys": "1", "scan": "1", "hello": "1", "echo": "5",
-		} {
-			value := got["cmdstat_"+name]
-			if !strings.HasPrefix(value, "calls="+want+",usec=") {
-				t.Errorf("cmdstat_%s is %q, want %s calls", name, value, want)
-			}
-			var calls, usec int64
-			var each float64
-			if _, err := fmt.Sscanf(value, "calls=%d,usec=%d,usec_per_call=%f", &calls, &usec,
-				&each); err != nil || each < float64(usec)/float64(calls)-0.01 ||
-				each > float64(usec)/float64(calls)+0.01 {
-				t.Errorf("cmdstat_%s is %q (%v)", name, value, err)
-			}
-		}
+		wantCommands(t, got, map[string][3]int{
+			"incr": {102, 0, 1}, "get": {3, 1, 0}, "multi": {1}, "exec": {1}, "ping": {1}, "incrby": {1}, "del": {1},
+			"client|getname": {1}, "decr": {0, 1, 0}, "keys": {1}, "scan": {1}, "hello": {1, 0, 1}, "echo": {5},
+		})
 		for name := range got {
 			if strings.HasPrefix(name, "cmdstat_") && (strings.Contains(name, "nosuch")) {
 				t.Errorf("INFO has %s", name)
@@ -112,6 +100,116 @@ func TestRESPInfoOfWhatWentOn(t *testing.T) {
 			got["redis_version"] != "" {
 			t.Errorf("INFO commandstats cpu has %q", got)
 		}
+	})
+}
+
+// wantCommands looks at how often INFO says that commands were called, rejected before they were run,
+// and failed, and that what calls took on average fits.
+func wantCommands(t testing.TB, info map[string]string, want map[string][3]int) {
+	t.Helper()
+	for name, want := range want {
+		var got [3]int
+		var usec int64
+		var each float64
+		value := info["cmdstat_"+name]
+		_, err := fmt.Sscanf(value, "calls=%d,usec=%d,usec_per_call=%f,rejected_calls=%d,failed_calls=%d",
+			&got[0], &usec, &each, &got[1], &got[2])
+		average := float64(usec) / float64(max(got[0], 1))
+		if err != nil || got != want || each < average-0.01 || each > average+0.01 {
+			t.Errorf("cmdstat_%s is %q (%v), want %d calls, %d rejected, %d failed", name, value, err, want[0],
+				want[1], want[2])
+		}
+	}
+	for name := range info {
+		if of, ok := strings.CutPrefix(name, "cmdstat_"); ok && want[of] == [3]int{} {
+			t.Errorf("INFO has %s:%s", name, info[name])
+		}
+	}
+}
+
+// tell sends lines, and reads their answers without looking at them.
+func tell(t testing.TB, c net.Conn, lines ...string) {
+	t.Helper()
+	send(t, c, []byte(strings.Join(lines, "\r\n")+"\r\nECHO told\r\n"))
+	readUntil(t, c, "$4\r\ntold\r\n")
+}
+
+// What a Redis 7.2.5 told behind these lines: what became of commands, and errors by their kind.
+func TestRESPCommandStatsAsRedis(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		s, _ := serveMemory(t, o)
+		c := dial(t, "tcp", s.addr("tcp"))
+		tell(t, c, "INCR a", "INCR a", "INCR a", "INCR a", "INCR a", "INCRBY a x",
+			"INCRBY a 9223372036854775807", "GET", "TYPE a", "CLIENT GETNAME x", "CLIENT ID", "CLIENT NOSUCH", "CLIENT",
+			"NOSUCH", "PING a b", "MULTI", "INCR b", "GET", "INCR b", "EXEC",
+			"MULTI", "INCR b", "INCRBY b x", "INCRBY b 9223372036854775807", "PING", "TYPE b", "EXEC", "ROLE",
+			"EXEC", "EXEC x", "DISCARD", "DISCARD x", "MULTI", "INCR b", "EXEC x", "MULTI", "INCR b", "DISCARD",
+			"HELLO 4", "SELECT 99", "MULTI", "NOSUCH", "EXEC")
+		got := infoOf(t, c, "commandstats errorstats stats")
+		wantCommands(t, got, map[string][3]int{
+			"client": {0, 1, 0}, "client|getname": {0, 1, 0}, "client|id": {1}, "discard": {2, 1, 1},
+			"exec": {4, 2, 3}, "get": {0, 2, 0}, "hello": {1, 0, 1}, "incr": {6}, "incrby": {4, 0, 4}, "multi": {5},
+			"ping": {2, 0, 1}, "select": {1, 0, 1}, "type": {2}, "role": {1}, "echo": {1},
+		})
+		wantFields(t, got, map[string]string{"errorstat_ERR": "count=16", "errorstat_EXECABORT": "count=4",
+			"errorstat_NOPROTO": "count=1", "total_error_replies": "21"})
+	})
+}
+
+// What was refused as a whole was not called, and what it would have been told by itself was not
+// told. What the disk or a limit refuses is rejected, also in a transaction.
+func TestRESPCommandStatsOfTransactions(t *testing.T) {
+	t.Parallel()
+	const big = 60_000
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.MaxInFlight = 12
+		s, f := serveFake(t, o)
+		c, first := dial(t, "tcp", s.addr("tcp")), dial(t, "tcp", s.addr("tcp"))
+		tooLarge := []string{"MULTI", "INCRBY a x", "PING", "GET a"}
+		for i := range 10 {
+			tooLarge = append(tooLarge, "INCR "+long("x", big)+strconv.Itoa(i))
+		}
+		tell(t, c, append(tooLarge, "EXEC")...)
+		f.block()
+		send(t, first, []byte(long("INCR first\r\n", o.MaxInFlight)))
+		eventually(t, "it is in flight", func() bool {
+			return s.Stats().InFlight == int64(o.MaxInFlight) && f.isStuck()
+		})
+		tell(t, c, "MULTI", "INCR a", "INCRBY a x", "INCRBY a 2", "PING a b", "EXEC", "INCR a", "GETDEL a")
+		f.unblock()
+		readUntil(t, first, ":12\r\n")
+		tell(t, c, "INCR a")
+		f.full.Store(true)
+		f.decide(func(op *store.Op) error {
+			switch op.Kind {
+			case store.Read:
+				return nil
+			case store.Reset:
+				return store.ErrTooManyTopics
+			}
+			return store.ErrLogFull
+		})
+		tell(t, c, "INCR a", "INCRBY a 2", "INCR a", "DEL a b", "PING", "GCD.RESET x", "GET a", "INCR a", "PING",
+			"MULTI", "INCR a", "PING", "GCD.COUNT a", "GET a", "WAIT 0 x", "EXEC")
+		f.decide(func(*store.Op) error { return fmt.Errorf("%w: a disk error", store.ErrUnknown) })
+		send(t, c, []byte("INCRBY a x\r\n"+inMulti("INCR a\r\n", "INCRBY a x\r\n")))
+		answer(t, c)
+		var got map[string]string
+		eventually(t, "all is told", func() bool {
+			got = infoOf(t, dial(t, "tcp", s.addr("tcp")), "commandstats errorstats stats")
+			return strings.HasPrefix(got["cmdstat_multi"], "calls=4,")
+		})
+		delete(got, "cmdstat_info") // which may have been asked for several times
+		delete(got, "cmdstat_echo")
+		wantCommands(t, got, map[string][3]int{
+			"incr": {o.MaxInFlight + 1, 5, 0}, "incrby": {1, 1, 1}, "getdel": {0, 1, 0}, "del": {0, 1, 0}, "ping": {0, 3, 0},
+			"gcd.reset": {0, 1, 0}, "get": {2}, "gcd.count": {0, 1, 0}, "wait": {1, 0, 1}, "multi": {4},
+			"exec": {3, 1, 1},
+		})
+		wantFields(t, got, map[string]string{"errorstat_ERR": "count=2", "errorstat_EXECABORT": "count=1",
+			"errorstat_BUSY": "count=3", "errorstat_MISCONF": "count=10", "errorstat_OOM": "count=1",
+			"total_error_replies": "17"})
 	})
 }
 

@@ -5,35 +5,64 @@ import (
 	"time"
 )
 
-// What a turn took is shared evenly among its commands, and INCR is what is left of them.
+// What a turn took is shared evenly among its commands, and INCR is what is left of them. What was
+// refused before it was run is no call.
 func TestCommandTimes(t *testing.T) {
 	t.Parallel()
 	d := newRespDoor()
-	get, ping := d.commands["get"], d.commands["ping"]
+	incr, get, ping := d.commands["incr"], d.commands["get"], d.commands["ping"]
 	var times commandTimes
 	turn := func(taken int, ran ...runs) { times.finish(&exchange{taken: taken, ran: ran}) }
-	want := func(c *command, calls, usec uint64) {
+	want := func(c *command, calls, usec, rejected, failed uint64) {
 		t.Helper()
-		if n, nanos := c.use.calls.Load(), c.use.nanos.Load(); n != calls || nanos != usec*1000 {
-			t.Errorf("%s: %d calls, %d ns; want %d and %d µs", c.name, n, nanos, calls, usec)
+		n, nanos, r, f := c.use.calls.Load(), c.use.nanos.Load(), c.use.rejected.Load(), c.use.failed.Load()
+		if n != calls || nanos != usec*1000 || r != rejected || f != failed {
+			t.Errorf("%s: %d calls, %d ns, %d rejected, %d failed; want %d, %d µs, %d and %d", c.name, n, nanos,
+				r, f, calls, usec, rejected, failed)
 		}
 	}
 	turn(10)
-	turn(5, runs{get, 2}, runs{ping, 1}, runs{nil, 1}) // one INCR, one that there is not
-	turn(5, runs{get, 5})
+	turn(5, runs{get, 2, 0, 1}, runs{ping, 1, 0, 0}, runs{nil, 1, 0, 0}) // one INCR, one that there is not
+	turn(5, runs{get, 5, 0, 0})
 	times.settle(d, 200*time.Microsecond) // 10 for each
-	want(d.incr, 11, 110)
-	want(get, 7, 70)
-	want(ping, 1, 10)
+	want(incr, 11, 110, 0, 0)
+	want(get, 7, 70, 0, 1)
+	want(ping, 1, 10, 0, 0)
 
 	times.settle(d, 30*time.Microsecond) // nothing is answered yet
 	turn(1)
 	times.settle(d, 20*time.Microsecond)
-	want(d.incr, 12, 160)
+	want(incr, 12, 160, 0, 0)
 	turn(0)
 	times.settle(d, 0)
-	want(d.incr, 12, 160)
-	want(get, 7, 70)
+	want(incr, 12, 160, 0, 0)
+	want(get, 7, 70, 0, 1)
+
+	x := &exchange{taken: 4} // four INCR, of which one failed and two were refused; and a GET that was refused
+	x.ran.of(incr).failed++
+	x.ran.reject(incr)
+	x.ran.reject(incr)
+	x.taken++
+	x.ran.reject(get)
+	x.ran.of(get).calls++
+	times.finish(x)
+	times.settle(d, 50*time.Microsecond)
+	want(incr, 14, 180, 2, 1)
+	want(get, 7, 70, 1, 1)
+}
+
+// The number of a command has a byte, and INCR is what is meant where none is said.
+func TestCommandNumbers(t *testing.T) {
+	t.Parallel()
+	d := newRespDoor()
+	for name, c := range d.commands {
+		if d.numbered[c.number] != c {
+			t.Errorf("%s has the number %d of %s", name, c.number, d.numbered[c.number].name)
+		}
+	}
+	if d.numbered[0].name != "incr" {
+		t.Errorf("the first is %s", d.numbered[0].name)
+	}
 }
 
 // Rates are over the last second, in which nothing may have gone on for a while.

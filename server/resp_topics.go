@@ -29,7 +29,7 @@ func (x *exchange) gcdCount() {
 			return
 		}
 	default:
-		x.wrongArity("gcd.count")
+		x.fail(x.arityError("gcd.count"))
 		return
 	}
 	x.one(formDecimal, store.Count, n, 0)

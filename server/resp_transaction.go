@@ -106,35 +106,35 @@ func (x *exchange) spoil() {
 	c.queue.bytes.Store(0)
 }
 
-// enqueue keeps the command that was parsed, or refuses it.
-func (x *exchange) enqueue(c *command) {
+// enqueue keeps the command that was parsed, or refuses it. It tells whether it is queued.
+func (x *exchange) enqueue(c *command) bool {
 	t, args := x.client.transaction, x.parser.Len()
 	switch {
 	case c.refused:
 		x.spoil()
 		c.run(x)
-		return
+		return false
 	case c.inMulti == barred:
 		x.spoil()
-		x.fail(errBarred)
-		return
+		x.reject(errBarred)
+		return false
 	case t.spoiled: // nothing of it will be run
 	case t.topics+c.topics(args) > x.client.s.opts.MaxInFlight:
 		x.spoil()
 		x.client.s.journal.refused(codec.CodeTooManyRequests, x.client.peer, x.arg(0))
-		x.fail("ERR more topics than --max-in-flight allows: a transaction has at most " +
+		x.reject("ERR more topics than --max-in-flight allows: a transaction has at most " +
 			strconv.Itoa(x.client.s.opts.MaxInFlight))
-		return
+		return false
 	case len(t.commands)+arraySize(&x.parser) > x.client.s.mostQueued():
 		x.spoil()
 		x.client.s.journal.refused(codec.CodeMessageTooLong, x.client.peer, x.arg(0))
-		x.fail("ERR transaction is too long: its commands have at most " +
+		x.reject("ERR transaction is too long: its commands have at most " +
 			strconv.Itoa(x.client.s.mostQueued()) + " bytes")
-		return
+		return false
 	case !t.grow(x.client.s, arraySize(&x.parser)):
 		x.spoil()
 		x.tooLong()
-		return
+		return false
 	default:
 		t.append(&x.parser)
 		t.topics += c.topics(args)
@@ -142,6 +142,7 @@ func (x *exchange) enqueue(c *command) {
 	}
 	x.client.queue.commands.Add(1)
 	x.status("QUEUED")
+	return true
 }
 
 // grow makes room for so many bytes more of commands, and charges for it. It returns false if that
@@ -211,17 +212,18 @@ func (x *exchange) exec() {
 	c.queueing, x.group.Whole, x.over = false, true, true
 	n := int(c.queue.commands.Swap(0)) - 1
 	x.ready = resp.AppendArray(x.ready[:0], n) // empty, since nothing is collected
-	x.steps = append(x.steps, step{formReady, uint32(len(x.ready))})
+	x.steps = append(x.steps, step{form: formReady, n: uint32(len(x.ready))})
 	outer := x.parser
 	x.parser = t.parser
 	for at := 0; at < len(t.commands); {
 		from := at
 		at += x.parse(t, at)
 		if command := x.whichCommand(0); command.topics(x.parser.Len()) > 0 {
+			x.current = command.number
 			command.run(x)
-			x.noteInside(command)
+			x.within.of(command).calls++
 		} else {
-			x.steps = append(x.steps, step{formLater, uint32(from)})
+			x.steps = append(x.steps, step{form: formLater, n: uint32(from)})
 		}
 	}
 	t.parser, x.parser = x.parser, outer
@@ -246,12 +248,13 @@ func (x *exchange) runLater(at int) {
 	t, outer, steps := x.client.transaction, x.parser, x.steps
 	x.parser, x.steps = t.parser, nil // without steps a reply is appended to out
 	x.parse(t, at)
-	if c := x.whichCommand(0); len(x.out) > maxLater || !x.affords(replyRoom) {
+	c := x.whichCommand(0)
+	if len(x.out) > maxLater || !x.affords(replyRoom) {
 		x.tooLong()
 	} else {
 		c.run(x)
-		x.noteInside(c)
 	}
+	x.within.of(c).calls++
 	t.parser, x.parser, x.steps = x.parser, outer, steps
 }
 
@@ -259,17 +262,23 @@ func (x *exchange) runLater(at int) {
 func (x *exchange) abort(text string) {
 	x.ops, x.steps, x.ready, x.size = x.ops[:0], x.steps[:0], x.ready[:0], 0
 	x.endTransaction()
-	x.fail(text)
+	x.blame(x.client.s.resp.commands["exec"], text)
+	x.out = x.appendError(x.out, text)
+}
+
+// settleTransaction counts the commands of a transaction that is answered, and their errors.
+func (x *exchange) settleTransaction() {
+	for _, one := range x.within {
+		x.ran.of(one.command).add(one)
+		x.inside += one.calls + one.rejected
+	}
+	for word, n := range x.errors {
+		x.client.s.resp.errors[word].Add(uint64(n))
+	}
 }
 
 // endTransaction is called when EXEC was answered.
 func (x *exchange) endTransaction() {
-	x.group.Whole = false
+	x.group.Whole, x.within, x.errors = false, x.within[:0], errorTally{}
 	x.client.forgetTransaction()
-}
-
-// noteInside counts a command of the transaction, which was run.
-func (x *exchange) noteInside(c *command) {
-	x.ran.add(c, 1)
-	x.inside++
 }
