@@ -227,7 +227,7 @@ func (x *exchange) exec() {
 		}
 	}
 	t.parser, x.parser = x.parser, outer
-	x.size = len(t.commands)
+	x.size = len(t.commands) - x.held // without EXEC, which is added behind it
 	if !c.s.backend.Fits(x.ops) {
 		c.s.journal.refused(codec.CodeMessageTooLong, c.peer, x.arg(0))
 		x.abort(errNotOneFits)

@@ -227,6 +227,20 @@ func TestRESPTransactionLimits(t *testing.T) {
 	})
 }
 
+// A transaction may have all bytes that may be in flight: EXEC itself is none of them.
+func TestRESPTransactionOfAllBytes(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.MaxInFlightBytes = 1000
+		s, _ := serveFake(t, o)
+		for _, exec := range []string{"*1\r\n$4\r\nEXEC\r\n", "EXEC" + strings.Repeat(" ", 2000) + "\r\n"} {
+			c := dialRESP(t, s, 2)
+			topic := strings.Repeat("x", o.MaxInFlightBytes-len("*2\r\n$4\r\nINCR\r\n$978\r\n\r\n"))
+			say(t, c, "MULTI\r\nINCR "+topic+"\r\n"+exec+"GCD.RESET "+topic+"\r\n", "+OK\r\n+QUEUED\r\n*1\r\n:1\r\n+OK\r\n")
+		}
+	})
+}
+
 // TestRESPTransactionFolds: thousands of counts of one topic are one transaction.
 func TestRESPTransactionFolds(t *testing.T) {
 	t.Parallel()
