@@ -290,3 +290,25 @@ func TestRealServerCountsMany(t *testing.T) {
 		}
 	})
 }
+
+// A server that takes few requests at once refuses a transaction of more for good, and no part of
+// it is counted.
+func TestRealServerThatTakesFewAtOnce(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.MaxInFlight = 100
+		c := newClient(t, runServer(t, "", o).TCPAddr().String(), client.Options{})
+		topics := make([]string, 101)
+		for i := range topics {
+			topics[i] = fmt.Sprint("topic ", i)
+		}
+		_, err := c.CountMany(patient(t), topics...)
+		var refused *client.RefusedError
+		if !errors.As(err, &refused) || refused.Code != codec.CodeMessageTooLong || client.Retryable(err) {
+			t.Errorf("got %v, want a refusal because it is too much", err)
+		}
+		if sums, err := c.CountMany(patient(t), topics[:100]...); err != nil || sums[0] != 1 {
+			t.Errorf("as many as it takes: %d, %v", sums, err)
+		}
+	})
+}
