@@ -192,21 +192,7 @@ func TestVerifyComparesSums(t *testing.T) {
 	}
 	build := func(index uint64, entries []store.Entry) {
 		t.Helper()
-		if err := os.Remove(path); err != nil {
-			t.Fatal(err)
-		}
-		b, err := store.NewBuilder(vfs.OS{}, path, m.Store)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range entries {
-			if err := b.Add(e); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, err := b.Finish(index); err != nil {
-			t.Fatal(err)
-		}
+		buildEntries(t, path, m.Store, index, entries)
 	}
 	build(m.Witness, all)
 	if v := verified(t, dir, VerifyOptions{}); v.Err() != nil {

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"gcd/internal/cmdline"
 	"gcd/store"
 	"gcd/wal"
 )
@@ -219,6 +220,18 @@ func writeDump(t *testing.T, path string, n int) map[string]store.Value {
 		t.Fatal(err)
 	}
 	return all
+}
+
+// restoredDir makes a directory of n topics.
+func restoredDir(t *testing.T, n int) string {
+	t.Helper()
+	base := t.TempDir()
+	dir, dump := filepath.Join(base, "data"), filepath.Join(base, "dump")
+	writeDump(t, dump, n)
+	if code, _, stderr := runTool(t, "restore", "--quiet", dump, dir); code != cmdline.ExitOK {
+		t.Fatal(stderr)
+	}
+	return dir
 }
 
 // TestKillImport kills "import" again and again: the directory is not there or whole, and what is

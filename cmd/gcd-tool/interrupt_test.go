@@ -60,12 +60,7 @@ func TestInterrupted(t *testing.T) {
 // what it writes.
 func TestInterruptedWhileNobodyReads(t *testing.T) {
 	t.Parallel()
-	base := t.TempDir()
-	dir, dump := filepath.Join(base, "data"), filepath.Join(base, "dump")
-	writeDump(t, dump, 10)
-	if code, _, stderr := runTool(t, "restore", "--quiet", dump, dir); code != cmdline.ExitOK {
-		t.Fatal(stderr)
-	}
+	dir := restoredDir(t, 10)
 	for _, args := range [][]string{
 		{"dump", "--format", "ndjson", dir},
 		{"dump", "--format", "table", dir},
@@ -133,12 +128,7 @@ func TestSignal(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("there are no signals to send")
 	}
-	base := t.TempDir()
-	dir, dump := filepath.Join(base, "data"), filepath.Join(base, "dump")
-	writeDump(t, dump, 100_000)
-	if code, _, stderr := runTool(t, "restore", "--quiet", dump, dir); code != cmdline.ExitOK {
-		t.Fatal(stderr)
-	}
+	dir := restoredDir(t, 100_000)
 	command := exec.Command("gcd-tool", "dump", dir) // TestMain has put it there
 	var stderr bytes.Buffer
 	command.Stderr = &stderr

@@ -112,12 +112,7 @@ func interruptAt(t *testing.T, work, file string, signal os.Signal, args []strin
 // writes.
 func TestSignalWhileNobodyReads(t *testing.T) {
 	t.Parallel()
-	base := t.TempDir()
-	dir, dump := filepath.Join(base, "data"), filepath.Join(base, "dump")
-	writeDump(t, dump, 20_000)
-	if code, _, stderr := runTool(t, "restore", "--quiet", dump, dir); code != cmdline.ExitOK {
-		t.Fatal(stderr)
-	}
+	dir := restoredDir(t, 20_000)
 	command := exec.Command("gcd-tool", "dump", "--format", "ndjson", dir)
 	stdout, err := command.StdoutPipe()
 	if err != nil {
@@ -156,12 +151,7 @@ func TestSignalWhileNobodyReads(t *testing.T) {
 // nobody reads do not end it.
 func TestNobodyReads(t *testing.T) {
 	t.Parallel()
-	base := t.TempDir()
-	dir, dump, file := filepath.Join(base, "data"), filepath.Join(base, "dump"), filepath.Join(base, "new")
-	writeDump(t, dump, 1000)
-	if code, _, stderr := runTool(t, "restore", "--quiet", dump, dir); code != cmdline.ExitOK {
-		t.Fatal(stderr)
-	}
+	dir, file := restoredDir(t, 1000), filepath.Join(t.TempDir(), "new")
 	r, broken, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -190,12 +180,7 @@ func TestNobodyReads(t *testing.T) {
 // TestNohup: a command that was started not to mind the end of its terminal goes on.
 func TestNohup(t *testing.T) {
 	t.Parallel()
-	base := t.TempDir()
-	dir, dump := filepath.Join(base, "data"), filepath.Join(base, "dump")
-	writeDump(t, dump, 20_000)
-	if code, _, stderr := runTool(t, "restore", "--quiet", dump, dir); code != cmdline.ExitOK {
-		t.Fatal(stderr)
-	}
+	dir := restoredDir(t, 20_000)
 	command := exec.CommandContext(t.Context(), "sh", "-c", `trap '' HUP; exec gcd-tool dump --format ndjson "$0"`, dir)
 	stdout, err := command.StdoutPipe()
 	if err != nil {
