@@ -149,3 +149,20 @@ func TestWrapDefaultFunctionFails(t *testing.T) {
 		t.Errorf("got %d, %q, %v", sum, result, err)
 	}
 }
+
+// Who makes one call and no more is told nothing of what it costs to make others. Not parallel,
+// since it changes the default logger.
+func TestOneLinersLogNothing(t *testing.T) {
+	before := slog.Default()
+	defer slog.SetDefault(before)
+	log := new(said)
+	slog.SetDefault(slog.New(slog.NewTextHandler(log, nil)))
+	s := newOtherServer(t, "\xff\x02")
+	for want := uint64(1); want < 3; want++ {
+		sum, err := countAt(patient(t), s.addr, nil)
+		wantSum(t, sum, err, want)
+	}
+	if lines := log.lines(); lines[0] != "" {
+		t.Errorf("logged %q", lines)
+	}
+}
