@@ -18,9 +18,6 @@ import (
 	"gcd/internal/scripttest"
 )
 
-// hang is when a test that waits gives up; it decides nothing but how a failure looks.
-const hang = time.Minute
-
 // ended waits for the end of a program.
 func ended(t *testing.T, command *exec.Cmd) <-chan struct{} {
 	done := make(chan struct{})
@@ -81,14 +78,14 @@ func TestSignalsLeaveNoPart(t *testing.T) {
 // interruptAt runs a command in a directory and sends it a signal when a file appears there.
 func interruptAt(t *testing.T, work, file string, signal os.Signal, args []string) (code int, said string) {
 	t.Helper()
-	command := exec.Command("gcd-tool", args...)
-	command.Dir = work
+	tool := command(t, "gcd-tool", args...)
+	tool.Dir = work
 	var stderr bytes.Buffer
-	command.Stderr = &stderr
-	if err := command.Start(); err != nil {
+	tool.Stderr = &stderr
+	if err := tool.Start(); err != nil {
 		t.Fatal(err)
 	}
-	done := ended(t, command)
+	done := ended(t, tool)
 	for end := time.Now().Add(hang); ; runtime.Gosched() {
 		found, _ := filepath.Glob(filepath.Join(work, file))
 		whole, _ := filepath.Glob(filepath.Join(work, "new"))
@@ -99,13 +96,13 @@ func interruptAt(t *testing.T, work, file string, signal os.Signal, args []strin
 			t.Fatalf("%s does not appear", file)
 		}
 	}
-	_ = command.Process.Signal(signal) // fails when it has ended
+	_ = tool.Process.Signal(signal) // fails when it has ended
 	select {
 	case <-done:
 	case <-time.After(hang):
 		t.Fatal("the command does not end")
 	}
-	return command.ProcessState.ExitCode(), stderr.String()
+	return tool.ProcessState.ExitCode(), stderr.String()
 }
 
 // TestSignalWhileNobodyReads: one signal ends a command that waits for whoever reads what it
@@ -113,12 +110,12 @@ func interruptAt(t *testing.T, work, file string, signal os.Signal, args []strin
 func TestSignalWhileNobodyReads(t *testing.T) {
 	t.Parallel()
 	dir := restoredDir(t, 20_000)
-	command := exec.Command("gcd-tool", "dump", "--format", "ndjson", dir)
-	stdout, err := command.StdoutPipe()
+	tool := command(t, "gcd-tool", "dump", "--format", "ndjson", dir)
+	stdout, err := tool.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := command.Start(); err != nil {
+	if err := tool.Start(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := bufio.NewReaderSize(stdout, 16).ReadString('\n'); err != nil { // it is at work
@@ -128,13 +125,13 @@ func TestSignalWhileNobodyReads(t *testing.T) {
 	var state *os.ProcessState
 	go func() {
 		defer close(done)
-		state, _ = command.Process.Wait() // unlike the command's Wait it leaves the pipe as it is
+		state, _ = tool.Process.Wait() // unlike the command's Wait it leaves the pipe as it is
 	}()
 	t.Cleanup(func() {
-		_ = command.Process.Kill()
+		_ = tool.Process.Kill()
 		<-done
 	})
-	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := tool.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Error(err)
 	}
 	select {
@@ -160,14 +157,14 @@ func TestNobodyReads(t *testing.T) {
 	r.Close()
 
 	var said bytes.Buffer
-	out := exec.CommandContext(t.Context(), "gcd-tool", "dump", "--format", "csv", dir)
+	out := command(t, "gcd-tool", "dump", "--format", "csv", dir)
 	out.Stdout, out.Stderr = broken, &said
 	_ = out.Run() // how it ended is in ProcessState
 	if code := out.ProcessState.ExitCode(); code != cmdline.ExitNobodyReads || said.Len() > 0 {
 		t.Errorf("without a reader it ended with %v, and said %q", out.ProcessState, said.String())
 	}
 
-	messages := exec.CommandContext(t.Context(), "gcd-tool", "dump", "--output", file, dir)
+	messages := command(t, "gcd-tool", "dump", "--output", file, dir)
 	messages.Stderr = broken
 	if err := messages.Run(); err != nil {
 		t.Errorf("without a reader of its messages it ended with %v", err)
@@ -181,25 +178,25 @@ func TestNobodyReads(t *testing.T) {
 func TestNohup(t *testing.T) {
 	t.Parallel()
 	dir := restoredDir(t, 20_000)
-	command := exec.CommandContext(t.Context(), "sh", "-c", `trap '' HUP; exec gcd-tool dump --format ndjson "$0"`, dir)
-	stdout, err := command.StdoutPipe()
+	tool := command(t, "sh", "-c", `trap '' HUP; exec gcd-tool dump --format ndjson "$0"`, dir)
+	stdout, err := tool.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := command.Start(); err != nil {
+	if err := tool.Start(); err != nil {
 		t.Fatal(err)
 	}
 	r := bufio.NewReaderSize(stdout, 16)
 	if _, err := r.ReadString('\n'); err != nil { // it is at work, with far more to write than a pipe takes
 		t.Error(err)
 	}
-	if err := command.Process.Signal(syscall.SIGHUP); err != nil {
+	if err := tool.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Error(err)
 	}
 	if _, err := r.WriteTo(io.Discard); err != nil {
 		t.Error(err)
 	}
-	if err := command.Wait(); err != nil {
+	if err := tool.Wait(); err != nil {
 		t.Errorf("it ended with %v", err)
 	}
 }
