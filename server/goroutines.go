@@ -24,9 +24,7 @@ type goroutines struct {
 	aborting  chan struct{}  // closed by abort
 	abortOnce sync.Once
 
-	// looking is of who looks at topics, or takes much while somebody asks for little: one at a
-	// time, so that the others have processors, too.
-	looking sync.Mutex
+	looking sync.Mutex // of who looks at topics: one at a time, so that the others have processors, too
 
 	mu    sync.Mutex
 	conns map[*streamConn]struct{}

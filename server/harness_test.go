@@ -150,6 +150,20 @@ func dial(t testing.TB, network, addr string) net.Conn {
 	return c
 }
 
+// dialUnread is dial for a client that takes little of what it is sent, or nothing: the system keeps
+// less for it than it usually does.
+func dialUnread(t testing.TB, s *running) net.Conn {
+	t.Helper()
+	d := net.Dialer{Control: smallSegments}
+	c, err := d.Dial("tcp", s.addr("tcp"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(patience))
+	return c
+}
+
 func connect(network, addr string) (net.Conn, error) {
 	if network == "udp" {
 		return net.Dial(network, addr)

@@ -3,7 +3,6 @@ package server
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -45,9 +44,8 @@ type loop struct {
 
 	settling, reading, writing, greeting, lingering timers
 
-	packets *packetDoor // nil when off
-	// fullLoopTime and sharedLoopTime, except in a test.
-	fullTime, sharedTime time.Duration
+	packets  *packetDoor   // nil when off
+	lookTime time.Duration // lookTime, except in a test
 
 	talked bool // this turn had commands of RESP
 	behind bool // this turn left something in a shared socket
@@ -75,11 +73,11 @@ func newLoop(p *pool) (*loop, error) {
 	o := &p.s.opts
 	l := &loop{
 		p: p, s: p.s, poll: poll, epoch: p.s.began,
-		mail:     mailbox{wakeFD: wakeFD},
-		scratch:  make([]byte, maxRead),
-		tally:    tally{s: p.s},
-		handler:  oneMessage{},
-		fullTime: fullLoopTime, sharedTime: sharedLoopTime,
+		mail:      mailbox{wakeFD: wakeFD},
+		scratch:   make([]byte, maxRead),
+		tally:     tally{s: p.s},
+		handler:   oneMessage{},
+		lookTime:  lookTime,
 		settling:  timers{wait: o.Settle},
 		reading:   timers{wait: o.ReadTimeout},
 		writing:   timers{wait: o.WriteTimeout},
@@ -175,26 +173,16 @@ func (l *loop) step(c *stream, f func()) {
 	}
 }
 
-// spent says that the turn has taken as long as it may with those who ask for much: the others of
-// them wait for the next one.
-func (l *loop) spent() bool {
-	long := l.fullTime
-	if isLately(&l.s.askers.anybody, l.now) {
-		long = l.sharedTime
-	}
-	return time.Since(l.epoch)-l.now >= long
-}
+// lookTime is how long a turn of the loop looks at topics before it goes on: for all who ask for
+// that together, so that the others wait no longer the more of them there are.
+const lookTime = time.Millisecond
 
 // goOn gives their turns to the conversations that did not get through in the last one, and were
-// not ended since: the descriptor of one that was may be anything's. At least one has its turn.
+// not ended since: the descriptor of one that was may be anything's.
 func (l *loop) goOn() {
 	list := l.again
 	l.again = l.spareAgain[:0]
-	for i, v := range list {
-		if i > 0 && l.spent() {
-			l.again = slices.Insert(l.again, 0, list[i:]...) // they are first in the next turn
-			break
-		}
+	for _, v := range list {
 		l.goOnWith(v)
 	}
 	clear(list)
@@ -207,7 +195,7 @@ func (l *loop) goOn() {
 	for range len(l.looking) { // those who look on come behind the others
 		v := l.looking[0]
 		l.looking = l.looking[1:]
-		if l.goOnWith(v); time.Since(began) >= l.sharedTime {
+		if l.goOnWith(v); time.Since(began) >= l.lookTime {
 			return
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"runtime"
 	"time"
 
 	"gcd/codec"
@@ -52,7 +51,7 @@ func (d *goroutines) turn(c *streamConn, t *talker) bool {
 	began := time.Since(d.s.began)
 	t.now = began
 	if !d.s.guard(c.peer, func() {
-		if t.listing.unfinished || !t.client.asksForLittle() && isLately(&d.s.askers.anybody, began) {
+		if t.listing.unfinished {
 			d.looking.Lock()
 			defer d.looking.Unlock()
 		}
@@ -73,9 +72,6 @@ func (d *goroutines) turn(c *streamConn, t *talker) bool {
 	now := time.Since(d.s.began)
 	t.times.settle(d.s.resp, now-began)
 	d.s.noteRates(now)
-	if t.more {
-		runtime.Gosched() // others, too, have something to say
-	}
 	return goesOn
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -24,8 +23,7 @@ func TestShutdownSaysWhatItWaitedFor(t *testing.T) {
 			f.setSum(fmt.Sprintf("%04d%s", i, long("t", 996)), 1)
 		}
 		for range 2 {
-			c := dial(t, "tcp", s.addr("tcp"))
-			c.(*net.TCPConn).SetReadBuffer(4 << 10)
+			c := dialUnread(t, s)
 			send(t, c, []byte("KEYS *\r\n"))
 		}
 		eventually(t, "answers are not taken", func() bool { return strings.HasPrefix(s.Waits(), "2 connections that do not take their answers") })
