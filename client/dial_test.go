@@ -38,7 +38,7 @@ func listenFor(t *testing.T, listener net.Listener) {
 	})
 	t.Cleanup(func() {
 		listener.Close()
-		ended(t, &running)
+		running.Wait()
 	})
 }
 
@@ -114,7 +114,7 @@ func TestDial(t *testing.T) {
 		},
 		"memory": func(t *testing.T) (string, dialFunc) {
 			var running sync.WaitGroup
-			t.Cleanup(func() { ended(t, &running) })
+			t.Cleanup(running.Wait)
 			return "memory", func(context.Context, string, string) (net.Conn, error) {
 				ours, theirs := net.Pipe()
 				running.Go(func() {

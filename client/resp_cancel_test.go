@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // begun waits until so many calls wait and are in flight.
@@ -44,16 +45,17 @@ func TestRESPCancelBeforeTheConnection(t *testing.T) {
 	eachCall(t, func(t *testing.T, count func(context.Context, *Client, string) *Call) {
 		answer := make(chan struct{})
 		addr := tcpServer(t, func(tcp *net.TCPConn) {
+			tcp.SetDeadline(time.Now().Add(patience))
 			conn := &respConn{tcp, bufio.NewReader(tcp)}
 			conn.expect(t, "PING")
-			receive(t, answer)
+			<-answer
 			conn.send("+PONG\r\n")
 			conn.expect(t, "GCD.COUNT second")
 			conn.send(":2\r\n")
 			conn.expectEnd(t)
 		})
 		c := respClient(t, addr, Options{})
-		ctx, cancel := context.WithCancel(patient(t))
+		ctx, cancel := context.WithCancel(t.Context())
 		first := count(ctx, c, "first")
 		begun(c, 1, 0)
 		second := count(t.Context(), c, "second")
@@ -77,7 +79,7 @@ func TestRESPCancelInTheQueue(t *testing.T) {
 		answer := make(chan struct{})
 		addr := respServer(t, func(conn *respConn) {
 			conn.expect(t, "GCD.COUNT first")
-			receive(t, answer)
+			<-answer
 			conn.send(":1\r\n")
 			conn.expect(t, "GCD.COUNT third")
 			conn.send(":3\r\n")
@@ -86,7 +88,7 @@ func TestRESPCancelInTheQueue(t *testing.T) {
 		c := respClient(t, addr, Options{MaxInFlight: 1})
 		first := count(t.Context(), c, "first")
 		begun(c, 0, 1)
-		ctx, cancel := context.WithCancel(patient(t))
+		ctx, cancel := context.WithCancel(t.Context())
 		second := count(ctx, c, "second")
 		begun(c, 1, 1)
 		third := count(t.Context(), c, "third")
@@ -110,12 +112,12 @@ func TestRESPCancelInFlight(t *testing.T) {
 		addr := respServer(t, func(conn *respConn) {
 			conn.expect(t, "GCD.COUNT first", "GCD.COUNT second", "GCD.COUNT third")
 			close(arrived)
-			receive(t, answer)
+			<-answer
 			conn.send(":1\r\n:2\r\n:3\r\n")
 			io.Copy(io.Discard, conn.from)
 		})
 		c := respClient(t, addr, Options{})
-		ctx, cancel := context.WithCancel(patient(t))
+		ctx, cancel := context.WithCancel(t.Context())
 		expiring, cancelExpiring := context.WithTimeout(t.Context(), impatience)
 		defer cancelExpiring()
 		first := count(ctx, c, "first")
@@ -147,7 +149,7 @@ func TestRESPContextThatHasEnded(t *testing.T) {
 	t.Parallel()
 	eachCall(t, func(t *testing.T, count func(context.Context, *Client, string) *Call) {
 		c := respClient(t, tcpServer(t, func(*net.TCPConn) { t.Error("connected") }), Options{})
-		ctx, cancel := context.WithCancel(patient(t))
+		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		_, err := outcome(t, count(ctx, c, "orders"))
 		wantClass(t, err, "not sent")
@@ -167,7 +169,7 @@ func TestRESPSharedContext(t *testing.T) {
 			conn.expect(t, fmt.Sprint("GCD.COUNT ", i))
 		}
 		close(arrived)
-		receive(t, answer)
+		<-answer
 		for i := range inFlight {
 			conn.send(bulk(uint64(i + 1)))
 		}
@@ -180,7 +182,7 @@ func TestRESPSharedContext(t *testing.T) {
 		conn.expectEnd(t)
 	})
 	c := respClient(t, addr, Options{MaxInFlight: inFlight})
-	shared, cancel := context.WithCancel(patient(t))
+	shared, cancel := context.WithCancel(t.Context())
 	type key struct{}
 	contexts := []context.Context{t.Context(), shared, context.WithValue(shared, key{}, 1)}
 	var all []*Call
@@ -251,7 +253,7 @@ func TestRESPContextIsLetGo(t *testing.T) {
 		conn.expectEnd(t)
 	})
 	c := respClient(t, addr, Options{})
-	inner, cancel := context.WithCancel(patient(t))
+	inner, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ctx := tally{inner, new(atomic.Int32), new(atomic.Int32)}
 	for i := range uint64(10) {

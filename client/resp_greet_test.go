@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -46,7 +45,7 @@ func TestRESPGreeting(t *testing.T) {
 				_, err := outcome(t, call)
 				wantClass(t, err, test.class)
 				var refusal *RefusedError
-				if errors.As(err, &refusal) && int(refusal.Code) != test.code || !strings.Contains(fmt.Sprint(err), test.text) {
+				if errors.As(err, &refusal) && int(refusal.Code) != test.code || !strings.Contains(err.Error(), test.text) {
 					t.Errorf("%v, want code %d, %q", err, test.code, test.text)
 				}
 			}

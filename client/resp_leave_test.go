@@ -37,7 +37,7 @@ func TestRESPServerThatStops(t *testing.T) {
 					return
 				}
 				if conn.expect(t, "GCD.COUNT a", "GCD.COUNT b", "GCD.COUNT c") {
-					receive(t, sent)
+					<-sent
 					conn.send(bulk(1) + test.answers)
 				}
 			})

@@ -74,11 +74,11 @@ func TestWrapFunctionFails(t *testing.T) {
 	eachWrap(t, func(t *testing.T, wrap wrapper) {
 		addr, topics := countingServer(t)
 		c := newClient(t, addr, Options{Network: "tcp"})
-		sum, result, err := wrap(c, "orders", func(context.Context) (string, error) { return "half", errWork })(patient(t))
+		sum, result, err := wrap(c, "orders", func(context.Context) (string, error) { return "half", errWork })(t.Context())
 		if sum != 0 || result != "half" || err != errWork {
 			t.Errorf("got %d, %q, %v", sum, result, err)
 		}
-		closeClient(t, c)
+		c.Close()
 		if len(topics) > 0 {
 			t.Error("counted")
 		}
@@ -94,7 +94,7 @@ func TestWrapCountFails(t *testing.T) {
 			sum, result, err := wrap(c, "orders", func(context.Context) (string, error) {
 				runs++
 				return "result", nil
-			})(patient(t))
+			})(t.Context())
 			if sum != 0 || result != "result" || runs != 1 {
 				t.Errorf("got %d, %q after %d runs", sum, result, runs)
 			}
@@ -113,9 +113,9 @@ func TestWrapPanic(t *testing.T) {
 				t.Errorf("recovered %v", got)
 			}
 		}()
-		Wrap(c, "orders", func(context.Context) (int, error) { panic(errWork) })(patient(t))
+		Wrap(c, "orders", func(context.Context) (int, error) { panic(errWork) })(t.Context())
 	}()
-	closeClient(t, c)
+	c.Close()
 	if len(topics) > 0 {
 		t.Error("counted")
 	}
@@ -132,7 +132,7 @@ func TestWrapAsyncDoesNotWait(t *testing.T) {
 	for i := range work {
 		work[i] = make(chan int)
 		stamped := WrapAsync(c, "orders", func(context.Context) (int, error) { return <-work[i], nil })
-		calls = append(calls, stamped(patient(t)))
+		calls = append(calls, stamped(t.Context()))
 	}
 	for i := runs - 1; i >= 0; i-- {
 		select {
@@ -160,11 +160,10 @@ func TestWrapAsyncGoexit(t *testing.T) {
 	call := WrapAsync(c, "orders", func(context.Context) (int, error) {
 		runtime.Goexit()
 		return 1, nil
-	})(patient(t))
-	receive(t, call.Done())
+	})(t.Context())
 	_, _, err := call.Result()
 	wantClass(t, err, "not sent")
-	closeClient(t, c)
+	c.Close()
 	if len(topics) > 0 {
 		t.Error("counted")
 	}
@@ -180,9 +179,9 @@ func TestWrapAsyncAndClose(t *testing.T) {
 		<-ctx.Done()
 		return "interrupted", nil
 	})
-	call := stamped(patient(t))
+	call := stamped(t.Context())
 	receive(t, started)
-	closeClient(t, c)
+	c.Close()
 	select {
 	case <-call.Done():
 	default:
@@ -194,9 +193,7 @@ func TestWrapAsyncAndClose(t *testing.T) {
 		t.Errorf("got %q, %v", result, err)
 	}
 
-	call = stamped(patient(t)) // closing started twice would panic
-	receive(t, call.Done())
-	_, result, err = call.Result()
+	_, result, err = stamped(t.Context()).Result() // closing started twice would panic
 	wantClass(t, err, "not sent")
 	if result != "" || !errors.Is(err, ErrClosed) {
 		t.Errorf("got %q, %v", result, err)

@@ -36,7 +36,9 @@ func compactStore(t testing.TB, seed uint64, segment int, topics []string, close
 				}
 				ops = append(ops, op)
 			}
-			submit(t, s, ops...)
+			done := make(chan struct{})
+			s.Submit(&store.Group{Ops: ops, Done: func(*store.Group) { close(done) }})
+			<-done
 			for _, op := range ops {
 				if op.Err != nil {
 					t.Fatal(op.Err)
@@ -47,7 +49,7 @@ func compactStore(t testing.TB, seed uint64, segment int, topics []string, close
 	big := []string{strings.Repeat("big", segment/13)}
 	run(big, 6) // more than a segment
 	run(topics[:len(topics)*3/4], 15)
-	if err := s.Snapshot(inTime(t)); err != nil {
+	if err := s.Snapshot(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	run(topics[len(topics)/4:], 20)
@@ -352,7 +354,7 @@ func TestCompactStopped(t *testing.T) {
 		for _, way := range ways {
 			t.Run(fmt.Sprintf("closed %t, %s", closed, way), func(t *testing.T) {
 				t.Parallel()
-				for n := 1; ; n++ {
+				for n := 1; ; n += step(5) {
 					dir := copyTree(t, dir)
 					i := interruption{way: way, n: n}
 					i.crash = func() { dir = copyTree(t, dir) }
@@ -410,7 +412,9 @@ func BenchmarkCompact(b *testing.B) {
 		for j := range ops {
 			ops[j] = store.Op{Kind: store.Count, Topic: fmt.Appendf(nil, "topic-%010d", (i+j)*7919%n)}
 		}
-		submit(b, s, ops...)
+		done := make(chan struct{})
+		s.Submit(&store.Group{Ops: ops, Done: func(*store.Group) { close(done) }})
+		<-done
 	}
 	if err := s.Close(); err != nil {
 		b.Fatal(err)

@@ -81,13 +81,16 @@ func TestDumpRests(t *testing.T) {
 		}
 		return got
 	}
-	var ops []store.Op
+	g := &store.Group{}
 	for i := range n * restEvery {
-		ops = append(ops, store.Op{Kind: store.Count, Topic: fmt.Append(nil, i)})
+		g.Ops = append(g.Ops, store.Op{Kind: store.Count, Topic: fmt.Append(nil, i)})
 	}
-	submit(t, s, ops...)
+	done := make(chan struct{})
+	g.Done = func(*store.Group) { close(done) }
+	s.Submit(g)
+	<-done
 	rests(n+n, "the log and the counters")
-	if err := s.Snapshot(inTime(t)); err != nil {
+	if err := s.Snapshot(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	path := store.SnapshotPath(dir)

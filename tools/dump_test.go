@@ -169,7 +169,7 @@ func livedStore(t testing.TB, r *rand.Rand, topics []string, segment int64, roun
 			}
 			done := make(chan struct{})
 			s.Submit(&store.Group{Ops: ops, Done: func(*store.Group) { close(done) }})
-			<-done // of whoever waits for this goroutine
+			<-done
 		}
 	}
 	for range rounds {
@@ -180,12 +180,12 @@ func livedStore(t testing.TB, r *rand.Rand, topics []string, segment int64, roun
 		}
 		if r.IntN(3) > 0 {
 			wg.Go(func() {
-				if err := s.Snapshot(inTime(t)); err != nil {
+				if err := s.Snapshot(t.Context()); err != nil {
 					t.Error(err)
 				}
 			})
 		}
-		within(t, "the outcome of all groups", ended(&wg))
+		wg.Wait()
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -238,7 +238,7 @@ func TestDumpAt(t *testing.T) {
 			whole := livedStore(t, r, fewTopics(r, test.topics, test.longest), test.segment, test.rounds)
 			all := replayOf(t, whole)
 			dirs := map[string]uint64{whole: 1}
-			for range 3 {
+			for range 3 / step(3) {
 				dir := copyTree(t, whole)
 				dirs[dir] = forget(t, r, dir)
 			}
@@ -247,7 +247,7 @@ func TestDumpAt(t *testing.T) {
 				for _, memory := range []int{0, 2000} {
 					last := all.last()
 					indices := []uint64{first - 1, first, last, last - 1}
-					for range 12 {
+					for range 12 / step(3) {
 						indices = append(indices, first-1+r.Uint64N(last-first+2))
 					}
 					for i, index := range indices {

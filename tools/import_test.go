@@ -234,7 +234,7 @@ func TestImportPlace(t *testing.T) {
 func TestImportStopped(t *testing.T) {
 	t.Parallel()
 	for _, way := range []string{"error", "error behind"} {
-		for n := 1; ; n++ {
+		for n := 1; ; n += step(3) {
 			parent := t.TempDir()
 			dir := filepath.Join(parent, "data")
 			i := interruption{way: way, n: n}

@@ -37,12 +37,16 @@ func TestInterruptedSoon(t *testing.T) {
 	const after = 8   // looks of those who clean up
 	base := t.TempDir()
 	dir := filepath.Join(base, "data")
-	s := openDir(t, dir, 64<<10)
+	s, err := store.Open(dir, store.Options{SegmentSize: 64 << 10, SnapshotInterval: -1, SnapshotBytes: -1,
+		Sync: store.SyncInterval}) // not a sync for each record
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i := range many {
 		counted(t, s, store.Op{Kind: store.Count, Topic: fmt.Appendf(nil,
 			"a topic with a name that is not short: %d", i)})
 	}
-	if err := errors.Join(s.Snapshot(inTime(t)), s.Close()); err != nil {
+	if err := errors.Join(s.Snapshot(t.Context()), s.Close()); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(store.SnapshotPath(dir))

@@ -33,7 +33,7 @@ func restoreCases(t testing.TB) []restoreCase {
 	t.Helper()
 	old := filepath.Join(t.TempDir(), "old")
 	s := openDir(t, old, smallSegment)
-	if _, err := s.Count(inTime(t), "old"); err != nil {
+	if _, err := s.Count(t.Context(), "old"); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
@@ -74,7 +74,7 @@ func TestRestoreStopped(t *testing.T) {
 				ways = []string{"crash", "error"}
 			}
 			for _, way := range ways {
-				for n := 1; ; n++ {
+				for n := 1; ; n += step(5) {
 					parent := t.TempDir()
 					dir := filepath.Join(parent, "data")
 					test.prepare(t, dir)

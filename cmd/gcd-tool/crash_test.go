@@ -18,7 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"gcd/internal/cmdline"
 	"gcd/store"
 	"gcd/wal"
 )
@@ -69,7 +68,7 @@ func (k *killer) more(t *testing.T) bool {
 func (k *killer) whole(t *testing.T, args ...string) {
 	t.Helper()
 	began := time.Now()
-	if out, err := command(t, k.binary, args...).CombinedOutput(); err != nil {
+	if out, err := exec.Command(k.binary, args...).CombinedOutput(); err != nil {
 		t.Fatalf("%q: %v\n%s", args, err, out)
 	}
 	k.takes = time.Since(began)
@@ -79,16 +78,16 @@ func (k *killer) whole(t *testing.T, args ...string) {
 func (k *killer) kill(t *testing.T, args ...string) {
 	t.Helper()
 	var out bytes.Buffer
-	tool := command(t, k.binary, args...)
-	tool.Stdout, tool.Stderr = &out, &out
-	if err := tool.Start(); err != nil {
+	command := exec.Command(k.binary, args...)
+	command.Stdout, command.Stderr = &out, &out
+	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
-	timer := time.AfterFunc(time.Duration(k.rand.Int64N(int64(k.takes)+1)), func() { _ = tool.Process.Kill() })
-	err := tool.Wait()
+	timer := time.AfterFunc(time.Duration(k.rand.Int64N(int64(k.takes)+1)), func() { _ = command.Process.Kill() })
+	err := command.Wait()
 	timer.Stop()
-	if tool.ProcessState.ExitCode() > 0 {
+	if command.ProcessState.ExitCode() > 0 {
 		t.Fatalf("%q was not killed but failed: %v\n%s", args, err, out.Bytes())
 	}
 	if err != nil {
@@ -115,7 +114,9 @@ func countMany(t *testing.T, s *store.Store, n int) {
 		for j := range ops {
 			ops[j] = store.Op{Kind: store.Count, Topic: fmt.Appendf(nil, "topic-%d", (i+j)*7919%n)}
 		}
-		submit(t.Fatalf, s, ops...)
+		done := make(chan struct{})
+		s.Submit(&store.Group{Ops: ops, Done: func(*store.Group) { close(done) }})
+		<-done
 	}
 }
 
@@ -218,18 +219,6 @@ func writeDump(t *testing.T, path string, n int) map[string]store.Value {
 		t.Fatal(err)
 	}
 	return all
-}
-
-// restoredDir makes a directory of n topics.
-func restoredDir(t *testing.T, n int) string {
-	t.Helper()
-	base := t.TempDir()
-	dir, dump := filepath.Join(base, "data"), filepath.Join(base, "dump")
-	writeDump(t, dump, n)
-	if code, _, stderr := runTool(t, "restore", "--quiet", dump, dir); code != cmdline.ExitOK {
-		t.Fatal(stderr)
-	}
-	return dir
 }
 
 // TestKillImport kills "import" again and again: the directory is not there or whole, and what is

@@ -18,11 +18,14 @@ func TestHistoryTableHasAll(t *testing.T) {
 	dir := t.TempDir()
 	s := openDir(t, dir)
 	for range groups {
-		var ops []store.Op
+		g := &store.Group{}
 		for i := range steps { // each is a step of its own, though many are in one record
-			ops = append(ops, store.Op{Kind: []store.Kind{store.Count, store.Reset}[i%2], Topic: []byte("k")})
+			g.Ops = append(g.Ops, store.Op{Kind: []store.Kind{store.Count, store.Reset}[i%2], Topic: []byte("k")})
 		}
-		submit(t.Fatalf, s, ops...)
+		done := make(chan struct{})
+		g.Done = func(*store.Group) { close(done) }
+		s.Submit(g)
+		<-done
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -59,7 +60,12 @@ func TestInterrupted(t *testing.T) {
 // what it writes.
 func TestInterruptedWhileNobodyReads(t *testing.T) {
 	t.Parallel()
-	dir := restoredDir(t, 10)
+	base := t.TempDir()
+	dir, dump := filepath.Join(base, "data"), filepath.Join(base, "dump")
+	writeDump(t, dump, 10)
+	if code, _, stderr := runTool(t, "restore", "--quiet", dump, dir); code != cmdline.ExitOK {
+		t.Fatal(stderr)
+	}
 	for _, args := range [][]string{
 		{"dump", "--format", "ndjson", dir},
 		{"dump", "--format", "table", dir},
@@ -127,13 +133,18 @@ func TestSignal(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("there are no signals to send")
 	}
-	dir := restoredDir(t, 100_000)
-	tool := command(t, "gcd-tool", "dump", dir) // TestMain has put it there
+	base := t.TempDir()
+	dir, dump := filepath.Join(base, "data"), filepath.Join(base, "dump")
+	writeDump(t, dump, 100_000)
+	if code, _, stderr := runTool(t, "restore", "--quiet", dump, dir); code != cmdline.ExitOK {
+		t.Fatal(stderr)
+	}
+	command := exec.Command("gcd-tool", "dump", dir) // TestMain has put it there
 	var stderr bytes.Buffer
-	tool.Stderr = &stderr
-	stdout, err := tool.StdoutPipe()
+	command.Stderr = &stderr
+	stdout, err := command.StdoutPipe()
 	if err == nil {
-		err = tool.Start()
+		err = command.Start()
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -142,12 +153,12 @@ func TestSignal(t *testing.T) {
 	if _, err := r.ReadString('\n'); err != nil { // it is at work, with far more to write than a pipe takes
 		t.Error(err)
 	}
-	err = tool.Process.Signal(os.Interrupt)
+	err = command.Process.Signal(os.Interrupt)
 	if _, readErr := io.Copy(io.Discard, r); err != nil || readErr != nil {
 		t.Error(err, readErr)
 	}
-	_ = tool.Wait()
-	if code := tool.ProcessState.ExitCode(); code != cmdline.ExitInterrupted || stderr.String() != "gcd-tool: interrupted\n" {
+	_ = command.Wait()
+	if code := command.ProcessState.ExitCode(); code != cmdline.ExitInterrupted || stderr.String() != "gcd-tool: interrupted\n" {
 		t.Errorf("code %d, %q", code, stderr.String())
 	}
 }
@@ -160,25 +171,35 @@ func TestSignalWhileNobodyWrites(t *testing.T) {
 		t.Skip("there are no signals to send")
 	}
 	base := t.TempDir()
-	tool := command(t, "gcd-tool", "import", "-", filepath.Join(base, "data"))
+	command := exec.Command("gcd-tool", "import", "-", filepath.Join(base, "data"))
 	var stderr bytes.Buffer
-	tool.Stderr = &stderr
-	table, err := tool.StdinPipe()
+	command.Stderr = &stderr
+	table, err := command.StdinPipe()
 	if err == nil {
-		err = tool.Start()
+		err = command.Start()
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = command.Wait()
+	}()
+	late := time.AfterFunc(time.Minute, func() {
+		t.Error("it did not end within a minute of the signal")
+		_ = command.Process.Kill()
+	})
+	defer late.Stop()
 	if _, err := table.Write(bytes.Repeat([]byte("bad\n"),
 		100_000)); err != nil { // far more than a pipe takes: it is at work
 		t.Error(err)
 	}
-	if err := tool.Process.Signal(os.Interrupt); err != nil {
+	if err := command.Process.Signal(os.Interrupt); err != nil {
 		t.Error(err)
 	}
-	_ = tool.Wait() // how it ended is in ProcessState
-	if code := tool.ProcessState.ExitCode(); code != cmdline.ExitInterrupted ||
+	<-ended
+	if code := command.ProcessState.ExitCode(); code != cmdline.ExitInterrupted ||
 		stderr.String() != "gcd-tool: interrupted: "+filepath.Join(base, "data")+" is as it was\n" {
 		t.Errorf("code %d, %q", code, stderr.String())
 	}

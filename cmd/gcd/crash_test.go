@@ -144,7 +144,7 @@ func (k *killTest) round(t *testing.T, round int) {
 	}
 	if k.rand.IntN(3) == 0 { // somewhere in the start, recovery included
 		p := startVictim(t, k.binary, k.data, dispatch)
-		p.killAfterLines(t, k.rand.IntN(3))
+		p.killAfterLines(k.rand.IntN(3))
 		k.early++
 	}
 	p := startVictim(t, k.binary, k.data, dispatch)
@@ -173,12 +173,10 @@ func (k *killTest) round(t *testing.T, round int) {
 	case <-reached:
 	case <-p.exited:
 		t.Errorf("the server ended by itself: %v\n%s", p.err, p.output())
-	case <-time.After(2 * hang):
-		t.Error("too few counts in two minutes")
 	}
 	p.kill(t)
 	stop()
-	ended(t, "clients of a server that was killed", &wg)
+	wg.Wait()
 }
 
 // load counts and resets until the server is gone.

@@ -49,7 +49,7 @@ func TestStuckPipe(t *testing.T) {
 	})
 	before := s.load("before", load)
 	close(enough)
-	ended(t, "reading the log", &reading)
+	reading.Wait()
 	s.fill()
 	stuck := s.load("stuck", load)
 

@@ -33,7 +33,7 @@ func TestTransactionsUnderKill(t *testing.T) {
 	for round := range rounds {
 		p := startVictim(t, binary, data, []string{"pool", "goroutine"}[round%2])
 		if k.rand.IntN(3) == 0 { // somewhere in the start, recovery included
-			p.killAfterLines(t, k.rand.IntN(3))
+			p.killAfterLines(k.rand.IntN(3))
 			p = startVictim(t, binary, data, []string{"pool", "goroutine"}[round%2])
 		}
 		p.waitServing(t)
@@ -88,7 +88,7 @@ func (k *pairTest) round(t *testing.T, p *victim) {
 		t.Errorf("%d of %d transactions in two minutes", k.acked.Load(), target)
 	}
 	p.kill(t)
-	ended(t, "clients of a server that was killed", &wg)
+	wg.Wait()
 }
 
 // load counts in transactions until the server is gone, beside one client that counts alone, and
