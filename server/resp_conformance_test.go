@@ -239,11 +239,19 @@ var scripts = map[string]script{
 		{strings.Repeat("x", 1000) + " y", "-ERR unknown command '" + strings.Repeat("x", 128) + "', with args beginning with: 'y' \r\n", ""},
 		{"LPUSH list 1", "-ERR unknown command 'LPUSH', with args beginning with: 'list' '1' \r\n", ""},
 		{"incr\x0ex y", "-ERR unknown command 'incr\x0ex', with args beginning with: 'y' \r\n", ""},
+		{"PI\x00NG x\x00y", "-ERR unknown command 'PI', with args beginning with: 'x' \r\n", ""},
+		{"ECHO a\x00b", "$3\r\na\x00b\r\n", ""},
 	},
 }
 
 func TestRESPTopics(t *testing.T) {
 	t.Parallel()
+	runScripts(t, scripts)
+}
+
+// runScripts has each conversation over a connection of its own, in both versions and dispatches.
+func runScripts(t *testing.T, scripts map[string]script) {
+	t.Helper()
 	eachRESP(t, func(t *testing.T, o server.Options, version int) {
 		s, _ := serveMemory(t, o)
 		for name, script := range scripts {
@@ -254,11 +262,7 @@ func TestRESPTopics(t *testing.T) {
 					if version == 3 && line.third != "" {
 						want = line.third
 					}
-					in := line.in
-					if !strings.HasSuffix(in, "\r\n") {
-						in += "\r\n"
-					}
-					say(t, c, in, want)
+					say(t, c, strings.TrimSuffix(line.in, "\r\n")+"\r\n", want)
 				}
 			})
 		}

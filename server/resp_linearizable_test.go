@@ -70,52 +70,75 @@ func TestRESPLinearizable(t *testing.T) {
 		}
 		t.Cleanup(func() { st.Close() })
 		s := serve(t, st, o, nil)
-		seed := rand.Uint64()
-		t.Logf("seed %d", seed)
-		var (
-			mu      sync.Mutex
-			history []porcupine.Operation
-			wg      sync.WaitGroup
-			began   = time.Now()
-		)
-		for client := range 8 {
-			wg.Go(func() {
-				c, err := net.Dial("tcp", s.addr("tcp"))
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				defer c.Close()
-				r, replies := rand.New(rand.NewPCG(seed, uint64(client))), bufio.NewReader(c)
-				for range 60 {
-					var commands []string
-					for range 1 + r.IntN(2)*r.IntN(5) {
-						name := []string{"INCR", "INCR", "INCR", "INCR", "GET", "GCD.INFO", "GETDEL", "GCD.RESET"}[r.IntN(8)]
-						commands = append(commands, name+" "+string(rune('a'+r.IntN(3))))
-					}
-					call := time.Since(began)
-					if _, err := io.WriteString(c, strings.Join(commands, "\r\n")+"\r\n"); err != nil {
-						t.Error(err)
-						return
-					}
-					for _, command := range commands {
-						got, err := oneLine(replies)
-						if err != nil {
-							t.Error(err)
-							return
-						}
-						mu.Lock()
-						history = append(history, porcupine.Operation{ClientId: client, Input: command, Call: int64(call), Output: got, Return: int64(time.Since(began))})
-						mu.Unlock()
-					}
-				}
-			})
-		}
-		wg.Wait()
+		history, seed := converseAtOnce(t, s, 8, 60, func(r *rand.Rand) exchanged {
+			var in string
+			var commands []any
+			for range 1 + r.IntN(2)*r.IntN(5) {
+				name := []string{"INCR", "INCR", "INCR", "INCR", "GET", "GCD.INFO", "GETDEL", "GCD.RESET"}[r.IntN(8)]
+				command := name + " " + string(rune('a'+r.IntN(3)))
+				in, commands = in+command+"\r\n", append(commands, command)
+			}
+			return exchanged{in, commands}
+		}, func(answer string) any { return answer })
 		if !porcupine.CheckOperations(topicModel, history) {
 			t.Errorf("seed %d: no order of %d commands explains their answers", seed, len(history))
 		}
 	})
+}
+
+// exchanged is what a client sends at once, and of each answer to it the operation's input; nil
+// where it is of none.
+type exchanged struct {
+	in     string
+	inputs []any
+}
+
+// converseAtOnce has clients go on beside each other, each with so many exchanges, and returns what
+// porcupine wants to know, and the seed of it. output reads an answer.
+func converseAtOnce(t *testing.T, s *running, clients, exchanges int, next func(*rand.Rand) exchanged,
+	output func(answer string) any) (history []porcupine.Operation, seed uint64) {
+	t.Helper()
+	seed = rand.Uint64()
+	t.Logf("seed %d", seed)
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	began := time.Now()
+	for client := range clients {
+		wg.Go(func() {
+			c, err := net.Dial("tcp", s.addr("tcp"))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			c.SetDeadline(time.Now().Add(patience))
+			r, replies := rand.New(rand.NewPCG(seed, uint64(client))), bufio.NewReader(c)
+			for range exchanges {
+				x := next(r)
+				call := int64(time.Since(began))
+				if _, err := io.WriteString(c, x.in); err != nil {
+					t.Error(err)
+					return
+				}
+				for _, input := range x.inputs {
+					got, err := oneLine(replies)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if input == nil {
+						continue
+					}
+					mu.Lock()
+					history = append(history, porcupine.Operation{ClientId: client, Input: input, Call: call,
+						Output: output(got), Return: int64(time.Since(began))})
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return history, seed
 }
 
 // oneLine reads a reply of version 2, an array's elements with blanks between them.

@@ -3,12 +3,10 @@ package server_test
 import (
 	"bufio"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -99,21 +97,7 @@ var transactions = map[string]script{
 
 func TestRESPTransactions(t *testing.T) {
 	t.Parallel()
-	eachRESP(t, func(t *testing.T, o server.Options, version int) {
-		s, _ := serveMemory(t, o)
-		for name, script := range transactions {
-			t.Run(name, func(t *testing.T) {
-				c := dialRESP(t, s, version)
-				for _, line := range script {
-					want := line.second
-					if version == 3 && line.third != "" {
-						want = line.third
-					}
-					say(t, c, line.in+"\r\n", want)
-				}
-			})
-		}
-	})
+	runScripts(t, transactions)
 }
 
 // DBSIZE tells what there is behind what stands before it, and INFO how it is behind all.
@@ -549,60 +533,20 @@ var pairModel = porcupine.Model{
 func TestRESPTransactionsLinearizable(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
-		st, err := store.Open("", store.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { st.Close() })
-		s := serve(t, st, o, nil)
-		seed := rand.Uint64()
-		t.Logf("seed %d", seed)
-		var (
-			mu      sync.Mutex
-			history []porcupine.Operation
-			wg      sync.WaitGroup
-			began   = time.Now()
-		)
-		for client := range 6 {
-			wg.Go(func() {
-				c, err := net.Dial("tcp", s.addr("tcp"))
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				defer c.Close()
-				c.SetDeadline(time.Now().Add(patience))
-				r, replies := rand.New(rand.NewPCG(seed, uint64(client))), bufio.NewReader(c)
-				for range 80 {
-					add := [][2]int{{1, 1}, {1, 1}, {2, 1}, {0, 0}, {0, 0}}[r.IntN(5)]
-					command := "MGET one two\r\n"
-					if add[0] > 0 {
-						command = inMulti(fmt.Sprintf("INCRBY one %d\r\n", add[0]), "MGET one two\r\n",
-							fmt.Sprintf("INCRBY two %d\r\n", add[1]))
-					}
-					call := time.Since(began)
-					if _, err := io.WriteString(c, command); err != nil {
-						t.Error(err)
-						return
-					}
-					var got string
-					for range 1 + 4*min(add[0], 1) {
-						if got, err = oneLine(replies); err != nil {
-							t.Error(err)
-							return
-						}
-					}
-					words := strings.Fields(strings.ReplaceAll(got, "nil", "0"))
-					one, _ := strconv.Atoi(words[0])
-					two, _ := strconv.Atoi(words[len(words)-1])
-					mu.Lock()
-					history = append(history, porcupine.Operation{ClientId: client, Input: add,
-						Call: int64(call), Output: [2]int{one, two}, Return: int64(time.Since(began))})
-					mu.Unlock()
-				}
-			})
-		}
-		wg.Wait()
+		s, _ := serveMemory(t, o)
+		history, seed := converseAtOnce(t, s, 6, 80, func(r *rand.Rand) exchanged {
+			add := [][2]int{{1, 1}, {1, 1}, {2, 1}, {0, 0}, {0, 0}}[r.IntN(5)]
+			if add[0] == 0 {
+				return exchanged{"MGET one two\r\n", []any{add}}
+			}
+			return exchanged{inMulti(fmt.Sprintf("INCRBY one %d\r\n", add[0]), "MGET one two\r\n",
+				fmt.Sprintf("INCRBY two %d\r\n", add[1])), []any{nil, nil, nil, nil, add}}
+		}, func(answer string) any {
+			words := strings.Fields(strings.ReplaceAll(answer, "nil", "0"))
+			one, _ := strconv.Atoi(words[0])
+			two, _ := strconv.Atoi(words[len(words)-1])
+			return [2]int{one, two}
+		})
 		if got := porcupine.CheckOperationsTimeout(pairModel, history, patience); got != porcupine.Ok {
 			t.Errorf("seed %d: an order of %d commands that explains their answers: %v", seed, len(history), got)
 		}
