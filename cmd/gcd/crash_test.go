@@ -142,45 +142,17 @@ func (k *killTest) round(t *testing.T, round int) {
 	if d := os.Getenv("GCD_CRASH_DISPATCH"); d != "" {
 		dispatch = d
 	}
-	if k.rand.IntN(3) == 0 { // somewhere in the start, recovery included
-		p := startVictim(t, k.binary, k.data, dispatch)
-		p.killAfterLines(k.rand.IntN(3))
+	p, early := startOnWhatIsLeft(t, k.rand, k.binary, k.data, dispatch)
+	if early {
 		k.early++
 	}
-	p := startVictim(t, k.binary, k.data, dispatch)
-	p.waitServing(t)
 	k.check(t, p)
-	target := k.acked.Load() + 50 + k.rand.Int64N(1500)
-	ctx, stop := context.WithCancel(context.Background())
-	reached := make(chan struct{})
-	var once sync.Once
-	var wg sync.WaitGroup
-	for i := range killClients {
-		seed := k.rand.Uint64()
-		wg.Go(func() {
-			err := k.load(ctx, p, i, rand.New(rand.NewPCG(seed, 0)), func() {
-				if k.acked.Add(1) >= target {
-					once.Do(func() { close(reached) })
-				}
-			})
-			if err != nil {
-				t.Error(err)
-				once.Do(func() { close(reached) })
-			}
-		})
-	}
-	select {
-	case <-reached:
-	case <-p.exited:
-		t.Errorf("the server ended by itself: %v\n%s", p.err, p.output())
-	}
-	p.kill(t)
-	stop()
-	wg.Wait()
+	p.killUnderLoad(t, k.rand, killClients, &k.acked, 50+k.rand.Int64N(1500),
+		func(i int, r *rand.Rand, acked func()) error { return k.load(p, i, r, acked) })
 }
 
 // load counts and resets until the server is gone.
-func (k *killTest) load(ctx context.Context, p *victim, i int, r *rand.Rand, acked func()) error {
+func (k *killTest) load(p *victim, i int, r *rand.Rand, acked func()) error {
 	o, addr := client.Options{Network: "tcp", Timeout: time.Minute}, p.tcp
 	switch i % 3 {
 	case 1:
@@ -193,7 +165,7 @@ func (k *killTest) load(ctx context.Context, p *victim, i int, r *rand.Rand, ack
 		return err
 	}
 	defer c.Close()
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() { // a datagram that was lost with the server has no answer to wait for
 		select {

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -31,14 +30,10 @@ func TestTransactionsUnderKill(t *testing.T) {
 	k := &pairTest{rand: rand.New(rand.NewPCG(seed, 0))}
 	binary, data := buildBinary(t), filepath.Join(t.TempDir(), "data")
 	for round := range rounds {
-		p := startVictim(t, binary, data, []string{"pool", "goroutine"}[round%2])
-		if k.rand.IntN(3) == 0 { // somewhere in the start, recovery included
-			p.killAfterLines(k.rand.IntN(3))
-			p = startVictim(t, binary, data, []string{"pool", "goroutine"}[round%2])
-		}
-		p.waitServing(t)
+		p, _ := startOnWhatIsLeft(t, k.rand, binary, data, []string{"pool", "goroutine"}[round%2])
 		k.check(t, p)
-		k.round(t, p)
+		p.killUnderLoad(t, k.rand, 8, &k.acked, 10+k.rand.Int64N(80),
+			func(i int, r *rand.Rand, acked func()) error { return k.load(p, i, r, acked) })
 		if t.Failed() {
 			t.Fatalf("seed %d: failed in round %d", seed, round)
 		}
@@ -59,36 +54,6 @@ type pairTest struct {
 	looks   atomic.Int64
 	highest atomic.Int64 // acknowledged sum of the first pair
 	sent    atomic.Int64 // transactions on the first pair
-}
-
-func (k *pairTest) round(t *testing.T, p *victim) {
-	target := k.acked.Load() + 10 + k.rand.Int64N(80)
-	reached := make(chan struct{})
-	var once sync.Once
-	var wg sync.WaitGroup
-	for i := range 8 {
-		seed := k.rand.Uint64()
-		wg.Go(func() {
-			err := k.load(p, i, rand.New(rand.NewPCG(seed, 0)), func() {
-				if k.acked.Add(1) >= target {
-					once.Do(func() { close(reached) })
-				}
-			})
-			if err != nil {
-				t.Error(err)
-				once.Do(func() { close(reached) })
-			}
-		})
-	}
-	select {
-	case <-reached:
-	case <-p.exited:
-		t.Errorf("the server ended by itself: %v\n%s", p.err, p.output())
-	case <-time.After(2 * time.Minute):
-		t.Errorf("%d of %d transactions in two minutes", k.acked.Load(), target)
-	}
-	p.kill(t)
-	wg.Wait()
 }
 
 // load counts in transactions until the server is gone, beside one client that counts alone, and

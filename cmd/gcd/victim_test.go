@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // buildBinary builds the program under test.
@@ -119,6 +122,52 @@ func (p *victim) killAfterLines(n int) {
 	}
 	_ = p.cmd.Process.Kill()
 	<-p.exited
+}
+
+// startOnWhatIsLeft starts the server on what the last kill left, and waits until it serves. One
+// start in three is killed itself, somewhere in it, recovery included; it tells whether this was one.
+func startOnWhatIsLeft(t *testing.T, r *rand.Rand, binary, data, dispatch string) (p *victim, early bool) {
+	t.Helper()
+	if early = r.IntN(3) == 0; early {
+		startVictim(t, binary, data, dispatch).killAfterLines(r.IntN(3))
+	}
+	p = startVictim(t, binary, data, dispatch)
+	p.waitServing(t)
+	return p, early
+}
+
+// killUnderLoad kills the server when so many more calls of its clients were acknowledged. Each
+// client goes on until the server is gone, and returns what it found wrong.
+func (p *victim) killUnderLoad(t *testing.T, r *rand.Rand, clients int, acked *atomic.Int64, more int64,
+	client func(i int, r *rand.Rand, acked func()) error) {
+	t.Helper()
+	target := acked.Load() + more
+	reached := make(chan struct{})
+	var once sync.Once
+	var wg sync.WaitGroup
+	for i := range clients {
+		seed := r.Uint64()
+		wg.Go(func() {
+			err := client(i, rand.New(rand.NewPCG(seed, 0)), func() {
+				if acked.Add(1) >= target {
+					once.Do(func() { close(reached) })
+				}
+			})
+			if err != nil {
+				t.Error(err)
+				once.Do(func() { close(reached) })
+			}
+		})
+	}
+	select {
+	case <-reached:
+	case <-p.exited:
+		t.Errorf("the server ended by itself: %v\n%s", p.err, p.output())
+	case <-time.After(2 * time.Minute):
+		t.Errorf("%d of %d calls were acknowledged in two minutes\n%s", acked.Load(), target, p.output())
+	}
+	p.kill(t)
+	wg.Wait()
 }
 
 // kill sends SIGKILL, waits, and checks that this is what ended the process.
