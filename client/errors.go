@@ -78,7 +78,8 @@ func unsupported(network, what string) error {
 
 // withoutRESP is that failure where the server has shown that it has no RESP.
 func withoutRESP(what string) error {
-	return notSent(fmt.Errorf("the server has no RESP, and the counter protocol carries no %s: %w", what, errors.ErrUnsupported))
+	return notSent(fmt.Errorf("the server has no RESP, and the counter protocol carries no %s: %w", what,
+		errors.ErrUnsupported))
 }
 
 func notSent(cause error) error { return fmt.Errorf("%w: %w", ErrNotSent, cause) }
@@ -113,7 +114,8 @@ func because(ctx context.Context, err error) error {
 // find in it what this package says of a call, it is told in words only: what Options.Dial has made
 // may fail by anything, also by the error of another call.
 func foreign(err error) error {
-	for _, ours := range []error{context.Canceled, context.DeadlineExceeded, ErrRefused, ErrNotSent, ErrUnknown, ErrClosed} {
+	for _, ours := range []error{context.Canceled, context.DeadlineExceeded, ErrRefused, ErrNotSent, ErrUnknown,
+		ErrClosed} {
 		if errors.Is(err, ours) {
 			return errors.New(err.Error())
 		}

@@ -187,7 +187,8 @@ func TestServerWithoutRESP(t *testing.T) {
 			wantSum(t, sum, err, 1)
 			_, err = c.Get(patient(t), "0")
 			wantUnsupported(t, err)
-			if err != nil && (!strings.Contains(err.Error(), "server has no RESP") || strings.Contains(err.Error(), "Options")) {
+			if err != nil && (!strings.Contains(err.Error(), "server has no RESP") ||
+				strings.Contains(err.Error(), "Options")) {
 				t.Errorf("%v: no other option helps", err)
 			}
 			_, err = c.CountMany(patient(t), "0", "1")

@@ -55,7 +55,8 @@ func TestSettleWithoutEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const timeout, settle = time.Second, time.Second
-		c := newClient(t, "elsewhere", Options{Network: "tcp", Timeout: timeout, Settle: settle, Dial: peer(t, dribble)})
+		c := newClient(t, "elsewhere", Options{Network: "tcp", Timeout: timeout, Settle: settle,
+			Dial: peer(t, dribble)})
 		begun := time.Now()
 		c.Count(t.Context(), "orders")
 		if waited := time.Since(begun); waited > timeout+settle {

@@ -129,7 +129,8 @@ func (c *respClient) appendLine(dst []byte, now time.Time) []byte {
 		flags = "x"
 	}
 	return fmt.Appendf(dst,
-		"id=%d addr=%s laddr=%s name=%s age=%d idle=0 flags=%s db=0 sub=0 psub=0 ssub=0 multi=%d qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=%d "+
+		"id=%d addr=%s laddr=%s name=%s age=%d idle=0 flags=%s db=0 sub=0 psub=0 ssub=0 multi=%d qbuf=0 "+
+			"qbuf-free=0 argv-mem=0 multi-mem=%d "+
 			"rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=%d user=default redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
 		c.id, peerText(c.peer), peerText(c.local), label.name, int(now.Sub(c.since).Seconds()), flags, multi,
 		c.queue.bytes.Load(), c.charged.Load()+c.queue.bytes.Load(), label.version, label.library,

@@ -51,9 +51,10 @@ func TestRESPHello(t *testing.T) {
 			"HELLO 3 SETNAME":       `-ERR Syntax error in HELLO option 'SETNAME'\r\n`,
 			`HELLO 3 SETNAME "a b"`: `-ERR Client names cannot contain spaces, newlines or special characters\.\r\n`,
 			"CLIENT SETNAME " + strings.Repeat("x", 257): `-ERR Client names cannot have more than 256 bytes\r\n`,
-			`CLIENT SETINFO LIB-ver "a\nb"`:              `-ERR LIB-ver cannot contain spaces, newlines or special characters\.\r\n`,
-			"HELLO 3 WHAT":                               `-ERR Syntax error in HELLO option 'WHAT'\r\n`,
-			"HELLO 3 WHAT\r\nGET nah":                    `-ERR Syntax error in HELLO option 'WHAT'\r\n(_|\$-1)\r\n`,
+			`CLIENT SETINFO LIB-ver "a\nb"`: `-ERR LIB-ver cannot contain spaces, newlines or special ` +
+				`characters\.\r\n`,
+			"HELLO 3 WHAT":            `-ERR Syntax error in HELLO option 'WHAT'\r\n`,
+			"HELLO 3 WHAT\r\nGET nah": `-ERR Syntax error in HELLO option 'WHAT'\r\n(_|\$-1)\r\n`,
 		} {
 			sayMatching(t, s, version, in, want)
 		}
@@ -104,7 +105,9 @@ func TestRESPConnection(t *testing.T) {
 			"CLIENT":                        `-ERR wrong number of arguments for 'client' command\r\n`,
 			"CLIENT SETNAME me\r\nCLIENT SETINFO LIB-NAME lib\r\nCLIENT INFO": `\+OK\r\n\+OK\r\n` + text + `id=\d+ addr=127\.0\.0\.1:\d+ laddr=127\.0\.0\.1:\d+ name=me age=\d+ idle=0 flags=N db=0 sub=0 psub=0 .*multi=-1 qbuf=0 .* redir=-1 resp=` + fmt.Sprint(version) + ` lib-name=lib lib-ver=\n\r\n`,
 			"CLIENT SETNAME me\r\nRESET\r\nCLIENT GETNAME":                    `\+OK\r\n\+RESET\r\n\$-1\r\n`,
-			"CLIENT LIST":                        text + `(id=\d+ addr=\S+ laddr=\S+ name=\S* age=\d+ idle=0 flags=N db=0 sub=0 psub=0 .*multi=-1 qbuf=0 .* resp=[23] lib-name=\S* lib-ver=\S*\n)+\r\n`,
+			"CLIENT LIST": text +
+				`(id=\d+ addr=\S+ laddr=\S+ name=\S* age=\d+ idle=0 flags=N db=0 sub=0 psub=0 .*multi=-1 qbuf=0 .* ` +
+				`resp=[23] lib-name=\S* lib-ver=\S*\n)+\r\n`,
 			"CLIENT LIST TYPE normal":            text + `(id=.*\n)+\r\n`,
 			"CLIENT LIST TYPE pubsub":            nothing,
 			"CLIENT LIST type MASTER":            nothing,

@@ -397,7 +397,8 @@ func (x *exchange) read(f form) {
 		x.readLive(version)
 	default:
 		v, _ := x.client.s.backend.GetBytes(x.arg(1))
-		b, _ := x.appendReply(x.begin(), step{form: f}, []store.Op{{Kind: store.Read, Topic: x.arg(1), Sum: v.Sum, Epoch: v.Epoch}})
+		b, _ := x.appendReply(x.begin(), step{form: f},
+			[]store.Op{{Kind: store.Read, Topic: x.arg(1), Sum: v.Sum, Epoch: v.Epoch}})
 		x.end(b)
 	}
 }

@@ -45,7 +45,8 @@ func (s *Server) crowded(bytes int) bool { return s.held.Load()+int64(bytes) > i
 // holds is how many bytes the exchange has room for.
 func (x *exchange) holds() int {
 	return cap(x.in) + cap(x.out) + cap(x.ready) + cap(x.listing.found) + x.parser.Room() +
-		(cap(x.ran)+cap(x.within))*int(unsafe.Sizeof(runs{})) + cap(x.ops)*opSize + cap(x.steps)*int(unsafe.Sizeof(step{}))
+		(cap(x.ran)+cap(x.within))*int(unsafe.Sizeof(runs{})) + cap(x.ops)*opSize +
+		cap(x.steps)*int(unsafe.Sizeof(step{}))
 }
 
 const opSize = int(unsafe.Sizeof(store.Op{}))

@@ -59,8 +59,10 @@ func TestRESPInfoOfWhatWentOn(t *testing.T) {
 		say(t, c, long("INCR a\r\n", 100)+"GET a\r\nGET b\r\nincrby a 5\r\nDEL a\r\n",
 			countsTo(100)+"$3\r\n100\r\n$-1\r\n:105\r\n:1\r\n")
 		say(t, c, "CLIENT GETNAME\r\nNOSUCH\r\nGET\r\nDECR x\r\nCLIENT NOSUCH\r\nINCR \"\\xff\"\r\n",
-			"$-1\r\n-ERR unknown command 'NOSUCH', with args beginning with: \r\n-ERR wrong number of arguments for 'get' command\r\n"+
-				"-ERR DECR is not supported: the values of a topic are handed out one after the other and never again, so a sum only grows, by INCR and INCRBY, until DEL begins anew\r\n"+
+			"$-1\r\n-ERR unknown command 'NOSUCH', with args beginning with: \r\n-ERR wrong number of arguments "+
+				"for 'get' command\r\n"+
+				"-ERR DECR is not supported: the values of a topic are handed out one after the other and never "+
+				"again, so a sum only grows, by INCR and INCRBY, until DEL begins anew\r\n"+
 				"-ERR unknown subcommand 'NOSUCH'. Try CLIENT HELP.\r\n-ERR topic is not UTF-8\r\n")
 		say(t, c, "KEYS *\r\nSCAN 0 COUNT 1000\r\n", "*0\r\n*2\r\n$1\r\n0\r\n*0\r\n") // which have several turns
 		say(t, c, "MULTI\r\nINCR b\r\nGET b\r\nPING\r\nEXEC\r\n",
@@ -203,7 +205,8 @@ func TestRESPCommandStatsOfTransactions(t *testing.T) {
 		delete(got, "cmdstat_info") // which may have been asked for several times
 		delete(got, "cmdstat_echo")
 		wantCommands(t, got, map[string][3]int{
-			"incr": {o.MaxInFlight + 1, 5, 0}, "incrby": {1, 1, 1}, "getdel": {0, 1, 0}, "del": {0, 1, 0}, "ping": {0, 3, 0},
+			"incr": {o.MaxInFlight + 1, 5, 0}, "incrby": {1, 1, 1}, "getdel": {0, 1, 0}, "del": {0, 1, 0},
+			"ping":      {0, 3, 0},
 			"gcd.reset": {0, 1, 0}, "get": {2}, "gcd.count": {0, 1, 0}, "wait": {1, 0, 1}, "multi": {4},
 			"exec": {3, 1, 1},
 		})

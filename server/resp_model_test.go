@@ -55,8 +55,10 @@ const (
 	overflows    = "-ERR increment or decrement would overflow\r\n"
 	execWrong    = "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command\r\n"
 	barred       = "-ERR Command not allowed inside a transaction\r\n"
-	flushes      = "-ERR FLUSHALL is not supported: a topic keeps its name and its history; DEL resets the ones that you name\r\n"
-	watches      = "-ERR WATCH is not supported: nothing that a transaction does can depend on what was read before it; what it reads and counts is done at one moment\r\n"
+	flushes      = "-ERR FLUSHALL is not supported: a topic keeps its name and its history; DEL resets the ones " +
+		"that you name\r\n"
+	watches = "-ERR WATCH is not supported: nothing that a transaction does can depend on what was read " +
+		"before it; what it reads and counts is done at one moment\r\n"
 )
 
 // modelArity is how many arguments a command has, its name included; at least as many if negative.

@@ -168,16 +168,21 @@ func TestRESPCommand(t *testing.T) {
 		none := set + "0\r\n"
 		place := func(access, last string) string {
 			return set + "1\r\n" + dict(3) + bulk("flags") + statuses(access) +
-				bulk("begin_search") + dict(2) + bulk("type") + bulk("index") + bulk("spec") + dict(1) + bulk("index") + ":1\r\n" +
+				bulk("begin_search") + dict(2) + bulk("type") + bulk("index") + bulk("spec") + dict(1) + bulk("index") +
+				":1\r\n" +
 				bulk("find_keys") + dict(2) + bulk("type") + bulk("range") + bulk("spec") + dict(3) +
 				bulk("lastkey") + ":" + last + "\r\n" + bulk("keystep") + ":1\r\n" + bulk("limit") + ":0\r\n"
 		}
-		incr := "*10\r\n" + bulk("incr") + ":2\r\n" + statuses("write denyoom fast") + ":1\r\n:1\r\n:1\r\n" + none + none + place("RW access update", "0") + none
+		incr := "*10\r\n" + bulk("incr") + ":2\r\n" + statuses("write denyoom fast") + ":1\r\n:1\r\n:1\r\n" + none +
+			none + place("RW access update", "0") + none
 		say(t, c, "COMMAND INFO INCR nosuch incr\r\n", "*3\r\n"+incr+nothing+incr)
 		say(t, c, "COMMAND INFO del\r\n",
-			"*1\r\n*10\r\n"+bulk("del")+":-2\r\n"+statuses("write")+":1\r\n:-1\r\n:1\r\n"+none+none+place("RM delete", "-1")+none)
-		get := "*10\r\n" + bulk("config|get") + ":-3\r\n" + statuses("admin noscript loading stale") + ":0\r\n:0\r\n:0\r\n" + none + none + none + none
-		help := "*10\r\n" + bulk("config|help") + ":2\r\n" + statuses("loading stale") + ":0\r\n:0\r\n:0\r\n" + none + none + none + none
+			"*1\r\n*10\r\n"+bulk("del")+":-2\r\n"+statuses("write")+":1\r\n:-1\r\n:1\r\n"+none+none+
+				place("RM delete", "-1")+none)
+		get := "*10\r\n" + bulk("config|get") + ":-3\r\n" + statuses("admin noscript loading stale") +
+			":0\r\n:0\r\n:0\r\n" + none + none + none + none
+		help := "*10\r\n" + bulk("config|help") + ":2\r\n" + statuses("loading stale") + ":0\r\n:0\r\n:0\r\n" + none +
+			none + none + none
 		say(t, c, "COMMAND INFO config config|get config|set config|nosuch incr|x set|\r\n",
 			"*6\r\n*10\r\n"+bulk("config")+":-2\r\n"+none+":0\r\n:0\r\n:0\r\n"+none+none+none+"*2\r\n"+get+help+
 				get+strings.Repeat(nothing, 4))
@@ -194,27 +199,31 @@ func TestRESPCommand(t *testing.T) {
 			bulk("arguments")+"*4\r\n"+dict(3)+argument("cursor", "integer")+option("pattern", "pattern", "MATCH")+
 			option("count", "integer", "COUNT")+option("type", "string", "TYPE"))
 		say(t, c, "COMMAND DOCS module\r\n",
-			dict(1)+bulk("module")+dict(3)+bulk("summary")+bulk("Returns that there are no modules.")+bulk("group")+bulk("server")+
-				bulk("subcommands")+dict(2)+bulk("module|list")+dict(2)+bulk("summary")+bulk("Returns nothing: there are no modules.")+bulk("group")+bulk("server")+
+			dict(1)+bulk("module")+dict(3)+bulk("summary")+bulk("Returns that there are no modules.")+bulk("group")+
+				bulk("server")+
+				bulk("subcommands")+dict(2)+bulk("module|list")+dict(2)+bulk("summary")+
+				bulk("Returns nothing: there are no modules.")+bulk("group")+bulk("server")+
 				bulk("module|help")+dict(2)+bulk("summary")+bulk("Prints this.")+bulk("group")+bulk("server"))
 		for in, want := range map[string]string{
-			"COMMAND NOSUCH":                            "-ERR unknown subcommand 'NOSUCH'. Try COMMAND HELP.\r\n",
-			"COMMAND COUNT x":                           "-ERR wrong number of arguments for 'command|count' command\r\n",
-			"COMMAND GETKEYS":                           "-ERR wrong number of arguments for 'command|getkeys' command\r\n",
-			"COMMAND GETKEYS INCR a":                    "*1\r\n" + bulk("a"),
-			"COMMAND getkeys mget a b":                  "*2\r\n" + bulk("a") + bulk("b"),
-			"COMMAND GETKEYS SET a b":                   "*1\r\n" + bulk("a"),
-			"COMMAND GETKEYS INCR":                      "-ERR Invalid number of arguments specified for command\r\n",
-			"COMMAND GETKEYS INCR a b":                  "-ERR Invalid number of arguments specified for command\r\n",
-			"COMMAND GETKEYS PING":                      "-ERR The command has no key arguments\r\n",
-			"COMMAND GETKEYS CLIENT ID":                 "-ERR The command has no key arguments\r\n",
-			"COMMAND GETKEYS CLIENT NOSUCH":             "-ERR Invalid command specified\r\n",
-			"COMMAND GETKEYS NOSUCH a":                  "-ERR Invalid command specified\r\n",
-			"COMMAND GETKEYS DECR a":                    "-ERR Invalid command specified\r\n",
-			"COMMAND GETKEYSANDFLAGS del a b":           "*2\r\n*2\r\n" + bulk("a") + statuses("RM delete") + "*2\r\n" + bulk("b") + statuses("RM delete"),
-			"COMMAND INFO decr multi|x auth cluster":    "*4\r\n" + strings.Repeat(nothing, 4),
-			"COMMAND LIST FILTERBY PATTERN inc*":        "*2\r\n" + bulk("incr") + bulk("incrby"),
-			"COMMAND LIST FILTERBY PATTERN config*":     "*3\r\n" + bulk("config") + bulk("config|get") + bulk("config|help"),
+			"COMMAND NOSUCH":                "-ERR unknown subcommand 'NOSUCH'. Try COMMAND HELP.\r\n",
+			"COMMAND COUNT x":               "-ERR wrong number of arguments for 'command|count' command\r\n",
+			"COMMAND GETKEYS":               "-ERR wrong number of arguments for 'command|getkeys' command\r\n",
+			"COMMAND GETKEYS INCR a":        "*1\r\n" + bulk("a"),
+			"COMMAND getkeys mget a b":      "*2\r\n" + bulk("a") + bulk("b"),
+			"COMMAND GETKEYS SET a b":       "*1\r\n" + bulk("a"),
+			"COMMAND GETKEYS INCR":          "-ERR Invalid number of arguments specified for command\r\n",
+			"COMMAND GETKEYS INCR a b":      "-ERR Invalid number of arguments specified for command\r\n",
+			"COMMAND GETKEYS PING":          "-ERR The command has no key arguments\r\n",
+			"COMMAND GETKEYS CLIENT ID":     "-ERR The command has no key arguments\r\n",
+			"COMMAND GETKEYS CLIENT NOSUCH": "-ERR Invalid command specified\r\n",
+			"COMMAND GETKEYS NOSUCH a":      "-ERR Invalid command specified\r\n",
+			"COMMAND GETKEYS DECR a":        "-ERR Invalid command specified\r\n",
+			"COMMAND GETKEYSANDFLAGS del a b": "*2\r\n*2\r\n" + bulk("a") + statuses("RM delete") + "*2\r\n" +
+				bulk("b") + statuses("RM delete"),
+			"COMMAND INFO decr multi|x auth cluster": "*4\r\n" + strings.Repeat(nothing, 4),
+			"COMMAND LIST FILTERBY PATTERN inc*":     "*2\r\n" + bulk("incr") + bulk("incrby"),
+			"COMMAND LIST FILTERBY PATTERN config*": "*3\r\n" + bulk("config") + bulk("config|get") +
+				bulk("config|help"),
 			"COMMAND LIST FILTERBY PATTERN latency|l*":  "*1\r\n" + bulk("latency|latest"),
 			"COMMAND DOCS debug latency|graph|x decrby": dict(0),
 		} {
@@ -271,30 +280,34 @@ func TestRESPWhatIsNotKept(t *testing.T) {
 			doctor = "=86\r\ntxt:No latencies are kept: INFO commandstats tells how long commands took on average.\n\r\n"
 		}
 		for in, want := range map[string]string{
-			"SLOWLOG GET":                  "*0\r\n",
-			"SLOWLOG GET 128":              "*0\r\n",
-			"slowlog get -1":               "*0\r\n",
-			"SLOWLOG GET -2":               "-ERR count should be greater than or equal to -1\r\n",
-			"SLOWLOG GET x":                "-ERR count should be greater than or equal to -1\r\n",
-			"SLOWLOG get 1 2":              "-ERR unknown subcommand or wrong number of arguments for 'get'. Try SLOWLOG HELP.\r\n",
-			"SLOWLOG LEN":                  ":0\r\n",
-			"SLOWLOG LEN x":                "-ERR wrong number of arguments for 'slowlog|len' command\r\n",
-			"SLOWLOG RESET":                "+OK\r\n",
-			"SLOWLOG":                      "-ERR wrong number of arguments for 'slowlog' command\r\n",
-			"SLOWLOG WHAT":                 "-ERR unknown subcommand 'WHAT'. Try SLOWLOG HELP.\r\n",
-			"LATENCY LATEST":               "*0\r\n",
-			"LATENCY HISTORY command":      "*0\r\n",
-			"LATENCY HISTORY":              "-ERR wrong number of arguments for 'latency|history' command\r\n",
-			"LATENCY HISTOGRAM":            none,
-			"LATENCY HISTOGRAM incr set":   none,
-			"LATENCY RESET":                ":0\r\n",
-			"LATENCY RESET command fork":   ":0\r\n",
-			"LATENCY GRAPH command":        "-ERR No samples available for event 'command'\r\n",
-			"LATENCY DOCTOR":               doctor,
-			"LATENCY WHAT":                 "-ERR unknown subcommand 'WHAT'. Try LATENCY HELP.\r\n",
-			"SLOWLOG HELP":                 "*9\r\n+SLOWLOG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n+GET [<count>]\r\n+    Returns nothing: no slow commands are kept.\r\n+LEN\r\n+    Returns 0, likewise.\r\n+RESET\r\n+    Does nothing, likewise.\r\n+HELP\r\n+    Prints this.\r\n",
-			"SLOWLOG HELP x":               "-ERR wrong number of arguments for 'slowlog|help' command\r\n",
-			"MODULE HELP":                  "*5\r\n+MODULE <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n+LIST\r\n+    Returns nothing: there are no modules.\r\n+HELP\r\n+    Prints this.\r\n",
+			"SLOWLOG GET":     "*0\r\n",
+			"SLOWLOG GET 128": "*0\r\n",
+			"slowlog get -1":  "*0\r\n",
+			"SLOWLOG GET -2":  "-ERR count should be greater than or equal to -1\r\n",
+			"SLOWLOG GET x":   "-ERR count should be greater than or equal to -1\r\n",
+			"SLOWLOG get 1 2": "-ERR unknown subcommand or wrong number of arguments for 'get'. Try " +
+				"SLOWLOG HELP.\r\n",
+			"SLOWLOG LEN":                ":0\r\n",
+			"SLOWLOG LEN x":              "-ERR wrong number of arguments for 'slowlog|len' command\r\n",
+			"SLOWLOG RESET":              "+OK\r\n",
+			"SLOWLOG":                    "-ERR wrong number of arguments for 'slowlog' command\r\n",
+			"SLOWLOG WHAT":               "-ERR unknown subcommand 'WHAT'. Try SLOWLOG HELP.\r\n",
+			"LATENCY LATEST":             "*0\r\n",
+			"LATENCY HISTORY command":    "*0\r\n",
+			"LATENCY HISTORY":            "-ERR wrong number of arguments for 'latency|history' command\r\n",
+			"LATENCY HISTOGRAM":          none,
+			"LATENCY HISTOGRAM incr set": none,
+			"LATENCY RESET":              ":0\r\n",
+			"LATENCY RESET command fork": ":0\r\n",
+			"LATENCY GRAPH command":      "-ERR No samples available for event 'command'\r\n",
+			"LATENCY DOCTOR":             doctor,
+			"LATENCY WHAT":               "-ERR unknown subcommand 'WHAT'. Try LATENCY HELP.\r\n",
+			"SLOWLOG HELP": "*9\r\n+SLOWLOG <subcommand> [<arg> [value] [opt] ...]. Subcommands " +
+				"are:\r\n+GET [<count>]\r\n+    Returns nothing: no slow commands are kept.\r\n+LEN\r\n+    " +
+				"Returns 0, likewise.\r\n+RESET\r\n+    Does nothing, likewise.\r\n+HELP\r\n+    Prints this.\r\n",
+			"SLOWLOG HELP x": "-ERR wrong number of arguments for 'slowlog|help' command\r\n",
+			"MODULE HELP": "*5\r\n+MODULE <subcommand> [<arg> [value] [opt] ...]. Subcommands " +
+				"are:\r\n+LIST\r\n+    Returns nothing: there are no modules.\r\n+HELP\r\n+    Prints this.\r\n",
 			"SLOWLOG LEN\r\nSLOWLOG RESET": ":0\r\n+OK\r\n",
 		} {
 			say(t, c, in+"\r\n", want)

@@ -114,7 +114,8 @@ func configSubcommands() []*command {
 			summary: "Returns the settings whose names match."},
 	)
 	for _, name := range []string{"set", "rewrite", "resetstat"} {
-		text := "ERR CONFIG " + strings.ToUpper(name) + " is not supported: settings are flags of the server, and CONFIG GET shows them"
+		text := "ERR CONFIG " + strings.ToUpper(name) +
+			" is not supported: settings are flags of the server, and CONFIG GET shows them"
 		if name == "resetstat" {
 			text = "ERR CONFIG RESETSTAT is not supported: figures begin with the server's start"
 		}

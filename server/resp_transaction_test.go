@@ -38,32 +38,41 @@ var transactions = map[string]script{
 		{"UNWATCH 1", "-ERR wrong number of arguments for 'unwatch' command\r\n", ""},
 	},
 	"every command on topics": {
-		{"MULTI\r\nincr all\r\nINCRBY all 4\r\nGCD.COUNT all\r\nGCD.COUNT all 4\r\nGET all\r\nMGET all none all\r\nSTRLEN all\r\nEXISTS all none all\r\n" +
+		{"MULTI\r\nincr all\r\nINCRBY all 4\r\nGCD.COUNT all\r\nGCD.COUNT all 4\r\nGET all\r\nMGET all none all\r\n" +
+			"STRLEN all\r\nEXISTS all none all\r\n" +
 			"TOUCH all\r\nTYPE all\r\nTYPE none\r\nTTL all\r\nPTTL none\r\nGCD.INFO all\r\nEXEC",
 			"+OK\r\n" + long(queuedReply,
-				14) + "*14\r\n:1\r\n:5\r\n$1\r\n6\r\n$2\r\n10\r\n$2\r\n10\r\n*3\r\n$2\r\n10\r\n$-1\r\n$2\r\n10\r\n:2\r\n:2\r\n:1\r\n+string\r\n+none\r\n:-1\r\n:-2\r\n" +
+				14) + "*14\r\n:1\r\n:5\r\n$1\r\n6\r\n$2\r\n10\r\n$2\r\n10\r\n*3\r\n$2\r\n10\r\n$-1\r\n$2\r\n10\r\n" +
+				":2\r\n:2\r\n:1\r\n+string\r\n+none\r\n:-1\r\n:-2\r\n" +
 				"*4\r\n$3\r\nsum\r\n$2\r\n10\r\n$5\r\nepoch\r\n:0\r\n",
 			"+OK\r\n" + long(queuedReply,
-				14) + "*14\r\n:1\r\n:5\r\n$1\r\n6\r\n$2\r\n10\r\n$2\r\n10\r\n*3\r\n$2\r\n10\r\n_\r\n$2\r\n10\r\n:2\r\n:2\r\n:1\r\n+string\r\n+none\r\n:-1\r\n:-2\r\n" +
+				14) + "*14\r\n:1\r\n:5\r\n$1\r\n6\r\n$2\r\n10\r\n$2\r\n10\r\n*3\r\n$2\r\n10\r\n_\r\n$2\r\n10\r\n" +
+				":2\r\n:2\r\n:1\r\n+string\r\n+none\r\n:-1\r\n:-2\r\n" +
 				"%2\r\n$3\r\nsum\r\n$2\r\n10\r\n$5\r\nepoch\r\n:0\r\n"},
-		{"MULTI\r\nGETDEL all\r\nINCR all\r\nGETSET all 0\r\nINCR all\r\nSET all 0\r\nINCR all\r\nDEL all none\r\nINCR all\r\nUNLINK all\r\nGCD.RESET all\r\nGET all\r\nEXEC",
+		{"MULTI\r\nGETDEL all\r\nINCR all\r\nGETSET all 0\r\nINCR all\r\nSET all 0\r\nINCR all\r\nDEL all none\r\n" +
+			"INCR all\r\nUNLINK all\r\nGCD.RESET all\r\nGET all\r\nEXEC",
 			"+OK\r\n" + long(queuedReply,
 				11) + "*11\r\n$2\r\n10\r\n:1\r\n$1\r\n1\r\n:1\r\n+OK\r\n:1\r\n:1\r\n:1\r\n:1\r\n+OK\r\n$-1\r\n",
 			"+OK\r\n" + long(queuedReply,
 				11) + "*11\r\n$2\r\n10\r\n:1\r\n$1\r\n1\r\n:1\r\n+OK\r\n:1\r\n:1\r\n:1\r\n:1\r\n+OK\r\n_\r\n"},
 	},
 	"other commands": {
-		{"MULTI\r\nPING\r\nPING hi\r\nECHO there\r\nSELECT 0\r\nSELECT 1\r\nWAIT 0 0\r\nUNWATCH\r\nROLE\r\nMODULE LIST\r\nCLIENT SETNAME inside\r\nCLIENT GETNAME\r\nCONFIG GET save\r\nEXEC",
+		{"MULTI\r\nPING\r\nPING hi\r\nECHO there\r\nSELECT 0\r\nSELECT 1\r\nWAIT 0 0\r\nUNWATCH\r\nROLE\r\nMODULE " +
+			"LIST\r\nCLIENT SETNAME inside\r\nCLIENT GETNAME\r\nCONFIG GET save\r\nEXEC",
 			"+OK\r\n" + long(queuedReply,
-				12) + "*12\r\n+PONG\r\n$2\r\nhi\r\n$5\r\nthere\r\n+OK\r\n-ERR DB index is out of range\r\n:0\r\n+OK\r\n*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n*0\r\n+OK\r\n$6\r\ninside\r\n*2\r\n$4\r\nsave\r\n$0\r\n\r\n",
+				12) + "*12\r\n+PONG\r\n$2\r\nhi\r\n$5\r\nthere\r\n+OK\r\n-ERR DB index is out of range\r\n:0\r\n" +
+				"+OK\r\n*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n*0\r\n+OK\r\n$6\r\ninside\r\n*2\r\n$4\r\nsave\r\n$0\r\n\r\n",
 			"+OK\r\n" + long(queuedReply,
-				12) + "*12\r\n+PONG\r\n$2\r\nhi\r\n$5\r\nthere\r\n+OK\r\n-ERR DB index is out of range\r\n:0\r\n+OK\r\n*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n*0\r\n+OK\r\n$6\r\ninside\r\n%1\r\n$4\r\nsave\r\n$0\r\n\r\n"},
+				12) + "*12\r\n+PONG\r\n$2\r\nhi\r\n$5\r\nthere\r\n+OK\r\n-ERR DB index is out of range\r\n:0\r\n" +
+				"+OK\r\n*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n*0\r\n+OK\r\n$6\r\ninside\r\n%1\r\n$4\r\nsave\r\n$0\r\n\r\n"},
 		{"MULTI\r\nCLIENT SETNAME never\r\nDISCARD\r\nCLIENT GETNAME", "+OK\r\n+QUEUED\r\n+OK\r\n$6\r\ninside\r\n", ""},
 	},
 	"an argument that is wrong leaves the others": {
-		{"MULTI\r\nINCR own\r\nINCRBY own x\r\nINCRBY own 0\r\nSET own 5\r\nGCD.COUNT own 1 2\r\nPING a b\r\nINCR \"\\xff\"\r\nINCRBY own 9223372036854775807\r\nINCR own\r\nEXEC",
+		{"MULTI\r\nINCR own\r\nINCRBY own x\r\nINCRBY own 0\r\nSET own 5\r\nGCD.COUNT own 1 2\r\nPING a b\r\nINCR " +
+			"\"\\xff\"\r\nINCRBY own 9223372036854775807\r\nINCR own\r\nEXEC",
 			"+OK\r\n" + long(queuedReply,
-				9) + "*9\r\n:1\r\n" + notAnInteger + onlyGrows + onlyZero + wrongArity("gcd.count") + wrongArity("ping") +
+				9) + "*9\r\n:1\r\n" + notAnInteger + onlyGrows + onlyZero + wrongArity("gcd.count") +
+				wrongArity("ping") +
 				"-ERR topic is not UTF-8\r\n" + overflows + ":2\r\n", ""},
 	},
 	"an error at once": {
@@ -83,13 +92,17 @@ var transactions = map[string]script{
 		{"MULTI\r\nHELLO 3\r\nEXEC", "+OK\r\n" + barred + execAbort, ""},
 		{"MULTI\r\nHELLO 2\r\nDISCARD", "+OK\r\n" + barred + "+OK\r\n", ""},
 		{"MULTI\r\nAUTH x\r\nEXEC",
-			"+OK\r\n-ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?\r\n" + execAbort, ""},
+			"+OK\r\n-ERR AUTH <password> called without any password configured for the default user. Are you sure " +
+				"your configuration is correct?\r\n" + execAbort, ""},
 		{"MULTI\r\nINCR once\r\nEXPIRE once 1\r\nDISCARD\r\nINCR once",
-			"+OK\r\n+QUEUED\r\n-ERR EXPIRE is not supported: topics do not expire: DEL ends what was counted when you say so\r\n+OK\r\n:1\r\n", ""},
+			"+OK\r\n+QUEUED\r\n-ERR EXPIRE is not supported: topics do not expire: DEL ends what was counted when " +
+				"you say so\r\n+OK\r\n:1\r\n", ""},
 	},
 	"in a pipeline": {
-		{"INCR pipe\r\nGET pipe\r\nMULTI\r\nGET pipe\r\nINCR pipe\r\nEXEC\r\nGET pipe\r\nINCR pipe\r\nMULTI\r\nINCR pipe\r\nEXEC\r\nPING\r\nMULTI\r\nEXEC\r\nGET pipe",
-			":1\r\n$1\r\n1\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n$1\r\n1\r\n:2\r\n$1\r\n2\r\n:3\r\n+OK\r\n+QUEUED\r\n*1\r\n:4\r\n+PONG\r\n+OK\r\n*0\r\n$1\r\n4\r\n", ""},
+		{"INCR pipe\r\nGET pipe\r\nMULTI\r\nGET pipe\r\nINCR pipe\r\nEXEC\r\nGET pipe\r\nINCR pipe\r\nMULTI\r\n" +
+			"INCR pipe\r\nEXEC\r\nPING\r\nMULTI\r\nEXEC\r\nGET pipe",
+			":1\r\n$1\r\n1\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n$1\r\n1\r\n:2\r\n$1\r\n2\r\n:3\r\n+OK\r\n" +
+				"+QUEUED\r\n*1\r\n:4\r\n+PONG\r\n+OK\r\n*0\r\n$1\r\n4\r\n", ""},
 		{"MULTI\r\nGET pipe\r\nEXISTS pipe\r\nEXEC", "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n$1\r\n4\r\n:1\r\n", ""},
 		{"MULTI\r\nINCR pipe\r\nRESET\r\nEXEC", "+OK\r\n+QUEUED\r\n+RESET\r\n-ERR EXEC without MULTI\r\n", ""},
 	},
@@ -220,7 +233,8 @@ func TestRESPTransactionOfAllBytes(t *testing.T) {
 		for _, exec := range []string{"*1\r\n$4\r\nEXEC\r\n", "EXEC" + strings.Repeat(" ", 2000) + "\r\n"} {
 			c := dialRESP(t, s, 2)
 			topic := strings.Repeat("x", o.MaxInFlightBytes-len("*2\r\n$4\r\nINCR\r\n$978\r\n\r\n"))
-			say(t, c, "MULTI\r\nINCR "+topic+"\r\n"+exec+"GCD.RESET "+topic+"\r\n", "+OK\r\n+QUEUED\r\n*1\r\n:1\r\n+OK\r\n")
+			say(t, c, "MULTI\r\nINCR "+topic+"\r\n"+exec+"GCD.RESET "+topic+"\r\n",
+				"+OK\r\n+QUEUED\r\n*1\r\n:1\r\n+OK\r\n")
 		}
 	})
 }

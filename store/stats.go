@@ -9,9 +9,10 @@ import (
 	"gcd/wal"
 )
 
-// Stats is what the store did since it was opened.
+// Stats is what the store did since it was opened. A Count of N values is one. A Delete is a Reset
+// or, if it found no sum, a Read, and so is a Size.
 type Stats struct {
-	Counts, Resets, Reads uint64    // ops that took effect, by kind; a Count of N values is one, a Delete is a Reset or, if it found no sum, a Read, and so is a Size
+	Counts, Resets, Reads uint64    // ops that took effect, by kind
 	Refused               uint64    // ops that surely did not
 	Unknown               uint64    // ops whose outcome is not known
 	Batches               uint64    // committed; each is one record of the log

@@ -14,12 +14,14 @@ import (
 // What the programs advise where an error of a store's directory is told.
 
 // HintByteOrder is for store.ErrByteOrder.
-const HintByteOrder = `move it as a dump: "gcd-tool dump" on a machine of the kind that made it, and "gcd-tool restore" here; nothing was changed`
+const HintByteOrder = `move it as a dump: "gcd-tool dump" on a machine of the kind that made it, and "gcd-tool ` +
+	`restore" here; nothing was changed`
 
 // HintDamage is for the damage of a store's directory: which commands say more of it.
 func HintDamage(err error) string {
 	dir := shellWord(damaged(err))
-	return fmt.Sprintf(`"gcd-tool verify %s" says what is damaged, "gcd-tool repair %s" what can be saved; "Damage" in docs/operations.md has the steps`, dir, dir)
+	return fmt.Sprintf(`"gcd-tool verify %s" says what is damaged, "gcd-tool repair %s" what can be saved; `+
+		`"Damage" in docs/operations.md has the steps`, dir, dir)
 }
 
 // damaged is the directory that an error of damage is about; DIR if it says none.

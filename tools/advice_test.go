@@ -30,7 +30,8 @@ func TestHintDamage(t *testing.T) {
 		{errors.New("of something else"), "DIR"},
 	} {
 		hint := HintDamage(test.err)
-		if want := fmt.Sprintf(`"gcd-tool verify %s" says what is damaged, "gcd-tool repair %s" what can be saved; `, test.dir, test.dir); !strings.HasPrefix(hint, want) {
+		if want := fmt.Sprintf(`"gcd-tool verify %s" says what is damaged, "gcd-tool repair %s" what can be saved; `,
+			test.dir, test.dir); !strings.HasPrefix(hint, want) {
 			t.Errorf("%v: %s, want %s", test.err, hint, want)
 		}
 	}

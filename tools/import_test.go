@@ -43,8 +43,10 @@ func TestImport(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	for round, memory := range []int{0, 1, 2000, 20_000} {
 		want := map[string]store.Value{
-			"": {Sum: 3}, ",": {Sum: 4}, `"`: {Sum: 5}, "a\r\nb\n": {Sum: 6}, `back\slash`: {Sum: 7}, " blank ": {Sum: 8}, "#": {Sum: 9}, "é\u2028": {Sum: 10},
-			"topic": {Sum: 11}, strings.Repeat(`"`, store.MaxTopicLen): {Sum: math.MaxUint64}, strings.Repeat("long", 1000): {Sum: 1}, "\x00": {Sum: 1},
+			"": {Sum: 3}, ",": {Sum: 4}, `"`: {Sum: 5}, "a\r\nb\n": {Sum: 6}, `back\slash`: {Sum: 7},
+			" blank ": {Sum: 8}, "#": {Sum: 9}, "é\u2028": {Sum: 10},
+			"topic": {Sum: 11}, strings.Repeat(`"`, store.MaxTopicLen): {Sum: math.MaxUint64},
+			strings.Repeat("long", 1000): {Sum: 1}, "\x00": {Sum: 1},
 		}
 		if round == 1 { // it is looked at anew with each byte that comes
 			delete(want, strings.Repeat(`"`, store.MaxTopicLen))
@@ -131,20 +133,26 @@ func TestImportWrong(t *testing.T) {
 		{"a,1,2\n", "line 1: it has more than two fields"},
 		{"a,1\nname,value\n", `line 2: the sum "value" is no whole number`},
 		{"a,1\ntopic,sum\n", `line 2: the sum "sum" is no whole number`},
-		{"a,-1\nb,1.5\nc,1e3\nd, 1\ne,+1\nf,\n", "line 1: the sum \"-1\"\nline 2: the sum \"1.5\"\nline 3: the sum \"1e3\"\nline 4: the sum \" 1\"\nline 5: the sum \"+1\"\nline 6: the sum \"\""},
-		{"a,18446744073709551615\nb,18446744073709551616\n", `line 2: the sum "18446744073709551616" is no whole number from 0 to 18446744073709551615`},
+		{"a,-1\nb,1.5\nc,1e3\nd, 1\ne,+1\nf,\n",
+			"line 1: the sum \"-1\"\nline 2: the sum \"1.5\"\nline 3: the sum \"1e3\"\nline 4: the sum \" 1\"\n" +
+				"line 5: the sum \"+1\"\nline 6: the sum \"\""},
+		{"a,18446744073709551615\nb,18446744073709551616\n",
+			`line 2: the sum "18446744073709551616" is no whole number from 0 to 18446744073709551615`},
 		{"a,\"1\"\nb,\"1\nc,1\n", "line 2: the sum \"\\\"1\""},
 		{"a,1\n\xff,2\n\"\xe9\",3\n", "line 2: the topic \"\\xff\" is not UTF-8\nline 3: the topic \"\\xe9\" is not UTF-8"},
 		{long + ",1\nb,1\n", "line 1: the topic has 65536 bytes, the longest may have 65535"},
 		{strings.Repeat(long, 5) + ",1\nb,x\n", "line 1: the line is longer than 262144 bytes\nline 2: the sum"},
-		{`"` + strings.Repeat(long+"\n", 5) + "b,x\n", "line 1: the quote (\") that it begins with has no end\nline 2: it is not\nline 3: it is not\nline 4: it is not\nline 5: it is not\nline 6: the sum"},
+		{`"` + strings.Repeat(long+"\n", 5) + "b,x\n",
+			"line 1: the quote (\") that it begins with has no end\nline 2: it is not\nline 3: it is not\nline 4: " +
+				"it is not\nline 5: it is not\nline 6: the sum"},
 		{"\"a,1\nb,2\nc,x\n", "line 1: the quote (\") that it begins with has no end\nline 3: the sum"},
 		{"\"a\" ,1\n", "line 1: it is not topic,sum"},
 		{"a\"b,1\n", "line 1: the topic \"a\\\"b\" has a quote"},
 		{",1\n\"\",1\n", "line 1: the topic is missing"},
 		{"a,1\nb,2", "line 2: the line has no end"},
 		{"a,1\n\"b\nc\",2\nd,x\n", "line 4: the sum"},
-		{"a,1\nb,1\na,2\nb,2\na,1\n", "line 3: the topic \"a\" is on line 1\nline 4: the topic \"b\" is on line 2\nline 5: the topic \"a\" is on line 1"},
+		{"a,1\nb,1\na,2\nb,2\na,1\n", "line 3: the topic \"a\" is on line 1\nline 4: the topic \"b\" is on line 2\n" +
+			"line 5: the topic \"a\" is on line 1"},
 		{"a,0\na,1\n", "line 2: the topic \"a\" is on line 1"},
 		{"\x1f\x8b\x08\x00", "line 1: it is compressed with gzip"},
 		{"# gcd_dump 1 store\n", "line 1: this is a dump"},
@@ -155,7 +163,8 @@ func TestImportWrong(t *testing.T) {
 		{"PK\x03\x04\n\n", "line 1: it is a zip archive, or a workbook"},
 		{"\xff\xfea\x00,\x001\x00\n\x00", "line 1: it is UTF-16"},
 		{"\xfe\xff\x00a\x00,\x001\x00\n", "line 1: it is UTF-16"},
-		{"name,value\na,1\n", `line 1: the sum "value" is no whole number from 0 to 18446744073709551615; the names of columns have to be topic,sum`},
+		{"name,value\na,1\n", `line 1: the sum "value" is no whole number from 0 to 18446744073709551615; the ` +
+			`names of columns have to be topic,sum`},
 		{"\"sum\",\"topic\"\na,1\n", `line 1: the sum "topic" is no whole number`},
 	} {
 		for _, memory := range []int{0, 1} {
@@ -179,7 +188,8 @@ func TestImportManyWrong(t *testing.T) {
 	t.Parallel()
 	_, _, err := importText(t, strings.Repeat("a\n", maxBadLines+5), ImportOptions{})
 	var wrong *ImportError
-	if !errors.As(err, &wrong) || len(wrong.Lines) != maxBadLines || wrong.Total != maxBadLines+5 || !strings.HasSuffix(err.Error(), "\nand 5 more") {
+	if !errors.As(err, &wrong) || len(wrong.Lines) != maxBadLines || wrong.Total != maxBadLines+5 ||
+		!strings.HasSuffix(err.Error(), "\nand 5 more") {
 		t.Errorf("%.200v", err)
 	}
 }
@@ -187,7 +197,8 @@ func TestImportManyWrong(t *testing.T) {
 // TestImportNothing: a table without a topic that was counted looks like a query that failed.
 func TestImportNothing(t *testing.T) {
 	t.Parallel()
-	for _, table := range []string{"", "topic,sum\n", "\uFEFFTopic,Sum\r\n", "\"topic\",\"sum\"\n", "\uFEFF\"Topic\",Sum\r\n", "a,0\n"} {
+	for _, table := range []string{"", "topic,sum\n", "\uFEFFTopic,Sum\r\n", "\"topic\",\"sum\"\n",
+		"\uFEFF\"Topic\",Sum\r\n", "a,0\n"} {
 		dir, _, err := importText(t, table, ImportOptions{})
 		if !errors.Is(err, ErrNothingToImport) {
 			t.Errorf("%q: %v", table, err)
@@ -196,7 +207,8 @@ func TestImportNothing(t *testing.T) {
 	}
 }
 
-// TestImportPlace: nothing is made where something is, nor below what is not there, and a directory that is empty gets the store.
+// TestImportPlace: nothing is made where something is, nor below what is not there, and a directory
+// that is empty gets the store.
 func TestImportPlace(t *testing.T) {
 	t.Parallel()
 	parent := t.TempDir()
@@ -210,7 +222,8 @@ func TestImportPlace(t *testing.T) {
 	if _, err := Import(t.Context(), unread, used, o); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("over a store: %v", err)
 	}
-	if _, err := Import(t.Context(), unread, filepath.Join(parent, "not", "there"), o); err == nil || !strings.Contains(err.Error(), "there is no directory") {
+	if _, err := Import(t.Context(), unread, filepath.Join(parent, "not", "there"), o); err == nil ||
+		!strings.Contains(err.Error(), "there is no directory") {
 		t.Errorf("below what is not there: %v", err)
 	}
 	if _, err := Import(t.Context(), unread, empty, o); err == nil || !strings.Contains(err.Error(), "it was read") {
@@ -230,7 +243,8 @@ func TestImportPlace(t *testing.T) {
 	}
 }
 
-// TestImportStopped stops an import at each operation on the disk and at each of its steps: nothing is there, or the store, and no part.
+// TestImportStopped stops an import at each operation on the disk and at each of its steps: nothing
+// is there, or the store, and no part.
 func TestImportStopped(t *testing.T) {
 	t.Parallel()
 	for _, way := range []string{"error", "error behind"} {
@@ -238,7 +252,8 @@ func TestImportStopped(t *testing.T) {
 			parent := t.TempDir()
 			dir := filepath.Join(parent, "data")
 			i := interruption{way: way, n: n}
-			_, err := Import(t.Context(), strings.NewReader("b,2\na,1\n"), dir, ImportOptions{SegmentSize: smallSegment, memory: 1, seams: seams{step: i.step, fs: i.disk()}})
+			_, err := Import(t.Context(), strings.NewReader("b,2\na,1\n"), dir,
+				ImportOptions{SegmentSize: smallSegment, memory: 1, seams: seams{step: i.step, fs: i.disk()}})
 			if i.over(t, err) {
 				break
 			}
@@ -265,12 +280,13 @@ func TestImportInterrupted(t *testing.T) {
 	for _, phase := range []string{"reading", "checking", "building", "reading back"} {
 		ctx, cancel := context.WithCancel(t.Context())
 		dir := filepath.Join(t.TempDir(), "data")
-		_, err := Import(ctx, strings.NewReader(table.String()), dir, ImportOptions{SegmentSize: testSegment, Progress: func(p Progress) {
-			if p.Phase == phase {
-				phases[phase] = true
-				cancel()
-			}
-		}})
+		_, err := Import(ctx, strings.NewReader(table.String()), dir,
+			ImportOptions{SegmentSize: testSegment, Progress: func(p Progress) {
+				if p.Phase == phase {
+					phases[phase] = true
+					cancel()
+				}
+			}})
 		cancel()
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("interrupted while %s: %v", phase, err)
@@ -282,7 +298,8 @@ func TestImportInterrupted(t *testing.T) {
 	}
 }
 
-// TestImportSyncs: everything of the new directory is durable before it gets its name, and that name before Import returns.
+// TestImportSyncs: everything of the new directory is durable before it gets its name, and that name
+// before Import returns.
 func TestImportSyncs(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
@@ -306,12 +323,14 @@ func TestImportNoRoom(t *testing.T) {
 		return vfs.Outcome{}
 	})
 	o := ImportOptions{SegmentSize: smallSegment, seams: seams{fs: disk}}
-	if _, err := Import(t.Context(), strings.NewReader("a,1\n"), filepath.Join(parent, "data"), o); !errors.Is(err, full) {
+	_, err := Import(t.Context(), strings.NewReader("a,1\n"), filepath.Join(parent, "data"), o)
+	if !errors.Is(err, full) {
 		t.Error(err)
 	}
 	onlyNames(t, parent)
 	o = ImportOptions{TempDir: filepath.Join(parent, "nowhere"), memory: 1}
-	if _, err := Import(t.Context(), strings.NewReader("a,1\nb,1\n"), filepath.Join(parent, "data"), o); !errors.Is(err, ErrTemp) {
+	_, err = Import(t.Context(), strings.NewReader("a,1\nb,1\n"), filepath.Join(parent, "data"), o)
+	if !errors.Is(err, ErrTemp) {
 		t.Error(err)
 	}
 	onlyNames(t, parent)

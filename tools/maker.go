@@ -96,7 +96,9 @@ func (m *maker) replaceable() error {
 	if there || err != nil {
 		return err
 	}
-	return store.Empty(m.given) // what is something else: perhaps it is the directory above that of a server, which would go on in what was put aside
+	// What is something else may be the directory above that of a server, which would go on in what
+	// was put aside.
+	return store.Empty(m.given)
 }
 
 // parent looks for the directory that the new one is to be in: a name that was mistyped makes none.

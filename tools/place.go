@@ -114,7 +114,8 @@ func (o seams) swap(build, dir string, lock *dirlock.Lock, name string) (aside s
 
 // ErrLayer and ErrMountPoint say why a directory cannot be put aside.
 var (
-	ErrLayer      = errors.New("tools: it comes from a lower layer of an overlay file system, which lets no directory of it be renamed")
+	ErrLayer = errors.New("tools: it comes from a lower layer of an overlay file system, which lets no " +
+		"directory of it be renamed")
 	ErrMountPoint = errors.New("tools: it is a mount point, which cannot be renamed")
 )
 

@@ -111,7 +111,8 @@ func poweredRows(t testing.TB) []poweredRow {
 	}
 	rows = append(rows, poweredRow{name: "import", prepare: func(testing.TB, string) {},
 		run: func(dir string) error {
-			_, err := Import(t.Context(), strings.NewReader("topic,sum\na,5\nb,6\n"), dir, ImportOptions{SegmentSize: smallSegment})
+			_, err := Import(t.Context(), strings.NewReader("topic,sum\na,5\nb,6\n"), dir,
+				ImportOptions{SegmentSize: smallSegment})
 			return err
 		}, new: map[string]store.Value{"a": {Sum: 5}, "b": {Sum: 6}}})
 	damaged, repaired := damagedStore(t)

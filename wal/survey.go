@@ -28,8 +28,9 @@ type SegmentSurvey struct {
 	// or no more than an interrupted write. It is false where what follows may have been cut off, or is damaged.
 	Ends bool
 
-	// Damage is what is wrong, in the order of offsets: *CorruptionError, or wrapped ErrNotOurs and ErrVersion, or the disk's error: what is
-	// behind that was not read, which does not say that it is damaged.
+	// Damage is what is wrong, in the order of offsets: *CorruptionError, or wrapped ErrNotOurs and
+	// ErrVersion, or the disk's error: what is behind that was not read, which does not say that it
+	// is damaged.
 	Damage []error
 }
 

@@ -46,7 +46,8 @@ func TestUnreadable(t *testing.T) {
 				},
 				"survey": func(disk vfs.FS) (string, error) {
 					records := 0
-					found, err := Survey(testDir, ID{}, testOptions(disk), func(Record, bool) error { records++; return nil })
+					found, err := Survey(testDir, ID{}, testOptions(disk),
+						func(Record, bool) error { records++; return nil })
 					for _, s := range found {
 						if i := slices.IndexFunc(s.Damage, unreadable); i >= 0 {
 							err = errors.Join(err, s.Damage[i])
@@ -75,7 +76,8 @@ func TestUnreadable(t *testing.T) {
 					}
 					if same := fmt.Sprint(err) == fmt.Sprint(wantErr) && got == want; !same &&
 						(!errors.Is(err, syscall.EIO) || !unreadable(err)) {
-						t.Errorf("%s, call %d fails: %v\n%s\nwant its error, or %v\n%s", work, n, err, got, wantErr, want)
+						t.Errorf("%s, call %d fails: %v\n%s\nwant its error, or %v\n%s", work, n, err, got, wantErr,
+							want)
 					}
 				}
 			}

@@ -42,7 +42,8 @@ Examples:
 			tempDirFlag(),
 			&cli.StringFlag{Name: "prefix", Category: "What", Usage: "Only topics that begin with `TEXT`. Such a dump cannot be restored."},
 			&cli.StringFlag{Name: "at", Category: "What", DefaultText: "the last record",
-				Usage: "The counters at `INDEX`; or, before the first record that is later, at " + cmdline.MomentForms + ". As far as the log is kept."},
+				Usage: "The counters at `INDEX`; or, before the first record that is later, at " + cmdline.MomentForms +
+					". As far as the log is kept."},
 			&cli.BoolFlag{Name: "times", Category: "What", Usage: "Print when each topic was changed last, as far as the log is kept. A table has it anyhow."},
 			&cli.BoolFlag{Name: "wal", Category: "What", Usage: "Print the records of the log instead, with segment and offset of each; of a damaged log those before the damage."},
 			quietFlag(),

@@ -23,9 +23,11 @@ func historyCommand() *cli.Command {
 		Usage:     "Print when which numbers of a topic were handed out, as far as the log is kept",
 		Category:  categoryRead,
 		ArgsUsage: "TOPIC DIR",
-		Description: `Prints what each record that is kept did to TOPIC: the numbers that it handed out, or the sum at which it reset the topic. "gcd serve --retain" says how long the
-log is kept; where it does not go back to the first record a message says so. Exit code 3: there is no such topic. Exit code 7: the log is damaged; what is before the
-damage was printed.
+		Description: `Prints what each record that is kept did to TOPIC: the numbers that it handed
+out, or the sum at which it reset the topic. "gcd serve --retain" says how long
+the log is kept; where it does not go back to the first record a message says
+so. Exit code 3: there is no such topic. Exit code 7: the log is damaged; what
+is before the damage was printed.
 
 Examples:
   gcd-tool history orders ./gcd-data

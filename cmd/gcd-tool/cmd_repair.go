@@ -27,7 +27,8 @@ changed, since --accept-loss was not given.`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "accept-loss", Category: "Repair", Usage: "Do it. The old directory is kept as DIR.broken-TIME."},
 			&cli.StringFlag{Name: "report", Category: "Output",
-				Usage: "Write all topics that are not sure to `FILE`, with the sum that each has or would get: as CSV if its name ends in .csv, else as ndjson."},
+				Usage: "Write all topics that are not sure to `FILE`, with the sum that each has or would get: as " +
+					"CSV if its name ends in .csv, else as ndjson."},
 			tempDirFlag(),
 			lockWaitFlag(),
 			quietFlag(),

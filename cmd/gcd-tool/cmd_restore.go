@@ -28,8 +28,9 @@ What was handed out after the dump was made is handed out again, unless --advanc
   a topic that was RESET after the dump was made is in the epoch and near the sum of before, and its next RESET starts at 1 again;
   a topic that was counted first after the dump was made is not in it, and starts at 1.
 
-With --without the topics of a load test stay behind: those that begin with a PREFIX, which may be given several times. Should one of them
-be counted again it starts at 1.`,
+With --without the topics of a load test stay behind: those that begin with a
+PREFIX, which may be given several times. Should one of them be counted again it
+starts at 1.`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "force", Category: "Restore",
 				Usage: "Take the place of a directory that has a store. The old one is kept as DIR.before-restore-TIME."},

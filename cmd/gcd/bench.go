@@ -84,8 +84,10 @@ Examples:
   gcd bench --network resp --pipeline 16 --topics 1000000
   gcd bench --network resp --rate 50000 --json           an open loop: latencies at that rate
 
-Exit codes say what the worst was: 1 when a value was wrong, a request refused or nothing measured, or when the server has other
-topics and --yes is missing; 4 when one was not sent, 6 when the outcome of one is unknown, 130 when it was interrupted. The result is printed all the same, unless no server was reached.`,
+Exit codes say what the worst was: 1 when a value was wrong, a request refused
+or nothing measured, or when the server has other topics and --yes is missing;
+4 when one was not sent, 6 when the outcome of one is unknown, 130 when it was
+interrupted. The result is printed all the same, unless no server was reached.`,
 		Flags: benchFlags(),
 		Action: func(c *cli.Context) error {
 			if err := cmdline.TakesArgs(c, 0); err != nil {
@@ -197,7 +199,8 @@ func bench(ctx context.Context, c *cli.Context, o loadgen.Options) error {
 }
 
 // hintYes is for a server that may count for others, and cannot forget a topic.
-const hintYes = "a load test wants a server of its own (gcd serve --memory); its topics stay for ever, so --yes is for a server that may keep them"
+const hintYes = "a load test wants a server of its own (gcd serve --memory); its topics stay for ever, so --yes is " +
+	"for a server that may keep them"
 
 // noRoomHere tells whether the system refused a socket, or had no port for it.
 func noRoomHere(err error) bool {

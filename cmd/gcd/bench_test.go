@@ -28,7 +28,8 @@ func TestBenchVerifies(t *testing.T) {
 				if strings.Contains(flags, "udp") {
 					addr = udp
 				}
-				args := strings.Fields("gcd bench --yes --verify --json --quiet --clients 16 --threads 2 --topics 5 --dist zipf --warmup 1ms --requests 2000 --timeout 1m --addr " + addr + " " + flags)
+				args := strings.Fields("gcd bench --yes --verify --json --quiet --clients 16 --threads 2 --topics " +
+					"5 --dist zipf --warmup 1ms --requests 2000 --timeout 1m --addr " + addr + " " + flags)
 				var stdout, stderr bytes.Buffer
 				if code := run(t.Context(), args, &stdout, &stderr); code != cmdline.ExitOK || stderr.Len() > 0 {
 					t.Fatalf("exit code %d, stderr %q, stdout %q", code, stderr.String(), stdout.String())

@@ -102,7 +102,8 @@ func TestOwner(t *testing.T) {
 	// What is above a new directory is not to be given away for that.
 	above := filepath.Dir(dir)
 	out, _ := as(stranger, "init", filepath.Join(above, "new")).CombinedOutput()
-	want := "hint: " + above + " belongs to root (uid 0), and this process runs as uid 54321: run it as that user, or name another place"
+	want := "hint: " + above + " belongs to root (uid 0), and this process runs as uid 54321: run it as that user, " +
+		"or name another place"
 	if !strings.Contains(string(out), want) || strings.Contains(string(out), "chown") {
 		t.Errorf("it says %s, want %q", out, want)
 	}

@@ -41,7 +41,8 @@ func TestWorkersByQuota(t *testing.T) {
 	if want := "*2\r\n$7\r\nworkers\r\n$1\r\n7\r\n"; answer != want {
 		t.Errorf("%q, want %q", answer, want)
 	}
-	if want := `"reason":"it is for --sync interval","variable":"GCD_SYNC_INTERVAL"`; !strings.Contains(p.output(), want) {
+	const want = `"reason":"it is for --sync interval","variable":"GCD_SYNC_INTERVAL"`
+	if !strings.Contains(p.output(), want) {
 		t.Errorf("%s is not in %s", want, p.output())
 	}
 }

@@ -130,7 +130,8 @@ func newTourShell(t *testing.T, bash, dir string) *tourShell {
 	})
 	s := &tourShell{t: t, dir: dir, to: to, lines: bufio.NewScanner(from)}
 	// What redis-cli shows on a terminal; it need not be there.
-	s.run(`redis-cli() { exec 4<>/dev/tcp/127.0.0.1/$2; shift 2; printf '%s\r\n' "$*" >&4; read -r reply <&4; exec 4>&-; reply=${reply%$'\r'}; echo "(integer) ${reply#:}"; }`)
+	s.run(`redis-cli() { exec 4<>/dev/tcp/127.0.0.1/$2; shift 2; printf '%s\r\n' "$*" >&4; read -r reply <&4; exec ` +
+		`4>&-; reply=${reply%$'\r'}; echo "(integer) ${reply#:}"; }`)
 	return s
 }
 

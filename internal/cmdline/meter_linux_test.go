@@ -26,7 +26,8 @@ func TestMeterBar(t *testing.T) {
 	m.End(nil)
 	m.Report("writing", 1<<20, 1<<21, "bytes")
 	text := terminal.Shown()
-	for _, want := range []string{`reading \.\.\. done! \[5 in `, `writing \.\.\. 75.00% ║█.* \[1\.57MB in `, `writing \.\.\. done! \[2\.10MB in .*\n$`} {
+	for _, want := range []string{`reading \.\.\. done! \[5 in `, `writing \.\.\. 75.00% ║█.* \[1\.57MB in `,
+		`writing \.\.\. done! \[2\.10MB in .*\n$`} {
 		if !regexp.MustCompile(want).MatchString(text) {
 			t.Errorf("%q is not in %q", want, text)
 		}
@@ -81,7 +82,8 @@ func TestMeterDumb(t *testing.T) {
 	m.Report("writing", 2, 3, "topics")
 	fmt.Fprintln(m.Data(terminal.File), "row")
 	m.End(nil)
-	if text := terminal.Shown(); !strings.Contains(text, "writing: 2 topics of 3") || !strings.Contains(text, "row\n") ||
+	if text := terminal.Shown(); !strings.Contains(text, "writing: 2 topics of 3") ||
+		!strings.Contains(text, "row\n") ||
 		strings.Contains(text, "\x1b") {
 		t.Errorf("%q", text)
 	}

@@ -18,7 +18,8 @@ func TestOutput(t *testing.T) {
 		var read bytes.Buffer
 		ended, end := context.WithCancel(t.Context())
 		end()
-		if n, err := interruptible(ended, &read).Write([]byte("as it was\n")); n != 10 || err != nil || read.String() != "as it was\n" {
+		if n, err := interruptible(ended, &read).Write([]byte("as it was\n")); n != 10 || err != nil ||
+			read.String() != "as it was\n" {
 			t.Errorf("wrote %d bytes, %v, %q", n, err, read.String())
 		}
 
