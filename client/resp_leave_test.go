@@ -24,6 +24,7 @@ func TestRESPServerThatStops(t *testing.T) {
 		{"it loads", "-LOADING gcd is loading its counters, try again soon\r\n", "unknown"},
 		{"it is full", "-BUSY too many requests in flight: try again later\r\n", "unknown"},
 		{"it says something else behind", stops + "*0\r\n", "unknown"},
+		{"it says what is no answer behind", stops + "hello\r\n", "unknown"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

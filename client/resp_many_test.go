@@ -30,6 +30,10 @@ func TestCountMany(t *testing.T) {
 			[]uint64{1, 2, 1<<64 - 1}, "", 0, ""},
 		{"one refused", taken + "*3\r\n$1\r\n1\r\n-OOM too many topics\r\n$1\r\n3\r\n",
 			[]uint64{1, 0, 3}, "partial", 6, "1 of 3"},
+		{"the first refused", taken + "*3\r\n-OOM too many topics\r\n$1\r\n1\r\n$1\r\n3\r\n",
+			[]uint64{0, 1, 3}, "partial", 6, "1 of 3"},
+		{"the last refused", taken + "*3\r\n$1\r\n1\r\n$1\r\n2\r\n-OOM too many topics\r\n",
+			[]uint64{1, 2, 0}, "partial", 6, "1 of 3"},
 		{"all refused", taken + "*3\r\n-MISCONF no room\r\n-MISCONF no room\r\n-MISCONF no room\r\n",
 			nil, "refused", 11, ""},
 		{"not begun", "-ERR MULTI is not supported: no transactions\r\n-ERR x\r\n-ERR x\r\n-ERR x\r\n-EXECABORT x\r\n",
@@ -87,12 +91,16 @@ func TestCountMany(t *testing.T) {
 					if !errors.As(err, &partial) || len(partial.Refused) != 3 || Retryable(err) {
 						t.Fatalf("got %v, want that one of three was refused", err)
 					}
-					wantClass(t, partial.Refused[1], "refused")
-					if !errors.As(partial.Refused[1], &refusal) || refusal.Code != test.code {
-						t.Errorf("the second of three was refused by %v", partial.Refused[1])
-					}
-					if partial.Refused[0] != nil || partial.Refused[2] != nil {
-						t.Errorf("the others were refused by %v", partial.Refused)
+					for i, sum := range test.sums {
+						switch {
+						case sum > 0 && partial.Refused[i] != nil:
+							t.Errorf("topic %d was counted and is refused by %v", i, partial.Refused[i])
+						case sum == 0:
+							wantClass(t, partial.Refused[i], "refused")
+							if !errors.As(partial.Refused[i], &refusal) || refusal.Code != test.code {
+								t.Errorf("topic %d was refused by %v", i, partial.Refused[i])
+							}
+						}
 					}
 				case err == nil:
 					t.Fatalf("got %d, want a failure that is %s", sums, test.class)
