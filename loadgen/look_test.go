@@ -173,8 +173,13 @@ func TestLookNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := listener.Addr().String()
-	listener.Close()
+	defer listener.Close()
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	addr := conn.LocalAddr().String() // nothing can listen where a connection has its end
 	for network, want := range map[Network]error{TCP: ErrNotReached, RESP: ErrNotReached, UDP: ErrNotLooked} {
 		if _, err := Run(t.Context(), Options{Network: network, Addr: addr, Own: "bench:",
 			Requests: 1}); !errors.Is(err, want) {
