@@ -21,28 +21,28 @@ func TestAsync(t *testing.T) {
 		inFlight.answer("\x80\x07")
 		receive(t, count.Done())
 		for range 2 {
-			sum, err := count.Result()
+			sum, err := outcome(t, count)
 			wantSum(t, sum, err, 7)
 		}
 
 		reset := c.ResetAsync(t.Context(), "orders")
 		receive(t, s.arrived).answer("\x81")
-		sum, err := reset.Result()
+		sum, err := outcome(t, reset)
 		wantSum(t, sum, err, 0)
 
 		refused := c.CountAsync(t.Context(), "orders")
 		receive(t, s.arrived).answer("\xff\x08")
-		_, err = refused.Result()
+		_, err = outcome(t, refused)
 		wantClass(t, err, "refused")
 
-		_, err = c.CountAsync(t.Context(), "\xff").Result()
+		_, err = outcome(t, c.CountAsync(t.Context(), "\xff"))
 		wantClass(t, err, "refused")
 
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(patient(t))
 		canceled := c.CountAsync(ctx, "orders")
 		receive(t, s.arrived)
 		cancel()
-		_, err = canceled.Result()
+		_, err = outcome(t, canceled)
 		wantClass(t, err, "unknown")
 		if !errors.Is(err, context.Canceled) {
 			t.Error(err)
@@ -79,16 +79,16 @@ func TestAsyncQueue(t *testing.T) {
 				t.Fatalf("more than %d calls are in flight", most)
 			}
 			second.answer("\x80\x01")
-			sum, err := all[i].Result()
+			sum, err := outcome(t, all[i])
 			wantSum(t, sum, err, 1)
 			if i < calls-1 {
 				second = receive(t, s.arrived)
 			}
 		}
 		first.answer("\x80\x01")
-		sum, err := all[0].Result()
+		sum, err := outcome(t, all[0])
 		wantSum(t, sum, err, 1)
-		c.Close()
+		closeClient(t, c)
 		if c.workers != 0 {
 			t.Errorf("%d workers after Close", c.workers)
 		}

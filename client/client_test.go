@@ -40,7 +40,7 @@ func eachNetwork(t *testing.T, test func(t *testing.T, s *manualServer)) {
 						conn.Close()
 					case <-gone:
 					}
-					<-gone
+					receive(t, gone)
 				})
 			} else {
 				s.addr = udpServer(t, func(r request) { s.arrived <- held{r.msg[1:], r.reply} })
@@ -70,7 +70,7 @@ func TestCancelInFlight(t *testing.T) {
 	t.Parallel()
 	eachNetwork(t, func(t *testing.T, s *manualServer) {
 		c := s.client(t, Options{})
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(patient(t))
 		result := make(chan error, 1)
 		go func() {
 			_, err := c.Count(ctx, "orders")
@@ -110,7 +110,7 @@ func TestContextThatHasEnded(t *testing.T) {
 	t.Parallel()
 	eachNetwork(t, func(t *testing.T, s *manualServer) {
 		c := s.client(t, Options{})
-		canceled, cancel := context.WithCancel(t.Context())
+		canceled, cancel := context.WithCancel(patient(t))
 		cancel()
 		expired, cancel := context.WithDeadline(t.Context(), time.Unix(1, 0))
 		defer cancel()
@@ -120,7 +120,7 @@ func TestContextThatHasEnded(t *testing.T) {
 			if !errors.Is(err, want) {
 				t.Errorf("got %v, want %v", err, want)
 			}
-			_, err = c.CountAsync(ctx, "orders").Result()
+			_, err = outcome(t, c.CountAsync(ctx, "orders"))
 			wantClass(t, err, "not sent")
 			if !errors.Is(err, want) {
 				t.Errorf("got %v, want %v", err, want)
@@ -137,7 +137,7 @@ func TestCauseOfContextIsNoClass(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, tcpServer(t, func(*net.TCPConn) {}), Options{Network: "tcp"})
 	for _, cause := range []error{unknown(io.EOF), fmt.Errorf("other: %w", &RefusedError{Code: 8})} {
-		ctx, cancel := context.WithCancelCause(t.Context())
+		ctx, cancel := context.WithCancelCause(patient(t))
 		cancel(cause)
 		_, err := c.Count(ctx, "orders")
 		wantClass(t, err, "not sent")
@@ -158,11 +158,11 @@ func TestQueue(t *testing.T) {
 		// A synchronous call that waits for the slot, and one that gives up.
 		second := make(chan error, 1)
 		go func() {
-			sum, err := c.Count(t.Context(), "second")
+			sum, err := c.Count(patient(t), "second")
 			wantSum(t, sum, err, 2)
 			second <- nil
 		}()
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(patient(t))
 		third := make(chan error, 1)
 		go func() {
 			_, err := c.Count(ctx, "third")
@@ -175,10 +175,10 @@ func TestQueue(t *testing.T) {
 			t.Error(err)
 		}
 		// An asynchronous call that gives up in the queue, while the only worker is busy.
-		ctx, cancel = context.WithCancel(t.Context())
+		ctx, cancel = context.WithCancel(patient(t))
 		fourth := c.CountAsync(ctx, "fourth")
 		cancel()
-		_, err = fourth.Result()
+		_, err = outcome(t, fourth)
 		wantClass(t, err, "not sent")
 		if !errors.Is(err, context.Canceled) {
 			t.Error(err)
@@ -193,7 +193,7 @@ func TestQueue(t *testing.T) {
 			t.Errorf("%q is in flight and %d beside it", inFlight.topic, len(s.arrived))
 		}
 		inFlight.answer("\x80\x01")
-		sum, err := first.Result()
+		sum, err := outcome(t, first)
 		wantSum(t, sum, err, 1)
 		inFlight = receive(t, s.arrived)
 		inFlight.answer("\x80\x02")
@@ -257,7 +257,7 @@ func TestManyCallersOfOneClient(t *testing.T) {
 			for range callers {
 				running.Go(func() {
 					for range calls {
-						n, err := c.Count(t.Context(), "orders")
+						n, err := c.Count(patient(t), "orders")
 						if err != nil {
 							t.Error(err)
 							return
@@ -271,7 +271,7 @@ func TestManyCallersOfOneClient(t *testing.T) {
 					}
 				})
 			}
-			running.Wait()
+			ended(t, &running)
 			mu.Lock()
 			defer mu.Unlock()
 			if most > 3 {
@@ -287,7 +287,7 @@ func TestClose(t *testing.T) {
 		c := s.client(t, Options{MaxInFlight: 1})
 		results := make(chan error, 1)
 		go func() {
-			_, err := c.Count(t.Context(), "in flight")
+			_, err := c.Count(patient(t), "in flight")
 			results <- err
 		}()
 		receive(t, s.arrived)
@@ -301,18 +301,18 @@ func TestClose(t *testing.T) {
 				}
 			})
 		}
-		closing.Wait()
+		ended(t, &closing)
 		err := receive(t, results)
 		wantClass(t, err, "unknown")
 		late := c.CountAsync(t.Context(), "late")
-		errs := []error{err, c.Reset(t.Context(), "late")}
+		errs := []error{err, c.Reset(patient(t), "late")}
 		for _, call := range append(queued, late) {
 			select {
 			case <-call.Done():
 			default:
 				t.Error("a call goes on after Close")
 			}
-			_, err := call.Result()
+			_, err := outcome(t, call)
 			errs = append(errs, err)
 		}
 		for i, err := range errs {
@@ -342,7 +342,7 @@ func TestNothingIsSentOnceTheClientCloses(t *testing.T) {
 		c := s.client(t, Options{MaxInFlight: 1})
 		c.end(ErrClosed)
 		for range 100 {
-			_, err := c.Count(t.Context(), "orders")
+			_, err := c.Count(patient(t), "orders")
 			wantClass(t, err, "not sent")
 			if !errors.Is(err, ErrClosed) {
 				t.Error(err)

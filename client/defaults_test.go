@@ -73,7 +73,7 @@ func TestNewRefusesWhatMakesNoSense(t *testing.T) {
 	} {
 		c, err := New(test.addr, test.opts)
 		if err == nil {
-			c.Close()
+			closeClient(t, c)
 		}
 		if (err == nil) != (test.text == "") || err != nil && !strings.Contains(err.Error(), test.text) {
 			t.Errorf("%q, %+v: got %v, want %q", test.addr, test.opts, err, test.text)
@@ -121,16 +121,16 @@ func TestOneLiners(t *testing.T) {
 
 func TestOneLinersTakeOneTopic(t *testing.T) {
 	t.Parallel()
-	_, err := Count(t.Context(), "a", "b")
+	_, err := Count(patient(t), "a", "b")
 	wantClass(t, err, "not sent")
-	wantClass(t, Reset(t.Context(), "a", "b"), "not sent")
+	wantClass(t, Reset(patient(t), "a", "b"), "not sent")
 	work := func(context.Context) (string, error) { return "result", nil }
-	sum, result, err := WrapDefault(work, "a", "b")(t.Context())
+	sum, result, err := WrapDefault(work, "a", "b")(patient(t))
 	wantClass(t, err, "not sent")
 	if sum != 0 || result != "result" {
 		t.Errorf("got %d, %q", sum, result)
 	}
-	sum, result, err = WrapAsyncDefault(work, "a", "b")(t.Context()).Result()
+	sum, result, err = WrapAsyncDefault(work, "a", "b")(patient(t)).Result()
 	wantClass(t, err, "not sent")
 	if sum != 0 || result != "result" {
 		t.Errorf("got %d, %q", sum, result)
@@ -140,12 +140,29 @@ func TestOneLinersTakeOneTopic(t *testing.T) {
 func TestWrapDefaultFunctionFails(t *testing.T) {
 	t.Parallel()
 	fail := func(context.Context) (string, error) { return "half", errWork }
-	sum, result, err := WrapDefault(fail)(t.Context())
+	sum, result, err := WrapDefault(fail)(patient(t))
 	if sum != 0 || result != "half" || err != errWork {
 		t.Errorf("got %d, %q, %v", sum, result, err)
 	}
-	sum, result, err = WrapAsyncDefault(fail)(t.Context()).Result()
+	sum, result, err = WrapAsyncDefault(fail)(patient(t)).Result()
 	if sum != 0 || result != "half" || err != errWork {
 		t.Errorf("got %d, %q, %v", sum, result, err)
+	}
+}
+
+// Who makes one call and no more is told nothing of what it costs to make others. Not parallel,
+// since it changes the default logger.
+func TestOneLinersLogNothing(t *testing.T) {
+	before := slog.Default()
+	defer slog.SetDefault(before)
+	log := new(said)
+	slog.SetDefault(slog.New(slog.NewTextHandler(log, nil)))
+	s := newOtherServer(t, "\xff\x02")
+	for want := uint64(1); want < 3; want++ {
+		sum, err := countAt(patient(t), s.addr, nil)
+		wantSum(t, sum, err, want)
+	}
+	if lines := log.lines(); lines[0] != "" {
+		t.Errorf("logged %q", lines)
 	}
 }

@@ -38,7 +38,7 @@ func listenFor(t *testing.T, listener net.Listener) {
 	})
 	t.Cleanup(func() {
 		listener.Close()
-		running.Wait()
+		ended(t, &running)
 	})
 }
 
@@ -114,7 +114,7 @@ func TestDial(t *testing.T) {
 		},
 		"memory": func(t *testing.T) (string, dialFunc) {
 			var running sync.WaitGroup
-			t.Cleanup(running.Wait)
+			t.Cleanup(func() { ended(t, &running) })
 			return "memory", func(context.Context, string, string) (net.Conn, error) {
 				ours, theirs := net.Pipe()
 				running.Go(func() {

@@ -56,7 +56,7 @@ func TestUDPNothingIsSentForAContextThatHasEnded(t *testing.T) {
 	t.Parallel()
 	got := make(chan string, 10)
 	addr := udpServer(t, func(r request) { got <- r.msg })
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(patient(t))
 	cancel()
 	x := newExchange(t, addr)
 	_, err := x.run(ctx, 5, patience)

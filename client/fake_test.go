@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -26,6 +27,33 @@ func patient(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// within runs what must end, and fails the test when it does not.
+func within(t testing.TB, what string, run func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		run()
+	}()
+	select {
+	case <-done:
+	case <-time.After(patience):
+		t.Errorf("%s: not ended after %v", what, patience)
+	}
+}
+
+// ended waits for goroutines that must end.
+func ended(t testing.TB, running *sync.WaitGroup) {
+	t.Helper()
+	within(t, "goroutines of the test", running.Wait)
+}
+
+// closeClient closes a client, which must not take long.
+func closeClient(t testing.TB, c *Client) {
+	t.Helper()
+	within(t, "Close", func() { c.Close() })
 }
 
 // impatience is for waits that must fail.
@@ -62,7 +90,7 @@ func udpServer(t testing.TB, handle func(request)) string {
 	})
 	t.Cleanup(func() {
 		conn.Close()
-		running.Wait()
+		ended(t, &running)
 	})
 	return conn.LocalAddr().String()
 }
@@ -102,13 +130,14 @@ func serve(t testing.TB, listener net.Listener, handle func(*net.TCPConn)) {
 			}
 			running.Go(func() {
 				defer conn.Close()
+				conn.SetDeadline(time.Now().Add(patience))
 				handle(conn.(*net.TCPConn))
 			})
 		}
 	})
 	t.Cleanup(func() {
 		listener.Close()
-		running.Wait()
+		ended(t, &running)
 	})
 }
 
@@ -156,7 +185,14 @@ func newClient(t testing.TB, addr string, opts Options) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.Close() })
+	// A call that never ends keeps its test from every other deadline.
+	watchdog := time.AfterFunc(3*patience, func() {
+		panic(fmt.Sprintf("%s has not ended after %v: a call of its client hangs", t.Name(), 3*patience))
+	})
+	t.Cleanup(func() {
+		closeClient(t, c)
+		watchdog.Stop()
+	})
 	return c
 }
 

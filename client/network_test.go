@@ -40,18 +40,18 @@ func TestDefaultNetwork(t *testing.T) {
 	sum, err := c.Count(patient(t), "a")
 	wantSum(t, sum, err, 5)
 	wantSum(t, 0, c.Reset(patient(t), "b"), 0)
-	sum, _, err = Wrap(c, "c", work)(t.Context())
+	sum, _, err = Wrap(c, "c", work)(patient(t))
 	wantSum(t, sum, err, 5)
 	sum, err = outcome(t, c.CountAsync(patient(t), "d"))
 	wantSum(t, sum, err, 5)
 	sum, err = outcome(t, c.ResetAsync(patient(t), "e"))
 	wantSum(t, sum, err, 0)
-	sum, _, err = WrapAsync(c, "f", work)(t.Context()).Result()
+	sum, _, err = WrapAsync(c, "f", work)(patient(t)).Result()
 	wantSum(t, sum, err, 5)
 	if n := connections.Load(); n != 1 {
 		t.Errorf("%d connections for six calls, want 1", n)
 	}
-	c.Close()
+	closeClient(t, c)
 	_, err = outcome(t, c.CountAsync(patient(t), "late"))
 	wantClass(t, err, "not sent")
 	if !errors.Is(err, ErrClosed) {
@@ -74,7 +74,6 @@ type otherServer struct {
 func newOtherServer(t *testing.T, pings ...string) *otherServer {
 	s := &otherServer{pings: pings, counts: make(map[string]int)}
 	s.addr = tcpServer(t, func(conn *net.TCPConn) {
-		conn.SetDeadline(time.Now().Add(patience))
 		from := bufio.NewReader(conn)
 		switch first, err := from.Peek(1); {
 		case err != nil:
@@ -178,30 +177,30 @@ func TestServerWithoutRESP(t *testing.T) {
 				sum, err := outcome(t, call)
 				wantSum(t, sum, err, 1)
 			}
-			many.Wait()
+			ended(t, &many)
 			sum, err := c.Count(patient(t), "0")
 			wantSum(t, sum, err, 2)
 			wantSum(t, 0, c.Reset(patient(t), "0"), 0)
 			work := func(context.Context) (string, error) { return "result", nil }
-			sum, _, err = WrapAsync(c, "wrapped", work)(t.Context()).Result()
+			sum, _, err = WrapAsync(c, "wrapped", work)(patient(t)).Result()
 			wantSum(t, sum, err, 1)
 			_, err = c.Get(patient(t), "0")
 			wantUnsupported(t, err)
-			if err != nil && (!strings.Contains(err.Error(), "server has no RESP") ||
-				strings.Contains(err.Error(), "Options")) {
+			if text := fmt.Sprint(err); !strings.Contains(text, "server has no RESP") ||
+				strings.Contains(text, "Options") {
 				t.Errorf("%v: no other option helps", err)
 			}
 			_, err = c.CountMany(patient(t), "0", "1")
 			wantUnsupported(t, err)
 			wantUnsupported(t, c.Ping(patient(t)))
 
-			ctx, cancel := context.WithCancel(t.Context())
+			ctx, cancel := context.WithCancel(patient(t))
 			cancel()
 			_, err = c.Count(ctx, "given up")
 			wantClass(t, err, "not sent")
 			_, err = c.Count(patient(t), "\xff")
 			wantClass(t, err, "refused")
-			c.Close()
+			closeClient(t, c)
 			_, err = c.Count(patient(t), "late")
 			wantClass(t, err, "not sent")
 
@@ -230,7 +229,6 @@ func wantUnsupported(t *testing.T, err error) {
 func TestServerWithoutRESPThatLeavesConnectionsOpen(t *testing.T) {
 	t.Parallel()
 	addr := tcpServer(t, func(conn *net.TCPConn) {
-		conn.SetDeadline(time.Now().Add(patience))
 		if msg := read(conn); msg[0] == 0 {
 			io.WriteString(conn, "\x80\x07")
 			return
@@ -284,7 +282,7 @@ func TestServerWithRESP(t *testing.T) {
 					wantClass(t, err, want)
 				}
 			}
-			c.Close()
+			closeClient(t, c)
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			if told := log.lines()[0] != ""; told != overTCP || overTCP != (len(s.counts) > 0) {
@@ -300,7 +298,6 @@ func TestServerThatLosesRESP(t *testing.T) {
 	t.Parallel()
 	var connections atomic.Int32
 	addr := tcpServer(t, func(tcp *net.TCPConn) {
-		tcp.SetDeadline(time.Now().Add(patience))
 		conn := &respConn{tcp, bufio.NewReader(tcp)}
 		if connections.Add(1) > 1 {
 			if first, err := conn.from.Peek(1); err != nil || first[0] != '*' {
@@ -347,7 +344,7 @@ func TestCloseWithoutRESP(t *testing.T) {
 	c := newClient(t, addr, Options{MaxInFlight: 1, Logger: slog.New(slog.DiscardHandler)})
 	calls := []*Call{c.CountAsync(patient(t), "in flight"), c.CountAsync(patient(t), "queued")}
 	receive(t, arrived)
-	c.Close()
+	closeClient(t, c)
 	for i, call := range calls {
 		_, err := outcome(t, call)
 		wantClass(t, err, []string{"unknown", "not sent"}[i])
@@ -362,7 +359,6 @@ func TestServerWithoutRoom(t *testing.T) {
 	t.Parallel()
 	const full = "-MISCONF no room for the log: the disk is full\r\n"
 	addr := tcpServer(t, func(tcp *net.TCPConn) {
-		tcp.SetDeadline(time.Now().Add(patience))
 		conn := &respConn{tcp, bufio.NewReader(tcp)}
 		for _, exchange := range [][2]string{
 			{"PING", full}, {"GET orders", "$1\r\n7\r\n"}, {"GCD.COUNT orders", full}, {"PING", full},

@@ -21,12 +21,18 @@ import (
 // patience is for waits that must succeed: how long they take is not tested.
 const patience = time.Minute
 
+// patient is a context for calls that must end.
+func patient(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 // gcdServer is a gcd server over sockets of its own.
 type gcdServer struct {
 	*server.Server
-	st      *store.Store
-	serving sync.WaitGroup
-	stop    func() // planned, and once
+	st   *store.Store
+	stop func() // planned, and once
 }
 
 // runServer runs a server of the store in dir, in memory where dir is "".
@@ -45,14 +51,22 @@ func runServer(t *testing.T, dir string, o server.Options) *gcdServer {
 		t.Fatal(err)
 	}
 	g := &gcdServer{Server: s, st: st}
-	g.serving.Go(func() { s.Serve() })
+	served := make(chan error, 1)
+	go func() { served <- s.Serve() }()
 	g.stop = sync.OnceFunc(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := s.Shutdown(ctx); err != nil {
 			t.Error(err)
 		}
-		g.serving.Wait()
+		select {
+		case err := <-served:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-ctx.Done():
+			t.Error("the server still serves, a minute after it was told to stop")
+		}
 		if err := st.Close(); err != nil {
 			t.Error(err)
 		}
@@ -104,15 +118,15 @@ func TestRealServer(t *testing.T) {
 				}
 				var calls []*client.Call
 				for range 50 {
-					calls = append(calls, c.CountAsync(t.Context(), "orders"))
+					calls = append(calls, c.CountAsync(patient(t), "orders"))
 				}
 				var many sync.WaitGroup
 				for range 50 {
 					many.Go(func() {
-						count(c.Count(t.Context(), "orders"))
-						n, _, err := client.Wrap(c, "orders", work)(t.Context())
+						count(c.Count(patient(t), "orders"))
+						n, _, err := client.Wrap(c, "orders", work)(patient(t))
 						count(n, err)
-						n, _, err = client.WrapAsync(c, "orders", work)(t.Context()).Result()
+						n, _, err = client.WrapAsync(c, "orders", work)(patient(t)).Result()
 						count(n, err)
 					})
 				}
@@ -126,13 +140,13 @@ func TestRealServer(t *testing.T) {
 						t.Fatalf("the %d values are not 1 to %d: %d", len(values), len(values), values)
 					}
 				}
-				if err := c.Reset(t.Context(), "orders"); err != nil {
+				if err := c.Reset(patient(t), "orders"); err != nil {
 					t.Error(err)
 				}
-				if n, err := c.Count(t.Context(), "orders"); n != 1 || err != nil {
+				if n, err := c.Count(patient(t), "orders"); n != 1 || err != nil {
 					t.Errorf("behind a reset: %d, %v", n, err)
 				}
-				err := c.Ping(t.Context())
+				err := c.Ping(patient(t))
 				if errors.Is(err, errors.ErrUnsupported) != noRESP || !noRESP && err != nil {
 					t.Error(err)
 				}
@@ -148,24 +162,24 @@ func TestRealServerThatIsFull(t *testing.T) {
 		o.MaxConns = 1
 		s := runServer(t, "", o)
 		first := newClient(t, s.TCPAddr().String(), client.Options{})
-		if _, err := first.Count(t.Context(), "orders"); err != nil {
+		if _, err := first.Count(patient(t), "orders"); err != nil {
 			t.Fatal(err)
 		}
 		c := newClient(t, s.TCPAddr().String(), client.Options{})
-		_, err := c.Count(t.Context(), "orders")
+		_, err := c.Count(patient(t), "orders")
 		var refused *client.RefusedError
 		if !errors.As(err, &refused) || refused.Code != codec.CodeTooManyConns || !client.Retryable(err) {
 			t.Errorf("got %v, want a refusal because the server is full", err)
 		}
 		first.Close()
-		n, err := c.Count(t.Context(), "orders")
+		n, err := c.Count(patient(t), "orders")
 		for client.Retryable(err) {
-			n, err = c.Count(t.Context(), "orders")
+			n, err = c.Count(patient(t), "orders")
 		}
 		if n != 2 || err != nil {
 			t.Errorf("got %d, %v", n, err)
 		}
-		if _, last, err := c.CountN(t.Context(), "orders", 2); last != 4 || err != nil {
+		if _, last, err := c.CountN(patient(t), "orders", 2); last != 4 || err != nil {
 			t.Errorf("it is not over RESP: %d, %v", last, err)
 		}
 	})
@@ -190,9 +204,9 @@ func TestRealServerThatIsStartedAnew(t *testing.T) {
 		for range callers {
 			counting.Go(func() {
 				for range calls {
-					n, err := c.Count(t.Context(), "orders")
+					n, err := c.Count(patient(t), "orders")
 					for client.Retryable(err) {
-						n, err = c.Count(t.Context(), "orders")
+						n, err = c.Count(patient(t), "orders")
 					}
 					if err != nil {
 						t.Error(err)
@@ -221,7 +235,7 @@ func TestRealServerThatIsStartedAnew(t *testing.T) {
 		}
 		for range values {
 		}
-		if sum, err := c.Get(t.Context(), "orders"); sum != callers*calls || err != nil {
+		if sum, err := c.Get(patient(t), "orders"); sum != callers*calls || err != nil {
 			t.Errorf("the sum is %d, %v, want %d", sum, err, callers*calls)
 		}
 	})
@@ -239,7 +253,7 @@ func TestRealServerCountsMany(t *testing.T) {
 			c := newClient(t, s.TCPAddr().String(), client.Options{})
 			counting.Go(func() {
 				for range calls {
-					sums, err := c.CountMany(t.Context(), "a", "b")
+					sums, err := c.CountMany(patient(t), "a", "b")
 					if err != nil || len(sums) != 2 || sums[0] != sums[1] {
 						t.Errorf("got %d, %v, want two equal sums", sums, err)
 						return
@@ -249,7 +263,7 @@ func TestRealServerCountsMany(t *testing.T) {
 		}
 		counting.Wait()
 		c := newClient(t, s.TCPAddr().String(), client.Options{})
-		if sum, err := c.Get(t.Context(), "b"); sum != callers*calls || err != nil {
+		if sum, err := c.Get(patient(t), "b"); sum != callers*calls || err != nil {
 			t.Errorf("got %d, %v, want %d", sum, err, callers*calls)
 		}
 
@@ -257,7 +271,7 @@ func TestRealServerCountsMany(t *testing.T) {
 		for i := range topics {
 			topics[i] = fmt.Sprint("topic ", i)
 		}
-		sums, err := c.CountMany(t.Context(), topics[:500]...)
+		sums, err := c.CountMany(patient(t), topics[:500]...)
 		for i, sum := range sums {
 			if sum != 1 {
 				t.Fatalf("topic %d has %d", i, sum)
@@ -266,13 +280,35 @@ func TestRealServerCountsMany(t *testing.T) {
 		if len(sums) != 500 || err != nil {
 			t.Errorf("%d sums, %v", len(sums), err)
 		}
-		_, err = c.CountMany(t.Context(), topics...)
+		_, err = c.CountMany(patient(t), topics...)
 		var refused *client.RefusedError
 		if !errors.As(err, &refused) || refused.Code != codec.CodeMessageTooLong || client.Retryable(err) {
 			t.Errorf("got %v, want a refusal because it is too much", err)
 		}
-		if sum, err := c.Get(t.Context(), topics[0]); sum != 1 || err != nil {
+		if sum, err := c.Get(patient(t), topics[0]); sum != 1 || err != nil {
 			t.Errorf("got %d, %v: a part of what was refused was counted", sum, err)
+		}
+	})
+}
+
+// A server that takes few requests at once refuses a transaction of more for good, and no part of
+// it is counted.
+func TestRealServerThatTakesFewAtOnce(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		o.MaxInFlight = 100
+		c := newClient(t, runServer(t, "", o).TCPAddr().String(), client.Options{})
+		topics := make([]string, 101)
+		for i := range topics {
+			topics[i] = fmt.Sprint("topic ", i)
+		}
+		_, err := c.CountMany(patient(t), topics...)
+		var refused *client.RefusedError
+		if !errors.As(err, &refused) || refused.Code != codec.CodeMessageTooLong || client.Retryable(err) {
+			t.Errorf("got %v, want a refusal because it is too much", err)
+		}
+		if sums, err := c.CountMany(patient(t), topics[:100]...); err != nil || sums[0] != 1 {
+			t.Errorf("as many as it takes: %d, %v", sums, err)
 		}
 	})
 }

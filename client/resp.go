@@ -46,6 +46,7 @@ type pipeline struct {
 	started  bool
 	idle     bool  // run waits for wake
 	waiting  queue // commands that no connection has
+	givenUp  int   // since the queue was last gone through; some may have left it
 	inFlight queue // commands that the connection has, and that have no answer
 	watches  watches
 	conn     net.Conn // the last that there was
@@ -180,6 +181,9 @@ func (p *pipeline) rouse() {
 func (p *pipeline) abandon(cmd *command) {
 	p.mu.Lock()
 	was := p.retire(cmd)
+	if was == waiting {
+		p.forget(1)
+	}
 	p.mu.Unlock()
 	p.giveUp(cmd, was)
 }
@@ -189,12 +193,25 @@ func (p *pipeline) abandonAll(w *watch) {
 	p.mu.Lock()
 	commands, stages := w.commands, make([]stage, len(w.commands))
 	p.watches.remove(w)
+	gone := 0
 	for i, cmd := range commands {
-		stages[i] = p.retire(cmd)
+		if stages[i] = p.retire(cmd); stages[i] == waiting {
+			gone++
+		}
 	}
+	p.forget(gone)
 	p.mu.Unlock()
 	for i, cmd := range commands {
 		p.giveUp(cmd, stages[i])
+	}
+}
+
+// forget drops what is given up in the queue, once that is most of it: while a server hangs, those
+// who give up and try again would fill it. p.mu is held.
+func (p *pipeline) forget(n int) {
+	if p.givenUp += n; p.givenUp > max(64, p.waiting.len()/2) {
+		p.givenUp = 0
+		p.waiting.keep(func(cmd *command) bool { return cmd.stage != over })
 	}
 }
 

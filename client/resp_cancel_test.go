@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
-	"time"
 )
 
 // begun waits until so many calls wait and are in flight.
@@ -45,17 +44,16 @@ func TestRESPCancelBeforeTheConnection(t *testing.T) {
 	eachCall(t, func(t *testing.T, count func(context.Context, *Client, string) *Call) {
 		answer := make(chan struct{})
 		addr := tcpServer(t, func(tcp *net.TCPConn) {
-			tcp.SetDeadline(time.Now().Add(patience))
 			conn := &respConn{tcp, bufio.NewReader(tcp)}
 			conn.expect(t, "PING")
-			<-answer
+			receive(t, answer)
 			conn.send("+PONG\r\n")
 			conn.expect(t, "GCD.COUNT second")
 			conn.send(":2\r\n")
 			conn.expectEnd(t)
 		})
 		c := respClient(t, addr, Options{})
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(patient(t))
 		first := count(ctx, c, "first")
 		begun(c, 1, 0)
 		second := count(t.Context(), c, "second")
@@ -79,7 +77,7 @@ func TestRESPCancelInTheQueue(t *testing.T) {
 		answer := make(chan struct{})
 		addr := respServer(t, func(conn *respConn) {
 			conn.expect(t, "GCD.COUNT first")
-			<-answer
+			receive(t, answer)
 			conn.send(":1\r\n")
 			conn.expect(t, "GCD.COUNT third")
 			conn.send(":3\r\n")
@@ -88,7 +86,7 @@ func TestRESPCancelInTheQueue(t *testing.T) {
 		c := respClient(t, addr, Options{MaxInFlight: 1})
 		first := count(t.Context(), c, "first")
 		begun(c, 0, 1)
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(patient(t))
 		second := count(ctx, c, "second")
 		begun(c, 1, 1)
 		third := count(t.Context(), c, "third")
@@ -112,12 +110,12 @@ func TestRESPCancelInFlight(t *testing.T) {
 		addr := respServer(t, func(conn *respConn) {
 			conn.expect(t, "GCD.COUNT first", "GCD.COUNT second", "GCD.COUNT third")
 			close(arrived)
-			<-answer
+			receive(t, answer)
 			conn.send(":1\r\n:2\r\n:3\r\n")
 			io.Copy(io.Discard, conn.from)
 		})
 		c := respClient(t, addr, Options{})
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(patient(t))
 		expiring, cancelExpiring := context.WithTimeout(t.Context(), impatience)
 		defer cancelExpiring()
 		first := count(ctx, c, "first")
@@ -149,7 +147,7 @@ func TestRESPContextThatHasEnded(t *testing.T) {
 	t.Parallel()
 	eachCall(t, func(t *testing.T, count func(context.Context, *Client, string) *Call) {
 		c := respClient(t, tcpServer(t, func(*net.TCPConn) { t.Error("connected") }), Options{})
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(patient(t))
 		cancel()
 		_, err := outcome(t, count(ctx, c, "orders"))
 		wantClass(t, err, "not sent")
@@ -169,7 +167,7 @@ func TestRESPSharedContext(t *testing.T) {
 			conn.expect(t, fmt.Sprint("GCD.COUNT ", i))
 		}
 		close(arrived)
-		<-answer
+		receive(t, answer)
 		for i := range inFlight {
 			conn.send(bulk(uint64(i + 1)))
 		}
@@ -182,7 +180,7 @@ func TestRESPSharedContext(t *testing.T) {
 		conn.expectEnd(t)
 	})
 	c := respClient(t, addr, Options{MaxInFlight: inFlight})
-	shared, cancel := context.WithCancel(t.Context())
+	shared, cancel := context.WithCancel(patient(t))
 	type key struct{}
 	contexts := []context.Context{t.Context(), shared, context.WithValue(shared, key{}, 1)}
 	var all []*Call
@@ -253,7 +251,7 @@ func TestRESPContextIsLetGo(t *testing.T) {
 		conn.expectEnd(t)
 	})
 	c := respClient(t, addr, Options{})
-	inner, cancel := context.WithCancel(t.Context())
+	inner, cancel := context.WithCancel(patient(t))
 	defer cancel()
 	ctx := tally{inner, new(atomic.Int32), new(atomic.Int32)}
 	for i := range uint64(10) {

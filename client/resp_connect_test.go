@@ -36,16 +36,15 @@ func TestRESPClose(t *testing.T) {
 			t.Parallel()
 			arrived := make(chan struct{}, 1)
 			addr := tcpServer(t, func(conn *net.TCPConn) {
-				conn.SetDeadline(time.Now().Add(patience))
 				test.serve(arrived, &respConn{conn, bufio.NewReader(conn)})
 			})
 			c := respClient(t, addr, Options{MaxInFlight: 1})
 			calls := []*Call{c.CountAsync(t.Context(), "first"), c.CountAsync(t.Context(), "second")}
 			receive(t, arrived)
 			sync := &Call{}
-			go func() { sync.finish(0, c.Reset(t.Context(), "third")) }()
-			wrapped := WrapAsync(c, "fourth", func(context.Context) (string, error) { return "result", nil })(t.Context())
-			c.Close()
+			go func() { sync.finish(0, c.Reset(patient(t), "third")) }()
+			wrapped := WrapAsync(c, "fourth", func(context.Context) (string, error) { return "result", nil })(patient(t))
+			closeClient(t, c)
 			if _, _, err := wrapped.Result(); !errors.Is(err, ErrClosed) {
 				t.Error(err)
 			}
@@ -81,7 +80,7 @@ func TestRESPCloseBetweenAttempts(t *testing.T) {
 	wantClass(t, err, "not sent")
 	second := c.CountAsync(t.Context(), "second")
 	receive(t, resting)
-	c.Close()
+	closeClient(t, c)
 	_, err = outcome(t, second)
 	wantClass(t, err, "not sent")
 	if !errors.Is(err, ErrClosed) {
@@ -93,14 +92,14 @@ func TestRESPCloseBetweenAttempts(t *testing.T) {
 func TestRESPCloseWhileWriting(t *testing.T) {
 	t.Parallel()
 	closed := make(chan struct{})
-	addr := respServer(t, func(*respConn) { <-closed })
+	addr := respServer(t, func(*respConn) { receive(t, closed) })
 	c := respClient(t, addr, Options{})
 	topic := strings.Repeat("x", 60_000)
 	var calls []*Call
 	for range 300 { // 18 MB, more than the sockets hold
 		calls = append(calls, c.CountAsync(t.Context(), topic))
 	}
-	c.Close()
+	closeClient(t, c)
 	for _, call := range calls {
 		select {
 		case <-call.Done():
@@ -136,7 +135,7 @@ func TestRESPNobodyListens(t *testing.T) {
 			}
 		}
 	}
-	c.Close()
+	closeClient(t, c)
 	if len(pauses) < 11 { // the first attempt needs none; calls of one turn may need more than one
 		t.Errorf("%d pauses, want at least 11", len(pauses))
 	}
@@ -180,7 +179,7 @@ func TestRESPReconnect(t *testing.T) {
 			runtime.Gosched()
 		}
 	}
-	c.Close()
+	closeClient(t, c)
 	if len(pauses) != 2 || pauses[0] > firstPause || pauses[1] > 2*firstPause || pauses[1] < firstPause {
 		t.Errorf("pauses %v, want one of at most 10 ms and one of 10 to 20 ms", pauses)
 	}

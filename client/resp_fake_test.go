@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // respConn is a server's end of a connection over RESP.
@@ -23,7 +22,6 @@ const ping = "*1\r\n$4\r\nPING\r\n"
 // respServer calls handle for each connection whose PING it has answered, as tcpServer does. What the server waits for must come.
 func respServer(t testing.TB, handle func(*respConn)) string {
 	return tcpServer(t, func(conn *net.TCPConn) {
-		conn.SetDeadline(time.Now().Add(patience))
 		c := &respConn{conn, bufio.NewReaderSize(conn, 1<<17)}
 		if c.greet() {
 			handle(c)

@@ -38,7 +38,7 @@ func TestRESPServerThatStops(t *testing.T) {
 					return
 				}
 				if conn.expect(t, "GCD.COUNT a", "GCD.COUNT b", "GCD.COUNT c") {
-					<-sent
+					receive(t, sent)
 					conn.send(bulk(1) + test.answers)
 				}
 			})

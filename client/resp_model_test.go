@@ -111,7 +111,7 @@ func TestRESPModel(t *testing.T) {
 
 	outcomes := make(map[string]int) // class → calls
 	for _, call := range calls {
-		value, err := call.Result()
+		value, err := outcome(t, call)
 		class, done := classOf(err), server.done[call.topic]
 		outcomes[class]++
 		switch {
@@ -140,7 +140,7 @@ func manyCalls(t *testing.T, c *Client, seed uint64) []*Call {
 		running.Go(func() {
 			random := rand.New(rand.NewPCG(seed, 1<<32+uint64(caller)))
 			for i := range calls {
-				ctx, cancel := context.WithCancel(t.Context())
+				ctx, cancel := context.WithCancel(patient(t))
 				defer cancel()
 				topic := strings.Repeat("x", random.IntN(1+random.IntN(20_000))) + fmt.Sprintf("/%d/%d", caller, i)
 				results[caller] = append(results[caller], c.CountAsync(ctx, topic))
@@ -156,7 +156,7 @@ func manyCalls(t *testing.T, c *Client, seed uint64) []*Call {
 			}
 		})
 	}
-	running.Wait()
+	ended(t, &running)
 	return slices.Concat(results...)
 }
 

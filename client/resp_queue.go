@@ -49,6 +49,15 @@ func (q *queue) unpush() *command {
 	return cmd
 }
 
+// keep leaves in the queue, in their order, those that are wanted.
+func (q *queue) keep(wanted func(*command) bool) {
+	for range q.count {
+		if cmd := q.pop(); wanted(cmd) {
+			q.push(cmd)
+		}
+	}
+}
+
 // place is where in the ring the command stands that has i older ones.
 func (q *queue) place(i int) int { return (q.first + i) & (len(q.ring) - 1) }
 

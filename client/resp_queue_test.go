@@ -25,6 +25,10 @@ func TestQueueModel(t *testing.T) {
 		case add:
 			q.push(cmd)
 			model = append(model, cmd)
+		case step%97 == 0:
+			odd := func(cmd *command) bool { return cmd.n%2 == 1 }
+			q.keep(odd)
+			model = slices.DeleteFunc(model, func(cmd *command) bool { return !odd(cmd) })
 		case len(model) == 0:
 		case old:
 			if q.oldest() != model[0] || q.pop() != model[0] {

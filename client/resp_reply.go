@@ -151,6 +151,7 @@ var refusals = [...]struct {
 	{"ERR Protocol error: the command was not complete", codec.CodeNothingArrived},
 	{"EXECABORT Transaction discarded because what it changes may not fit", codec.CodeMessageTooLong},
 	{"ERR transaction is too long", codec.CodeMessageTooLong},
+	{"ERR more topics than --max-in-flight allows", codec.CodeMessageTooLong},
 }
 
 // refusal is the error that a command was answered with.

@@ -37,14 +37,13 @@ func writeError(t *testing.T) bool {
 	received := make(chan int, 1) // whole commands over the first connection
 	partly := make(chan bool, 1)
 	addr := tcpServer(t, func(tcp *net.TCPConn) {
-		tcp.SetDeadline(time.Now().Add(patience))
 		tcp.SetReadBuffer(64 << 10)
 		conn := &respConn{tcp, bufio.NewReader(tcp)}
 		if !conn.greet() {
 			return
 		}
 		if connections.Add(1) == 1 {
-			<-failed
+			receive(t, failed)
 			b, _ := io.ReadAll(io.LimitReader(conn.from, 1<<30))
 			received <- len(b) / size
 			partly <- len(b)%size > 0
@@ -95,6 +94,6 @@ func writeError(t *testing.T) bool {
 			t.Fatalf("call %d; %d commands were written, %d wholly", i, lost, whole)
 		}
 	}
-	c.Close()
+	closeClient(t, c)
 	return whole%atOnce > 0
 }

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 func TestRESPBytes(t *testing.T) {
@@ -44,7 +43,6 @@ func TestRESPBytes(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			addr := tcpServer(t, func(conn *net.TCPConn) {
-				conn.SetDeadline(time.Now().Add(patience))
 				for _, want := range []string{ping, test.want} {
 					got := make([]byte, len(want))
 					if _, err := io.ReadFull(conn, got); err != nil || string(got) != want {
@@ -117,13 +115,13 @@ func TestRESPOrder(t *testing.T) {
 		}
 	}
 	for i, call := range all {
-		sum, err := call.Result()
+		sum, err := outcome(t, call)
 		switch {
 		case i%7 == 3:
 			wantSum(t, sum, err, 0)
 		case i%7 == 5:
 			wantClass(t, err, "refused")
-			if !strings.HasSuffix(err.Error(), fmt.Sprint("number ", i)) {
+			if !strings.HasSuffix(fmt.Sprint(err), fmt.Sprint("number ", i)) {
 				t.Errorf("call %d: %v", i, err)
 			}
 		default:
@@ -141,7 +139,7 @@ func TestRESPThousandsInFlight(t *testing.T) {
 			conn.expect(t, fmt.Sprint("GCD.COUNT ", i))
 		}
 		close(all)
-		<-answer
+		receive(t, answer)
 		var answers strings.Builder
 		for i := range calls {
 			answers.WriteString(bulk(uint64(i + 1)))
@@ -151,7 +149,7 @@ func TestRESPThousandsInFlight(t *testing.T) {
 	})
 	c := respClient(t, addr, Options{})
 	before := runtime.NumGoroutine()
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(patient(t))
 	defer cancel()
 	var inFlight []*Call
 	for i := range calls {
@@ -167,7 +165,7 @@ func TestRESPThousandsInFlight(t *testing.T) {
 	}
 	close(answer)
 	for i, call := range inFlight {
-		sum, err := call.Result()
+		sum, err := outcome(t, call)
 		wantSum(t, sum, err, uint64(i+1))
 	}
 	c.pipeline.mu.Lock()
@@ -184,7 +182,7 @@ func TestRESPMaxInFlight(t *testing.T) {
 	addr := respServer(t, func(conn *respConn) {
 		conn.expect(t, "GCD.COUNT 0", "GCD.COUNT 1", "GCD.COUNT 2")
 		close(three)
-		<-goOn
+		receive(t, goOn)
 		for i := range calls {
 			conn.send(bulk(uint64(i + 1)))
 			if i+most < calls {
@@ -204,7 +202,7 @@ func TestRESPMaxInFlight(t *testing.T) {
 	}
 	close(goOn)
 	for i, call := range all {
-		sum, err := call.Result()
+		sum, err := outcome(t, call)
 		wantSum(t, sum, err, uint64(i+1))
 	}
 }
@@ -227,7 +225,7 @@ func TestRESPManyCallers(t *testing.T) {
 		running.Go(func() {
 			last := uint64(0)
 			for range calls {
-				n, err := c.Count(t.Context(), "orders")
+				n, err := c.Count(patient(t), "orders")
 				if err != nil || n <= last {
 					t.Errorf("got %d after %d, %v", n, last, err)
 					return
@@ -242,7 +240,7 @@ func TestRESPManyCallers(t *testing.T) {
 			}
 		})
 	}
-	running.Wait()
+	ended(t, &running)
 }
 
 func TestCountN(t *testing.T) {
@@ -257,20 +255,20 @@ func TestCountN(t *testing.T) {
 		conn.expectEnd(t)
 	})
 	c := newClient(t, addr, Options{}) // one that was told no network has RESP, too
-	first, last, err := c.CountN(t.Context(), "orders", math.MaxUint64)
+	first, last, err := c.CountN(patient(t), "orders", math.MaxUint64)
 	if first != 1 || last != math.MaxUint64 || err != nil {
 		t.Errorf("got %d to %d, %v", first, last, err)
 	}
-	_, _, err = c.CountN(t.Context(), "orders", 5)
+	_, _, err = c.CountN(patient(t), "orders", 5)
 	wantClass(t, err, "refused")
-	_, _, err = c.CountN(t.Context(), "orders", 5)
+	_, _, err = c.CountN(patient(t), "orders", 5)
 	wantClass(t, err, "unknown")
 
-	_, _, err = c.CountN(t.Context(), "orders", 0)
+	_, _, err = c.CountN(patient(t), "orders", 0)
 	wantClass(t, err, "not sent")
-	_, _, err = newClient(t, addr, Options{Network: "tcp"}).CountN(t.Context(), "orders", 5)
+	_, _, err = newClient(t, addr, Options{Network: "tcp"}).CountN(patient(t), "orders", 5)
 	wantClass(t, err, "not sent")
-	if !strings.Contains(err.Error(), `"resp"`) {
+	if !strings.Contains(fmt.Sprint(err), `"resp"`) {
 		t.Errorf("the error does not say what to do: %v", err)
 	}
 }
@@ -279,9 +277,9 @@ func TestRESPTopicsThatAreNone(t *testing.T) {
 	t.Parallel()
 	c := respClient(t, absentServer(t, "tcp"), Options{})
 	for topic, code := range map[string]int{"\xff": 4, strings.Repeat("x", 65_536): 3} {
-		_, err := c.CountAsync(t.Context(), topic).Result()
+		_, err := outcome(t, c.CountAsync(t.Context(), topic))
 		wantClass(t, err, "refused")
-		err = c.Reset(t.Context(), topic)
+		err = c.Reset(patient(t), topic)
 		wantClass(t, err, "refused")
 		var refusal *RefusedError
 		if !errors.As(err, &refusal) || int(refusal.Code) != code {

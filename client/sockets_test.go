@@ -25,7 +25,7 @@ func TestSocketsAreUsedInTurn(t *testing.T) {
 	c := newClient(t, addr, Options{Network: "udp"})
 	var ports []netip.AddrPort
 	for range 3 * restingSockets {
-		sum, err := c.Count(t.Context(), "orders")
+		sum, err := c.Count(patient(t), "orders")
 		wantSum(t, sum, err, 1)
 		ports = append(ports, receive(t, from))
 	}
@@ -65,11 +65,11 @@ func TestSocketIsNotUsedAgain(t *testing.T) {
 		}},
 		{name: "an answer missing", spoil: func(_ *testing.T, _ *Client, s *socket, _ request) { s.usable = false }},
 		{name: "a call without any answer", spoil: func(t *testing.T, c *Client, _ *socket, _ request) {
-			ctx, cancel := context.WithCancel(t.Context())
+			ctx, cancel := context.WithCancel(patient(t))
 			call := c.CountAsync(ctx, "nobody answers this")
 			receive(t, unanswered)
 			cancel()
-			_, err := call.Result()
+			_, err := outcome(t, call)
 			wantClass(t, err, "unknown")
 		}},
 	} {
@@ -87,11 +87,11 @@ func TestSocketIsNotUsedAgain(t *testing.T) {
 			c := newClient(t, addr, Options{Network: "udp"})
 			p := c.transport.(*udp).sockets
 			count := func() netip.AddrPort {
-				sum, err := c.Count(t.Context(), "orders")
+				sum, err := c.Count(patient(t), "orders")
 				wantSum(t, sum, err, 1)
 				return receive(t, requests).from
 			}
-			sum, err := c.Count(t.Context(), "orders")
+			sum, err := c.Count(patient(t), "orders")
 			wantSum(t, sum, err, 1)
 			server, s := receive(t, requests), p.resting[0]
 			for range restingSockets - 2 {
@@ -115,7 +115,7 @@ func TestSocketIsNotUsedAgain(t *testing.T) {
 func TestCloseClosesRestingSockets(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, udpServer(t, func(r request) { r.reply("\x80\x01") }), Options{Network: "udp"})
-	sum, err := c.Count(t.Context(), "orders")
+	sum, err := c.Count(patient(t), "orders")
 	wantSum(t, sum, err, 1)
 	s := lastSocket(c)
 	c.Close()
@@ -240,7 +240,7 @@ func TestUDPNoAnswerReachesAnotherCall(t *testing.T) {
 			last := caller << 32
 			answered := 0
 			for made := 0; made < calls || answered < calls/10; made++ { // on a slow machine more time out, and more are made
-				sum, err := c.Count(t.Context(), string(rune('0'+caller)))
+				sum, err := c.Count(patient(t), string(rune('0'+caller)))
 				if err != nil {
 					wantClass(t, err, "unknown")
 					continue

@@ -118,7 +118,7 @@ func (t *tcp) converse(ctx context.Context, conn net.Conn, op codec.Op, msg []by
 // read reads until the connection ends, buf is full, or, if the client was told so, an answer stands there and nothing follows it for
 // the settle time; settled then says so.
 func (t *tcp) read(ctx context.Context, conn net.Conn, buf []byte) (n int, settled bool, err error) {
-	latest := time.Now().Add(t.timeout + t.settle)
+	latest := time.Now().Add(t.timeout).Add(t.settle)
 	for n < len(buf) && err == nil {
 		var m int
 		m, err = conn.Read(buf[n:])

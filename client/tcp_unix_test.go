@@ -69,12 +69,12 @@ func TestTCPCanceledWhileConnecting(t *testing.T) {
 		close(connecting)
 		return nil
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(patient(t))
 	call := c.CountAsync(ctx, "orders")
 	receive(t, connecting)
 	cancel()
 	receive(t, call.Done())
-	_, err := call.Result()
+	_, err := outcome(t, call)
 	wantClass(t, err, "not sent")
 	if !errors.Is(err, context.Canceled) {
 		t.Error(err)
@@ -84,7 +84,7 @@ func TestTCPCanceledWhileConnecting(t *testing.T) {
 func TestTCPTimeoutWhileConnecting(t *testing.T) {
 	t.Parallel()
 	addr := fullServer(t)
-	_, err := newClient(t, addr, Options{Network: "tcp", Timeout: impatience}).Count(t.Context(), "orders")
+	_, err := newClient(t, addr, Options{Network: "tcp", Timeout: impatience}).Count(patient(t), "orders")
 	wantClass(t, err, "not sent")
 	if !errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the client's own time-out: %v", err)
@@ -132,7 +132,7 @@ func TestTCPPartWritten(t *testing.T) {
 	serve(t, listener, func(conn *net.TCPConn) {
 		io.ReadFull(conn, make([]byte, 1))
 		close(begun)
-		<-canceled
+		receive(t, canceled)
 		_, err := io.Copy(io.Discard, conn)
 		end <- err
 	})
@@ -140,14 +140,14 @@ func TestTCPPartWritten(t *testing.T) {
 	c.transport.(*tcp).dialer.Control = func(_, _ string, raw syscall.RawConn) error {
 		return setBuffer(raw, syscall.SO_SNDBUF, small)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(patient(t))
 	call := c.CountAsync(ctx, strings.Repeat("x", 65_535))
 	receive(t, begun)
 	cancel()
-	_, err = call.Result()
+	_, err = outcome(t, call)
 	close(canceled)
 	wantClass(t, err, "unknown")
-	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "of 65536 bytes were sent") {
+	if !errors.Is(err, context.Canceled) || !strings.Contains(fmt.Sprint(err), "of 65536 bytes were sent") {
 		t.Error(err)
 	}
 	if err := receive(t, end); !errors.Is(err, syscall.ECONNRESET) {

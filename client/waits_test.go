@@ -88,9 +88,44 @@ func TestPauseIsOver(t *testing.T) {
 		if waited := attempt(); waited > maxPause/2 {
 			t.Errorf("an attempt waited for %v, half of the pause was over", waited)
 		}
-		time.Sleep(time.Hour)
+		time.Sleep(time.Minute)
 		if waited := attempt(); waited > 0 {
-			t.Errorf("an attempt an hour behind the last waited for %v", waited)
+			t.Errorf("an attempt a minute behind the last waited for %v", waited)
 		}
 	})
+}
+
+// Calls that are given up while they wait are not kept until the server answers again.
+func TestGivenUpCallsAreForgotten(t *testing.T) {
+	t.Parallel()
+	for _, async := range []bool{false, true} {
+		addr := respServer(t, func(conn *respConn) { io.Copy(io.Discard, conn) })
+		c := respClient(t, addr, Options{MaxInFlight: 1})
+		lives := c.CountAsync(t.Context(), "in flight")
+		begun(c, 0, 1)
+		waits := c.CountAsync(t.Context(), "waits")
+		for range 2000 {
+			ctx, cancel := context.WithCancel(t.Context())
+			var call *Call
+			if async {
+				call = c.CountAsync(ctx, "given up")
+				cancel()
+			} else {
+				call = new(Call)
+				go func() { call.finish(c.Count(ctx, "given up")) }()
+				cancel()
+			}
+			_, err := outcome(t, call)
+			wantClass(t, err, "not sent")
+		}
+		if waiting, inFlight := inQueues(c); waiting > 200 || inFlight != 1 {
+			t.Errorf("async %t: %d commands wait and %d are in flight, of 1 and 1 that anybody waits for", async, waiting, inFlight)
+		}
+		closeClient(t, c)
+		for _, call := range []*Call{lives, waits} {
+			if _, err := outcome(t, call); !errors.Is(err, ErrClosed) {
+				t.Error(err)
+			}
+		}
+	}
 }

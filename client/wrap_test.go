@@ -74,11 +74,11 @@ func TestWrapFunctionFails(t *testing.T) {
 	eachWrap(t, func(t *testing.T, wrap wrapper) {
 		addr, topics := countingServer(t)
 		c := newClient(t, addr, Options{Network: "tcp"})
-		sum, result, err := wrap(c, "orders", func(context.Context) (string, error) { return "half", errWork })(t.Context())
+		sum, result, err := wrap(c, "orders", func(context.Context) (string, error) { return "half", errWork })(patient(t))
 		if sum != 0 || result != "half" || err != errWork {
 			t.Errorf("got %d, %q, %v", sum, result, err)
 		}
-		c.Close()
+		closeClient(t, c)
 		if len(topics) > 0 {
 			t.Error("counted")
 		}
@@ -94,7 +94,7 @@ func TestWrapCountFails(t *testing.T) {
 			sum, result, err := wrap(c, "orders", func(context.Context) (string, error) {
 				runs++
 				return "result", nil
-			})(t.Context())
+			})(patient(t))
 			if sum != 0 || result != "result" || runs != 1 {
 				t.Errorf("got %d, %q after %d runs", sum, result, runs)
 			}
@@ -113,9 +113,9 @@ func TestWrapPanic(t *testing.T) {
 				t.Errorf("recovered %v", got)
 			}
 		}()
-		Wrap(c, "orders", func(context.Context) (int, error) { panic(errWork) })(t.Context())
+		Wrap(c, "orders", func(context.Context) (int, error) { panic(errWork) })(patient(t))
 	}()
-	c.Close()
+	closeClient(t, c)
 	if len(topics) > 0 {
 		t.Error("counted")
 	}
@@ -132,7 +132,7 @@ func TestWrapAsyncDoesNotWait(t *testing.T) {
 	for i := range work {
 		work[i] = make(chan int)
 		stamped := WrapAsync(c, "orders", func(context.Context) (int, error) { return <-work[i], nil })
-		calls = append(calls, stamped(t.Context()))
+		calls = append(calls, stamped(patient(t)))
 	}
 	for i := runs - 1; i >= 0; i-- {
 		select {
@@ -160,10 +160,11 @@ func TestWrapAsyncGoexit(t *testing.T) {
 	call := WrapAsync(c, "orders", func(context.Context) (int, error) {
 		runtime.Goexit()
 		return 1, nil
-	})(t.Context())
+	})(patient(t))
+	receive(t, call.Done())
 	_, _, err := call.Result()
 	wantClass(t, err, "not sent")
-	c.Close()
+	closeClient(t, c)
 	if len(topics) > 0 {
 		t.Error("counted")
 	}
@@ -179,9 +180,9 @@ func TestWrapAsyncAndClose(t *testing.T) {
 		<-ctx.Done()
 		return "interrupted", nil
 	})
-	call := stamped(t.Context())
+	call := stamped(patient(t))
 	receive(t, started)
-	c.Close()
+	closeClient(t, c)
 	select {
 	case <-call.Done():
 	default:
@@ -193,7 +194,9 @@ func TestWrapAsyncAndClose(t *testing.T) {
 		t.Errorf("got %q, %v", result, err)
 	}
 
-	_, result, err = stamped(t.Context()).Result() // closing started twice would panic
+	call = stamped(patient(t)) // closing started twice would panic
+	receive(t, call.Done())
+	_, result, err = call.Result()
 	wantClass(t, err, "not sent")
 	if result != "" || !errors.Is(err, ErrClosed) {
 		t.Errorf("got %q, %v", result, err)

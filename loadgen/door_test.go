@@ -225,7 +225,7 @@ func TestOptions(t *testing.T) {
 		{"Addr", Options{Addr: "localhost"}},
 		{"Addr", Options{Addr: "localhost:0"}},
 	} {
-		_, err := Run(t.Context(), test.o)
+		_, err := runWithin(t.Context(), t, test.o)
 		var wrong *OptionError
 		if !errors.As(err, &wrong) || wrong.Field != test.field || wrong.Reason == "" {
 			t.Errorf("%+v: %v", test.o, err)

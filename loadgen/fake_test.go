@@ -3,6 +3,7 @@ package loadgen
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -40,6 +42,50 @@ type outcome struct {
 	late   bool   // UDP: answer before the next answer
 }
 
+// hang is how long what must end is waited for.
+const hang = time.Minute
+
+// runWithin is Run, which must end, if only because ctx does.
+func runWithin(ctx context.Context, t *testing.T, o Options) (*Result, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, hang)
+	defer cancel()
+	type ended struct {
+		result *Result
+		err    error
+	}
+	run := make(chan ended, 1)
+	go func() {
+		r, err := Run(ctx, o)
+		run <- ended{r, err}
+	}()
+	select {
+	case e := <-run:
+		if ctx.Err() == context.DeadlineExceeded {
+			t.Fatalf("the run had not ended by itself after %v: %+v, %v", hang, e.result, e.err)
+		}
+		return e.result, e.err
+	case <-time.After(2 * hang):
+		t.Fatalf("the run goes on, %v after its context has ended", hang)
+		panic("unreachable")
+	}
+}
+
+// waitFor waits for what a test's server does, which ends when the test's clients have gone.
+func waitFor(t *testing.T, wait func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		wait()
+	}()
+	select {
+	case <-done:
+	case <-time.After(hang):
+		t.Errorf("the test's server still has a client after %v", hang)
+	}
+}
+
 // startFake starts a fake that ends with the test.
 func startFake(t *testing.T, network Network, lie func(n int, topic string, sum uint64) outcome) *fake {
 	t.Helper()
@@ -54,7 +100,7 @@ func startFake(t *testing.T, network Network, lie func(n int, topic string, sum 
 		running.Go(func() { f.serveUDP(conn) })
 		t.Cleanup(func() {
 			conn.Close()
-			running.Wait()
+			waitFor(t, running.Wait)
 		})
 		return f
 	}
@@ -81,7 +127,7 @@ func startFake(t *testing.T, network Network, lie func(n int, topic string, sum 
 	})
 	t.Cleanup(func() {
 		listener.Close()
-		running.Wait()
+		waitFor(t, running.Wait)
 	})
 	return f
 }

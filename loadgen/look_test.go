@@ -48,7 +48,7 @@ func answers(t *testing.T, ends bool, replies ...string) string {
 	}()
 	t.Cleanup(func() {
 		listener.Close()
-		<-done
+		waitFor(t, func() { <-done })
 	})
 	return listener.Addr().String()
 }
@@ -148,7 +148,7 @@ func TestLook(t *testing.T) {
 			case !errors.Is(err, test.want):
 				t.Fatalf("%v, want %v", err, test.want)
 			}
-			if !strings.Contains(err.Error(), test.text) {
+			if !strings.Contains(fmt.Sprint(err), test.text) {
 				t.Errorf("%q does not say %q", err, test.text)
 			}
 		})
@@ -160,7 +160,7 @@ func TestLookInterrupted(t *testing.T) {
 	t.Parallel()
 	ctx, interrupt := context.WithCancel(t.Context())
 	time.AfterFunc(time.Millisecond, interrupt)
-	_, err := Run(ctx, Options{Addr: answers(t, false), Own: "bench:", Timeout: time.Minute})
+	_, err := runWithin(ctx, t, Options{Addr: answers(t, false), Own: "bench:", Timeout: time.Minute})
 	if !errors.Is(err, context.Canceled) || errors.Is(err, ErrNotLooked) {
 		t.Error(err)
 	}
@@ -181,7 +181,7 @@ func TestLookNobody(t *testing.T) {
 	defer conn.Close()
 	addr := conn.LocalAddr().String() // nothing can listen where a connection has its end
 	for network, want := range map[Network]error{TCP: ErrNotReached, RESP: ErrNotReached, UDP: ErrNotLooked} {
-		if _, err := Run(t.Context(), Options{Network: network, Addr: addr, Own: "bench:",
+		if _, err := runWithin(t.Context(), t, Options{Network: network, Addr: addr, Own: "bench:",
 			Requests: 1}); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", network, err, want)
 		}

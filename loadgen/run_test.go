@@ -37,7 +37,7 @@ func TestRun(t *testing.T) {
 		o.Addr = f.addr
 		var ops uint64
 		o.Progress = func(s Sample) { ops += s.Ops }
-		r, err := Run(t.Context(), o)
+		r, err := runWithin(t.Context(), t, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +100,7 @@ func TestLies(t *testing.T) {
 				f := startFake(t, o.Network, lie.lie)
 				// One request at a time, or a larger value may be handed out first and rightly so.
 				o.Addr, o.Clients, o.Pipeline, o.Topics = f.addr, 1, 1, 1
-				r, err := Run(t.Context(), o)
+				r, err := runWithin(t.Context(), t, o)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -122,7 +122,7 @@ func TestTwoAnswers(t *testing.T) {
 	eachDoor(t, func(t *testing.T, o Options) {
 		f := startFake(t, o.Network, func(n int, _ string, sum uint64) outcome { return outcome{sum: sum, twice: n == 100} })
 		o.Addr, o.Clients, o.Topics = f.addr, 1, 1
-		r, err := Run(t.Context(), o)
+		r, err := runWithin(t.Context(), t, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +141,7 @@ func TestUnknown(t *testing.T) {
 		if o.Network == UDP {
 			o.Timeout = time.Second
 		}
-		r, err := Run(t.Context(), o)
+		r, err := runWithin(t.Context(), t, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -166,7 +166,7 @@ func TestLateAnswer(t *testing.T) {
 		}
 		f := startFake(t, UDP, func(n int, _ string, sum uint64) outcome { return outcome{sum: sum, late: n == 50} })
 		o.Addr, o.Clients, o.Topics, o.Timeout = f.addr, 1, 1, time.Second
-		r, err := Run(t.Context(), o)
+		r, err := runWithin(t.Context(), t, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -181,11 +181,11 @@ func TestRefused(t *testing.T) {
 	eachDoor(t, func(t *testing.T, o Options) {
 		f := startFake(t, o.Network, func(n int, _ string, sum uint64) outcome { return outcome{sum: sum, refuse: n%100 == 0} })
 		o.Addr = f.addr
-		r, err := Run(t.Context(), o)
+		r, err := runWithin(t.Context(), t, o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.Errors != (Errors{Refused: 6}) || r.Ops() != 594 || !strings.Contains(r.Causes[0].Error(), "too many requests") {
+		if r.Errors != (Errors{Refused: 6}) || r.Ops() != 594 || !strings.Contains(fmt.Sprint(r.Causes[0]), "too many requests") {
 			t.Errorf("errors %+v, %v, %d answers", r.Errors, r.Causes, r.Ops())
 		}
 		if v := r.Verified; !v.OK() || v.Explained != 0 {
@@ -209,14 +209,14 @@ func TestRefusedBeforeRESP(t *testing.T) {
 			return outcome{sum: sum}
 		})
 		o.Addr = f.addr
-		r, err := Run(t.Context(), o)
+		r, err := runWithin(t.Context(), t, o)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if want := (Errors{Refused: 10 * uint64(max(o.Pipeline, 1))}); r.Errors != want {
 			t.Errorf("errors %+v, %v, want %+v", r.Errors, r.Causes, want)
 		}
-		if !strings.Contains(r.Causes[0].Error(), "try again soon") || r.Ops()+r.Errors.Refused != o.Requests || !r.Verified.OK() || r.Verified.Explained != 0 {
+		if !strings.Contains(fmt.Sprint(r.Causes[0]), "try again soon") || r.Ops()+r.Errors.Refused != o.Requests || !r.Verified.OK() || r.Verified.Explained != 0 {
 			t.Errorf("%d answers, errors %+v, %v, verified %+v", r.Ops(), r.Errors, r.Causes, r.Verified)
 		}
 	})
@@ -236,7 +236,7 @@ func TestNoRESP(t *testing.T) {
 			return outcome{plain: "\xff\x02"}
 		})
 		o.Addr, o.Requests, o.Duration = f.addr, 0, time.Hour
-		if r, err := Run(t.Context(), o); !errors.Is(err, ErrNoRESP) || r != nil {
+		if r, err := runWithin(t.Context(), t, o); !errors.Is(err, ErrNoRESP) || r != nil {
 			t.Errorf("%+v, %v", r, err)
 		}
 	})
@@ -271,7 +271,7 @@ func TestNobody(t *testing.T) {
 			o.Addr = deaf.LocalAddr().String()
 		}
 		r, err := Run(context.Background(), o)
-		if !errors.Is(err, ErrNotReached) || r != nil || !strings.Contains(err.Error(), "refused") {
+		if !errors.Is(err, ErrNotReached) || r != nil || !strings.Contains(fmt.Sprint(err), "refused") {
 			t.Errorf("%+v, %v", r, err)
 		}
 	})
@@ -290,7 +290,7 @@ func TestInterrupt(t *testing.T) {
 			return outcome{sum: sum}
 		})
 		o.Addr, o.Requests, o.Duration = f.addr, 0, time.Hour
-		r, err := Run(ctx, o)
+		r, err := runWithin(ctx, t, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -307,7 +307,7 @@ func TestWarmup(t *testing.T) {
 		for o.Warmup = 20 * time.Millisecond; ; o.Warmup *= 2 {
 			f := startFake(t, o.Network, nil) // whose topics nobody has counted
 			o.Addr = f.addr
-			r, err := Run(t.Context(), o)
+			r, err := runWithin(t.Context(), t, o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -334,7 +334,7 @@ func TestOpenLoop(t *testing.T) {
 	eachDoor(t, func(t *testing.T, o Options) {
 		f := startFake(t, o.Network, nil)
 		o.Addr, o.Rate, o.Requests = f.addr, 5000, 300
-		r, err := Run(t.Context(), o)
+		r, err := runWithin(t.Context(), t, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -355,7 +355,7 @@ func TestOverload(t *testing.T) {
 	eachDoor(t, func(t *testing.T, o Options) {
 		f := startFake(t, o.Network, nil)
 		o.Addr, o.Rate, o.Warmup = f.addr, 1e9, 2*time.Millisecond
-		r, err := Run(t.Context(), o)
+		r, err := runWithin(t.Context(), t, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -375,7 +375,7 @@ func TestOverload(t *testing.T) {
 func TestFill(t *testing.T) {
 	t.Parallel()
 	f := startFake(t, RESP, nil)
-	r, err := Run(t.Context(), Options{Network: RESP, Addr: f.addr, Clients: 3, Threads: 3, Pipeline: 16, Topics: 1000, Requests: 1000, Dist: Sequential, By: 10_001, Prefix: "fill:"})
+	r, err := runWithin(t.Context(), t, Options{Network: RESP, Addr: f.addr, Clients: 3, Threads: 3, Pipeline: 16, Topics: 1000, Requests: 1000, Dist: Sequential, By: 10_001, Prefix: "fill:"})
 	if err != nil {
 		t.Fatal(err)
 	}

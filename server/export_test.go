@@ -21,6 +21,12 @@ func (s *Server) SetBeforeAccept(f func() error) { s.beforeAccept = f }
 
 func (s *Server) SetLinger(d time.Duration) { s.linger = d }
 
+// ShortTurns ends the turn of a connection with each command that is answered at once.
+func (s *Server) ShortTurns() { s.fullTime, s.sharedTime = 0, 0 }
+
+// LongTurns lets the turn of a connection take any time.
+func (s *Server) LongTurns() { s.fullTime, s.sharedTime = time.Hour, time.Hour }
+
 func (s *Server) SetProcessors(n int) { s.processors = n }
 
 func (s *Server) SetLoadingTime(d time.Duration) { s.loadingTime = d }

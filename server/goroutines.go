@@ -24,7 +24,9 @@ type goroutines struct {
 	aborting  chan struct{}  // closed by abort
 	abortOnce sync.Once
 
-	looking sync.Mutex // of who looks at topics: one at a time, so that the others have processors, too
+	// looking is of who looks at topics, or takes much while somebody asks for little: one at a
+	// time, so that the others have processors, too.
+	looking sync.Mutex
 
 	mu    sync.Mutex
 	conns map[*streamConn]struct{}

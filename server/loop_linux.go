@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -44,8 +45,9 @@ type loop struct {
 
 	settling, reading, writing, greeting, lingering timers
 
-	packets  *packetDoor   // nil when off
-	lookTime time.Duration // lookTime, except in a test
+	packets *packetDoor // nil when off
+	// fullLoopTime and sharedLoopTime, except in a test.
+	fullTime, sharedTime time.Duration
 
 	talked bool // this turn had commands of RESP
 	behind bool // this turn left something in a shared socket
@@ -73,11 +75,11 @@ func newLoop(p *pool) (*loop, error) {
 	o := &p.s.opts
 	l := &loop{
 		p: p, s: p.s, poll: poll, epoch: p.s.began,
-		mail:      mailbox{wakeFD: wakeFD},
-		scratch:   make([]byte, maxRead),
-		tally:     tally{s: p.s},
-		handler:   oneMessage{},
-		lookTime:  lookTime,
+		mail:     mailbox{wakeFD: wakeFD},
+		scratch:  make([]byte, maxRead),
+		tally:    tally{s: p.s},
+		handler:  oneMessage{},
+		fullTime: fullLoopTime, sharedTime: sharedLoopTime,
 		settling:  timers{wait: o.Settle},
 		reading:   timers{wait: o.ReadTimeout},
 		writing:   timers{wait: o.WriteTimeout},
@@ -173,16 +175,26 @@ func (l *loop) step(c *stream, f func()) {
 	}
 }
 
-// lookTime is how long a turn of the loop looks at topics before it goes on: for all who ask for
-// that together, so that the others wait no longer the more of them there are.
-const lookTime = time.Millisecond
+// spent says that the turn has taken as long as it may with those who ask for much: the others of
+// them wait for the next one.
+func (l *loop) spent() bool {
+	long := l.fullTime
+	if isLately(&l.s.askers.anybody, l.now) {
+		long = l.sharedTime
+	}
+	return time.Since(l.epoch)-l.now >= long
+}
 
 // goOn gives their turns to the conversations that did not get through in the last one, and were
-// not ended since: the descriptor of one that was may be anything's.
+// not ended since: the descriptor of one that was may be anything's. At least one has its turn.
 func (l *loop) goOn() {
 	list := l.again
 	l.again = l.spareAgain[:0]
-	for _, v := range list {
+	for i, v := range list {
+		if i > 0 && l.spent() {
+			l.again = slices.Insert(l.again, 0, list[i:]...) // they are first in the next turn
+			break
+		}
 		l.goOnWith(v)
 	}
 	clear(list)
@@ -195,7 +207,7 @@ func (l *loop) goOn() {
 	for range len(l.looking) { // those who look on come behind the others
 		v := l.looking[0]
 		l.looking = l.looking[1:]
-		if l.goOnWith(v); time.Since(began) >= l.lookTime {
+		if l.goOnWith(v); time.Since(began) >= l.sharedTime {
 			return
 		}
 	}

@@ -151,6 +151,10 @@ func (d *respDoor) count() int {
 	return len(d.clients)
 }
 
+// asksForLittle tells whether the client did so twice in a row: one turn may be the rest of a long
+// pipeline.
+func (c *respClient) asksForLittle() bool { return c.little && c.wasLittle }
+
 // finished counts the commands of a turn whose answers were handed to the system, also by kind.
 func (c *respClient) finished(x *exchange, times *commandTimes) {
 	c.s.answered.Add(uint64(x.taken))

@@ -78,6 +78,7 @@ type exchange struct {
 	more    bool          // there is more to take when this turn is over
 	closing bool          // the connection ends when out is written
 	over    bool          // the turn takes nothing more
+	read    bool          // it has read topics
 
 	listing listing
 	backup  string // the format of one that is to be sent when out is written; empty: none
@@ -95,9 +96,10 @@ func (x *exchange) take() {
 // takeUpTo is take, of so many operations and bytes of their commands. What it does for each
 // command is a good part of what the server does for a count in a long pipeline.
 func (x *exchange) takeUpTo(room, bytes int) {
-	x.more, x.over = false, false
+	x.more, x.over, x.read = false, false, false
 	stopping := x.client.s.stopping.Load()
 	look := x.taken + fewOps
+	clock := clock{x: x}
 	for !x.closing {
 		if len(x.out)+len(x.ready) >= maxTurnReplies || x.over || x.taken == look && x.lacksRoom() {
 			x.more = !x.over || x.backup != "" || x.at < len(x.in)
@@ -114,6 +116,7 @@ func (x *exchange) takeUpTo(room, bytes int) {
 			}
 			x.held = n
 		}
+		ops := len(x.ops)
 		n := x.parser.Len() // 0: a line without a word, which counts as bytes all the same
 		// What may not fit behind what was collected may fit alone.
 		if (stopping || x.client.told != 0) && n > 0 {
@@ -133,7 +136,35 @@ func (x *exchange) takeUpTo(room, bytes int) {
 			x.size += x.held
 		}
 		x.held = 0
+		if len(x.ops) == ops && clock.over() && x.at < len(x.in) {
+			x.more = true
+			return
+		}
 	}
+}
+
+// A clock ends the turn of an exchange with what is answered at once, when that has taken its time.
+// A turn that asks the backend alone has no need of the time.
+type clock struct {
+	x     *exchange
+	began time.Duration // since Server.began; 0: it was not looked at yet
+	long  time.Duration
+	each  int // commands between two looks
+	left  int // of them
+}
+
+// over is asked behind each command that was answered at once.
+func (c *clock) over() bool {
+	s := c.x.client.s
+	if c.began == 0 {
+		c.long, c.each = s.turnTime(c.x.now)
+		c.began, c.left = time.Since(s.began), c.each
+	}
+	if c.left--; c.left > 0 || s.stopping.Load() { // who is refused is not kept waiting
+		return false
+	}
+	c.left = c.each
+	return time.Since(s.began)-c.began >= c.long
 }
 
 // takeAdmitted takes commands and has their operations admitted. It returns false if there are
@@ -141,13 +172,14 @@ func (x *exchange) takeUpTo(room, bytes int) {
 // only one at a time might have found a place.
 func (x *exchange) takeAdmitted() bool {
 	for {
+		taken := x.taken
 		x.take()
 		if len(x.ops) == 0 {
+			x.measure(x.taken - taken)
 			return false
 		}
 		if x.admission.admit(x.claim()) {
-			x.client.little, x.client.wasLittle = len(x.ops) <= littleOps && !x.more, x.client.little
-			x.noteLittle()
+			x.measure(len(x.ops))
 			return true
 		}
 		x.refuse(errTooManyRequests)
@@ -158,10 +190,22 @@ func (x *exchange) takeAdmitted() bool {
 	}
 }
 
+// measure takes down whether the turn asks for little: so many operations, or commands. Who asks
+// nothing of topics, as when a client connects, is no reason for others to have short turns.
+func (x *exchange) measure(asked int) {
+	if asked == 0 {
+		return
+	}
+	x.client.little, x.client.wasLittle = asked <= littleOps && !x.more, x.client.little
+	if x.read || len(x.ops) > 0 {
+		x.noteLittle()
+	}
+}
+
 // noteLittle remembers who asks for little: when he begins to wait, and when he has, however long
 // that was. One turn does not make him that, since it may be the rest of a long pipeline.
 func (x *exchange) noteLittle() {
-	if x.client.little && x.client.wasLittle {
+	if x.client.asksForLittle() {
 		x.client.s.askers.note(x.now, true)
 	}
 }
@@ -375,7 +419,8 @@ func (x *exchange) fits(topics int) bool {
 // read answers with the states of the topics that are the arguments. Behind operations they are
 // read in their order, and in a transaction at its moment; else now, unless some topics show
 // already what a transaction did and others do not yet.
-func (x *exchange) read(f form) {
+func (x *exchange) readTopics(f form) {
+	x.read = true
 	if len(x.ops) > 0 || x.group.Whole {
 		x.each(f, store.Read)
 		return

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"time"
 
 	"gcd/codec"
@@ -51,7 +52,7 @@ func (d *goroutines) turn(c *streamConn, t *talker) bool {
 	began := time.Since(d.s.began)
 	t.now = began
 	if !d.s.guard(c.peer, func() {
-		if t.listing.unfinished {
+		if t.listing.unfinished || !t.client.asksForLittle() && isLately(&d.s.askers.anybody, began) {
 			d.looking.Lock()
 			defer d.looking.Unlock()
 		}
@@ -72,6 +73,9 @@ func (d *goroutines) turn(c *streamConn, t *talker) bool {
 	now := time.Since(d.s.began)
 	t.times.settle(d.s.resp, now-began)
 	d.s.noteRates(now)
+	if t.more {
+		runtime.Gosched() // others, too, have something to say
+	}
 	return goesOn
 }
 

@@ -113,6 +113,11 @@ func (v *conversation) readable(c *stream) {
 		c.unread = true
 		return
 	}
+	if !v.client.asksForLittle() && c.l.spent() { // it is behind those that wait already
+		c.unread, v.queued = true, true
+		c.l.again = append(c.l.again, v)
+		return
+	}
 	v.receive()
 }
 

@@ -51,11 +51,13 @@ type Server struct {
 	stopping      atomic.Bool  // Shutdown was called: what is not the backend's yet is refused
 
 	// Where tests put faults and stretch time: parse is codec.ParseRequest, a non-nil beforeAccept
-	// may fail an accept, linger, firstByte, loadingTime, parting and hold are the constants of
-	// alike names, and processors is runtime.GOMAXPROCS(0).
+	// may fail an accept, linger, fullTime, sharedTime, firstByte, loadingTime, parting and hold are
+	// the constants of alike names, and processors is runtime.GOMAXPROCS(0).
 	parse        func([]byte) (codec.Request, error)
 	beforeAccept func() error
 	linger       time.Duration
+	fullTime     time.Duration
+	sharedTime   time.Duration
 	firstByte    time.Duration
 	loadingTime  time.Duration
 	parting      time.Duration
@@ -113,6 +115,8 @@ func New(backend Backend, o Options) (*Server, error) {
 		linger:      lingerTime,
 		firstByte:   firstByteTime,
 		loadingTime: loadingTime,
+		fullTime:    fullTime,
+		sharedTime:  sharedTime,
 		parting:     partingTime,
 		hold:        holdTime,
 		processors:  runtime.GOMAXPROCS(0),

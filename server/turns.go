@@ -14,6 +14,20 @@ const (
 	lately      = 100 * time.Millisecond // how long somebody is remembered
 	remembering = time.Millisecond       // how often that is written down
 
+	// What a command costs that is answered at once, its number does not say: a PING is a hundredth
+	// of an INFO. So the time has a bound that a connection's turn takes with such.
+	fullTime   = 2 * time.Millisecond
+	sharedTime = 100 * time.Microsecond
+
+	// How long a turn of a loop goes on with connections that ask for much. One that is newly come
+	// waits for that, and who looks at topics has no more of it than the shared one.
+	fullLoopTime   = 8 * time.Millisecond
+	sharedLoopTime = time.Millisecond
+
+	// timedCommands is how many commands that are answered at once there are between two looks at
+	// the clock, while nobody asks for little.
+	timedCommands = 8
+
 	fullTurnOps   = 16 * maxTurnOps // operations of all connections together in one turn: 256 pipelines of 128 are not cut
 	sharedTurnOps = 128             // the same, while somebody asks for little
 
@@ -72,6 +86,15 @@ func (s *Server) turnOps(now time.Duration, clients int64) int64 {
 		ops = sharedTurnOps
 	}
 	return min(maxTurnOps, max(littleOps, ops/(clients+1)))
+}
+
+// turnTime is how long the turn of a connection may take with what is answered at once, and
+// commands are how many there are between two looks at the clock.
+func (s *Server) turnTime(now time.Duration) (long time.Duration, commands int) {
+	if isLately(&s.askers.anybody, now) {
+		return s.sharedTime, 1
+	}
+	return s.fullTime, timedCommands
 }
 
 // acceptsAtOnce is how many connections one turn accepts.

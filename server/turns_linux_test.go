@@ -295,7 +295,7 @@ func TestLooksAtTopicsShareATurn(t *testing.T) {
 	l := idleLoop(t, -1)
 	e := new(endless)
 	l.s.backend = e
-	l.lookTime = 0 // one of them in each turn
+	l.sharedTime = 0 // one of them in each turn
 	const clients = 20
 	ask := []string{"KEYS *\r\n", "SCAN 0 COUNT 100000\r\n"}
 	var pairs []*pair
@@ -321,4 +321,108 @@ func TestLooksAtTopicsShareATurn(t *testing.T) {
 		}
 		p.c.close()
 	}
+}
+
+// readable is a backend whose topics are read, and nothing else.
+type readable struct{ noBackend }
+
+func (readable) GetBytes([]byte) (store.Value, bool) { return store.Value{}, false }
+func (readable) WholeVersion() uint64                { return 0 }
+
+// However long the pipelines are that are answered at once, what they cost is little of a turn of
+// the loop, and each has its share: beside somebody who asks for little one command, where the time
+// is over with it, and else as many as there are between two looks at the clock.
+func TestCommandsThatAreAnsweredAtOnceShareATurn(t *testing.T) {
+	t.Parallel()
+	const clients, commands = 20, 40
+	for _, row := range []struct {
+		name   string
+		little bool
+		each   int
+	}{
+		{"alone", false, timedCommands},
+		{"beside a little one", true, 1},
+	} {
+		for _, command := range []string{"PING", "GET x", "NOSUCH", "MULTI", "TYPE x", "CLIENT ID", "COMMAND COUNT"} {
+			t.Run(row.name+"/"+command, func(t *testing.T) {
+				t.Parallel()
+				l := idleLoop(t, -1)
+				l.s.backend = readable{}
+				l.now = time.Since(l.epoch)
+				l.s.fullTime, l.s.sharedTime, l.fullTime, l.sharedTime = 0, 0, 0, 0
+				if row.little {
+					l.s.askers.anybody.Store(int64(l.now))
+				}
+				var pairs []*pair
+				for range clients {
+					p := newPair(t, l)
+					pairs = append(pairs, p)
+					p.send(strings.Repeat(command+"\r\n", commands))
+				}
+				answered := func(turn func()) int {
+					before := l.s.resp.answered.Load()
+					turn()
+					return int(l.s.resp.answered.Load() - before)
+				}
+				for i, p := range pairs { // newly come, each has a turn
+					ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: p.c.slot, Pad: p.c.generation}
+					if n := answered(func() { l.handle(ev) }); n != row.each {
+						t.Fatalf("client %d: %d commands in its first turn, want %d", i, n, row.each)
+					}
+				}
+				turns := commands/row.each - 1
+				for round := range turns {
+					for i := range clients { // then they have one in turn
+						if n := answered(l.goOn); n != row.each {
+							t.Fatalf("round %d, client %d: %d commands in a turn of the loop, want %d", round, i, n, row.each)
+						}
+					}
+				}
+				for range clients {
+					l.goOn()
+				}
+				if n := len(l.again); n > 0 {
+					t.Errorf("%d have not come to their end", n)
+				}
+				for _, p := range pairs {
+					p.c.close()
+				}
+			})
+		}
+	}
+}
+
+// Who asked for much before comes behind those that wait, and who asks for little does not.
+func TestWhoAsksForLittleDoesNotWaitForOthers(t *testing.T) {
+	t.Parallel()
+	l := idleLoop(t, -1)
+	l.now = time.Since(l.epoch)
+	l.s.sharedTime, l.sharedTime = 0, 0
+	l.s.askers.anybody.Store(int64(l.now))
+	much, little := newPair(t, l), newPair(t, l)
+	turn := func(p *pair) { l.handle(unix.EpollEvent{Events: unix.EPOLLIN, Fd: p.c.slot, Pad: p.c.generation}) }
+	little.send("INCR x\r\n")
+	turn(little)
+	little.commit(1)
+	little.want(":1\r\n")
+	much.send("PING\r\nPING\r\n")
+	turn(much)
+	much.want("+PONG\r\n")
+	l.goOn()
+	much.want("+PONG\r\n")
+
+	much.send("PING\r\n")
+	turn(much)
+	much.want("")
+	little.send("INCR x\r\n")
+	turn(little)
+	if n := len(l.groups); n != 1 {
+		t.Errorf("%d groups, want that of the little one", n)
+	}
+	l.goOn()
+	much.want("+PONG\r\n")
+	little.commit(2)
+	little.want(":2\r\n")
+	much.c.close()
+	little.c.close()
 }

@@ -36,9 +36,7 @@ func compactStore(t testing.TB, seed uint64, segment int, topics []string, close
 				}
 				ops = append(ops, op)
 			}
-			done := make(chan struct{})
-			s.Submit(&store.Group{Ops: ops, Done: func(*store.Group) { close(done) }})
-			<-done
+			submit(t, s, ops...)
 			for _, op := range ops {
 				if op.Err != nil {
 					t.Fatal(op.Err)
@@ -49,7 +47,7 @@ func compactStore(t testing.TB, seed uint64, segment int, topics []string, close
 	big := []string{strings.Repeat("big", segment/13)}
 	run(big, 6) // more than a segment
 	run(topics[:len(topics)*3/4], 15)
-	if err := s.Snapshot(context.Background()); err != nil {
+	if err := s.Snapshot(inTime(t)); err != nil {
 		t.Fatal(err)
 	}
 	run(topics[len(topics)/4:], 20)
@@ -412,9 +410,7 @@ func BenchmarkCompact(b *testing.B) {
 		for j := range ops {
 			ops[j] = store.Op{Kind: store.Count, Topic: fmt.Appendf(nil, "topic-%010d", (i+j)*7919%n)}
 		}
-		done := make(chan struct{})
-		s.Submit(&store.Group{Ops: ops, Done: func(*store.Group) { close(done) }})
-		<-done
+		submit(b, s, ops...)
 	}
 	if err := s.Close(); err != nil {
 		b.Fatal(err)

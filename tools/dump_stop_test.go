@@ -81,16 +81,13 @@ func TestDumpRests(t *testing.T) {
 		}
 		return got
 	}
-	g := &store.Group{}
+	var ops []store.Op
 	for i := range n * restEvery {
-		g.Ops = append(g.Ops, store.Op{Kind: store.Count, Topic: fmt.Append(nil, i)})
+		ops = append(ops, store.Op{Kind: store.Count, Topic: fmt.Append(nil, i)})
 	}
-	done := make(chan struct{})
-	g.Done = func(*store.Group) { close(done) }
-	s.Submit(g)
-	<-done
+	submit(t, s, ops...)
 	rests(n+n, "the log and the counters")
-	if err := s.Snapshot(t.Context()); err != nil {
+	if err := s.Snapshot(inTime(t)); err != nil {
 		t.Fatal(err)
 	}
 	path := store.SnapshotPath(dir)

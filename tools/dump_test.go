@@ -169,7 +169,7 @@ func livedStore(t testing.TB, r *rand.Rand, topics []string, segment int64, roun
 			}
 			done := make(chan struct{})
 			s.Submit(&store.Group{Ops: ops, Done: func(*store.Group) { close(done) }})
-			<-done
+			<-done // of whoever waits for this goroutine
 		}
 	}
 	for range rounds {
@@ -180,12 +180,12 @@ func livedStore(t testing.TB, r *rand.Rand, topics []string, segment int64, roun
 		}
 		if r.IntN(3) > 0 {
 			wg.Go(func() {
-				if err := s.Snapshot(t.Context()); err != nil {
+				if err := s.Snapshot(inTime(t)); err != nil {
 					t.Error(err)
 				}
 			})
 		}
-		wg.Wait()
+		within(t, "the outcome of all groups", ended(&wg))
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)

@@ -340,7 +340,7 @@ func TestReadDumpRefuses(t *testing.T) {
 		dump := frameDump(test.format, testHeader(), []byte(test.body), entries)
 		_, _, err := readDump(bytes.NewReader(dump))
 		var bad *DumpError
-		if !errors.As(err, &bad) && test.says != "cut off" {
+		if !errors.As(err, &bad) {
 			t.Errorf("%.80q: %v", test.body, err)
 			continue
 		}

@@ -176,7 +176,7 @@ func TestWaitingStartGetsTheNewDirectory(t *testing.T) {
 			if o.s.Recovery().Created {
 				t.Errorf("%s, exchanged %t: it made a new store", name, exchanged)
 			}
-			if _, err := o.s.Count(t.Context(), "new"); err != nil {
+			if _, err := o.s.Count(inTime(t), "new"); err != nil {
 				t.Error(err)
 			}
 			if err := o.s.Close(); err != nil {
@@ -219,7 +219,7 @@ func TestReaderLetsGo(t *testing.T) {
 		for i := range 200 {
 			counted(t, s, store.Op{Kind: store.Count, Topic: fmt.Appendf(nil, "topic %d", i%40)})
 			if i%70 == 0 {
-				if err := s.Snapshot(t.Context()); err != nil {
+				if err := s.Snapshot(inTime(t)); err != nil {
 					t.Fatal(err)
 				}
 			}

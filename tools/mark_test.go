@@ -24,7 +24,7 @@ func killedStore(t *testing.T) string {
 		t.Fatal(err)
 	}
 	for range 10 {
-		if _, err := s.Count(t.Context(), "a"); err != nil {
+		if _, err := s.Count(inTime(t), "a"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -238,7 +238,7 @@ func TestCopyOfARunningDirectory(t *testing.T) {
 	must(t, err)
 	defer s.Close()
 	count := func() {
-		_, err := s.Count(t.Context(), "a")
+		_, err := s.Count(inTime(t), "a")
 		must(t, err)
 	}
 	count()
@@ -262,14 +262,14 @@ func TestReadingKeepsTheMark(t *testing.T) {
 	must(t, err)
 	defer s.Close()
 	for range 3 {
-		_, err := s.Count(t.Context(), "a")
+		_, err := s.Count(inTime(t), "a")
 		must(t, err)
 	}
 	r, err := openReading(t.Context(), dir, readingOptions{tempDir: t.TempDir()})
 	must(t, err)
 	defer r.close()
 	for range 3 {
-		_, err := s.Count(t.Context(), "a")
+		_, err := s.Count(inTime(t), "a")
 		must(t, err)
 	}
 	log, err := r.openLog()

@@ -46,7 +46,7 @@ func TestInterruptedSoon(t *testing.T) {
 		counted(t, s, store.Op{Kind: store.Count, Topic: fmt.Appendf(nil,
 			"a topic with a name that is not short: %d", i)})
 	}
-	if err := errors.Join(s.Snapshot(t.Context()), s.Close()); err != nil {
+	if err := errors.Join(s.Snapshot(inTime(t)), s.Close()); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(store.SnapshotPath(dir))

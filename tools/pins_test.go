@@ -212,7 +212,7 @@ func TestSnapshotIsHeldWhileCopied(t *testing.T) {
 	counted(t, s, store.Op{Kind: store.Count, Topic: []byte("a")})
 	asked := false
 	r, err := openReading(heldContext{t.Context(), func() {
-		if !asked && s.Snapshot(t.Context()) == nil {
+		if !asked && s.Snapshot(inTime(t)) == nil {
 			t.Error("the snapshot was changed while it was copied")
 		}
 		asked = true
@@ -223,7 +223,7 @@ func TestSnapshotIsHeldWhileCopied(t *testing.T) {
 	if !asked {
 		t.Error("nothing was copied")
 	}
-	if err := s.Snapshot(t.Context()); err != nil {
+	if err := s.Snapshot(inTime(t)); err != nil {
 		t.Error(err)
 	}
 	if m, err := r.snapshotMeta(); err != nil || m.Count != 0 {

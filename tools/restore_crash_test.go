@@ -33,7 +33,7 @@ func restoreCases(t testing.TB) []restoreCase {
 	t.Helper()
 	old := filepath.Join(t.TempDir(), "old")
 	s := openDir(t, old, smallSegment)
-	if _, err := s.Count(t.Context(), "old"); err != nil {
+	if _, err := s.Count(inTime(t), "old"); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {

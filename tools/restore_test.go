@@ -87,7 +87,7 @@ func sumsOf(t testing.TB, s *store.Store) map[string]store.Value {
 		if v.Sum == math.MaxUint64 {
 			continue
 		}
-		if sum, err := s.Count(context.Background(), topic); err != nil || sum != v.Sum+1 {
+		if sum, err := s.Count(inTime(t), topic); err != nil || sum != v.Sum+1 {
 			t.Errorf("topic %.64q counts on to %d, %v; want %d", topic, sum, err, v.Sum+1)
 		}
 		break
@@ -344,7 +344,7 @@ func TestRestorePutsStoresAsideAlone(t *testing.T) {
 	}
 	onlyNames(t, parent, "nest")
 	onlyNames(t, nest, "data")
-	if sum, err := s.Count(t.Context(), "k"); err != nil || sum != 1 {
+	if sum, err := s.Count(inTime(t), "k"); err != nil || sum != 1 {
 		t.Errorf("the server beside it counts %d, %v", sum, err)
 	}
 }
@@ -354,7 +354,7 @@ func oldStore(t testing.TB, dir string) map[string]store.Value {
 	t.Helper()
 	s := openDir(t, dir, testSegment)
 	for i := range 20 {
-		if _, err := s.Count(context.Background(), fmt.Sprint("old-", i%7)); err != nil {
+		if _, err := s.Count(inTime(t), fmt.Sprint("old-", i%7)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -32,6 +32,7 @@ func TestDumpBesideAServer(t *testing.T) {
 				t.Fatal(err)
 			}
 			const workers = 4
+			ctx := inTime(t)
 			var answered [workers]atomic.Uint64 // sums of topics of which each worker has its own
 			var stop atomic.Bool
 			var wg sync.WaitGroup
@@ -39,16 +40,16 @@ func TestDumpBesideAServer(t *testing.T) {
 				wg.Go(func() {
 					own, all := fmt.Sprintf("own %d", w), []string{"a", "b", strings.Repeat("long ", 300), "c\nd"}
 					for n := 0; !stop.Load(); n++ {
-						sum, err := s.Count(t.Context(), own)
+						sum, err := s.Count(ctx, own)
 						if err != nil {
 							t.Error(err)
 							return
 						}
 						answered[w].Store(sum)
 						if n%7 == w {
-							err = s.Reset(t.Context(), all[n%len(all)])
+							err = s.Reset(ctx, all[n%len(all)])
 						} else {
-							_, err = s.Count(t.Context(), all[n%len(all)])
+							_, err = s.Count(ctx, all[n%len(all)])
 						}
 						if err != nil {
 							t.Error(err)
@@ -62,7 +63,11 @@ func TestDumpBesideAServer(t *testing.T) {
 			for range 25 {
 				var before [workers]uint64
 				for w := range before { // something was counted since the dump before
+					late := time.Now().Add(patience)
 					for before[w] = answered[w].Load(); before[w] == last[w] && !t.Failed(); before[w] = answered[w].Load() {
+						if time.Now().After(late) {
+							t.Errorf("worker %d is answered nothing more", w)
+						}
 						runtime.Gosched()
 					}
 				}
@@ -88,7 +93,7 @@ func TestDumpBesideAServer(t *testing.T) {
 				dumps = append(dumps, c)
 			}
 			stop.Store(true)
-			wg.Wait()
+			within(t, "the last answer of each worker", ended(&wg))
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -118,7 +123,7 @@ func TestDumpChangesNothing(t *testing.T) {
 	for i := range 300 {
 		counted(t, s, store.Op{Kind: store.Count, Topic: fmt.Appendf(nil, "topic %d", i%50)})
 		if i == 100 {
-			if err := s.Snapshot(t.Context()); err != nil {
+			if err := s.Snapshot(inTime(t)); err != nil {
 				t.Fatal(err)
 			}
 		}

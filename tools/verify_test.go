@@ -23,9 +23,9 @@ import (
 func counted(t testing.TB, s *store.Store, ops ...store.Op) {
 	t.Helper()
 	for _, op := range ops {
-		done := make(chan error, 1)
-		s.Submit(&store.Group{Ops: []store.Op{op}, Done: func(g *store.Group) { done <- g.Ops[0].Err }})
-		if err := <-done; err != nil {
+		ops := []store.Op{op}
+		submit(t, s, ops...)
+		if err := ops[0].Err; err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -59,7 +59,7 @@ func closedStoreOf(t testing.TB, r *rand.Rand, before, behind int, long bool) st
 		}
 	}
 	ops(before)
-	if err := s.Snapshot(t.Context()); err != nil {
+	if err := s.Snapshot(inTime(t)); err != nil {
 		t.Fatal(err)
 	}
 	ops(behind)
@@ -192,21 +192,7 @@ func TestVerifyComparesSums(t *testing.T) {
 	}
 	build := func(index uint64, entries []store.Entry) {
 		t.Helper()
-		if err := os.Remove(path); err != nil {
-			t.Fatal(err)
-		}
-		b, err := store.NewBuilder(vfs.OS{}, path, m.Store)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range entries {
-			if err := b.Add(e); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, err := b.Finish(index); err != nil {
-			t.Fatal(err)
-		}
+		buildEntries(t, path, m.Store, index, entries)
 	}
 	build(m.Witness, all)
 	if v := verified(t, dir, VerifyOptions{}); v.Err() != nil {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+	"time"
 )
 
 // watchFor sees nothing here: only Linux tells.
@@ -15,9 +16,12 @@ func watchFor(testing.TB, ...string) func() []string { return func() []string { 
 // watchSpare waits for the file of a segment's size.
 func watchSpare(t testing.TB, dir string) func() {
 	return func() {
-		for t.Context().Err() == nil {
+		for late := time.Now().Add(patience); ; {
 			if info, err := os.Stat(filepath.Join(dir, "spare")); err == nil && info.Size() == 8192 {
 				return
+			}
+			if time.Now().After(late) {
+				t.Fatalf("no segment was made ready within %v", patience)
 			}
 			runtime.Gosched()
 		}

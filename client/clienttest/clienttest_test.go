@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -41,7 +42,7 @@ func start(t *testing.T, opts client.Options) (*clienttest.Server, *client.Clien
 }
 
 // realServer is a client of a gcd server that keeps its counters in memory, over a socket.
-func realServer(t *testing.T) *client.Client {
+func realServer(t *testing.T, opts client.Options) *client.Client {
 	st, err := store.Open("", store.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +63,8 @@ func realServer(t *testing.T) *client.Client {
 			t.Error(err)
 		}
 	})
-	c, err := client.New(s.TCPAddr().String(), client.Options{Timeout: patience})
+	opts.Timeout = patience
+	c, err := client.New(s.TCPAddr().String(), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,9 +76,33 @@ func realServer(t *testing.T) *client.Client {
 // classes of errors.
 func TestAsTheRealServer(t *testing.T) {
 	t.Parallel()
-	_, fake := start(t, client.Options{})
-	clients := []*client.Client{realServer(t), fake}
-	ctx := t.Context()
+	for _, network := range []string{"", "tcp"} {
+		t.Run("network "+network, func(t *testing.T) {
+			t.Parallel()
+			opts := client.Options{Network: network}
+			_, fake := start(t, opts)
+			sameAnswers(t, realServer(t, opts), fake)
+		})
+	}
+}
+
+func sameAnswers(t *testing.T, clients ...*client.Client) {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	// Each is one change of 49 bytes in the log, so 10,698 of them leave 22 of 524,224.
+	sixteen := make([]string, 10_699)
+	for i := range sixteen {
+		sixteen[i] = fmt.Sprintf("%016d", i)
+	}
+	counted := func(topics ...string) func(c *client.Client) (any, error) {
+		return func(c *client.Client) (any, error) {
+			sums, err := c.CountMany(ctx, topics...)
+			if len(sums) > 10 {
+				return []any{len(sums), sums[0], sums[len(sums)-1]}, err
+			}
+			return sums, err
+		}
+	}
 	steps := []struct {
 		name string
 		call func(c *client.Client) (any, error)
@@ -105,11 +131,43 @@ func TestAsTheRealServer(t *testing.T) {
 		{"none of many", func(c *client.Client) (any, error) { return c.CountMany(ctx, "full", "full") }},
 		{"get the highest", func(c *client.Client) (any, error) { return c.Get(ctx, "full") }},
 		{"no topic", func(c *client.Client) (any, error) { return c.Count(ctx, "\xff") }},
+		{"too long a topic", func(c *client.Client) (any, error) { return c.Count(ctx, strings.Repeat("x", 65_536)) }},
+		{"what is no text", counted("\r\n", "\x00", "a b", "$3\r\nfoo", strings.Repeat("x", 65_535), "")},
+		{"reset nothing", func(c *client.Client) (any, error) { return nil, c.Reset(ctx, "nothing") }},
+		{"reset nothing again", func(c *client.Client) (any, error) { return nil, c.Reset(ctx, "nothing") }},
+		{"info behind that", func(c *client.Client) (any, error) { return c.Info(ctx, "nothing") }},
+		{"a range above the highest", func(c *client.Client) (any, error) {
+			first, last, err := c.CountN(ctx, "others", math.MaxUint64)
+			return [2]uint64{first, last}, err
+		}},
+		{"a range of none", func(c *client.Client) (any, error) {
+			first, last, err := c.CountN(ctx, "others", 0)
+			return [2]uint64{first, last}, err
+		}},
+		{"one of many", counted("orders")},
+		{"no topics", counted()},
+		{"the most", counted(sixteen[:10_698]...)},
+		{"one more", counted(sixteen...)},
+		{"the most and one again", counted(append([]string{sixteen[0]}, sixteen[:10_698]...)...)},
+		{"22 bytes more", counted(append([]string{sixteen[0] + strings.Repeat("x", 22)}, sixteen[1:10_698]...)...)},
+		{"23 bytes more", counted(append([]string{sixteen[0] + strings.Repeat("x", 23)}, sixteen[1:10_698]...)...)},
+		{"behind what was too much", func(c *client.Client) (any, error) { return c.Get(ctx, sixteen[0]) }},
+		{"too many times one", counted(slices.Repeat([]string{"orders"}, 40_000)...)},
+		{"behind too many times", func(c *client.Client) (any, error) { return c.Count(ctx, "orders") }},
 		{"ping", func(c *client.Client) (any, error) { return nil, c.Ping(ctx) }},
 		{"counting", func(c *client.Client) (any, error) {
-			figures, err := c.ServerInfo(ctx, "gcd")
+			figures, err := c.ServerInfo(ctx, "GCD")
 			return figures["counting"] + figures["topics"], err
 		}},
+		{"all figures", func(c *client.Client) (any, error) {
+			figures, err := c.ServerInfo(ctx)
+			return figures["counting"], err
+		}},
+		{"figures of two sections", func(c *client.Client) (any, error) {
+			figures, err := c.ServerInfo(ctx, "nosuch", "gcd")
+			return figures["counting"], err
+		}},
+		{"no figures", func(c *client.Client) (any, error) { return c.ServerInfo(ctx, "nosuch") }},
 	}
 	for _, step := range steps {
 		var got [2]string

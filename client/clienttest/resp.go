@@ -3,6 +3,7 @@ package clienttest
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,8 +17,17 @@ type talk struct {
 	out     []byte // what is answered and not yet sent
 	inMulti bool
 	queued  [][]string // since MULTI
+	size    int        // of what came since MULTI, in bytes
+	aborted bool       // what came since MULTI was too much
 	over    bool       // the connection ends without an answer to what came last
 }
+
+// The most bytes that a transaction has: of its commands, and of what it changes in a server's log
+// of the default size.
+const (
+	maxQueued = 1 << 20
+	maxWhole  = 512<<10 - 64
+)
 
 // serveRESP answers commands until the connection ends. buf holds what has come already.
 func (s *Server) serveRESP(conn net.Conn, buf []byte) {
@@ -38,7 +48,7 @@ func (s *Server) serveRESP(conn net.Conn, buf []byte) {
 			buf = buf[size:]
 			s.wait()
 			answered := len(t.out)
-			if t.run(words); t.over {
+			if t.run(words, size); t.over {
 				t.out = t.out[:answered]
 			} else if len(buf) > 0 {
 				continue
@@ -57,25 +67,36 @@ func (s *Server) serveRESP(conn net.Conn, buf []byte) {
 	}
 }
 
-// run answers one command.
-func (t *talk) run(words []string) {
+// run answers one command, of size bytes.
+func (t *talk) run(words []string, size int) {
 	if len(words) == 0 {
 		return
 	}
 	name := strings.ToUpper(words[0])
 	switch {
 	case t.inMulti && name != "EXEC" && name != "DISCARD":
+		if t.size += size; t.size > maxQueued {
+			t.aborted = true
+			t.out = resp.AppendError(t.out, "ERR transaction is too long")
+			return
+		}
 		t.queued = append(t.queued, words)
 		t.out = resp.AppendSimple(t.out, "QUEUED")
 	case name == "MULTI":
 		t.inMulti = true
 		t.out = resp.AppendSimple(t.out, "OK")
 	case name == "DISCARD" && t.inMulti:
-		t.inMulti, t.queued = false, nil
+		t.endMulti()
 		t.out = resp.AppendSimple(t.out, "OK")
+	case name == "EXEC" && t.inMulti && t.aborted:
+		t.endMulti()
+		t.out = resp.AppendError(t.out, "EXECABORT Transaction discarded because of previous errors.")
+	case name == "EXEC" && t.inMulti && !fits(t.queued):
+		t.endMulti()
+		t.out = resp.AppendError(t.out, "EXECABORT Transaction discarded because what it changes may not fit into one record of the log")
 	case name == "EXEC" && t.inMulti:
 		queued := t.queued
-		t.inMulti, t.queued = false, nil
+		t.endMulti()
 		t.out = resp.AppendArray(t.out, len(queued))
 		t.s.mu.Lock()
 		defer t.s.mu.Unlock()
@@ -87,6 +108,28 @@ func (t *talk) run(words []string) {
 		defer t.s.mu.Unlock()
 		t.answer(words)
 	}
+}
+
+func (t *talk) endMulti() { t.inMulti, t.aborted, t.queued, t.size = false, false, nil, 0 }
+
+// fits tells whether what commands change is not too much for a transaction: for each topic that is
+// counted its length and 33 bytes, and so much again for each reset of it and for counts behind
+// that.
+func fits(commands [][]string) bool {
+	size := 0
+	counted := make(map[string]bool)
+	for _, words := range commands {
+		name := strings.ToUpper(words[0])
+		if name != "GCD.COUNT" && name != "GCD.RESET" || len(words) < 2 {
+			continue
+		}
+		count := name == "GCD.COUNT"
+		if !count || !counted[words[1]] {
+			size += len(words[1]) + 33
+		}
+		counted[words[1]] = count
+	}
+	return size <= maxWhole
 }
 
 // answer answers a command that is no transaction's. Server.mu is held.
@@ -121,10 +164,19 @@ func (t *talk) answer(words []string) {
 			t.out = resp.V2.AppendNull(t.out)
 		}
 	case name == "INFO":
-		t.out = resp.AppendBulk(t.out, fmt.Sprintf("# GCD\r\ncounting:ok\r\ntopics:%d\r\n", len(t.s.topics)))
+		figures := ""
+		if len(words) == 1 || slices.ContainsFunc(words[1:], hasFigures) {
+			figures = fmt.Sprintf("# GCD\r\ncounting:ok\r\ntopics:%d\r\n", len(t.s.topics))
+		}
+		t.out = resp.AppendBulk(t.out, figures)
 	default:
 		t.out = resp.AppendError(t.out, fmt.Sprintf("ERR unknown command '%.64s'", words[0]))
 	}
+}
+
+// hasFigures tells whether a section of INFO has what this server knows.
+func hasFigures(section string) bool {
+	return slices.Contains([]string{"gcd", "default", "all", "everything"}, strings.ToLower(section))
 }
 
 func (t *talk) count(words []string) {

@@ -239,7 +239,7 @@ func (p *pageRun) paths(text string) string {
 func (p *pageRun) shell(line string, code int) string {
 	p.t.Helper()
 	line = p.paths(line)
-	c := exec.CommandContext(p.t.Context(), "sh", "-ec", line)
+	c := command(p.t, "sh", "-ec", line)
 	c.Dir = p.dir
 	c.Env = append(os.Environ(), "PATH="+p.bin+":"+os.Getenv("PATH"), "GCD_ADDR="+p.addr, "GORACE=atexit_sleep_ms=0")
 	var out, msg strings.Builder
@@ -288,6 +288,8 @@ func (p *pageRun) start() {
 	case log := <-p.log:
 		p.log <- log
 		p.t.Fatalf("line %d: the server does not serve:\n%s", p.line, log)
+	case <-time.After(hang):
+		p.t.Fatalf("line %d: the server does not serve within %v", p.line, hang)
 	}
 }
 
@@ -302,6 +304,11 @@ func (p *pageRun) stop() {
 	if err := server.Process.Signal(syscall.SIGTERM); err != nil {
 		p.t.Error(err)
 	}
+	late := time.AfterFunc(hang, func() {
+		p.t.Errorf("line %d: the server has not ended within %v", p.line, hang)
+		_ = server.Process.Kill()
+	})
+	defer late.Stop()
 	log := <-p.log
 	if err := server.Wait(); err != nil {
 		p.t.Errorf("line %d: the server ended with %v:\n%s", p.line, err, log)

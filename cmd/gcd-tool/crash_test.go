@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"gcd/internal/cmdline"
 	"gcd/store"
 	"gcd/wal"
 )
@@ -68,7 +69,7 @@ func (k *killer) more(t *testing.T) bool {
 func (k *killer) whole(t *testing.T, args ...string) {
 	t.Helper()
 	began := time.Now()
-	if out, err := exec.Command(k.binary, args...).CombinedOutput(); err != nil {
+	if out, err := command(t, k.binary, args...).CombinedOutput(); err != nil {
 		t.Fatalf("%q: %v\n%s", args, err, out)
 	}
 	k.takes = time.Since(began)
@@ -78,16 +79,16 @@ func (k *killer) whole(t *testing.T, args ...string) {
 func (k *killer) kill(t *testing.T, args ...string) {
 	t.Helper()
 	var out bytes.Buffer
-	command := exec.Command(k.binary, args...)
-	command.Stdout, command.Stderr = &out, &out
-	if err := command.Start(); err != nil {
+	tool := command(t, k.binary, args...)
+	tool.Stdout, tool.Stderr = &out, &out
+	if err := tool.Start(); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
-	timer := time.AfterFunc(time.Duration(k.rand.Int64N(int64(k.takes)+1)), func() { _ = command.Process.Kill() })
-	err := command.Wait()
+	timer := time.AfterFunc(time.Duration(k.rand.Int64N(int64(k.takes)+1)), func() { _ = tool.Process.Kill() })
+	err := tool.Wait()
 	timer.Stop()
-	if command.ProcessState.ExitCode() > 0 {
+	if tool.ProcessState.ExitCode() > 0 {
 		t.Fatalf("%q was not killed but failed: %v\n%s", args, err, out.Bytes())
 	}
 	if err != nil {
@@ -114,9 +115,7 @@ func countMany(t *testing.T, s *store.Store, n int) {
 		for j := range ops {
 			ops[j] = store.Op{Kind: store.Count, Topic: fmt.Appendf(nil, "topic-%d", (i+j)*7919%n)}
 		}
-		done := make(chan struct{})
-		s.Submit(&store.Group{Ops: ops, Done: func(*store.Group) { close(done) }})
-		<-done
+		submit(t.Fatalf, s, ops...)
 	}
 }
 
@@ -219,6 +218,18 @@ func writeDump(t *testing.T, path string, n int) map[string]store.Value {
 		t.Fatal(err)
 	}
 	return all
+}
+
+// restoredDir makes a directory of n topics.
+func restoredDir(t *testing.T, n int) string {
+	t.Helper()
+	base := t.TempDir()
+	dir, dump := filepath.Join(base, "data"), filepath.Join(base, "dump")
+	writeDump(t, dump, n)
+	if code, _, stderr := runTool(t, "restore", "--quiet", dump, dir); code != cmdline.ExitOK {
+		t.Fatal(stderr)
+	}
+	return dir
 }
 
 // TestKillImport kills "import" again and again: the directory is not there or whole, and what is

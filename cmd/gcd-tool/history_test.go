@@ -18,14 +18,11 @@ func TestHistoryTableHasAll(t *testing.T) {
 	dir := t.TempDir()
 	s := openDir(t, dir)
 	for range groups {
-		g := &store.Group{}
+		var ops []store.Op
 		for i := range steps { // each is a step of its own, though many are in one record
-			g.Ops = append(g.Ops, store.Op{Kind: []store.Kind{store.Count, store.Reset}[i%2], Topic: []byte("k")})
+			ops = append(ops, store.Op{Kind: []store.Kind{store.Count, store.Reset}[i%2], Topic: []byte("k")})
 		}
-		done := make(chan struct{})
-		g.Done = func(*store.Group) { close(done) }
-		s.Submit(g)
-		<-done
+		submit(t.Fatalf, s, ops...)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)

@@ -6,7 +6,6 @@ import (
 	"context"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -60,12 +59,7 @@ func TestInterrupted(t *testing.T) {
 // what it writes.
 func TestInterruptedWhileNobodyReads(t *testing.T) {
 	t.Parallel()
-	base := t.TempDir()
-	dir, dump := filepath.Join(base, "data"), filepath.Join(base, "dump")
-	writeDump(t, dump, 10)
-	if code, _, stderr := runTool(t, "restore", "--quiet", dump, dir); code != cmdline.ExitOK {
-		t.Fatal(stderr)
-	}
+	dir := restoredDir(t, 10)
 	for _, args := range [][]string{
 		{"dump", "--format", "ndjson", dir},
 		{"dump", "--format", "table", dir},
@@ -133,18 +127,13 @@ func TestSignal(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("there are no signals to send")
 	}
-	base := t.TempDir()
-	dir, dump := filepath.Join(base, "data"), filepath.Join(base, "dump")
-	writeDump(t, dump, 100_000)
-	if code, _, stderr := runTool(t, "restore", "--quiet", dump, dir); code != cmdline.ExitOK {
-		t.Fatal(stderr)
-	}
-	command := exec.Command("gcd-tool", "dump", dir) // TestMain has put it there
+	dir := restoredDir(t, 100_000)
+	tool := command(t, "gcd-tool", "dump", dir) // TestMain has put it there
 	var stderr bytes.Buffer
-	command.Stderr = &stderr
-	stdout, err := command.StdoutPipe()
+	tool.Stderr = &stderr
+	stdout, err := tool.StdoutPipe()
 	if err == nil {
-		err = command.Start()
+		err = tool.Start()
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -153,12 +142,12 @@ func TestSignal(t *testing.T) {
 	if _, err := r.ReadString('\n'); err != nil { // it is at work, with far more to write than a pipe takes
 		t.Error(err)
 	}
-	err = command.Process.Signal(os.Interrupt)
+	err = tool.Process.Signal(os.Interrupt)
 	if _, readErr := io.Copy(io.Discard, r); err != nil || readErr != nil {
 		t.Error(err, readErr)
 	}
-	_ = command.Wait()
-	if code := command.ProcessState.ExitCode(); code != cmdline.ExitInterrupted || stderr.String() != "gcd-tool: interrupted\n" {
+	_ = tool.Wait()
+	if code := tool.ProcessState.ExitCode(); code != cmdline.ExitInterrupted || stderr.String() != "gcd-tool: interrupted\n" {
 		t.Errorf("code %d, %q", code, stderr.String())
 	}
 }
@@ -171,35 +160,25 @@ func TestSignalWhileNobodyWrites(t *testing.T) {
 		t.Skip("there are no signals to send")
 	}
 	base := t.TempDir()
-	command := exec.Command("gcd-tool", "import", "-", filepath.Join(base, "data"))
+	tool := command(t, "gcd-tool", "import", "-", filepath.Join(base, "data"))
 	var stderr bytes.Buffer
-	command.Stderr = &stderr
-	table, err := command.StdinPipe()
+	tool.Stderr = &stderr
+	table, err := tool.StdinPipe()
 	if err == nil {
-		err = command.Start()
+		err = tool.Start()
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = command.Wait()
-	}()
-	late := time.AfterFunc(time.Minute, func() {
-		t.Error("it did not end within a minute of the signal")
-		_ = command.Process.Kill()
-	})
-	defer late.Stop()
 	if _, err := table.Write(bytes.Repeat([]byte("bad\n"),
 		100_000)); err != nil { // far more than a pipe takes: it is at work
 		t.Error(err)
 	}
-	if err := command.Process.Signal(os.Interrupt); err != nil {
+	if err := tool.Process.Signal(os.Interrupt); err != nil {
 		t.Error(err)
 	}
-	<-ended
-	if code := command.ProcessState.ExitCode(); code != cmdline.ExitInterrupted ||
+	_ = tool.Wait() // how it ended is in ProcessState
+	if code := tool.ProcessState.ExitCode(); code != cmdline.ExitInterrupted ||
 		stderr.String() != "gcd-tool: interrupted: "+filepath.Join(base, "data")+" is as it was\n" {
 		t.Errorf("code %d, %q", code, stderr.String())
 	}

@@ -52,11 +52,9 @@ func cmdCount(ts *testscript.TestScript, neg bool, args []string) {
 		if name, reset := strings.CutPrefix(topic, "!"); reset {
 			op = store.Op{Kind: store.Reset, Topic: []byte(name)}
 		}
-		done := make(chan struct{})
-		g := &store.Group{Ops: []store.Op{op}, Done: func(*store.Group) { close(done) }}
-		s.Submit(g)
-		<-done
-		ts.Check(g.Ops[0].Err)
+		ops := []store.Op{op}
+		submit(ts.Fatalf, s, ops...)
+		ts.Check(ops[0].Err)
 	}
 	ts.Check(s.Close())
 }

@@ -18,9 +18,6 @@ import (
 	"gcd/internal/scripttest"
 )
 
-// hang is when a test that waits gives up; it decides nothing but how a failure looks.
-const hang = time.Minute
-
 // ended waits for the end of a program.
 func ended(t *testing.T, command *exec.Cmd) <-chan struct{} {
 	done := make(chan struct{})
@@ -81,14 +78,14 @@ func TestSignalsLeaveNoPart(t *testing.T) {
 // interruptAt runs a command in a directory and sends it a signal when a file appears there.
 func interruptAt(t *testing.T, work, file string, signal os.Signal, args []string) (code int, said string) {
 	t.Helper()
-	command := exec.Command("gcd-tool", args...)
-	command.Dir = work
+	tool := command(t, "gcd-tool", args...)
+	tool.Dir = work
 	var stderr bytes.Buffer
-	command.Stderr = &stderr
-	if err := command.Start(); err != nil {
+	tool.Stderr = &stderr
+	if err := tool.Start(); err != nil {
 		t.Fatal(err)
 	}
-	done := ended(t, command)
+	done := ended(t, tool)
 	for end := time.Now().Add(hang); ; runtime.Gosched() {
 		found, _ := filepath.Glob(filepath.Join(work, file))
 		whole, _ := filepath.Glob(filepath.Join(work, "new"))
@@ -99,31 +96,26 @@ func interruptAt(t *testing.T, work, file string, signal os.Signal, args []strin
 			t.Fatalf("%s does not appear", file)
 		}
 	}
-	_ = command.Process.Signal(signal) // fails when it has ended
+	_ = tool.Process.Signal(signal) // fails when it has ended
 	select {
 	case <-done:
 	case <-time.After(hang):
 		t.Fatal("the command does not end")
 	}
-	return command.ProcessState.ExitCode(), stderr.String()
+	return tool.ProcessState.ExitCode(), stderr.String()
 }
 
 // TestSignalWhileNobodyReads: one signal ends a command that waits for whoever reads what it
 // writes.
 func TestSignalWhileNobodyReads(t *testing.T) {
 	t.Parallel()
-	base := t.TempDir()
-	dir, dump := filepath.Join(base, "data"), filepath.Join(base, "dump")
-	writeDump(t, dump, 20_000)
-	if code, _, stderr := runTool(t, "restore", "--quiet", dump, dir); code != cmdline.ExitOK {
-		t.Fatal(stderr)
-	}
-	command := exec.Command("gcd-tool", "dump", "--format", "ndjson", dir)
-	stdout, err := command.StdoutPipe()
+	dir := restoredDir(t, 20_000)
+	tool := command(t, "gcd-tool", "dump", "--format", "ndjson", dir)
+	stdout, err := tool.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := command.Start(); err != nil {
+	if err := tool.Start(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := bufio.NewReaderSize(stdout, 16).ReadString('\n'); err != nil { // it is at work
@@ -133,13 +125,13 @@ func TestSignalWhileNobodyReads(t *testing.T) {
 	var state *os.ProcessState
 	go func() {
 		defer close(done)
-		state, _ = command.Process.Wait() // unlike the command's Wait it leaves the pipe as it is
+		state, _ = tool.Process.Wait() // unlike the command's Wait it leaves the pipe as it is
 	}()
 	t.Cleanup(func() {
-		_ = command.Process.Kill()
+		_ = tool.Process.Kill()
 		<-done
 	})
-	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := tool.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Error(err)
 	}
 	select {
@@ -156,12 +148,7 @@ func TestSignalWhileNobodyReads(t *testing.T) {
 // nobody reads do not end it.
 func TestNobodyReads(t *testing.T) {
 	t.Parallel()
-	base := t.TempDir()
-	dir, dump, file := filepath.Join(base, "data"), filepath.Join(base, "dump"), filepath.Join(base, "new")
-	writeDump(t, dump, 1000)
-	if code, _, stderr := runTool(t, "restore", "--quiet", dump, dir); code != cmdline.ExitOK {
-		t.Fatal(stderr)
-	}
+	dir, file := restoredDir(t, 1000), filepath.Join(t.TempDir(), "new")
 	r, broken, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -170,14 +157,14 @@ func TestNobodyReads(t *testing.T) {
 	r.Close()
 
 	var said bytes.Buffer
-	out := exec.CommandContext(t.Context(), "gcd-tool", "dump", "--format", "csv", dir)
+	out := command(t, "gcd-tool", "dump", "--format", "csv", dir)
 	out.Stdout, out.Stderr = broken, &said
 	_ = out.Run() // how it ended is in ProcessState
 	if code := out.ProcessState.ExitCode(); code != cmdline.ExitNobodyReads || said.Len() > 0 {
 		t.Errorf("without a reader it ended with %v, and said %q", out.ProcessState, said.String())
 	}
 
-	messages := exec.CommandContext(t.Context(), "gcd-tool", "dump", "--output", file, dir)
+	messages := command(t, "gcd-tool", "dump", "--output", file, dir)
 	messages.Stderr = broken
 	if err := messages.Run(); err != nil {
 		t.Errorf("without a reader of its messages it ended with %v", err)
@@ -190,31 +177,26 @@ func TestNobodyReads(t *testing.T) {
 // TestNohup: a command that was started not to mind the end of its terminal goes on.
 func TestNohup(t *testing.T) {
 	t.Parallel()
-	base := t.TempDir()
-	dir, dump := filepath.Join(base, "data"), filepath.Join(base, "dump")
-	writeDump(t, dump, 20_000)
-	if code, _, stderr := runTool(t, "restore", "--quiet", dump, dir); code != cmdline.ExitOK {
-		t.Fatal(stderr)
-	}
-	command := exec.CommandContext(t.Context(), "sh", "-c", `trap '' HUP; exec gcd-tool dump --format ndjson "$0"`, dir)
-	stdout, err := command.StdoutPipe()
+	dir := restoredDir(t, 20_000)
+	tool := command(t, "sh", "-c", `trap '' HUP; exec gcd-tool dump --format ndjson "$0"`, dir)
+	stdout, err := tool.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := command.Start(); err != nil {
+	if err := tool.Start(); err != nil {
 		t.Fatal(err)
 	}
 	r := bufio.NewReaderSize(stdout, 16)
 	if _, err := r.ReadString('\n'); err != nil { // it is at work, with far more to write than a pipe takes
 		t.Error(err)
 	}
-	if err := command.Process.Signal(syscall.SIGHUP); err != nil {
+	if err := tool.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Error(err)
 	}
 	if _, err := r.WriteTo(io.Discard); err != nil {
 		t.Error(err)
 	}
-	if err := command.Wait(); err != nil {
+	if err := tool.Wait(); err != nil {
 		t.Errorf("it ended with %v", err)
 	}
 }

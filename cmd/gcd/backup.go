@@ -62,12 +62,13 @@ Examples:
 			if err := cmdline.TakesArgs(c, 1); err != nil {
 				return err
 			}
-			addr, timeout := c.String("addr"), c.Duration("timeout")
+			timeout := c.Duration("timeout")
 			if timeout <= 0 {
 				return wrongFlag(c, "timeout", "is %v: it must be above 0", timeout)
 			}
-			if err := checkServerAddr(addr); err != nil {
-				return wrongFlag(c, "addr", "%q is no address of a server: %v", addr, err)
+			addr, err := serverAddr(c)
+			if err != nil {
+				return err
 			}
 			if file := c.Args().First(); file != "-" {
 				if dir, err := store.Around(file); err != nil {
@@ -87,19 +88,6 @@ Examples:
 }
 
 const backupFlags = "The backup"
-
-func checkServerAddr(addr string) error {
-	if addr == "" {
-		return errors.New("it is empty")
-	}
-	if err := checkListenAddr(addr); err != nil {
-		return err
-	}
-	if _, port, _ := net.SplitHostPort(addr); port == "0" {
-		return errors.New("its port is 0")
-	}
-	return nil
-}
 
 // backup is one under way.
 type backup struct {

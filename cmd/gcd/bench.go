@@ -122,14 +122,16 @@ func readLoad(c *cli.Context) (loadgen.Options, error) {
 			return wrong(flag, "is %v: it must be above 0", c.Duration(flag))
 		}
 	}
-	for flag, example := range map[string]string{"addr": "HOST:PORT, such as " + codec.DefaultAddr, "prefix": "text, such as " + loadgen.DefaultPrefix} {
-		if c.String(flag) == "" {
-			return wrong(flag, "is empty: it takes %s", example)
-		}
+	addr, err := serverAddr(c)
+	if err != nil {
+		return loadgen.Options{}, err
+	}
+	if c.String("prefix") == "" {
+		return wrong("prefix", "is empty: it takes text, such as %s", loadgen.DefaultPrefix)
 	}
 	o := loadgen.Options{
 		Network:  loadgen.Network(cmdline.Word(c, "network")),
-		Addr:     c.String("addr"),
+		Addr:     addr,
 		Clients:  c.Int("clients"),
 		Pipeline: c.Int("pipeline"),
 		Topics:   uint64(c.Int("topics")),

@@ -130,7 +130,7 @@ func TestBenchInterrupted(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	interrupt()
 	var stdout, stderr bytes.Buffer
-	args := []string{"gcd", "bench", "--addr", lyingServer(t), "--yes", "--network", "udp", "--duration", "1h",
+	args := []string{"gcd", "bench", "--addr", lyingServer(t), "--yes", "--network", "udp", "--duration", "1m",
 		"--quiet"}
 	if code := run(ctx, args, &stdout, &stderr); code != cmdline.ExitInterrupted {
 		t.Errorf("exit code %d", code)

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
+	"net"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"gcd/codec"
 	"gcd/internal/cmdline"
 )
 
@@ -62,6 +65,22 @@ func usagef(command, format string, args ...any) error {
 // wrongFlag makes an error about the value of a command's flag, which it names as that was given.
 func wrongFlag(c *cli.Context, flag, format string, args ...any) error {
 	return usagef(c.Command.Name, "%s "+format, append([]any{cmdline.Given(c, flag)}, args...)...)
+}
+
+// serverAddr is the address of the server that a command is for.
+func serverAddr(c *cli.Context) (string, error) {
+	addr := c.String("addr")
+	if addr == "" { // packages take it for their default
+		return "", wrongFlag(c, "addr", "is empty: it takes HOST:PORT, such as %s", codec.DefaultAddr)
+	}
+	err := checkListenAddr(addr)
+	if _, port, _ := net.SplitHostPort(addr); err == nil && port == "0" {
+		err = errors.New("its port is 0")
+	}
+	if err != nil {
+		return "", wrongFlag(c, "addr", "%q is no address of a server: %v", addr, err)
+	}
+	return addr, nil
 }
 
 // useless refuses those of a command's flags that were typed and have no effect, for a reason.

@@ -96,10 +96,12 @@ func ask(c *cli.Context, request func(ctx context.Context, client *client.Client
 	if c.Args().Present() {
 		topic = c.Args().First()
 	}
-	addr, timeout, attempts := c.String("addr"), c.Duration("timeout"), c.Int("attempts")
+	addr, err := serverAddr(c)
+	if err != nil {
+		return err
+	}
+	timeout, attempts := c.Duration("timeout"), c.Int("attempts")
 	switch {
-	case addr == "": // the client would take it for its default
-		return wrongFlag(c, "addr", "is empty: it takes HOST:PORT, such as %s", codec.DefaultAddr)
 	case c.IsSet("timeout") && timeout <= 0:
 		return wrongFlag(c, "timeout", "is %v: it must be above 0", timeout)
 	case c.Duration("answer-settle") < 0:

@@ -190,6 +190,8 @@ func (d *damageTest) load(t *testing.T, p *victim) map[string][]byte {
 		case <-what:
 		case <-p.exited:
 			t.Errorf("the server ended by itself: %v\n%s", p.err, p.output())
+		case <-time.After(2 * hang):
+			t.Error("too few counts in two minutes")
 		}
 	}
 	wait(early)
@@ -204,9 +206,9 @@ func (d *damageTest) load(t *testing.T, p *victim) map[string][]byte {
 	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) { // while they count
 		t.Error(err)
 	}
-	<-p.exited
+	receive(t, "the end of a server that was killed", p.exited)
 	stop()
-	wg.Wait()
+	ended(t, "clients of a server that was killed", &wg)
 	return older
 }
 

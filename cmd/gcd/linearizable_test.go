@@ -63,7 +63,7 @@ func TestLinearizable(t *testing.T) {
 					}
 				})
 			}
-			wg.Wait()
+			ended(t, "the clients", &wg)
 			for topic, ops := range history {
 				if reason := outOfOrder(ops); reason != "" {
 					t.Errorf("%s: %s", topic, reason)
@@ -142,7 +142,7 @@ func serveFor(t *testing.T, dispatch server.Dispatch) (tcp, udp string) {
 		if err := srv.Shutdown(ctx); err != nil {
 			t.Error(err)
 		}
-		if err := <-served; err != nil {
+		if err := receive(t, "the end of Serve", served); err != nil {
 			t.Error(err)
 		}
 		if err := counters.Close(); err != nil {

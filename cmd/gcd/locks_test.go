@@ -116,7 +116,7 @@ func storeAndDump(t *testing.T, p programs, topics int) (dir, dump string) {
 		done := make(chan struct{})
 		g.Done = func(*store.Group) { close(done) }
 		s.Submit(g)
-		<-done
+		receive(t, "a commit", done)
 	}
 	if err := errors.Join(s.Snapshot(t.Context()), s.Close()); err != nil {
 		t.Fatal(err)

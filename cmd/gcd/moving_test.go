@@ -54,7 +54,7 @@ func TestMovingIn(t *testing.T) {
 				t.Fatalf("topic %d is answered with %q, %v, want %d", i, line, err, want)
 			}
 		}
-		if err := <-sent; err != nil {
+		if err := receive(t, "a write", sent); err != nil {
 			t.Fatal(err)
 		}
 	}

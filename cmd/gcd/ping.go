@@ -43,16 +43,17 @@ Example:
 			if err := cmdline.TakesArgs(c, 0); err != nil {
 				return err
 			}
-			addr, timeout := c.String("addr"), c.Duration("timeout")
+			timeout := c.Duration("timeout")
 			if timeout <= 0 {
 				return wrongFlag(c, "timeout", "is %v: it must be above 0", timeout)
 			}
-			if err := checkServerAddr(addr); err != nil {
-				return wrongFlag(c, "addr", "%q is no address of a server: %v", addr, err)
+			addr, err := serverAddr(c)
+			if err != nil {
+				return err
 			}
 			ctx, cancel := context.WithTimeout(c.Context, timeout)
 			defer cancel()
-			err := ping(ctx, addr)
+			err = ping(ctx, addr)
 			if err == nil {
 				return cmdline.PrintLine(c.App.Writer, "PONG")
 			}

@@ -47,6 +47,8 @@ func outliveKills(t *testing.T, binary, data, dispatch string) {
 	}
 	defer c.Close()
 
+	ctx, cancel := context.WithTimeout(t.Context(), 3*hang)
+	defer cancel()
 	values := make(chan uint64)
 	var counting sync.WaitGroup
 	var unknown, unknownPairs, pairs atomic.Uint64
@@ -57,9 +59,9 @@ func outliveKills(t *testing.T, binary, data, dispatch string) {
 				var sums []uint64
 				var err error
 				if i%2 == 0 {
-					n, err = c.Count(t.Context(), "orders")
+					n, err = c.Count(ctx, "orders")
 				} else {
-					sums, err = c.CountMany(t.Context(), "left", "right")
+					sums, err = c.CountMany(ctx, "left", "right")
 				}
 				switch {
 				case errors.Is(err, client.ErrUnknown) && i%2 == 0:
@@ -101,13 +103,13 @@ func outliveKills(t *testing.T, binary, data, dispatch string) {
 		}
 	}
 	delete(seen, 0)
-	sum, err := c.Get(t.Context(), "orders")
+	sum, err := c.Get(ctx, "orders")
 	if most := uint64(len(seen)) + unknown.Load(); err != nil || sum < uint64(len(seen)) || sum > most {
 		t.Errorf("the sum is %d, %v, of %d counts that were answered and %d that are unknown",
 			sum, err, len(seen), unknown.Load())
 	}
-	left, err := c.Get(t.Context(), "left")
-	right, rightErr := c.Get(t.Context(), "right")
+	left, err := c.Get(ctx, "left")
+	right, rightErr := c.Get(ctx, "right")
 	most := pairs.Load() + unknownPairs.Load()
 	if err != nil || rightErr != nil || left != right || left < pairs.Load() || left > most {
 		t.Errorf("the pair has %d and %d, %v, %v, of %d that were answered and %d that are unknown",

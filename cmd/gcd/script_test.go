@@ -31,6 +31,29 @@ var update = flag.Bool("update", false, "rewrite the golden texts in testdata")
 // hang is when a test that waits for something gives up; it decides nothing but how a failure looks.
 const hang = time.Minute
 
+// receive waits for a value that must come, or for the end of a channel.
+func receive[T any](t testing.TB, what string, from <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-from:
+		return v
+	case <-time.After(hang):
+		t.Fatalf("%s: nothing for %v", what, hang)
+		panic("unreachable")
+	}
+}
+
+// ended waits for goroutines that must end.
+func ended(t testing.TB, what string, running *sync.WaitGroup) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		running.Wait()
+	}()
+	receive(t, what, done)
+}
+
 // TestScripts runs the command lines in testdata/script against the real main, as processes of their own. "go test
 // ./cmd/gcd -update" rewrites the golden help texts.
 func TestScripts(t *testing.T) {

@@ -75,8 +75,8 @@ func start(t *testing.T, binary, data string, measured bool, outcome func(networ
 	outcomes := make(chan error, 1)
 	go func() { outcomes <- countOverUDP(addr, sends) }()
 	outcome("tcp", countOverTCP(addr))
-	outcome("udp", <-outcomes)
-	took := <-ready
+	outcome("udp", receive(t, "counts over UDP", outcomes))
+	took := receive(t, "a server that serves", ready)
 	p.kill(t)
 	if took == 0 {
 		t.Errorf("the server did not come up: %v\n%s", p.err, p.output())

@@ -47,12 +47,14 @@ func TestStopRefuses(t *testing.T) {
 			select {
 			case <-enough:
 			case <-p.exited:
+			case <-time.After(hang):
+				t.Error("too few counts in a minute")
 			}
 			if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
 			}
-			clients.Wait()
-			<-p.exited
+			ended(t, "the clients of a server that stops", &clients)
+			receive(t, "the end of a server that stops", p.exited)
 			if p.err != nil {
 				t.Errorf("the server ended with %v\n%s", p.err, p.output())
 			}

@@ -49,7 +49,7 @@ func TestStuckPipe(t *testing.T) {
 	})
 	before := s.load("before", load)
 	close(enough)
-	reading.Wait()
+	ended(t, "reading the log", &reading)
 	s.fill()
 	stuck := s.load("stuck", load)
 

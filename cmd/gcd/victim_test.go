@@ -113,15 +113,18 @@ func (p *victim) waitServing(t *testing.T) {
 }
 
 // killAfterLines kills the server when it has said so many lines: at once, after its first, or later in its start.
-func (p *victim) killAfterLines(n int) {
+func (p *victim) killAfterLines(t *testing.T, n int) {
+	t.Helper()
 	for range n {
 		select {
 		case <-p.lines:
 		case <-p.exited:
+		case <-time.After(hang):
+			t.Errorf("the server says less than %d lines:\n%s", n, p.output())
 		}
 	}
 	_ = p.cmd.Process.Kill()
-	<-p.exited
+	receive(t, "the end of a server that was killed", p.exited)
 }
 
 // startOnWhatIsLeft starts the server on what the last kill left, and waits until it serves. One
@@ -129,7 +132,7 @@ func (p *victim) killAfterLines(n int) {
 func startOnWhatIsLeft(t *testing.T, r *rand.Rand, binary, data, dispatch string) (p *victim, early bool) {
 	t.Helper()
 	if early = r.IntN(3) == 0; early {
-		startVictim(t, binary, data, dispatch).killAfterLines(r.IntN(3))
+		startVictim(t, binary, data, dispatch).killAfterLines(t, r.IntN(3))
 	}
 	p = startVictim(t, binary, data, dispatch)
 	p.waitServing(t)
@@ -167,7 +170,7 @@ func (p *victim) killUnderLoad(t *testing.T, r *rand.Rand, clients int, acked *a
 		t.Errorf("%d of %d calls were acknowledged in two minutes\n%s", acked.Load(), target, p.output())
 	}
 	p.kill(t)
-	wg.Wait()
+	ended(t, "clients of a server that was killed", &wg)
 }
 
 // kill sends SIGKILL, waits, and checks that this is what ended the process.
@@ -181,7 +184,7 @@ func (p *victim) kill(t *testing.T) {
 	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		t.Error(err)
 	}
-	<-p.exited
+	receive(t, "the end of a server that was killed", p.exited)
 	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && runtime.GOOS != "windows" && !status.Signaled() {
 		t.Errorf("the server was not killed but exited: %v\n%s", p.err, p.output())
 	}
