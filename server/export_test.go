@@ -62,6 +62,9 @@ func (s *Server) SetCommand(name string, run func()) {
 	s.resp.commands[name] = &command{name: name, run: func(*exchange) { run() }}
 }
 
+// Rejected is how many commands of that name were refused before they were run.
+func (s *Server) Rejected(name string) uint64 { return s.resp.commands[name].use.rejected.Load() }
+
 // MayBackUp tells whether a client may have a backup.
 func MayBackUp(allowed bool, peer netip.Addr) bool {
 	return (&Options{AllowBackup: allowed}).mayBackUp(peer)

@@ -165,17 +165,20 @@ func (s *Server) tellCommands(
 ) error {
 	x := &exchange{admission: s, client: &respClient{s: s, peer: peer, from: s.shares.of(peer.Addr()), told: code}}
 	defer x.charge(0)
+	var times commandTimes
+	defer func() { times.settle(s.resp, 0) }()
 	x.receive(said)
 	buf := make([]byte, littleRead)
 	for answered := false; ; {
 		x.take()
+		times.finish(x)
 		answered = answered || len(x.out) > 0
 		n, err := conn.Write(x.out)
 		s.traffic.gave(n)
 		if err != nil {
 			return err
 		}
-		x.out, x.taken = x.out[:0], 0
+		x.out = x.out[:0]
 		if x.more {
 			continue
 		}

@@ -353,6 +353,12 @@ func TestProbesWhileLoading(t *testing.T) {
 			if err := s.Shutdown(t.Context()); err != nil {
 				t.Error(err)
 			}
+			switch name := strings.ToLower(strings.Fields(in)[0]); name {
+			case "ping", "hello", "info", "incr", "get":
+				if n := s.Rejected(name); n != 1 {
+					t.Errorf("%d of %s were rejected", n, name)
+				}
+			}
 			st := s.Stats()
 			refused := 0
 			for _, n := range st.Refused {

@@ -155,11 +155,11 @@ func (d *respDoor) count() int {
 // pipeline.
 func (c *respClient) asksForLittle() bool { return c.little && c.wasLittle }
 
-// finished counts the commands of a turn whose answers were handed to the system, also by kind.
-func (c *respClient) finished(x *exchange, times *commandTimes) {
-	c.s.answered.Add(uint64(x.taken))
-	c.s.resp.answered.Add(uint64(x.taken))
-	times.finish(x)
+// finished counts the commands of a turn whose answers were handed to the system.
+func (c *respClient) finished(x *exchange) {
+	c.s.answered.Add(uint64(x.done))
+	c.s.resp.answered.Add(uint64(x.done))
+	x.done = 0
 }
 
 // refusalText is the error for what the backend surely did not do. The first word is one that Redis uses for what is most like it.

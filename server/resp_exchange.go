@@ -70,6 +70,7 @@ type exchange struct {
 
 	now     time.Duration // of the turn, since Server.began
 	taken   int           // commands
+	done    int           // those whose answer is being sent
 	ran     turnRuns      // those of them that are not INCR, and the commands of transactions
 	inside  int           // of the latter
 	within  turnRuns      // those of the transaction that is run, while it may still be refused
@@ -648,7 +649,7 @@ func (x *exchange) release() {
 	x.keepLittle()
 	x.charge(0)
 	x.client, x.held, x.size, x.taken, x.more, x.closing, x.group.Whole = nil, 0, 0, 0, false, false, false
-	x.ran, x.inside, x.within, x.errors, x.current = x.ran[:0], 0, x.within[:0], errorTally{}, 0
+	x.done, x.ran, x.inside, x.within, x.errors, x.current = 0, x.ran[:0], 0, x.within[:0], errorTally{}, 0
 	x.listing, x.backup = listing{found: x.listing.found[:0]}, ""
 }
 

@@ -95,6 +95,7 @@ func (d *goroutines) commitRESP(t *talker) bool {
 
 // reply writes what there is to write, and returns false if that was the last of the connection.
 func (d *goroutines) reply(c *streamConn, t *talker) bool {
+	t.times.finish(&t.exchange)
 	if out := t.out; len(out) > 0 {
 		t.out = nil
 		if !d.writeWithin(c, out, d.patience(t, cap(out))) {
@@ -102,7 +103,7 @@ func (d *goroutines) reply(c *streamConn, t *talker) bool {
 		}
 		t.out = keptRoom(out, maxKeptBytes)
 	}
-	t.client.finished(&t.exchange, &t.times)
+	t.client.finished(&t.exchange)
 	if t.backup != "" {
 		format := t.backup
 		t.backup = ""

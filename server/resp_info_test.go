@@ -216,6 +216,31 @@ func TestRESPCommandStatsOfTransactions(t *testing.T) {
 	})
 }
 
+// What was done for a client that is gone is told as well, though it is no answer.
+func TestRESPCommandStatsOfWhoIsGone(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		s, f := serveFake(t, o)
+		other, c := dial(t, "tcp", s.addr("tcp")), dial(t, "tcp", s.addr("tcp"))
+		tell(t, other)
+		f.block()
+		send(t, c, []byte(inMulti("INCR a\r\n", "PING\r\n")+"INCR a\r\n"))
+		eventually(t, "it is in flight", func() bool { return s.Stats().InFlight == 1 && f.isStuck() })
+		c.(*net.TCPConn).SetLinger(0)
+		c.Close()
+		f.unblock()
+		eventually(t, "it is gone", func() bool { return s.Stats().Connections == 1 })
+		var got map[string]string
+		eventually(t, "all is told", func() bool {
+			got = infoOf(t, other, "commandstats gcd")
+			return got["cmdstat_multi"] != ""
+		})
+		delete(got, "cmdstat_info") // which may have been asked for several times
+		delete(got, "cmdstat_echo")
+		wantCommands(t, got, map[string][3]int{"multi": {1}, "incr": {1}, "ping": {1}, "exec": {1}})
+	})
+}
+
 // countsTo are the answers to counts of a new topic.
 func countsTo(n int) string {
 	var b strings.Builder

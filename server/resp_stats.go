@@ -50,13 +50,14 @@ type commandTimes struct {
 	took   time.Duration
 }
 
-// finish takes over what a connection has run in a turn that is answered.
+// finish takes over what a connection has run in a turn, when there is an answer: whether the client
+// is still there to take it is another question.
 func (t *commandTimes) finish(x *exchange) {
 	t.all += x.taken + x.inside
 	for _, one := range x.ran {
 		t.others.of(one.command).add(one)
 	}
-	x.ran, x.taken, x.inside = x.ran[:0], 0, 0
+	x.ran, x.taken, x.inside, x.done = x.ran[:0], 0, 0, x.taken
 }
 
 // settle tells the server, at the end of a turn that took so long. What turns took that ended

@@ -182,6 +182,8 @@ func (v *conversation) committed(c *stream) {
 func (v *conversation) reply() {
 	c, x := v.c, v.x
 	x.answer()
+	c.l.times.finish(&x.exchange)
+	c.l.talked = true
 	c.out, c.sent, x.out = x.out, 0, nil
 	c.flush()
 	if c.state == writing && !x.holdAnswer(cap(c.out)) {
@@ -194,8 +196,7 @@ func (v *conversation) reply() {
 func (v *conversation) written(c *stream) {
 	x := v.x
 	x.out, c.out = keptRoom(c.out, 2*maxTurnReplies), nil
-	v.client.finished(&x.exchange, &c.l.times)
-	c.l.talked = true
+	v.client.finished(&x.exchange)
 	c.deadline.stopIn(&c.l.writing)
 	switch {
 	case x.backup != "":
