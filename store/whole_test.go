@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -324,6 +325,39 @@ func TestWholeUnknown(t *testing.T) {
 		if !errors.Is(op.Err, ErrFailed) {
 			t.Errorf("behind a failure, op %d: %v", i, op.Err)
 		}
+	}
+}
+
+// TestWholeVersionIsOddMeanwhile: from before the first change of a whole group comes into effect
+// until behind the last one WholeVersion is odd. The group is held up between two of its topics, by
+// a reader of where the second one is to be entered.
+func TestWholeVersionIsOddMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := openMemory(t, Options{})
+	runWhole(t, s, count("a", 1))
+	before := s.WholeVersion()
+	shard := func(topic string) uint64 { return s.machine.hash([]byte(topic)) >> (64 - shardBits) }
+	other := "b"
+	for shard(other) == shard("a") {
+		other += "b"
+	}
+	held := &s.machine.shards[shard(other)].mu
+	held.RLock()
+	done := make(chan struct{})
+	s.Submit(&Group{Ops: []Op{count("a", 1), count(other, 1)}, Whole: true, Done: func(*Group) { close(done) }})
+	for late := time.Now().Add(time.Minute); get(s, "a").Sum != 2; runtime.Gosched() {
+		if time.Now().After(late) {
+			held.RUnlock()
+			t.Fatal("the first topic is not counted")
+		}
+	}
+	if v := s.WholeVersion(); v != before+1 || v%2 == 0 {
+		t.Errorf("the version is %d between two topics, and was %d", v, before)
+	}
+	held.RUnlock()
+	within(t, "the group", done)
+	if v := s.WholeVersion(); v != before+2 || get(s, other).Sum != 1 {
+		t.Errorf("the version is %d behind the group, and was %d; the second topic is at %d", v, before, get(s, other).Sum)
 	}
 }
 
