@@ -379,15 +379,18 @@ func TestDiskErrors(t *testing.T) {
 						if !errors.Is(op.Err, ErrUnknown) {
 							t.Errorf("the failed op: %v, want ErrUnknown", op.Err)
 						}
-						<-s.Failed()
+						within(t, "the end of a store whose disk fails", s.Failed())
 					case !errors.Is(op.Err, ErrFailed):
 						t.Errorf("an op after the failure: %v, want ErrFailed", op.Err)
 					case !errors.Is(s.Refusing(), ErrFailed) || s.Stats().RefusingSince.IsZero():
 						t.Errorf("after the failure the store tells of %v since %v", s.Refusing(), s.Stats().RefusingSince)
 					}
 				}
+				mu.Lock()
+				there := seen
+				mu.Unlock()
 				if failedAt < 0 {
-					t.Fatalf("the %s error was not injected: %d of that kind seen", kind, seen)
+					t.Fatalf("the %s error was not injected: %d of that kind seen", kind, there)
 				}
 				if err := s.Close(); err == nil {
 					t.Error("closing a failed store reports no error")

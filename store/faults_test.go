@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -184,6 +185,7 @@ func TestWitnessIsDurable(t *testing.T) {
 	t.Parallel()
 	mem, dir := vfs.NewMem(), t.TempDir()
 	asked := new(atomic.Pointer[func()])
+	var mu sync.Mutex // guards left and files
 	var left []*vfs.Mem
 	var files [][]byte
 	var s *Store
@@ -195,6 +197,8 @@ func TestWitnessIsDurable(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		left, files = append(left, mem.Crash(vfs.Crash{})), append(files, b)
 	}}
 	s = openStore(t, dir, o)
@@ -213,6 +217,8 @@ func TestWitnessIsDurable(t *testing.T) {
 		t.Fatal(err)
 	}
 	asked.Store(nil)
+	mu.Lock()
+	defer mu.Unlock()
 	if counted.Load() == 0 || len(left) < 4 || s.wal.Last() == s.wal.Durable() {
 		t.Fatalf("it was not tried: %d counted, %d commits, record %d of %d is durable",
 			counted.Load(), len(left), s.wal.Durable(), s.wal.Last())

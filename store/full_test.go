@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -364,13 +365,14 @@ func TestReserveIsGivenBackForASnapshot(t *testing.T) {
 					begun++
 				}
 			}
-			var s *Store
-			topic, during := strings.Repeat("t", 900), false
+			var opened atomic.Pointer[Store] // the snapshotter may come before open has returned
+			var during atomic.Bool
+			topic := strings.Repeat("t", 900)
 			o.hooks.beforeCommit = func() { // the snapshot is about to be written
-				if s == nil || s.snapshot.replay.Load() > 0 || during {
+				s := opened.Load()
+				if s == nil || s.snapshot.replay.Load() > 0 || during.Swap(true) {
 					return
 				}
-				during = true
 				write(true)
 				defer write(false)
 				refused := false
@@ -382,7 +384,8 @@ func TestReserveIsGivenBackForASnapshot(t *testing.T) {
 					t.Errorf("counts while the snapshot is written are refused: %v", refused)
 				}
 			}
-			s = openStore(t, dir, o)
+			s := openStore(t, dir, o)
+			opened.Store(s)
 			awaitReserve(t, s, reserveSize(0))
 			for range 20 { // two segments and a part of the third; a snapshot may be due by then
 				if op := runOps(t, s, []Op{count(topic, 1)})[0]; op.Err != nil && (beside || !errors.Is(op.Err, ErrLogFull)) {
@@ -402,8 +405,8 @@ func TestReserveIsGivenBackForASnapshot(t *testing.T) {
 			if begun > 0 {
 				t.Errorf("%d spares were begun while the snapshot had the reserve", begun)
 			}
-			if beside && given > 0 || !during {
-				t.Errorf("the reserve was given back %d times; counted during the snapshot: %v", given, during)
+			if beside && given > 0 || !during.Load() {
+				t.Errorf("the reserve was given back %d times; counted during the snapshot: %v", given, during.Load())
 			}
 		})
 	}
@@ -445,9 +448,11 @@ func TestStartWithoutRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	mem := d.mem.Clone()
-	asked, full := 0, true
+	asked := 0
+	var full atomic.Bool
+	full.Store(true)
 	fault := vfs.NewFault(mem, func(op vfs.Op) vfs.Outcome {
-		if full && op.Kind == vfs.KindWrite {
+		if full.Load() && op.Kind == vfs.KindWrite {
 			return vfs.Short(op.Len/2, syscall.ENOSPC)
 		}
 		return vfs.Outcome{}
@@ -459,7 +464,7 @@ func TestStartWithoutRoom(t *testing.T) {
 		if _, err := os.Stat(ReservePath(killed)); err == nil {
 			t.Error("the reserve is still there")
 		}
-		if full = asked < 3; asked > 10 {
+		if full.Store(asked < 3); asked > 10 {
 			return errors.New("no more")
 		}
 		return nil
@@ -476,7 +481,7 @@ func TestStartWithoutRoom(t *testing.T) {
 	}
 
 	end := errors.New("interrupted")
-	full, o.NoRoom = true, func(error) error { return end }
+	o.NoRoom = func(error) error { return end }
 	o.fs = vfs.NewFault(d.mem.Clone(), func(op vfs.Op) vfs.Outcome {
 		if op.Kind == vfs.KindWrite {
 			return vfs.Fail(syscall.ENOSPC)

@@ -241,16 +241,28 @@ func runOps(t testing.TB, s *Store, ops []Op) []Op {
 
 // within takes a value that is to come, or sees a channel closed that is to be. Where time is not
 // real, as under synctest, a minute is one in which nothing else is to happen.
-func within[T any](t testing.TB, what string, c <-chan T) (value T) {
+func within[T any](t testing.TB, what string, c <-chan T) T {
+	t.Helper()
+	value, ok := comes(t, what, c)
+	if !ok {
+		t.FailNow()
+	}
+	return value
+}
+
+// comes is within for goroutines that are not the test's own, which may not end it: it returns false
+// when the test has failed.
+func comes[T any](t testing.TB, what string, c <-chan T) (value T, ok bool) {
 	t.Helper()
 	timeout := time.NewTimer(time.Minute)
 	defer timeout.Stop()
 	select {
 	case value = <-c:
+		return value, true
 	case <-timeout.C:
-		t.Fatalf("%s does not come", what)
+		t.Errorf("%s does not come", what)
+		return value, false
 	}
-	return value
 }
 
 // copySnapshot copies a store's snapshot file into a new directory.

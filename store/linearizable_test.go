@@ -80,7 +80,9 @@ func TestLinearizable(t *testing.T) {
 					} else if s.Enqueue(g) {
 						s.Round()
 					}
-					<-done
+					if _, ok := comes(t, "the outcome of a group", done); !ok {
+						return
+					}
 					if g.Ops[0].Err != nil {
 						t.Error(g.Ops[0].Err)
 						return

@@ -8,6 +8,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -110,16 +111,18 @@ func TestLogThatCannotBeRead(t *testing.T) {
 	marks := 0
 	for n := 1; ; n++ {
 		dir := killed(t, dir)
+		var mu sync.Mutex // guards what follows
 		var failed vfs.Op
-		seen := 0
-		var started atomic.Bool
+		seen, started := 0, false
 		fault := vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
 			switch op.Kind {
 			case vfs.KindRead, vfs.KindOpenRead, vfs.KindSize, vfs.KindReadDir:
 			default:
 				return vfs.Outcome{}
 			}
-			if started.Load() {
+			mu.Lock()
+			defer mu.Unlock()
+			if started {
 				return vfs.Outcome{}
 			}
 			if seen++; seen == n {
@@ -129,7 +132,9 @@ func TestLogThatCannotBeRead(t *testing.T) {
 			return vfs.Outcome{}
 		})
 		s, err := open(t, dir, Options{SegmentSize: 64 << 10, fs: fault})
-		started.Store(true)
+		mu.Lock()
+		started = true // so that failed is written no more
+		mu.Unlock()
 		switch {
 		case err == nil && failed.N == 0:
 			if err := s.Close(); err != nil {

@@ -85,7 +85,7 @@ func TestCloseDoesNotWaitForTheReserve(t *testing.T) {
 		t.Fatal(err)
 	}
 	close(opened)
-	<-begun
+	within(t, "the first piece of a reserve", begun)
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}

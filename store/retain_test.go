@@ -6,6 +6,7 @@ import (
 	"maps"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -232,9 +233,12 @@ func TestStartReadsOnlyHeadersOfHistory(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	reads := map[string]int{}
+	var mu sync.Mutex
+	reads := map[string]int{} // under mu
 	o.fs = vfs.NewFault(vfs.OS{}, func(op vfs.Op) (out vfs.Outcome) {
 		if op.Kind == vfs.KindRead {
+			mu.Lock()
+			defer mu.Unlock()
 			reads[filepath.Base(op.Name)] += op.Len
 		}
 		return out
@@ -243,7 +247,9 @@ func TestStartReadsOnlyHeadersOfHistory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	mu.Lock()
 	byStart := maps.Clone(reads)
+	mu.Unlock()
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -167,7 +167,7 @@ func TestSequencerModel(t *testing.T) {
 				s.Round()
 			}
 			for i, g := range groups {
-				if first := <-done; first != g {
+				if first := within(t, "the outcome of a group", done); first != g {
 					t.Fatalf("seed %d: groups were answered out of order", seed)
 				}
 				for j, op := range g.Ops {

@@ -44,7 +44,9 @@ func TestSnapshotUnderLoad(t *testing.T) {
 				done := make(chan struct{})
 				g.Done = func(*Group) { close(done) }
 				s.Submit(g)
-				<-done
+				if _, ok := comes(t, "the outcome of a group", done); !ok {
+					return
+				}
 				for _, op := range g.Ops {
 					if op.Err != nil {
 						t.Error(op.Err)
@@ -314,7 +316,7 @@ func TestSnapshotByBytes(t *testing.T) {
 	for range 10 {
 		runOps(t, s, []Op{count(strings.Repeat("x", 900), 1)})
 	}
-	<-taken
+	within(t, "a snapshot that nobody asked for", taken)
 }
 
 // TestSegmentsGoAfterTheSnapshot: no segment is removed before the transaction that moves the replay index is durable.

@@ -40,7 +40,7 @@ func TestGroupCommit(t *testing.T) {
 			s.Submit(&Group{Ops: []Op{{Kind: Count, Topic: []byte("orders")}}, Done: func(g *Group) { done <- g.Ops[0].Sum }})
 		}
 		submit()
-		<-entered // the first one's sync is under way: the others wait together
+		within(t, "a sync", entered) // the first one's sync is under way: the others wait together
 		for range clients {
 			submit()
 		}
@@ -50,10 +50,10 @@ func TestGroupCommit(t *testing.T) {
 		default:
 		}
 		gate <- struct{}{}
-		<-entered
+		within(t, "the second sync", entered)
 		gate <- struct{}{}
 		for range clients + 1 {
-			<-done
+			within(t, "an answer", done)
 		}
 	}
 	mu.Lock()
@@ -101,7 +101,9 @@ func TestDense(t *testing.T) {
 					if s.Enqueue(g) {
 						s.Round()
 					}
-					<-done
+					if _, ok := comes(t, "the outcome of a group", done); !ok {
+						return
+					}
 					sum = g.Ops[0].Sum
 				}
 				if v, _ := s.Get(topic); v.Sum < sum {
@@ -141,7 +143,7 @@ func TestClose(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range n {
-			if err := <-results; err != nil {
+			if err := within(t, "the outcome of a group", results); err != nil {
 				t.Errorf("submitted before Close: %v", err)
 			}
 		}
@@ -152,7 +154,7 @@ func TestClose(t *testing.T) {
 		if s.Enqueue(g) {
 			t.Error("Enqueue made the caller the owner of a closed store")
 		}
-		if err := <-results; !errors.Is(err, ErrClosed) {
+		if err := within(t, "the outcome of a late group", results); !errors.Is(err, ErrClosed) {
 			t.Errorf("enqueued after Close: %v", err)
 		}
 		if err := s.Snapshot(context.Background()); dir != "" && !errors.Is(err, ErrClosed) {
@@ -191,9 +193,9 @@ func TestCountContext(t *testing.T) {
 		_, err := s.Count(ctx, "a")
 		result <- err
 	}()
-	<-entered
+	within(t, "a sync", entered)
 	cancel()
-	if err := <-result; !errors.Is(err, ErrUnknown) || !errors.Is(err, context.Canceled) {
+	if err := within(t, "the end of a count", result); !errors.Is(err, ErrUnknown) || !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, want ErrUnknown and context.Canceled", err)
 	}
 	if _, err := s.Count(ctx, "a"); !errors.Is(err, context.Canceled) || errors.Is(err, ErrUnknown) {

@@ -64,6 +64,17 @@ func create(t testing.TB, o Options) *Log {
 	return start(t, o)
 }
 
+// within takes a value that is to come, or sees a channel closed that is to be.
+func within[T any](t testing.TB, what string, c <-chan T) (value T) {
+	t.Helper()
+	select {
+	case value = <-c:
+	case <-time.After(time.Minute):
+		t.Fatalf("%s does not come", what)
+	}
+	return value
+}
+
 func start(t testing.TB, o Options) *Log {
 	t.Helper()
 	l, err := Open(testDir, o)

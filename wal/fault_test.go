@@ -294,7 +294,7 @@ func TestFullDisk(t *testing.T) {
 		return vfs.Outcome{}
 	})
 	l := create(t, testOptions(fault))
-	<-l.NeedSpare()
+	within(t, "the wish for a spare", l.NeedSpare())
 	payloads := add(t, l, 3000)
 	full = true
 	if err := l.PrepareSpare(); !errors.Is(err, syscall.ENOSPC) || errors.Is(err, ErrFull) {

@@ -8,6 +8,7 @@ import (
 	"path"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"gcd/internal/vfs"
@@ -137,26 +138,26 @@ func TestSpareInTheMaking(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewMem()
 	begun, let := make(chan struct{}), make(chan struct{})
-	armed := false
+	var armed atomic.Bool
 	fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
-		if armed && op.Kind == vfs.KindCreate {
+		if armed.Load() && op.Kind == vfs.KindCreate {
 			begun <- struct{}{}
 			<-let
 		}
 		return vfs.Outcome{}
 	})
 	l := create(t, testOptions(fault))
-	armed = true
+	armed.Store(true)
 	result := make(chan error)
 	prepare := func() {
 		go func() { result <- l.PrepareSpare() }()
-		<-begun
+		within(t, "the making of a spare", begun)
 	}
 	prepare()
 	add(t, l, 4000, 4000) // does not hang
 	go func() { let <- struct{}{} }()
 	add(t, l, 4000)
-	if err := <-result; err != nil {
+	if err := within(t, "a spare", result); err != nil {
 		t.Fatal(err)
 	}
 	if n := fault.Count(vfs.KindCreate); n != 2 {
@@ -169,10 +170,10 @@ func TestSpareInTheMaking(t *testing.T) {
 		runtime.Gosched() // Close says so before it waits
 	}
 	let <- struct{}{}
-	if err := <-result; !errors.Is(err, ErrClosed) {
+	if err := within(t, "the end of a spare in the making", result); !errors.Is(err, ErrClosed) {
 		t.Errorf("PrepareSpare during Close: %v", err)
 	}
-	if err := <-closed; err != nil {
+	if err := within(t, "the end of Close", closed); err != nil {
 		t.Error(err)
 	}
 	if _, err := disk.ReadFile(testDir + "/" + spareName); !errors.Is(err, os.ErrNotExist) {
