@@ -258,7 +258,7 @@ func (v *conversation) await() {
 // late is called when a command was not whole in time, or a transaction has not gone on.
 func (v *conversation) late(c *stream) {
 	if v.x == nil {
-		if v.client.mayBeSilent() {
+		if v.queued || v.client.mayBeSilent() { // queued: it is not silent, it waits for its turn
 			c.l.reading.start(&c.deadline, c.l.now)
 			return
 		}
