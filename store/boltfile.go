@@ -230,8 +230,19 @@ func (f *snapshotFile) update(do func(tx *bolt.Tx, m *meta) error) error {
 			f.known = wrote
 			f.hooks.after()
 		}
-		return err
+		return f.named(err)
 	})
+}
+
+// named gives an error of the system the name of the file, which bbolt's calls leave out where it
+// syncs.
+func (f *snapshotFile) named(err error) error {
+	var system syscall.Errno
+	var path *fs.PathError
+	if !errors.As(err, &system) || errors.As(err, &path) {
+		return err
+	}
+	return &fs.PathError{Op: "sync", Path: f.path, Err: err}
 }
 
 // create makes the file for a store: durable under its name when create returns, or not there.

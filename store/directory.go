@@ -27,8 +27,12 @@ const lostAndFound = "lost+found"
 // putBeside are the ends of names that restore and repair give to directories beside a store's.
 var putBeside = []string{".before-restore-", ".restore-", ".broken-", ".repair-"}
 
-// files are the names of a store's files, its log's aside.
-var files = []string{dirlock.FileName, snapshotName, snapshotName + halfMade, "reserve"}
+// firstFiles are the names of the files that a first start may leave when it is interrupted, its
+// log's aside, and files those of a store: the reserve is made when a store serves.
+var (
+	firstFiles = []string{dirlock.FileName, snapshotName, snapshotName + halfMade}
+	files      = append(slices.Clone(firstFiles), reserveName)
+)
 
 // Holds says whether a directory has a store, whole or damaged: a snapshot or a segment of a log.
 // What has the name of one of a store's files and is no file, or is a link to what is not there, is
@@ -43,12 +47,13 @@ func Holds(dir string) (bool, error) {
 	switch info, err := os.Stat(log); {
 	case err == nil && !info.IsDir():
 		return false, fmt.Errorf("%s is not a directory: %w", log, wal.ErrNotOurs)
-	case errors.Is(err, fs.ErrNotExist):
-		if err := vfs.CheckLink(log); err != nil {
+	case err != nil:
+		if link := vfs.CheckLink(log); link != nil {
+			return false, link
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
 			return false, err
 		}
-	case err != nil:
-		return false, err
 	}
 	names, err := (vfs.OS{}).ReadDir(log)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -82,7 +87,7 @@ func Empty(dir string) error {
 	}
 	var others []string
 	for _, name := range names {
-		if name != lostAndFound && name != logName && !slices.Contains(files, name) {
+		if name != lostAndFound && name != logName && !slices.Contains(firstFiles, name) {
 			others = append(others, name)
 		}
 	}
@@ -172,6 +177,10 @@ func (s *Store) take(ctx context.Context, server bool) error {
 				}
 			}
 			return fmt.Errorf("store: %w", err)
+		}
+	case err != nil:
+		if link := vfs.CheckLink(s.dir); link != nil {
+			return link
 		}
 	}
 	waitedFor := false // a store was there when the waiting began

@@ -30,20 +30,22 @@ type place struct {
 func TestWhereAStoreIsMade(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]place{
-		"empty":                  {},
-		"lost+found":             {files: []string{"lost+found/"}},
-		"a first start's":        {files: []string{"LOCK", "counters.db.new", "reserve", "wal/spare", "wal/mark"}},
-		"an empty log":           {files: []string{"LOCK", "wal/"}},
-		"a file":                 {files: []string{"passwd"}, err: wal.ErrNotOurs},
-		"a hidden file":          {files: []string{".keep"}, err: wal.ErrNotOurs},
-		"a directory":            {files: []string{"etc/"}, err: wal.ErrNotOurs},
-		"another program's LOCK": {files: []string{"LOCK", "CURRENT"}, err: wal.ErrNotOurs},
-		"another program's log":  {files: []string{"LOCK", "wal/000003.log"}, err: wal.ErrNotOurs},
-		"beside a restore's":     {beside: []string{"data.restore-123/"}, err: ErrUnfinished},
-		"what was put aside":     {beside: []string{"data.before-restore-20260101T000000Z/"}, err: ErrUnfinished},
-		"beside a repair's":      {beside: []string{"data.repair-123/"}, err: ErrUnfinished},
-		"what was broken":        {beside: []string{"data.broken-20260101T000000Z/"}, err: ErrUnfinished},
-		"beside another":         {beside: []string{"data2.restore-123/", "data.old/"}},
+		"empty":                   {},
+		"lost+found":              {files: []string{"lost+found/"}},
+		"a first start's":         {files: []string{"LOCK", "counters.db.new", "wal/spare", "wal/mark"}},
+		"what is left of a store": {files: []string{"LOCK", "reserve", "wal/"}, err: wal.ErrNotOurs},
+		"a reserve":               {files: []string{"reserve"}, err: wal.ErrNotOurs},
+		"an empty log":            {files: []string{"LOCK", "wal/"}},
+		"a file":                  {files: []string{"passwd"}, err: wal.ErrNotOurs},
+		"a hidden file":           {files: []string{".keep"}, err: wal.ErrNotOurs},
+		"a directory":             {files: []string{"etc/"}, err: wal.ErrNotOurs},
+		"another program's LOCK":  {files: []string{"LOCK", "CURRENT"}, err: wal.ErrNotOurs},
+		"another program's log":   {files: []string{"LOCK", "wal/000003.log"}, err: wal.ErrNotOurs},
+		"beside a restore's":      {beside: []string{"data.restore-123/"}, err: ErrUnfinished},
+		"what was put aside":      {beside: []string{"data.before-restore-20260101T000000Z/"}, err: ErrUnfinished},
+		"beside a repair's":       {beside: []string{"data.repair-123/"}, err: ErrUnfinished},
+		"what was broken":         {beside: []string{"data.broken-20260101T000000Z/"}, err: ErrUnfinished},
+		"beside another":          {beside: []string{"data2.restore-123/", "data.old/"}},
 	} {
 		for _, missing := range []bool{false, true} {
 			if missing && len(row.files) > 0 {

@@ -22,9 +22,13 @@ var otherKinds = map[string]func(path string) error{
 	"a link to a pipe": func(path string) error {
 		return errors.Join(syscall.Mkfifo(path+".pipe", 0o600), os.Symlink(path+".pipe", path))
 	},
-	"a link to a device":  func(path string) error { return os.Symlink("/dev/zero", path) },
-	"a directory":         func(path string) error { return os.Mkdir(path, 0o700) },
-	"a link to nothing":   func(path string) error { return os.Symlink(path+".nothing", path) },
+	"a link to a device": func(path string) error { return os.Symlink("/dev/zero", path) },
+	"a directory":        func(path string) error { return os.Mkdir(path, 0o700) },
+	"a link to nothing":  func(path string) error { return os.Symlink(path+".nothing", path) },
+	"a link to itself":   func(path string) error { return os.Symlink(filepath.Base(path), path) },
+	"a link through a file": func(path string) error {
+		return errors.Join(os.WriteFile(path+".file", nil, 0o600), os.Symlink(path+".file/below", path))
+	},
 	"a link to directory": func(path string) error { return os.Symlink(os.TempDir(), path) },
 	"a socket": func(path string) error {
 		fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)

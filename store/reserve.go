@@ -154,6 +154,11 @@ func (r *reserve) settle() {
 // extend makes the file, or makes it longer, to its end or until the store closes; r.mu is held.
 func (r *reserve) extend(size int64) error {
 	f, err := r.open()
+	if errors.Is(err, fs.ErrPermission) { // it is another user's, in our directory
+		if err = r.fs.Remove(r.path); err == nil {
+			f, err = r.open()
+		}
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		f, err = r.fs.Create(r.path)
 	}

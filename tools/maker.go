@@ -74,6 +74,9 @@ func (m *maker) target(dir string) (err error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return errors.Join(vfs.CheckLink(m.dir), m.parent())
 	case err != nil:
+		if link := vfs.CheckLink(m.dir); link != nil {
+			return link
+		}
 		return err
 	}
 	m.lock, err = dirlock.Own(m.ctx, m.dir, dirlock.Options{NoFile: m.empty, Wait: wait, Admit: m.replaceable})

@@ -396,6 +396,56 @@ func TestMarkOnItsOwn(t *testing.T) {
 	}
 }
 
+// TestMarkThatMayNotBeOpened: a mark of another user's, or without the right mode, is made anew at
+// once; the directory is ours.
+func TestMarkThatMayNotBeOpened(t *testing.T) {
+	t.Parallel()
+	for name, kinds := range map[string][]vfs.Kind{
+		"at all": {vfs.KindOpen, vfs.KindOpenRead}, "to be written": {vfs.KindOpen},
+	} {
+		disk, _ := markedRun(t, true)
+		closed := true
+		fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
+			if path.Base(op.Name) != markName {
+				return vfs.Outcome{}
+			}
+			if op.Kind == vfs.KindRemove {
+				closed = false
+			}
+			if closed && slices.Contains(kinds, op.Kind) {
+				return vfs.Fail(syscall.EACCES)
+			}
+			return vfs.Outcome{}
+		})
+		var log lines
+		o := markedOptions(fault, true)
+		o.Logger = log.logger()
+		l, err := Open(testDir, o)
+		if err == nil {
+			err = l.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, said := range log.of("mark") {
+			if strings.Contains(said, "cannot write") {
+				t.Errorf("%s: it said %q", name, said)
+			}
+		}
+		if !l.Marked() {
+			t.Errorf("%s: not marked", name)
+		}
+		add(t, l, 8)
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		again, err := Open(testDir, markedOptions(disk.Crash(vfs.Crash{}), true))
+		if err != nil || again.Mark().State != MarkSound {
+			t.Errorf("%s: after a power loss: %+v, %v", name, again.Mark(), err)
+		}
+	}
+}
+
 // TestMarkIsNotTouched: a Log that keeps none leaves the mark as it is.
 func TestMarkIsNotTouched(t *testing.T) {
 	t.Parallel()

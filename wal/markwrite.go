@@ -34,7 +34,9 @@ func newMark(fsys vfs.FS, dir string, slot markSlot) (vfs.File, error) {
 	if err == nil {
 		err = old.Close()
 	}
-	if err == nil || errors.Is(err, fs.ErrNotExist) { // also what a link that leads nowhere has the name of
+	// Not there is also what a link that leads nowhere has the name of; a file of another user's in
+	// our directory may be replaced, though it may not be opened.
+	if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		err = fsys.Remove(MarkPath(dir))
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -133,6 +135,9 @@ var errMarkAnew = errors.New("the mark is to be made anew")
 func (l *Log) nextMark() error {
 	m := &l.writer
 	f, err := l.o.FS.Open(MarkPath(l.dir))
+	if errors.Is(err, fs.ErrPermission) {
+		return errMarkAnew
+	}
 	if err != nil {
 		return err
 	}

@@ -74,11 +74,14 @@ func (s *settings) checkOwner() error {
 	if s.dir == "" || s.allowRoot {
 		return nil
 	}
-	theirs, foreign := owner.Foreign(s.dir)
-	if !foreign {
-		return nil
+	// The directory may be anybody's, or a volume that root has made, and the store in it a user's.
+	for _, path := range []string{s.dir, store.SnapshotPath(s.dir), store.LogDir(s.dir)} {
+		if theirs, foreign := owner.Foreign(path); foreign {
+			return cmdline.Fail(cmdline.ExitForeign,
+				fmt.Errorf("%s belongs to %s, and this process runs as root: nothing was changed", path, theirs),
+				"run it as that user, who could not open the files that root makes; "+
+					"--allow-root lets root do it all the same")
+		}
 	}
-	return cmdline.Fail(cmdline.ExitForeign,
-		fmt.Errorf("%s belongs to %s, and this process runs as root: nothing was changed", s.dir, theirs),
-		"run it as that user, who could not open the files that root makes; --allow-root lets root do it all the same")
+	return nil
 }

@@ -97,6 +97,19 @@ func TestOwner(t *testing.T) {
 	if err := os.Chmod(store.SnapshotPath(dir), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	// A volume that root has made, and a user's store in it.
+	for _, foreign := range []string{store.SnapshotPath(dir), store.LogDir(dir)} {
+		for _, path := range []string{dir, store.SnapshotPath(dir), store.LogDir(dir)} {
+			uid := 0
+			if path == foreign {
+				uid = stranger
+			}
+			if err := os.Chown(path, uid, uid); err != nil {
+				t.Fatal(err)
+			}
+		}
+		refused(9, 0, foreign+" belongs to uid 54321, and this process runs as root")
+	}
 	serves(0, "--allow-root")
 
 	// What is above a new directory is not to be given away for that.

@@ -213,7 +213,7 @@ func (l *Lock) takeDir() (free bool, err error) {
 		err = l.dir.open.Close() // an open directory cannot be renamed everywhere
 		l.dir.open = nil
 	case err != nil:
-		return false, fmt.Errorf("locking %s: %w", l.path, err)
+		return false, unlockable(l.path, err)
 	case !free:
 		return false, nil
 	}
@@ -257,10 +257,7 @@ func (l *Lock) takeFile(ctx context.Context, flag int, mayMake bool) error {
 			l.file = held{f, info}
 			return true, nil
 		}
-		if err != nil {
-			err = fmt.Errorf("locking %s: %w", path, err)
-		}
-		return false, errors.Join(err, f.Close())
+		return false, errors.Join(unlockable(path, err), f.Close())
 	})
 }
 
@@ -303,7 +300,7 @@ func (l *Lock) TakeLog(ctx context.Context) error {
 			l.log = h
 			return true, nil
 		}
-		return false, errors.Join(err, h.release())
+		return false, errors.Join(unlockable(path, err), h.release())
 	})
 }
 
@@ -323,7 +320,15 @@ func (l *Lock) served() (bool, error) {
 	if errors.Is(err, errors.ErrUnsupported) {
 		free, err = true, nil
 	}
-	return !free, errors.Join(err, h.release())
+	return !free, errors.Join(unlockable(l.logPath(), err), h.release())
+}
+
+// unlockable gives an error of a lock the name of what was to be locked.
+func unlockable(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("locking %s: %w", path, err)
 }
 
 // holder is the error that says who has the directory.

@@ -440,3 +440,27 @@ func TestFilesAlone(t *testing.T) {
 	want(t, l.Check(), ErrMoved)
 	must(t, l.Release())
 }
+
+// TestLockErrorsNameWhatWasLocked: an error of the system says of which file or directory it is.
+func TestLockErrorsNameWhatWasLocked(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"", FileName, LogName} {
+		for _, server := range []bool{true, false} {
+			dir := t.TempDir()
+			if err := os.Mkdir(filepath.Join(dir, LogName), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			broken := filepath.Join(dir, name)
+			failing := func(f *os.File, how mode) (bool, error) {
+				if f.Name() == broken {
+					return false, syscall.EIO
+				}
+				return lock(f, how)
+			}
+			_, err := Own(t.Context(), dir, Options{Server: server, system: failing})
+			if !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), broken+":") {
+				t.Errorf("%q, server %t: %v", name, server, err)
+			}
+		}
+	}
+}

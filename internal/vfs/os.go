@@ -82,13 +82,24 @@ func OpenRegular(name string, flag int) (*os.File, error) {
 // is nothing, or ErrNotRegular.
 func CheckRegular(name string) error {
 	info, err := os.Stat(name)
+	if leadsNowhere(err) {
+		if err := CheckLink(name); err != nil {
+			return err
+		}
+	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return CheckLink(name)
+		return nil
 	}
 	if err != nil {
 		return err
 	}
 	return regular("stat", name, info)
+}
+
+// leadsNowhere says whether an error of following a link means that there is nothing at its end: a
+// name that nothing has, a circle of links, or a way through what is no directory.
+func leadsNowhere(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.ENOTDIR)
 }
 
 // CheckLink says whether a name is a link to something that is not there, as where the volume of
@@ -99,7 +110,7 @@ func CheckLink(name string) error {
 	if err != nil {
 		return nil // it is none, or is gone
 	}
-	if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(name); !leadsNowhere(err) {
 		return nil // there by now, or for who uses it to find out
 	}
 	return &DanglingError{Name: name, To: to}

@@ -51,6 +51,14 @@ func TestOpenRegular(t *testing.T) {
 		must(t, CheckRegular(in(name)))
 	}
 	must(t, CheckRegular(in("nothing")))
-	must(t, os.Symlink("nothing", in("to nothing")))
-	wantErr(t, CheckRegular(in("to nothing")), ErrNotRegular)
+	must(t, CheckLink(in("nothing")))
+	must(t, CheckLink(in("link")))
+	for name, to := range map[string]string{
+		"to nothing": "nothing", "to itself": "to itself", "through a file": "file/below",
+		"to a circle": "to itself", "to what is nowhere": "to nothing", "through nothing": "nothing/below",
+	} {
+		must(t, os.Symlink(to, in(name)))
+		wantErr(t, CheckRegular(in(name)), ErrNotRegular)
+		wantErr(t, CheckLink(in(name)), ErrNotRegular)
+	}
 }
