@@ -99,7 +99,7 @@ func TestWrap(t *testing.T) {
 			}()
 		}
 		for range callers {
-			if err := <-failures; err != nil {
+			if err := await(t, "a client is done", failures); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -50,10 +50,10 @@ func serveLong(t *testing.T, o server.Options) (s *running, f *fake, stop func()
 func (r *running) ended(t *testing.T, stopped <-chan error) {
 	t.Helper()
 	r.EndParting()
-	if err := <-stopped; err != nil {
+	if err := await(t, "Shutdown returns", stopped); err != nil {
 		t.Error(err)
 	}
-	if err := <-r.served; err != nil {
+	if err := await(t, "Serve returns", r.served); err != nil {
 		t.Error(err)
 	}
 	r.served = nil

@@ -117,8 +117,13 @@ func (r *running) stop(t *testing.T) {
 	if err := r.Shutdown(ctx); err != nil {
 		t.Error(err)
 	}
-	if err := <-r.served; err != nil && !errors.Is(err, server.ErrClosed) && !errors.Is(err, store.ErrFailed) {
-		t.Error("Serve:", err)
+	select {
+	case err := <-r.served:
+		if err != nil && !errors.Is(err, server.ErrClosed) && !errors.Is(err, store.ErrFailed) {
+			t.Error("Serve:", err)
+		}
+	case <-time.After(patience): // no t.Fatal: some stop beside their test
+		t.Error("Serve does not return behind Shutdown")
 	}
 	r.served = nil
 }

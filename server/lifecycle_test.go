@@ -54,7 +54,7 @@ func TestShutdown(t *testing.T) {
 				t.Errorf("the answer is %d", n)
 			}
 		}
-		if err := <-done; err != nil {
+		if err := await(t, "it is done", done); err != nil {
 			t.Error(err)
 		}
 		wantAnswer(t, answer(t, silent))
@@ -80,13 +80,13 @@ func TestShutdownIsBoundedByItsContext(t *testing.T) {
 			t.Errorf("Shutdown returned %v", err)
 		}
 		if o.Dispatch == server.Goroutine { // nothing of it is inside the store
-			if err := <-s.served; err != nil {
+			if err := await(t, "Serve returns", s.served); err != nil {
 				t.Error(err)
 			}
 			s.served <- nil
 		}
 		f.unblock()
-		if err := <-s.served; err != nil {
+		if err := await(t, "Serve returns", s.served); err != nil {
 			t.Error(err)
 		}
 		s.served = nil
@@ -139,7 +139,7 @@ func TestServeEndsWhenTheStoreFailed(t *testing.T) {
 		silent := dial(t, "tcp", s.addr("tcp"))
 		eventually(t, "it is connected", func() bool { return s.Stats().Connections == 1 })
 		close(f.failed)
-		if err := <-s.served; !errors.Is(err, store.ErrFailed) {
+		if err := await(t, "Serve returns", s.served); !errors.Is(err, store.ErrFailed) {
 			t.Errorf("Serve returned %v", err)
 		}
 		s.served = nil

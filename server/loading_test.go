@@ -226,7 +226,7 @@ func TestShutdownWhileLoading(t *testing.T) {
 		one.Close()
 		inline.Close()
 		wantAnswer(t, answer(t, silent))
-		if err := <-stopped; err != nil {
+		if err := await(t, "Shutdown returns", stopped); err != nil {
 			t.Error(err)
 		}
 		if err := s.Serve(); !errors.Is(err, server.ErrClosed) {
@@ -287,7 +287,7 @@ func TestPipelineWhileLoading(t *testing.T) {
 			if row.hold == 0 {
 				go end()
 			}
-			if err := <-ended; err != nil {
+			if err := await(t, "it ends", ended); err != nil {
 				t.Error(err)
 			}
 		})

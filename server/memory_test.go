@@ -198,13 +198,15 @@ func (g *gated) Scan(cursor uint64, limit int, each func([]byte, store.Value)) u
 	return g.fake.Scan(cursor, limit, each)
 }
 
-func await(t *testing.T, what string, c <-chan struct{}) {
+// await takes a value that is to come, or sees a channel closed that is to be.
+func await[T any](t testing.TB, what string, c <-chan T) (value T) {
 	t.Helper()
 	select {
-	case <-c:
+	case value = <-c:
 	case <-time.After(patience):
 		t.Fatal("never happened: ", what)
 	}
+	return value
 }
 
 // A look at many topics that is under way when the server shuts down ends then, and its client

@@ -81,7 +81,7 @@ func TestBackup(t *testing.T) {
 			wantText(t, r, ":1\r\n:1\r\n")
 		}
 		for i, want := range []string{"ndjson", "csv", "ndjson", "ndjson", "ndjson", "ndjson"} {
-			if got := <-formats; got != want {
+			if got := await(t, "a backup is made", formats); got != want {
 				t.Errorf("backup %d was in %s", i, got)
 			}
 		}
@@ -194,7 +194,7 @@ func TestOneBackupAtATime(t *testing.T) {
 		s, _ := serveMemory(t, o)
 		first, second := dialRESP(t, s, 2), dialRESP(t, s, 2)
 		send(t, first, []byte("GCD.BACKUP\r\n"))
-		<-g.begun
+		await(t, "a backup is under way", g.begun)
 		say(t, second, "INCR orders\r\nGCD.BACKUP\r\nINCR orders\r\n", ":1\r\n-BUSY another backup is under way: there is one at a time\r\n:2\r\n")
 		send(t, second, []byte("INFO gcd\r\nECHO end\r\n"))
 		if got := readUntil(t, second, "$3\r\nend\r\n"); !strings.Contains(got, "backup_in_progress:1\r\n") {
@@ -319,7 +319,7 @@ func TestBackupEndsAtShutdown(t *testing.T) {
 				s, _ := serveMemory(t, o)
 				c := dialRESP(t, s, 2)
 				send(t, c, []byte("GCD.BACKUP\r\n"))
-				<-begun
+				await(t, "a backup is under way", begun)
 				if name == "client" {
 					wantText(t, c, "$?\r\n")
 				}
@@ -354,7 +354,7 @@ func TestBackupEndsAtAbort(t *testing.T) {
 			t.Errorf("Shutdown returned %v", err)
 		}
 		f.unblock()
-		if err := <-s.served; err != nil {
+		if err := await(t, "Serve returns", s.served); err != nil {
 			t.Error(err)
 		}
 		s.served = nil
@@ -409,9 +409,9 @@ func TestBackupEndsWithTheStore(t *testing.T) {
 		o.Backup, o.WriteTimeout = g.backUp, time.Hour
 		s, f := serveFake(t, o)
 		send(t, dialRESP(t, s, 2), []byte("GCD.BACKUP\r\n"))
-		<-g.begun
+		await(t, "a backup is under way", g.begun)
 		close(f.failed)
-		if err := <-s.served; !errors.Is(err, store.ErrFailed) {
+		if err := await(t, "Serve returns", s.served); !errors.Is(err, store.ErrFailed) {
 			t.Error(err)
 		}
 		s.served = nil
@@ -431,7 +431,7 @@ func TestServeWaitsForABackup(t *testing.T) {
 		s, _ := serveMemory(t, o)
 		c := dialRESP(t, s, 2)
 		send(t, c, []byte("GCD.BACKUP\r\n"))
-		<-begun
+		await(t, "a backup is under way", begun)
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		if err := s.Shutdown(ctx); !errors.Is(err, context.Canceled) {

@@ -152,7 +152,7 @@ func converse(t *testing.T, r *rand.Rand, conn net.Conn, in, want []byte, packet
 	if err != nil {
 		t.Errorf("reading the answers: %v", err)
 	}
-	if err := <-said; err != nil {
+	if err := await(t, "all is said", said); err != nil {
 		t.Errorf("saying: %v", err)
 	}
 	conn.Close()

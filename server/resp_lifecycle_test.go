@@ -58,7 +58,7 @@ func TestRESPShutdown(t *testing.T) {
 		if len(seen) != 50 {
 			t.Errorf("%d values, want 50", len(seen))
 		}
-		if err := <-done; err != nil {
+		if err := await(t, "it is done", done); err != nil {
 			t.Error(err)
 		}
 		for _, c := range []net.Conn{silent, half, fresh} {
@@ -93,7 +93,7 @@ func TestRESPShutdownIsBoundedByItsContext(t *testing.T) {
 		// The worker that is stuck in the store keeps its connection, and the others drop theirs, which the store has still.
 		eventually(t, "connections are dropped", func() bool { return s.Stats().Connections < 3 })
 		f.unblock()
-		if err := <-s.served; err != nil {
+		if err := await(t, "Serve returns", s.served); err != nil {
 			t.Error(err)
 		}
 		s.served = nil
@@ -164,7 +164,7 @@ func TestRESPEndsWhenTheStoreFailed(t *testing.T) {
 		c := dialRESP(t, s, 2)
 		say(t, c, "INCR orders\r\n", ":1\r\n")
 		close(f.failed)
-		if err := <-s.served; !errors.Is(err, store.ErrFailed) {
+		if err := await(t, "Serve returns", s.served); !errors.Is(err, store.ErrFailed) {
 			t.Errorf("Serve returned %v", err)
 		}
 		s.served = nil

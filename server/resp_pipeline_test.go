@@ -190,7 +190,7 @@ func TestRESPIsDense(t *testing.T) {
 			go func() { failures <- pipelined(s.addr("tcp"), rounds, pipeline, seen) }()
 		}
 		for range clients {
-			if err := <-failures; err != nil {
+			if err := await(t, "a client is done", failures); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -125,7 +125,7 @@ func TestRESPScanAmongTheDead(t *testing.T) {
 		done := make(chan struct{})
 		g.Done = func(*store.Group) { close(done) }
 		st.Submit(g)
-		<-done
+		await(t, "the topics are counted", done)
 		// 13 answers have 20 topics or what is left, and behind the last of them 64,000 that have
 		// no sum take one more at most.
 		got, answers := scanAll(t, s, " COUNT 20")

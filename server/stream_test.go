@@ -376,7 +376,7 @@ func TestSilentClientsDelayNobody(t *testing.T) {
 			}()
 		}
 		for range clients {
-			if err := <-failures; err != nil {
+			if err := await(t, "a client is done", failures); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -40,7 +40,7 @@ func TestShutdownSaysWhatItWaitedFor(t *testing.T) {
 		}
 		close(release)
 		f.unblock()
-		if err := <-s.served; err != nil {
+		if err := await(t, "Serve returns", s.served); err != nil {
 			t.Error(err)
 		}
 		s.served = nil
