@@ -61,5 +61,6 @@ func apply(c syscall.Conn, f func(fd int) error) error {
 		return err
 	}
 	var failed error
-	return errors.Join(raw.Control(func(fd uintptr) { failed = f(int(fd)) }), failed)
+	err = raw.Control(func(fd uintptr) { failed = f(int(fd)) })
+	return errors.Join(err, failed)
 }

@@ -501,6 +501,51 @@ func TestStartWithoutRoom(t *testing.T) {
 	}
 }
 
+// TestReserveOfAKeeperThatIsLate: when the keeper of room came late, and found more topics than those
+// that it was woken for, the reserve has the room of a snapshot nevertheless, whenever it stops to
+// grow.
+func TestReserveOfAKeeperThatIsLate(t *testing.T) {
+	t.Parallel()
+	const length = 900
+	asked := new(atomic.Pointer[func()])
+	o := Options{Reserve: true, fs: between{vfs.NewMem(), asked}, logDir: "log", SnapshotInterval: -1, SnapshotBytes: -1,
+		hooks: hooks{noSync: true}}
+	s := openStore(t, t.TempDir(), o)
+	topics := 0
+	countUpTo := func(room int64) {
+		for s.snapshotRoom() < room {
+			if op := runOps(t, s, []Op{count(fmt.Sprintf("%0*d", length, topics), 1)})[0]; op.Err != nil {
+				t.Fatal(op.Err)
+			}
+			topics++
+		}
+	}
+	awaitReserve(t, s, reserveSize(s.reserved.Load()))
+	came, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	late := func() {
+		if b := make([]byte, 16<<10); strings.Contains(string(b[:runtime.Stack(b, false)]), "keepRoom") {
+			once.Do(func() {
+				close(came)
+				<-goOn
+			})
+		}
+	}
+	asked.Store(&late)
+	s.wakeSpareKeeper()
+	within(t, "the keeper's look at the log", came)
+	first := s.reserved.Load()
+	countUpTo(first + first/2) // it is woken for somewhat more than the first, and comes when there is more
+	second := s.reserved.Load()
+	close(goOn)
+	awaitReserve(t, s, reserveSize(second))
+	countUpTo(second + 1) // and so once more, in time
+	for third := s.reserved.Load(); s.snapshotRoom()+snapshotRoom(1, length) <= third; {
+		countUpTo(s.snapshotRoom() + 1)
+	}
+	awaitReserve(t, s, reserveSize(s.snapshotRoom()))
+}
+
 // TestLogLeavesTheRoomOfASnapshotThatFails: where there is no room for the reserve, and a snapshot
 // cannot be written just now, the log does not take what it will need.
 func TestLogLeavesTheRoomOfASnapshotThatFails(t *testing.T) {

@@ -53,7 +53,7 @@ func TestReserveThatMayNotBeOpened(t *testing.T) {
 	if err := r.find(); !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("found: %v", err)
 	}
-	if err := r.hold(0); err != nil || r.held.Load() < reserveSize(0) {
+	if err := r.hold(0, 0); err != nil || r.held.Load() < reserveSize(0) {
 		t.Errorf("%v, and %d bytes are held", err, r.held.Load())
 	}
 }

@@ -109,17 +109,21 @@ func (r *reserve) spares(bytes int64) error {
 // errReserved says that there is room, but that it is the snapshot's.
 var errReserved = errors.New("no room that a segment may take")
 
-// hold makes the file large enough for a snapshot that needs so many bytes, and then for one that
-// is somewhat larger. While a snapshot has its room it does nothing. What could not be made leaves
-// what was there.
-func (r *reserve) hold(room int64) error {
+// hold makes the file large enough for a snapshot that comes to need until bytes: nobody asks again
+// before it needs more. Where there is no room for that, it will do if one has room that needs room
+// bytes, as now. While a snapshot has its room it does nothing. What could not be made leaves what
+// was there.
+func (r *reserve) hold(room, until int64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	held, size := r.held.Load(), reserveSize(reserveDue(room))
-	if !r.on || r.lent || held >= reserveSize(room) {
+	held, size := r.held.Load(), reserveSize(until)
+	if !r.on || r.lent || held >= size {
 		return nil
 	}
 	if free, known := r.free(r.dir); known && free < size-held {
+		if held >= reserveSize(room) {
+			return nil
+		}
 		return fmt.Errorf("%w: the reserve for a snapshot has %d bytes and should have %d, and %d are free", ErrLogFull, held, size, free)
 	}
 	r.wanted.Store(size)

@@ -26,10 +26,10 @@ func TestReserveIsNoLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	larger := int64(1 << 20)
-	if err := s.reserve.hold(larger); !errors.Is(err, ErrNotRegular) {
+	if err := s.reserve.hold(larger, larger); !errors.Is(err, ErrNotRegular) {
 		t.Errorf("a link was taken for the reserve: %v", err)
 	}
-	if err := s.reserve.hold(larger); err != nil {
+	if err := s.reserve.hold(larger, larger); err != nil {
 		t.Errorf("it is not made in the place of the link: %v", err)
 	}
 	if info, err := os.Lstat(ReservePath(dir)); err != nil || !info.Mode().IsRegular() || info.Size() < larger {

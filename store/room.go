@@ -56,8 +56,8 @@ func (s *Store) noticeTopics() {
 	if s.wal == nil {
 		return
 	}
-	if room := s.snapshotRoom(); room > s.own.reserve {
-		s.own.reserve = reserveDue(room)
+	if room := s.snapshotRoom(); room > s.reserved.Load() {
+		s.reserved.Store(reserveDue(room))
 		s.wakeSpareKeeper()
 	}
 }
@@ -168,7 +168,7 @@ func (s *Store) prepare() (spare, reserve error) {
 	if err := s.look(); err != nil {
 		return spare, err
 	}
-	reserve = s.reserve.hold(s.snapshotRoom())
+	reserve = s.reserve.hold(s.snapshotRoom(), s.reserved.Load())
 	if reserve == nil && errors.Is(spare, errReserved) {
 		spare = s.wal.PrepareSpare()
 	}

@@ -40,13 +40,13 @@ type Store struct {
 		seq     *sequencer
 		waiting *Group // groups that a full batch left over
 		payload []byte
-		reserve int64 // room for a snapshot, in bytes, above which the reserve is to be made larger
 	}
 
 	stats    counters
-	full     moment   // counts are refused: the disk had no room for a batch, and has none yet
-	reserve  *reserve // nil: memory only
-	stopped  moment   // after a disk error; failure says which
+	full     moment       // counts are refused: the disk had no room for a batch, and has none yet
+	reserve  *reserve     // nil: memory only
+	reserved atomic.Int64 // room for a snapshot, in bytes, that the reserve is to have; the owner makes it more
+	stopped  moment       // after a disk error; failure says which
 	failed   chan struct{}
 	failure  atomic.Pointer[error]
 	failOnce sync.Once
@@ -89,7 +89,7 @@ func (s *Store) start() {
 		maxTopics: s.options.MaxTopics, maxTopicLen: s.options.MaxTopicLen, maxBatch: maxBatch,
 		maxWhole: min(maxBatch, maxWhole),
 	})
-	s.own.reserve = reserveDue(s.snapshotRoom())
+	s.reserved.Store(reserveDue(s.snapshotRoom()))
 	s.wg.Go(s.committer)
 	if s.wal != nil {
 		s.noteDisk()
