@@ -42,9 +42,10 @@ func answers(t *testing.T, ends bool, replies ...string) string {
 				}
 			}
 		}
-		if !ends {
-			_, _ = io.Copy(io.Discard, from)
+		if ends { // in good order: to close on what was not read would reset the connection
+			_ = conn.(*net.TCPConn).CloseWrite()
 		}
+		_, _ = io.Copy(io.Discard, from)
 	}()
 	t.Cleanup(func() {
 		listener.Close()

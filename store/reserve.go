@@ -138,6 +138,15 @@ func (r *reserve) hold(room, until int64) error {
 	return err
 }
 
+// covers is the room of a snapshot up to which nothing has to be done: what the file has that was
+// found, if that is enough for the given room, and else what it is made for.
+func (r *reserve) covers(room int64) int64 {
+	if held := r.held.Load(); held >= reserveSize(room) {
+		return max(room, held-reserveBase)
+	}
+	return reserveDue(room)
+}
+
 // want keeps so many bytes from the log until hold has them.
 func (r *reserve) want(bytes int64) {
 	if r.on && bytes > r.held.Load() {

@@ -89,9 +89,9 @@ func (s *Store) start() {
 		maxTopics: s.options.MaxTopics, maxTopicLen: s.options.MaxTopicLen, maxBatch: maxBatch,
 		maxWhole: min(maxBatch, maxWhole),
 	})
-	s.reserved.Store(reserveDue(s.snapshotRoom()))
 	s.wg.Go(s.committer)
 	if s.wal != nil {
+		s.reserved.Store(s.reserve.covers(s.snapshotRoom()))
 		s.noteDisk()
 		s.reserve.done = s.ctx.Done()
 		s.reserve.want(reserveSize(s.snapshotRoom()))
