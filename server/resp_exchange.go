@@ -79,7 +79,7 @@ type exchange struct {
 	more    bool          // there is more to take when this turn is over
 	closing bool          // the connection ends when out is written
 	over    bool          // the turn takes nothing more
-	read    bool          // it has read topics
+	read    int           // topics that it has read
 
 	listing listing
 	backup  string // the format of one that is to be sent when out is written; empty: none
@@ -97,7 +97,7 @@ func (x *exchange) take() {
 // takeUpTo is take, of so many operations and bytes of their commands. What it does for each
 // command is a good part of what the server does for a count in a long pipeline.
 func (x *exchange) takeUpTo(room, bytes int) {
-	x.more, x.over, x.read = false, false, false
+	x.more, x.over, x.read = false, false, 0
 	stopping := x.client.s.stopping.Load()
 	look := x.taken + fewOps
 	clock := clock{x: x}
@@ -191,14 +191,16 @@ func (x *exchange) takeAdmitted() bool {
 	}
 }
 
-// measure takes down whether the turn asks for little: so many operations, or commands. Who asks
-// nothing of topics, as when a client connects, is no reason for others to have short turns.
+// measure takes down whether the turn asks for little: so many operations, or commands, of which one
+// may read many topics. Who asks nothing of topics, as when a client connects, is no reason for
+// others to have short turns.
 func (x *exchange) measure(asked int) {
 	if asked == 0 {
 		return
 	}
+	asked = max(asked, x.read)
 	x.client.little, x.client.wasLittle = asked <= littleOps && !x.more, x.client.little
-	if x.read || len(x.ops) > 0 {
+	if x.read > 0 || len(x.ops) > 0 {
 		x.noteLittle()
 	}
 }
@@ -421,7 +423,7 @@ func (x *exchange) fits(topics int) bool {
 // read in their order, and in a transaction at its moment; else now, unless some topics show
 // already what a transaction did and others do not yet.
 func (x *exchange) readTopics(f form) {
-	x.read = true
+	x.read += x.parser.Len() - 1
 	if len(x.ops) > 0 || x.group.Whole {
 		x.each(f, store.Read)
 		return

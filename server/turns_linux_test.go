@@ -392,6 +392,35 @@ func TestCommandsThatAreAnsweredAtOnceShareATurn(t *testing.T) {
 	}
 }
 
+// One command that reads many topics asks for much, as many commands do.
+func TestManyTopicsAreMuch(t *testing.T) {
+	t.Parallel()
+	for in, little := range map[string]bool{
+		"MGET a b c d e f g h\r\n":             true,
+		"MGET a b c d e f g h i\r\n":           false,
+		"EXISTS a b c d e f g h i\r\n":         false,
+		"GET a\r\n":                            true,
+		strings.Repeat("MGET a b c\r\n", 3):    false,
+		"INCR a\r\nMGET a b c d e f g h i\r\n": false, // as one operation for each
+	} {
+		l := idleLoop(t, -1)
+		l.s.backend = newTestExchange(t).client.s.backend
+		p := newPair(t, l)
+		for range 2 {
+			p.send(in)
+			p.turn()
+			p.commit(1)
+			if _, err := unix.Read(p.client, make([]byte, 4096)); err != nil {
+				t.Fatalf("%q: no answer: %v", in, err)
+			}
+		}
+		if got := p.c.handler.(*conversation).client.asksForLittle(); got != little {
+			t.Errorf("%q asks for little: %v", in, got)
+		}
+		p.c.close()
+	}
+}
+
 // Who asked for much before comes behind those that wait, and who asks for little does not.
 func TestWhoAsksForLittleDoesNotWaitForOthers(t *testing.T) {
 	t.Parallel()
