@@ -43,7 +43,9 @@ func TestRESPClose(t *testing.T) {
 			receive(t, arrived)
 			sync := &Call{}
 			go func() { sync.finish(0, c.Reset(patient(t), "third")) }()
-			wrapped := WrapAsync(c, "fourth", func(context.Context) (string, error) { return "result", nil })(patient(t))
+			wrapped := WrapAsync(c, "fourth", func(context.Context) (string, error) {
+				return "result", nil
+			})(patient(t))
 			closeClient(t, c)
 			if _, _, err := wrapped.Result(); !errors.Is(err, ErrClosed) {
 				t.Error(err)

@@ -46,7 +46,8 @@ func TestRESPGreeting(t *testing.T) {
 				_, err := outcome(t, call)
 				wantClass(t, err, test.class)
 				var refusal *RefusedError
-				if errors.As(err, &refusal) && int(refusal.Code) != test.code || !strings.Contains(fmt.Sprint(err), test.text) {
+				if errors.As(err, &refusal) && int(refusal.Code) != test.code ||
+					!strings.Contains(fmt.Sprint(err), test.text) {
 					t.Errorf("%v, want code %d, %q", err, test.code, test.text)
 				}
 			}

@@ -119,7 +119,8 @@ func TestGivenUpCallsAreForgotten(t *testing.T) {
 			wantClass(t, err, "not sent")
 		}
 		if waiting, inFlight := inQueues(c); waiting > 200 || inFlight != 1 {
-			t.Errorf("async %t: %d commands wait and %d are in flight, of 1 and 1 that anybody waits for", async, waiting, inFlight)
+			t.Errorf("async %t: %d commands wait and %d are in flight, of 1 and 1 that anybody waits for",
+				async, waiting, inFlight)
 		}
 		closeClient(t, c)
 		for _, call := range []*Call{lives, waits} {

@@ -74,7 +74,9 @@ func TestWrapFunctionFails(t *testing.T) {
 	eachWrap(t, func(t *testing.T, wrap wrapper) {
 		addr, topics := countingServer(t)
 		c := newClient(t, addr, Options{Network: "tcp"})
-		sum, result, err := wrap(c, "orders", func(context.Context) (string, error) { return "half", errWork })(patient(t))
+		sum, result, err := wrap(c, "orders", func(context.Context) (string, error) {
+			return "half", errWork
+		})(patient(t))
 		if sum != 0 || result != "half" || err != errWork {
 			t.Errorf("got %d, %q, %v", sum, result, err)
 		}

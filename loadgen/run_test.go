@@ -185,7 +185,8 @@ func TestRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.Errors != (Errors{Refused: 6}) || r.Ops() != 594 || !strings.Contains(fmt.Sprint(r.Causes[0]), "too many requests") {
+		if r.Errors != (Errors{Refused: 6}) || r.Ops() != 594 ||
+			!strings.Contains(fmt.Sprint(r.Causes[0]), "too many requests") {
 			t.Errorf("errors %+v, %v, %d answers", r.Errors, r.Causes, r.Ops())
 		}
 		if v := r.Verified; !v.OK() || v.Explained != 0 {
@@ -216,7 +217,8 @@ func TestRefusedBeforeRESP(t *testing.T) {
 		if want := (Errors{Refused: 10 * uint64(max(o.Pipeline, 1))}); r.Errors != want {
 			t.Errorf("errors %+v, %v, want %+v", r.Errors, r.Causes, want)
 		}
-		if !strings.Contains(fmt.Sprint(r.Causes[0]), "try again soon") || r.Ops()+r.Errors.Refused != o.Requests || !r.Verified.OK() || r.Verified.Explained != 0 {
+		if !strings.Contains(fmt.Sprint(r.Causes[0]), "try again soon") ||
+			r.Ops()+r.Errors.Refused != o.Requests || !r.Verified.OK() || r.Verified.Explained != 0 {
 			t.Errorf("%d answers, errors %+v, %v, verified %+v", r.Ops(), r.Errors, r.Causes, r.Verified)
 		}
 	})
@@ -375,7 +377,8 @@ func TestOverload(t *testing.T) {
 func TestFill(t *testing.T) {
 	t.Parallel()
 	f := startFake(t, RESP, nil)
-	r, err := runWithin(t.Context(), t, Options{Network: RESP, Addr: f.addr, Clients: 3, Threads: 3, Pipeline: 16, Topics: 1000, Requests: 1000, Dist: Sequential, By: 10_001, Prefix: "fill:"})
+	r, err := runWithin(t.Context(), t, Options{Network: RESP, Addr: f.addr, Clients: 3, Threads: 3,
+		Pipeline: 16, Topics: 1000, Requests: 1000, Dist: Sequential, By: 10_001, Prefix: "fill:"})
 	if err != nil {
 		t.Fatal(err)
 	}

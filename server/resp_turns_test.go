@@ -41,7 +41,8 @@ func TestRESPShortTurns(t *testing.T) {
 						before = bulk(fmt.Sprint(n - 1))
 					}
 					fmt.Fprintf(&want, "%s%s-ERR unknown command 'NOSUCH', with args beginning with: \r\n"+
-						"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:%d\r\n%s*1\r\n%s%s", number, before, n, number, bulk(topic), number)
+						"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:%d\r\n%s*1\r\n%s%s", number, before, n, number,
+						bulk(topic), number)
 				}
 				say(t, c, in.String(), want.String())
 			})

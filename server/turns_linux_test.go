@@ -374,7 +374,8 @@ func TestCommandsThatAreAnsweredAtOnceShareATurn(t *testing.T) {
 				for round := range turns {
 					for i := range clients { // then they have one in turn
 						if n := answered(l.goOn); n != row.each {
-							t.Fatalf("round %d, client %d: %d commands in a turn of the loop, want %d", round, i, n, row.each)
+							t.Fatalf("round %d, client %d: %d commands in a turn of the loop, want %d", round,
+								i, n, row.each)
 						}
 					}
 				}

@@ -508,8 +508,8 @@ func TestReserveOfAKeeperThatIsLate(t *testing.T) {
 	t.Parallel()
 	const length = 900
 	asked := new(atomic.Pointer[func()])
-	o := Options{Reserve: true, fs: between{vfs.NewMem(), asked}, logDir: "log", SnapshotInterval: -1, SnapshotBytes: -1,
-		hooks: hooks{noSync: true}}
+	o := Options{Reserve: true, fs: between{vfs.NewMem(), asked}, logDir: "log", SnapshotInterval: -1,
+		SnapshotBytes: -1, hooks: hooks{noSync: true}}
 	s := openStore(t, t.TempDir(), o)
 	topics := 0
 	countUpTo := func(room int64) {

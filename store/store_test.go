@@ -195,7 +195,8 @@ func TestCountContext(t *testing.T) {
 	}()
 	within(t, "a sync", entered)
 	cancel()
-	if err := within(t, "the end of a count", result); !errors.Is(err, ErrUnknown) || !errors.Is(err, context.Canceled) {
+	if err := within(t, "the end of a count", result); !errors.Is(err, ErrUnknown) ||
+		!errors.Is(err, context.Canceled) {
 		t.Errorf("%v, want ErrUnknown and context.Canceled", err)
 	}
 	if _, err := s.Count(ctx, "a"); !errors.Is(err, context.Canceled) || errors.Is(err, ErrUnknown) {

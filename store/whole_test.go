@@ -357,7 +357,8 @@ func TestWholeVersionIsOddMeanwhile(t *testing.T) {
 	held.RUnlock()
 	within(t, "the group", done)
 	if v := s.WholeVersion(); v != before+2 || get(s, other).Sum != 1 {
-		t.Errorf("the version is %d behind the group, and was %d; the second topic is at %d", v, before, get(s, other).Sum)
+		t.Errorf("the version is %d behind the group, and was %d; the second topic is at %d", v, before,
+			get(s, other).Sum)
 	}
 }
 

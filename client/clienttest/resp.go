@@ -93,7 +93,8 @@ func (t *talk) run(words []string, size int) {
 		t.out = resp.AppendError(t.out, "EXECABORT Transaction discarded because of previous errors.")
 	case name == "EXEC" && t.inMulti && !fits(t.queued):
 		t.endMulti()
-		t.out = resp.AppendError(t.out, "EXECABORT Transaction discarded because what it changes may not fit into one record of the log")
+		t.out = resp.AppendError(t.out,
+			"EXECABORT Transaction discarded because what it changes may not fit into one record of the log")
 	case name == "EXEC" && t.inMulti:
 		queued := t.queued
 		t.endMulti()

@@ -147,7 +147,8 @@ func TestSignal(t *testing.T) {
 		t.Error(err, readErr)
 	}
 	_ = tool.Wait()
-	if code := tool.ProcessState.ExitCode(); code != cmdline.ExitInterrupted || stderr.String() != "gcd-tool: interrupted\n" {
+	if code := tool.ProcessState.ExitCode(); code != cmdline.ExitInterrupted ||
+		stderr.String() != "gcd-tool: interrupted\n" {
 		t.Errorf("code %d, %q", code, stderr.String())
 	}
 }

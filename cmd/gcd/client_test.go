@@ -51,7 +51,8 @@ func interruptedCount(t *testing.T, network, request string) {
 	}()
 
 	var stdout, stderr bytes.Buffer
-	args := []string{"gcd", "count", "orders", "--addr", listener.Addr().String(), "--timeout", "1m", "--network", network}
+	args := []string{"gcd", "count", "orders", "--addr", listener.Addr().String(), "--timeout", "1m",
+		"--network", network}
 	if code := run(ctx, args, &stdout, &stderr); code != cmdline.ExitInterrupted {
 		t.Errorf("exit code %d, want %d", code, cmdline.ExitInterrupted)
 	}

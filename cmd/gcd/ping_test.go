@@ -119,7 +119,8 @@ func TestPingWhatCannotCount(t *testing.T) {
 		if code != cmdline.ExitFailure || !strings.HasPrefix(stderr.String(), test.says) {
 			t.Errorf("code %d, %q, want %q", code, stderr.String(), test.says)
 		}
-		if err := errors.Join(srv.Shutdown(t.Context()), receive(t, "the end of Serve", served), counters.Close()); err != nil {
+		if err := errors.Join(srv.Shutdown(t.Context()), receive(t, "the end of Serve", served),
+			counters.Close()); err != nil {
 			t.Error(err)
 		}
 	}
