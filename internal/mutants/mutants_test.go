@@ -165,3 +165,30 @@ func TestDouble(t *testing.T) {
 		})
 	}
 }
+
+// The page of what went red has a line for each betrayal, and no other.
+func TestPageOfBetrayals(t *testing.T) {
+	t.Parallel()
+	all, err := read("betrayals")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join(root, "docs", "betrayals.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := map[string]bool{}
+	rows := regexp.MustCompile("(?m)^\\| `(.+?)` \\| .+ \\| \\d+ \\| .+ \\|$")
+	for _, row := range rows.FindAllStringSubmatch(string(page), -1) {
+		told[row[1]] = true
+	}
+	for _, b := range all {
+		if !told[b.name] {
+			t.Errorf("docs/betrayals.md does not say where %s went red: run \"make mutants MUTANTS=%s\"", b.name, b.name)
+		}
+		delete(told, b.name)
+	}
+	for name := range told {
+		t.Errorf("docs/betrayals.md has %s, which is no betrayal", name)
+	}
+}
