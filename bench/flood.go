@@ -46,10 +46,10 @@ var floods = map[string]floodKind{
 		return floodRESP(tcp,
 			true)
 	}},
-	"tcp": {"12,500 connections a second", func(tcp,
-		_ string) error {
-		return floodTCP(tcp)
-	}},
+	"tcp": {"12,500 connections a second",
+		func(tcp, _ string) error {
+			return floodTCP(tcp)
+		}},
 	"udp": {"100,000 datagrams a second", func(_,
 		udp string) error {
 		return floodUDP(udp)

@@ -256,8 +256,8 @@ func TestRESPCommand(t *testing.T) {
 			}
 		}
 		for _, in := range []string{"COMMAND", "COMMAND INFO"} {
-			if got := ask(in); !strings.HasPrefix(got, fmt.Sprintf("*%d\r\n", n)) || strings.Count(got,
-				"*10\r\n") != all {
+			if got := ask(in); !strings.HasPrefix(got, fmt.Sprintf("*%d\r\n", n)) ||
+				strings.Count(got, "*10\r\n") != all {
 				t.Errorf("%s says %q", in, got)
 			}
 		}

@@ -250,8 +250,8 @@ func TestRESPTransactionFolds(t *testing.T) {
 		for i := range n {
 			fmt.Fprintf(&want, ":%d\r\n", i+1)
 		}
-		say(t, c, inMulti(long(array("INCR", "orders"), n)), "+OK\r\n"+long(queuedReply,
-			n)+fmt.Sprintf("*%d\r\n", n)+want.String())
+		say(t, c, inMulti(long(array("INCR", "orders"), n)),
+			"+OK\r\n"+long(queuedReply, n)+fmt.Sprintf("*%d\r\n", n)+want.String())
 		if st := st.Stats(); st.Batches != 1 || st.Changes != 1 {
 			t.Errorf("%d changes in %d records", st.Changes, st.Batches)
 		}
@@ -278,8 +278,8 @@ func TestRESPTransactionInFlight(t *testing.T) {
 		eventually(t, "the first is in flight", func() bool { return s.Stats().InFlight == 4 && f.isStuck() })
 		send(t, c, []byte(inMulti("CLIENT SETNAME never\r\n", "INCR a\r\n",
 			"GET a\r\n")+"EXEC\r\nCLIENT GETNAME\r\nECHO end\r\n"))
-		if got, want := readUntil(t, c, "$3\r\nend\r\n"), "+OK\r\n"+long(queuedReply,
-			3)+busy+"-ERR EXEC without MULTI\r\n"+null2; got != want {
+		if got, want := readUntil(t, c, "$3\r\nend\r\n"),
+			"+OK\r\n"+long(queuedReply, 3)+busy+"-ERR EXEC without MULTI\r\n"+null2; got != want {
 			t.Errorf("beside it: %q, want %q", got, want)
 		}
 		f.unblock()

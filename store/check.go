@@ -34,8 +34,8 @@ type SnapshotPages struct {
 // place and no page lost or twice; bbolt's own check. It does not look into the entries, which
 // ReadSnapshot does. open and rest are as in ReadOpenSnapshot, or nil. used, if not nil, is told of
 // the bytes that hold something. Errors as ReadSnapshot's.
-func CheckSnapshot(path string, open func() (*os.File, error), rest func() error, used func(off,
-	n int64)) (SnapshotPages, error) {
+func CheckSnapshot(path string, open func() (*os.File, error), rest func() error,
+	used func(off, n int64)) (SnapshotPages, error) {
 	f := snapshotFile{path: path, source: open, rest: rest}
 	var found SnapshotPages
 	err := f.view(func(tx *bolt.Tx) error {

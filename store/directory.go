@@ -285,8 +285,8 @@ func (s *Store) make() (id wal.ID, made bool, err error) {
 // that was killed before that. Its parent may be closed to us, as systemd's state directories are;
 // whoever made it then answers for the name.
 func (s *Store) syncPlace() error {
-	if err := s.options.files.SyncDir(filepath.Dir(filepath.Clean(s.dir))); err != nil && !errors.Is(err,
-		fs.ErrPermission) {
+	if err := s.options.files.SyncDir(filepath.Dir(filepath.Clean(s.dir))); err != nil &&
+		!errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("store: %w", err)
 	}
 	return nil

@@ -63,8 +63,8 @@ func TestWhereAStoreIsMade(t *testing.T) {
 				put(t, filepath.Join(parent, f), f)
 			}
 			before := everything(t, parent)
-			if s, err := open(t, dir, Options{NoCreate: true}); err == nil || row.err == nil && !errors.Is(err,
-				ErrNoStore) || row.err != nil && !errors.Is(err, row.err) {
+			if s, err := open(t, dir, Options{NoCreate: true}); err == nil || row.err == nil &&
+				!errors.Is(err, ErrNoStore) || row.err != nil && !errors.Is(err, row.err) {
 				t.Errorf("%s, missing %t, NoCreate: %v", name, missing, err)
 				if err == nil {
 					_ = s.Close()

@@ -97,8 +97,8 @@ func TestSnapshotFailsAndFails(t *testing.T) {
 					}
 					file.arm(m, 0)
 					err := s.Snapshot(t.Context())
-					if failed := file.failed.Load() > 0; (err != nil) != failed || failed && !errors.Is(err,
-						syscall.EIO) {
+					if failed := file.failed.Load() > 0; (err != nil) != failed || failed &&
+						!errors.Is(err, syscall.EIO) {
 						t.Fatalf("%s: the second says %v", what, err)
 					}
 					file.arm(0, 0)

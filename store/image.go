@@ -90,8 +90,8 @@ func ReadSnapshot(path string, each func(SnapshotMeta, Entry) error) (SnapshotMe
 // have no name any more. Errors name it as path. rest, if not nil, is called before each page that
 // is looked at ahead of the entries, and may wait; an error of it ends the reading and is returned.
 // open may be nil: the file is opened by its name.
-func ReadOpenSnapshot(path string, open func() (*os.File, error), rest func() error, each func(SnapshotMeta,
-	Entry) error) (SnapshotMeta, error) {
+func ReadOpenSnapshot(path string, open func() (*os.File, error), rest func() error,
+	each func(SnapshotMeta, Entry) error) (SnapshotMeta, error) {
 	f := snapshotFile{path: path, source: open, rest: rest}
 	return f.export(each)
 }

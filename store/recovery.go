@@ -150,8 +150,8 @@ func (s *Store) load() error {
 	if err := s.withRoom(s.wal.Start); err != nil {
 		return err
 	}
-	if err := s.options.files.Remove(s.file.path + halfMade); err != nil && !errors.Is(err,
-		fs.ErrNotExist) { // half made
+	if err := s.options.files.Remove(s.file.path + halfMade); err != nil &&
+		!errors.Is(err, fs.ErrNotExist) { // half made
 		return fmt.Errorf("store: %w", err)
 	}
 	s.file.marked = s.wal.Marked

@@ -405,8 +405,8 @@ func TestOpenRejectsOptions(t *testing.T) {
 	if _, err := open(t, "", Options{Sync: "sometimes"}); err == nil || !strings.Contains(err.Error(), "sometimes") {
 		t.Errorf("%v", err)
 	}
-	if _, err := open(t, filepath.Join(t.TempDir(), "x"), Options{SegmentSize: 5}); err == nil || errors.Is(err,
-		wal.ErrVersion) {
+	if _, err := open(t, filepath.Join(t.TempDir(), "x"), Options{SegmentSize: 5}); err == nil ||
+		errors.Is(err, wal.ErrVersion) {
 		t.Errorf("%v", err)
 	}
 }

@@ -292,8 +292,8 @@ func TestWholeOnAFullDisk(t *testing.T) {
 	if op := beside.Ops[1]; op.Err != nil || op.Sum != 7 {
 		t.Errorf("a read beside it: %d, %v", op.Sum, op.Err)
 	}
-	if after := s.Stats(); after.Index != before.Index || after.Topics != 2 || after.Live != 2 || get(s,
-		"a").Sum != 7 || get(s, "b").Sum != 7 {
+	if after := s.Stats(); after.Index != before.Index || after.Topics != 2 || after.Live != 2 ||
+		get(s, "a").Sum != 7 || get(s, "b").Sum != 7 {
 		t.Errorf("behind a refusal %+v, before it %+v", after, before)
 	}
 }

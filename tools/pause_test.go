@@ -43,8 +43,8 @@ func TestInterruptedSoon(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range many {
-		counted(t, s, store.Op{Kind: store.Count, Topic: fmt.Appendf(nil,
-			"a topic with a name that is not short: %d", i)})
+		counted(t, s, store.Op{Kind: store.Count,
+			Topic: fmt.Appendf(nil, "a topic with a name that is not short: %d", i)})
 	}
 	if err := errors.Join(s.Snapshot(inTime(t)), s.Close()); err != nil {
 		t.Fatal(err)

@@ -462,8 +462,8 @@ func TestRepairOfWhatCannotBeRead(t *testing.T) {
 			})
 			before := contents(t, dir)
 			_, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true, SegmentSize: smallSegment, logFS: disk})
-			if !errors.Is(err, syscall.EIO) || isDamage(err) || failed.Load() == 0 || !maps.Equal(before,
-				contents(t, dir)) {
+			if !errors.Is(err, syscall.EIO) || isDamage(err) || failed.Load() == 0 ||
+				!maps.Equal(before, contents(t, dir)) {
 				t.Fatalf("segment %d of %d is damaged, %d cannot be read: %v, %d reads failed",
 					damaged+1, len(segments), at+1, err, failed.Load())
 			}

@@ -160,10 +160,8 @@ func open(ctx context.Context, dir string, o readingOptions) (reading, *pinned, 
 	if err != nil {
 		return reading{}, nil, err
 	}
-	r := reading{dir: dir, pause: o.pause, fs: pins, open: func() (*os.File, error) {
-		return nil,
-			fs.ErrNotExist
-	}, close: pins.close}
+	nothing := func() (*os.File, error) { return nil, fs.ErrNotExist }
+	r := reading{dir: dir, pause: o.pause, fs: pins, open: nothing, close: pins.close}
 	if o.noSnapshot {
 		return r, pins, nil
 	}

@@ -225,8 +225,8 @@ func TestReadmeVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindSubmatch(module)
-	if text := part(t, "Two commands"); want == nil || !strings.Contains(text,
-		"(https://go.dev/dl/) "+string(want[1])+" or newer") {
+	if text := part(t, "Two commands"); want == nil ||
+		!strings.Contains(text, "(https://go.dev/dl/) "+string(want[1])+" or newer") {
 		t.Errorf("the README does not say that it wants Go %s", want)
 	}
 }
