@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"gcd/internal/thin"
 	"gcd/server"
 	"gcd/store"
 )
@@ -72,7 +73,7 @@ func TestMemoryOfLongAnswers(t *testing.T) {
 		{"ECHO", array("ECHO", long("x", 900_000))},
 		{"pipeline", long(array("COMMAND", "DOCS")+array("INCR", "topic"), 200)},
 	}
-	for i := 0; i < len(rows); i += step(4) {
+	for i := 0; i < len(rows); i += thin.Step(4) {
 		row := rows[i]
 		for _, dispatch := range dispatches {
 			t.Run(row.name+"/"+string(dispatch), func(t *testing.T) {
@@ -253,7 +254,7 @@ func TestBrokenConnectionEndsListings(t *testing.T) {
 	}
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
-		topics := int64(200_000 / step(4))
+		topics := int64(200_000 / thin.Step(4))
 		g := newGated(t, int(topics), 100)
 		s := serve(t, g, o, nil)
 		c := dialRESP(t, s, 2)

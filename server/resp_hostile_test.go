@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"gcd/codec"
+	"gcd/internal/thin"
 	"gcd/server"
 	"gcd/store"
 )
@@ -63,7 +64,7 @@ func TestRESPModel(t *testing.T) {
 					conn := dial(t, "tcp", s.addr("tcp"))
 					send(t, conn, []byte("CLIENT ID\r\n"))
 					m.id = readUntil(t, conn, "\r\n") + "\r\n"
-					in, want, closes := conversation(r, m, max(60, c.commands/step(5)))
+					in, want, closes := conversation(r, m, max(60, c.commands/thin.Step(5)))
 					converse(t, r, conn, in, want, c.packet, closes)
 					m.leave()
 				}
@@ -183,7 +184,7 @@ func TestRESPCutConversations(t *testing.T) {
 		for client := range 8 {
 			wg.Go(func() {
 				r := rand.New(rand.NewPCG(seed, uint64(client)))
-				for range 30 / step(3) {
+				for range 30 / thin.Step(3) {
 					in, _, _ := conversation(r, newRespModel(""), 1+r.IntN(300))
 					c, err := net.Dial("tcp", s.addr("tcp"))
 					if err != nil {

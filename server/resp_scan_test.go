@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"gcd/internal/thin"
 	"gcd/server"
 	"gcd/store"
 )
@@ -207,7 +208,7 @@ func TestRESPKeysAreTooMany(t *testing.T) {
 		if len(got) != topics || answers != 9 {
 			t.Errorf("%d topics in %d answers", len(got), answers)
 		}
-		if thinned() { // which takes long
+		if thin.On() { // which takes long
 			return
 		}
 		// A pattern that takes long is matched with few topics in a turn: here with one, and 16

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"gcd/internal/thin"
 	"gcd/internal/vfs"
 	"gcd/wal"
 )
@@ -22,7 +23,7 @@ func TestCheckSnapshotTakesWhatIsWritten(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 1))
-	for round := 0; round < 6; round += step(2) {
+	for round := 0; round < 6; round += thin.Step(2) {
 		path := filepath.Join(t.TempDir(), snapshotName)
 		file := snapshotFile{path: path, hooks: hooks{noSync: true}}
 		if err := file.create(vfs.OS{}, wal.ID{1}, false); err != nil {
@@ -133,7 +134,7 @@ func TestCheckSnapshotSeesEveryBit(t *testing.T) {
 	for i := range pageHeaderSize + metaSize { // of bbolt's two meta pages each byte
 		offsets = append(offsets, i, os.Getpagesize()+i)
 	}
-	each := 9 * step(11)
+	each := 9 * thin.Step(11)
 	for i := r.IntN(each); i < len(intact); i += 1 + r.IntN(each) {
 		offsets = append(offsets, i)
 	}

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"gcd/internal/thin"
 	"gcd/internal/vfs"
 	"gcd/wal"
 )
@@ -186,7 +187,7 @@ func (sc *script) run(t *testing.T) {
 // crashRounds is how many random variants a crash point gets beside the fixed ones; make crash raises it.
 func crashRounds() int {
 	n, _ := strconv.Atoi(os.Getenv("GCD_CRASH_VARIANTS"))
-	return max(n, 8/step(4))
+	return max(n, 8/thin.Step(4))
 }
 
 // TestCrashAtEveryOperation: whatever a power loss leaves at whatever moment, the recovered state is a prefix of the order in which batches were

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"gcd/internal/thin"
 	"gcd/internal/vfs"
 )
 
@@ -45,7 +46,7 @@ func (sc *script) largeRun(t *testing.T) {
 func TestCrashOverSizes(t *testing.T) {
 	t.Parallel()
 	segments := []int64{64 << 10, 4 << 20, 64 << 20}
-	if thinned() {
+	if thin.On() {
 		segments = segments[:2]
 	}
 	for _, segment := range segments {
@@ -59,7 +60,7 @@ func TestCrashOverSizes(t *testing.T) {
 			if len(r.points) < 30 {
 				t.Fatalf("only %d crash points", len(r.points))
 			}
-			for i := 0; i < len(r.points); i += step(4) {
+			for i := 0; i < len(r.points); i += thin.Step(4) {
 				p := r.points[i]
 				for _, version := range p.versions {
 					for v, disk := range p.disks {

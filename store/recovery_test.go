@@ -16,6 +16,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"gcd/internal/dirlock"
+	"gcd/internal/thin"
 	"gcd/wal"
 )
 
@@ -433,7 +434,7 @@ func TestFlips(t *testing.T) {
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
 	refused, same := 0, 0
-	for range 300 / step(5) {
+	for range 300 / thin.Step(5) {
 		name := names[r.IntN(len(names))]
 		bit := r.IntN(8 * len(files[name]))
 		copied := t.TempDir()

@@ -7,6 +7,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"gcd/internal/thin"
 	"gcd/internal/vfs"
 )
 
@@ -16,7 +17,7 @@ import (
 func TestReserveIsEnough(t *testing.T) {
 	t.Parallel()
 	lengths := []int{4, 62, 300, 1000, 1024, 1400, 3000, 20_000}
-	for i := 0; i < len(lengths); i += step(3) {
+	for i := 0; i < len(lengths); i += thin.Step(3) {
 		length := lengths[i]
 		t.Run(fmt.Sprint(length, " bytes"), func(t *testing.T) {
 			t.Parallel()

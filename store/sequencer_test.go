@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"gcd/internal/thin"
 )
 
 // modelStore is what the counters should be: the plainest possible version of the sequencer and the machine.
@@ -133,7 +135,7 @@ func (l *boundedLog) commit(payload []byte) (uint64, error) {
 // TestSequencerModel runs random groups, many to a round and through batches too small for them, against the model.
 func TestSequencerModel(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(30 / step(5)) {
+	for seed := range uint64(30 / thin.Step(5)) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		s := openMemory(t, Options{MaxTopics: 5 + r.IntN(10), MaxTopicLen: 1999 + r.IntN(3)})
 		if r.IntN(2) == 0 {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"gcd/internal/thin"
 	"gcd/internal/vfs"
 )
 
@@ -80,7 +81,7 @@ func TestDense(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, t.TempDir(), Options{SegmentSize: 64 << 10, SnapshotBytes: 20 << 10})
 	const workers = 16
-	each := 200 / step(4)
+	each := 200 / thin.Step(4)
 	var mu sync.Mutex
 	seen := map[string]map[uint64]bool{"a": {}, "b": {}, "c": {}}
 	var wg sync.WaitGroup

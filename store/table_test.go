@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"gcd/internal/thin"
 )
 
 // TestTableModel inserts hostile and ordinary topics and holds the table against a map.
@@ -47,7 +49,7 @@ func TestTableModel(t *testing.T) {
 // no reader sees the entry go back. The writer counts each epoch from 0 to its number plus 7 in one step.
 func TestReadersSeePairs(t *testing.T) {
 	t.Parallel()
-	epochs := uint64(300_000 / step(10))
+	epochs := uint64(300_000 / thin.Step(10))
 	e := new(entry)
 	var wg sync.WaitGroup
 	for range 2 {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"gcd/internal/thin"
 	"gcd/internal/vfs"
 )
 
@@ -62,7 +63,7 @@ func TestWholeSurvivesACrash(t *testing.T) {
 func TestLargestWholeSurvivesAPowerLoss(t *testing.T) {
 	t.Parallel()
 	segments := []int64{8192, 1 << 20, 4 << 20}
-	if thinned() {
+	if thin.On() {
 		segments = segments[:1]
 	}
 	for _, segment := range segments {
@@ -113,7 +114,7 @@ func TestLargestWholeSurvivesAPowerLoss(t *testing.T) {
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if r.recoverAll(t, step(2), topics...) == 0 {
+			if r.recoverAll(t, thin.Step(2), topics...) == 0 {
 				t.Error("no start found less than was sent")
 			}
 		})

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"gcd/internal/thin"
 	"gcd/internal/vfs"
 	"gcd/store"
 	"gcd/wal"
@@ -352,7 +353,7 @@ func TestCompactStopped(t *testing.T) {
 		for _, way := range ways {
 			t.Run(fmt.Sprintf("closed %t, %s", closed, way), func(t *testing.T) {
 				t.Parallel()
-				for n := 1; ; n += step(5) {
+				for n := 1; ; n += thin.Step(5) {
 					dir := copyTree(t, dir)
 					i := interruption{way: way, n: n}
 					i.crash = func() { dir = copyTree(t, dir) }

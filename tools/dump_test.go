@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"gcd/internal/thin"
 	"gcd/store"
 	"gcd/wal"
 )
@@ -238,7 +239,7 @@ func TestDumpAt(t *testing.T) {
 			whole := livedStore(t, r, fewTopics(r, test.topics, test.longest), test.segment, test.rounds)
 			all := replayOf(t, whole)
 			dirs := map[string]uint64{whole: 1}
-			for range 3 / step(3) {
+			for range 3 / thin.Step(3) {
 				dir := copyTree(t, whole)
 				dirs[dir] = forget(t, r, dir)
 			}
@@ -247,7 +248,7 @@ func TestDumpAt(t *testing.T) {
 				for _, memory := range []int{0, 2000} {
 					last := all.last()
 					indices := []uint64{first - 1, first, last, last - 1}
-					for range 12 / step(3) {
+					for range 12 / thin.Step(3) {
 						indices = append(indices, first-1+r.Uint64N(last-first+2))
 					}
 					for i, index := range indices {

@@ -19,6 +19,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"gcd/internal/thin"
 	"gcd/store"
 	"gcd/wal"
 )
@@ -202,7 +203,7 @@ func TestReadDump(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
-	for round := 0; round < 20; round += step(3) {
+	for round := 0; round < 20; round += thin.Step(3) {
 		h := testHeader()
 		if round%3 == 0 {
 			h.Time = time.Time{}

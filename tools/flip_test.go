@@ -10,6 +10,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"gcd/internal/thin"
 	"gcd/store"
 	"gcd/wal"
 )
@@ -99,7 +100,7 @@ func TestSnapshotCutOff(t *testing.T) {
 		}
 		sizes = append(sizes, at+r.IntN(pages.PageSize), at+r.IntN(pages.PageSize))
 	}
-	for i := 0; i < len(sizes); i += step(3) {
+	for i := 0; i < len(sizes); i += thin.Step(3) {
 		size := sizes[i]
 		if size < 0 || size >= pages.Pages*pages.PageSize {
 			continue // behind that is nothing
@@ -208,7 +209,7 @@ func TestFlip(t *testing.T) {
 			if exhaustive {
 				return 1
 			}
-			return 1 + r.IntN(400*step(5))
+			return 1 + r.IntN(400*thin.Step(5))
 		}
 		file, err := os.OpenFile(name, os.O_RDWR, 0)
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"gcd/internal/thin"
 	"gcd/internal/vfs"
 	"gcd/store"
 )
@@ -248,7 +249,7 @@ func TestImportPlace(t *testing.T) {
 func TestImportStopped(t *testing.T) {
 	t.Parallel()
 	for _, way := range []string{"error", "error behind"} {
-		for n := 1; ; n += step(3) {
+		for n := 1; ; n += thin.Step(3) {
 			parent := t.TempDir()
 			dir := filepath.Join(parent, "data")
 			i := interruption{way: way, n: n}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"gcd/internal/thin"
 	"gcd/store"
 )
 
@@ -43,7 +44,7 @@ func TestRepairStopped(t *testing.T) {
 			}
 			t.Run(strings.TrimSuffix(way+", no exchange", map[bool]string{true: ", no exchange"}[exchanged]), func(t *testing.T) {
 				t.Parallel()
-				for n := 1; ; n += step(5) {
+				for n := 1; ; n += thin.Step(5) {
 					parent := t.TempDir()
 					if err := os.CopyFS(filepath.Join(parent, "data"), os.DirFS(damaged)); err != nil {
 						t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"gcd/internal/thin"
 	"gcd/store"
 )
 
@@ -74,7 +75,7 @@ func TestRestoreStopped(t *testing.T) {
 				ways = []string{"crash", "error"}
 			}
 			for _, way := range ways {
-				for n := 1; ; n += step(5) {
+				for n := 1; ; n += thin.Step(5) {
 					parent := t.TempDir()
 					dir := filepath.Join(parent, "data")
 					test.prepare(t, dir)

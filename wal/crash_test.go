@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"gcd/internal/thin"
 	"gcd/internal/vfs"
 )
 
@@ -106,7 +107,7 @@ func (h *history) script(o Options, seed uint64) error {
 // middle of the recovery from it.
 func TestCrashAtEveryOperation(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(6 / step(2)) {
+	for seed := range uint64(6 / thin.Step(2)) {
 		h := &history{marked: seed%3 > 0, each: seed%3 == 2}
 		t.Run(fmt.Sprintf("seed %d, with a mark %t, each record synced %t", seed, h.marked, h.each), func(t *testing.T) {
 			t.Parallel()
@@ -115,7 +116,7 @@ func TestCrashAtEveryOperation(t *testing.T) {
 				if op.Kind == vfs.KindRead || op.Kind == vfs.KindSize || op.Kind == vfs.KindClose || t.Failed() {
 					return vfs.Outcome{}
 				}
-				if points++; points%step(3) != 0 {
+				if points++; points%thin.Step(3) != 0 {
 					return vfs.Outcome{}
 				}
 				where := fmt.Sprintf("seed %d, before operation %d (%s %s %d+%d)", seed, op.N, op.Kind, op.Name, op.Off, op.Len)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"gcd/internal/thin"
 	"gcd/internal/vfs"
 )
 
@@ -255,7 +256,7 @@ func TestEveryBitFlip(t *testing.T) {
 	f := freeze(disk)
 	for number := uint64(1); number <= 2; number++ {
 		b := f[segmentName(number)]
-		for i := 0; i < len(b); i += step(11) {
+		for i := 0; i < len(b); i += thin.Step(11) {
 			for bit := range 8 {
 				inLast := number == 2 && int64(i) >= lastOffset && int64(i) < end
 				behind := number == 2 && int64(i) >= end

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"gcd/internal/thin"
 	"gcd/internal/vfs"
 )
 
@@ -35,7 +36,7 @@ func TestErrorAtEveryOperation(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, with a mark %t", name, marked), func(t *testing.T) {
 				t.Parallel()
 				onMark := 0
-				for n, more := 1, true; more; n += step(3) {
+				for n, more := 1, true; more; n += thin.Step(3) {
 					var file string
 					if more, file = errorAt(t, n, marked, way); file == markName {
 						onMark++

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 
+	"gcd/internal/thin"
 	"gcd/internal/vfs"
 )
 
@@ -27,7 +28,7 @@ func TestErrorBehindAnError(t *testing.T) {
 			t.Parallel()
 			for _, secondName := range []string{"an error", "works, says error", "no room"} {
 				second := ways[secondName]
-				for n, more := 1, true; more; n += 3 * step(4) {
+				for n, more := 1, true; more; n += 3 * thin.Step(4) {
 					for _, behind := range []int{1, 2, 4} {
 						what := fmt.Sprintf("%s at operation %d, %s %d behind it", firstName, n, secondName, behind)
 						more = errorBehind(t, what, n, n+behind, first, second)

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"gcd/internal/thin"
 	"gcd/internal/vfs"
 )
 
@@ -30,7 +31,7 @@ func TestNoRoomAtEveryWrite(t *testing.T) {
 			marked := i >= 3
 			t.Run(fmt.Sprintf("%s, %d in a row, with a mark %t", name, length, marked), func(t *testing.T) {
 				t.Parallel()
-				for n, more := 1, true; more && !t.Failed(); n += step(5) {
+				for n, more := 1, true; more && !t.Failed(); n += thin.Step(5) {
 					more = noRoomAt(t, n, length, marked, way)
 				}
 			})

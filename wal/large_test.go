@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 
+	"gcd/internal/thin"
 	"gcd/internal/vfs"
 )
 
@@ -17,7 +18,7 @@ import (
 
 // largeSegments are sizes of segments, in bytes.
 func largeSegments() []int64 {
-	if thinned() {
+	if thin.On() {
 		return []int64{64 << 10, 4 << 20}
 	}
 	return []int64{64 << 10, 4 << 20, 64 << 20}
@@ -61,7 +62,7 @@ func largeOptions(disk vfs.FS, segment int64, marked bool) Options {
 
 // sizesUpTo are lengths of payloads around each constant, at most longest bytes.
 func sizesUpTo(longest int) []int {
-	if thinned() {
+	if thin.On() {
 		return []int{1, 9000, longest}
 	}
 	sizes := []int{1, longest - 1, longest}
@@ -79,7 +80,7 @@ func sizesUpTo(longest int) []int {
 // distancesUpTo are multiples of 8 around each constant, from the smallest record to the given one.
 // In the largest segments a few are tried: it takes long to read them.
 func distancesUpTo(furthest int64) []int64 {
-	if thinned() {
+	if thin.On() {
 		return []int64{smallestRecord, 4096 + alignment, furthest}
 	}
 	distances := []int64{smallestRecord, furthest}
@@ -483,7 +484,7 @@ func TestCrashOverSizes(t *testing.T) {
 					if !begun || !changes(op.Kind) || spare || t.Failed() {
 						return vfs.Outcome{}
 					}
-					if points++; points%step(5) != 0 {
+					if points++; points%thin.Step(5) != 0 {
 						return vfs.Outcome{}
 					}
 					for _, c := range []vfs.Crash{{}, {Keep: 1}, {Seed: uint64(op.N), Keep: 0.5, Garbage: true}} {

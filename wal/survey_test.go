@@ -6,6 +6,7 @@ import (
 	"path"
 	"testing"
 
+	"gcd/internal/thin"
 	"gcd/internal/vfs"
 )
 
@@ -124,7 +125,7 @@ func TestSurveyAgreesWithOpen(t *testing.T) {
 	f := intact.clone()
 	for number := uint64(1); number <= 4; number++ {
 		b := f[segmentName(number)]
-		for i := 0; i < len(b); i += 7 * step(9) {
+		for i := 0; i < len(b); i += 7 * thin.Step(9) {
 			b[i] ^= 1 << (i % 8)
 			_, err := Open(testDir, testOptions(f))
 			s := survey(t, f, ID{})

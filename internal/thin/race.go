@@ -1,5 +1,5 @@
 //go:build race
 
-package store
+package thin
 
 const raced = true // the race detector is in this program

@@ -1,5 +1,5 @@
 //go:build !race
 
-package server_test
+package thin
 
 const raced = false // the race detector is not in this program

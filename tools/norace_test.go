@@ -1,5 +1,0 @@
-//go:build !race
-
-package tools
-
-const raced = false // the race detector is not in this program
