@@ -34,9 +34,8 @@ Examples:
   gcd-tool dump --at 2026-01-02T03:04:05Z --prefix orders/ ./gcd-data
   gcd-tool dump --wal --format csv ./gcd-data`,
 		Flags: []cli.Flag{
-			&cli.GenericFlag{Name: "format", Category: "Output",
-				DefaultText: "table on a terminal, ndjson elsewhere", Value: cmdline.NewChoice("table",
-					tools.FormatNDJSON, tools.FormatJSON, tools.FormatCSV).Default(""),
+			&cli.GenericFlag{Name: "format", Category: "Output", DefaultText: "table on a terminal, ndjson elsewhere",
+				Value: cmdline.NewChoice("table", tools.FormatNDJSON, tools.FormatJSON, tools.FormatCSV).Default(""),
 				Usage: "`FORMAT` of what is printed: table, ndjson, json or csv."},
 			&cli.StringFlag{Name: "output", Category: "Output", Usage: "Write `FILE` instead of printing. It is there only when it is whole."},
 			tempDirFlag(),

@@ -47,8 +47,7 @@ changed, since --accept-loss was not given.`,
 				}
 				o.Report = func(unsure iter.Seq2[*tools.Counter, error]) error {
 					return atomicfile.Write(report, func(w io.Writer) error {
-						return tools.WriteCounters(w,
-							reportFormat(report), unsure)
+						return tools.WriteCounters(w, reportFormat(report), unsure)
 					})
 				}
 			}

@@ -294,8 +294,8 @@ type idleFlags struct {
 func (s *settings) idle(c *cli.Context) (all []idleFlags) {
 	if c.Bool("memory") {
 		all = append(all, idleFlags{[]string{"no-create", "lock-wait", "allow-root", "temp-dir", "sync",
-			"sync-interval",
-			"snapshot-interval", "snapshot-bytes", "segment-size", "retain"}, "--memory keeps nothing on a disk"})
+			"sync-interval", "snapshot-interval", "snapshot-bytes", "segment-size", "retain"},
+			"--memory keeps nothing on a disk"})
 	} else if s.store.Sync != store.SyncInterval {
 		all = append(all, idleFlags{[]string{"sync-interval"}, "it is for --sync interval"})
 	}
