@@ -6,18 +6,18 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"syscall"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"gcd/internal/priority"
+	"gcd/loadgen"
 )
 
-// The bare loops are what any server of the same shape must at least do: the ceilings against which gcd is measured. They run in
-// processes of their own, as servers do, from this program's own binary.
+// The bare loops are what any server of the same shape must at least do: the ceilings against which
+// gcd is measured. They run in processes of their own, as servers do, from this program's own
+// binary.
 
 // bareAnswer is what those of the protocol answer to everything: a COUNT reply with the sum 1.
 var bareAnswer = []byte{0x80, 1}
@@ -36,14 +36,12 @@ func serveBare(kind string) error {
 		return os.NewSyscallError("bind", err)
 	}
 	if kind == "udp" { // room for a datagram of each client, and then some
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 4<<20); err != nil {
-			return os.NewSyscallError("setsockopt", err)
-		}
+		err = os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 4<<20))
+	} else {
+		err = os.NewSyscallError("listen", unix.Listen(fd, 4096))
 	}
-	if kind != "udp" {
-		if err := unix.Listen(fd, 4096); err != nil {
-			return os.NewSyscallError("listen", err)
-		}
+	if err != nil {
+		return err
 	}
 	addr, err := unix.Getsockname(fd)
 	if err != nil {
@@ -107,7 +105,8 @@ func echoLoop(fd int) error {
 			h.Name, h.Namelen, h.Iov = (*byte)(unsafe.Pointer(&names[i])), unix.SizeofSockaddrInet4, &vectors[i]
 			h.SetIovlen(1)
 		}
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&messages)), echoBatch, unix.MSG_WAITFORONE, 0, 0)
+		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd),
+			uintptr(unsafe.Pointer(&messages)), echoBatch, unix.MSG_WAITFORONE, 0, 0)
 		if errno == unix.EINTR {
 			continue
 		}
@@ -125,27 +124,28 @@ func echoLoop(fd int) error {
 	}
 }
 
-// startBare starts a bare server.
-func (b *bench) startBare(kind string) (*instance, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
+// freshBare starts a bare server.
+func (b *bench) freshBare(kind string) func() (*instance, error) {
+	return func() (*instance, error) {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		in, err := b.prepare(self, "bare "+kind, "")
+		if err != nil {
+			return nil, err
+		}
+		in.process, err = startProcess(in.path, []string{bareCommand, kind}, processOptions{dir: in.dir})
+		if err != nil {
+			return nil, err
+		}
+		said, err := b.adopt(in).process.await(b.ctx, `^listening on (\S+)$`)
+		if err != nil {
+			return nil, errors.Join(err, in.close())
+		}
+		in.addr, in.udp = said[1], said[1]
+		return in, nil
 	}
-	dir, err := b.newDir("bare-" + kind)
-	if err != nil {
-		return nil, err
-	}
-	p, err := startProcess(self, []string{bareCommand, kind}, processOptions{dir: dir})
-	if err != nil {
-		return nil, err
-	}
-	in := b.adopt(&instance{name: "bare " + kind, process: p, signal: syscall.SIGKILL})
-	said, err := p.await(b.ctx, `listening on (\S+)$`)
-	if err != nil {
-		return nil, errors.Join(err, in.close())
-	}
-	in.addr = said[1]
-	return in, nil
 }
 
 const (
@@ -153,9 +153,6 @@ const (
 	recordFile = 64 << 20  // bytes of its file, filled with zeros before
 	recordPage = 256 << 10 // bytes of them that are written at once
 )
-
-// syncs is how long an append and its sync took.
-type syncs struct{ mean, p50, p99 time.Duration }
 
 // bareLog is a file whose blocks are there already, to which records are appended.
 type bareLog struct {
@@ -170,12 +167,10 @@ func newBareLog(dir string) (*bareLog, error) {
 	}
 	l := &bareLog{file: file, fd: int(file.Fd())}
 	zeros := make([]byte, recordPage)
-	for at := int64(0); at < recordFile; at += recordPage {
-		if _, err := file.WriteAt(zeros, at); err != nil {
-			return nil, errors.Join(err, l.close())
-		}
+	for at := int64(0); at < recordFile && err == nil; at += recordPage {
+		_, err = file.WriteAt(zeros, at)
 	}
-	if err := file.Sync(); err != nil {
+	if err := errors.Join(err, file.Sync()); err != nil {
 		return nil, errors.Join(err, l.close())
 	}
 	return l, nil
@@ -191,21 +186,21 @@ func (l *bareLog) append(record []byte, at int64) error {
 	return os.NewSyscallError("fdatasync", unix.Fdatasync(l.fd))
 }
 
-// appendAndSync makes each record durable before the next, for a while or until ctx ends: what a durable answer costs at least.
-func (l *bareLog) appendAndSync(ctx context.Context, d time.Duration) (syncs, error) {
-	record := make([]byte, recordSize)
-	var took []time.Duration
+// appendAndSync makes each record durable before the next, for a while or until ctx ends, and
+// returns how long that took: what a durable answer costs at least.
+func (l *bareLog) appendAndSync(ctx context.Context, d time.Duration) (load, error) {
+	record, all := make([]byte, recordSize), loadgen.NewHistogram()
 	begun := time.Now()
-	for at := int64(0); len(took) == 0 || time.Since(begun) < d && ctx.Err() == nil; at = (at + recordSize) % recordFile {
+	for at := int64(0); at == 0 || time.Since(begun) < d && ctx.Err() == nil; at += recordSize {
 		record[0]++
 		before := time.Now()
-		if err := l.append(record, at); err != nil {
-			return syncs{}, err
+		if err := l.append(record, at%recordFile); err != nil {
+			return load{}, err
 		}
-		took = append(took, time.Since(before))
+		_ = all.RecordValue(int64(time.Since(before))) // fails beyond an hour only
 	}
-	all := time.Since(begun)
-	slices.Sort(took)
-	at := func(q float64) time.Duration { return took[int(q*float64(len(took)-1))] }
-	return syncs{mean: all / time.Duration(len(took)), p50: at(0.5), p99: at(0.99)}, nil
+	n := float64(all.TotalCount())
+	syncs := newLoad(all, uint64(n), n/time.Since(begun).Seconds())
+	syncs.values[mean] = 1 / syncs.values[rate]
+	return syncs, nil
 }

@@ -14,9 +14,10 @@ import (
 // durableEvents is how many connections one system call finds ready at most.
 const durableEvents = 1024
 
-// durableLoop answers every command with 1, on connections that stay open. In a turn it reads what there is, 64 KiB of a connection at most, appends one record, syncs, and writes all
-// answers: what a server must at least do that has each answer on disk, and does one thing after the other. A command is counted by its "*", which the
-// arguments that redis-benchmark sends do not have.
+// durableLoop answers every command with 1, on connections that stay open. In a turn it reads what
+// there is, 64 KiB of a connection at most, appends one record, syncs, and writes all answers: what
+// a server must at least do that has each answer on disk, and does one thing after the other. A
+// command is counted by its "*", which the arguments that redis-benchmark sends do not have.
 func durableLoop(listener int) error {
 	log, err := newBareLog(".")
 	if err != nil {

@@ -6,20 +6,25 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"gcd/loadgen"
 )
 
-// settings says how much is measured.
+// settings are what the command line says.
 type settings struct {
 	rounds  int           // runs of each cell
 	time    time.Duration // of one run
 	threads int           // of gcd's own generator
 	quick   bool          // a smoke run: small numbers, which mean nothing
+
+	dir     string // where the servers' data goes
+	out     string // the page; empty: stdout
+	raw     string // the file of raw results
+	gcd     string // the binary to measure; empty: it is built
+	against string // another gcd, for the group versions
 }
 
 // scale is a number of topics or connections, smaller in a smoke run.
@@ -35,13 +40,11 @@ type bench struct {
 	settings
 	ctx      context.Context // ends at an interrupt
 	root     string          // a directory of this run's own, on the disk that is measured
-	gcd      string          // the binary
-	tool     string          // gcd-tool, of the same tree
-	against  string          // another gcd, for the group versions
+	tool     string          // gcd-tool, of the same tree as gcd
 	log      io.Writer       // for people who watch
+	results  *raw
 	started  []*instance
 	commands []string // those of this group, for the page
-	next     int      // of directories
 }
 
 func (b *bench) logf(format string, args ...any) { fmt.Fprintf(b.log, format+"\n", args...) }
@@ -49,11 +52,11 @@ func (b *bench) logf(format string, args ...any) { fmt.Fprintf(b.log, format+"\n
 // instance is a server that was started, with a directory of its own.
 type instance struct {
 	name    string
+	path    string // of its program
 	process *process
 	addr    string
-	udp     string // where gcd takes datagrams
-	dir     string // "": none
-	signal  syscall.Signal
+	udp     string // where it takes datagrams
+	dir     string // its own
 	owner   *bench
 }
 
@@ -66,22 +69,17 @@ func (b *bench) adopt(in *instance) *instance {
 
 // close stops the server and removes its directory.
 func (in *instance) close() error {
-	err := in.stop()
-	if in.dir != "" {
-		err = errors.Join(err, os.RemoveAll(in.dir))
-	}
-	return err
+	return errors.Join(in.stop(), os.RemoveAll(in.dir))
 }
 
 // stop stops the server, and leaves its directory.
 func (in *instance) stop() error {
-	for i, other := range in.owner.started {
-		if other == in {
-			in.owner.started = append(in.owner.started[:i], in.owner.started[i+1:]...)
-			return in.process.stop(in.signal)
-		}
+	i := slices.Index(in.owner.started, in)
+	if i < 0 {
+		return nil // it was stopped
 	}
-	return nil // it was stopped
+	in.owner.started = slices.Delete(in.owner.started, i, i+1)
+	return in.process.stop()
 }
 
 func (in *instance) pid() int { return in.process.command.Process.Pid }
@@ -97,149 +95,206 @@ func (b *bench) closeAll() error {
 
 // newDir makes a directory for a server's data.
 func (b *bench) newDir(name string) (string, error) {
-	b.next++
-	dir := filepath.Join(b.root, fmt.Sprintf("%03d-%s", b.next, strings.ReplaceAll(name, " ", "-")))
-	return dir, os.Mkdir(dir, 0o755)
+	return os.MkdirTemp(b.root, strings.ReplaceAll(name, " ", "-")+"-")
 }
 
-// ran notes a command line for the page, once, with what differs from run to run replaced by a word.
+// ran notes a command line for the page, once, with what differs from run to run replaced by a
+// word.
 func (b *bench) ran(line string, replace ...string) {
 	line = strings.NewReplacer(replace...).Replace(line)
-	for _, known := range b.commands {
-		if known == line {
-			return
-		}
+	if !slices.Contains(b.commands, line) {
+		b.commands = append(b.commands, line)
 	}
-	b.commands = append(b.commands, line)
 }
 
-// point is what one run measured.
-type point struct {
-	rate     float64 // answers a second
-	p50, p99 time.Duration
-	cpu      float64 // of the server, user and system, microseconds for each answer
-	lost     float64 // datagrams without an answer
-}
+// loader puts load on a server for about so long.
+type loader func(in *instance, d time.Duration) (load, error)
 
-// subject is a server and a way to put load on it.
+// subject is a server and a way to put load on it, or something else that is measured.
 type subject struct {
 	name string
-	in   *instance
-	load func(d time.Duration) (load, error) // for about this long
+	in   *instance // charged with its processor time, and idle before each run; nil: none
+	run  func(d time.Duration) (load, error)
 }
 
-// load is what a generator measured.
-type load struct {
-	answers  uint64
-	lost     uint64 // datagrams without an answer
-	rate     float64
-	p50, p99 time.Duration
+// cell is one comparison: what several subjects make of the same load.
+type cell struct {
+	*bench
+	name     string // in Go's benchmark format
+	subjects []*subject
+	servers  []*instance       // of this cell alone
+	missing  map[string]string // subjects that are not installed, and how to install them
+	err      error             // the first one, after which nothing is measured
 }
 
-// measure runs a subject's load once.
-func (s *subject) measure(d time.Duration) (point, error) {
-	before, err := cpuTime(s.in.pid())
-	if err != nil {
-		return point{}, err
+// newCell names a cell as Go's benchmark format does: name/key=value/...
+func (b *bench) newCell(name string, pairs ...any) *cell {
+	for i := 0; i < len(pairs); i += 2 {
+		name += fmt.Sprintf("/%v=%v", pairs[i], pairs[i+1])
 	}
-	got, err := s.load(d)
-	if err != nil {
-		return point{}, fmt.Errorf("%s: %w", s.name, err)
+	return &cell{bench: b, name: name, missing: make(map[string]string)}
+}
+
+// start starts a server and adds a load on it. It is left out if it is not installed.
+func (c *cell) start(name string, start func() (*instance, error), put loader) *instance {
+	if c.err != nil {
+		return nil
 	}
-	after, err := cpuTime(s.in.pid())
-	if err != nil {
-		return point{}, err
+	in, err := start()
+	if err == nil {
+		c.servers = append(c.servers, in)
+		c.load(name, in, put)
+	} else if !c.skips(name, err) {
+		c.err = err
+	}
+	return in
+}
+
+// load adds a load on a server that is there already.
+func (c *cell) load(name string, in *instance, put loader) {
+	c.subjects = append(c.subjects, &subject{name, in, func(d time.Duration) (load, error) { return put(in, d) }})
+}
+
+// add adds what is measured without a server that is there all the time.
+func (c *cell) add(name string, run func() (load, error)) {
+	c.subjects = append(c.subjects, &subject{name, nil, func(time.Duration) (load, error) { return run() }})
+}
+
+// skips says whether a subject has to be left out, and remembers why.
+func (c *cell) skips(name string, err error) bool {
+	if !errors.Is(err, errNotInstalled) {
+		return false
+	}
+	if c.missing[name] == "" {
+		c.logf("%v", err)
+	}
+	c.missing[name] = err.Error()
+	return true
+}
+
+// fill makes topics in all servers that there are so far.
+func (c *cell) fill(topics int) {
+	for _, in := range c.servers {
+		if c.err == nil && topics > 1 {
+			c.err = c.bench.fill(in, topics, 1)
+		}
+	}
+}
+
+// measure measures the subjects in turn, in rounds, each round beginning with the next one, stops
+// the servers, and returns the runs of each. The first load on each server is not measured.
+func (c *cell) measure() (map[string]runs, error) {
+	measured := make(map[string]runs)
+	for _, s := range c.subjects {
+		if c.err == nil && s.in != nil {
+			_, c.err = s.run(c.time / 5)
+		}
+	}
+	for round := range c.rounds {
+		for i := range c.subjects {
+			if s := c.subjects[(i+round)%len(c.subjects)]; c.err == nil {
+				got, err := c.turn(s)
+				if c.skips(s.name, err) {
+					continue
+				}
+				c.err = err
+				measured[s.name] = append(measured[s.name], got.values)
+			}
+		}
+	}
+	for _, in := range c.servers {
+		if err := in.close(); err != nil {
+			c.logf("%v", err)
+		}
+	}
+	if c.err != nil {
+		return nil, fmt.Errorf("%s: %w", c.name, c.err)
+	}
+	for _, s := range c.subjects {
+		c.logf("%s: %s: %s", c.name, s.name, measured[s.name])
+	}
+	return measured, nil
+}
+
+// turn measures one subject, when all servers are idle, and records that.
+func (c *cell) turn(s *subject) (load, error) {
+	var servers []*instance
+	for _, other := range c.subjects {
+		if other.in != nil {
+			servers = append(servers, other.in)
+		}
+	}
+	if err := c.settle(servers...); err != nil {
+		return load{}, err
+	}
+	before, err1 := busyTime(s.in)
+	got, err2 := s.run(c.time)
+	after, err3 := busyTime(s.in)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return load{}, fmt.Errorf("%s: %w", s.name, err)
 	}
 	if got.answers == 0 {
-		return point{}, fmt.Errorf("%s answered nothing", s.name)
+		return load{}, fmt.Errorf("%s answered nothing", s.name)
 	}
-	cpu := float64((after - before).Microseconds()) / float64(got.answers)
-	return point{rate: got.rate, p50: got.p50, p99: got.p99, cpu: cpu, lost: float64(got.lost)}, nil
+	if s.in != nil {
+		got.values[cpu] = (after - before).Seconds() / float64(got.answers)
+	}
+	return got, c.results.record(c.name+"/by="+s.name, got)
 }
 
-// compare measures subjects in turn, in rounds, each round beginning with the next one. before is called before each round, if it is
-// not nil. The first load of each is not measured.
-func (b *bench) compare(what string, subjects []*subject, before func() error) (map[string][]point, error) {
-	points := make(map[string][]point)
-	for _, s := range subjects {
-		if _, err := s.load(b.time / 5); err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", what, s.name, err)
+// busyTime is the processor time that servers have used together, of which some may be nil.
+func busyTime(servers ...*instance) (sum time.Duration, err error) {
+	for _, in := range servers {
+		if in != nil && err == nil {
+			var used time.Duration
+			used, err = cpuTime(in.pid())
+			sum += used
 		}
 	}
-	for round := range b.rounds {
-		if before != nil {
-			if err := before(); err != nil {
-				return nil, err
-			}
-		}
-		for i := range subjects {
-			s := subjects[(i+round)%len(subjects)]
-			if err := b.settle(subjects); err != nil {
-				return nil, err
-			}
-			p, err := s.measure(b.time)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", what, err)
-			}
-			points[s.name] = append(points[s.name], p)
-		}
-	}
-	var line strings.Builder
-	for _, s := range subjects {
-		fmt.Fprintf(&line, "  %s %s", s.name, perSecond(median(rates(points[s.name]))))
-	}
-	b.logf("%s:%s", what, line.String())
-	return points, nil
+	return sum, err
 }
 
-// settle waits until no server does anything, so that what one does behind its answers does not disturb the next one's run.
-func (b *bench) settle(subjects []*subject) error {
-	const limit = 50               // looks
-	look := 200 * time.Millisecond // longer than gcd's snapshots pause
+// settle waits until servers do nothing, so that what one does after its answers does not disturb
+// the next one's run.
+func (b *bench) settle(servers ...*instance) error {
+	every := 200 * time.Millisecond // longer than gcd's snapshots pause
 	if b.quick {
-		look /= 8
+		every /= 8
 	}
-	total := func() (time.Duration, error) {
-		var sum time.Duration
-		for _, s := range subjects {
-			t, err := cpuTime(s.in.pid())
-			if err != nil {
-				return 0, fmt.Errorf("%s: %w", s.name, err)
-			}
-			sum += t
-		}
-		return sum, nil
-	}
-	last, err := total()
-	for range limit {
-		if err != nil {
-			return err
-		}
-		if err := b.pause(look); err != nil {
-			return err
-		}
-		var now time.Duration
-		if now, err = total(); err == nil && now-last <= time.Second/ticksPerSecond {
-			return nil
-		}
-		last = now
-	}
+	_, err := b.idle(every, 1, 1, 50, servers...)
 	return err
 }
 
-// pause waits, unless the run is interrupted.
-func (b *bench) pause(d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
+// idle waits until servers have used no more than so many ticks from look to look, so many times in
+// a row, and says whether that happened within as many looks as limit.
+func (b *bench) idle(every time.Duration, ticks, times, limit int, servers ...*instance) (bool, error) {
+	last, err := busyTime(servers...)
+	for quiet := 0; quiet < times && len(servers) > 0; limit-- {
+		if err = errors.Join(err, pause(b.ctx, every)); err != nil || limit == 0 {
+			return false, err
+		}
+		var now time.Duration
+		now, err = busyTime(servers...)
+		if quiet++; now-last > time.Duration(ticks)*time.Second/ticksPerSecond {
+			quiet = 0
+		}
+		last = now
+	}
+	return true, err
+}
+
+// pause waits, unless ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 		return nil
-	case <-b.ctx.Done():
-		return b.ctx.Err()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
-// generate puts load on a server with gcd's own generator, and fails if the server does not answer everything. Datagrams may get lost.
+// generate puts load on a server with gcd's own generator, and fails if the server does not answer
+// everything. Datagrams may get lost.
 func (b *bench) generate(o loadgen.Options) (*loadgen.Result, error) {
 	r, err := loadgen.Run(b.ctx, o)
 	if err != nil {
@@ -248,33 +303,37 @@ func (b *bench) generate(o loadgen.Options) (*loadgen.Result, error) {
 	if r.Interrupted {
 		return nil, context.Canceled
 	}
-	for i, n := range []uint64{r.Errors.Refused, r.Errors.NotSent, r.Errors.Unknown} {
-		if n > 0 && o.Network != loadgen.UDP {
-			return nil, fmt.Errorf("%d requests failed, the first: %w", n, r.Causes[i])
-		}
+	if n := r.Errors.Total(); n > 0 && o.Network != loadgen.UDP {
+		return nil, fmt.Errorf("%d requests failed, the first of each kind: %w", n, errors.Join(r.Causes[:]...))
 	}
 	return r, nil
 }
 
-// generated is a subject's load by gcd's own generator.
-func (b *bench) generated(o loadgen.Options) func(time.Duration) (load, error) {
-	return func(d time.Duration) (load, error) {
+// generated is a load by gcd's own generator.
+func (b *bench) generated(o loadgen.Options) loader {
+	return func(in *instance, d time.Duration) (load, error) {
 		o := o
+		if o.Addr = in.addr; o.Network == loadgen.UDP {
+			o.Addr = in.udp
+		}
 		o.Duration, o.Warmup, o.Threads = d, d/10, max(o.Threads, b.threads)
 		r, err := b.generate(o)
 		if err != nil {
 			return load{}, err
 		}
-		quantile := func(q float64) time.Duration { return time.Duration(r.Latency.ValueAtQuantile(q)) }
-		return load{answers: r.Ops() + r.Warm, lost: r.Errors.Total(), rate: r.Rate(), p50: quantile(50), p99: quantile(99)}, nil
+		got := newLoad(r.Latency, r.Ops()+r.Warm, r.Rate())
+		if o.Network == loadgen.UDP {
+			got.values[lost] = float64(r.Errors.Total())
+		}
+		return got, nil
 	}
 }
 
 // fill makes topics of 20 bytes, the names that redis-benchmark uses, and adds by to each.
 func (b *bench) fill(in *instance, topics int, by uint64) error {
 	_, err := b.generate(loadgen.Options{
-		Network: loadgen.RESP, Addr: in.addr, Clients: 8, Pipeline: 256, Prefix: fillPrefix,
-		Topics: uint64(topics), Requests: uint64(topics), Dist: loadgen.Sequential, By: by, Timeout: time.Minute,
+		Network: loadgen.RESP, Addr: in.addr, Clients: 8, Pipeline: 256, Prefix: fillPrefix, Topics: uint64(topics),
+		Requests: uint64(topics), Dist: loadgen.Sequential, By: by, Timeout: time.Minute,
 	})
 	if err != nil {
 		return fmt.Errorf("filling %s: %w", in.name, err)

@@ -30,30 +30,15 @@ const (
 	floodBurst    = 8 // datagrams before a pause
 )
 
-// floodKind is what one client does, and then once more behind each pause.
-type floodKind struct {
+// floods are what one client does, and then once more after each pause, by name.
+var floods = map[string]struct {
 	about string
 	run   func(tcp, udp string) error
-}
-
-// floods are the kinds, by name.
-var floods = map[string]floodKind{
-	"resp, reset at once": {"2.5 M INCR a second", func(tcp, _ string) error {
-		return floodRESP(tcp,
-			false)
-	}},
-	"resp, reset when it is answered": {"2.5 M INCR a second", func(tcp, _ string) error {
-		return floodRESP(tcp,
-			true)
-	}},
-	"tcp": {"12,500 connections a second",
-		func(tcp, _ string) error {
-			return floodTCP(tcp)
-		}},
-	"udp": {"100,000 datagrams a second", func(_,
-		udp string) error {
-		return floodUDP(udp)
-	}},
+}{
+	"resp, reset at once":             {"2.5 M INCR a second", floodRESP(false)},
+	"resp, reset when it is answered": {"2.5 M INCR a second", floodRESP(true)},
+	"tcp":                             {"12,500 connections a second", floodTCP},
+	"udp":                             {"100,000 datagrams a second", floodUDP},
 }
 
 // flood is what the program does with that argument, until it is killed.
@@ -114,25 +99,27 @@ func sink() (tcp, udp string, err error) {
 }
 
 // floodRESP sends a pipeline over a new connection and resets that.
-func floodRESP(addr string, answered bool) error {
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	c.(*net.TCPConn).SetLinger(0)
-	c.SetDeadline(time.Now().Add(time.Minute))
+func floodRESP(answered bool) func(tcp, udp string) error {
 	pipeline := strings.Repeat("*2\r\n$4\r\nINCR\r\n$5\r\nflood\r\n", floodPipeline)
-	if _, err := io.WriteString(c, pipeline); err != nil || !answered {
+	return func(tcp, _ string) error {
+		c, err := net.Dial("tcp", tcp)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		c.(*net.TCPConn).SetLinger(0)
+		c.SetDeadline(time.Now().Add(time.Minute))
+		if _, err := io.WriteString(c, pipeline); err != nil || !answered {
+			return err
+		}
+		_, err = c.Read(make([]byte, 64))
 		return err
 	}
-	_, err = c.Read(make([]byte, 64))
-	return err
 }
 
 // floodTCP counts once, in gcd's own protocol.
-func floodTCP(addr string) error {
-	c, err := net.Dial("tcp", addr)
+func floodTCP(tcp, _ string) error {
+	c, err := net.Dial("tcp", tcp)
 	if err != nil {
 		return err
 	}
@@ -146,8 +133,8 @@ func floodTCP(addr string) error {
 }
 
 // floodUDP sends datagrams and reads no answer.
-func floodUDP(addr string) error {
-	c, err := net.Dial("udp", addr)
+func floodUDP(_, udp string) error {
+	c, err := net.Dial("udp", udp)
 	if err != nil {
 		return err
 	}

@@ -14,29 +14,30 @@ import (
 const floodGoal = 2
 
 // groupFlood measures one client that counts over one connection: alone, beside a flood that goes
-// elsewhere, and beside one that comes to its server, in turn.
+// elsewhere, and beside one that comes to its server, in turn. The server's processor time in the
+// raw results has the flood's in it.
 func (b *bench) groupFlood() (string, error) {
-	t := table{header: []string{"dispatch", "flood", "p99 alone, µs", "p99 beside it elsewhere, µs",
-		"p99 beside it, µs", "elsewhere / alone", "beside / alone", "a second alone",
-		"a second beside it", "refused beside it"}}
+	t := newTable("dispatch | flood | p99 alone, µs | p99 beside it elsewhere, µs | p99 beside it, µs | " +
+		"elsewhere / alone | beside / alone | a second alone | a second beside it | refused beside it")
 	for _, dispatch := range []string{"pool", "goroutine"} {
 		for _, kind := range slices.Sorted(maps.Keys(floods)) {
-			alone, away, beside, err := b.floodCell(dispatch, kind)
+			start := func() (*instance, error) { return b.startGCD("", "--dispatch", dispatch) }
+			c := b.newCell("Flood", "dispatch", dispatch, "flood", kind)
+			in := c.start("alone", start, b.innocent)
+			c.load(elsewhere, in, b.besideFlood(kind, true))
+			c.load("beside", in, b.besideFlood(kind, false))
+			measured, err := c.measure()
 			if err != nil {
 				return "", err
 			}
-			lost := 0.0
-			for _, p := range beside {
-				lost += p.lost
+			alone, away, beside := measured["alone"], measured[elsewhere], measured["beside"]
+			refused := 0.0
+			for _, v := range beside {
+				refused += v[lost]
 			}
-			t.row(dispatch, kind+": "+floods[kind].about,
-				ranged(p99s(alone), micros), ranged(p99s(away), micros), ranged(p99s(beside), micros),
-				digits(median(pairs(p99s(away), p99s(alone)))),
-				atMost(median(pairs(p99s(beside), p99s(alone))), floodGoal),
-				ranged(rates(alone), perSecond), ranged(rates(beside), perSecond), digits(lost))
-			b.logf("flood, %s, %s: p99 %s µs alone, %s µs beside it elsewhere, %s µs beside it, %v refused",
-				dispatch, kind, ranged(p99s(alone), micros), ranged(p99s(away), micros),
-				ranged(p99s(beside), micros), lost)
+			t.row(dispatch, kind+": "+floods[kind].about, alone.text(p99), away.text(p99), beside.text(p99),
+				digits(median(away.pairs(alone, p99))), atMost(median(beside.pairs(alone, p99)), floodGoal),
+				alone.text(rate), beside.text(rate), digits(refused))
 		}
 	}
 	return fmt.Sprintf("One client counts over one RESP connection, beside %d others: over RESP pipelines of %d "+
@@ -45,57 +46,39 @@ func (b *bench) groupFlood() (string, error) {
 		floodClients, floodPipeline, t.String()), nil
 }
 
-// floodCell measures one kind of flood on a new server.
-func (b *bench) floodCell(dispatch, kind string) (alone, away, beside []point, err error) {
-	in, err := b.startGCD("", "--dispatch", dispatch)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	defer in.close()
-	for range b.rounds {
-		p, err := b.innocent(in)
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		alone = append(alone, p)
-		if p, err = b.besideFlood(in, kind, elsewhere, elsewhere); err != nil {
-			return nil, nil, nil, err
-		}
-		away = append(away, p)
-		if p, err = b.besideFlood(in, kind, in.addr, in.udp); err != nil {
-			return nil, nil, nil, err
-		}
-		beside = append(beside, p)
-	}
-	return alone, away, beside, nil
-}
-
 // innocent measures the client.
-func (b *bench) innocent(in *instance) (point, error) {
+func (b *bench) innocent(in *instance, d time.Duration) (load, error) {
 	r, err := loadgen.Run(b.ctx, loadgen.Options{
 		Network: loadgen.RESP, Addr: in.addr, Prefix: "innocent:", Threads: 1, Timeout: doorsTimeout,
-		Duration: b.time, Warmup: b.time / 10,
+		Duration: d, Warmup: d / 10,
 	})
 	if err != nil {
-		return point{}, err
+		return load{}, err
 	}
-	quantile := func(q float64) time.Duration { return time.Duration(r.Latency.ValueAtQuantile(q)) }
-	return point{rate: r.Rate(), p50: quantile(50), p99: quantile(99), lost: float64(r.Errors.Total())}, nil
+	got := newLoad(r.Latency, r.Ops()+r.Warm, r.Rate())
+	got.values[lost] = float64(r.Errors.Total())
+	return got, nil
 }
 
-// besideFlood measures the client beside a flood of the addresses.
-func (b *bench) besideFlood(in *instance, kind, tcp, udp string) (point, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return point{}, err
+// besideFlood measures the client beside a flood of its server, or of sockets elsewhere.
+func (b *bench) besideFlood(kind string, away bool) loader {
+	return func(in *instance, d time.Duration) (load, error) {
+		tcp, udp := in.addr, in.udp
+		if away {
+			tcp, udp = elsewhere, elsewhere
+		}
+		self, err := os.Executable()
+		if err != nil {
+			return load{}, err
+		}
+		flood, err := startProcess(self, []string{floodCommand, kind, tcp, udp}, processOptions{})
+		if err != nil {
+			return load{}, err
+		}
+		defer flood.kill()
+		if _, err := flood.await(b.ctx, "flooding"); err != nil {
+			return load{}, err
+		}
+		return b.innocent(in, d)
 	}
-	flood, err := startProcess(self, []string{floodCommand, kind, tcp, udp}, processOptions{})
-	if err != nil {
-		return point{}, err
-	}
-	defer flood.kill()
-	if _, err := flood.await(b.ctx, "flooding"); err != nil {
-		return point{}, err
-	}
-	return b.innocent(in)
 }

@@ -15,211 +15,175 @@ const (
 	calmEvery  = 2 * time.Second
 )
 
+// The units of groupMemory.
+const (
+	perTopic      = "B/topic"
+	perTopicLater = "later-B/topic"
+	idle          = "idle-B"
+	full          = "full-B"
+)
+
 // groupMemory measures the memory of many topics of 20 bytes.
 func (b *bench) groupMemory() (string, error) {
 	topics := b.scale(keptTopics, 50_000)
-	t := table{header: []string{"", "bytes for each topic", "2 s later", "wanted", "idle process, MB", "full process, MB"}}
-	for _, peer := range []struct {
-		name  string
-		start func() (*instance, error)
-		goal  float64
-	}{
-		{"gcd", func() (*instance, error) { return b.startGCD("") }, memoryGoal},
-		{"Redis none", func() (*instance, error) { return b.startRedis("none", "") }, 0},
-	} {
-		var perTopic, later, idle, full []float64
-		for range b.rounds {
-			m, err := b.memoryOf(peer.start, topics)
-			if errors.Is(err, errNotInstalled) {
-				break
-			}
-			if err != nil {
-				return "", err
-			}
-			perTopic = append(perTopic, (m.full-m.idle)/float64(topics))
-			later = append(later, (m.later-m.idle)/float64(topics))
-			idle, full = append(idle, m.idle/1e6), append(full, m.full/1e6)
-		}
-		goal := ""
-		if peer.goal > 0 {
-			goal = atMost(median(perTopic), peer.goal)
-		}
-		t.row(peer.name, ranged(perTopic, digits), ranged(later, digits), goal, ranged(idle, digits), ranged(full, digits))
-		b.logf("memory, %s: %s bytes for each of %s", peer.name, ranged(perTopic, digits), plural(topics, "topic"))
+	t := newTable(" | bytes for each topic | 2 s later | wanted | idle process, MB | full process, MB")
+	c := b.newCell("Memory", "topics", topics)
+	c.add("gcd", func() (load, error) { return b.fillAndLook(b.freshGCD, topics) })
+	c.add("Redis none", func() (load, error) { return b.fillAndLook(b.freshRedis("none"), topics) })
+	measured, err := c.measure()
+	if err != nil {
+		return "", err
 	}
-	return fmt.Sprintf("%s of 20 bytes with sums of %s; resident memory above that of the idle process:\n\n%s", plural(topics, "topic"), grouped(bigSum), t.String()), nil
+	for _, s := range c.subjects {
+		goal, r := "", measured[s.name]
+		if s.name == "gcd" {
+			goal = atMost(r.median(perTopic), memoryGoal)
+		}
+		t.row(s.name, r.text(perTopic), r.text(perTopicLater), goal, r.text(idle), r.text(full))
+	}
+	return fmt.Sprintf("%s of 20 bytes with sums of %s; resident memory above that of the idle process:\n\n%s",
+		plural(topics, "topic"), grouped(bigSum), t.String()), nil
 }
 
-// memory is the resident memory of a process, in bytes.
-type memory struct{ idle, full, later float64 }
-
-func (b *bench) memoryOf(start func() (*instance, error), topics int) (memory, error) {
+// fillAndLook looks at the resident memory of a server before, after and some time after it is
+// filled.
+func (b *bench) fillAndLook(start func() (*instance, error), topics int) (load, error) {
 	in, err := start()
 	if err != nil {
-		return memory{}, err
+		return load{}, err
 	}
 	defer in.close()
-	var m memory
-	look := func(into *float64) {
-		n, lookErr := residentBytes(in.pid())
-		*into, err = float64(n), errors.Join(err, lookErr)
+	look := func() float64 {
+		status, lookErr := memoryOf(in.pid())
+		err = errors.Join(err, lookErr)
+		return float64(status.VmRSS)
 	}
-	err = b.settle([]*subject{{name: in.name, in: in}})
-	look(&m.idle)
-	if err != nil {
-		return m, err
-	}
-	if err := b.fill(in, topics, bigSum); err != nil {
-		return m, err
-	}
-	look(&m.full)
-	err = errors.Join(err, b.pause(calmEvery))
-	look(&m.later)
-	return m, err
-}
-
-// kept is a directory with topics, and how a server is started on it.
-type kept struct {
-	name    string
-	prepare func(topics int) (dir string, err error)
-	launch  func(dir string) (*instance, error)
-
-	dir  string
-	size float64 // of what is in it, MB
-	took []float64
+	err = b.settle(in)
+	empty := look()
+	err = errors.Join(err, b.fill(in, topics, bigSum))
+	filled := look()
+	err = errors.Join(err, pause(b.ctx, calmEvery))
+	later := look()
+	return load{uint64(topics), values{
+		idle: empty, full: filled,
+		perTopic: (filled - empty) / float64(topics), perTopicLater: (later - empty) / float64(topics),
+	}}, err
 }
 
 // groupStart measures how long a start takes that finds many topics, until the first answer.
 func (b *bench) groupStart() (string, error) {
 	topics := b.scale(keptTopics, 50_000)
-	all := []*kept{
-		{name: "Redis, from its RDB file", prepare: b.keepRedis, launch: func(dir string) (*instance, error) { return b.launchRedis("none", dir) }},
-		{name: "gcd, from its snapshot", prepare: func(topics int) (string, error) { return b.keepGCD(topics, true) }, launch: b.relaunchGCD},
-		{name: "gcd, from its log alone", prepare: func(topics int) (string, error) { return b.keepGCD(topics, false) }, launch: b.relaunchGCD},
+	c := b.newCell("Start", "topics", topics)
+	all := []struct {
+		name    string
+		prepare func() (dir string, err error)
+		launch  func(dir string) (*instance, error)
+	}{
+		{"Redis, from its RDB file", func() (string, error) { return b.keepRedis(topics) }, b.relaunchRedis},
+		{"gcd, from its snapshot", func() (string, error) { return b.keepGCD(topics, true) }, b.relaunchGCD},
+		{"gcd, from its log alone", func() (string, error) { return b.keepGCD(topics, false) }, b.relaunchGCD},
 	}
-	var here []*kept
-	for _, k := range all {
-		var err error
-		if k.dir, err = k.prepare(topics); errors.Is(err, errNotInstalled) {
+	sizes := make(map[string]float64)
+	for _, kept := range all {
+		dir, err := kept.prepare()
+		if c.skips(kept.name, err) {
 			continue
-		} else if err != nil {
-			return "", fmt.Errorf("%s: %w", k.name, err)
 		}
-		defer os.RemoveAll(k.dir)
-		bytes, err := treeSize(k.dir)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", kept.name, err)
+		}
+		defer os.RemoveAll(dir)
+		bytes, err := treeSize(dir)
 		if err != nil {
 			return "", err
 		}
-		k.size = float64(bytes) / 1e6
-		here = append(here, k)
+		sizes[kept.name] = float64(bytes)
+		c.add(kept.name, func() (load, error) { return b.timeStart(dir, topics, kept.launch) })
 	}
-	for round := range b.rounds {
-		for i := range here {
-			k := here[(i+round)%len(here)]
-			d, err := b.timeStart(k.dir, topics, k.launch)
-			if err != nil {
-				return "", fmt.Errorf("%s: %w", k.name, err)
-			}
-			k.took = append(k.took, d.Seconds())
-		}
+	measured, err := c.measure()
+	if err != nil {
+		return "", err
 	}
-	t := table{header: []string{"", "first answer after, s", "on disk, MB", "gcd / Redis"}}
-	for i, k := range all {
-		against := ""
+	t := newTable(" | first answer after, s | on disk, MB | gcd / Redis")
+	redis := measured[all[0].name]
+	for i, kept := range all {
+		against, r := "", measured[kept.name]
 		if i > 0 {
-			against = atMost(ratio(median(k.took), median(all[0].took)), 1)
+			against = atMost(r.over(redis, took), 1)
 		}
-		t.row(k.name, ranged(k.took, digits), digits(k.size), against)
-		b.logf("start, %s, %s: %s s", plural(topics, "topic"), k.name, ranged(k.took, digits))
+		t.row(kept.name, r.text(took), mega(sizes[kept.name]), against)
 	}
-	return fmt.Sprintf("%s of 20 bytes, files in the page cache; from the start of the process to the first answer with a sum:\n\n%s", plural(topics, "topic"), t.String()), nil
+	return fmt.Sprintf("%s of 20 bytes, files in the page cache; from the start of the process to the first answer "+
+		"with a sum:\n\n%s", plural(topics, "topic"), t.String()), nil
 }
 
 // keepRedis makes a directory with an RDB file.
 func (b *bench) keepRedis(topics int) (string, error) {
 	in, err := b.startRedis("none", "")
-	if err != nil {
-		return "", err
-	}
-	if err := b.fill(in, topics, bigSum); err != nil {
-		return "", errors.Join(err, in.close())
-	}
-	if _, err := redisCommand(in.addr, "SAVE"); err != nil {
-		return "", errors.Join(err, in.close())
-	}
-	return in.dir, in.stop()
+	return b.keep(in, err, topics, func() error {
+		_, err := redisCommand(in.addr, "SAVE")
+		return err
+	})
 }
 
 // keepGCD makes a directory whose topics are all in the snapshot, or all in the log.
 func (b *bench) keepGCD(topics int, snapshot bool) (string, error) {
-	flags := []string{"--snapshot-bytes", "0", "--snapshot-interval", "0"}
+	interval := "0"
 	if snapshot {
-		flags[len(flags)-1] = "2s"
+		interval = "2s"
 	}
-	in, err := b.startGCD("", flags...)
+	in, err := b.startGCD("", "--snapshot-bytes", "0", "--snapshot-interval", interval)
+	return b.keep(in, err, topics, func() error {
+		if !snapshot {
+			return nil
+		}
+		calm, err := b.idle(calmEvery, 5, 2, 150, in) // for longer than the time between two snapshots
+		if err == nil && !calm {
+			err = fmt.Errorf("%s is still busy after %v", in.name, 150*calmEvery)
+		}
+		_, statErr := os.Stat(filepath.Join(in.dir, "counters.db"))
+		return errors.Join(err, statErr)
+	})
+}
+
+// keep fills a server that was started, has it save that, and leaves its directory.
+func (b *bench) keep(in *instance, err error, topics int, save func() error) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := b.fill(in, topics, bigSum); err != nil {
-		return "", errors.Join(err, in.close())
+	if err = b.fill(in, topics, bigSum); err == nil {
+		err = save()
 	}
-	if snapshot {
-		if err := b.calm(in); err != nil {
-			return "", errors.Join(err, in.close())
-		}
-		if _, err := os.Stat(filepath.Join(in.dir, "counters.db")); err != nil {
-			return "", errors.Join(err, in.close())
-		}
+	if err != nil {
+		return "", errors.Join(err, in.close())
 	}
 	return in.dir, in.stop()
 }
 
-// calm waits until a server has done nothing for longer than the time between two snapshots.
-func (b *bench) calm(in *instance) error {
-	const tries = 150
-	last := time.Duration(-1)
-	quiet := 0
-	for range tries {
-		now, err := cpuTime(in.pid())
-		if err != nil {
-			return err
-		}
-		if quiet++; last < 0 || now-last > 5*time.Second/ticksPerSecond {
-			quiet = 0
-		}
-		if quiet == 2 {
-			return nil
-		}
-		last = now
-		if err := b.pause(calmEvery); err != nil {
-			return err
-		}
-	}
-	return fmt.Errorf("%s is still busy after %v", in.name, tries*calmEvery)
-}
-
 func (b *bench) relaunchGCD(dir string) (*instance, error) {
-	addr, err := freeAddr()
+	in, err := b.prepare(b.gcd, "gcd", dir)
 	if err != nil {
 		return nil, err
 	}
-	return b.launchGCD(dir, addr)
+	return in, b.launchGCD(in)
 }
 
+func (b *bench) relaunchRedis(dir string) (*instance, error) { return b.launchRedis("none", dir) }
+
 // timeStart starts a server on a directory, waits for the sum of the last topic, and stops it.
-func (b *bench) timeStart(dir string, topics int, launch func(dir string) (*instance, error)) (time.Duration, error) {
+func (b *bench) timeStart(dir string, topics int, launch func(dir string) (*instance, error)) (load, error) {
 	begun := time.Now()
 	in, err := launch(dir)
 	if err != nil {
-		return 0, err
+		return load{}, err
 	}
 	err = in.process.awaitAnswer(b.ctx, func() error {
-		sum, err := redisCommand(in.addr, "GET", fmt.Sprintf("%s%012d", fillPrefix, topics-1))
+		sum, err := redisCommand(in.addr, "GET", topicName(topics-1))
 		if err == nil && sum != fmt.Sprint(bigSum) {
 			err = fmt.Errorf("the sum is %q, want %d", sum, bigSum)
 		}
 		return err
 	})
-	took := time.Since(begun)
-	return took, errors.Join(err, in.stop())
+	got := load{uint64(topics), values{took: time.Since(begun).Seconds()}}
+	return got, errors.Join(err, in.stop())
 }

@@ -1,9 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"time"
+	"sync"
 
 	"gcd/loadgen"
 )
@@ -12,16 +11,21 @@ const peerClients = 64
 
 // groupPeers compares gcd with services of other kinds, one request at a time on each connection.
 func (b *bench) groupPeers() (string, error) {
-	million := b.scale(1_000_000, 5_000)
-	one, oneMissing, err := b.peerCell(1)
+	topics := b.scale(1_000_000, 5_000)
+	one, missing, err := b.peerCell(1)
 	if err != nil {
 		return "", err
 	}
-	many, _, err := b.peerCell(million)
+	many, _, err := b.peerCell(topics)
 	if err != nil {
 		return "", err
 	}
-	t := table{header: []string{"", "on disk before the answer", "one topic", "CPU µs", "p50, p99 µs", plural(million, "topic"), "CPU µs", "p50, p99 µs", "generator"}}
+	return peerTable(topics, one, many, missing), nil
+}
+
+func peerTable(topics int, one, many map[string]runs, missing map[string]string) string {
+	t := newTable(" | on disk before the answer | one topic | CPU µs | p50, p99 µs | " + plural(topics, "topic") +
+		" | CPU µs | p50, p99 µs | generator")
 	for _, peer := range []struct{ name, durable, generator string }{
 		{"gcd", "yes", "gcd bench (RESP)"},
 		{"Redis always", "yes", "gcd bench (RESP)"},
@@ -31,85 +35,36 @@ func (b *bench) groupPeers() (string, error) {
 		{"PostgreSQL update", "yes", "pgbench"},
 		{"PostgreSQL nextval", "each 32nd: a crash leaves gaps", "pgbench"},
 	} {
-		if reason, missing := oneMissing[peer.name]; missing {
+		if reason, ok := missing[peer.name]; ok {
 			t.row(peer.name, peer.durable, reason, "", "", "", "", "", "")
 			continue
 		}
-		cells := []string{peer.name, peer.durable}
-		for _, points := range [][]point{one[peer.name], many[peer.name]} {
-			latencies := "–"
-			if len(points) > 0 {
-				latencies = micros(median(p50s(points))) + ", " + micros(median(p99s(points)))
-			}
-			cells = append(cells, ranged(rates(points), perSecond), ranged(cpus(points), digits), latencies)
-		}
-		t.row(append(cells, peer.generator)...)
+		o, m := one[peer.name], many[peer.name]
+		t.row(peer.name, peer.durable, o.text(rate), o.text(cpu), o.latencies(),
+			m.text(rate), m.text(cpu), m.latencies(), peer.generator)
 	}
-	return fmt.Sprintf("%d connections that stay open, one request under way on each; answers a second:\n\n%s", peerClients, t.String()), nil
+	return fmt.Sprintf("%d connections that stay open, one request under way on each; answers a second:\n\n%s",
+		peerClients, t.String())
 }
 
 // peerCell measures all peers that are installed, and says of the others why they are missing.
-func (b *bench) peerCell(topics int) (map[string][]point, map[string]string, error) {
-	var subjects []*subject
-	defer b.closeSubjects(&subjects)
-	missing := make(map[string]string)
-	type named struct {
-		name string
-		load func(time.Duration) (load, error)
-	}
-	add := func(in *instance, err error, loads ...named) error {
-		for _, l := range loads {
-			switch {
-			case errors.Is(err, errNotInstalled):
-				missing[l.name] = err.Error()
-			case err == nil:
-				subjects = append(subjects, &subject{name: l.name, in: in, load: l.load})
-			}
-		}
-		if errors.Is(err, errNotInstalled) {
-			b.logf("%v", err)
-			return nil
-		}
-		return err
-	}
-	resp := func(in *instance) func(time.Duration) (load, error) {
-		if in == nil {
-			return nil
-		}
-		return b.generated(loadgen.Options{Network: loadgen.RESP, Addr: in.addr, Clients: peerClients, Topics: uint64(topics), Prefix: fillPrefix, Timeout: doorsTimeout})
-	}
-
-	in, err := b.startGCD("")
-	if err := add(in, err, named{"gcd", resp(in)}); err != nil {
-		return nil, nil, err
-	}
+func (b *bench) peerCell(topics int) (map[string]runs, map[string]string, error) {
+	c := b.newCell("Peers", "topics", topics)
+	resp := b.generated(loadgen.Options{Network: loadgen.RESP, Clients: peerClients, Topics: uint64(topics),
+		Prefix: fillPrefix, Timeout: doorsTimeout})
+	c.start("gcd", b.freshGCD, resp)
 	for _, mode := range []string{"always", "none"} {
-		in, err := b.startRedis(mode, "")
-		if err := add(in, err, named{"Redis " + mode, resp(in)}); err != nil {
-			return nil, nil, err
-		}
+		c.start("Redis "+mode, b.freshRedis(mode), resp)
 	}
-	for _, s := range subjects {
-		if err := b.fill(s.in, topics, 1); err != nil {
-			return nil, nil, err
-		}
-	}
-	in, err = b.startMemcached(topics)
-	if err := add(in, err, named{"memcached", b.memcachedLoad(in, peerClients, topics)}); err != nil {
-		return nil, nil, err
-	}
-	in, err = b.startEtcd()
-	if err := add(in, err, named{"etcd", b.etcdLoad(in, peerClients, topics)}); err != nil {
-		return nil, nil, err
-	}
-	in, err = b.startPostgres(topics)
-	kinds := []named{{"PostgreSQL update", b.pgbenchLoad(in, peerClients, topics, pgUpdate)}}
+	c.fill(topics)
+	memcached := func() (*instance, error) { return b.startMemcached(topics) }
+	c.start("memcached", memcached, b.memcachedLoad(peerClients, topics))
+	c.start("etcd", b.startEtcd, b.etcdLoad(peerClients, topics))
+	postgres := sync.OnceValues(func() (*instance, error) { return b.startPostgres(topics) })
+	c.start("PostgreSQL update", postgres, b.pgbenchLoad(peerClients, topics, pgUpdate))
 	if topics == 1 { // more would need a sequence for each
-		kinds = append(kinds, named{"PostgreSQL nextval", b.pgbenchLoad(in, peerClients, topics, pgNextval)})
+		c.start("PostgreSQL nextval", postgres, b.pgbenchLoad(peerClients, topics, pgNextval))
 	}
-	if err := add(in, err, kinds...); err != nil {
-		return nil, nil, err
-	}
-	points, err := b.compare("peers, "+plural(topics, "topic"), subjects, nil)
-	return points, missing, err
+	measured, err := c.measure()
+	return measured, c.missing, err
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 const (
@@ -20,15 +19,21 @@ type job struct {
 	path   string
 	args   []string
 	server *instance // that it asks; nil: none
-	makes  string    // removed behind each run; "": nothing
+	makes  string    // removed after each run; "": nothing
 	goal   float64   // millions of topics a second and core, at least; 0: none
 	memory float64   // MiB, at most; 0: none
-	used   []usage
 }
+
+// The units of groupTools, beside those of what a command has used.
+const (
+	topicRate = "topics/s"
+	perCore   = "topics/cpu-sec"
+)
 
 // groupTools measures gcd-tool and gcd backup, and what Redis has for its files beside them.
 func (b *bench) groupTools() (string, error) {
-	t := table{header: []string{"", "topics", "took, s", "topics a second", "millions a second and core", "processor, s", "anonymous memory, MiB"}}
+	t := newTable(" | topics | took, s | topics a second | millions a second and core | " +
+		"processor, s | anonymous memory, MiB")
 	few, many := b.scale(1_000_000, 30_000), b.scale(10_000_000, 60_000)
 	theirs, err := b.redisJobs(few)
 	if errors.Is(err, errNotInstalled) {
@@ -38,53 +43,60 @@ func (b *bench) groupTools() (string, error) {
 	} else {
 		defer theirs[0].server.close()
 	}
-	if err := b.gcdJobs(&t, few, true, theirs); err != nil {
+	if err := b.gcdJobs(t, few, true, theirs); err != nil {
 		return "", err
 	}
-	if err := b.gcdJobs(&t, many, false, nil); err != nil {
+	if err := b.gcdJobs(t, many, false, nil); err != nil {
 		return "", err
 	}
-	if err := b.logJobs(&t, b.scale(3_000_000, 30_000)); err != nil {
+	if err := b.logJobs(t, b.scale(3_000_000, 30_000)); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("Topics of 20 bytes with sums of %s, files in the page cache. Processor time is user and system, of the command and of the server that it asks; *and core* divides by it. "+
-		"Memory is what is of no file (RssAnon), of the command alone, the most at any look, every %v.\n\n%s", grouped(bigSum), memoryEvery, t.String()), nil
+	return fmt.Sprintf("Topics of 20 bytes with sums of %s, files in the page cache. "+
+		"Processor time is user and system, of the command and of the server that it asks; "+
+		"*and core* divides by it. Memory is what is of no file (RssAnon), of the command alone, "+
+		"the most at any look, every %v.\n\n%s", grouped(bigSum), memoryEvery, t.String()), nil
 }
 
 // runJobs runs each job once a round, and writes what it has used.
 func (b *bench) runJobs(t *table, topics int, jobs []*job) error {
-	for round := range b.rounds {
-		for i := range jobs {
-			j := jobs[(i+round)%len(jobs)]
-			u, err := b.used(j.path, j.args, j.server)
+	c := b.newCell("Tools", "topics", topics)
+	for _, j := range jobs {
+		c.add(j.what, func() (load, error) {
+			path, err := find(j.path)
+			if err != nil {
+				return load{}, err
+			}
+			v, err := b.used(path, j.args, j.server)
 			if err == nil && j.makes != "" {
 				err = os.RemoveAll(j.makes)
 			}
 			if err != nil {
-				return fmt.Errorf("%s: %w", j.what, err)
+				return load{}, err
 			}
-			j.used = append(j.used, u)
-		}
+			n := float64(topics)
+			v[topicRate], v[perCore] = ratio(n, v[took]), ratio(n, v[busy])
+			return load{uint64(topics), v}, nil
+		})
+	}
+	measured, err := c.measure()
+	if err != nil {
+		return err
 	}
 	for _, j := range jobs {
-		var took, rate, perCore, cpu, memory []float64
-		for _, u := range j.used {
-			took, cpu = append(took, u.took.Seconds()), append(cpu, u.cpu.Seconds())
-			rate = append(rate, ratio(float64(topics), u.took.Seconds()))
-			perCore = append(perCore, ratio(float64(topics), u.cpu.Seconds())/1e6)
-			memory = append(memory, float64(u.memory)/(1<<20))
-		}
-		most := ranged(memory, digits)
+		r := measured[j.what]
+		most := r.text(anonymous)
 		if j.memory > 0 {
-			most = atMost(median(memory), j.memory)
+			most = atMost(r.median(anonymous)/(1<<20), j.memory)
 		}
-		t.row(j.what, grouped(topics), ranged(took, digits), perSecond(median(rate)), wanted(median(perCore), j.goal), digits(median(cpu)), most)
-		b.logf("tools, %s, %s: %s s, %s a second", plural(topics, "topic"), j.what, ranged(took, digits), perSecond(median(rate)))
+		t.row(j.what, grouped(topics), r.text(took), perSecond(r.median(topicRate)),
+			wanted(r.median(perCore)/1e6, j.goal), digits(r.median(busy)), most)
 	}
 	return nil
 }
 
-// gcdJobs measures gcd's commands on the directory of a stopped server and then a backup of a server on it, in turn with a peer's jobs.
+// gcdJobs measures gcd's commands on the directory of a stopped server and then a backup of a
+// server on it, in turn with a peer's jobs.
 func (b *bench) gcdJobs(t *table, topics int, backup bool, theirs []*job) error {
 	dir, err := b.keepGCD(topics, true)
 	if err != nil {
@@ -104,14 +116,17 @@ func (b *bench) gcdJobs(t *table, topics int, backup bool, theirs []*job) error 
 		return err
 	}
 	ours := []*job{
-		{what: "gcd-tool dump, ndjson", args: dump("ndjson", "dump.ndjson"), makes: file("dump.ndjson"), goal: readGoal, memory: dumpMemory},
-		{what: "gcd-tool dump, csv", args: dump("csv", "dump.csv"), makes: file("dump.csv"), goal: readGoal, memory: dumpMemory},
+		{what: "gcd-tool dump, ndjson", args: dump("ndjson", "dump.ndjson"), makes: file("dump.ndjson"),
+			goal: readGoal, memory: dumpMemory},
+		{what: "gcd-tool dump, csv", args: dump("csv", "dump.csv"), makes: file("dump.csv"),
+			goal: readGoal, memory: dumpMemory},
 		{what: "gcd-tool verify", args: []string{"verify", "--quiet", dir}, goal: readGoal},
-		{what: "gcd-tool restore", args: []string{"restore", "--quiet", file("kept.ndjson"), file("restored")}, makes: file("restored"), goal: restoreGoal},
+		{what: "gcd-tool restore", args: []string{"restore", "--quiet", file("kept.ndjson"), file("restored")},
+			makes: file("restored"), goal: restoreGoal},
 	}
 	for _, j := range ours {
 		j.path = b.tool
-		b.ran("gcd-tool "+quoteEmpty(j.args), dir, "DIR", work+"/", "")
+		b.ran("gcd-tool "+quoted(j.args), dir, "DIR", work+"/", "")
 	}
 	if err := b.runJobs(t, topics, ours); err != nil || !backup {
 		return err
@@ -122,11 +137,12 @@ func (b *bench) gcdJobs(t *table, topics int, backup bool, theirs []*job) error 
 	}
 	j := &job{what: "gcd backup, of a running server", path: b.gcd, server: in, makes: file("backup.ndjson"),
 		args: []string{"backup", "--quiet", "--addr", in.addr, file("backup.ndjson")}}
-	b.ran("gcd "+quoteEmpty(j.args), in.addr, "ADDR", work+"/", "")
+	b.ran("gcd "+quoted(j.args), in.addr, "ADDR", work+"/", "")
 	return errors.Join(b.runJobs(t, topics, append([]*job{j}, theirs...)), in.close())
 }
 
-// logJobs measures a dump beside a server whose topics are all in its log alone: there is nothing that is sorted.
+// logJobs measures a dump beside a server whose topics are all in its log alone: there is nothing
+// that is sorted.
 func (b *bench) logJobs(t *table, topics int) error {
 	in, err := b.startGCD("", "--snapshot-bytes", "0", "--snapshot-interval", "0")
 	if err != nil {
@@ -138,21 +154,14 @@ func (b *bench) logJobs(t *table, topics int) error {
 	}
 	file := filepath.Join(b.root, "log.ndjson")
 	args := []string{"dump", "--quiet", "--format", "ndjson", "--output", file, "--temp-dir", b.root, in.dir}
-	b.ran("gcd-tool "+quoteEmpty(args), in.dir, "DIR", file, "log.ndjson", b.root, "TMP")
-	return b.runJobs(t, topics, []*job{
-		{what: "gcd-tool dump beside a running server, all in its log", path: b.tool, args: args, server: in, makes: file, memory: dumpMemory},
-	})
+	b.ran("gcd-tool "+quoted(args), in.dir, "DIR", file, "log.ndjson", b.root, "TMP")
+	return b.runJobs(t, topics, []*job{{what: "gcd-tool dump beside a running server, all in its log",
+		path: b.tool, args: args, server: in, makes: file, memory: dumpMemory}})
 }
 
-// redisJobs are what Redis has to get its topics out of a server, and to check its files. The first has the server.
+// redisJobs are what Redis has to get its topics out of a server, and to check its files. The first
+// has the server.
 func (b *bench) redisJobs(topics int) ([]*job, error) {
-	var paths [3]string
-	for i, name := range []string{"redis-cli", "redis-check-rdb", "redis-check-aof"} {
-		var err error
-		if paths[i], err = find(name); err != nil {
-			return nil, err
-		}
-	}
 	dir, err := b.keepRedis(topics)
 	if err != nil {
 		return nil, err
@@ -167,19 +176,21 @@ func (b *bench) redisJobs(topics int) ([]*job, error) {
 	if in, err = b.startRedis("none", dir); err != nil {
 		return nil, err
 	}
-	const atOnce = "CONFIG SET repl-diskless-sync-delay 0" // or it waits for five seconds, for others that want the same
-	if _, err := redisCommand(in.addr, strings.Fields(atOnce)...); err != nil {
+	const delay = "repl-diskless-sync-delay" // five seconds, for others that want the same
+	if _, err := redisCommand(in.addr, "CONFIG", "SET", delay, 0); err != nil {
 		return nil, errors.Join(err, in.close())
 	}
 	file := func(name string) string { return filepath.Join(dir, name) }
 	jobs := []*job{
-		{what: "redis-cli --rdb, of a running Redis", path: paths[0], server: in, args: []string{"-p", portOf(in.addr), "--rdb", file("copy.rdb")}, makes: file("copy.rdb")},
-		{what: "redis-check-rdb", path: paths[1], args: []string{file("dump.rdb")}},
-		{what: "redis-check-aof, of as many INCRs", path: paths[2], args: []string{file("appendonlydir/appendonly.aof.manifest")}},
+		{what: "redis-cli --rdb, of a running Redis", path: "redis-cli", server: in, makes: file("copy.rdb"),
+			args: []string{"-p", portOf(in.addr), "--rdb", file("copy.rdb")}},
+		{what: "redis-check-rdb", path: "redis-check-rdb", args: []string{file("dump.rdb")}},
+		{what: "redis-check-aof, of as many INCRs", path: "redis-check-aof",
+			args: []string{file("appendonlydir/appendonly.aof.manifest")}},
 	}
-	b.ran("redis-cli -p PORT " + atOnce)
+	b.ran("redis-cli -p PORT CONFIG SET " + delay + " 0")
 	for _, j := range jobs {
-		b.ran(filepath.Base(j.path)+" "+quoteEmpty(j.args), dir+"/", "", portOf(in.addr), "PORT")
+		b.ran(j.path+" "+quoted(j.args), dir+"/", "", portOf(in.addr), "PORT")
 	}
 	return jobs, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"gcd/loadgen"
 )
@@ -17,24 +18,34 @@ const (
 // time and have the same load in turn. What is told is the median of the ratios of the pairs, so
 // that it holds when the machine's speed drifts.
 func (b *bench) groupVersions() (string, error) {
-	t := table{header: []string{"load", "rate, this / other", "server CPU, this / other",
-		"this", "other", "CPU µs this", "CPU µs other", "p50, p99 µs this", "p50, p99 µs other"}}
+	t := newTable("load | rate, this / other | server CPU, this / other | " +
+		"this | other | CPU µs this | CPU µs other | p50, p99 µs this | p50, p99 µs other")
 	for _, l := range b.versionLoads() {
-		points, err := b.versionCell(l)
+		c := b.newCell("Versions", "network", l.Network, "clients", l.Clients, "pipeline", max(1, l.Pipeline))
+		l.Timeout = doorsTimeout
+		c.start("this gcd", b.freshGCD, b.generated(l))
+		c.start("other gcd", func() (*instance, error) { return b.startVersion(b.against, "") }, b.generated(l))
+		measured, err := c.measure()
 		if err != nil {
 			return "", err
 		}
-		ours, theirs := points["this gcd"], points["other gcd"]
-		t.row(loadName(l),
-			wanted(median(pairs(rates(ours), rates(theirs))), versionGoal),
-			atMost(median(pairs(cpus(ours), cpus(theirs))), versionCPUGoal),
-			ranged(rates(ours), perSecond), ranged(rates(theirs), perSecond),
-			ranged(cpus(ours), digits), ranged(cpus(theirs), digits),
-			micros(median(p50s(ours)))+", "+micros(median(p99s(ours))),
-			micros(median(p50s(theirs)))+", "+micros(median(p99s(theirs))))
+		t.row(versionRow(loadName(l), measured["this gcd"], measured["other gcd"])...)
 	}
-	return fmt.Sprintf("The other gcd: %s. Medians of the ratios of pairs of runs, one topic.\n\n%s",
-		b.versionOf(b.against), t.String()), nil
+	return fmt.Sprintf("The other gcd: %s. Medians of the ratios of pairs of runs, and the range of these ratios; "+
+		"one topic.\n\n%s", b.versionOf(b.against), t.String()), nil
+}
+
+func versionRow(load string, ours, theirs runs) []string {
+	rates, cpus := ours.pairs(theirs, rate), ours.pairs(theirs, cpu)
+	spread := func(ratios []float64) string {
+		if len(ratios) < 2 {
+			return ""
+		}
+		return ", " + digits(slices.Min(ratios)) + "–" + digits(slices.Max(ratios))
+	}
+	return []string{load,
+		wanted(median(rates), versionGoal) + spread(rates), atMost(median(cpus), versionCPUGoal) + spread(cpus),
+		ours.text(rate), theirs.text(rate), ours.text(cpu), theirs.text(cpu), ours.latencies(), theirs.latencies()}
 }
 
 // versionLoads are the loads that two versions are compared with.
@@ -59,31 +70,4 @@ func loadName(l loadgen.Options) string {
 		name += fmt.Sprintf(", pipeline %d", l.Pipeline)
 	}
 	return name
-}
-
-// versionCell measures one load on new servers of both.
-func (b *bench) versionCell(l loadgen.Options) (map[string][]point, error) {
-	var subjects []*subject
-	defer b.closeSubjects(&subjects)
-	l.Timeout = doorsTimeout
-	for _, version := range []struct{ name, path string }{{"this gcd", b.gcd}, {"other gcd", b.against}} {
-		in, err := b.startVersion(version.path, "")
-		if err != nil {
-			return nil, err
-		}
-		if l.Addr = in.addr; l.Network == loadgen.UDP {
-			l.Addr = in.udp
-		}
-		subjects = append(subjects, &subject{name: version.name, in: in, load: b.generated(l)})
-	}
-	return b.compare(loadName(l), subjects, nil)
-}
-
-// pairs are the ratios of two runs of each round.
-func pairs(ours, theirs []float64) []float64 {
-	ratios := make([]float64, min(len(ours), len(theirs)))
-	for i := range ratios {
-		ratios[i] = ratio(ours[i], theirs[i])
-	}
-	return ratios
 }

@@ -1,54 +1,66 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
-	"time"
 
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 )
 
-// describe writes what the figures depend on: machine, disk, versions of the peers. The commit of gcd is each result's own.
-func (b *bench) describe() (string, error) {
+// describe writes what the figures depend on: machine, disk, versions of the peers. The commit of
+// gcd is each result's own. What results of other machines are not held against is the
+// configuration.
+func (b *bench) describe() (text string, config [][2]string, err error) {
 	disk, tmpfs, err := describeDisk(b.root)
 	if err != nil {
-		return "", err
-	}
-	if tmpfs {
-		b.logf("WARNING: %s is on tmpfs, where a sync costs nothing: the figures mean nothing. Give a directory on a disk with --dir.", b.root)
-		disk += ": **not a disk**, where a sync costs nothing"
+		return "", nil, err
 	}
 	log, err := newBareLog(b.root)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	s, err := log.appendAndSync(b.ctx, b.time/2)
-	if closeErr := log.close(); err == nil {
-		err = closeErr
-	}
+	defer log.close()
+	proc, err := procfs.NewDefaultFS()
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	t := table{header: []string{"", ""}}
-	t.row("processors", fmt.Sprintf("%d × %s, shared by server and generator", runtime.NumCPU(), firstField("/proc/cpuinfo", "model name")))
-	t.row("memory", inGiB(firstField("/proc/meminfo", "MemTotal")))
-	t.row("kernel", kernel())
+	syncs, err1 := log.appendAndSync(b.ctx, b.time/2)
+	processors, err2 := proc.CPUInfo()
+	memory, err3 := proc.Meminfo()
+	busy, err4 := proc.LoadAvg()
+	kernel, err5 := run(b.ctx, "uname", []string{"-srm"}, processOptions{})
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+		return "", nil, err
+	}
+	model := processors[0].ModelName
+	config = [][2]string{{"goos", runtime.GOOS}, {"cpu", model}, {"disk", disk}}
+	if tmpfs {
+		b.logf("WARNING: %s is on tmpfs, where a sync costs nothing: the figures mean nothing. "+
+			"Give a directory on a disk with --dir.", b.root)
+		disk += ": **not a disk**, where a sync costs nothing"
+	}
+	t := newTable(" | ")
+	t.row("processors", fmt.Sprintf("%d × %s, shared by server and generator", runtime.NumCPU(), model))
+	t.row("memory", digits(float64(*memory.MemTotalBytes)/(1<<30))+" GiB")
+	t.row("kernel", strings.TrimSpace(kernel))
 	t.row("disk", disk)
-	t.row("bare append of 64 bytes and fdatasync", fmt.Sprintf("p50 %s µs, p99 %s µs", micros(float64(s.p50)), micros(float64(s.p99))))
+	t.row("bare append of 64 bytes and fdatasync",
+		fmt.Sprintf("p50 %s µs, p99 %s µs", micros(syncs.values[p50]), micros(syncs.values[p99])))
 	t.row("network", "loopback")
-	t.row("load average before", loadAverage())
+	t.row("load average before", fmt.Sprintf("%.2f", busy.Load1))
 	for _, peer := range []struct{ name, program string }{
 		{"Redis", "redis-server"}, {"memcached", "memcached"}, {"etcd", "etcd"}, {"PostgreSQL", "postgres"},
 	} {
 		t.row(peer.name, b.peerVersion(peer.program))
 	}
-	return t.String(), nil
+	return t.String(), config, nil
 }
 
 // peerVersion is the version in the first line of what a program says about itself.
@@ -88,53 +100,13 @@ func (b *bench) versionOf(gcd string) string {
 	return version + ", " + v.Go
 }
 
-func kernel() string {
-	var name unix.Utsname
-	if err := unix.Uname(&name); err != nil {
-		return "unknown"
-	}
-	return unix.ByteSliceToString(name.Sysname[:]) + " " + unix.ByteSliceToString(name.Release[:]) + " " + unix.ByteSliceToString(name.Machine[:])
-}
-
-// firstField is the value of the first line "name : value" of a file.
-func firstField(file, name string) string {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return "unknown"
-	}
-	for lines := bufio.NewScanner(strings.NewReader(string(text))); lines.Scan(); {
-		if key, value, ok := strings.Cut(lines.Text(), ":"); ok && strings.TrimSpace(key) == name {
-			return strings.TrimSpace(value)
-		}
-	}
-	return "unknown"
-}
-
-// inGiB rewrites a size in kB.
-func inGiB(text string) string {
-	var kib float64
-	if _, err := fmt.Sscanf(text, "%f kB", &kib); err != nil {
-		return text
-	}
-	return digits(kib/(1<<20)) + " GiB"
-}
-
-func loadAverage() string {
-	text, err := os.ReadFile("/proc/loadavg")
-	fields := strings.Fields(string(text))
-	if err != nil || len(fields) < 1 {
-		return "unknown"
-	}
-	return fields[0]
-}
-
 // describeDisk says what a directory is on, and whether that is no disk at all.
 func describeDisk(dir string) (text string, tmpfs bool, err error) {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(dir, &fs); err != nil {
 		return "", false, os.NewSyscallError("statfs", err)
 	}
-	mounts, err := os.ReadFile("/proc/self/mounts")
+	mounts, err := procfs.GetMounts()
 	if err != nil {
 		return "", false, err
 	}
@@ -142,31 +114,23 @@ func describeDisk(dir string) (text string, tmpfs bool, err error) {
 	if err != nil {
 		return "", false, err
 	}
-	device, kind := mountOf(string(mounts), real)
-	text = kind + " on " + device
-	queue := filepath.Join("/sys/class/block", filepath.Base(device), "queue")
+	mount := mountOf(mounts, real)
+	text = mount.FSType + " on " + mount.Source
+	queue := filepath.Join("/sys/class/block", filepath.Base(mount.Source), "queue")
 	if cache, err := os.ReadFile(filepath.Join(queue, "write_cache")); err == nil {
 		text += ", " + strings.TrimSpace(string(cache)) + " cache"
 	}
 	return text, fs.Type == unix.TMPFS_MAGIC || fs.Type == unix.RAMFS_MAGIC, nil
 }
 
-// mountOf finds the device and the type of the file system that a directory is on, in the text of /proc/self/mounts.
-func mountOf(mounts, dir string) (device, kind string) {
-	device, kind, longest := "unknown", "unknown", -1
-	for _, line := range strings.Split(mounts, "\n") {
-		fields := strings.Fields(line)
-		if len(fields) < 3 {
-			continue
-		}
-		point := fields[1]
-		within := dir == point || strings.HasPrefix(dir, strings.TrimSuffix(point, "/")+"/")
-		if within && len(point) >= longest { // a later mount hides an earlier one
-			device, kind, longest = fields[0], fields[2], len(point)
+// mountOf finds the mount that a directory is on.
+func mountOf(mounts []*procfs.MountInfo, dir string) *procfs.MountInfo {
+	found := &procfs.MountInfo{FSType: "unknown", Source: "unknown"}
+	for _, m := range mounts {
+		within := dir == m.MountPoint || strings.HasPrefix(dir, strings.TrimSuffix(m.MountPoint, "/")+"/")
+		if within && len(m.MountPoint) >= len(found.MountPoint) { // a later mount hides an earlier one
+			found = m
 		}
 	}
-	return device, kind
+	return found
 }
-
-// today is the date that the page shows.
-func today() string { return time.Now().UTC().Format("2006-01-02") }

@@ -4,7 +4,8 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"io"
+	"maps"
+	"math"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -13,19 +14,26 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/prometheus/procfs"
 )
 
 func TestReadRedisBenchmark(t *testing.T) {
 	t.Parallel()
-	const header = `"test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_latency_ms","p99_latency_ms","max_latency_ms"` + "\n"
-	got, err := readRedisBenchmark("WARNING: Could not fetch server CONFIG\n" + header + `"INCR","66445.19","0.605","0.104","0.527","1.039","1.439","10.391"` + "\n")
-	if err != nil || got.rate != 66445.19 || got.p50 != 527*time.Microsecond || got.p99 != 1439*time.Microsecond {
-		t.Errorf("%+v, %v", got, err)
+	const header = `"test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms",` +
+		`"p95_latency_ms","p99_latency_ms","max_latency_ms"` + "\n"
+	got, err := readRedisBenchmark("WARNING: Could not fetch server CONFIG\n" + header +
+		`"INCR","66445.19","0.605","0.104","0.527","1.039","1.439","10.391"` + "\n")
+	want := values{rate: 66445.19, p50: 0.000527, p99: 0.001439}
+	if err != nil || !maps.Equal(got.values, want) {
+		t.Errorf("%+v, %v, want %v", got, err, want)
 	}
-	for _, text := range []string{"", "ERR\n", header, header + `"INCR","0","0","0","0","0","0","0"`, header + `"INCR","many","0","0","0","0","0","0"`} {
+	for _, text := range []string{
+		"", "ERR\n", header, header + `"INCR","0","0","0","0","0","0","0"`,
+		header + `"INCR","many","0","0","0","0","0","0"`, "\"test\",\"rps\"\n\"INCR\",\"7\"\n",
+	} {
 		if got, err := readRedisBenchmark(text); err == nil {
 			t.Errorf("%q: %+v", text, got)
 		}
@@ -48,18 +56,29 @@ func TestReadPgbench(t *testing.T) {
 		}
 	}
 	got, err := readPgbench(dir)
-	if err != nil || got.answers != 3 || got.rate < 1.4999 || got.rate > 1.5001 || got.p50.Round(10*time.Microsecond) != 2*time.Millisecond {
+	if err != nil || got.answers != 3 || digits(got.values[rate]) != "1.50" ||
+		math.Abs(got.values[p50]-0.002) > 5e-6 {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
 
 func TestMountOf(t *testing.T) {
 	t.Parallel()
-	const mounts = "/dev/a / ext4 rw 0 0\ntmpfs /tmp tmpfs rw 0 0\n/dev/b /tmp/data xfs rw 0 0\n/dev/c /tmp/data btrfs rw 0 0\nbad\n"
-	for dir, want := range map[string]string{"/": "ext4 /dev/a", "/tmpfoo": "ext4 /dev/a", "/tmp": "tmpfs tmpfs", "/tmp/data/x": "btrfs /dev/c"} {
-		if device, kind := mountOf(mounts, dir); kind+" "+device != want {
-			t.Errorf("%s: %s on %s, want %s", dir, kind, device, want)
+	mounts := []*procfs.MountInfo{
+		{Source: "/dev/a", MountPoint: "/", FSType: "ext4"},
+		{Source: "tmpfs", MountPoint: "/tmp", FSType: "tmpfs"},
+		{Source: "/dev/b", MountPoint: "/tmp/data", FSType: "xfs"},
+		{Source: "/dev/c", MountPoint: "/tmp/data", FSType: "btrfs"},
+	}
+	for dir, want := range map[string]string{
+		"/": "ext4 /dev/a", "/tmpfoo": "ext4 /dev/a", "/tmp": "tmpfs tmpfs", "/tmp/data/x": "btrfs /dev/c",
+	} {
+		if m := mountOf(mounts, dir); m.FSType+" "+m.Source != want {
+			t.Errorf("%s: %s on %s, want %s", dir, m.FSType, m.Source, want)
 		}
+	}
+	if m := mountOf(nil, "/"); m.FSType != "unknown" {
+		t.Errorf("without mounts: %+v", m)
 	}
 }
 
@@ -79,8 +98,9 @@ func TestDescribeDisk(t *testing.T) {
 // TestAccounting looks at this process and at a child.
 func TestAccounting(t *testing.T) {
 	t.Parallel()
-	if size, err := residentBytes(os.Getpid()); err != nil || size < 1<<20 {
-		t.Errorf("%d bytes, %v", size, err)
+	status, err := memoryOf(os.Getpid())
+	if err != nil || status.VmRSS < 1<<20 || status.RssAnon < 1<<16 || status.RssAnon > status.VmRSS {
+		t.Errorf("%d bytes, %d of no file, %v", status.VmRSS, status.RssAnon, err)
 	}
 	child := exec.Command("sh", "-c", "read line")
 	stdin, err := child.StdinPipe()
@@ -102,8 +122,11 @@ func TestAccounting(t *testing.T) {
 	}
 	stdin.Close()
 	_ = child.Wait() // it ends with an error, having read nothing
-	if _, err := cpuTime(child.Process.Pid); err == nil {
-		t.Error("a process that is gone has used time")
+	if _, err := cpuTime(child.Process.Pid); !hasEnded(err) {
+		t.Errorf("the time of a process that is gone: %v", err)
+	}
+	if _, err := memoryOf(child.Process.Pid); !hasEnded(err) {
+		t.Errorf("the memory of a process that is gone: %v", err)
 	}
 
 	// A loop of a few ticks is seen.
@@ -111,7 +134,8 @@ func TestAccounting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for after := before; after < before+2*time.Second/ticksPerSecond; {
+	ctx := within(t, time.Minute)
+	for after := before; after < before+2*time.Second/ticksPerSecond && ctx.Err() == nil; {
 		for range 1_000_000 {
 			rand.Uint64()
 		}
@@ -128,9 +152,33 @@ func TestAccounting(t *testing.T) {
 	}
 }
 
-// TestProcess: what a process says is found, whether it was said before or comes later, and how it ends is told.
+// TestTimeOfChildren: a server is charged with the time of its children, those that have ended too.
+func TestTimeOfChildren(t *testing.T) {
+	runtime.LockOSThread() // see startProcess
+	const work = `i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done`
+	for name, script := range map[string]string{
+		"has ended": "sh -c '" + work + "'; echo worked; exec sleep 3600",
+		"goes on":   "sh -c '" + work + "; echo worked; exec sleep 3600'; exit 1",
+	} {
+		p, err := startProcess("/bin/sh", []string{"-c", script}, processOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.kill()
+		if _, err := p.await(within(t, time.Minute), "worked"); err != nil {
+			t.Fatal(err)
+		}
+		if used, err := cpuTime(p.command.Process.Pid); err != nil || used < 2*time.Second/ticksPerSecond {
+			t.Errorf("%v of a child that %s, %v", used, name, err)
+		}
+	}
+}
+
+// TestProcess: what a process says is found, whether it was said before or comes later, and how it
+// ends is told.
 func TestProcess(t *testing.T) {
 	runtime.LockOSThread()
+	ctx := within(t, time.Minute)
 	sh, err := find("sh")
 	if err != nil {
 		t.Fatal(err)
@@ -140,17 +188,17 @@ func TestProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, pattern := range []string{`one (\d)`, `two (\d)`, `one (\d)`} {
-		if said, err := p.await(t.Context(), pattern); err != nil || len(said) != 2 {
+		if said, err := p.await(ctx, pattern); err != nil || len(said) != 2 {
 			t.Errorf("%s: %q, %v", pattern, said, err)
 		}
 	}
-	if _, err := p.await(t.Context(), "three"); err == nil || !strings.Contains(err.Error(), "it ended:\none 1\ntwo 2") {
+	if _, err := p.await(ctx, "three"); err == nil || !strings.Contains(err.Error(), "it ended:\none 1\ntwo 2") {
 		t.Errorf("of an ended process: %v", err)
 	}
-	if err := p.awaitAnswer(t.Context(), func() error { return errors.New("nobody") }); err == nil {
+	if err := p.awaitAnswer(ctx, func() error { return errors.New("nobody") }); err == nil {
 		t.Error("an ended process answered")
 	}
-	if err := p.stop(0); err != nil {
+	if err := p.stop(); err != nil {
 		t.Error(err)
 	}
 }
@@ -158,10 +206,7 @@ func TestProcess(t *testing.T) {
 // TestCloseAll: what nobody closed is ended, and its directory removed.
 func TestCloseAll(t *testing.T) {
 	runtime.LockOSThread()
-	b := &bench{ctx: t.Context(), root: filepath.Join(t.TempDir(), "root"), log: t.Output()}
-	if err := os.Mkdir(b.root, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	b := newBench(t)
 	var all []*instance
 	for range 3 {
 		dir, err := b.newDir("of a server")
@@ -172,7 +217,7 @@ func TestCloseAll(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, b.adopt(&instance{name: "sh", process: p, dir: dir, signal: syscall.SIGTERM}))
+		all = append(all, b.adopt(&instance{name: "sh", process: p, dir: dir}))
 	}
 	if err := all[1].close(); err != nil {
 		t.Error(err)
@@ -220,12 +265,12 @@ func TestRedisCommand(t *testing.T) {
 		listener.Close()
 		<-done
 	}()
-	for word, want := range map[string]string{":7_": "7", "+PONG_": "PONG", "$5_10001_": "10001", "$-1_": "", "$0__": ""} {
+	for word, want := range map[string]string{"+PONG_": "PONG", "$5_10001_": "10001", "$0__": ""} {
 		if got, err := redisCommand(listener.Addr().String(), "GET", word); err != nil || got != want {
 			t.Errorf("%q: %q, %v", word, got, err)
 		}
 	}
-	for _, word := range []string{"-LOADING_", "$x_", "$99999999_", "$5_1", "_", "x"} {
+	for _, word := range []string{"-LOADING_", "$-1_", "$x_", "$5_1", "_", "x"} {
 		if got, err := redisCommand(listener.Addr().String(), "GET", word); err == nil {
 			t.Errorf("%q: %q", word, got)
 		}
@@ -235,15 +280,16 @@ func TestRedisCommand(t *testing.T) {
 func TestClosedLoop(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int64
-	got, err := closedLoop(t.Context(), 4, 5*time.Millisecond, func(int, *rand.Rand) error {
+	ctx := within(t, time.Minute)
+	got, err := closedLoop(ctx, 4, 5*time.Millisecond, func(int, *rand.Rand) error {
 		calls.Add(1)
 		return nil
 	})
-	if err != nil || got.answers == 0 || got.answers != uint64(calls.Load()) || got.rate <= 0 {
+	if err != nil || got.answers == 0 || got.answers != uint64(calls.Load()) || got.values[rate] <= 0 {
 		t.Errorf("%+v, %v, %d calls", got, err, calls.Load())
 	}
 	broken := errors.New("broken")
-	if _, err := closedLoop(t.Context(), 4, time.Hour, func(client int, _ *rand.Rand) error {
+	if _, err := closedLoop(ctx, 4, time.Hour, func(client int, _ *rand.Rand) error {
 		if client == 2 {
 			return broken
 		}
@@ -251,9 +297,10 @@ func TestClosedLoop(t *testing.T) {
 	}); !errors.Is(err, broken) {
 		t.Errorf("%v, want the client's error", err)
 	}
-	ended, end := context.WithCancel(t.Context())
+	ended, end := context.WithCancel(ctx)
 	end()
-	if _, err := closedLoop(ended, 1, time.Hour, func(int, *rand.Rand) error { return nil }); !errors.Is(err, context.Canceled) {
+	none := func(int, *rand.Rand) error { return nil }
+	if _, err := closedLoop(ended, 1, time.Hour, none); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v after an interrupt", err)
 	}
 }
@@ -265,9 +312,10 @@ func TestBareLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := log.appendAndSync(t.Context(), 20*time.Millisecond)
-	if err != nil || s.mean <= 0 || s.p50 <= 0 || s.p50 > s.p99 {
-		t.Errorf("%+v, %v", s, err)
+	got, err := log.appendAndSync(within(t, time.Minute), 20*time.Millisecond)
+	v := got.values
+	if err != nil || got.answers == 0 || digits(v[mean]*v[rate]) != "1.00" || v[p50] <= 0 || v[p50] > v[p99] {
+		t.Errorf("%+v, %v", got, err)
 	}
 	if err := log.close(); err != nil {
 		t.Error(err)
@@ -280,26 +328,32 @@ func TestBareLog(t *testing.T) {
 // TestUsed runs commands and looks at what they took.
 func TestUsed(t *testing.T) {
 	runtime.LockOSThread() // see startProcess
-	b := &bench{ctx: t.Context()}
+	b := newBench(t)
 	made := filepath.Join(t.TempDir(), "made")
-	const hold = `x=$(head -c 20000000 /dev/zero | tr '\0' x); sleep 0.1; echo ${#x} > ` // bytes in the shell's own memory
-	u, err := b.used("/bin/sh", []string{"-c", hold + made}, nil)
-	if err != nil || u.took < 100*time.Millisecond || u.memory < 20_000_000 || u.cpu <= 0 || u.cpu > u.took*time.Duration(runtime.NumCPU()) {
-		t.Errorf("%+v, %v", u, err)
+	const hold = `x=$(head -c 20000000 /dev/zero | tr '\0' x); sleep 0.1; echo ${#x} > ` // in the shell's memory
+	v, err := b.used("/bin/sh", []string{"-c", hold + made}, nil)
+	most := v[took] * float64(runtime.NumCPU())
+	if err != nil || v[took] < 0.1 || v[anonymous] < 20_000_000 || v[busy] <= 0 || v[busy] > most {
+		t.Errorf("%+v, %v", v, err)
 	}
 	j := &job{what: "a copy", path: "/bin/sh", args: []string{"-c", "touch " + made}, makes: made, goal: 1e6, memory: 1}
-	b.rounds, b.log = 2, io.Discard
 	var out table
-	if err := b.runJobs(&out, 1000, []*job{j}); err != nil || len(out.rows) != 1 || len(j.used) != 2 || !strings.Contains(out.rows[0][4], "≥ 1e+06") || !strings.Contains(out.rows[0][6], "≤ 1") {
-		t.Errorf("%q, %v", out.rows, err)
+	err = b.runJobs(&out, 1000, []*job{j})
+	if row := rows(out.String()); err != nil || len(row) != 1 ||
+		!strings.Contains(row[0][4], "≥ 1e+06") || !strings.Contains(row[0][6], "≤ 1") {
+		t.Errorf("%q, %v", row, err)
+	}
+	if results, _ := readRaw(t, b.raw); len(results["Tools/topics=1000/by=a-copy"]) != 2 {
+		t.Errorf("recorded: %v", results)
 	}
 	if _, err := os.Stat(made); !os.IsNotExist(err) {
 		t.Errorf("what it made is left: %v", err)
 	}
-	if _, err := b.used("/bin/sh", []string{"-c", "echo no such thing; exit 3"}, nil); err == nil || !strings.Contains(err.Error(), "no such thing") {
+	_, err = b.used("/bin/sh", []string{"-c", "echo no such thing; exit 3"}, nil)
+	if err == nil || !strings.Contains(err.Error(), "no such thing") {
 		t.Errorf("a command that failed: %v", err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(b.ctx)
 	cancel()
 	b.ctx = ctx
 	if _, err := b.used("/bin/sleep", []string{"60"}, nil); !errors.Is(err, context.Canceled) {

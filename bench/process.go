@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,7 +17,7 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/prometheus/procfs"
 )
 
 const (
@@ -34,8 +34,8 @@ type process struct {
 	err     error         // how it ended
 
 	mu    sync.Mutex
-	lines []string // the last ones of its output
-	wait  map[chan string]*regexp.Regexp
+	lines []string      // the last ones of its output
+	news  chan struct{} // has an element when there may be a new line
 }
 
 // options of a process beyond its arguments.
@@ -45,81 +45,56 @@ type processOptions struct {
 	env  []string
 }
 
-// startProcess starts a program. The caller's goroutine must be locked to a thread that lives as long as this program: the
-// system kills the children of a thread that ends.
+func (o processOptions) set(command *exec.Cmd) {
+	command.Dir, command.Env = o.dir, append(os.Environ(), o.env...)
+	command.SysProcAttr = &syscall.SysProcAttr{
+		Setpgid:    true, // an interrupt from the terminal is for this program, which stops the others in order
+		Pdeathsig:  syscall.SIGKILL,
+		Credential: o.user,
+	}
+}
+
+// startProcess starts a program. The caller's goroutine must be locked to a thread that lives as
+// long as this program: the system kills the children of a thread that ends.
 func startProcess(path string, args []string, o processOptions) (*process, error) {
 	p := &process{
 		name:    filepath.Base(path),
 		command: exec.Command(path, args...),
 		ended:   make(chan struct{}),
-		wait:    make(map[chan string]*regexp.Regexp),
+		news:    make(chan struct{}, 1),
 	}
-	p.command.Dir = o.dir
-	p.command.Env = append(os.Environ(), o.env...)
-	p.command.SysProcAttr = &syscall.SysProcAttr{
-		Setpgid:    true, // an interrupt from the terminal is for this program, which stops the others in order
-		Pdeathsig:  syscall.SIGKILL,
-		Credential: o.user,
-	}
-	reader, writer, err := os.Pipe()
+	o.set(p.command)
+	output, err := p.command.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
-	p.command.Stdout, p.command.Stderr = writer, writer
-	err = p.command.Start()
-	writer.Close()
-	if err != nil {
-		reader.Close()
+	p.command.Stderr = p.command.Stdout
+	if err := p.command.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", p.name, err)
 	}
-	go p.follow(reader)
+	go p.follow(output)
 	return p, nil
 }
 
 // follow reads what the process writes, until it ends.
-func (p *process) follow(output *os.File) {
+func (p *process) follow(output io.Reader) {
 	defer close(p.ended)
-	defer output.Close()
 	for lines := bufio.NewReader(output); ; {
 		line, err := lines.ReadString('\n')
 		if line = strings.TrimRight(line, "\n"); line != "" {
-			p.heard(line)
+			p.mu.Lock()
+			p.lines = append(p.lines[max(0, len(p.lines)-lastLines+1):], line[:min(len(line), 4096)])
+			p.mu.Unlock()
+			select {
+			case p.news <- struct{}{}:
+			default:
+			}
 		}
 		if err != nil {
 			break
 		}
 	}
 	p.err = p.command.Wait()
-}
-
-func (p *process) heard(line string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.lines = append(p.lines, line[:min(len(line), 4096)])
-	if len(p.lines) > lastLines {
-		p.lines = p.lines[1:]
-	}
-	for found, pattern := range p.wait {
-		if pattern.MatchString(line) {
-			found <- line
-			delete(p.wait, found)
-		}
-	}
-}
-
-// line returns a channel that gets the next line of output that matches, one of the last that are there already included.
-func (p *process) line(pattern string) <-chan string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	found, compiled := make(chan string, 1), regexp.MustCompile(pattern)
-	for _, line := range p.lines {
-		if compiled.MatchString(line) {
-			found <- line
-			return found
-		}
-	}
-	p.wait[found] = compiled
-	return found
 }
 
 // output is what the process wrote last, to explain what went wrong.
@@ -129,45 +104,43 @@ func (p *process) output() string {
 	return strings.Join(p.lines, "\n")
 }
 
-// await waits for a line of output and returns its submatches.
+// await waits for a line of output, which may be there already, and returns its submatches. One
+// goroutine at a time may wait.
 func (p *process) await(ctx context.Context, pattern string) ([]string, error) {
-	timer := time.NewTimer(startWithin)
-	defer timer.Stop()
-	found := p.line(pattern)
-	var why string
-	select {
-	case line := <-found:
-		return regexp.MustCompile(pattern).FindStringSubmatch(line), nil
-	case <-p.ended:
-		select {
-		case line := <-found:
-			return regexp.MustCompile(pattern).FindStringSubmatch(line), nil
-		default:
+	line, late := regexp.MustCompile("(?m)"+pattern), time.After(startWithin)
+	for why := ""; ; {
+		output := p.output()
+		if said := line.FindStringSubmatch(output); said != nil {
+			return said, nil
 		}
-		why = "it ended"
-	case <-timer.C:
-		why = fmt.Sprintf("not within %v", startWithin)
-	case <-ctx.Done():
-		return nil, ctx.Err()
+		if why != "" {
+			return nil, fmt.Errorf("%s did not say %q: %s:\n%s", p.name, pattern, why, output)
+		}
+		select {
+		case <-p.news:
+		case <-p.ended:
+			why = "it ended"
+		case <-late:
+			why = fmt.Sprintf("not within %v", startWithin)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
-	return nil, fmt.Errorf("%s did not say %q: %s:\n%s", p.name, pattern, why, p.output())
 }
 
 // awaitAnswer waits until try succeeds.
 func (p *process) awaitAnswer(ctx context.Context, try func() error) error {
-	deadline := time.Now().Add(startWithin)
-	ticker := time.NewTicker(2 * time.Millisecond)
+	ticker, late := time.NewTicker(2*time.Millisecond), time.After(startWithin)
 	defer ticker.Stop()
 	for {
 		err := try()
 		if err == nil {
 			return nil
 		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("%s does not answer within %v: %w:\n%s", p.name, startWithin, err, p.output())
-		}
 		select {
 		case <-ticker.C:
+		case <-late:
+			return fmt.Errorf("%s does not answer within %v: %w:\n%s", p.name, startWithin, err, p.output())
 		case <-p.ended:
 			return fmt.Errorf("%s ended: %v:\n%s", p.name, p.err, p.output())
 		case <-ctx.Done():
@@ -177,17 +150,15 @@ func (p *process) awaitAnswer(ctx context.Context, try func() error) error {
 }
 
 // stop asks the process to end, and makes it end if it does not.
-func (p *process) stop(signal syscall.Signal) error {
-	_ = p.command.Process.Signal(signal) // fails when it has ended already
-	timer := time.NewTimer(stopWithin)
-	defer timer.Stop()
+func (p *process) stop() error {
+	_ = p.command.Process.Signal(syscall.SIGTERM) // fails when it has ended already
 	select {
 	case <-p.ended:
 		return nil
-	case <-timer.C:
+	case <-time.After(stopWithin):
 	}
 	p.kill()
-	return fmt.Errorf("%s did not end within %v of %v and was killed", p.name, stopWithin, signal)
+	return fmt.Errorf("%s did not end within %v and was killed", p.name, stopWithin)
 }
 
 func (p *process) kill() {
@@ -198,8 +169,7 @@ func (p *process) kill() {
 // run runs a program to its end and returns its output.
 func run(ctx context.Context, path string, args []string, o processOptions) (string, error) {
 	command := exec.CommandContext(ctx, path, args...)
-	command.Dir, command.Env = o.dir, append(os.Environ(), o.env...)
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: o.user}
+	o.set(command)
 	command.WaitDelay = time.Second
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
@@ -207,24 +177,10 @@ func run(ctx context.Context, path string, args []string, o processOptions) (str
 		if ctx.Err() != nil {
 			return "", ctx.Err()
 		}
-		return "", fmt.Errorf("%s %s: %w\n%s%s", filepath.Base(path), strings.Join(args, " "), err, stdout.String(), stderr.String())
+		return "", fmt.Errorf("%s %s: %w\n%s%s",
+			filepath.Base(path), strings.Join(args, " "), err, stdout.String(), stderr.String())
 	}
 	return stdout.String(), nil
-}
-
-// freeAddr returns an address of the loopback network on which nothing listens.
-func freeAddr() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer listener.Close()
-	return listener.Addr().String(), nil
-}
-
-func portOf(addr string) string {
-	_, port, _ := net.SplitHostPort(addr)
-	return port
 }
 
 // ticksPerSecond is the unit of times in /proc (USER_HZ), the same on every Linux that Go runs on.
@@ -232,37 +188,28 @@ const ticksPerSecond = 100
 
 // cpuTime is the processor time, user and system, that a process and all its children have used.
 func cpuTime(pid int) (time.Duration, error) {
-	ticks, err := cpuTicks(pid)
-	return time.Duration(ticks) * time.Second / ticksPerSecond, err
-}
-
-func cpuTicks(pid int) (int64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	proc, err := procfs.NewProc(pid)
 	if err != nil {
 		return 0, err
 	}
-	// pid (name) state …; the name may hold anything.
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	if len(fields) < 15 {
-		return 0, fmt.Errorf("/proc/%d/stat has only %d fields", pid, len(fields))
+	stat, err := proc.Stat()
+	if err != nil {
+		return 0, err
 	}
-	var sum int64
-	for _, field := range fields[11:15] { // utime, stime, and those of children that have ended
-		n, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("/proc/%d/stat: %w", pid, err)
-		}
-		sum += n
-	}
+	ticks := int(stat.UTime+stat.STime) + stat.CUTime + stat.CSTime // the last two are of children that have ended
+	sum := time.Duration(ticks) * time.Second / ticksPerSecond
 	for _, child := range children(pid) {
-		n, err := cpuTicks(child)
-		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ESRCH) { // it may have ended a moment ago
+		used, err := cpuTime(child)
+		if err != nil && !hasEnded(err) {
 			return 0, err
 		}
-		sum += n
+		sum += used
 	}
 	return sum, nil
 }
+
+// hasEnded says whether a process could not be looked at because it has just ended.
+func hasEnded(err error) bool { return errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) }
 
 // children are the processes that a process has started and that have not ended.
 func children(pid int) []int {
@@ -279,18 +226,13 @@ func children(pid int) []int {
 	return pids
 }
 
-// residentBytes is the memory of a process that is in RAM.
-func residentBytes(pid int) (int64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+// memoryOf tells the memory of a process that is in RAM, in bytes.
+func memoryOf(pid int) (procfs.ProcStatus, error) {
+	proc, err := procfs.NewProc(pid)
 	if err != nil {
-		return 0, err
+		return procfs.ProcStatus{}, err
 	}
-	fields := strings.Fields(string(text))
-	if len(fields) < 2 {
-		return 0, fmt.Errorf("/proc/%d/statm: %q", pid, text)
-	}
-	pages, err := strconv.ParseInt(fields[1], 10, 64)
-	return pages * int64(unix.Getpagesize()), err
+	return proc.NewStatus()
 }
 
 // treeSize is the size of all files in a directory.

@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,17 +19,17 @@ type redisLoad struct {
 
 // flags are those of redis-benchmark for so many requests.
 func (l *redisLoad) flags(addr string, requests int) []string {
-	flags := []string{"-p", portOf(addr), "-t", "incr", "-c", strconv.Itoa(l.clients), "-P", strconv.Itoa(l.pipeline), "-n", strconv.Itoa(requests)}
+	text := fmt.Sprintf("-p %s -t incr -c %d -P %d -n %d", portOf(addr), l.clients, l.pipeline, requests)
 	if l.topics > 1 {
-		flags = append(flags, "-r", strconv.Itoa(l.topics))
+		text += fmt.Sprintf(" -r %d", l.topics)
 	}
-	return append(flags, "--csv")
+	return strings.Fields(text + " --csv")
 }
 
-// redisBenchmarked is a subject's load by redis-benchmark, which is told how many requests to make and not for how long: as many as the
-// last run suggests.
-func (b *bench) redisBenchmarked(in *instance, l redisLoad) func(time.Duration) (load, error) {
-	return func(d time.Duration) (load, error) {
+// redisBenchmarked is a load by redis-benchmark, which is told how many requests to make and not
+// for how long: as many as the last run suggests.
+func (b *bench) redisBenchmarked(l redisLoad) loader {
+	return func(in *instance, d time.Duration) (load, error) {
 		if l.rate == 0 {
 			if _, err := b.redisBenchmark(in, &l, 0); err != nil {
 				return load{}, err
@@ -40,12 +41,12 @@ func (b *bench) redisBenchmarked(in *instance, l redisLoad) func(time.Duration) 
 
 // redisBenchmark runs redis-benchmark once.
 func (b *bench) redisBenchmark(in *instance, l *redisLoad, d time.Duration) (load, error) {
+	batch := l.clients * l.pipeline
+	requests := max(500, 20*batch, int(math.Ceil(l.rate*d.Seconds()/float64(batch)))*batch)
 	path, err := find("redis-benchmark")
 	if err != nil {
 		return load{}, err
 	}
-	batch := l.clients * l.pipeline
-	requests := max(500, 20*batch, int(math.Ceil(l.rate*d.Seconds()/float64(batch)))*batch)
 	text, err := run(b.ctx, path, l.flags(in.addr, requests), processOptions{})
 	if err != nil {
 		return load{}, err
@@ -54,9 +55,10 @@ func (b *bench) redisBenchmark(in *instance, l *redisLoad, d time.Duration) (loa
 	if err != nil {
 		return load{}, err
 	}
-	got.answers, l.rate = uint64(requests), got.rate
+	got.answers, l.rate = uint64(requests), got.values[rate]
 	b.ran("redis-benchmark "+strings.Join(l.flags("127.0.0.1:0", 0), " "),
-		"-p 0", "-p PORT", "-n 0", "-n N", fmt.Sprintf("-c %d", l.clients), "-c C", fmt.Sprintf("-P %d", l.pipeline), "-P P")
+		"-p 0", "-p PORT", "-n 0", "-n N",
+		fmt.Sprintf("-c %d", l.clients), "-c C", fmt.Sprintf("-P %d", l.pipeline), "-P P")
 	return got, nil
 }
 
@@ -70,23 +72,17 @@ func readRedisBenchmark(text string) (load, error) {
 	if err != nil || len(rows) != 2 {
 		return load{}, fmt.Errorf("redis-benchmark printed %d lines, want 2 (%v): %q", len(rows), err, text)
 	}
-	var got load
-	milliseconds := func(value float64) time.Duration { return time.Duration(value * float64(time.Millisecond)) }
-	for i, name := range rows[0] {
-		value, err := strconv.ParseFloat(rows[1][i], 64)
-		if err != nil && name != "test" {
-			return load{}, fmt.Errorf("redis-benchmark: %s is %q", name, rows[1][i])
+	got := load{values: values{}}
+	for unit, column := range map[string]string{rate: "rps", p50: "p50_latency_ms", p99: "p99_latency_ms"} {
+		value, err := strconv.ParseFloat(rows[1][max(0, slices.Index(rows[0], column))], 64)
+		if err != nil {
+			return load{}, fmt.Errorf("redis-benchmark: %s: %w", column, err)
 		}
-		switch name {
-		case "rps":
-			got.rate = value
-		case "p50_latency_ms":
-			got.p50 = milliseconds(value)
-		case "p99_latency_ms":
-			got.p99 = milliseconds(value)
+		if got.values[unit] = value; unit != rate {
+			got.values[unit] /= 1000
 		}
 	}
-	if got.rate <= 0 {
+	if got.values[rate] <= 0 {
 		return load{}, fmt.Errorf("redis-benchmark measured nothing: %q", text)
 	}
 	return got, nil

@@ -1,65 +1,49 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// rates, cpus, p50s and p99s are one figure of all points.
-func rates(points []point) []float64 { return figures(points, func(p point) float64 { return p.rate }) }
-func cpus(points []point) []float64  { return figures(points, func(p point) float64 { return p.cpu }) }
-func p50s(points []point) []float64 {
-	return figures(points, func(p point) float64 { return float64(p.p50) })
-}
-func p99s(points []point) []float64 {
-	return figures(points, func(p point) float64 { return float64(p.p99) })
-}
-func losses(points []point) []float64 {
-	return figures(points, func(p point) float64 { return p.lost })
+// pageUnits write values as the page does, by unit; others are written as they are.
+var pageUnits = map[string]func(float64) string{
+	rate: perSecond, cpu: micros, mean: micros, p50: micros, p99: micros,
+	rateBefore: perSecond, rateDuring: perSecond, p99Before: micros, p99During: micros,
+	idle: mega, full: mega, anonymous: mebi,
 }
 
-func figures(points []point, figure func(point) float64) []float64 {
-	all := make([]float64, len(points))
-	for i, p := range points {
-		all[i] = figure(p)
+// text writes the median and the range.
+func (r runs) text(unit string) string {
+	write, ok := pageUnits[unit]
+	if !ok {
+		write = digits
 	}
-	return all
+	return ranged(r.of(unit), write)
 }
 
-// median is the middle one, and the mean of the two in the middle of an even number; 0 of none.
-func median(values []float64) float64 {
-	if len(values) == 0 {
-		return 0
+// latencies writes the medians of the two quantiles.
+func (r runs) latencies() string {
+	if len(r) == 0 {
+		return "–"
 	}
-	sorted := slices.Sorted(slices.Values(values))
-	middle := len(sorted) / 2
-	if len(sorted)%2 == 1 {
-		return sorted[middle]
-	}
-	return (sorted[middle-1] + sorted[middle]) / 2
-}
-
-// ratio is one divided by another, 0 where there is nothing to divide by.
-func ratio(a, b float64) float64 {
-	if b == 0 {
-		return 0
-	}
-	return a / b
+	return micros(r.median(p50)) + ", " + micros(r.median(p99))
 }
 
 // ranged writes the median and the range of values.
 func ranged(values []float64, write func(float64) string) string {
-	if len(values) == 0 {
+	switch len(values) {
+	case 0:
 		return "–"
+	case 1:
+		return write(values[0])
 	}
-	middle := write(median(values))
-	if len(values) == 1 {
-		return middle
-	}
-	return fmt.Sprintf("%s (%s–%s)", middle, write(slices.Min(values)), write(slices.Max(values)))
+	return fmt.Sprintf("%s (%s–%s)", write(median(values)), write(slices.Min(values)), write(slices.Max(values)))
 }
 
 // perSecond writes a rate with three digits.
@@ -75,64 +59,52 @@ func perSecond(rate float64) string {
 
 // digits writes a number with three digits, or all those before the point.
 func digits(v float64) string {
-	switch a := math.Abs(v); {
-	case v == 0:
+	if v == 0 {
 		return "0"
-	case a >= 99.95:
-		return strconv.FormatFloat(v, 'f', 0, 64)
-	case a >= 9.995:
-		return strconv.FormatFloat(v, 'f', 1, 64)
-	case a >= 0.9995:
-		return strconv.FormatFloat(v, 'f', 2, 64)
 	}
-	return strconv.FormatFloat(v, 'f', 3, 64)
+	places := 3
+	for _, least := range []float64{0.9995, 9.995, 99.95} {
+		if math.Abs(v) >= least {
+			places--
+		}
+	}
+	return strconv.FormatFloat(v, 'f', places, 64)
 }
 
-// micros writes nanoseconds as microseconds.
-func micros(nanoseconds float64) string { return digits(nanoseconds / 1e3) }
+func micros(v float64) string { return digits(v * 1e6) }
+func mega(v float64) string   { return digits(v / 1e6) }
+func mebi(v float64) string   { return digits(v / (1 << 20)) }
 
 // wanted writes a ratio and, where there is one, the goal it has and whether it reaches it.
-func wanted(value, goal float64) string {
+func wanted(value, goal float64) string { return judged(value, goal, "≥", value >= goal) }
+
+// atMost is wanted for what should be small.
+func atMost(value, goal float64) string { return judged(value, goal, "≤", value <= goal) }
+
+func judged(value, goal float64, sign string, reached bool) string {
 	switch {
 	case value == 0:
 		return "–"
 	case goal == 0:
 		return digits(value)
-	case value >= goal:
-		return fmt.Sprintf("**%s** (≥ %s)", digits(value), strconv.FormatFloat(goal, 'g', -1, 64))
+	case reached:
+		return fmt.Sprintf("**%s** (%s %g)", digits(value), sign, goal)
 	}
-	return fmt.Sprintf("%s (✗ ≥ %s)", digits(value), strconv.FormatFloat(goal, 'g', -1, 64))
-}
-
-// atMost is wanted for what should be small.
-func atMost(value, goal float64) string {
-	switch {
-	case value == 0:
-		return "–"
-	case value <= goal:
-		return fmt.Sprintf("**%s** (≤ %s)", digits(value), strconv.FormatFloat(goal, 'g', -1, 64))
-	}
-	return fmt.Sprintf("%s (✗ ≤ %s)", digits(value), strconv.FormatFloat(goal, 'g', -1, 64))
+	return fmt.Sprintf("%s (✗ %s %g)", digits(value), sign, goal)
 }
 
 // table is a table in Markdown.
-type table struct {
-	header []string
-	rows   [][]string
+type table struct{ strings.Builder }
+
+// newTable begins a table with its header.
+func newTable(header string) *table {
+	t := new(table)
+	t.row(header)
+	t.WriteString(strings.Repeat("|---", strings.Count(header, " | ")+1) + "|\n")
+	return t
 }
 
-func (t *table) row(cells ...string) { t.rows = append(t.rows, cells) }
-
-func (t *table) String() string {
-	var b strings.Builder
-	write := func(cells []string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
-	write(t.header)
-	b.WriteString(strings.Repeat("|---", len(t.header)) + "|\n")
-	for _, cells := range t.rows {
-		write(cells)
-	}
-	return b.String()
-}
+func (t *table) row(cells ...string) { fmt.Fprintf(t, "| %s |\n", strings.Join(cells, " | ")) }
 
 func plural(n int, thing string) string {
 	if n == 1 {
@@ -148,4 +120,36 @@ func grouped(n int) string {
 		text = text[:i] + "," + text[i:]
 	}
 	return text
+}
+
+// marks are the comments in the page around the place of a result.
+func marks(name string) (begin, end string) {
+	return "<!-- bench:" + name + " -->", "<!-- /bench:" + name + " -->"
+}
+
+// putResult puts a result in its place in the page, and leaves what is around it as it is. A page
+// without a place gets one at its end.
+func putResult(path, name, result string) error {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		text, err = []byte("# Benchmarks\n"), nil
+	}
+	if err != nil {
+		return err
+	}
+	begin, end := marks(name)
+	if !strings.Contains(string(text), begin) {
+		text = fmt.Appendf(text, "\n## %s\n\n%s\n%s\n", name, begin, end)
+	}
+	before, rest, _ := strings.Cut(string(text), begin)
+	_, after, ok := strings.Cut(rest, end)
+	if !ok {
+		return fmt.Errorf("%s has %s and no %s after it", path, begin, end)
+	}
+	page := before + begin + "\n" + strings.TrimSpace(result) + "\n" + end + after
+	half := path + ".new" // the page is written whole or not at all
+	if err := os.WriteFile(half, []byte(page), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(half, path)
 }

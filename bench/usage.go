@@ -1,94 +1,64 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"os"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
 // memoryEvery is the time between two looks at a command's memory.
 const memoryEvery = 5 * time.Millisecond
 
-// usage is what a command has used, from its start to its end.
-type usage struct {
-	took   time.Duration
-	cpu    time.Duration // user and system, of all its threads, and of the server that it asked
-	memory int64         // anonymous, the most at any look: heap and stacks, and no pages of files
-}
+// The units of what a command has used, beside the time that it took.
+const (
+	busy      = "cpu-sec" // user and system, of all its threads, and of the server that it asked
+	anonymous = "anon-B"  // memory of no file, so heap and stacks, the most at any look
+)
 
-// used runs a command to its end and tells what that took. server is the one that it asks, which does nothing else, or nil.
-func (b *bench) used(path string, args []string, server *instance) (usage, error) {
-	var before, after time.Duration
-	var err error
-	if server != nil {
-		if before, err = cpuTime(server.pid()); err != nil {
-			return usage{}, err
-		}
+// used runs a command to its end and tells what that took. server is the one that it asks, which
+// does nothing else, or nil.
+func (b *bench) used(path string, args []string, server *instance) (values, error) {
+	before, err := busyTime(server)
+	if err != nil {
+		return nil, err
 	}
 	begun := time.Now()
 	p, err := startProcess(path, args, processOptions{})
 	if err != nil {
-		return usage{}, err
+		return nil, err
 	}
-	u, err := b.watch(p)
+	memory, err := b.watch(p)
 	if err != nil {
-		return usage{}, err
+		return nil, err
 	}
-	u.took = time.Since(begun)
+	elapsed := time.Since(begun)
 	if p.err != nil {
-		return usage{}, fmt.Errorf("%s %s: %w\n%s", p.name, strings.Join(args, " "), p.err, p.output())
+		return nil, fmt.Errorf("%s %s: %w\n%s", p.name, strings.Join(args, " "), p.err, p.output())
 	}
+	after, err := busyTime(server)
 	state := p.command.ProcessState
-	u.cpu = state.UserTime() + state.SystemTime()
-	if server != nil {
-		if after, err = cpuTime(server.pid()); err != nil {
-			return usage{}, err
-		}
-		u.cpu += after - before
-	}
-	return u, nil
+	worked := state.UserTime() + state.SystemTime() + after - before
+	return values{took: elapsed.Seconds(), busy: worked.Seconds(), anonymous: float64(memory)}, err
 }
 
-// watch looks at a command's memory until it ends.
-func (b *bench) watch(p *process) (u usage, err error) {
+// watch looks at a command's memory until it ends, and returns the most that it had.
+func (b *bench) watch(p *process) (most uint64, err error) {
 	ticker := time.NewTicker(memoryEvery)
 	defer ticker.Stop()
 	for {
-		n, err := anonymousBytes(p.command.Process.Pid)
-		if err != nil {
+		status, err := memoryOf(p.command.Process.Pid)
+		if err != nil && !hasEnded(err) {
 			p.kill()
-			return u, err
+			return 0, err
 		}
-		u.memory = max(u.memory, n)
+		most = max(most, status.RssAnon)
 		select {
 		case <-ticker.C:
 		case <-p.ended:
-			return u, nil
+			return most, nil
 		case <-b.ctx.Done():
 			p.kill()
-			return u, b.ctx.Err()
+			return 0, b.ctx.Err()
 		}
 	}
-}
-
-// anonymousBytes is the memory of a process that is in RAM and is of no file; 0 of one that has ended.
-func anonymousBytes(pid int) (int64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, "RssAnon:"); ok {
-			kB, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
-			return kB << 10, err
-		}
-	}
-	return 0, nil // it has ended, and nobody has asked how
 }
