@@ -44,3 +44,5 @@ require (
 )
 
 replace gcd => ..
+
+tool golang.org/x/perf/cmd/benchstat
