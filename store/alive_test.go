@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 // TestAlive: a store lives while its owner comes round, and does not while the disk hangs.
@@ -16,8 +16,8 @@ func TestAlive(t *testing.T) {
 	t.Parallel()
 	gate, entered := make(chan struct{}), make(chan struct{}, 100)
 	var gated atomic.Bool
-	fault := vfs.NewFault(vfs.NewMem(), func(op vfs.Op) (out vfs.Outcome) {
-		if gated.Load() && op.Kind == vfs.KindSync && strings.HasSuffix(op.Name, ".seg") {
+	fault := vfstest.NewFault(vfstest.NewMem(), func(op vfstest.Op) (out vfstest.Outcome) {
+		if gated.Load() && op.Kind == vfstest.KindSync && strings.HasSuffix(op.Name, ".seg") {
 			entered <- struct{}{}
 			<-gate
 		}

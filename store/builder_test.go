@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 	"gcd/wal"
 )
 
@@ -177,11 +178,11 @@ func TestBuilderFails(t *testing.T) {
 	t.Parallel()
 	for n := 1; ; n++ {
 		path := filepath.Join(t.TempDir(), "new")
-		disk := vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
+		disk := vfstest.NewFault(vfs.OS{}, func(op vfstest.Op) vfstest.Outcome {
 			if op.N == n {
-				return vfs.Fail(nil)
+				return vfstest.Fail(nil)
 			}
-			return vfs.Outcome{}
+			return vfstest.Outcome{}
 		})
 		b, err := NewBuilder(disk, path, wal.ID{1})
 		if err == nil {
@@ -193,8 +194,8 @@ func TestBuilderFails(t *testing.T) {
 			}
 		}
 		if disk.Total() < n {
-			if err != nil || disk.Count(vfs.KindSync) != 1 {
-				t.Errorf("undisturbed: %v, %d syncs", err, disk.Count(vfs.KindSync))
+			if err != nil || disk.Count(vfstest.KindSync) != 1 {
+				t.Errorf("undisturbed: %v, %d syncs", err, disk.Count(vfstest.KindSync))
 			}
 			return
 		}

@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"gcd/internal/thin"
-	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 	"gcd/wal"
 )
 
@@ -22,34 +22,34 @@ import (
 // one step: the recorder keeps the snapshot file as it was before and after each, and pairs every crash of the log's
 // disk with the version of that moment, or with both while a commit is under way.
 type recorder struct {
-	mem     *vfs.Mem
-	dir     string            // of the real snapshot file
-	segment int64             // bytes of a segment
-	only    func(vfs.Op) bool // which operations are crash points; nil: all that change something
+	mem     *vfstest.Mem
+	dir     string                // of the real snapshot file
+	segment int64                 // bytes of a segment
+	only    func(vfstest.Op) bool // which operations are crash points; nil: all that change something
 
 	mu         sync.Mutex
 	versions   [][]byte // of the snapshot file; nil: not there
 	committing bool
 	points     []crashPoint
-	variants   []vfs.Crash
+	variants   []vfstest.Crash
 	issued     int // batches submitted so far
 	acked      int // batches answered so far
 }
 
 // crashPoint is one moment: the disks that a power loss may leave, and which batches must and may have survived.
 type crashPoint struct {
-	op            vfs.Op
-	disks         []*vfs.Mem
+	op            vfstest.Op
+	disks         []*vfstest.Mem
 	versions      []int
 	acked, issued int
 }
 
-func newRecorder(t *testing.T, variants []vfs.Crash) *recorder {
-	return &recorder{mem: vfs.NewMem(), dir: t.TempDir(), segment: 8192, versions: [][]byte{nil}, variants: variants}
+func newRecorder(t *testing.T, variants []vfstest.Crash) *recorder {
+	return &recorder{mem: vfstest.NewMem(), dir: t.TempDir(), segment: 8192, versions: [][]byte{nil}, variants: variants}
 }
 
 func (r *recorder) options(o Options) Options {
-	o.fs = vfs.NewFault(r.mem, r.hook)
+	o.fs = vfstest.NewFault(r.mem, r.hook)
 	o.logDir = "log"
 	o.SegmentSize = r.segment
 	o.SnapshotInterval = -1
@@ -70,9 +70,10 @@ func (r *recorder) options(o Options) Options {
 }
 
 // hook takes the crash clones before an operation that changes the disk.
-func (r *recorder) hook(op vfs.Op) (out vfs.Outcome) {
+func (r *recorder) hook(op vfstest.Op) (out vfstest.Outcome) {
 	switch op.Kind {
-	case vfs.KindWrite, vfs.KindSync, vfs.KindCreate, vfs.KindRename, vfs.KindRemove, vfs.KindSyncDir, vfs.KindMkdirAll:
+	case vfstest.KindWrite, vfstest.KindSync, vfstest.KindCreate, vfstest.KindRename, vfstest.KindRemove,
+		vfstest.KindSyncDir, vfstest.KindMkdirAll:
 		if r.only != nil && !r.only(op) {
 			return out
 		}
@@ -83,7 +84,7 @@ func (r *recorder) hook(op vfs.Op) (out vfs.Outcome) {
 	return out
 }
 
-func (r *recorder) point(op vfs.Op) {
+func (r *recorder) point(op vfstest.Op) {
 	p := crashPoint{op: op, acked: r.acked, issued: r.issued, versions: []int{len(r.versions) - 1}}
 	if r.committing {
 		p.versions = append(p.versions, len(r.versions))
@@ -196,9 +197,9 @@ func TestCrashAtEveryOperation(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64N(1 << 40)
 	t.Logf("seed %d", seed)
-	variants := []vfs.Crash{{Keep: 0}, {Keep: 1}}
+	variants := []vfstest.Crash{{Keep: 0}, {Keep: 1}}
 	for i := range crashRounds() {
-		variants = append(variants, vfs.Crash{Seed: seed + uint64(i), Keep: 0.5, Garbage: i%2 == 0})
+		variants = append(variants, vfstest.Crash{Seed: seed + uint64(i), Keep: 0.5, Garbage: i%2 == 0})
 	}
 	r := newRecorder(t, variants)
 	sc := newScript(r)
@@ -220,7 +221,7 @@ func TestCrashAtEveryOperation(t *testing.T) {
 }
 
 // recoverAndCheck starts on what a crash left, checks the state, and then that counting goes on and survives another crash.
-func (sc *script) recoverAndCheck(t *testing.T, where string, disk *vfs.Mem, version int, p crashPoint) {
+func (sc *script) recoverAndCheck(t *testing.T, where string, disk *vfstest.Mem, version int, p crashPoint) {
 	t.Helper()
 	dir := t.TempDir()
 	sc.r.restore(t, dir, version)
@@ -243,7 +244,7 @@ func (sc *script) recoverAndCheck(t *testing.T, where string, disk *vfs.Mem, ver
 	if more[0].Err != nil || more[0].Sum != want["a"].Sum || more[0].Epoch != want["a"].Epoch {
 		t.Errorf("%s: counting went on at %d in epoch %d (%v), want %+v", where, more[0].Sum, more[0].Epoch, more[0].Err, want["a"])
 	}
-	o.fs = disk.Crash(vfs.Crash{}) // the second crash comes before the close
+	o.fs = disk.Crash(vfstest.Crash{}) // the second crash comes before the close
 	if err := s.Close(); err != nil {
 		t.Fatalf("%s: close: %v", where, err)
 	}
@@ -291,13 +292,13 @@ func (sc *script) prefix(s *Store, from, to int) int {
 // TestCrashDuringRecovery crashes at every operation of a recovery, and of the recovery after that: the n-th leads where the first did.
 func TestCrashDuringRecovery(t *testing.T) {
 	t.Parallel()
-	r := newRecorder(t, []vfs.Crash{{Seed: 7, Keep: 0.5, Garbage: true}})
+	r := newRecorder(t, []vfstest.Crash{{Seed: 7, Keep: 0.5, Garbage: true}})
 	sc := newScript(r)
 	sc.run(t)
 	points := 0
 	for i := len(r.points) / 3; i < len(r.points); i += 7 {
 		p := r.points[i]
-		nested := newRecorder(t, []vfs.Crash{{}, {Keep: 1}, {Seed: uint64(i), Keep: 0.5, Garbage: true}})
+		nested := newRecorder(t, []vfstest.Crash{{}, {Keep: 1}, {Seed: uint64(i), Keep: 0.5, Garbage: true}})
 		nested.mem, nested.acked, nested.issued = p.disks[0], p.acked, p.issued
 		nested.versions = [][]byte{r.versions[p.versions[0]]}
 		if b := nested.versions[0]; b != nil {
@@ -319,7 +320,7 @@ func TestCrashDuringRecovery(t *testing.T) {
 		inner := &script{r: nested, states: sc.states}
 		for j, q := range nested.points {
 			q.acked, q.issued = k, k
-			if q.op.Name == "log" && q.op.Kind == vfs.KindMkdirAll {
+			if q.op.Name == "log" && q.op.Kind == vfstest.KindMkdirAll {
 				continue
 			}
 			for _, version := range q.versions {
@@ -336,25 +337,25 @@ func TestCrashDuringRecovery(t *testing.T) {
 // TestDiskErrors: the first write or sync error ends all acknowledging, and a restart has every answered op.
 func TestDiskErrors(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []vfs.Kind{vfs.KindWrite, vfs.KindSync} {
+	for _, kind := range []vfstest.Kind{vfstest.KindWrite, vfstest.KindSync} {
 		for n := range 12 {
 			t.Run(fmt.Sprintf("%s %d", kind, n), func(t *testing.T) {
 				t.Parallel()
-				mem := vfs.NewMem()
+				mem := vfstest.NewMem()
 				var armed bool
 				var mu sync.Mutex
 				seen := 0
-				fault := vfs.NewFault(mem, func(op vfs.Op) (out vfs.Outcome) {
+				fault := vfstest.NewFault(mem, func(op vfstest.Op) (out vfstest.Outcome) {
 					mu.Lock()
 					defer mu.Unlock()
 					if base := path.Base(op.Name); !armed || op.Kind != kind || base == "spare" || base == "mark" { // which are no reason to stop
 						return out
 					}
 					if seen++; seen == n+1 {
-						if kind == vfs.KindSync {
+						if kind == vfstest.KindSync {
 							_ = mem.FailSync(op.Name)
 						}
-						return vfs.Fail(errors.New("injected"))
+						return vfstest.Fail(errors.New("injected"))
 					}
 					return out
 				})
@@ -396,7 +397,7 @@ func TestDiskErrors(t *testing.T) {
 				if err := s.Close(); err == nil {
 					t.Error("closing a failed store reports no error")
 				}
-				for _, c := range []vfs.Crash{{}, {Keep: 1}, {Seed: uint64(n), Keep: 0.5, Garbage: true}} {
+				for _, c := range []vfstest.Crash{{}, {Keep: 1}, {Seed: uint64(n), Keep: 0.5, Garbage: true}} {
 					o.fs = mem.Crash(c)
 					again := openStore(t, copySnapshot(t, dir), o)
 					if got := get(again, "a").Sum; got != acked && got != acked+1 {

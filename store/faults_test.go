@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 // unreadable fails each read of a file.
@@ -54,7 +55,7 @@ func TestSnapshotFailsAndFails(t *testing.T) {
 		t.Run(fmt.Sprintf("counted meanwhile %t", counting), func(t *testing.T) {
 			t.Parallel()
 			var file openings
-			s := openStore(t, t.TempDir(), Options{fs: vfs.NewMem(), logDir: "log", SegmentSize: 8192,
+			s := openStore(t, t.TempDir(), Options{fs: vfstest.NewMem(), logDir: "log", SegmentSize: 8192,
 				SnapshotInterval: -1, SnapshotBytes: -1, hooks: hooks{noSync: true, reader: file.reader}})
 			s.snapshot.transaction = transaction // the snapshotter looks when it is asked for a snapshot
 			round := uint64(0)
@@ -183,10 +184,10 @@ func TestEachTransactionIsAWitness(t *testing.T) {
 // between the sync and the writing of that: after a power loss at whatever commit the store starts.
 func TestWitnessIsDurable(t *testing.T) {
 	t.Parallel()
-	mem, dir := vfs.NewMem(), t.TempDir()
+	mem, dir := vfstest.NewMem(), t.TempDir()
 	asked := new(atomic.Pointer[func()])
 	var mu sync.Mutex // guards left and files
-	var left []*vfs.Mem
+	var left []*vfstest.Mem
 	var files [][]byte
 	var s *Store
 	o := Options{fs: between{mem, asked}, logDir: "log", Sync: SyncInterval, SyncInterval: 1 << 40,
@@ -199,7 +200,7 @@ func TestWitnessIsDurable(t *testing.T) {
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		left, files = append(left, mem.Crash(vfs.Crash{})), append(files, b)
+		left, files = append(left, mem.Crash(vfstest.Crash{})), append(files, b)
 	}}
 	s = openStore(t, dir, o)
 	s.snapshot.transaction = 2

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 // TestNewStoreCost: a new store is ready after a handful of syncs of its log, and with at most 64
@@ -17,22 +17,22 @@ func TestNewStoreCost(t *testing.T) {
 	dir := t.TempDir()
 	opened := make(chan struct{})
 	var written, spares atomic.Int64
-	fault := vfs.NewFault(vfs.NewMem(), func(op vfs.Op) vfs.Outcome {
+	fault := vfstest.NewFault(vfstest.NewMem(), func(op vfstest.Op) vfstest.Outcome {
 		switch op.Kind {
-		case vfs.KindWrite:
+		case vfstest.KindWrite:
 			written.Add(int64(op.Len))
-		case vfs.KindCreate:
+		case vfstest.KindCreate:
 			if path.Base(op.Name) == "spare" && spares.Add(1) > 1 { // the first becomes the first segment
 				<-opened
 			}
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	s, err := open(t, dir, Options{fs: fault, logDir: "log"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	syncs, bytes := fault.Count(vfs.KindSync)+fault.Count(vfs.KindSyncDir), written.Load()
+	syncs, bytes := fault.Count(vfstest.KindSync)+fault.Count(vfstest.KindSyncDir), written.Load()
 	info, err := os.Stat(SnapshotPath(dir))
 	if err != nil {
 		t.Fatal(err)

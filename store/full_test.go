@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 	"gcd/wal"
 )
 
@@ -25,30 +26,30 @@ import (
 type fullDisk struct {
 	t         *testing.T
 	log, rest vfs.FS
-	mem       *vfs.Mem
+	mem       *vfstest.Mem
 
 	mu       sync.Mutex
-	capacity int64            // bytes
-	sizes    map[string]int64 // of the files that were written
-	copies   bool             // copy on write: full means that not even what is there can be written
-	taken    bool             // what a segment that is removed had, somebody else takes
-	seen     func(op vfs.Op)  // called, with mu held, before each operation; nil: nothing
+	capacity int64               // bytes
+	sizes    map[string]int64    // of the files that were written
+	copies   bool                // copy on write: full means that not even what is there can be written
+	taken    bool                // what a segment that is removed had, somebody else takes
+	seen     func(op vfstest.Op) // called, with mu held, before each operation; nil: nothing
 }
 
 func newFullDisk(t *testing.T, capacity int64) *fullDisk {
-	d := &fullDisk{t: t, mem: vfs.NewMem(), capacity: capacity, sizes: map[string]int64{}}
-	d.log, d.rest = vfs.NewFault(d.mem, d.hook), vfs.NewFault(vfs.OS{}, d.hook)
+	d := &fullDisk{t: t, mem: vfstest.NewMem(), capacity: capacity, sizes: map[string]int64{}}
+	d.log, d.rest = vfstest.NewFault(d.mem, d.hook), vfstest.NewFault(vfs.OS{}, d.hook)
 	return d
 }
 
-func (d *fullDisk) hook(op vfs.Op) vfs.Outcome {
+func (d *fullDisk) hook(op vfstest.Op) vfstest.Outcome {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.seen != nil {
 		d.seen(op)
 	}
-	change := func(then func()) vfs.Outcome {
-		return vfs.Outcome{}.Then(func(err error) {
+	change := func(then func()) vfstest.Outcome {
+		return vfstest.Outcome{}.Then(func(err error) {
 			d.mu.Lock()
 			defer d.mu.Unlock()
 			if err == nil {
@@ -57,27 +58,27 @@ func (d *fullDisk) hook(op vfs.Op) vfs.Outcome {
 		})
 	}
 	switch op.Kind {
-	case vfs.KindWrite:
+	case vfstest.KindWrite:
 		if path.Base(op.Name) == "mark" { // which has its place, and no part in this
 			break
 		}
 		end := max(d.sizes[op.Name], op.Off+int64(op.Len))
 		room := d.capacity - d.used()
 		if grown := end - d.sizes[op.Name]; grown > room || d.copies && room <= 0 {
-			return vfs.Short(op.Len/2, syscall.ENOSPC)
+			return vfstest.Short(op.Len/2, syscall.ENOSPC)
 		}
 		d.sizes[op.Name] = end
-	case vfs.KindRemove:
+	case vfstest.KindRemove:
 		return change(func() {
 			if d.taken && strings.HasSuffix(op.Name, ".seg") {
 				d.capacity -= d.sizes[op.Name]
 			}
 			delete(d.sizes, op.Name)
 		})
-	case vfs.KindRename:
+	case vfstest.KindRename:
 		return change(func() { d.sizes[op.To] = d.sizes[op.Name]; delete(d.sizes, op.Name) })
 	}
-	return vfs.Outcome{}
+	return vfstest.Outcome{}
 }
 
 func (d *fullDisk) used() (n int64) {
@@ -224,7 +225,7 @@ func TestCountingStopsAndGoesOn(t *testing.T) {
 			}
 			// Nothing that was refused is there.
 			o = d.options(&lines{})
-			o.fs, o.files = d.mem.Crash(vfs.Crash{}), vfs.OS{}
+			o.fs, o.files = d.mem.Crash(vfstest.Crash{}), vfs.OS{}
 			again := openStore(t, copySnapshot(t, dir), o)
 			if got, _ := again.Get(topic); got.Sum != sum {
 				t.Errorf("after a power loss the sum is %d, acknowledged was %d", got.Sum, sum)
@@ -357,11 +358,12 @@ func TestReserveIsGivenBackForASnapshot(t *testing.T) {
 				defer d.mu.Unlock()
 				writing = w && !beside
 			}
-			d.seen = func(op vfs.Op) {
-				if op.Kind == vfs.KindRemove && op.Name == ReservePath(dir) {
+			d.seen = func(op vfstest.Op) {
+				if op.Kind == vfstest.KindRemove && op.Name == ReservePath(dir) {
 					given++
 				}
-				if writing && op.Kind == vfs.KindCreate && path.Base(op.Name) == "spare" && d.capacity-d.used() < 8192+reserveSize(0) {
+				if writing && op.Kind == vfstest.KindCreate && path.Base(op.Name) == "spare" &&
+					d.capacity-d.used() < 8192+reserveSize(0) {
 					begun++
 				}
 			}
@@ -451,11 +453,11 @@ func TestStartWithoutRoom(t *testing.T) {
 	asked := 0
 	var full atomic.Bool
 	full.Store(true)
-	fault := vfs.NewFault(mem, func(op vfs.Op) vfs.Outcome {
-		if full.Load() && op.Kind == vfs.KindWrite {
-			return vfs.Short(op.Len/2, syscall.ENOSPC)
+	fault := vfstest.NewFault(mem, func(op vfstest.Op) vfstest.Outcome {
+		if full.Load() && op.Kind == vfstest.KindWrite {
+			return vfstest.Short(op.Len/2, syscall.ENOSPC)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	o := Options{fs: fault, logDir: "log", SegmentSize: 8192, hooks: hooks{noSync: true}, NoRoom: func(err error) error {
 		if asked++; !errors.Is(err, syscall.ENOSPC) {
@@ -482,11 +484,11 @@ func TestStartWithoutRoom(t *testing.T) {
 
 	end := errors.New("interrupted")
 	o.NoRoom = func(error) error { return end }
-	o.fs = vfs.NewFault(d.mem.Clone(), func(op vfs.Op) vfs.Outcome {
-		if op.Kind == vfs.KindWrite {
-			return vfs.Fail(syscall.ENOSPC)
+	o.fs = vfstest.NewFault(d.mem.Clone(), func(op vfstest.Op) vfstest.Outcome {
+		if op.Kind == vfstest.KindWrite {
+			return vfstest.Fail(syscall.ENOSPC)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	killed = copySnapshot(t, dir)
 	if _, err := open(t, killed, o); !errors.Is(err, end) || !errors.Is(err, syscall.ENOSPC) {
@@ -508,7 +510,7 @@ func TestReserveOfAKeeperThatIsLate(t *testing.T) {
 	t.Parallel()
 	const length = 900
 	asked := new(atomic.Pointer[func()])
-	o := Options{Reserve: true, fs: between{vfs.NewMem(), asked}, logDir: "log", SnapshotInterval: -1,
+	o := Options{Reserve: true, fs: between{vfstest.NewMem(), asked}, logDir: "log", SnapshotInterval: -1,
 		SnapshotBytes: -1, hooks: hooks{noSync: true}}
 	s := openStore(t, t.TempDir(), o)
 	topics := 0

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"gcd/internal/thin"
-	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 // largeRun is a life with batches of a few bytes to the longest record, of which each is a record.
@@ -52,9 +52,9 @@ func TestCrashOverSizes(t *testing.T) {
 	for _, segment := range segments {
 		t.Run(fmt.Sprintf("segments of %d bytes", segment), func(t *testing.T) {
 			t.Parallel()
-			r := newRecorder(t, []vfs.Crash{{Keep: 0}, {Seed: 3, Keep: 0.5, Garbage: true}})
+			r := newRecorder(t, []vfstest.Crash{{Keep: 0}, {Seed: 3, Keep: 0.5, Garbage: true}})
 			r.segment = segment
-			r.only = func(op vfs.Op) bool { return path.Base(op.Name) != "spare" || op.Kind == vfs.KindRename }
+			r.only = func(op vfstest.Op) bool { return path.Base(op.Name) != "spare" || op.Kind == vfstest.KindRename }
 			sc := newScript(r)
 			sc.largeRun(t)
 			if len(r.points) < 30 {

@@ -16,7 +16,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	bolt "go.etcd.io/bbolt"
 
-	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 	"gcd/wal"
 )
 
@@ -246,14 +246,14 @@ func TestOlderGcdInBetween(t *testing.T) {
 // has no durable mark says so.
 func TestMarkNote(t *testing.T) {
 	t.Parallel()
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	var broken atomic.Bool
 	broken.Store(true)
-	fault := vfs.NewFault(mem, func(op vfs.Op) vfs.Outcome {
-		if broken.Load() && op.Kind == vfs.KindWrite && path.Base(op.Name) == "mark" {
-			return vfs.Fail(nil)
+	fault := vfstest.NewFault(mem, func(op vfstest.Op) vfstest.Outcome {
+		if broken.Load() && op.Kind == vfstest.KindWrite && path.Base(op.Name) == "mark" {
+			return vfstest.Fail(nil)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	o := Options{fs: fault, logDir: "log", SegmentSize: 64 << 10, SnapshotInterval: -1, hooks: hooks{noSync: true}}
 	dir := t.TempDir()
@@ -287,7 +287,7 @@ func TestMarkNote(t *testing.T) {
 // nobody synced. The flags in the mark of the run before do not make damage of them.
 func TestFlagsOfARunBefore(t *testing.T) {
 	t.Parallel()
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	o := Options{fs: mem, logDir: "log", SegmentSize: 64 << 10, SnapshotInterval: -1, hooks: hooks{noSync: true}}
 	dir := t.TempDir()
 	s, err := open(t, dir, o)
@@ -300,12 +300,12 @@ func TestFlagsOfARunBefore(t *testing.T) {
 	}
 	o.Sync, o.SyncInterval = SyncInterval, time.Hour
 	var hits atomic.Int64
-	o.fs = vfs.NewFault(mem, func(op vfs.Op) vfs.Outcome {
-		if op.Kind == vfs.KindWrite && path.Base(op.Name) == "mark" {
+	o.fs = vfstest.NewFault(mem, func(op vfstest.Op) vfstest.Outcome {
+		if op.Kind == vfstest.KindWrite && path.Base(op.Name) == "mark" {
 			hits.Add(1)
-			return vfs.Fail(nil)
+			return vfstest.Fail(nil)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	s = openStore(t, dir, o)
 	for range 3 {
@@ -314,7 +314,7 @@ func TestFlagsOfARunBefore(t *testing.T) {
 	if hits.Load() == 0 {
 		t.Fatal("nothing was injected")
 	}
-	left := mem.Crash(vfs.Crash{Keep: 1})
+	left := mem.Crash(vfstest.Crash{Keep: 1})
 	name := "log/0000000000000001.seg"
 	b, err := left.ReadFile(name)
 	if err != nil {
@@ -336,15 +336,15 @@ func TestFlagsOfARunBefore(t *testing.T) {
 func TestMarkOnceASecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		mem, hold := vfs.NewMem(), make(chan struct{})
+		mem, hold := vfstest.NewMem(), make(chan struct{})
 		var syncs atomic.Int64
-		fault := vfs.NewFault(mem, func(op vfs.Op) vfs.Outcome {
-			if op.Kind == vfs.KindSync && path.Base(op.Name) == "mark" {
+		fault := vfstest.NewFault(mem, func(op vfstest.Op) vfstest.Outcome {
+			if op.Kind == vfstest.KindSync && path.Base(op.Name) == "mark" {
 				if syncs.Add(1) > 2 { // two are the creation's and the start's
 					<-hold
 				}
 			}
-			return vfs.Outcome{}
+			return vfstest.Outcome{}
 		})
 		o := Options{fs: fault, logDir: "log", SegmentSize: 64 << 10, SnapshotInterval: -1, SnapshotBytes: -1,
 			hooks: hooks{noSync: true}}
@@ -354,7 +354,7 @@ func TestMarkOnceASecond(t *testing.T) {
 		}
 		durable := func(want uint64) {
 			t.Helper()
-			l, err := wal.Open("log", wal.Options{FS: mem.Crash(vfs.Crash{})})
+			l, err := wal.Open("log", wal.Options{FS: mem.Crash(vfstest.Crash{})})
 			if err != nil || l.Mark().Index != want {
 				t.Errorf("the mark on the disk says %d, %v, want %d", l.Mark().Index, err, want)
 			}

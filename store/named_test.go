@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 // TestNamed: an error of the system that bbolt has no file to says which file it is about, and is
@@ -36,17 +37,17 @@ func TestReserveThatMayNotBeOpened(t *testing.T) {
 	dir := t.TempDir()
 	closed := true
 	o := Options{Reserve: true}
-	o.files = vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
+	o.files = vfstest.NewFault(vfs.OS{}, func(op vfstest.Op) vfstest.Outcome {
 		if op.Name != ReservePath(dir) {
-			return vfs.Outcome{}
+			return vfstest.Outcome{}
 		}
-		if op.Kind == vfs.KindRemove {
+		if op.Kind == vfstest.KindRemove {
 			closed = false
 		}
-		if op.Kind == vfs.KindOpen && closed {
-			return vfs.Fail(syscall.EACCES)
+		if op.Kind == vfstest.KindOpen && closed {
+			return vfstest.Fail(syscall.EACCES)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	r := newReserve(dir, o.withDefaults())
 	put(t, ReservePath(dir), "another user's")

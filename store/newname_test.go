@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 // TestNameOfANewStore: before a new store serves, or Init says that it made one, the name of its
@@ -23,14 +24,14 @@ func TestNameOfANewStore(t *testing.T) {
 			mkdir(t, dir)
 			synced := 0
 			o := Options{SegmentSize: 64 << 10, hooks: hooks{noSync: true}}
-			o.files = vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
-				if op.Kind == vfs.KindSyncDir && op.Name == filepath.Dir(dir) {
+			o.files = vfstest.NewFault(vfs.OS{}, func(op vfstest.Op) vfstest.Outcome {
+				if op.Kind == vfstest.KindSyncDir && op.Name == filepath.Dir(dir) {
 					synced++
 					if row.fails != nil {
-						return vfs.Fail(row.fails)
+						return vfstest.Fail(row.fails)
 					}
 				}
-				return vfs.Outcome{}
+				return vfstest.Outcome{}
 			})
 			make := func() error {
 				if init {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 	"gcd/wal"
 )
 
@@ -30,7 +31,7 @@ func TestPowerLoss(t *testing.T) {
 	t.Logf("seed %d", seed)
 	var total powerFigures
 	for round := range rounds {
-		p := &power{rand: rand.New(rand.NewPCG(seed, uint64(round))), disk: vfs.NewMem()}
+		p := &power{rand: rand.New(rand.NewPCG(seed, uint64(round))), disk: vfstest.NewMem()}
 		for life := range 3 {
 			p.live(t, fmt.Sprintf("seed %d, round %d, life %d", seed, round, life))
 			if t.Failed() {
@@ -74,10 +75,10 @@ func (f *powerFigures) add(g powerFigures) {
 // there are.
 type power struct {
 	rand     *rand.Rand
-	disk     *vfs.Mem // of the log, as the last power loss left it
-	snapshot []byte   // likewise the snapshot's file; nil: none
-	floor    uint64   // batches that are durable
-	sent     uint64   // batches that may be there
+	disk     *vfstest.Mem // of the log, as the last power loss left it
+	snapshot []byte       // likewise the snapshot's file; nil: none
+	floor    uint64       // batches that are durable
+	sent     uint64       // batches that may be there
 
 	figures powerFigures
 }
@@ -165,10 +166,10 @@ func (p *power) live(t *testing.T, where string) {
 		versions          = [][]byte{p.snapshot}
 		committing        bool
 		floor, sent       = p.floor, p.sent
-		lost              *vfs.Mem
+		lost              *vfstest.Mem
 		version           int
 		lostFloor, lostAt = uint64(0), uint64(0)
-		crash             = vfs.Crash{Seed: p.rand.Uint64(), Keep: []float64{0, 0.3, 0.5, 0.9,
+		crash             = vfstest.Crash{Seed: p.rand.Uint64(), Keep: []float64{0, 0.3, 0.5, 0.9,
 			1}[p.rand.IntN(5)], Garbage: p.rand.IntN(2) == 0}
 		afterCommit = p.rand.IntN(2) == 0
 		brokenMark  = p.rand.IntN(5) == 0
@@ -181,10 +182,11 @@ func (p *power) live(t *testing.T, where string) {
 		}
 		p.figures.losses++
 	}
-	fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
+	fault := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
 		switch op.Kind {
-		case vfs.KindRead, vfs.KindSize, vfs.KindClose, vfs.KindOpen, vfs.KindOpenRead, vfs.KindReadDir:
-			return vfs.Outcome{}
+		case vfstest.KindRead, vfstest.KindSize, vfstest.KindClose, vfstest.KindOpen,
+			vfstest.KindOpenRead, vfstest.KindReadDir:
+			return vfstest.Outcome{}
 		}
 		mu.Lock()
 		defer mu.Unlock()
@@ -197,9 +199,9 @@ func (p *power) live(t *testing.T, where string) {
 			}
 		}
 		if brokenMark && onMark && ops%3 == 0 {
-			return vfs.Fail(nil)
+			return vfstest.Fail(nil)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	o := p.options(fault)
 	o.hooks.beforeCommit = func() { mu.Lock(); committing = true; mu.Unlock() }

@@ -14,6 +14,7 @@ import (
 
 	"gcd/internal/powertest"
 	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 // TestPowerLossOfARealRun: lives of a store on the system's own files, with snapshots, of which one
@@ -39,7 +40,7 @@ func TestPowerLossOfARealRun(t *testing.T) {
 		t.Errorf("only %d calls", len(points))
 	}
 	for i, p := range points {
-		for _, c := range []vfs.Crash{{}, {Seed: uint64(i), Keep: 0.5}} {
+		for _, c := range []vfstest.Crash{{}, {Seed: uint64(i), Keep: 0.5}} {
 			what := fmt.Sprintf("call %d of %d (%s), power loss %+v", i, len(points), p.Call, c)
 			startsWith(t, what, p.Disk.Crash(c), dir, p.Note, sent.Load())
 		}
@@ -86,7 +87,7 @@ func recordedRun(t *testing.T, dir string, sent, acknowledged *atomic.Uint64) {
 }
 
 // startsWith checks that a store starts on what a power loss has left, with so many counts.
-func startsWith(t *testing.T, what string, disk *vfs.Mem, dir string, least, most uint64) {
+func startsWith(t *testing.T, what string, disk *vfstest.Mem, dir string, least, most uint64) {
 	t.Helper()
 	again := t.TempDir()
 	b, err := disk.ReadFile(filepath.Join(dir, snapshotName))

@@ -18,6 +18,7 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 	"gcd/wal"
 )
 
@@ -75,11 +76,11 @@ func TestSnapshotThatCannotBeRead(t *testing.T) {
 	before := contents(t, dir)
 	for n := int64(1); ; n++ {
 		var reads, writes atomic.Int64
-		disk := vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
-			if op.Kind == vfs.KindWrite {
+		disk := vfstest.NewFault(vfs.OS{}, func(op vfstest.Op) vfstest.Outcome {
+			if op.Kind == vfstest.KindWrite {
 				writes.Add(1)
 			}
-			return vfs.Outcome{}
+			return vfstest.Outcome{}
 		})
 		o := Options{SegmentSize: 64 << 10, fs: disk,
 			hooks: hooks{reader: func(f *os.File) io.ReaderAt { return failingReader{f, &reads, n} }}}
@@ -112,24 +113,24 @@ func TestLogThatCannotBeRead(t *testing.T) {
 	for n := 1; ; n++ {
 		dir := killed(t, dir)
 		var mu sync.Mutex // guards what follows
-		var failed vfs.Op
+		var failed vfstest.Op
 		seen, started := 0, false
-		fault := vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
+		fault := vfstest.NewFault(vfs.OS{}, func(op vfstest.Op) vfstest.Outcome {
 			switch op.Kind {
-			case vfs.KindRead, vfs.KindOpenRead, vfs.KindSize, vfs.KindReadDir:
+			case vfstest.KindRead, vfstest.KindOpenRead, vfstest.KindSize, vfstest.KindReadDir:
 			default:
-				return vfs.Outcome{}
+				return vfstest.Outcome{}
 			}
 			mu.Lock()
 			defer mu.Unlock()
 			if started {
-				return vfs.Outcome{}
+				return vfstest.Outcome{}
 			}
 			if seen++; seen == n {
 				failed = op
-				return vfs.Fail(nil)
+				return vfstest.Fail(nil)
 			}
-			return vfs.Outcome{}
+			return vfstest.Outcome{}
 		})
 		s, err := open(t, dir, Options{SegmentSize: 64 << 10, fs: fault})
 		mu.Lock()

@@ -9,6 +9,7 @@ import (
 
 	"gcd/internal/thin"
 	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 // TestReserveIsEnough: a snapshot never needs more than is held for it, whatever is new or changed,
@@ -70,14 +71,14 @@ func TestCloseDoesNotWaitForTheReserve(t *testing.T) {
 	}
 	begun, writes := make(chan struct{}), 0
 	o := Options{Reserve: true, SnapshotInterval: -1, hooks: hooks{noSync: true}}
-	o.files = vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
-		if op.Kind == vfs.KindWrite {
+	o.files = vfstest.NewFault(vfs.OS{}, func(op vfstest.Op) vfstest.Outcome {
+		if op.Kind == vfstest.KindWrite {
 			if writes++; writes == 1 {
 				close(begun)
 				<-s.ctx.Done() // Close has begun
 			}
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	opened := make(chan struct{})
 	inner := o.files

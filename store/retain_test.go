@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 	"gcd/wal"
 )
 
@@ -235,8 +236,8 @@ func TestStartReadsOnlyHeadersOfHistory(t *testing.T) {
 	}
 	var mu sync.Mutex
 	reads := map[string]int{} // under mu
-	o.fs = vfs.NewFault(vfs.OS{}, func(op vfs.Op) (out vfs.Outcome) {
-		if op.Kind == vfs.KindRead {
+	o.fs = vfstest.NewFault(vfs.OS{}, func(op vfstest.Op) (out vfstest.Outcome) {
+		if op.Kind == vfstest.KindRead {
 			mu.Lock()
 			defer mu.Unlock()
 			reads[filepath.Base(op.Name)] += op.Len

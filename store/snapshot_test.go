@@ -15,6 +15,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 	"gcd/wal"
 )
 
@@ -325,8 +326,8 @@ func TestSegmentsGoAfterTheSnapshot(t *testing.T) {
 	var mu sync.Mutex
 	var events []string
 	note := func(e string) { mu.Lock(); events = append(events, e); mu.Unlock() }
-	fault := vfs.NewFault(vfs.NewMem(), func(op vfs.Op) (out vfs.Outcome) {
-		if op.Kind == vfs.KindRemove && strings.HasSuffix(op.Name, ".seg") {
+	fault := vfstest.NewFault(vfstest.NewMem(), func(op vfstest.Op) (out vfstest.Outcome) {
+		if op.Kind == vfstest.KindRemove && strings.HasSuffix(op.Name, ".seg") {
 			note("remove")
 		}
 		return out

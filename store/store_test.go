@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"gcd/internal/thin"
-	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 // TestGroupCommit: ops that wait while a sync is under way share the next one, and n counts of one topic are one run.
@@ -20,9 +20,9 @@ func TestGroupCommit(t *testing.T) {
 	entered := make(chan struct{}, 1)
 	var mu sync.Mutex
 	gated := false
-	fault := vfs.NewFault(vfs.NewMem(), func(op vfs.Op) (out vfs.Outcome) {
+	fault := vfstest.NewFault(vfstest.NewMem(), func(op vfstest.Op) (out vfstest.Outcome) {
 		mu.Lock()
-		wait := gated && op.Kind == vfs.KindSync && strings.HasSuffix(op.Name, ".seg")
+		wait := gated && op.Kind == vfstest.KindSync && strings.HasSuffix(op.Name, ".seg")
 		mu.Unlock()
 		if wait {
 			entered <- struct{}{}
@@ -174,9 +174,9 @@ func TestCountContext(t *testing.T) {
 	entered := make(chan struct{}, 100)
 	var mu sync.Mutex
 	gated := false
-	fault := vfs.NewFault(vfs.NewMem(), func(op vfs.Op) (out vfs.Outcome) {
+	fault := vfstest.NewFault(vfstest.NewMem(), func(op vfstest.Op) (out vfstest.Outcome) {
 		mu.Lock()
-		wait := gated && op.Kind == vfs.KindSync && strings.HasSuffix(op.Name, ".seg")
+		wait := gated && op.Kind == vfstest.KindSync && strings.HasSuffix(op.Name, ".seg")
 		mu.Unlock()
 		if wait {
 			entered <- struct{}{}
@@ -211,12 +211,12 @@ func TestLogFull(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	full := false
-	fault := vfs.NewFault(vfs.NewMem(), func(op vfs.Op) (out vfs.Outcome) {
+	fault := vfstest.NewFault(vfstest.NewMem(), func(op vfstest.Op) (out vfstest.Outcome) {
 		mu.Lock()
 		defer mu.Unlock()
 		// A spare that was made before has its room: only new files have none.
-		if full && op.Kind == vfs.KindCreate {
-			return vfs.Fail(errors.New("no space left on device"))
+		if full && op.Kind == vfstest.KindCreate {
+			return vfstest.Fail(errors.New("no space left on device"))
 		}
 		return out
 	})
@@ -268,7 +268,7 @@ func TestLogFull(t *testing.T) {
 // TestSyncInterval: acknowledged before the sync, durable after it; a clean close loses nothing.
 func TestSyncInterval(t *testing.T) {
 	t.Parallel()
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	o := Options{fs: mem, logDir: "log", Sync: SyncInterval, SyncInterval: 1 << 40, SegmentSize: 64 << 10, hooks: hooks{noSync: true}}
 	dir := t.TempDir()
 	s, err := open(t, dir, o)
@@ -286,14 +286,14 @@ func TestSyncInterval(t *testing.T) {
 		t.Errorf("a snapshot was taken of what the log does not hold durably: index %d", st.Index)
 	}
 	runOps(t, s, []Op{count("a", 5)})
-	o.fs = mem.Crash(vfs.Crash{})
+	o.fs = mem.Crash(vfstest.Crash{})
 	if got := get(openStore(t, copySnapshot(t, dir), o), "a").Sum; got != 5 {
 		t.Errorf("after a power loss %d, want 5", got)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	o.fs = mem.Crash(vfs.Crash{})
+	o.fs = mem.Crash(vfstest.Crash{})
 	if got := get(openStore(t, copySnapshot(t, dir), o), "a").Sum; got != 10 {
 		t.Errorf("after a clean close %d, want 10", got)
 	}

@@ -14,7 +14,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
-	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 	"gcd/wal"
 )
 
@@ -23,10 +23,10 @@ import (
 
 // inTime runs a test of a store whose log is on a memory disk, in time that passes when nothing
 // else is to be done.
-func inTime(t *testing.T, o Options, test func(t *testing.T, s *Store, mem *vfs.Mem)) {
+func inTime(t *testing.T, o Options, test func(t *testing.T, s *Store, mem *vfstest.Mem)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		mem := vfs.NewMem()
+		mem := vfstest.NewMem()
 		if o.fs == nil {
 			o.fs = mem
 		}
@@ -49,7 +49,7 @@ func TestSyncTimer(t *testing.T) {
 			want = time.Second
 		}
 		o := Options{Sync: SyncInterval, SyncInterval: interval, SnapshotInterval: -1, SegmentSize: 64 << 10}
-		inTime(t, o, func(t *testing.T, s *Store, mem *vfs.Mem) {
+		inTime(t, o, func(t *testing.T, s *Store, mem *vfstest.Mem) {
 			time.Sleep(want / 2) // so that no tick is at the same moment as a count
 			for life := range uint64(5) {
 				runOps(t, s, []Op{count("a", 1)})
@@ -61,7 +61,7 @@ func TestSyncTimer(t *testing.T) {
 				if got := s.wal.Durable(); got != 2*life+2 {
 					t.Errorf("interval %v: durable is %d an interval later, want %d", interval, got, 2*life+2)
 				}
-				left, err := wal.Open("log", wal.Options{FS: mem.Crash(vfs.Crash{})})
+				left, err := wal.Open("log", wal.Options{FS: mem.Crash(vfstest.Crash{})})
 				if err != nil || left.Last() != 2*life+2 {
 					t.Errorf("interval %v: a power loss leaves %v", interval, err)
 				}
@@ -78,16 +78,16 @@ func TestSyncTimer(t *testing.T) {
 // TestSyncTimerEndsBehindAnError: a sync at an interval that fails is final.
 func TestSyncTimerEndsBehindAnError(t *testing.T) {
 	t.Parallel()
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	var failing atomic.Bool
-	fault := vfs.NewFault(mem, func(op vfs.Op) vfs.Outcome {
-		if failing.Load() && op.Kind == vfs.KindSync && strings.HasSuffix(op.Name, ".seg") {
-			return vfs.Fail(nil)
+	fault := vfstest.NewFault(mem, func(op vfstest.Op) vfstest.Outcome {
+		if failing.Load() && op.Kind == vfstest.KindSync && strings.HasSuffix(op.Name, ".seg") {
+			return vfstest.Fail(nil)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	o := Options{fs: fault, Sync: SyncInterval, SnapshotInterval: -1, SegmentSize: 64 << 10}
-	inTime(t, o, func(t *testing.T, s *Store, _ *vfs.Mem) {
+	inTime(t, o, func(t *testing.T, s *Store, _ *vfstest.Mem) {
 		runOps(t, s, []Op{count("a", 1)})
 		failing.Store(true)
 		pass(time.Second)
@@ -110,7 +110,7 @@ func TestSnapshotTimer(t *testing.T) {
 		if want == 0 {
 			want = 5 * time.Minute
 		}
-		inTime(t, Options{SnapshotInterval: interval, SegmentSize: 64 << 10}, func(t *testing.T, s *Store, _ *vfs.Mem) {
+		inTime(t, Options{SnapshotInterval: interval, SegmentSize: 64 << 10}, func(t *testing.T, s *Store, _ *vfstest.Mem) {
 			made := func(want uint64, when string) {
 				t.Helper()
 				if got := s.Stats().Snapshots; got != want {
@@ -148,7 +148,7 @@ func TestSnapshotTimer(t *testing.T) {
 // TestSnapshotTimerOff: without an interval time alone makes no snapshot.
 func TestSnapshotTimerOff(t *testing.T) {
 	t.Parallel()
-	inTime(t, Options{SnapshotInterval: -1, SegmentSize: 64 << 10}, func(t *testing.T, s *Store, _ *vfs.Mem) {
+	inTime(t, Options{SnapshotInterval: -1, SegmentSize: 64 << 10}, func(t *testing.T, s *Store, _ *vfstest.Mem) {
 		runOps(t, s, []Op{count("a", 1)})
 		pass(2 * time.Hour)
 		if n := s.Stats().Snapshots; n != 0 {
@@ -161,7 +161,7 @@ func TestSnapshotTimerOff(t *testing.T) {
 // interval later.
 func TestSnapshotIsTriedAgain(t *testing.T) {
 	t.Parallel()
-	inTime(t, Options{SnapshotInterval: time.Hour, SegmentSize: 64 << 10}, func(t *testing.T, s *Store, _ *vfs.Mem) {
+	inTime(t, Options{SnapshotInterval: time.Hour, SegmentSize: 64 << 10}, func(t *testing.T, s *Store, _ *vfstest.Mem) {
 		runOps(t, s, []Op{count("a", 1)})
 		tool, err := bolt.Open(s.file.path, 0o600, &bolt.Options{ReadOnly: true})
 		if err != nil {
@@ -199,7 +199,7 @@ func TestRetentionTimer(t *testing.T) {
 	t.Parallel()
 	o := Options{SnapshotInterval: time.Minute, SegmentSize: 8192, SnapshotBytes: -1,
 		Retain: Retain{Age: 3 * time.Hour}}
-	inTime(t, o, func(t *testing.T, s *Store, _ *vfs.Mem) {
+	inTime(t, o, func(t *testing.T, s *Store, _ *vfstest.Mem) {
 		for range 20 {
 			runOps(t, s, []Op{count(strings.Repeat("x", 900), 1)})
 		}
@@ -223,14 +223,14 @@ func TestRetentionIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	var failing atomic.Bool
 	failing.Store(true)
-	fault := vfs.NewFault(vfs.NewMem(), func(op vfs.Op) vfs.Outcome {
-		if failing.Load() && op.Kind == vfs.KindRemove && strings.HasSuffix(op.Name, ".seg") {
-			return vfs.Fail(nil)
+	fault := vfstest.NewFault(vfstest.NewMem(), func(op vfstest.Op) vfstest.Outcome {
+		if failing.Load() && op.Kind == vfstest.KindRemove && strings.HasSuffix(op.Name, ".seg") {
+			return vfstest.Fail(nil)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	o := Options{fs: fault, SnapshotInterval: time.Hour, SegmentSize: 8192, SnapshotBytes: -1}
-	inTime(t, o, func(t *testing.T, s *Store, _ *vfs.Mem) {
+	inTime(t, o, func(t *testing.T, s *Store, _ *vfstest.Mem) {
 		for range 20 {
 			runOps(t, s, []Op{count(strings.Repeat("x", 900), 1)})
 		}
@@ -255,7 +255,7 @@ func TestLookTimer(t *testing.T) {
 	for _, before := range []time.Duration{0, lookEvery, time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "data")
-			o := Options{fs: vfs.NewMem(), logDir: "log", SnapshotInterval: -1, SegmentSize: 64 << 10,
+			o := Options{fs: vfstest.NewMem(), logDir: "log", SnapshotInterval: -1, SegmentSize: 64 << 10,
 				hooks: hooks{noSync: true}}
 			s := openStore(t, dir, o)
 			pass(before + lookEvery/2)
@@ -278,14 +278,14 @@ func TestLookTimer(t *testing.T) {
 func TestRoomTimer(t *testing.T) {
 	t.Parallel()
 	var full atomic.Bool
-	fault := vfs.NewFault(vfs.NewMem(), func(op vfs.Op) vfs.Outcome {
-		if full.Load() && (op.Kind == vfs.KindWrite || op.Kind == vfs.KindCreate) {
-			return vfs.Fail(syscall.ENOSPC)
+	fault := vfstest.NewFault(vfstest.NewMem(), func(op vfstest.Op) vfstest.Outcome {
+		if full.Load() && (op.Kind == vfstest.KindWrite || op.Kind == vfstest.KindCreate) {
+			return vfstest.Fail(syscall.ENOSPC)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	o := Options{fs: fault, SnapshotInterval: -1, SnapshotBytes: -1, SegmentSize: 64 << 10}
-	inTime(t, o, func(t *testing.T, s *Store, _ *vfs.Mem) {
+	inTime(t, o, func(t *testing.T, s *Store, _ *vfstest.Mem) {
 		sum := uint64(0)
 		for _, length := range []time.Duration{0, 50 * time.Millisecond, time.Second, time.Hour} {
 			full.Store(true)
@@ -311,27 +311,27 @@ func TestRoomTimer(t *testing.T) {
 // of its writing and of its sync, and as long as the store is open.
 func TestMarkTimerGoesOn(t *testing.T) {
 	t.Parallel()
-	mem := vfs.NewMem()
-	var failing atomic.Value // of type vfs.Kind
-	failing.Store(vfs.Kind(""))
-	fault := vfs.NewFault(mem, func(op vfs.Op) vfs.Outcome {
+	mem := vfstest.NewMem()
+	var failing atomic.Value // of type vfstest.Kind
+	failing.Store(vfstest.Kind(""))
+	fault := vfstest.NewFault(mem, func(op vfstest.Op) vfstest.Outcome {
 		if op.Kind == failing.Load() && filepath.Base(op.Name) == "mark" {
-			return vfs.Fail(nil)
+			return vfstest.Fail(nil)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	o := Options{fs: fault, SnapshotInterval: -1, SegmentSize: 64 << 10}
-	inTime(t, o, func(t *testing.T, s *Store, _ *vfs.Mem) {
+	inTime(t, o, func(t *testing.T, s *Store, _ *vfstest.Mem) {
 		marked := func() uint64 {
 			t.Helper()
-			l, err := wal.Open("log", wal.Options{FS: mem.Crash(vfs.Crash{})})
+			l, err := wal.Open("log", wal.Options{FS: mem.Crash(vfstest.Crash{})})
 			if err != nil {
 				t.Fatal(err)
 			}
 			return l.Mark().Index
 		}
 		time.Sleep(markInterval / 2)
-		for i, kind := range []vfs.Kind{"", vfs.KindWrite, "", vfs.KindSync, "", ""} {
+		for i, kind := range []vfstest.Kind{"", vfstest.KindWrite, "", vfstest.KindSync, "", ""} {
 			failing.Store(kind)
 			runOps(t, s, []Op{count("a", 1)})
 			pass(time.Duration(1+i) * markInterval)
@@ -341,7 +341,7 @@ func TestMarkTimerGoesOn(t *testing.T) {
 			if got := marked(); got != uint64(i) {
 				t.Errorf("while every %s of it fails the mark on the disk is at %d, want %d", kind, got, i)
 			}
-			failing.Store(vfs.Kind(""))
+			failing.Store(vfstest.Kind(""))
 			pass(markInterval)
 			if got := marked(); got != uint64(i+1) {
 				t.Errorf("a second after every %s of it failed the mark on the disk is at %d, want %d", kind, got, i+1)

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"gcd/internal/thin"
-	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 // TestWholeSurvivesACrash: two topics that are only ever counted together, in whole groups between
@@ -18,7 +18,7 @@ func TestWholeSurvivesACrash(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64N(1 << 40)
 	t.Logf("seed %d", seed)
-	variants := []vfs.Crash{{Keep: 0}, {Seed: seed, Keep: 0.5}, {Seed: seed + 1, Keep: 0.5, Garbage: true}}
+	variants := []vfstest.Crash{{Keep: 0}, {Seed: seed, Keep: 0.5}, {Seed: seed + 1, Keep: 0.5, Garbage: true}}
 	r := newRecorder(t, variants)
 	s, err := open(t, r.dir, r.options(Options{}))
 	if err != nil {
@@ -71,10 +71,10 @@ func TestLargestWholeSurvivesAPowerLoss(t *testing.T) {
 			t.Parallel()
 			seed := rand.Uint64N(1 << 40)
 			t.Logf("seed %d", seed)
-			variants := []vfs.Crash{{Keep: 0}, {Seed: seed, Keep: 0.5}, {Seed: seed + 1, Keep: 0.9, Garbage: true}}
+			variants := []vfstest.Crash{{Keep: 0}, {Seed: seed, Keep: 0.5}, {Seed: seed + 1, Keep: 0.9, Garbage: true}}
 			r := newRecorder(t, variants)
 			r.segment = segment
-			r.only = func(op vfs.Op) bool { return path.Base(op.Name) != "spare" || op.Kind == vfs.KindRename }
+			r.only = func(op vfstest.Op) bool { return path.Base(op.Name) != "spare" || op.Kind == vfstest.KindRename }
 			s, err := open(t, r.dir, r.options(Options{}))
 			if err != nil {
 				t.Fatal(err)
@@ -150,7 +150,7 @@ func (r *recorder) recoverAll(t *testing.T, n int, topics ...string) (fewer int)
 }
 
 // recoverSums starts on what a crash left and returns the sums of topics.
-func recoverSums(t *testing.T, where string, r *recorder, disk *vfs.Mem, version int,
+func recoverSums(t *testing.T, where string, r *recorder, disk *vfstest.Mem, version int,
 	topics ...string) (sums []uint64) {
 	t.Helper()
 	dir := t.TempDir()

@@ -14,7 +14,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
-	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 // runWhole submits ops as a whole group and waits for their outcomes.
@@ -260,13 +260,13 @@ func TestWholeOnAFullDisk(t *testing.T) {
 	full := false
 	var mu sync.Mutex
 	fill := func(is bool) { mu.Lock(); defer mu.Unlock(); full = is }
-	disk := vfs.NewFault(vfs.NewMem(), func(op vfs.Op) vfs.Outcome {
+	disk := vfstest.NewFault(vfstest.NewMem(), func(op vfstest.Op) vfstest.Outcome {
 		mu.Lock()
 		defer mu.Unlock()
-		if full && op.Kind == vfs.KindWrite && path.Base(op.Name) != "mark" {
-			return vfs.Short(op.Len/2, syscall.ENOSPC)
+		if full && op.Kind == vfstest.KindWrite && path.Base(op.Name) != "mark" {
+			return vfstest.Short(op.Len/2, syscall.ENOSPC)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	s := openStore(t, t.TempDir(), Options{fs: disk, logDir: "log", SegmentSize: 8192, roomRetry: time.Hour,
 		hooks: hooks{noSync: true}})
@@ -303,13 +303,13 @@ func TestWholeUnknown(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	fail := false
-	disk := vfs.NewFault(vfs.NewMem(), func(op vfs.Op) vfs.Outcome {
+	disk := vfstest.NewFault(vfstest.NewMem(), func(op vfstest.Op) vfstest.Outcome {
 		mu.Lock()
 		defer mu.Unlock()
-		if fail && op.Kind == vfs.KindSync {
-			return vfs.Fail(syscall.EIO)
+		if fail && op.Kind == vfstest.KindSync {
+			return vfstest.Fail(syscall.EIO)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	s := openStore(t, t.TempDir(), Options{fs: disk, logDir: "log", SegmentSize: 8192, hooks: hooks{noSync: true}})
 	runWhole(t, s, count("a", 1))

@@ -13,6 +13,7 @@ import (
 
 	"gcd/internal/thin"
 	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 	"gcd/store"
 	"gcd/wal"
 )
@@ -357,7 +358,7 @@ func TestCompactStopped(t *testing.T) {
 					dir := copyTree(t, dir)
 					i := interruption{way: way, n: n}
 					i.crash = func() { dir = copyTree(t, dir) }
-					_, err := Compact(t.Context(), dir, CompactOptions{step: i.step, fs: i.disk(vfs.KindRead, vfs.KindSize)})
+					_, err := Compact(t.Context(), dir, CompactOptions{step: i.step, fs: i.disk(vfstest.KindRead, vfstest.KindSize)})
 					if i.over(t, err) {
 						break
 					}
@@ -383,7 +384,7 @@ func TestCompactSyncs(t *testing.T) {
 	dir, _ := compactStore(t, 6, testSegment, shuffledTopics(6), false)
 	var order []string
 	var o CompactOptions
-	o.fs = vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
+	o.fs = vfstest.NewFault(vfs.OS{}, func(op vfstest.Op) vfstest.Outcome {
 		if filepath.Ext(op.Name) == ".seg" {
 			op.Name = "segment"
 		}
@@ -391,7 +392,7 @@ func TestCompactSyncs(t *testing.T) {
 		case "sync counters.db.new", "sync segment", "rename counters.db.new", "syncdir data", "remove segment":
 			order = append(order, name)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	if _, err := Compact(t.Context(), dir, o); err != nil {
 		t.Fatal(err)

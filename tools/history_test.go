@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 	"gcd/store"
 	"gcd/wal"
 )
@@ -237,15 +238,15 @@ func TestInspectOfWhatCannotBeRead(t *testing.T) {
 	dir := closedStore(t, seeded(t), 300, 60)
 	for n := 1; ; n++ {
 		seen, mark := 0, false
-		disk := vfs.NewFault(readOnly{vfs.OS{}}, func(op vfs.Op) vfs.Outcome {
-			if op.Kind != vfs.KindRead {
-				return vfs.Outcome{}
+		disk := vfstest.NewFault(readOnly{vfs.OS{}}, func(op vfstest.Op) vfstest.Outcome {
+			if op.Kind != vfstest.KindRead {
+				return vfstest.Outcome{}
 			}
 			if seen++; seen != n {
-				return vfs.Outcome{}
+				return vfstest.Outcome{}
 			}
 			mark = op.Name == wal.MarkPath(store.LogDir(dir))
-			return vfs.Fail(nil)
+			return vfstest.Fail(nil)
 		})
 		r := reading{dir: dir, fs: disk}
 		in, err := r.inspect("")

@@ -17,6 +17,7 @@ import (
 
 	"gcd/internal/thin"
 	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 	"gcd/store"
 )
 
@@ -317,11 +318,11 @@ func TestImportNoRoom(t *testing.T) {
 	t.Parallel()
 	full := errors.New("no space left on device")
 	parent := t.TempDir()
-	disk := vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
-		if op.Kind == vfs.KindWrite {
-			return vfs.Fail(full)
+	disk := vfstest.NewFault(vfs.OS{}, func(op vfstest.Op) vfstest.Outcome {
+		if op.Kind == vfstest.KindWrite {
+			return vfstest.Fail(full)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	o := ImportOptions{SegmentSize: smallSegment, seams: seams{fs: disk}}
 	_, err := Import(t.Context(), strings.NewReader("a,1\n"), filepath.Join(parent, "data"), o)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 var errStopped = errors.New("stopped")
@@ -45,17 +46,17 @@ func (i *interruption) step(step string) error {
 }
 
 // disk is likewise. Operations of the kinds that are passed are no moments, closing (of a file that was read, or is durable) among them.
-func (i *interruption) disk(passed ...vfs.Kind) vfs.FS {
-	return vfs.NewFault(unsynced{vfs.OS{}}, func(op vfs.Op) vfs.Outcome {
+func (i *interruption) disk(passed ...vfstest.Kind) vfs.FS {
+	return vfstest.NewFault(unsynced{vfs.OS{}}, func(op vfstest.Op) vfstest.Outcome {
 		switch {
-		case op.Kind == vfs.KindClose || slices.Contains(passed, op.Kind):
-			return vfs.Outcome{}
+		case op.Kind == vfstest.KindClose || slices.Contains(passed, op.Kind):
+			return vfstest.Outcome{}
 		case !i.reached(string(op.Kind) + " " + filepath.Base(op.Name)):
-			return vfs.Outcome{}
+			return vfstest.Outcome{}
 		case i.way == "error":
-			return vfs.Fail(errStopped)
+			return vfstest.Fail(errStopped)
 		}
-		return vfs.FailAfter(errStopped)
+		return vfstest.FailAfter(errStopped)
 	})
 }
 
@@ -123,26 +124,26 @@ func (w *powerWatch) check(when string, alsoAbove bool) {
 }
 
 func (w *powerWatch) disk() vfs.FS {
-	return vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
+	return vfstest.NewFault(vfs.OS{}, func(op vfstest.Op) vfstest.Outcome {
 		switch op.Kind {
-		case vfs.KindCreate:
+		case vfstest.KindCreate:
 			w.names[filepath.Dir(op.Name)], w.files[op.Name] = true, true
-		case vfs.KindWrite:
+		case vfstest.KindWrite:
 			w.files[op.Name] = true
-		case vfs.KindSync:
+		case vfstest.KindSync:
 			delete(w.files, op.Name)
-		case vfs.KindSyncDir:
+		case vfstest.KindSyncDir:
 			delete(w.names, op.Name)
-		case vfs.KindRemove:
+		case vfstest.KindRemove:
 			w.names[filepath.Dir(op.Name)] = true
-		case vfs.KindRename:
+		case vfstest.KindRename:
 			if op.To == w.dir {
 				w.placed = true
 				w.check("placing", false)
 			}
 			w.names[filepath.Dir(op.Name)] = true
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 }
 

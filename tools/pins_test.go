@@ -15,6 +15,7 @@ import (
 	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 	"gcd/store"
 	"gcd/wal"
 )
@@ -51,17 +52,17 @@ func TestPinnedLogIsOnDisk(t *testing.T) {
 	last := lastSegment(t, dir)
 	for _, fails := range []bool{false, true} {
 		synced := 0
-		p, err := pinLog(vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
-			if op.Kind != vfs.KindSync {
-				return vfs.Outcome{}
+		p, err := pinLog(vfstest.NewFault(vfs.OS{}, func(op vfstest.Op) vfstest.Outcome {
+			if op.Kind != vfstest.KindSync {
+				return vfstest.Outcome{}
 			}
 			if synced++; op.Name != last {
 				t.Errorf("%s was synced", op.Name)
 			}
 			if fails {
-				return vfs.Fail(syscall.EIO)
+				return vfstest.Fail(syscall.EIO)
 			}
-			return vfs.Outcome{}
+			return vfstest.Outcome{}
 		}), store.LogDir(dir), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -156,20 +157,20 @@ func TestPinnedLogShrinks(t *testing.T) {
 		t.Fatalf("%q, %v", names, err)
 	}
 	open := 0
-	p, err := pinLog(vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
+	p, err := pinLog(vfstest.NewFault(vfs.OS{}, func(op vfstest.Op) vfstest.Outcome {
 		switch op.Kind {
-		case vfs.KindOpenRead:
+		case vfstest.KindOpenRead:
 			if op.Name == names[2] { // two are open
 				if err := errors.Join(os.Remove(names[0]), os.Remove(names[1]), os.Remove(names[2])); err != nil {
 					t.Error(err)
 				}
-				return vfs.Outcome{}
+				return vfstest.Outcome{}
 			}
 			open++
-		case vfs.KindClose:
+		case vfstest.KindClose:
 			open--
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	}), dir, nil)
 	if err != nil {
 		t.Fatal(err)

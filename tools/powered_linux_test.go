@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"gcd/internal/powertest"
-	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 	"gcd/store"
 )
 
@@ -53,7 +53,7 @@ func TestPowerLossOfTools(t *testing.T) {
 	for n, p := range points {
 		running := int(min(p.Note, uint64(len(rows)-1)))
 		calls[running]++
-		for _, c := range []vfs.Crash{{}, {Seed: uint64(n), Keep: 0.5}, {Keep: 1}} {
+		for _, c := range []vfstest.Crash{{}, {Seed: uint64(n), Keep: 0.5}, {Keep: 1}} {
 			disk := p.Disk.Crash(c)
 			for i := max(running-1, 0); i <= running; i++ { // the one before has just returned
 				found := filepath.Join(t.TempDir(), "place")
@@ -192,7 +192,7 @@ func (row *poweredRow) isOld(t testing.TB, dir string) bool {
 }
 
 // takeOut writes a directory of a memory disk into one that is not there yet.
-func takeOut(t testing.TB, disk *vfs.Mem, from, to string) {
+func takeOut(t testing.TB, disk *vfstest.Mem, from, to string) {
 	t.Helper()
 	names, err := disk.ReadDir(from)
 	if err == nil {

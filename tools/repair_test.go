@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 	"gcd/store"
 	"gcd/wal"
 )
@@ -453,12 +454,12 @@ func TestRepairOfWhatCannotBeRead(t *testing.T) {
 				continue
 			}
 			var failed atomic.Int64
-			disk := vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
-				if op.Kind == vfs.KindRead && op.Name == in(unreadable) {
+			disk := vfstest.NewFault(vfs.OS{}, func(op vfstest.Op) vfstest.Outcome {
+				if op.Kind == vfstest.KindRead && op.Name == in(unreadable) {
 					failed.Add(1)
-					return vfs.Fail(nil)
+					return vfstest.Fail(nil)
 				}
-				return vfs.Outcome{}
+				return vfstest.Outcome{}
 			})
 			before := contents(t, dir)
 			_, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true, SegmentSize: smallSegment, logFS: disk})
@@ -495,11 +496,11 @@ func TestRepairOfAnUnreadableMark(t *testing.T) {
 	for n := int64(1); ; n++ {
 		dir := copyTree(t, dir)
 		var seen atomic.Int64
-		disk := vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
-			if op.Name == markOf(dir) && op.Kind != vfs.KindClose && seen.Add(1) == n {
-				return vfs.Fail(nil)
+		disk := vfstest.NewFault(vfs.OS{}, func(op vfstest.Op) vfstest.Outcome {
+			if op.Name == markOf(dir) && op.Kind != vfstest.KindClose && seen.Add(1) == n {
+				return vfstest.Fail(nil)
 			}
-			return vfs.Outcome{}
+			return vfstest.Outcome{}
 		})
 		before := contents(t, dir)
 		got, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true, logFS: disk})

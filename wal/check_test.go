@@ -6,14 +6,14 @@ import (
 	"slices"
 	"testing"
 
-	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 // A directory that is not the log's any more: no segment is begun, made or removed there, and
 // nothing is appended after that.
 func TestCheckComesBeforeNames(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	moved := errors.New("moved")
 	var gone error
 	o := Options{FS: disk, SegmentSize: minSegmentSize, Check: func() error { return gone }}
@@ -66,7 +66,7 @@ func TestCheckComesBeforeNames(t *testing.T) {
 
 func TestLook(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	look := func(want bool, wantOthers ...string) {
 		t.Helper()
 		segments, others, err := Look(disk, "/d/log")

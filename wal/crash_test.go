@@ -8,6 +8,7 @@ import (
 
 	"gcd/internal/thin"
 	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 // history is what a scripted run has done so far.
@@ -111,17 +112,17 @@ func TestCrashAtEveryOperation(t *testing.T) {
 		h := &history{marked: seed%3 > 0, each: seed%3 == 2}
 		t.Run(fmt.Sprintf("seed %d, with a mark %t, each record synced %t", seed, h.marked, h.each), func(t *testing.T) {
 			t.Parallel()
-			disk, points := vfs.NewMem(), 0
-			fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
-				if op.Kind == vfs.KindRead || op.Kind == vfs.KindSize || op.Kind == vfs.KindClose || t.Failed() {
-					return vfs.Outcome{}
+			disk, points := vfstest.NewMem(), 0
+			fault := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
+				if op.Kind == vfstest.KindRead || op.Kind == vfstest.KindSize || op.Kind == vfstest.KindClose || t.Failed() {
+					return vfstest.Outcome{}
 				}
 				if points++; points%thin.Step(3) != 0 {
-					return vfs.Outcome{}
+					return vfstest.Outcome{}
 				}
 				where := fmt.Sprintf("seed %d, before operation %d (%s %s %d+%d)", seed, op.N, op.Kind, op.Name, op.Off, op.Len)
 				n := uint64(op.N)
-				crashes := []vfs.Crash{
+				crashes := []vfstest.Crash{
 					{Keep: 0}, {Keep: 1},
 					{Seed: n, Keep: 0.3}, {Seed: n, Keep: 0.7},
 					{Seed: n, Keep: 0.5, Garbage: true}, {Seed: n, Keep: 0.9, Garbage: true},
@@ -134,7 +135,7 @@ func TestCrashAtEveryOperation(t *testing.T) {
 				if err := recoverTwice(disk.Clone(), h, false); err != nil {
 					t.Errorf("%s, process killed: %v", where, err)
 				}
-				return vfs.Outcome{}
+				return vfstest.Outcome{}
 			})
 			if err := h.script(h.options(fault), seed); err != nil {
 				t.Fatal(err)
@@ -148,7 +149,7 @@ func TestCrashAtEveryOperation(t *testing.T) {
 
 // recoverTwice recovers from a crash, goes on, loses power again and looks whether all is there. If nested, it also
 // cuts the power before each operation of the recovery.
-func recoverTwice(disk *vfs.Mem, h *history, nested bool) error {
+func recoverTwice(disk *vfstest.Mem, h *history, nested bool) error {
 	again := *h
 	if nested {
 		if err := crashInRecovery(disk, h); err != nil {
@@ -174,7 +175,7 @@ func recoverTwice(disk *vfs.Mem, h *history, nested bool) error {
 		}
 	}
 	again.synced = l.Last()
-	l, err = h.reopen(disk.Crash(vfs.Crash{}))
+	l, err = h.reopen(disk.Crash(vfstest.Crash{}))
 	if err != nil {
 		return fmt.Errorf("after the second power loss: %w", err)
 	}
@@ -207,18 +208,18 @@ func (h *history) reopen(disk vfs.FS) (*Log, error) {
 
 // crashInRecovery recovers a copy of disk and cuts the power before each operation of that: the next recovery finds the
 // same.
-func crashInRecovery(disk *vfs.Mem, h *history) error {
+func crashInRecovery(disk *vfstest.Mem, h *history) error {
 	first, err := h.reopen(disk.Clone())
 	if err != nil {
 		return err
 	}
 	copied := disk.Clone()
 	var failed error
-	fault := vfs.NewFault(copied, func(op vfs.Op) vfs.Outcome {
-		if op.Kind == vfs.KindRead || op.Kind == vfs.KindSize || op.Kind == vfs.KindClose || failed != nil {
-			return vfs.Outcome{}
+	fault := vfstest.NewFault(copied, func(op vfstest.Op) vfstest.Outcome {
+		if op.Kind == vfstest.KindRead || op.Kind == vfstest.KindSize || op.Kind == vfstest.KindClose || failed != nil {
+			return vfstest.Outcome{}
 		}
-		for _, c := range []vfs.Crash{{}, {Seed: uint64(op.N), Keep: 0.5, Garbage: true}} {
+		for _, c := range []vfstest.Crash{{}, {Seed: uint64(op.N), Keep: 0.5, Garbage: true}} {
 			l, err := h.reopen(copied.Crash(c))
 			if err == nil {
 				err = h.check(l)
@@ -230,7 +231,7 @@ func crashInRecovery(disk *vfs.Mem, h *history) error {
 				failed = fmt.Errorf("power loss %+v before operation %d (%s) of the recovery: %w", c, op.N, op.Kind, err)
 			}
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	if _, err := h.reopen(fault); err != nil {
 		return err

@@ -9,11 +9,12 @@ import (
 
 	"gcd/internal/thin"
 	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 // damagedLog is four segments, the last with two records, and the offset of the second record in each.
 func damagedLog(t *testing.T) (frozen, *Log) {
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
 	add(t, l, 2000, 2000, 2000, 1000, 2000, 2000, 2000, 1000, 2000, 2000, 2000, 1000, 1000, 1000)
 	if n := l.current.number; n != 4 {
@@ -24,7 +25,7 @@ func damagedLog(t *testing.T) (frozen, *Log) {
 
 // otherLife is the same log up to the first segment's end, and then with other payloads of the same sizes.
 func otherLife(t *testing.T, id ID) frozen {
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	o := testOptions(disk)
 	if err := Create(testDir, id, 1, o); err != nil {
 		t.Fatal(err)
@@ -230,12 +231,14 @@ func TestNotDamage(t *testing.T) {
 
 func TestOpenWithoutALog(t *testing.T) {
 	t.Parallel()
-	empty := vfs.NewMem()
+	empty := vfstest.NewMem()
 	if err := empty.MkdirAll(testDir); err != nil {
 		t.Fatal(err)
 	}
 	other := frozen{spareName: make([]byte, minSegmentSize), "notes": nil}
-	for name, fsys := range map[string]vfs.FS{"no directory": vfs.NewMem(), "empty directory": empty, "other files": other} {
+	for name, fsys := range map[string]vfs.FS{
+		"no directory": vfstest.NewMem(), "empty directory": empty, "other files": other,
+	} {
 		if _, err := Open(testDir, testOptions(fsys)); !errors.Is(err, ErrNoLog) || !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: %v, want ErrNoLog", name, err)
 		}
@@ -246,7 +249,7 @@ func TestOpenWithoutALog(t *testing.T) {
 // Open refuses, or all records are there and right, or the bit was in the last record and only that one is gone.
 func TestEveryBitFlip(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
 	payloads := add(t, l, 3000, 3500, 1400, 60, 1, 700, 333)
 	lastOffset, end := l.off-recordSize(333), l.off

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 const testDir = "data/wal"
@@ -146,7 +147,7 @@ type frozen map[string][]byte
 var errFrozen = errors.New("the log wrote to a directory that it must only read")
 
 // freeze copies the log's files from disk.
-func freeze(disk *vfs.Mem) frozen {
+func freeze(disk *vfstest.Mem) frozen {
 	f := frozen{}
 	for _, name := range disk.Files() {
 		b, _ := disk.ReadFile(name)
@@ -158,9 +159,9 @@ func freeze(disk *vfs.Mem) frozen {
 }
 
 // thaw is a disk with the same files.
-func (f frozen) thaw(t testing.TB) *vfs.Mem {
+func (f frozen) thaw(t testing.TB) *vfstest.Mem {
 	t.Helper()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	for name, b := range f {
 		if err := disk.WriteFile(path.Join(testDir, name), b); err != nil {
 			t.Fatal(err)

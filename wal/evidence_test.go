@@ -7,12 +7,13 @@ import (
 	"testing"
 
 	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 // markedRun is a log of ten records of 48 bytes, closed, with the offset of each.
-func markedRun(t *testing.T, each bool) (*vfs.Mem, []int64) {
+func markedRun(t *testing.T, each bool) (*vfstest.Mem, []int64) {
 	t.Helper()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	l := create(t, markedOptions(disk, each))
 	var offsets []int64
 	for range 10 {
@@ -84,7 +85,7 @@ func TestLogBehindItsMark(t *testing.T) {
 // TestOlderLastSegment: the last segment was put back as it was, or is gone.
 func TestOlderLastSegment(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	l := create(t, markedOptions(disk, true))
 	add(t, l, 2000, 2000, 2000, 2000)
 	older := freeze(disk)
@@ -112,7 +113,7 @@ func TestOlderLastSegment(t *testing.T) {
 // TestTornTailOfOneRecord: with a mark whose flags count a torn tail is one record at most.
 func TestTornTailOfOneRecord(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	l := create(t, markedOptions(disk, true))
 	add(t, l, 100)
 	off := l.off
@@ -165,7 +166,7 @@ func TestTornTailOfOneRecord(t *testing.T) {
 // as long as the longest.
 func TestTornTailBehindTheLongestRecord(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	o := markedOptions(disk, true)
 	o.SegmentSize = 4 << 20
 	l := create(t, o)
@@ -189,7 +190,7 @@ func TestTornTailBehindTheLongestRecord(t *testing.T) {
 // still has it under zeros in the cache. What is torn before it later is no damage.
 func TestLeftoverIsNoSecondRecord(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	o := func(fsys vfs.FS) Options {
 		o := markedOptions(fsys, true)
 		o.SegmentSize = 64 << 10
@@ -201,20 +202,20 @@ func TestLeftoverIsNoSecondRecord(t *testing.T) {
 	if _, err := l.Append(payload(2, 5000)); err != nil { // torn: its beginning does not reach the disk, its end does
 		t.Fatal(err)
 	}
-	disk = disk.Crash(vfs.Crash{Keep: 1})
+	disk = disk.Crash(vfstest.Crash{Keep: 1})
 	b, _ := disk.ReadFile(segment1)
 	clear(b[1024:1536])
 	if err := disk.WriteFile(segment1, b); err != nil {
 		t.Fatal(err)
 	}
-	fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
-		if op.Kind == vfs.KindSync && path.Base(op.Name) != markName {
+	fault := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
+		if op.Kind == vfstest.KindSync && path.Base(op.Name) != markName {
 			if err := disk.FailSync(op.Name); err != nil {
 				t.Error(err)
 			}
-			return vfs.Fail(nil)
+			return vfstest.Fail(nil)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	l, err := Open(testDir, o(fault))
 	if err != nil {
@@ -231,7 +232,7 @@ func TestLeftoverIsNoSecondRecord(t *testing.T) {
 	if err := l.file.Sync(); err != nil { // record 3 came to the disk by itself
 		t.Fatal(err)
 	}
-	disk = disk.Crash(vfs.Crash{})
+	disk = disk.Crash(vfstest.Crash{})
 	b, _ = disk.ReadFile(segment1)
 	b[1536+50] ^= 1
 	if err := disk.WriteFile(segment1, b); err != nil {
@@ -261,7 +262,7 @@ func TestTornText(t *testing.T) {
 		{"records that were acknowledged before they were synced", false, MarkCurrent, true, false},
 		{"no mark", true, MarkCurrent, false, false},
 	} {
-		disk := vfs.NewMem()
+		disk := vfstest.NewMem()
 		l := create(t, markedOptions(disk, row.each))
 		add(t, l, 8)
 		off := l.off

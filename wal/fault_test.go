@@ -10,12 +10,13 @@ import (
 	"testing"
 
 	"gcd/internal/thin"
-	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
-func changes(k vfs.Kind) bool {
+func changes(k vfstest.Kind) bool {
 	switch k {
-	case vfs.KindCreate, vfs.KindWrite, vfs.KindSync, vfs.KindRename, vfs.KindRemove, vfs.KindSyncDir, vfs.KindMkdirAll:
+	case vfstest.KindCreate, vfstest.KindWrite, vfstest.KindSync, vfstest.KindRename, vfstest.KindRemove,
+		vfstest.KindSyncDir, vfstest.KindMkdirAll:
 		return true
 	}
 	return false
@@ -25,11 +26,11 @@ func changes(k vfs.Kind) bool {
 // the power loss that follows, and after an error that is final nothing is acknowledged and nothing written.
 func TestErrorAtEveryOperation(t *testing.T) {
 	t.Parallel()
-	ways := map[string]func(op vfs.Op) vfs.Outcome{
-		"fails":                 func(vfs.Op) vfs.Outcome { return vfs.Fail(nil) },
-		"works and says no":     func(vfs.Op) vfs.Outcome { return vfs.FailAfter(nil) },
-		"is short with error":   func(op vfs.Op) vfs.Outcome { return vfs.Short(op.Len/2, syscall.EIO) },
-		"is short without word": func(op vfs.Op) vfs.Outcome { return vfs.Short(op.Len/2, nil) },
+	ways := map[string]func(op vfstest.Op) vfstest.Outcome{
+		"fails":                 func(vfstest.Op) vfstest.Outcome { return vfstest.Fail(nil) },
+		"works and says no":     func(vfstest.Op) vfstest.Outcome { return vfstest.FailAfter(nil) },
+		"is short with error":   func(op vfstest.Op) vfstest.Outcome { return vfstest.Short(op.Len/2, syscall.EIO) },
+		"is short without word": func(op vfstest.Op) vfstest.Outcome { return vfstest.Short(op.Len/2, nil) },
 	}
 	for name, way := range ways {
 		for _, marked := range []bool{false, true} {
@@ -52,16 +53,16 @@ func TestErrorAtEveryOperation(t *testing.T) {
 
 // errorAt runs with the n-th operation after Start failing. It returns false when there was no
 // n-th, and the name of the file that it was on.
-func errorAt(t *testing.T, n int, marked bool, way func(vfs.Op) vfs.Outcome) (bool, string) {
-	disk := vfs.NewMem()
+func errorAt(t *testing.T, n int, marked bool, way func(vfstest.Op) vfstest.Outcome) (bool, string) {
+	disk := vfstest.NewMem()
 	var l *Log
-	var failed vfs.Op
+	var failed vfstest.Op
 	var failure error
 	started, seen, final, missing := false, 0, 0, 0 // operations after the error that is final; files that were not there
-	fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
+	fault := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
 		if !started {
-			return vfs.Outcome{}.Then(func(err error) {
-				if (op.Kind == vfs.KindOpen || op.Kind == vfs.KindOpenRead) && err != nil {
+			return vfstest.Outcome{}.Then(func(err error) {
+				if (op.Kind == vfstest.KindOpen || op.Kind == vfstest.KindOpenRead) && err != nil {
 					missing++
 				}
 			})
@@ -73,7 +74,7 @@ func errorAt(t *testing.T, n int, marked bool, way func(vfs.Op) vfs.Outcome) (bo
 			failed = op
 			return way(op).Then(func(err error) { failure = err })
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	h := &history{marked: marked, each: marked}
 	l = create(t, h.options(fault))
@@ -134,22 +135,22 @@ func errorAt(t *testing.T, n int, marked bool, way func(vfs.Op) vfs.Outcome) (bo
 			t.Errorf("%s: %d changes after the final error", where(), final)
 		}
 	}
-	if final := failed.Kind == vfs.KindWrite && path.Base(failed.Name) == segmentName(1); final && l.Err() == nil {
+	if final := failed.Kind == vfstest.KindWrite && path.Base(failed.Name) == segmentName(1); final && l.Err() == nil {
 		t.Errorf("%s: not final", where())
 	}
 	if path.Base(failed.Name) == markName && l.Err() != nil {
 		t.Errorf("%s: an error of the mark ended the log: %v", where(), l.Err())
 	}
 	_ = l.Close()
-	opened := fault.Count(vfs.KindCreate) + fault.Count(vfs.KindOpen) + fault.Count(vfs.KindOpenRead)
-	if failed.Kind == vfs.KindCreate && failure != nil {
+	opened := fault.Count(vfstest.KindCreate) + fault.Count(vfstest.KindOpen) + fault.Count(vfstest.KindOpenRead)
+	if failed.Kind == vfstest.KindCreate && failure != nil {
 		opened--
 	}
 	opened -= missing
-	if closed := fault.Count(vfs.KindClose); closed != opened {
+	if closed := fault.Count(vfstest.KindClose); closed != opened {
 		t.Errorf("%s: %d files opened, %d closed", where(), opened, closed)
 	}
-	for _, after := range []*vfs.Mem{disk.Crash(vfs.Crash{}), disk.Clone()} {
+	for _, after := range []*vfstest.Mem{disk.Crash(vfstest.Crash{}), disk.Clone()} {
 		if err := recoverTwice(after, h, false); err != nil {
 			t.Errorf("%s: %v", where(), err)
 		}
@@ -159,14 +160,14 @@ func errorAt(t *testing.T, n int, marked bool, way func(vfs.Op) vfs.Outcome) (bo
 
 func TestFirstSyncErrorIsFinal(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	failing := false
-	fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
-		if failing && op.Kind == vfs.KindSync {
+	fault := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
+		if failing && op.Kind == vfstest.KindSync {
 			failing = false // the second one would "work"
-			return vfs.Fail(syscall.EIO)
+			return vfstest.Fail(syscall.EIO)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	l := create(t, testOptions(fault))
 	add(t, l, 10)
@@ -178,14 +179,14 @@ func TestFirstSyncErrorIsFinal(t *testing.T) {
 	if !errors.Is(err, syscall.EIO) || l.Durable() != 1 {
 		t.Fatalf("%v, durable %d", err, l.Durable())
 	}
-	writes, syncs := fault.Count(vfs.KindWrite), fault.Count(vfs.KindSync)
+	writes, syncs := fault.Count(vfstest.KindWrite), fault.Count(vfstest.KindSync)
 	if again := l.Sync(); !errors.Is(again, syscall.EIO) {
 		t.Errorf("the second sync says %v", again)
 	}
 	if _, again := l.Append([]byte("x")); !errors.Is(again, syscall.EIO) {
 		t.Errorf("an append says %v", again)
 	}
-	if l.Durable() != 1 || fault.Count(vfs.KindWrite) != writes || fault.Count(vfs.KindSync) != syncs {
+	if l.Durable() != 1 || fault.Count(vfstest.KindWrite) != writes || fault.Count(vfstest.KindSync) != syncs {
 		t.Error("the log went on")
 	}
 }
@@ -195,18 +196,18 @@ func TestFirstSyncErrorIsFinal(t *testing.T) {
 func TestOrderOfRotationAndRelease(t *testing.T) {
 	t.Parallel()
 	var ops []string
-	fault := vfs.NewFault(vfs.NewMem(), func(op vfs.Op) vfs.Outcome {
+	fault := vfstest.NewFault(vfstest.NewMem(), func(op vfstest.Op) vfstest.Outcome {
 		if changes(op.Kind) {
 			s := string(op.Kind) + " " + strings.TrimSuffix(strings.TrimLeft(path.Base(op.Name), "0"), segmentSuffix)
-			if op.Kind == vfs.KindWrite {
+			if op.Kind == vfstest.KindWrite {
 				s += fmt.Sprint(" ", op.Off)
 			}
-			if op.Kind == vfs.KindRename {
+			if op.Kind == vfstest.KindRename {
 				s += " " + strings.TrimSuffix(strings.TrimLeft(path.Base(op.To), "0"), segmentSuffix)
 			}
 			ops = append(ops, s)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	took := func(f func()) string {
 		ops = nil
@@ -244,20 +245,20 @@ func TestOrderOfRotationAndRelease(t *testing.T) {
 
 func TestReleaseGoesOnAfterAnError(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []vfs.Kind{vfs.KindRemove, vfs.KindSyncDir} {
+	for _, kind := range []vfstest.Kind{vfstest.KindRemove, vfstest.KindSyncDir} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			disk := vfs.NewMem()
-			failing, kinds := false, []vfs.Kind(nil)
-			fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
+			disk := vfstest.NewMem()
+			failing, kinds := false, []vfstest.Kind(nil)
+			fault := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
 				if changes(op.Kind) {
 					kinds = append(kinds, op.Kind)
 				}
 				if failing && op.Kind == kind {
 					failing = false
-					return vfs.Fail(syscall.EIO)
+					return vfstest.Fail(syscall.EIO)
 				}
-				return vfs.Outcome{}
+				return vfstest.Outcome{}
 			})
 			l := create(t, testOptions(fault))
 			add(t, l, 4000, 4000, 4000, 4000, 4000)
@@ -268,9 +269,10 @@ func TestReleaseGoesOnAfterAnError(t *testing.T) {
 			if err := l.Release(4); err != nil {
 				t.Fatal(err)
 			}
-			want := []vfs.Kind{vfs.KindRemove, vfs.KindRemove, vfs.KindSyncDir, vfs.KindRemove, vfs.KindSyncDir}
-			if kind == vfs.KindSyncDir {
-				want = []vfs.Kind{vfs.KindRemove, vfs.KindSyncDir, vfs.KindSyncDir, vfs.KindRemove, vfs.KindSyncDir}
+			const remove, syncDir = vfstest.KindRemove, vfstest.KindSyncDir
+			want := []vfstest.Kind{remove, remove, syncDir, remove, syncDir}
+			if kind == vfstest.KindSyncDir {
+				want = []vfstest.Kind{remove, syncDir, syncDir, remove, syncDir}
 			}
 			if !slices.Equal(kinds, want) {
 				t.Errorf("%v, want %v", kinds, want)
@@ -286,13 +288,13 @@ func TestReleaseGoesOnAfterAnError(t *testing.T) {
 // TestFullDisk: counting goes on until the segment is full, is refused without a write, and resumes when there is room.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	full := false
-	fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
-		if full && op.Kind == vfs.KindWrite && path.Base(op.Name) == spareName {
-			return vfs.Short(100, syscall.ENOSPC)
+	fault := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
+		if full && op.Kind == vfstest.KindWrite && path.Base(op.Name) == spareName {
+			return vfstest.Short(100, syscall.ENOSPC)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	l := create(t, testOptions(fault))
 	within(t, "the wish for a spare", l.NeedSpare())
@@ -313,7 +315,7 @@ func TestFullDisk(t *testing.T) {
 		if l.Last() != 2 || l.Err() != nil {
 			t.Fatalf("last %d, error %v", l.Last(), l.Err())
 		}
-		if before > 0 && fault.Count(vfs.KindCreate) > 3 {
+		if before > 0 && fault.Count(vfstest.KindCreate) > 3 {
 			t.Error("each refused append tries to fill the disk again")
 		}
 	}
@@ -331,7 +333,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	payloads = append(payloads, add(t, l, 2000)...)
-	if err := recoverTwice(disk.Crash(vfs.Crash{}), &history{payloads: payloads, synced: 4}, true); err != nil {
+	if err := recoverTwice(disk.Crash(vfstest.Crash{}), &history{payloads: payloads, synced: 4}, true); err != nil {
 		t.Error(err)
 	}
 }
@@ -339,21 +341,21 @@ func TestFullDisk(t *testing.T) {
 // TestStartThatFails leaves the log unusable and the records where they were.
 func TestStartThatFails(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	payloads := add(t, create(t, testOptions(disk)), 100, 200, 300)
 	h := &history{payloads: payloads, synced: 3}
 	for n, more := 1, true; more; n++ {
 		more = false
 		copied, seen := disk.Clone(), 0
 		started := false
-		fault := vfs.NewFault(copied, func(op vfs.Op) vfs.Outcome {
-			if started && op.Kind != vfs.KindClose {
+		fault := vfstest.NewFault(copied, func(op vfstest.Op) vfstest.Outcome {
+			if started && op.Kind != vfstest.KindClose {
 				if seen++; seen == n {
 					more = true
-					return vfs.Fail(nil)
+					return vfstest.Fail(nil)
 				}
 			}
-			return vfs.Outcome{}
+			return vfstest.Outcome{}
 		})
 		l, err := Open(testDir, testOptions(fault))
 		if err != nil {
@@ -372,7 +374,7 @@ func TestStartThatFails(t *testing.T) {
 		if err := l.Close(); err != nil {
 			t.Errorf("operation %d: close: %v", n, err)
 		}
-		if err := recoverTwice(copied.Crash(vfs.Crash{}), h, false); err != nil {
+		if err := recoverTwice(copied.Crash(vfstest.Crash{}), h, false); err != nil {
 			t.Errorf("operation %d: %v", n, err)
 		}
 	}

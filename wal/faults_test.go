@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"gcd/internal/thin"
-	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 // TestErrorBehindAnError lets one operation of a run fail and then another one behind it: while the
@@ -16,12 +16,12 @@ import (
 // what was refused is not, and after an error that is final nothing is written.
 func TestErrorBehindAnError(t *testing.T) {
 	t.Parallel()
-	ways := map[string]func(vfs.Op) vfs.Outcome{
-		"an error":          func(vfs.Op) vfs.Outcome { return vfs.Fail(nil) },
-		"works, says error": func(vfs.Op) vfs.Outcome { return vfs.FailAfter(nil) },
-		"no room":           func(vfs.Op) vfs.Outcome { return vfs.Fail(syscall.ENOSPC) },
-		"room for a part":   func(op vfs.Op) vfs.Outcome { return vfs.Short(op.Len/2, syscall.ENOSPC) },
-		"works, says full":  func(vfs.Op) vfs.Outcome { return vfs.FailAfter(syscall.ENOSPC) },
+	ways := map[string]func(vfstest.Op) vfstest.Outcome{
+		"an error":          func(vfstest.Op) vfstest.Outcome { return vfstest.Fail(nil) },
+		"works, says error": func(vfstest.Op) vfstest.Outcome { return vfstest.FailAfter(nil) },
+		"no room":           func(vfstest.Op) vfstest.Outcome { return vfstest.Fail(syscall.ENOSPC) },
+		"room for a part":   func(op vfstest.Op) vfstest.Outcome { return vfstest.Short(op.Len/2, syscall.ENOSPC) },
+		"works, says full":  func(vfstest.Op) vfstest.Outcome { return vfstest.FailAfter(syscall.ENOSPC) },
 	}
 	for firstName, first := range ways {
 		t.Run(firstName, func(t *testing.T) {
@@ -44,14 +44,14 @@ func TestErrorBehindAnError(t *testing.T) {
 
 // errorBehind runs with the n-th operation that changes something and the m-th one failing. It
 // returns false when there was no n-th.
-func errorBehind(t *testing.T, what string, n, m int, first, second func(vfs.Op) vfs.Outcome) bool {
+func errorBehind(t *testing.T, what string, n, m int, first, second func(vfstest.Op) vfstest.Outcome) bool {
 	t.Helper()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	var l *Log
 	seen, final := 0, 0
-	fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
+	fault := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
 		if l == nil || !changes(op.Kind) {
-			return vfs.Outcome{}
+			return vfstest.Outcome{}
 		}
 		if l.Err() != nil {
 			final++
@@ -62,14 +62,14 @@ func errorBehind(t *testing.T, what string, n, m int, first, second func(vfs.Op)
 		case m:
 			way = second
 		default:
-			return vfs.Outcome{}
+			return vfstest.Outcome{}
 		}
 		out := way(op)
-		if op.Kind == vfs.KindSync && path.Base(op.Name) != markName {
+		if op.Kind == vfstest.KindSync && path.Base(op.Name) != markName {
 			if err := disk.FailSync(op.Name); err != nil && path.Base(op.Name) != spareName {
 				t.Error(err)
 			}
-			out = vfs.Fail(syscall.EIO)
+			out = vfstest.Fail(syscall.EIO)
 		}
 		return out
 	})
@@ -103,8 +103,8 @@ func errorBehind(t *testing.T, what string, n, m int, first, second func(vfs.Op)
 		t.Errorf("%s: %d changes behind the final error %v", what, final, l.Err())
 	}
 	_ = l.Close()
-	torn := disk.Crash(vfs.Crash{Seed: uint64(n), Keep: 0.5, Garbage: true})
-	for _, after := range []*vfs.Mem{disk.Crash(vfs.Crash{}), torn, disk.Clone()} {
+	torn := disk.Crash(vfstest.Crash{Seed: uint64(n), Keep: 0.5, Garbage: true})
+	for _, after := range []*vfstest.Mem{disk.Crash(vfstest.Crash{}), torn, disk.Clone()} {
 		if err := recoverTwice(after, h, false); err != nil {
 			t.Errorf("%s: %v", what, err)
 		}

@@ -10,15 +10,16 @@ import (
 
 	"gcd/internal/thin"
 	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 // noRoom are the ways in which a full disk says no to a write.
-var noRoom = map[string]func(op vfs.Op) vfs.Outcome{
-	"nothing written":          func(vfs.Op) vfs.Outcome { return vfs.Fail(syscall.ENOSPC) },
-	"over the quota":           func(vfs.Op) vfs.Outcome { return vfs.Fail(syscall.EDQUOT) },
-	"some bytes written":       func(op vfs.Op) vfs.Outcome { return vfs.Short(op.Len/3, syscall.ENOSPC) },
-	"nearly all written":       func(op vfs.Op) vfs.Outcome { return vfs.Short(op.Len-1, syscall.ENOSPC) },
-	"all written all the same": func(op vfs.Op) vfs.Outcome { return vfs.FailAfter(syscall.ENOSPC) },
+var noRoom = map[string]func(op vfstest.Op) vfstest.Outcome{
+	"nothing written":          func(vfstest.Op) vfstest.Outcome { return vfstest.Fail(syscall.ENOSPC) },
+	"over the quota":           func(vfstest.Op) vfstest.Outcome { return vfstest.Fail(syscall.EDQUOT) },
+	"some bytes written":       func(op vfstest.Op) vfstest.Outcome { return vfstest.Short(op.Len/3, syscall.ENOSPC) },
+	"nearly all written":       func(op vfstest.Op) vfstest.Outcome { return vfstest.Short(op.Len-1, syscall.ENOSPC) },
+	"all written all the same": func(op vfstest.Op) vfstest.Outcome { return vfstest.FailAfter(syscall.ENOSPC) },
 }
 
 // TestNoRoomAtEveryWrite lets the disk be full at each write and rename of a run, for one such
@@ -41,26 +42,27 @@ func TestNoRoomAtEveryWrite(t *testing.T) {
 
 // noRoomAt is a run whose n-th write or rename, and those behind it up to so many, find no room. It
 // returns false when there was no n-th.
-func noRoomAt(t *testing.T, n, length int, marked bool, way func(vfs.Op) vfs.Outcome) bool {
+func noRoomAt(t *testing.T, n, length int, marked bool, way func(vfstest.Op) vfstest.Outcome) bool {
 	const crashes = 14 // operations behind the first fault before which the power goes
-	disk, h := vfs.NewMem(), &history{marked: marked, each: marked}
+	disk, h := vfstest.NewMem(), &history{marked: marked, each: marked}
 	started, seen, behind := false, 0, 0
-	var first vfs.Op
-	fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
-		if !started || op.Kind == vfs.KindRead || op.Kind == vfs.KindSize || op.Kind == vfs.KindClose || op.Kind == vfs.KindReadDir || t.Failed() {
-			return vfs.Outcome{}
+	var first vfstest.Op
+	fault := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
+		if !started || op.Kind == vfstest.KindRead || op.Kind == vfstest.KindSize || op.Kind == vfstest.KindClose ||
+			op.Kind == vfstest.KindReadDir || t.Failed() {
+			return vfstest.Outcome{}
 		}
 		if first.N > 0 && behind < crashes {
 			behind++
-			for _, c := range []vfs.Crash{{}, {Keep: 1}, {Seed: uint64(op.N), Keep: 0.5, Garbage: true}} {
+			for _, c := range []vfstest.Crash{{}, {Keep: 1}, {Seed: uint64(op.N), Keep: 0.5, Garbage: true}} {
 				if err := recoverTwice(disk.Crash(c), h, false); err != nil {
 					t.Errorf("full at operation %d (%s %s at %d), power loss %+v before operation %d (%s %s): %v",
 						first.N, first.Kind, first.Name, first.Off, c, op.N, op.Kind, op.Name, err)
 				}
 			}
 		}
-		if op.Kind != vfs.KindWrite && op.Kind != vfs.KindRename {
-			return vfs.Outcome{}
+		if op.Kind != vfstest.KindWrite && op.Kind != vfstest.KindRename {
+			return vfstest.Outcome{}
 		}
 		if seen++; seen == n {
 			first = op
@@ -68,7 +70,7 @@ func noRoomAt(t *testing.T, n, length int, marked bool, way func(vfs.Op) vfs.Out
 		if seen >= n && seen < n+length {
 			return way(op)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	l := create(t, h.options(fault))
 	started = true
@@ -77,8 +79,9 @@ func noRoomAt(t *testing.T, n, length int, marked bool, way func(vfs.Op) vfs.Out
 	}
 	defer func() {
 		_ = l.Close()
-		opened := fault.Count(vfs.KindCreate) + fault.Count(vfs.KindOpen) + fault.Count(vfs.KindOpenRead) - 2 // when it was made there was no mark to be opened
-		if closed := fault.Count(vfs.KindClose); closed != opened {
+		// When it was made there was no mark to be opened.
+		opened := fault.Count(vfstest.KindCreate) + fault.Count(vfstest.KindOpen) + fault.Count(vfstest.KindOpenRead) - 2
+		if closed := fault.Count(vfstest.KindClose); closed != opened {
 			t.Errorf("%s: %d files opened, %d closed", where(), opened, closed)
 		}
 	}()
@@ -127,7 +130,7 @@ func noRoomAt(t *testing.T, n, length int, marked bool, way func(vfs.Op) vfs.Out
 			l.SyncMark()
 		}
 	}
-	for _, after := range []*vfs.Mem{disk.Crash(vfs.Crash{}), disk.Clone()} {
+	for _, after := range []*vfstest.Mem{disk.Crash(vfstest.Crash{}), disk.Clone()} {
 		if err := recoverTwice(after, h, false); err != nil {
 			t.Errorf("%s: %v", where(), err)
 		}
@@ -142,15 +145,16 @@ func TestZerosBeforeWhatComesNext(t *testing.T) {
 	t.Parallel()
 	var ops []string
 	full := false
-	fault := vfs.NewFault(vfs.NewMem(), func(op vfs.Op) vfs.Outcome {
+	fault := vfstest.NewFault(vfstest.NewMem(), func(op vfstest.Op) vfstest.Outcome {
 		segment := strings.HasSuffix(op.Name, segmentSuffix)
-		if op.Kind == vfs.KindWrite && segment || op.Kind == vfs.KindSync && segment || op.Kind == vfs.KindRename {
+		if op.Kind == vfstest.KindWrite && segment || op.Kind == vfstest.KindSync && segment ||
+			op.Kind == vfstest.KindRename {
 			ops = append(ops, fmt.Sprintf("%s %s %d+%d", op.Kind, strings.TrimLeft(path.Base(op.Name), "0"), op.Off, op.Len))
 		}
-		if full && op.Kind == vfs.KindWrite && segment {
-			return vfs.Short(op.Len/2, syscall.ENOSPC)
+		if full && op.Kind == vfstest.KindWrite && segment {
+			return vfstest.Short(op.Len/2, syscall.ENOSPC)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	l := create(t, testOptions(fault))
 	add(t, l, 3000, 2000)
@@ -195,12 +199,12 @@ func TestZerosBeforeWhatComesNext(t *testing.T) {
 func TestRecordThatIsThereThoughRefused(t *testing.T) {
 	t.Parallel()
 	full := false
-	disk := vfs.NewMem()
-	fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
-		if full && op.Kind == vfs.KindWrite {
-			return vfs.Short(op.Len-8, syscall.ENOSPC)
+	disk := vfstest.NewMem()
+	fault := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
+		if full && op.Kind == vfstest.KindWrite {
+			return vfstest.Short(op.Len-8, syscall.ENOSPC)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	l := create(t, testOptions(fault))
 	payloads := add(t, l, 10)
@@ -219,13 +223,13 @@ func TestFailedSyncForWantOfRoomIsFinal(t *testing.T) {
 	t.Parallel()
 	for n := 1; ; n++ {
 		seen, armed := 0, false
-		fault := vfs.NewFault(vfs.NewMem(), func(op vfs.Op) vfs.Outcome {
-			if armed && (op.Kind == vfs.KindSync || op.Kind == vfs.KindSyncDir) {
+		fault := vfstest.NewFault(vfstest.NewMem(), func(op vfstest.Op) vfstest.Outcome {
+			if armed && (op.Kind == vfstest.KindSync || op.Kind == vfstest.KindSyncDir) {
 				if seen++; seen == n {
-					return vfs.Fail(syscall.ENOSPC)
+					return vfstest.Fail(syscall.ENOSPC)
 				}
 			}
-			return vfs.Outcome{}
+			return vfstest.Outcome{}
 		})
 		l := create(t, testOptions(fault))
 		if err := l.PrepareSpare(); err != nil {
@@ -257,7 +261,7 @@ func TestFailedSyncForWantOfRoomIsFinal(t *testing.T) {
 // and removals has no room.
 func TestStartWithoutRoom(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
 	payloads := add(t, l, 100, 200)
 	p := payload(3, 300)
@@ -274,16 +278,16 @@ func TestStartWithoutRoom(t *testing.T) {
 	}
 	for n := 1; ; n++ {
 		copied, writes, began := disk.Clone(), 0, false
-		fault := vfs.NewFault(copied, func(op vfs.Op) vfs.Outcome {
-			if began && (op.Kind == vfs.KindWrite || op.Kind == vfs.KindRemove) {
+		fault := vfstest.NewFault(copied, func(op vfstest.Op) vfstest.Outcome {
+			if began && (op.Kind == vfstest.KindWrite || op.Kind == vfstest.KindRemove) {
 				if writes++; writes >= n && writes < n+3 {
-					if op.Kind == vfs.KindRemove {
-						return vfs.Fail(syscall.ENOSPC)
+					if op.Kind == vfstest.KindRemove {
+						return vfstest.Fail(syscall.ENOSPC)
 					}
-					return vfs.Short(op.Len/2, syscall.ENOSPC)
+					return vfstest.Short(op.Len/2, syscall.ENOSPC)
 				}
 			}
-			return vfs.Outcome{}
+			return vfstest.Outcome{}
 		})
 		l, err := Open(testDir, testOptions(fault))
 		if err != nil {
@@ -298,7 +302,7 @@ func TestStartWithoutRoom(t *testing.T) {
 			if _, err := l.Append([]byte("x")); !errors.Is(err, ErrNotStarted) {
 				t.Fatalf("append before Start worked: %v", err)
 			}
-			if err := recoverTwice(copied.Crash(vfs.Crash{Seed: uint64(n), Keep: 0.5}), h, true); err != nil {
+			if err := recoverTwice(copied.Crash(vfstest.Crash{Seed: uint64(n), Keep: 0.5}), h, true); err != nil {
 				t.Fatalf("write %d: %v", n, err)
 			}
 		}
@@ -325,16 +329,17 @@ func TestStartWithoutRoom(t *testing.T) {
 func TestHistoryGoesBeforeACountIsRefused(t *testing.T) {
 	t.Parallel()
 	var ops []string
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	most := 5 // segments and spare, that the disk has room for
-	fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
-		if op.Kind == vfs.KindRemove && strings.HasSuffix(op.Name, segmentSuffix) || op.Kind == vfs.KindSyncDir {
+	fault := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
+		if op.Kind == vfstest.KindRemove && strings.HasSuffix(op.Name, segmentSuffix) || op.Kind == vfstest.KindSyncDir {
 			ops = append(ops, fmt.Sprintf("%s %s", op.Kind, strings.TrimLeft(path.Base(op.Name), "0")))
 		}
-		if op.Kind == vfs.KindWrite && path.Base(op.Name) == spareName && op.Off == 0 && op.Len > segmentHeaderSize && len(freeze(disk)) > most {
-			return vfs.Fail(syscall.ENOSPC)
+		if op.Kind == vfstest.KindWrite && path.Base(op.Name) == spareName && op.Off == 0 &&
+			op.Len > segmentHeaderSize && len(freeze(disk)) > most {
+			return vfstest.Fail(syscall.ENOSPC)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	l := create(t, testOptions(fault))
 	h := &history{payloads: add(t, l, 4000, 4000, 4000, 4000, 4000, 4000, 4000, 4000)} // four segments
@@ -369,7 +374,7 @@ func TestHistoryGoesBeforeACountIsRefused(t *testing.T) {
 		t.Errorf("then %v, and it begins with %d", err, l.First())
 	}
 	h.synced, h.released = l.Last(), 4
-	if err := recoverTwice(disk.Crash(vfs.Crash{}), h, false); err != nil {
+	if err := recoverTwice(disk.Crash(vfstest.Crash{}), h, false); err != nil {
 		t.Error(err)
 	}
 }
@@ -379,7 +384,7 @@ func TestHistoryGoesBeforeACountIsRefused(t *testing.T) {
 func TestNoSpareWithoutLeave(t *testing.T) {
 	t.Parallel()
 	var refusal error
-	fault := vfs.NewFault(vfs.NewMem(), nil)
+	fault := vfstest.NewFault(vfstest.NewMem(), nil)
 	o := testOptions(fault)
 	o.MakeSpare = func(bytes int64) error {
 		if bytes != minSegmentSize {
@@ -389,7 +394,7 @@ func TestNoSpareWithoutLeave(t *testing.T) {
 	}
 	l := create(t, o)
 	add(t, l, 4000, 4000)
-	created := fault.Count(vfs.KindCreate)
+	created := fault.Count(vfstest.KindCreate)
 	refusal = errors.New("the room is held")
 	if err := l.PrepareSpare(); !errors.Is(err, refusal) {
 		t.Errorf("PrepareSpare: %v", err)
@@ -397,7 +402,7 @@ func TestNoSpareWithoutLeave(t *testing.T) {
 	if _, err := l.Append(payload(3, 4000)); !errors.Is(err, ErrFull) || !errors.Is(err, refusal) {
 		t.Errorf("Append: %v", err)
 	}
-	if fault.Count(vfs.KindCreate) != created {
+	if fault.Count(vfstest.KindCreate) != created {
 		t.Error("a spare was begun")
 	}
 	refusal = nil
@@ -410,12 +415,12 @@ func TestNoSpareWithoutLeave(t *testing.T) {
 // TestSmallerSegmentWhereThereIsNoRoomForALargeOne, and larger ones again when there is.
 func TestSmallerSegmentWhereThereIsNoRoomForALargeOne(t *testing.T) {
 	t.Parallel()
-	disk, free := vfs.NewMem(), int64(10<<20)
-	fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
-		if op.Kind == vfs.KindWrite && path.Base(op.Name) == spareName && op.Off+int64(op.Len) > free {
-			return vfs.Fail(syscall.ENOSPC)
+	disk, free := vfstest.NewMem(), int64(10<<20)
+	fault := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
+		if op.Kind == vfstest.KindWrite && path.Base(op.Name) == spareName && op.Off+int64(op.Len) > free {
+			return vfstest.Fail(syscall.ENOSPC)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	o := testOptions(fault)
 	o.SegmentSize = 64 << 20
@@ -438,7 +443,7 @@ func TestSmallerSegmentWhereThereIsNoRoomForALargeOne(t *testing.T) {
 		}
 	}
 	h.synced = l.Last()
-	if err := h.check(reopenAs(t, disk.Crash(vfs.Crash{}), o)); err != nil {
+	if err := h.check(reopenAs(t, disk.Crash(vfstest.Crash{}), o)); err != nil {
 		t.Error(err)
 	}
 }

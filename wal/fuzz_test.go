@@ -4,13 +4,13 @@ import (
 	"errors"
 	"testing"
 
-	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 // FuzzOpen reads two segments of arbitrary bytes: no panic, no write, memory bounded by the files, and what opens also
 // starts, takes records and opens again with the same ones.
 func FuzzOpen(f *testing.F) {
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	l := create(f, testOptions(disk))
 	add(f, l, 100, 4000, 1, 3000, 1000, 60, 200)
 	seed := freeze(disk)
@@ -45,7 +45,7 @@ func FuzzOpen(f *testing.F) {
 		l = start(t, testOptions(disk))
 		add(t, l, 10, 4000, 4000)
 		last := l.Last()
-		if l = start(t, testOptions(disk.Crash(vfs.Crash{}))); l.Last() != last {
+		if l = start(t, testOptions(disk.Crash(vfstest.Crash{}))); l.Last() != last {
 			t.Fatalf("ends with %d, want %d", l.Last(), last)
 		}
 	})

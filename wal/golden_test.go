@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 var update = flag.Bool("update", false, "write the golden directory anew")
@@ -47,7 +48,7 @@ func writeGolden(t *testing.T, disk vfs.FS) {
 // TestGolden: format version 1 is what testdata/v1 holds, byte for byte, and it reads as what was written.
 func TestGolden(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	writeGolden(t, disk)
 	made := freeze(disk)
 	if *update {
@@ -112,7 +113,7 @@ func TestFormatByHand(t *testing.T) {
 	u64 := func(v uint64) []byte { return le.AppendUint64(nil, v) }
 	join := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
 	for _, p := range []string{"first payload", "x"} {
 		if _, err := l.Append([]byte(p)); err != nil {

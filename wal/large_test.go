@@ -10,6 +10,7 @@ import (
 
 	"gcd/internal/thin"
 	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 // The tests of this file run over the sizes at which the log does something else: a sector, a page,
@@ -108,16 +109,16 @@ func TestEverySizeIsDurable(t *testing.T) {
 		for _, marked := range []bool{false, true} {
 			t.Run(fmt.Sprintf("segments of %d bytes, with a mark %t", segment, marked), func(t *testing.T) {
 				t.Parallel()
-				var disk *vfs.Mem
+				var disk *vfstest.Mem
 				var l *Log
 				var payloads [][]byte
 				begin := func() {
-					disk, payloads = vfs.NewMem(), nil
+					disk, payloads = vfstest.NewMem(), nil
 					l = sparse(t, largeOptions(disk, segment, marked))
 				}
 				look := func(size int) {
 					t.Helper()
-					o := largeOptions(disk.Crash(vfs.Crash{}), segment, marked)
+					o := largeOptions(disk.Crash(vfstest.Crash{}), segment, marked)
 					left, err := Open(testDir, o)
 					if err != nil {
 						t.Fatalf("behind a record of %d bytes: %v", size, err)
@@ -172,7 +173,7 @@ func TestTailOfEverySize(t *testing.T) {
 	for _, segment := range largeSegments()[:2] {
 		t.Run(fmt.Sprintf("segments of %d bytes", segment), func(t *testing.T) {
 			t.Parallel()
-			disk := vfs.NewMem()
+			disk := vfstest.NewMem()
 			l := sparse(t, largeOptions(disk, segment, false))
 			payloads := add(t, l, 100)
 			intact := disk.Clone()
@@ -191,7 +192,7 @@ func TestTailOfEverySize(t *testing.T) {
 				if want := (length + alignment - 1) &^ (alignment - 1); second.Tail().Length != want {
 					t.Errorf("a tail of %d bytes is one of %d, want %d", length, second.Tail().Length, want)
 				}
-				o.FS = disk.Crash(vfs.Crash{})
+				o.FS = disk.Crash(vfstest.Crash{})
 				third, err := Open(testDir, o)
 				if err != nil {
 					t.Fatal(err)
@@ -220,7 +221,7 @@ func TestUnsyncedTailOfEverySize(t *testing.T) {
 			t.Run(fmt.Sprintf("segments of %d bytes, %d records of %d", segment, tail.records, tail.size),
 				func(t *testing.T) {
 					t.Parallel()
-					disk := vfs.NewMem()
+					disk := vfstest.NewMem()
 					o := largeOptions(disk, segment, false)
 					l := sparse(t, o)
 					payloads := add(t, l, 100)
@@ -238,7 +239,7 @@ func TestUnsyncedTailOfEverySize(t *testing.T) {
 						t.Fatal(err)
 					}
 					start(t, o)
-					o.FS = disk.Crash(vfs.Crash{})
+					o.FS = disk.Crash(vfstest.Crash{})
 					left, err := Open(testDir, o)
 					if err != nil {
 						t.Fatal(err)
@@ -290,7 +291,7 @@ func TestEvidenceAtEveryDistance(t *testing.T) {
 		for _, between := range []byte{0, 0x5a} {
 			t.Run(fmt.Sprintf("segments of %d bytes, bytes %#x between", segment, between), func(t *testing.T) {
 				t.Parallel()
-				disk := vfs.NewMem()
+				disk := vfstest.NewMem()
 				o := largeOptions(disk, segment, false)
 				l := sparse(t, o)
 				add(t, l, 100)
@@ -327,7 +328,7 @@ func TestSecondRecordAtEveryDistance(t *testing.T) {
 	for _, segment := range largeSegments() {
 		t.Run(fmt.Sprintf("segments of %d bytes", segment), func(t *testing.T) {
 			t.Parallel()
-			disk := vfs.NewMem()
+			disk := vfstest.NewMem()
 			o := largeOptions(disk, segment, true)
 			l := sparse(t, o)
 			add(t, l, 100)
@@ -383,7 +384,7 @@ func TestSealedAtEveryDistance(t *testing.T) {
 	for _, segment := range largeSegments() {
 		t.Run(fmt.Sprintf("segments of %d bytes", segment), func(t *testing.T) {
 			t.Parallel()
-			disk := vfs.NewMem()
+			disk := vfstest.NewMem()
 			o := largeOptions(disk, segment, false)
 			l := sparse(t, o)
 			add(t, l, 100)
@@ -412,7 +413,7 @@ func TestSurveyBehindEverySize(t *testing.T) {
 	for _, segment := range largeSegments()[:2] {
 		t.Run(fmt.Sprintf("segments of %d bytes", segment), func(t *testing.T) {
 			t.Parallel()
-			disk := vfs.NewMem()
+			disk := vfstest.NewMem()
 			o := largeOptions(disk, segment, false)
 			l := sparse(t, o)
 			var payloads [][]byte
@@ -477,17 +478,17 @@ func TestCrashOverSizes(t *testing.T) {
 			t.Run(fmt.Sprintf("segments of %d bytes, with a mark %t", segment, marked), func(t *testing.T) {
 				t.Parallel()
 				h := &history{marked: marked, each: marked, segment: segment}
-				disk, points, begun := vfs.NewMem(), 0, false
-				fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
-					spare := path.Base(op.Name) == spareName && (op.Kind == vfs.KindWrite ||
-						op.Kind == vfs.KindSync) && op.Off > 0
+				disk, points, begun := vfstest.NewMem(), 0, false
+				fault := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
+					spare := path.Base(op.Name) == spareName && (op.Kind == vfstest.KindWrite ||
+						op.Kind == vfstest.KindSync) && op.Off > 0
 					if !begun || !changes(op.Kind) || spare || t.Failed() {
-						return vfs.Outcome{}
+						return vfstest.Outcome{}
 					}
 					if points++; points%thin.Step(5) != 0 {
-						return vfs.Outcome{}
+						return vfstest.Outcome{}
 					}
-					for _, c := range []vfs.Crash{{}, {Keep: 1}, {Seed: uint64(op.N), Keep: 0.5, Garbage: true}} {
+					for _, c := range []vfstest.Crash{{}, {Keep: 1}, {Seed: uint64(op.N), Keep: 0.5, Garbage: true}} {
 						if segment > 4<<20 && c.Keep == 1 {
 							continue
 						}
@@ -496,7 +497,7 @@ func TestCrashOverSizes(t *testing.T) {
 								op.N, op.Kind, op.Name, op.Off, op.Len, c, err)
 						}
 					}
-					return vfs.Outcome{}
+					return vfstest.Outcome{}
 				})
 				o := h.options(fault)
 				var l *Log

@@ -11,7 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -73,7 +73,7 @@ func TestOnTheRealDisk(t *testing.T) {
 
 func TestCreate(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	o := testOptions(disk)
 	for range 2 { // the second is what follows an interruption
 		if err := Create(testDir, testID, 42, o); err != nil {
@@ -111,15 +111,15 @@ func TestCreate(t *testing.T) {
 // a power loss, and so does the name of its directory.
 func TestCreateCompletesACreate(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
-	fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
+	disk := vfstest.NewMem()
+	fault := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
 		killed := disk.Clone()
 		dirs := map[string]bool{}
-		again := vfs.NewFault(killed, func(op vfs.Op) vfs.Outcome {
-			if op.Kind == vfs.KindSyncDir {
+		again := vfstest.NewFault(killed, func(op vfstest.Op) vfstest.Outcome {
+			if op.Kind == vfstest.KindSyncDir {
 				dirs[op.Name] = true
 			}
-			return vfs.Outcome{}
+			return vfstest.Outcome{}
 		})
 		if err := Create(testDir, testID, 1, testOptions(again)); err != nil {
 			t.Errorf("killed before operation %d (%s): %v", op.N, op.Kind, err)
@@ -127,10 +127,10 @@ func TestCreateCompletesACreate(t *testing.T) {
 		if !dirs[testDir] || !dirs["data"] {
 			t.Errorf("killed before operation %d (%s): synced only %v", op.N, op.Kind, dirs)
 		}
-		if l, err := Open(testDir, testOptions(killed.Crash(vfs.Crash{}))); err != nil || l.Last() != 0 {
+		if l, err := Open(testDir, testOptions(killed.Crash(vfstest.Crash{}))); err != nil || l.Last() != 0 {
 			t.Errorf("killed before operation %d (%s), created again, power lost: %v", op.N, op.Kind, err)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	if err := Create(testDir, testID, 1, testOptions(fault)); err != nil {
 		t.Fatal(err)
@@ -139,7 +139,7 @@ func TestCreateCompletesACreate(t *testing.T) {
 
 func TestAppendLimits(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
 	for _, size := range []int{0, l.MaxRecord() + 1} {
 		if _, err := l.Append(make([]byte, size)); !errors.Is(err, ErrTooLarge) {
@@ -169,7 +169,7 @@ func TestAppendLimits(t *testing.T) {
 // sealed as it is.
 func TestSegmentSizeChanges(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	o := testOptions(disk)
 	if err := Create(testDir, testID, 1, o); err != nil {
 		t.Fatal(err)
@@ -200,7 +200,7 @@ func TestSegmentSizeChanges(t *testing.T) {
 
 func TestRecordsFrom(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
 	payloads := add(t, l, 2000, 2000, 2000, 2000, 2000, 2000, 2000)
 	if _, err := l.Append([]byte("not durable")); err != nil {

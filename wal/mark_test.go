@@ -12,7 +12,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 var markFile = path.Join(testDir, markName)
@@ -46,7 +46,7 @@ func TestMarkByHand(t *testing.T) {
 		return le.AppendUint32(b, crcOf(b))
 	}
 	for _, each := range []bool{true, false} {
-		disk := vfs.NewMem()
+		disk := vfstest.NewMem()
 		o := markedOptions(disk, each)
 		if err := Create(testDir, testID, 1, o); err != nil {
 			t.Fatal(err)
@@ -102,18 +102,18 @@ func TestMarkByHand(t *testing.T) {
 // mark; a start makes its slot durable when all of the log is.
 func TestMarkIsWrittenWhenTheLogIsSynced(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	l := create(t, markedOptions(disk, true))
 	add(t, l, 10)
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	var ops []string
-	watch := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
+	watch := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
 		if changes(op.Kind) {
 			ops = append(ops, fmt.Sprintf("%s %s", op.Kind, path.Base(op.Name)))
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	l = start(t, markedOptions(watch, true))
 	expect := func(want ...string) {
@@ -182,15 +182,15 @@ func TestTurnsSpareTheDurableSlot(t *testing.T) {
 	t.Parallel()
 	disk, _ := markedRun(t, true)
 	failing, failed := false, 0
-	fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
-		if failing && op.Kind == vfs.KindSync && path.Base(op.Name) == markName {
+	fault := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
+		if failing && op.Kind == vfstest.KindSync && path.Base(op.Name) == markName {
 			failed++
 			if err := disk.FailSync(op.Name); err != nil {
 				t.Error(err)
 			}
-			return vfs.Fail(nil)
+			return vfstest.Fail(nil)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	l := start(t, markedOptions(fault, true))
 	for range 2 {
@@ -204,7 +204,7 @@ func TestTurnsSpareTheDurableSlot(t *testing.T) {
 	for range 7 {
 		add(t, l, 8)
 		for seed := range uint64(20) {
-			again, err := Open(testDir, markedOptions(disk.Crash(vfs.Crash{Seed: seed, Garbage: true}), true))
+			again, err := Open(testDir, markedOptions(disk.Crash(vfstest.Crash{Seed: seed, Garbage: true}), true))
 			if err != nil || again.Mark().State != MarkSound || again.Mark().Index < 12 {
 				t.Errorf("after %d syncs that failed, seed %d: %v", failed, seed, err)
 			}
@@ -219,7 +219,7 @@ func TestTurnsSpareTheDurableSlot(t *testing.T) {
 		t.Fatal("no turn")
 	}
 	l.SyncMark()
-	again, err := Open(testDir, markedOptions(disk.Crash(vfs.Crash{}), true))
+	again, err := Open(testDir, markedOptions(disk.Crash(vfstest.Crash{}), true))
 	if err != nil || failed != 7 || again.Mark().Index != 19 {
 		t.Errorf("after one that did not: %v", err)
 	}
@@ -231,7 +231,7 @@ func TestMarkStates(t *testing.T) {
 	t.Parallel()
 	disk, _ := markedRun(t, true)
 	intact := freeze(disk)
-	foreign := vfs.NewMem()
+	foreign := vfstest.NewMem()
 	if err := Create(testDir, ID{9}, 1, markedOptions(foreign, true)); err != nil {
 		t.Fatal(err)
 	}
@@ -317,7 +317,7 @@ func TestMarkStates(t *testing.T) {
 				t.Error("no mark of this run is durable")
 			}
 			add(t, l, 8)
-			for name, left := range map[string]*vfs.Mem{"kill": disk.Clone(), "power loss": disk.Crash(vfs.Crash{})} {
+			for name, left := range map[string]*vfstest.Mem{"kill": disk.Clone(), "power loss": disk.Crash(vfstest.Crash{})} {
 				again, err := Open(testDir, markedOptions(left, true))
 				want := Mark{State: MarkSound, Index: 11, SyncEach: true, Store: testID}
 				if name == "power loss" {
@@ -335,18 +335,19 @@ func TestMarkStates(t *testing.T) {
 // and the mark is written again when it can be.
 func TestMarkOnItsOwn(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []vfs.Kind{vfs.KindOpen, vfs.KindOpenRead, vfs.KindRead, vfs.KindSize, vfs.KindWrite,
-		vfs.KindSync} {
+	for _, kind := range []vfstest.Kind{
+		vfstest.KindOpen, vfstest.KindOpenRead, vfstest.KindRead, vfstest.KindSize, vfstest.KindWrite, vfstest.KindSync,
+	} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
 			disk, _ := markedRun(t, true)
 			broken, hits := true, 0
-			fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
+			fault := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
 				if broken && op.Kind == kind && path.Base(op.Name) == markName {
 					hits++
-					return vfs.Fail(nil)
+					return vfstest.Fail(nil)
 				}
-				return vfs.Outcome{}
+				return vfstest.Outcome{}
 			})
 			var log lines
 			o := markedOptions(fault, true)
@@ -362,7 +363,7 @@ func TestMarkOnItsOwn(t *testing.T) {
 			if hits == 0 {
 				t.Fatal("nothing was injected")
 			}
-			reading := kind == vfs.KindOpenRead || kind == vfs.KindRead
+			reading := kind == vfstest.KindOpenRead || kind == vfstest.KindRead
 			if l.Marked() != reading {
 				t.Errorf("marked %t", l.Marked())
 			}
@@ -370,7 +371,7 @@ func TestMarkOnItsOwn(t *testing.T) {
 				!strings.Contains(said[0], syscall.EIO.Error()) {
 				t.Errorf("it said %q", said)
 			}
-			if l.TurnMark() && (kind == vfs.KindOpen || kind == vfs.KindWrite) {
+			if l.TurnMark() && (kind == vfstest.KindOpen || kind == vfstest.KindWrite) {
 				t.Error("a turn of a mark that cannot be written")
 			}
 			broken = false
@@ -383,7 +384,7 @@ func TestMarkOnItsOwn(t *testing.T) {
 				t.Error("not marked")
 			}
 			add(t, l, 8)
-			for name, left := range map[string]*vfs.Mem{"kill": disk.Clone(), "power loss": disk.Crash(vfs.Crash{})} {
+			for name, left := range map[string]*vfstest.Mem{"kill": disk.Clone(), "power loss": disk.Crash(vfstest.Crash{})} {
 				again, err := Open(testDir, markedOptions(left, true))
 				if err != nil || again.Mark().State != MarkSound || again.Mark().Index < 13 {
 					t.Errorf("after a %s: %+v, %v", name, again.Mark(), err)
@@ -400,22 +401,22 @@ func TestMarkOnItsOwn(t *testing.T) {
 // once; the directory is ours.
 func TestMarkThatMayNotBeOpened(t *testing.T) {
 	t.Parallel()
-	for name, kinds := range map[string][]vfs.Kind{
-		"at all": {vfs.KindOpen, vfs.KindOpenRead}, "to be written": {vfs.KindOpen},
+	for name, kinds := range map[string][]vfstest.Kind{
+		"at all": {vfstest.KindOpen, vfstest.KindOpenRead}, "to be written": {vfstest.KindOpen},
 	} {
 		disk, _ := markedRun(t, true)
 		closed := true
-		fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
+		fault := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
 			if path.Base(op.Name) != markName {
-				return vfs.Outcome{}
+				return vfstest.Outcome{}
 			}
-			if op.Kind == vfs.KindRemove {
+			if op.Kind == vfstest.KindRemove {
 				closed = false
 			}
 			if closed && slices.Contains(kinds, op.Kind) {
-				return vfs.Fail(syscall.EACCES)
+				return vfstest.Fail(syscall.EACCES)
 			}
-			return vfs.Outcome{}
+			return vfstest.Outcome{}
 		})
 		var log lines
 		o := markedOptions(fault, true)
@@ -439,7 +440,7 @@ func TestMarkThatMayNotBeOpened(t *testing.T) {
 		if err := l.Close(); err != nil {
 			t.Error(err)
 		}
-		again, err := Open(testDir, markedOptions(disk.Crash(vfs.Crash{}), true))
+		again, err := Open(testDir, markedOptions(disk.Crash(vfstest.Crash{}), true))
 		if err != nil || again.Mark().State != MarkSound {
 			t.Errorf("%s: after a power loss: %+v, %v", name, again.Mark(), err)
 		}
@@ -459,7 +460,7 @@ func TestMarkIsNotTouched(t *testing.T) {
 	if after, _ := disk.ReadFile(markFile); !bytes.Equal(before, after) {
 		t.Error("the mark was changed")
 	}
-	bare := vfs.NewMem()
+	bare := vfstest.NewMem()
 	add(t, create(t, testOptions(bare)), 8)
 	if _, err := bare.ReadFile(markFile); err == nil {
 		t.Error("a mark was made")
@@ -476,11 +477,11 @@ func TestMarkIndexReadAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for slot := range int64(3) {
-		fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
-			if op.Kind == vfs.KindRead && path.Base(op.Name) == markName && op.Off == slot*markSpan {
-				return vfs.Fail(nil)
+		fault := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
+			if op.Kind == vfstest.KindRead && path.Base(op.Name) == markName && op.Off == slot*markSpan {
+				return vfstest.Fail(nil)
 			}
-			return vfs.Outcome{}
+			return vfstest.Outcome{}
 		})
 		_, err := Open(testDir, markedOptions(fault, true))
 		if refused := slot != 2; errors.As(err, new(*CorruptionError)) != refused { // the third one has the records
@@ -493,7 +494,7 @@ func TestMarkIndexReadAtOnce(t *testing.T) {
 // keeps a log from being opened.
 func TestMarkBitByBit(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	l := create(t, markedOptions(disk, true))
 	for range 4 { // each slot has something else
 		add(t, l, 8)
@@ -536,11 +537,11 @@ func TestMarkOfADirectoryThatIsGone(t *testing.T) {
 	t.Parallel()
 	disk, _ := markedRun(t, true)
 	gone, broken := false, true
-	fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
-		if broken && op.Kind == vfs.KindOpen && path.Base(op.Name) == markName {
-			return vfs.Fail(nil)
+	fault := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
+		if broken && op.Kind == vfstest.KindOpen && path.Base(op.Name) == markName {
+			return vfstest.Fail(nil)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	o := markedOptions(fault, true)
 	o.Check = func() error {

@@ -6,19 +6,19 @@ import (
 	"syscall"
 	"testing"
 
-	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 // TestScantSpare: where nothing can be freed a log goes on in segments of what room there is; a
 // record that has no room in them is refused, and shorter ones go on behind it.
 func TestScantSpare(t *testing.T) {
 	t.Parallel()
-	disk, free := vfs.NewMem(), int64(1<<20)
-	fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
-		if op.Kind == vfs.KindWrite && path.Base(op.Name) == spareName && op.Off+int64(op.Len) > free {
-			return vfs.Fail(syscall.ENOSPC)
+	disk, free := vfstest.NewMem(), int64(1<<20)
+	fault := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
+		if op.Kind == vfstest.KindWrite && path.Base(op.Name) == spareName && op.Off+int64(op.Len) > free {
+			return vfstest.Fail(syscall.ENOSPC)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	o := testOptions(fault)
 	o.SegmentSize = DefaultSegmentSize
@@ -66,7 +66,7 @@ func TestScantSpare(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.synced = l.Last()
-	if err := h.check(reopenAs(t, disk.Crash(vfs.Crash{}), o)); err != nil {
+	if err := h.check(reopenAs(t, disk.Crash(vfstest.Crash{}), o)); err != nil {
 		t.Error(err)
 	}
 }

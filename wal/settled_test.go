@@ -5,14 +5,14 @@ import (
 	"fmt"
 	"testing"
 
-	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 // TestSettled: of segments wholly at or below Options.Settled only the headers matter to Open, of all others every record, and the
 // last segment is never one of the former.
 func TestSettled(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
 	add(t, l, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000) // three in a segment
 	segs := l.Segments()
@@ -65,7 +65,7 @@ func TestSettled(t *testing.T) {
 // TestSettledHeaders: what can be told from headers is refused, settled or not.
 func TestSettledHeaders(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
 	add(t, l, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000)
 	segs := l.Segments()

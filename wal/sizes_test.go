@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 // TestNewLogIsSmall: the first segment of a new log is a few pages, the next ones grow, and none is
@@ -26,7 +26,7 @@ func TestNewLogIsSmall(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			disk := vfs.NewMem()
+			disk := vfstest.NewMem()
 			o := testOptions(disk)
 			o.SegmentSize = c.size
 			l := create(t, o)
@@ -79,7 +79,7 @@ func TestNewLogIsSmall(t *testing.T) {
 // of which it is the first all the same.
 func TestLongFirstRecord(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	o := testOptions(disk)
 	o.SegmentSize = DefaultSegmentSize
 	l := create(t, o)
@@ -87,7 +87,7 @@ func TestLongFirstRecord(t *testing.T) {
 		t.Errorf("the longest record has %d bytes, want %d", l.MaxRecord(), maxPayload)
 	}
 	payloads := add(t, l, l.MaxRecord(), 10)
-	for _, crashed := range []*vfs.Mem{disk.Clone(), disk.Crash(vfs.Crash{})} {
+	for _, crashed := range []*vfstest.Mem{disk.Clone(), disk.Crash(vfstest.Crash{})} {
 		o.FS = crashed
 		l = start(t, o)
 		if err := compare(l, payloads); err != nil {
@@ -119,17 +119,17 @@ func TestLongFirstRecord(t *testing.T) {
 func TestCreateCost(t *testing.T) {
 	t.Parallel()
 	written := 0
-	fault := vfs.NewFault(vfs.NewMem(), func(op vfs.Op) vfs.Outcome {
-		if op.Kind == vfs.KindWrite {
+	fault := vfstest.NewFault(vfstest.NewMem(), func(op vfstest.Op) vfstest.Outcome {
+		if op.Kind == vfstest.KindWrite {
 			written += op.Len
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	o := testOptions(fault)
 	o.SegmentSize = 0
 	l := create(t, o)
 	defer l.Close()
-	if syncs := fault.Count(vfs.KindSync) + fault.Count(vfs.KindSyncDir); syncs > 5 || written > 32<<10 {
+	if syncs := fault.Count(vfstest.KindSync) + fault.Count(vfstest.KindSyncDir); syncs > 5 || written > 32<<10 {
 		t.Errorf("%d syncs and %d bytes written", syncs, written)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 // TestNoSpareIsMadeWhileOneBecomesASegment: making one begins with removing what has the name.
@@ -19,7 +19,7 @@ func TestNoSpareIsMadeWhileOneBecomesASegment(t *testing.T) {
 	t.Parallel()
 	var l *Log
 	rotating, seen := false, 0
-	fault := vfs.NewFault(vfs.NewMem(), func(op vfs.Op) vfs.Outcome {
+	fault := vfstest.NewFault(vfstest.NewMem(), func(op vfstest.Op) vfstest.Outcome {
 		if rotating && path.Base(op.Name) == spareName {
 			seen++
 			if l.making.TryLock() {
@@ -27,7 +27,7 @@ func TestNoSpareIsMadeWhileOneBecomesASegment(t *testing.T) {
 				t.Errorf("a spare could be made during %s %s", op.Kind, op.Name)
 			}
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	l = create(t, testOptions(fault))
 	add(t, l, 4000, 4000)
@@ -43,7 +43,7 @@ func TestNoSpareIsMadeWhileOneBecomesASegment(t *testing.T) {
 
 func TestNeedSpare(t *testing.T) {
 	t.Parallel()
-	l := create(t, testOptions(vfs.NewMem()))
+	l := create(t, testOptions(vfstest.NewMem()))
 	needed := func() bool {
 		select {
 		case <-l.NeedSpare():
@@ -72,7 +72,7 @@ func TestNeedSpare(t *testing.T) {
 func TestHousekeepingBesideAppend(t *testing.T) {
 	t.Parallel()
 	const records = 1500
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	o := testOptions(disk)
 	o.SegmentSize = 16 << 10
 	l := create(t, o)
@@ -136,15 +136,15 @@ func TestHousekeepingBesideAppend(t *testing.T) {
 // TestSpareInTheMaking: an append that fits does not wait for it, one that needs it does, and Close breaks it off.
 func TestSpareInTheMaking(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	begun, let := make(chan struct{}), make(chan struct{})
 	var armed atomic.Bool
-	fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
-		if armed.Load() && op.Kind == vfs.KindCreate {
+	fault := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
+		if armed.Load() && op.Kind == vfstest.KindCreate {
 			begun <- struct{}{}
 			<-let
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	l := create(t, testOptions(fault))
 	armed.Store(true)
@@ -160,7 +160,7 @@ func TestSpareInTheMaking(t *testing.T) {
 	if err := within(t, "a spare", result); err != nil {
 		t.Fatal(err)
 	}
-	if n := fault.Count(vfs.KindCreate); n != 2 {
+	if n := fault.Count(vfstest.KindCreate); n != 2 {
 		t.Errorf("%d files made, want 2: the rotation did not take the spare in the making", n)
 	}
 	prepare()

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 var segment1 = path.Join(testDir, segmentName(1))
@@ -18,7 +18,7 @@ var segment1 = path.Join(testDir, segmentName(1))
 // goes on from there, and nothing of the old tail ever comes back.
 func TestTornTail(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
 	payloads := add(t, l, 20, 100, 33, 150)
 	whole, _ := disk.ReadFile(segment1)
@@ -47,7 +47,7 @@ func TestTornTail(t *testing.T) {
 			if bytes.Equal(b, whole) {
 				continue
 			}
-			disk := vfs.NewMem()
+			disk := vfstest.NewMem()
 			if err := disk.WriteFile(segment1, b); err != nil {
 				t.Fatal(err)
 			}
@@ -64,8 +64,8 @@ func TestTornTail(t *testing.T) {
 
 // unsyncedRun returns a disk with 4 records, of which the first ones were synced, each on its own; with the payloads and
 // the records' offsets.
-func unsyncedRun(t *testing.T, synced int) (*vfs.Mem, [][]byte, []int64) {
-	disk := vfs.NewMem()
+func unsyncedRun(t *testing.T, synced int) (*vfstest.Mem, [][]byte, []int64) {
+	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
 	var payloads [][]byte
 	var offsets []int64
@@ -81,7 +81,7 @@ func unsyncedRun(t *testing.T, synced int) (*vfs.Mem, [][]byte, []int64) {
 			}
 		}
 	}
-	return disk.Crash(vfs.Crash{Keep: 1}), payloads, offsets
+	return disk.Crash(vfstest.Crash{Keep: 1}), payloads, offsets
 }
 
 func TestIslandBehindAHoleIsNotReplayed(t *testing.T) {
@@ -126,7 +126,7 @@ func TestHoleBeforeARecordThatSawItDurableIsDamage(t *testing.T) {
 // in the cache. The next recovery sees the zeros, new records go over a part of it, and then the power goes.
 func TestOldLifeDoesNotComeBack(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
 	toSector := int(2*512 - l.off - recordHeaderSize) // the next record begins a sector
 	payloads := add(t, l, toSector)
@@ -135,21 +135,21 @@ func TestOldLifeDoesNotComeBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	disk = disk.Crash(vfs.Crash{Keep: 1})
+	disk = disk.Crash(vfstest.Crash{Keep: 1})
 	b, _ := disk.ReadFile(segment1)
 	clear(b[1024:1536]) // record 2 did not reach the disk
 	if err := disk.WriteFile(segment1, b); err != nil {
 		t.Fatal(err)
 	}
 
-	fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
-		if op.Kind == vfs.KindSync {
+	fault := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
+		if op.Kind == vfstest.KindSync {
 			if err := disk.FailSync(op.Name); err != nil {
 				t.Error(err)
 			}
-			return vfs.Fail(nil)
+			return vfstest.Fail(nil)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	if _, err := reopen(fault); err == nil {
 		t.Fatal("a start whose sync failed")
@@ -157,7 +157,7 @@ func TestOldLifeDoesNotComeBack(t *testing.T) {
 	l = start(t, testOptions(disk))
 	payloads = append(payloads, add(t, l, 512-recordHeaderSize-1)...) // as long as the old record 2, and other bytes
 
-	disk = disk.Crash(vfs.Crash{})
+	disk = disk.Crash(vfstest.Crash{})
 	b, _ = disk.ReadFile(segment1)
 	if leading := bytes.IndexFunc(b[1536:], func(r rune) bool { return r != 0 }); leading != 0 {
 		t.Fatal("the test is broken: record 3 of the old life is not on the disk")
@@ -171,16 +171,16 @@ func TestOldLifeDoesNotComeBack(t *testing.T) {
 // process is started again.
 func TestTailIsRewrittenBeforeStartReturns(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	failing := false
-	fault := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
-		if failing && op.Kind == vfs.KindSync {
+	fault := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
+		if failing && op.Kind == vfstest.KindSync {
 			if err := disk.FailSync(op.Name); err != nil {
 				t.Error(err)
 			}
-			return vfs.Fail(nil)
+			return vfstest.Fail(nil)
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	l := create(t, testOptions(fault))
 	payloads := add(t, l, 100, 200)
@@ -202,14 +202,14 @@ func TestTailIsRewrittenBeforeStartReturns(t *testing.T) {
 	end := l.off
 
 	var ops []string
-	watch := vfs.NewFault(disk, func(op vfs.Op) vfs.Outcome {
+	watch := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
 		switch op.Kind {
-		case vfs.KindWrite:
+		case vfstest.KindWrite:
 			ops = append(ops, fmt.Sprintf("write %d-%d", op.Off, op.Off+int64(op.Len)))
-		case vfs.KindSync, vfs.KindSyncDir, vfs.KindRemove:
+		case vfstest.KindSync, vfstest.KindSyncDir, vfstest.KindRemove:
 			ops = append(ops, string(op.Kind))
 		}
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	l = start(t, testOptions(watch))
 	// Record 3 says that 2 was durable.
@@ -220,7 +220,7 @@ func TestTailIsRewrittenBeforeStartReturns(t *testing.T) {
 	if l.Durable() != 4 {
 		t.Errorf("durable is %d after Start, want 4", l.Durable())
 	}
-	after, err := reopen(disk.Crash(vfs.Crash{}))
+	after, err := reopen(disk.Crash(vfstest.Crash{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +233,7 @@ func TestTailIsRewrittenBeforeStartReturns(t *testing.T) {
 // of damage.
 func TestImpossibleHeaderInATornTail(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
 	add(t, l, 100) // record 2 is missing
 	for _, c := range []struct {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 // TestUnreadable: what the system does not let be read just now is no damage, nor the file of
@@ -59,14 +60,14 @@ func TestUnreadable(t *testing.T) {
 				want, wantErr := do(f)
 				for n := 1; ; n++ {
 					seen := 0
-					got, err := do(vfs.NewFault(f, func(op vfs.Op) vfs.Outcome {
-						if op.Kind == vfs.KindClose || strings.HasSuffix(op.Name, markName) {
-							return vfs.Outcome{}
+					got, err := do(vfstest.NewFault(f, func(op vfstest.Op) vfstest.Outcome {
+						if op.Kind == vfstest.KindClose || strings.HasSuffix(op.Name, markName) {
+							return vfstest.Outcome{}
 						}
 						if seen++; seen == n {
-							return vfs.Fail(nil)
+							return vfstest.Fail(nil)
 						}
-						return vfs.Outcome{}
+						return vfstest.Outcome{}
 					}))
 					if seen < n {
 						if n < 5 {

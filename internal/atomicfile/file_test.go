@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 func TestWrite(t *testing.T) {
@@ -20,32 +21,32 @@ func TestWrite(t *testing.T) {
 	no := errors.New("no")
 	for _, test := range []struct {
 		content string
-		err     error    // of write
-		failing vfs.Kind // of the operations on the disk, the one that fails
+		err     error        // of write
+		failing vfstest.Kind // of the operations on the disk, the one that fails
 		want    string
 		kind    error
 	}{
 		{"first", no, "", "", no},
 		{"first", nil, "", "first", nil},
 		{"second", no, "", "first", no},
-		{"second", nil, vfs.KindCreate, "first", no},
-		{"second", nil, vfs.KindWrite, "first", no},
-		{"second", nil, vfs.KindSync, "first", no},
-		{"second", nil, vfs.KindClose, "first", no},
-		{"second", nil, vfs.KindRename, "first", no},
-		{"third", nil, vfs.KindSyncDir, "third", ErrNotDurable},
+		{"second", nil, vfstest.KindCreate, "first", no},
+		{"second", nil, vfstest.KindWrite, "first", no},
+		{"second", nil, vfstest.KindSync, "first", no},
+		{"second", nil, vfstest.KindClose, "first", no},
+		{"second", nil, vfstest.KindRename, "first", no},
+		{"third", nil, vfstest.KindSyncDir, "third", ErrNotDurable},
 		{"fourth", nil, "", "fourth", nil},
 	} {
 		var did []string
-		disk := vfs.NewFault(vfs.OS{}, func(op vfs.Op) vfs.Outcome {
+		disk := vfstest.NewFault(vfs.OS{}, func(op vfstest.Op) vfstest.Outcome {
 			did = append(did, string(op.Kind))
-			if op.Kind == vfs.KindSyncDir && op.Name != dir {
+			if op.Kind == vfstest.KindSyncDir && op.Name != dir {
 				t.Errorf("%s was synced, want %s", op.Name, dir)
 			}
 			if op.Kind == test.failing {
-				return vfs.Fail(no)
+				return vfstest.Fail(no)
 			}
-			return vfs.Outcome{}
+			return vfstest.Outcome{}
 		})
 		err := writeFile(disk, name, func(w io.Writer) error {
 			if got, _ := os.ReadFile(name); string(got) == test.content {
@@ -76,19 +77,19 @@ func TestWrite(t *testing.T) {
 func TestPowerLoss(t *testing.T) {
 	t.Parallel()
 	content := bytes.Repeat([]byte("counters "), 300_000) // more than any buffer
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	look := func(what string, must bool) {
 		t.Helper()
-		for _, c := range []vfs.Crash{{}, {Keep: 1}, {Seed: 1, Keep: 0.5, Garbage: true}, {Seed: 2, Keep: 0.5}} {
+		for _, c := range []vfstest.Crash{{}, {Keep: 1}, {Seed: 1, Keep: 0.5, Garbage: true}, {Seed: 2, Keep: 0.5}} {
 			got, err := mem.Crash(c).ReadFile("backup")
 			if gone := errors.Is(err, fs.ErrNotExist); gone && must || !gone && !bytes.Equal(got, content) {
 				t.Errorf("%s, power loss %+v: %d bytes, %v", what, c, len(got), err)
 			}
 		}
 	}
-	disk := vfs.NewFault(mem, func(op vfs.Op) vfs.Outcome {
+	disk := vfstest.NewFault(mem, func(op vfstest.Op) vfstest.Outcome {
 		look("before "+string(op.Kind), false)
-		return vfs.Outcome{}
+		return vfstest.Outcome{}
 	})
 	err := writeFile(disk, "backup", func(w io.Writer) error {
 		for rest := content; len(rest) > 0; {

@@ -18,13 +18,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gcd/internal/vfs"
+	"gcd/internal/vfs/vfstest"
 )
 
 // A Point is the moment before a call.
 type Point struct {
-	Call string   // with its file or its names
-	Disk *vfs.Mem // as it was, under the names that the files really have; a copy
-	Note uint64   // what was noted then
+	Call string       // with its file or its names
+	Disk *vfstest.Mem // as it was, under the names that the files really have; a copy
+	Note uint64       // what was noted then
 }
 
 // Recorder holds up the calls of its process.
@@ -33,7 +34,7 @@ type Recorder struct {
 	note func() uint64
 
 	mu     sync.Mutex
-	disk   *vfs.Mem
+	disk   *vfstest.Mem
 	points []Point
 	naming []naming // that were let through, and perhaps are under way
 	over   bool
@@ -70,14 +71,14 @@ var held = func() map[int32][2]int {
 // there already is durable. note is called at each call, and gives what is to be kept with it.
 // ErrUnsupported if this system cannot.
 func Record(root string, note func() uint64) (*Recorder, error) {
-	r := &Recorder{root: root, note: note, disk: vfs.NewMem()}
+	r := &Recorder{root: root, note: note, disk: vfstest.NewMem()}
 	if err := r.disk.MkdirAll(root); err != nil {
 		return nil, err
 	}
 	if err := r.follow(); err != nil {
 		return nil, err
 	}
-	r.disk = r.disk.Crash(vfs.Crash{Keep: 1})
+	r.disk = r.disk.Crash(vfstest.Crash{Keep: 1})
 	l, err := listen(slices.Collect(maps.Keys(held)))
 	if err != nil {
 		return nil, err

@@ -1,6 +1,6 @@
-// Package vfs is the seam between gcd's log and the disk: the few file operations that durability needs and nothing
-// else. Three implementations share it: OS (the real disk), Mem (a memory disk that can lose power: it forgets what was
-// not synced) and Fault (a wrapper that lets a test see, fail or shorten every operation).
+// Package vfs is the seam between gcd's log and the disk: the few file operations that durability
+// needs and nothing else. OS is the real disk; package vfstest has a memory disk that can lose power,
+// and a wrapper that lets a test see, fail or shorten every operation.
 //
 // The contract that every implementation keeps, and that the log relies on:
 //

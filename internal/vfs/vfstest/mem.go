@@ -1,4 +1,4 @@
-package vfs
+package vfstest
 
 import (
 	"errors"
@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"gcd/internal/vfs"
 )
 
 // Mem is a disk in memory that can lose power: it keeps apart what is visible and what would survive (Crash). Absolute
@@ -136,8 +138,8 @@ func (m *Mem) place(name string) (*memDir, string, error) {
 	return d, elems[last], err
 }
 
-// Create implements FS.
-func (m *Mem) Create(name string) (File, error) {
+// Create implements vfs.FS.
+func (m *Mem) Create(name string) (vfs.File, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	d, last, err := m.place(name)
@@ -152,17 +154,17 @@ func (m *Mem) Create(name string) (File, error) {
 	return &memFile{mem: m, data: n.data, name: name, writable: true}, nil
 }
 
-// Open implements FS.
-func (m *Mem) Open(name string) (File, error) {
+// Open implements vfs.FS.
+func (m *Mem) Open(name string) (vfs.File, error) {
 	return m.open(name, true)
 }
 
-// OpenRead implements FS.
-func (m *Mem) OpenRead(name string) (File, error) {
+// OpenRead implements vfs.FS.
+func (m *Mem) OpenRead(name string) (vfs.File, error) {
 	return m.open(name, false)
 }
 
-func (m *Mem) open(name string, writable bool) (File, error) {
+func (m *Mem) open(name string, writable bool) (vfs.File, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	data, err := m.findFile(name)
@@ -172,7 +174,7 @@ func (m *Mem) open(name string, writable bool) (File, error) {
 	return &memFile{mem: m, data: data, name: name, writable: writable}, nil
 }
 
-// Rename implements FS. It fails with fs.ErrExist if newname exists and with errors.ErrUnsupported if it is in another
+// Rename implements vfs.FS. It fails with fs.ErrExist if newname exists and with errors.ErrUnsupported if it is in another
 // directory than oldname.
 func (m *Mem) Rename(oldname, newname string) error {
 	return m.rename("rename", oldname, newname, func(c nameChange) error {
@@ -234,7 +236,7 @@ func (m *Mem) renaming(oldname, newname string) (*memDir, nameChange, error) {
 	return d, nameChange{node: n, from: from, to: to, over: d.visible[to]}, nil
 }
 
-// Remove implements FS. Files that are open stay readable and writable.
+// Remove implements vfs.FS. Files that are open stay readable and writable.
 func (m *Mem) Remove(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -250,7 +252,7 @@ func (m *Mem) Remove(name string) error {
 	return nil
 }
 
-// ReadDir implements FS.
+// ReadDir implements vfs.FS.
 func (m *Mem) ReadDir(dir string) ([]string, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -276,7 +278,7 @@ func (m *Mem) Mkdir(dir string) error {
 	return nil
 }
 
-// MkdirAll implements FS. It is one step: no crash finds only some of the directories.
+// MkdirAll implements vfs.FS. It is one step: no crash finds only some of the directories.
 func (m *Mem) MkdirAll(dir string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -306,7 +308,7 @@ func (m *Mem) makeDirs(dir string) (*memDir, error) {
 	return d, nil
 }
 
-// SyncDir implements FS.
+// SyncDir implements vfs.FS.
 func (m *Mem) SyncDir(dir string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -1,4 +1,4 @@
-package vfs
+package vfstest
 
 import (
 	"bytes"
@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"gcd/internal/vfs"
 )
 
 // contents are the files of a disk and what they hold.
@@ -174,7 +176,7 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-func open(t *testing.T, fsys FS, name string) File {
+func open(t *testing.T, fsys vfs.FS, name string) vfs.File {
 	t.Helper()
 	f, err := fsys.Open(name)
 	must(t, err)

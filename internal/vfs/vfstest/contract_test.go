@@ -1,4 +1,4 @@
-package vfs
+package vfstest
 
 import (
 	"bytes"
@@ -10,19 +10,21 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"gcd/internal/vfs"
 )
 
-// TestContract holds every implementation against what FS and File promise.
+// TestContract holds every implementation against what vfs.FS and vfs.File promise.
 func TestContract(t *testing.T) {
 	t.Parallel()
-	implementations := map[string]func(t *testing.T) (FS, string){
-		"OS":       func(t *testing.T) (FS, string) { return OS{}, filepath.ToSlash(t.TempDir()) },
-		"Mem":      func(t *testing.T) (FS, string) { return newMemWith(t, "/disk"), "/disk" },
-		"Mem rel":  func(t *testing.T) (FS, string) { return newMemWith(t, "disk"), "disk" },
-		"FaultMem": func(t *testing.T) (FS, string) { return NewFault(newMemWith(t, "d"), nil), "d" },
-		"FaultOS":  func(t *testing.T) (FS, string) { return NewFault(OS{}, nil), filepath.ToSlash(t.TempDir()) },
+	implementations := map[string]func(t *testing.T) (vfs.FS, string){
+		"OS":       func(t *testing.T) (vfs.FS, string) { return vfs.OS{}, filepath.ToSlash(t.TempDir()) },
+		"Mem":      func(t *testing.T) (vfs.FS, string) { return newMemWith(t, "/disk"), "/disk" },
+		"Mem rel":  func(t *testing.T) (vfs.FS, string) { return newMemWith(t, "disk"), "disk" },
+		"FaultMem": func(t *testing.T) (vfs.FS, string) { return NewFault(newMemWith(t, "d"), nil), "d" },
+		"FaultOS":  func(t *testing.T) (vfs.FS, string) { return NewFault(vfs.OS{}, nil), filepath.ToSlash(t.TempDir()) },
 	}
-	clauses := map[string]func(t *testing.T, fsys FS, dir string){
+	clauses := map[string]func(t *testing.T, fsys vfs.FS, dir string){
 		"create is exclusive":      createIsExclusive,
 		"read back":                readBack,
 		"hole reads as zeros":      holeReadsAsZeros,
@@ -76,7 +78,7 @@ func wantErr(t *testing.T, err, target error) {
 	}
 }
 
-func create(t *testing.T, fsys FS, name string, content string) File {
+func create(t *testing.T, fsys vfs.FS, name string, content string) vfs.File {
 	t.Helper()
 	f, err := fsys.Create(name)
 	must(t, err)
@@ -85,14 +87,14 @@ func create(t *testing.T, fsys FS, name string, content string) File {
 	return f
 }
 
-func write(t *testing.T, f File, content string, off int64) {
+func write(t *testing.T, f vfs.File, content string, off int64) {
 	t.Helper()
 	if n, err := f.WriteAt([]byte(content), off); n != len(content) || err != nil {
 		t.Fatalf("WriteAt(%d bytes, %d) = %d, %v", len(content), off, n, err)
 	}
 }
 
-func wantContent(t *testing.T, f File, want string) {
+func wantContent(t *testing.T, f vfs.File, want string) {
 	t.Helper()
 	size, err := f.Size()
 	must(t, err)
@@ -105,7 +107,7 @@ func wantContent(t *testing.T, f File, want string) {
 	}
 }
 
-func wantNames(t *testing.T, fsys FS, dir string, want ...string) {
+func wantNames(t *testing.T, fsys vfs.FS, dir string, want ...string) {
 	t.Helper()
 	got, err := fsys.ReadDir(dir)
 	must(t, err)
@@ -114,14 +116,14 @@ func wantNames(t *testing.T, fsys FS, dir string, want ...string) {
 	}
 }
 
-func createIsExclusive(t *testing.T, fsys FS, dir string) {
+func createIsExclusive(t *testing.T, fsys vfs.FS, dir string) {
 	f := create(t, fsys, path.Join(dir, "a"), "old")
 	_, err := fsys.Create(path.Join(dir, "a"))
 	wantErr(t, err, fs.ErrExist)
 	wantContent(t, f, "old")
 }
 
-func readBack(t *testing.T, fsys FS, dir string) {
+func readBack(t *testing.T, fsys vfs.FS, dir string) {
 	content := string(bytes.Repeat([]byte("0123456789"), 700)) // several sectors and not a whole number of them
 	f := create(t, fsys, path.Join(dir, "a"), content)
 	wantContent(t, f, content)
@@ -138,7 +140,7 @@ func readBack(t *testing.T, fsys FS, dir string) {
 	}
 }
 
-func holeReadsAsZeros(t *testing.T, fsys FS, dir string) {
+func holeReadsAsZeros(t *testing.T, fsys vfs.FS, dir string) {
 	f := create(t, fsys, path.Join(dir, "a"), "start")
 	write(t, f, "end", 2000)
 	wantContent(t, f, "start"+string(make([]byte, 1995))+"end")
@@ -150,7 +152,7 @@ func holeReadsAsZeros(t *testing.T, fsys FS, dir string) {
 	}
 }
 
-func overwrite(t *testing.T, fsys FS, dir string) {
+func overwrite(t *testing.T, fsys vfs.FS, dir string) {
 	f := create(t, fsys, path.Join(dir, "a"), string(bytes.Repeat([]byte("a"), 1600)))
 	write(t, f, string(bytes.Repeat([]byte("b"), 600)), 500)
 	a, b := bytes.Repeat([]byte("a"), 500), bytes.Repeat([]byte("b"), 600)
@@ -159,7 +161,7 @@ func overwrite(t *testing.T, fsys FS, dir string) {
 	wantContent(t, f, string(make([]byte, 1600)))
 }
 
-func readAtTheEnd(t *testing.T, fsys FS, dir string) {
+func readAtTheEnd(t *testing.T, fsys vfs.FS, dir string) {
 	f := create(t, fsys, path.Join(dir, "a"), "12345")
 	for _, c := range []struct {
 		off  int64
@@ -184,7 +186,7 @@ func readAtTheEnd(t *testing.T, fsys FS, dir string) {
 	wantErr(t, err, nil)
 }
 
-func openForReading(t *testing.T, fsys FS, dir string) {
+func openForReading(t *testing.T, fsys vfs.FS, dir string) {
 	create(t, fsys, path.Join(dir, "a"), "content")
 	f, err := fsys.OpenRead(path.Join(dir, "a"))
 	must(t, err)
@@ -197,7 +199,7 @@ func openForReading(t *testing.T, fsys FS, dir string) {
 	wantContent(t, f, "content")
 }
 
-func rename(t *testing.T, fsys FS, dir string) {
+func rename(t *testing.T, fsys vfs.FS, dir string) {
 	f := create(t, fsys, path.Join(dir, "a"), "content")
 	must(t, fsys.Rename(path.Join(dir, "a"), path.Join(dir, "b")))
 	wantNames(t, fsys, dir, "b")
@@ -209,7 +211,7 @@ func rename(t *testing.T, fsys FS, dir string) {
 	wantErr(t, fsys.Rename(path.Join(dir, "a"), path.Join(dir, "c")), fs.ErrNotExist)
 }
 
-func remove(t *testing.T, fsys FS, dir string) {
+func remove(t *testing.T, fsys vfs.FS, dir string) {
 	create(t, fsys, path.Join(dir, "a"), "old").Close()
 	must(t, fsys.Remove(path.Join(dir, "a")))
 	wantNames(t, fsys, dir)
@@ -217,7 +219,7 @@ func remove(t *testing.T, fsys FS, dir string) {
 	wantContent(t, create(t, fsys, path.Join(dir, "a"), ""), "")
 }
 
-func readDirectory(t *testing.T, fsys FS, dir string) {
+func readDirectory(t *testing.T, fsys vfs.FS, dir string) {
 	wantNames(t, fsys, dir)
 	for _, name := range []string{"b", "a10", "a9", "c"} {
 		create(t, fsys, path.Join(dir, name), "").Close()
@@ -227,7 +229,7 @@ func readDirectory(t *testing.T, fsys FS, dir string) {
 	must(t, fsys.SyncDir(dir))
 }
 
-func makeDirectories(t *testing.T, fsys FS, dir string) {
+func makeDirectories(t *testing.T, fsys vfs.FS, dir string) {
 	for range 2 {
 		must(t, fsys.MkdirAll(path.Join(dir, "x/y/z")))
 	}
@@ -239,7 +241,7 @@ func makeDirectories(t *testing.T, fsys FS, dir string) {
 	wantNames(t, fsys, path.Join(dir, "x/y/z"), "file")
 }
 
-func whatIsNotThere(t *testing.T, fsys FS, dir string) {
+func whatIsNotThere(t *testing.T, fsys vfs.FS, dir string) {
 	name := path.Join(dir, "none")
 	_, err := fsys.Open(name)
 	wantErr(t, err, fs.ErrNotExist)
@@ -255,7 +257,7 @@ func whatIsNotThere(t *testing.T, fsys FS, dir string) {
 	wantErr(t, fsys.MkdirAll(""), fs.ErrNotExist)
 }
 
-func fileIsNotADirectory(t *testing.T, fsys FS, dir string) {
+func fileIsNotADirectory(t *testing.T, fsys vfs.FS, dir string) {
 	create(t, fsys, path.Join(dir, "a"), "").Close()
 	_, err := fsys.ReadDir(path.Join(dir, "a"))
 	wantErr(t, err, nil)
@@ -266,7 +268,7 @@ func fileIsNotADirectory(t *testing.T, fsys FS, dir string) {
 	wantErr(t, err, nil)
 }
 
-func closed(t *testing.T, fsys FS, dir string) {
+func closed(t *testing.T, fsys vfs.FS, dir string) {
 	f := create(t, fsys, path.Join(dir, "a"), "content")
 	must(t, f.Close())
 	_, err := f.ReadAt(make([]byte, 1), 0)
@@ -279,8 +281,8 @@ func closed(t *testing.T, fsys FS, dir string) {
 	wantErr(t, f.Close(), fs.ErrClosed)
 }
 
-func openFileOutlivesNames(t *testing.T, fsys FS, dir string) {
-	if _, ok := fsys.(OS); ok && filepath.Separator != '/' {
+func openFileOutlivesNames(t *testing.T, fsys vfs.FS, dir string) {
+	if _, ok := fsys.(vfs.OS); ok && filepath.Separator != '/' {
 		t.Skip("Windows does not remove open files")
 	}
 	f := create(t, fsys, path.Join(dir, "a"), "content")

@@ -1,4 +1,4 @@
-package vfs
+package vfstest
 
 import (
 	"io/fs"
@@ -6,9 +6,11 @@ import (
 	"path"
 	"sync"
 	"syscall"
+
+	"gcd/internal/vfs"
 )
 
-// Kind names an operation of FS or File.
+// Kind names an operation of vfs.FS or vfs.File.
 type Kind string
 
 // The kinds of operations.
@@ -81,7 +83,7 @@ func (o Outcome) Then(f func(err error)) Outcome {
 // Fault is a file system that lets a test see every operation of another one, and delay, fail or shorten it. Safe for
 // concurrent use.
 type Fault struct {
-	fs   FS
+	fs   vfs.FS
 	hook func(Op) Outcome
 
 	mu     sync.Mutex // guards what follows; never held while the hook or fs is called
@@ -94,7 +96,7 @@ type Fault struct {
 // may use fs, take a Crash or Clone of it, and wait as long as it likes, which holds up this operation alone. Hooks of
 // concurrent operations run concurrently and not always in the order of their numbers, unless the hook itself takes a
 // lock. A nil hook only counts.
-func NewFault(fs FS, hook func(Op) Outcome) *Fault {
+func NewFault(fs vfs.FS, hook func(Op) Outcome) *Fault {
 	if hook == nil {
 		hook = func(Op) Outcome { return Outcome{} }
 	}
@@ -152,8 +154,8 @@ func (f *Fault) do(op Op, act func() error) error {
 }
 
 // open does an operation that yields a file.
-func (f *Fault) open(kind Kind, name string, open func(string) (File, error)) (File, error) {
-	var file File
+func (f *Fault) open(kind Kind, name string, open func(string) (vfs.File, error)) (vfs.File, error) {
+	var file vfs.File
 	err := f.do(Op{Kind: kind, Name: name}, func() (err error) {
 		file, err = open(name)
 		return err
@@ -171,22 +173,22 @@ func (f *Fault) open(kind Kind, name string, open func(string) (File, error)) (F
 	return opened, nil
 }
 
-// Create implements FS.
-func (f *Fault) Create(name string) (File, error) {
+// Create implements vfs.FS.
+func (f *Fault) Create(name string) (vfs.File, error) {
 	return f.open(KindCreate, name, f.fs.Create)
 }
 
-// Open implements FS.
-func (f *Fault) Open(name string) (File, error) {
+// Open implements vfs.FS.
+func (f *Fault) Open(name string) (vfs.File, error) {
 	return f.open(KindOpen, name, f.fs.Open)
 }
 
-// OpenRead implements FS.
-func (f *Fault) OpenRead(name string) (File, error) {
+// OpenRead implements vfs.FS.
+func (f *Fault) OpenRead(name string) (vfs.File, error) {
 	return f.open(KindOpenRead, name, f.fs.OpenRead)
 }
 
-// Rename implements FS.
+// Rename implements vfs.FS.
 func (f *Fault) Rename(oldname, newname string) error {
 	return f.do(Op{Kind: KindRename, Name: oldname, To: newname}, func() error {
 		err := f.fs.Rename(oldname, newname)
@@ -197,7 +199,7 @@ func (f *Fault) Rename(oldname, newname string) error {
 	})
 }
 
-// Remove implements FS.
+// Remove implements vfs.FS.
 func (f *Fault) Remove(name string) error {
 	return f.do(Op{Kind: KindRemove, Name: name}, func() error {
 		err := f.fs.Remove(name)
@@ -219,7 +221,7 @@ func (f *Fault) eachOpened(name string, do func(*faultFile)) {
 	}
 }
 
-// ReadDir implements FS.
+// ReadDir implements vfs.FS.
 func (f *Fault) ReadDir(dir string) ([]string, error) {
 	var names []string
 	err := f.do(Op{Kind: KindReadDir, Name: dir}, func() (err error) {
@@ -232,12 +234,12 @@ func (f *Fault) ReadDir(dir string) ([]string, error) {
 	return names, nil
 }
 
-// MkdirAll implements FS.
+// MkdirAll implements vfs.FS.
 func (f *Fault) MkdirAll(dir string) error {
 	return f.do(Op{Kind: KindMkdirAll, Name: dir}, func() error { return f.fs.MkdirAll(dir) })
 }
 
-// SyncDir implements FS.
+// SyncDir implements vfs.FS.
 func (f *Fault) SyncDir(dir string) error {
 	return f.do(Op{Kind: KindSyncDir, Name: dir}, func() error { return f.fs.SyncDir(dir) })
 }
@@ -245,7 +247,7 @@ func (f *Fault) SyncDir(dir string) error {
 // faultFile is an open file of a Fault.
 type faultFile struct {
 	fault *Fault
-	file  File
+	file  vfs.File
 	name  string // guarded by fault.mu
 }
 

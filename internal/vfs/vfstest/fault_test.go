@@ -1,4 +1,4 @@
-package vfs
+package vfstest
 
 import (
 	"errors"
@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"gcd/internal/vfs"
 )
 
 func TestMain(m *testing.M) {
@@ -21,7 +23,7 @@ func TestMain(m *testing.M) {
 }
 
 // script does every kind of operation once, some more often.
-func script(t *testing.T, fsys FS) {
+func script(t *testing.T, fsys vfs.FS) {
 	t.Helper()
 	must(t, fsys.MkdirAll("d"))
 	f, err := fsys.Create("d/a")
@@ -96,20 +98,20 @@ func TestFaultNamesOpenFiles(t *testing.T) {
 }
 
 // attempt does one operation of a kind on a disk that holds the open file d/f = "old".
-var attempts = map[Kind]func(fsys FS, f File) error{
-	KindCreate:   func(fsys FS, _ File) error { _, err := fsys.Create("d/new"); return err },
-	KindOpen:     func(fsys FS, _ File) error { _, err := fsys.Open("d/f"); return err },
-	KindOpenRead: func(fsys FS, _ File) error { _, err := fsys.OpenRead("d/f"); return err },
-	KindWrite:    func(_ FS, f File) error { return count(f.WriteAt([]byte("new"), 0)) },
-	KindRead:     func(_ FS, f File) error { return count(f.ReadAt(make([]byte, 3), 0)) },
-	KindSync:     func(_ FS, f File) error { return f.Sync() },
-	KindSize:     func(_ FS, f File) error { n, err := f.Size(); return count(int(n), err) },
-	KindClose:    func(_ FS, f File) error { return f.Close() },
-	KindRename:   func(fsys FS, _ File) error { return fsys.Rename("d/f", "d/g") },
-	KindRemove:   func(fsys FS, _ File) error { return fsys.Remove("d/f") },
-	KindReadDir:  func(fsys FS, _ File) error { names, err := fsys.ReadDir("d"); return count(len(names), err) },
-	KindMkdirAll: func(fsys FS, _ File) error { return fsys.MkdirAll("d/sub") },
-	KindSyncDir:  func(fsys FS, _ File) error { return fsys.SyncDir("d") },
+var attempts = map[Kind]func(fsys vfs.FS, f vfs.File) error{
+	KindCreate:   func(fsys vfs.FS, _ vfs.File) error { _, err := fsys.Create("d/new"); return err },
+	KindOpen:     func(fsys vfs.FS, _ vfs.File) error { _, err := fsys.Open("d/f"); return err },
+	KindOpenRead: func(fsys vfs.FS, _ vfs.File) error { _, err := fsys.OpenRead("d/f"); return err },
+	KindWrite:    func(_ vfs.FS, f vfs.File) error { return count(f.WriteAt([]byte("new"), 0)) },
+	KindRead:     func(_ vfs.FS, f vfs.File) error { return count(f.ReadAt(make([]byte, 3), 0)) },
+	KindSync:     func(_ vfs.FS, f vfs.File) error { return f.Sync() },
+	KindSize:     func(_ vfs.FS, f vfs.File) error { n, err := f.Size(); return count(int(n), err) },
+	KindClose:    func(_ vfs.FS, f vfs.File) error { return f.Close() },
+	KindRename:   func(fsys vfs.FS, _ vfs.File) error { return fsys.Rename("d/f", "d/g") },
+	KindRemove:   func(fsys vfs.FS, _ vfs.File) error { return fsys.Remove("d/f") },
+	KindReadDir:  func(fsys vfs.FS, _ vfs.File) error { names, err := fsys.ReadDir("d"); return count(len(names), err) },
+	KindMkdirAll: func(fsys vfs.FS, _ vfs.File) error { return fsys.MkdirAll("d/sub") },
+	KindSyncDir:  func(fsys vfs.FS, _ vfs.File) error { return fsys.SyncDir("d") },
 }
 
 // count reports a failed operation that claims to have moved something.
@@ -141,7 +143,7 @@ func TestFaultFails(t *testing.T) {
 				})
 				created := create(t, recorder, "d/f", "old")
 				must(t, created.Close())
-				f := File(&faultFile{fault: fault, file: open(t, recorder, "d/f"), name: "d/f"})
+				f := vfs.File(&faultFile{fault: fault, file: open(t, recorder, "d/f"), name: "d/f"})
 				before := recorder.Count(kind)
 				closes := recorder.Count(KindClose)
 
