@@ -21,9 +21,6 @@ type change struct {
 	ref  uint32 // id+1 of the topic's entry; 0 = not known
 }
 
-// last is the sum behind a count.
-func (c *change) last() uint64 { return c.sum + c.n }
-
 // MaxTopicLen is the longest topic in bytes: what a record's format and the protocol hold.
 const MaxTopicLen = 65535
 

@@ -220,10 +220,25 @@ func (c *Change) After() Value {
 	return Value{Sum: c.Sum + c.N, Epoch: c.Epoch}
 }
 
-// Held says whether a topic in a state has the change in it already. One that it does not hold must start from just that state,
-// or something is damaged.
-func (c *Change) Held(at Value) bool {
-	return c.Epoch < at.Epoch || c.N > 0 && c.Epoch == at.Epoch && c.Sum+c.N <= at.Sum
+// Step is the one rule of every replay: what a change makes of a topic that is at a state.
+//
+// held says that the topic has the change already: after is that state. A change that is not held
+// must start from just that state. follows is false for one that does not: something is damaged,
+// and after is what the change says of itself.
+func (c *Change) Step(at Value) (after Value, held, follows bool) {
+	return step(at, c.Epoch, c.Sum, c.N)
+}
+
+// step is Change.Step of a change from an epoch and a sum, by n.
+func step(at Value, epoch, sum, n uint64) (after Value, held, follows bool) {
+	if epoch < at.Epoch || n > 0 && epoch == at.Epoch && sum+n <= at.Sum {
+		return at, true, true
+	}
+	after = Value{Epoch: epoch, Sum: sum + n}
+	if n == 0 {
+		after = Value{Epoch: epoch + 1}
+	}
+	return after, false, at == Value{Epoch: epoch, Sum: sum}
 }
 
 // Changes yields the changes in a record's payload, in their order. A topic is part of payload. What is no batch of

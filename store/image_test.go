@@ -255,8 +255,18 @@ func TestChanges(t *testing.T) {
 		if c.change.Before() != c.before || c.change.After() != c.after {
 			t.Errorf("%v goes from %v to %v", c.change, c.change.Before(), c.change.After())
 		}
-		if c.change.Held(c.before) || !c.change.Held(c.after) || !c.change.Held(Value{Epoch: 5}) || c.change.Held(Value{}) {
-			t.Errorf("%v is held by the wrong states", c.change)
+		for _, step := range []struct {
+			at, after     Value
+			held, follows bool
+		}{
+			{c.before, c.after, false, true},
+			{c.after, c.after, true, true},
+			{Value{Epoch: 5}, Value{Epoch: 5}, true, true},
+			{Value{}, c.after, false, false},
+		} {
+			if after, held, follows := c.change.Step(step.at); after != step.after || held != step.held || follows != step.follows {
+				t.Errorf("%v makes %v of %v: held %t, follows %t", c.change, after, step.at, held, follows)
+			}
 		}
 	}
 	for range Changes(payload) {

@@ -42,19 +42,20 @@ func (m *machine) applyChange(index uint64, c *change) error {
 	if known {
 		at = m.entry(id).read()
 	}
+	after, held, follows := step(at, c.epoch, c.sum, c.n)
 	switch {
-	case c.epoch < at.Epoch, c.n > 0 && c.epoch == at.Epoch && c.last() <= at.Sum:
-		return nil // held already
-	case c.epoch != at.Epoch || c.sum != at.Sum:
+	case held:
+		return nil
+	case !follows:
 		return fmt.Errorf("record %d takes topic %.64q from epoch %d, sum %d, but it is at epoch %d, sum %d", index, c.topic, c.epoch, c.sum, at.Epoch, at.Sum)
 	}
 	if !known {
 		id = m.insert(c.hash, c.topic)
 	}
 	if c.n > 0 {
-		m.entry(id).sum.Store(c.last())
+		m.entry(id).sum.Store(after.Sum)
 	} else {
-		m.entry(id).reset(c.epoch + 1)
+		m.entry(id).reset(after.Epoch)
 	}
 	if c.sum == 0 && c.n > 0 {
 		m.live.Add(1)

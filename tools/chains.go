@@ -70,11 +70,12 @@ func (c *chains) add(index uint64, at time.Time, change *store.Change, settled b
 		f = c.open.add(change.Topic, fold{first: index, from: change.Before(), at: change.Before()})
 	}
 	before = f.at
+	_, held, follows := change.Step(before)
 	f.last, f.at = index, change.After()
 	if settled {
 		f.settled, f.settledAt, f.time = f.last, f.at, at.UnixNano()
 	}
-	return before, before == change.Before(), nil
+	return before, follows && !held, nil
 }
 
 // spill writes what is collected as a run.

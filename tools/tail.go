@@ -90,11 +90,12 @@ func (t *tail) fold(entries func(each func(store.Entry) error) error, each func(
 	}
 	apply := func(e store.Entry) error {
 		for next, ok := t.sorted.peek(); ok && bytes.Equal(next.Topic, e.Topic); next, ok = t.sorted.peek() {
-			if !next.Held(e.Value) {
-				if next.Before() != e.Value {
-					return broken(next.Topic, next.index, next.Before(), e.Value)
-				}
-				e.Value, e.Last = next.After(), next.index
+			after, held, follows := next.Step(e.Value)
+			switch {
+			case !follows:
+				return broken(next.Topic, next.index, next.Before(), e.Value)
+			case !held:
+				e.Value, e.Last = after, next.index
 			}
 			if err := t.sorted.step(); err != nil {
 				return err
