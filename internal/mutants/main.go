@@ -21,16 +21,17 @@ import (
 const bound = 5 * time.Minute
 
 func main() {
-	list := flag.Bool("list", false, "say what the betrayals are, and try none")
-	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: go run ./internal/mutants [-list] [PATTERN...]\n"+
+	flags := flag.NewFlagSet("mutants", flag.ExitOnError)
+	list := flags.Bool("list", false, "say what the betrayals are, and try none")
+	flags.Usage = func() {
+		fmt.Fprintln(flags.Output(), "usage: go run ./internal/mutants [-list] [PATTERN...]\n"+
 			"A pattern, such as 'wal-*', chooses betrayals by their names; without one all are tried.")
-		flag.PrintDefaults()
+		flags.PrintDefaults()
 	}
-	flag.Parse()
+	flags.Parse(os.Args[1:]) // which exits where it fails
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := do(ctx, *list, flag.Args()); err != nil {
+	if err := do(ctx, *list, flags.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
 		os.Exit(1)
 	}

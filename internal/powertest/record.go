@@ -32,6 +32,7 @@ type Point struct {
 type Recorder struct {
 	root string
 	note func() uint64
+	held map[int32][2]int // changing's
 
 	mu     sync.Mutex
 	disk   *vfstest.Mem
@@ -54,9 +55,10 @@ func (n naming) done() bool {
 	return err != nil || !os.SameFile(is, n.was)
 }
 
-// held are the calls that are held up, with the places of their names among the arguments: of what
-// is renamed or removed, and of what it is renamed to; -1: none, the call is about a descriptor.
-var held = func() map[int32][2]int {
+// changing returns the calls that are held up, with the places of their names among the arguments:
+// of what is renamed or removed, and of what it is renamed to; -1: none, the call is about a
+// descriptor.
+func changing() map[int32][2]int {
 	calls := map[int32][2]int{
 		unix.SYS_FSYNC: {-1, -1}, unix.SYS_FDATASYNC: {-1, -1},
 		unix.SYS_RENAMEAT: {1, 3}, unix.SYS_RENAMEAT2: {1, 3}, unix.SYS_UNLINKAT: {1, -1},
@@ -65,13 +67,13 @@ var held = func() map[int32][2]int {
 		calls[82], calls[87], calls[84] = [2]int{0, 1}, [2]int{0, -1}, [2]int{0, -1}
 	}
 	return calls
-}()
+}
 
 // Record begins. root is the directory that everything of interest is in or comes to be in; what is
 // there already is durable. note is called at each call, and gives what is to be kept with it.
 // ErrUnsupported if this system cannot.
 func Record(root string, note func() uint64) (*Recorder, error) {
-	r := &Recorder{root: root, note: note, disk: vfstest.NewMem()}
+	r := &Recorder{root: root, note: note, held: changing(), disk: vfstest.NewMem()}
 	if err := r.disk.MkdirAll(root); err != nil {
 		return nil, err
 	}
@@ -79,7 +81,7 @@ func Record(root string, note func() uint64) (*Recorder, error) {
 		return nil, err
 	}
 	r.disk = r.disk.Crash(vfstest.Crash{Keep: 1})
-	l, err := listen(slices.Collect(maps.Keys(held)))
+	l, err := listen(slices.Collect(maps.Keys(r.held)))
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +106,7 @@ func (r *Recorder) take(n *notification) error {
 	if err := r.follow(); err != nil {
 		return err
 	}
-	places := held[n.call]
+	places := r.held[n.call]
 	if places[0] < 0 {
 		name, err := opened(n.argument[0])
 		if err != nil || !r.within(name) {
