@@ -36,7 +36,7 @@ starts at 1.`,
 				Usage: "Take the place of a directory that has a store. The old one is kept as DIR.before-restore-TIME."},
 			&cli.Uint64Flag{Name: "advance", Category: "Restore",
 				Usage: "Raise every sum by `N`, so that numbers handed out since the dump was made are not handed out again. Refused if any sum would pass 2^64 - 1."},
-			&cli.StringSliceFlag{Name: "without", Category: "Restore",
+			&cli.GenericFlag{Name: "without", Value: new(cmdline.Words), Category: "Restore",
 				Usage: "Leave out the topics that begin with `PREFIX`. May be given several times."},
 			lockWaitFlag(),
 			quietFlag(),
@@ -46,7 +46,7 @@ starts at 1.`,
 			if err != nil {
 				return err
 			}
-			without := c.StringSlice("without")
+			without := cmdline.AllWords(c, "without")
 			if slices.Contains(without, "") {
 				return usagef("restore", "--without is empty: every topic begins with that")
 			}

@@ -25,9 +25,7 @@ func main() {
 
 // runsServer says whether a command line is that of a server. One that asks for help is not: what
 // it prints waits for whoever reads it, and a signal has to end that.
-func runsServer(args []string) bool {
-	return len(args) > 1 && args[1] == serveName && !cmdline.AsksForHelp(program(nil).Commands, args)
-}
+func runsServer(args []string) bool { return program(nil).Runs(args) == serveName }
 
 // run executes the command line args, whose first element is the program's name, and returns the exit code. When ctx
 // ends, the command is interrupted. The command serve is runServer's.

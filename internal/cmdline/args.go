@@ -1,119 +1,161 @@
 package cmdline
 
 import (
+	"flag"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 )
 
-// Arrange puts the arguments into the order that the library understands: it stops to look for flags at the first
-// argument that is none, so that "gcd count orders --addr …" would count "orders" on the wrong server. Behind Arrange the
-// flags come first, then "--", then the rest. What stood behind a "--" already is never taken for a flag, which is how a
-// topic that begins with "-" is given.
-//
-// Whole numbers are rewritten, since the library would take 0100 for 64 and 0x10 for 16.
-//
-// --help and -h become the command help, --version becomes the command version.
-func Arrange(app *cli.App, args []string) ([]string, error) {
-	if len(args) < 2 {
-		return args, nil
-	}
-	program, name, rest := args[0], args[1], args[2:]
-	switch name {
-	case "--help", "-help", "-h":
-		return append([]string{program, "help", "--"}, rest...), nil
-	case "--version", "-version":
-		return append([]string{program, "version"}, rest...), nil
-	}
-	command := app.Command(name)
-	if command == nil || command.SkipFlagParsing {
-		return args, nil // for the library to refuse, or for the command to read as it stands
-	}
-
-	var flags, positional []string
-	for i := 0; i < len(rest); i++ {
-		arg := rest[i]
-		if arg == "--" {
-			positional = append(positional, rest[i+1:]...)
-			break
-		}
-		if len(arg) < 2 || arg[0] != '-' {
-			positional = append(positional, arg)
-			continue
-		}
-		typed, value, hasValue := strings.Cut(arg, "=")
-		flagName := strings.TrimLeft(typed, "-")
-		if flagName == "help" || flagName == "h" {
-			return []string{program, "help", "--", command.Name}, nil
-		}
-		flag := findFlag(command, flagName)
-		if flag == nil || !flag.TakesValue() {
-			flags = append(flags, arg)
-			continue // the library names the flag that it does not know
-		}
-		if !hasValue {
-			if i+1 == len(rest) {
-				return nil, Usagef(app.Name, command.Name, "flag --%s needs a value", flagName)
-			}
-			i++
-			value = rest[i]
-			// "--addr $SERVER --network udp" with an empty variable
-			if next := strings.TrimLeft(value, "-"); next != value && findFlag(command, next) != nil {
-				return nil, Usagef(app.Name, command.Name, "flag --%s needs a value, but %s follows", flagName, value)
-			}
-		}
-		value, err := decimal(flag, value)
-		if err != nil {
-			return nil, Usagef(app.Name, command.Name, "%s cannot be %q: %s", dashed(flagName), value, form(flag, err.Error()))
-		}
-		if hasValue {
-			flags = append(flags, typed+"="+value)
-		} else {
-			flags = append(flags, typed, value)
-		}
-	}
-
-	arranged := append([]string{program, command.Name}, flags...)
-	if len(positional) > 0 {
-		arranged = append(append(arranged, "--"), positional...)
-	}
-	return arranged, nil
+// A line is what stands after the name of a command, taken apart. Flags may stand before, between
+// and after the arguments; after a "--" nothing is a flag, which is how a topic that begins with
+// "-" is given.
+type line struct {
+	flags  []typedFlag
+	args   []string
+	open   bool // the last flag needs a value, and none followed
+	dashes bool // there was a "--"
 }
 
-// AsksForHelp says whether a command line, whose second element is the name of a command, asks for
-// help with it.
-func AsksForHelp(commands []*cli.Command, args []string) bool {
-	arranged, err := Arrange(&cli.App{Commands: commands}, args)
-	return err == nil && arranged[1] == "help"
+// A typedFlag is a flag as it was typed.
+type typedFlag struct {
+	word   string                // all of it, without a value that is a word of its own
+	name   string                // without dashes
+	flag   cli.DocGenerationFlag // nil: the command has none of this name
+	value  string
+	joined bool // the value is of the same word: --flag=value
 }
 
-// decimal rewrites the value of a flag that takes a whole number so that the library takes it for decimal. Other values stay as they are.
-func decimal(flag cli.Flag, value string) (string, error) {
-	switch flag.(type) {
+// split takes the words after a command apart. It refuses nothing.
+func split(command *cli.Command, words []string) line {
+	if command.SkipFlagParsing {
+		return line{args: words}
+	}
+	var l line
+	for _, word := range words {
+		switch {
+		case l.open:
+			l.flags[len(l.flags)-1].value, l.open = word, false
+		case word == "--" && !l.dashes:
+			l.dashes = true
+		case l.dashes || len(word) < 2 || word[0] != '-':
+			l.args = append(l.args, word)
+		default:
+			name, value, joined := strings.Cut(word, "=")
+			name = strings.TrimPrefix(name[1:], "-")
+			f := findFlag(command, name)
+			l.flags = append(l.flags, typedFlag{word, name, f, value, joined})
+			l.open = f != nil && f.TakesValue() && !joined
+		}
+	}
+	return l
+}
+
+// asksForHelp says whether --help is among the flags, whatever else is wrong with them.
+func (l line) asksForHelp() bool {
+	for _, typed := range l.flags {
+		if typed.flag == nil && (typed.name == "help" || typed.name == "h") {
+			return true
+		}
+	}
+	return false
+}
+
+// read makes the flags of a command from the environment and from the line, which wins. It names
+// each flag that was typed in app's metadata. Every mistake is found here and not by the library,
+// whose errors are of one type and could be told apart by their text alone.
+func (l line) read(app *cli.App, command *cli.Command) (*flag.FlagSet, error) {
+	wrong := func(format string, args ...any) (*flag.FlagSet, error) {
+		return nil, Usagef(app.Name, command.Name, format, args...)
+	}
+	for _, typed := range l.flags {
+		// "--addr $SERVER --network udp" with an empty variable
+		if next := strings.TrimLeft(typed.value, "-"); !typed.joined && next != typed.value && findFlag(command, next) != nil {
+			return wrong("flag --%s needs a value, but %s follows", typed.name, typed.value)
+		}
+	}
+	if l.open {
+		return wrong("flag --%s needs a value", l.flags[len(l.flags)-1].name)
+	}
+
+	set := flag.NewFlagSet(command.Name, flag.ContinueOnError)
+	for _, f := range command.Flags {
+		if n, ok := f.(*cli.IntFlag); ok {
+			n.Base = 10
+		}
+		if f.Apply(set) != nil { // its variable has a value that it does not take
+			variable := f.(cli.DocGenerationFlag).GetEnvVars()[0]
+			value := os.Getenv(variable)
+			return wrong("%s cannot be %q: %s", variable, value, form(f, value))
+		}
+	}
+	for _, typed := range l.flags {
+		switch {
+		case typed.flag == nil:
+			return nil, typed.unknown(app.Name, command.Name, DidYouMean(typed.name, flagNames(command)))
+		case !typed.flag.TakesValue() && !typed.joined:
+			typed.value = "true"
+		}
+		name := typed.flag.Names()[0]
+		value, err := decimal(typed.flag, typed.value)
+		if err != nil || set.Set(name, value) != nil {
+			return wrong("%s cannot be %q: %s", dashed(typed.name), typed.value, form(typed.flag, typed.value))
+		}
+		app.Metadata[name] = true
+	}
+	return set, set.Parse(append([]string{"--"}, l.args...))
+}
+
+// unknown is the error for a flag that a program's command does not have ("" for the program
+// itself), and more to say about it.
+func (f typedFlag) unknown(program, command, more string) error {
+	if f.name == "" || f.name[0] == '-' {
+		return Usagef(program, command, "bad flag syntax: %s", f.word)
+	}
+	return Usagef(program, command, "unknown flag %s%s", dashed(f.name), more)
+}
+
+// decimal writes the value of a flag that takes a whole number so that the library, which would
+// take 0100 for 64 and 0x10 for 16, takes it for decimal. Other values stay as they are.
+func decimal(f cli.Flag, value string) (string, error) {
+	switch f.(type) {
 	case *cli.IntFlag:
 		n, err := strconv.Atoi(value)
-		if err != nil {
-			return value, err
-		}
-		return strconv.Itoa(n), nil
+		return strconv.Itoa(n), err
 	case *cli.Uint64Flag:
 		n, err := strconv.ParseUint(value, 10, 64)
-		if err != nil {
-			return value, err
-		}
-		return strconv.FormatUint(n, 10), nil
+		return strconv.FormatUint(n, 10), err
 	}
 	return value, nil
 }
 
+// form says what the values of a flag look like that did not take this one.
+func form(f cli.Flag, value string) string {
+	switch f := f.(type) {
+	case *cli.IntFlag:
+		return "it takes a whole number"
+	case *cli.Uint64Flag:
+		return "it takes a whole number from 0 to 18446744073709551615"
+	case *cli.DurationFlag:
+		return "it takes a time such as 500ms, 10s or 5m"
+	case *cli.BoolFlag:
+		return "it takes true or false"
+	case *cli.GenericFlag: // of a type of ours, which says so itself
+		if err := f.Value.Set(value); err != nil {
+			return err.Error()
+		}
+	}
+	return "it takes no such value"
+}
+
 // findFlag returns the flag of a command by one of its names, or nil.
 func findFlag(command *cli.Command, name string) cli.DocGenerationFlag {
-	for _, flag := range command.Flags {
-		for _, n := range flag.Names() {
-			if n == name {
-				return flag.(cli.DocGenerationFlag)
-			}
+	for _, f := range command.Flags {
+		if slices.Contains(f.Names(), name) {
+			return f.(cli.DocGenerationFlag)
 		}
 	}
 	return nil

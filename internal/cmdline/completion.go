@@ -162,12 +162,12 @@ func candidates(app *cli.App, words []string) []candidate {
 	if command == nil || command.Hidden {
 		return nil
 	}
-	given, flag, dashes := walkWords(command, before[1:])
+	l := split(command, before[1:])
 	switch {
-	case flag != nil:
-		return flagValues(flag, "", typed)
-	case dashes || !strings.HasPrefix(typed, "-"):
-		return argumentValues(app, command, given, typed)
+	case l.open:
+		return flagValues(l.flags[len(l.flags)-1].flag, "", typed)
+	case l.dashes || !strings.HasPrefix(typed, "-"):
+		return argumentValues(app, command, len(l.args), typed)
 	}
 	if name, _, ok := strings.Cut(typed, "="); ok {
 		if flag := findFlag(command, strings.TrimLeft(name, "-")); flag != nil {
@@ -183,26 +183,6 @@ func candidates(app *cli.App, words []string) []candidate {
 	return withPrefix(append(all, candidate{"--help", "Say what " + command.Name + " does"}), typed)
 }
 
-// walkWords looks at the words behind a command: how many arguments are given, the flag that waits
-// for its value, if one does, and whether "--" has ended the flags.
-func walkWords(command *cli.Command, words []string) (given int, flag cli.DocGenerationFlag, dashes bool) {
-	for _, word := range words {
-		switch {
-		case flag != nil:
-			flag = nil
-		case word == "--" && !dashes:
-			dashes = true
-		case !dashes && len(word) > 1 && word[0] == '-':
-			if f := findFlag(command, strings.TrimLeft(word, "-")); f != nil && f.TakesValue() {
-				flag = f
-			}
-		default:
-			given++
-		}
-	}
-	return given, flag, dashes
-}
-
 // argumentValues are what the next argument of a command could be.
 func argumentValues(app *cli.App, command *cli.Command, given int, typed string) []candidate {
 	takes := strings.Fields(strings.Trim(command.ArgsUsage, "[]"))
@@ -212,7 +192,7 @@ func argumentValues(app *cli.App, command *cli.Command, given int, typed string)
 	switch command.Name {
 	case "completion":
 		return withPrefix(plainCandidates(completionShells), typed)
-	case "help":
+	case helpName:
 		return withPrefix(commandsAbout(app), typed)
 	}
 	return paths(takes[given])
@@ -254,7 +234,7 @@ func paths(placeholder string) []candidate {
 
 func commandsAbout(app *cli.App) []candidate {
 	var all []candidate
-	for _, command := range visibleCommands(app) {
+	for _, command := range app.VisibleCommands() {
 		all = append(all, candidate{command.Name, command.Usage})
 	}
 	return all

@@ -12,10 +12,13 @@ import (
 // textWidth is how many columns text for people has, where a terminal does not have fewer.
 const textWidth = 80
 
+// helpName is that of the command that --help stands for.
+const helpName = "help"
+
 // helpCommand says what the program and its commands do.
 func (p *Program) helpCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "help",
+		Name:      helpName,
 		Usage:     "Say what " + p.Name + " and its commands do",
 		Category:  p.category(),
 		ArgsUsage: "[COMMAND]",
@@ -49,7 +52,7 @@ func (p *Program) help(app *cli.App) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s - %s\n\n%s\n\nUsage:\n  %s COMMAND [FLAGS] [ARGUMENTS]\n", p.Name, p.Usage, p.Intro, p.Name)
 	category := ""
-	for _, command := range visibleCommands(app) {
+	for _, command := range app.VisibleCommands() {
 		if command.Category != category {
 			category = command.Category
 			fmt.Fprintf(&b, "\n%s:\n", category)

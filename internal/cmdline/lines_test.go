@@ -24,6 +24,7 @@ func sayWhatWasGiven() *Program {
 		&cli.GenericFlag{Name: "kind", Value: NewChoice("plain", "fancy"), EnvVars: []string{"P_KIND"}, Category: "All", Usage: "The `KIND`."},
 		&cli.GenericFlag{Name: "size", Value: &size, EnvVars: []string{"P_SIZE"}, Category: "All", Usage: "So many `BYTES`."},
 	}
+	flags = append(flags, &cli.GenericFlag{Name: "with", Value: new(Words), Category: "All", Usage: "With `WHAT`."})
 	return &Program{
 		Name:    "p",
 		Usage:   "says what it was given",
@@ -45,6 +46,7 @@ func sayWhatWasGiven() *Program {
 					{"wait", c.Duration("wait"), c.Duration("wait") == 0},
 					{"kind", Word(c, "kind"), Word(c, "kind") == "plain"},
 					{"size", Bytes(c, "size"), Bytes(c, "size") == 4096},
+					{"with", fmt.Sprintf("%q", AllWords(c, "with")), len(AllWords(c, "with")) == 0},
 				} {
 					if !value.isDefault || c.IsSet(value.flag) {
 						said = append(said, fmt.Sprintf("%s=%v", Given(c, value.flag), value.value))
@@ -100,6 +102,7 @@ func TestLines(t *testing.T) {
 		{line: "go --wait 90s --kind fancy --size 1MiB", want: `--wait=1m30s --kind=fancy --size=1048576 []`},
 		{line: "go --times -3 --from 18446744073709551615", want: `--times=-3 --from=18446744073709551615 []`},
 		{line: "go --times 0100 --from=007", want: `--times=100 --from=7 []`},
+		{line: `go --with a,b a --with=\sc`, want: `--with=["a,b" " c"] ["a"]`},
 
 		// What ends them, and what is none.
 		{line: "go -- --to x", want: ` ["--to" "x"]`},
@@ -166,6 +169,7 @@ func TestLines(t *testing.T) {
 		{line: "--to x go", want: "unknown flag --to: flags go behind a command", hint: "-"},
 		{line: "-x", want: "unknown flag -x: flags go behind a command", hint: "-"},
 		{line: "-x=3", want: "unknown flag -x: flags go behind a command", hint: "-"},
+		{line: "---x", want: "bad flag syntax: ---x", hint: "-"},
 
 		// Commands that there are not.
 		{line: "", want: "no command given", hint: "-"},
@@ -185,6 +189,8 @@ func TestLines(t *testing.T) {
 		{line: "go a --loud --help b", want: "help"},
 		{line: "go --frobnicate --help", want: "help"},
 		{line: "go --kind odd -h", want: "help"},
+		{line: "go --times x -h", want: "help"},
+		{line: "go --help --to", want: "help"},
 		{line: "help go", want: "help"},
 		{line: "--help go", want: "help"},
 		{line: "-h go", want: "help"},
@@ -194,6 +200,7 @@ func TestLines(t *testing.T) {
 		{line: "--help --oops", want: `unknown command "--oops"`, hint: "-"},
 		{line: "version --jsn", want: "unknown flag --jsn; did you mean --json?", hint: "version"},
 		{line: "--version x", want: `version takes no arguments, but got "x"`, hint: "version"},
+		{line: "--version -h", want: "help of version"},
 	} {
 		t.Run(test.line+" "+test.env, func(t *testing.T) {
 			if name, value, ok := strings.Cut(test.env, "="); ok {
@@ -235,5 +242,20 @@ func TestLines(t *testing.T) {
 				t.Errorf("it says %s, hint %q, stderr %q;\nwant %s, hint %q", said, read, stderr.String(), want, hint)
 			}
 		})
+	}
+}
+
+// TestRuns: a program that does something else for one of its commands takes the same for it as
+// Run does.
+func TestRuns(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"p go a": "go", "p -- go": "go", "p go --oops": "go", "p go --to": "go", "p help go": "help", "p go a -h": "help",
+		"p --help go": "help", "p --version": "version", "p raw --help": "raw", "p go -- --help": "go",
+		"p": "", "": "", "p --": "", "p oops": "", "p --to go": "", "p a go": "",
+	} {
+		if got := sayWhatWasGiven().Runs(strings.Fields(line)); got != want {
+			t.Errorf("%q runs %q, want %q", line, got, want)
+		}
 	}
 }

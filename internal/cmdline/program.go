@@ -36,49 +36,72 @@ func (p *Program) category() string { return "About " + p.Name }
 // with the command line is a *UsageError; every other error is the command's.
 func (p *Program) Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	app := p.app(interruptible(ctx, stdout), interruptible(ctx, stderr))
-	args, err := Arrange(app, args)
+	command, l, err := p.find(app, args[min(1, len(args)):])
 	if err != nil {
 		return err
 	}
-	app.Metadata = map[string]any{typedKey: typedFlags(args)}
-	return app.RunContext(ctx, args)
+	set, err := l.read(app, command)
+	if err != nil {
+		return err
+	}
+	c := cli.NewContext(app, set, nil)
+	c.Context, c.Command = ctx, command
+	return command.Action(c)
 }
 
-// app makes the tree of commands. The library prints and exits by itself in several places (help, usage errors, exit
-// coders), and to os.Stdout and os.Stderr; all of them are turned off here, so that every error comes back to Run.
+// Runs returns the name of the command that Run would run for a command line, which is help for
+// one that asks for help with another; "" if it names none.
+func (p *Program) Runs(args []string) string {
+	command, _, err := p.find(p.app(nil, nil), args[min(1, len(args)):])
+	if err != nil {
+		return ""
+	}
+	return command.Name
+}
+
+// app makes the tree of commands, of which the library has the types, and what reads flags from
+// the environment and writes pages about them. It does not run it: it prints and exits by itself
+// in several places, and stops to look for flags at the first argument that is none.
 func (p *Program) app(stdout, stderr io.Writer) *cli.App {
-	app := &cli.App{
-		Name:           p.Name,
-		Usage:          p.Usage,
-		HideHelp:       true, // Arrange turns --help into the command help
-		HideVersion:    true, // and --version into the command version
-		Writer:         stdout,
-		ErrWriter:      stderr,
-		ExitErrHandler: func(*cli.Context, error) {},
-		// A flag that may be given several times takes what it is given as it is: topics have
-		// commas, too.
-		DisableSliceFlagSeparator: true,
-		OnUsageError:              explainUsage,
+	return &cli.App{
+		Name:      p.Name,
+		Usage:     p.Usage,
+		Writer:    stdout,
+		ErrWriter: stderr,
+		Metadata:  map[string]any{}, // the names of the flags that were typed
 		Commands: append(p.Commands[:len(p.Commands):len(p.Commands)], p.versionCommand(),
 			p.completionCommand(), completeCommand(), p.helpCommand()),
-		// Reached only when the first argument names no command.
-		Action: func(c *cli.Context) error {
-			if !c.Args().Present() {
-				return Usagef(p.Name, "", "no command given")
-			}
-			return p.unknown(c.App, c.Args().First())
-		},
 	}
-	for _, command := range app.Commands {
-		command.HideHelp = true // or a topic named "help" could not be counted
-		command.OnUsageError = explainUsage
-		for _, flag := range command.Flags { // as Arrange does with what is typed
-			if n, ok := flag.(*cli.IntFlag); ok {
-				n.Base = 10
+}
+
+// find returns the command that words name, and the line after it.
+func (p *Program) find(app *cli.App, words []string) (*cli.Command, line, error) {
+	if len(words) > 0 && words[0] == "--" {
+		words = words[1:]
+	} else if len(words) > 0 {
+		switch first := words[0]; first {
+		case "--help", "-help", "-h":
+			return app.Command(helpName), line{args: words[1:]}, nil
+		case "--version", "-version":
+			words = append([]string{versionName}, words[1:]...)
+		default:
+			if l := split(&cli.Command{}, words[:1]); len(l.flags) > 0 {
+				return nil, line{}, l.flags[0].unknown(p.Name, "", ": flags go behind a command")
 			}
 		}
 	}
-	return app
+	if len(words) == 0 {
+		return nil, line{}, Usagef(p.Name, "", "no command given")
+	}
+	command := app.Command(words[0])
+	if command == nil {
+		return nil, line{}, p.unknown(app, words[0])
+	}
+	l := split(command, words[1:])
+	if l.asksForHelp() {
+		return app.Command(helpName), line{args: []string{command.Name}}, nil
+	}
+	return command, l, nil
 }
 
 // unknown is the error for a command that the program does not have.
@@ -96,20 +119,9 @@ func (p *Program) unknown(app *cli.App, name string) error {
 	return Usagef(p.Name, "", "unknown command %q%s", name, DidYouMean(name, known))
 }
 
-// visibleCommands are the commands that help and completion show.
-func visibleCommands(app *cli.App) []*cli.Command {
-	var visible []*cli.Command
-	for _, command := range app.Commands {
-		if !command.Hidden {
-			visible = append(visible, command)
-		}
-	}
-	return visible
-}
-
 func commandNames(app *cli.App) []string {
 	var names []string
-	for _, command := range visibleCommands(app) {
+	for _, command := range app.VisibleCommands() {
 		names = append(names, command.Name)
 	}
 	return names

@@ -46,6 +46,22 @@ func (c *Choice) Set(value string) error {
 	return fmt.Errorf("it takes %s", strings.Join(c.allowed, " or "))
 }
 
+// Words is the value of a flag that may be given several times. It takes each as it is, commas and
+// blanks included.
+type Words []string
+
+// String is what the flag has before it is given: nothing.
+func (w *Words) String() string { return "" }
+
+// Set takes one more.
+func (w *Words) Set(value string) error {
+	*w = append(*w, value)
+	return nil
+}
+
+// AllWords is the value of a flag that is Words.
+func AllWords(c *cli.Context, flag string) []string { return *c.Generic(flag).(*Words) }
+
 // ByteSize is the value of a flag that takes a number of bytes, with or without a unit.
 type ByteSize int64
 

@@ -44,15 +44,3 @@ func UnknownVariables(environ []string, prefix string, known []string) []Unknown
 	}
 	return unknown
 }
-
-// nearest returns the candidate that takes the fewest slips to come from what was typed, of those
-// that take no more than most; "" if there is none.
-func nearest(typed string, candidates []string, most int) string {
-	best, fewest := "", most+1
-	for _, candidate := range candidates {
-		if n := slips(typed, candidate); n < fewest {
-			best, fewest = candidate, n
-		}
-	}
-	return best
-}

@@ -54,9 +54,12 @@ func (b Build) String() string {
 	return text + " " + b.Go + " " + b.Platform
 }
 
+// versionName is that of the command that --version stands for.
+const versionName = "version"
+
 func (p *Program) versionCommand() *cli.Command {
 	return &cli.Command{
-		Name:     "version",
+		Name:     versionName,
 		Usage:    "Print the version of this binary",
 		Category: p.category(),
 		Flags: []cli.Flag{
