@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gcd/codec"
+	"gcd/resp"
 )
 
 const (
@@ -115,7 +116,7 @@ func (p *pipeline) connect(ended time.Time, pause time.Duration) (net.Conn, erro
 // whatever is wrong with the server costs no call its outcome: it speaks something else, is full,
 // or was the kernel that accepted for a server that hangs. The connection has the deadline.
 func (p *pipeline) greet(conn net.Conn, deadline time.Time) error {
-	var buf [maxReplyLine]byte
+	var buf [resp.MaxReplyLine]byte
 	io.WriteString(conn, "*1\r\n$4\r\nPING\r\n") // when that fails, reading tells why, or brings a refusal that came first
 	n := 0
 	refuses := false
@@ -134,13 +135,13 @@ func (p *pipeline) greet(conn net.Conn, deadline time.Time) error {
 			}
 			continue
 		}
-		r, size, bad := parseReply(buf[:n])
+		r, size, bad := resp.ParseReply(buf[:n])
 		switch {
 		case bad == nil && size == 0:
-		case bad == nil && r.kind == '-':
+		case bad == nil && r.Kind == '-':
 			p.spoken = true
 			return greeted(r)
-		case bad == nil && size == n && r.kind == '+' && string(r.text) == "PONG":
+		case bad == nil && size == n && r.Kind == '+' && string(r.Text) == "PONG":
 			p.spoken = true
 			return nil
 		default:
@@ -163,8 +164,8 @@ func (p *pipeline) greet(conn net.Conn, deadline time.Time) error {
 // greeted tells what an error in answer to the first PING means. A server that cannot count just
 // now, because its disk is full or has failed, is one to talk to all the same: it refuses counts
 // and answers what reads.
-func greeted(r reply) error {
-	err := refusal(r.text)
+func greeted(r resp.Reply) error {
+	err := refusal(r.Text)
 	var refused *RefusedError
 	errors.As(err, &refused)
 	if refused.Code == codec.CodeNoRoom || refused.Code == codec.CodeStoppedAfterError {

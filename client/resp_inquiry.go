@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"strconv"
 
 	"gcd/codec"
+	"gcd/resp"
 )
 
 // inquiry is what a call asks over RESP that is neither a COUNT nor a RESET: one command or
@@ -21,13 +21,13 @@ type inquiry struct {
 	// take gets the replies in their order. Its refusal counts with the last of them; a surprise,
 	// at any of them, is a reply that is none to this. What it keeps is there for the caller once
 	// the call has succeeded, and is not to be looked at before.
-	take func(reply) (refused, surprise error)
+	take func(resp.Reply) (refused, surprise error)
 }
 
 // last tells whether a reply that came is the last.
-func (q *inquiry) last(r reply) bool {
-	if q.left--; r.kind == '*' {
-		q.left += int(min(r.number, maxElements))
+func (q *inquiry) last(r resp.Reply) bool {
+	if q.left--; r.Kind == '*' {
+		q.left += int(min(r.Number, maxElements))
 	}
 	return q.left == 0
 }
@@ -49,24 +49,14 @@ func (p *pipeline) ask(ctx context.Context, q *inquiry, topics ...string) error 
 }
 
 // single is an inquiry of one command with one reply, which is an error or what answer takes.
-func single(kind, what string, answer func(reply) (surprise error), words ...string) *inquiry {
-	return &inquiry{what: what, kind: kind, wire: appendCommand(nil, words...), left: 1, reads: true,
-		take: func(r reply) (refused, surprise error) {
-			if r.kind == '-' {
-				return refusal(r.text), nil
+func single(kind, what string, answer func(resp.Reply) (surprise error), words ...string) *inquiry {
+	return &inquiry{what: what, kind: kind, wire: resp.AppendCommand(nil, words...), left: 1, reads: true,
+		take: func(r resp.Reply) (refused, surprise error) {
+			if r.Kind == '-' {
+				return refusal(r.Text), nil
 			}
 			return nil, answer(r)
 		}}
-}
-
-// appendCommand appends a command as it goes over the wire.
-func appendCommand(b []byte, words ...string) []byte {
-	b = append(strconv.AppendInt(append(b, '*'), int64(len(words)), 10), "\r\n"...)
-	for _, word := range words {
-		b = append(strconv.AppendInt(append(b, '$'), int64(len(word)), 10), "\r\n"...)
-		b = append(append(b, word...), "\r\n"...)
-	}
-	return b
 }
 
 // ask makes an inquiry, if there is a network that carries it.
@@ -100,9 +90,9 @@ func (c *Client) CountN(ctx context.Context, topic string, n uint64) (first, las
 // so.
 func (c *Client) Get(ctx context.Context, topic string) (uint64, error) {
 	var sum uint64
-	q := single("reads", "GET "+brief(topic), func(r reply) (err error) {
-		if r.kind != '_' { // of a topic that has no sum
-			sum, err = r.sum(0)
+	q := single("reads", "GET "+brief(topic), func(r resp.Reply) (err error) {
+		if r.Kind != '_' { // of a topic that has no sum
+			sum, err = sumOf(r, 0)
 		}
 		return err
 	}, "GET", topic)
@@ -123,20 +113,20 @@ func (c *Client) Info(ctx context.Context, topic string) (TopicInfo, error) {
 	var info TopicInfo
 	var field []byte // whose value comes next
 	n := 0
-	q := single("reads", "GCD.INFO "+brief(topic), func(r reply) (err error) {
+	q := single("reads", "GCD.INFO "+brief(topic), func(r resp.Reply) (err error) {
 		switch n++; {
 		case n == 1:
-			if r.kind != '*' || r.number%2 != 0 || r.number > maxElements {
+			if r.Kind != '*' || r.Number%2 != 0 || r.Number > maxElements {
 				err = errors.New("the answer to a GCD.INFO is no list of fields")
 			}
-		case n%2 == 0 && r.kind == '$':
-			field = bytes.Clone(r.text)
+		case n%2 == 0 && r.Kind == '$':
+			field = bytes.Clone(r.Text)
 		case n%2 == 0:
 			err = errors.New("a field of the answer to a GCD.INFO has no name")
 		case string(field) == "sum":
-			info.Sum, err = r.sum(0)
+			info.Sum, err = sumOf(r, 0)
 		case string(field) == "epoch":
-			info.Epoch, err = r.sum(0)
+			info.Epoch, err = sumOf(r, 0)
 		}
 		return err
 	}, "GCD.INFO", topic)
@@ -149,8 +139,8 @@ func (c *Client) Info(ctx context.Context, topic string) (TopicInfo, error) {
 // Ping returns nil when the server can count just now. While it cannot, because it loads or stops,
 // or because its disk is full or has failed, the error is a refusal that says so. It needs RESP.
 func (c *Client) Ping(ctx context.Context) error {
-	return c.ask(ctx, single("PING", "PING", func(r reply) error {
-		if r.kind != '+' || string(r.text) != "PONG" {
+	return c.ask(ctx, single("PING", "PING", func(r resp.Reply) error {
+		if r.Kind != '+' || string(r.Text) != "PONG" {
 			return errors.New("the answer to a PING is not PONG")
 		}
 		return nil
@@ -161,11 +151,11 @@ func (c *Client) Ping(ctx context.Context) error {
 // their names, such as "counting" and "uptime_in_seconds". It needs RESP.
 func (c *Client) ServerInfo(ctx context.Context, section ...string) (map[string]string, error) {
 	figures := make(map[string]string)
-	q := single("figures of the server", "INFO", func(r reply) error {
-		if r.kind != '$' {
+	q := single("figures of the server", "INFO", func(r resp.Reply) error {
+		if r.Kind != '$' {
 			return errors.New("the answer to an INFO is no text")
 		}
-		for line := range bytes.Lines(r.text) {
+		for line := range bytes.Lines(r.Text) {
 			name, value, ok := bytes.Cut(bytes.TrimRight(line, "\r\n"), []byte(":"))
 			if ok && !bytes.HasPrefix(line, []byte("#")) {
 				figures[string(name)] = string(value)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"gcd/codec"
+	"gcd/resp"
 )
 
 // maxTransaction is how many bytes the topics of a CountMany have together; a server takes fewer.
@@ -60,11 +61,11 @@ func (c *Client) CountMany(ctx context.Context, topics ...string) ([]uint64, err
 			Text: fmt.Sprintf("at most %d topics of %d bytes together at once", maxElements, maxTransaction),
 		})
 	}
-	q.wire = appendCommand(nil, "MULTI")
+	q.wire = resp.AppendCommand(nil, "MULTI")
 	for _, topic := range topics {
-		q.wire = appendCommand(q.wire, "GCD.COUNT", topic)
+		q.wire = resp.AppendCommand(q.wire, "GCD.COUNT", topic)
 	}
-	q.wire = appendCommand(q.wire, "EXEC")
+	q.wire = resp.AppendCommand(q.wire, "EXEC")
 	if err := c.ask(ctx, q, topics...); err != nil {
 		return nil, err
 	}
@@ -90,29 +91,29 @@ type many struct {
 	counted int
 }
 
-func (m *many) take(r reply) (refused, surprise error) {
+func (m *many) take(r resp.Reply) (refused, surprise error) {
 	n := m.replies
 	m.replies++
 	switch {
 	case n <= m.topics: // MULTI and what it queues
 		switch {
-		case r.kind == '-':
-			m.queued = cmp.Or(m.queued, refusal(r.text))
-		case r.kind != '+' || n == 0 && string(r.text) != "OK" || n > 0 && string(r.text) != "QUEUED":
+		case r.Kind == '-':
+			m.queued = cmp.Or(m.queued, refusal(r.Text))
+		case r.Kind != '+' || n == 0 && string(r.Text) != "OK" || n > 0 && string(r.Text) != "QUEUED":
 			return nil, errors.New("the answer is none of a transaction")
 		}
-	case n == m.topics+1 && r.kind == '-': // EXEC
-		return cmp.Or(m.queued, refusal(r.text)), nil
+	case n == m.topics+1 && r.Kind == '-': // EXEC
+		return cmp.Or(m.queued, refusal(r.Text)), nil
 	case n == m.topics+1:
-		if r.kind != '*' || r.number != uint64(m.topics) || m.queued != nil {
+		if r.Kind != '*' || r.Number != uint64(m.topics) || m.queued != nil {
 			return nil, fmt.Errorf("the answer to an EXEC is not that of %d counts", m.topics)
 		}
 		m.sums, m.refused = make([]uint64, m.topics), make([]error, m.topics)
 	default: // a count's
 		i := n - m.topics - 2
-		if r.kind == '-' {
-			m.refused[i] = refusal(r.text)
-		} else if m.sums[i], surprise = r.sum(1); surprise != nil {
+		if r.Kind == '-' {
+			m.refused[i] = refusal(r.Text)
+		} else if m.sums[i], surprise = sumOf(r, 1); surprise != nil {
 			return nil, surprise
 		} else {
 			m.counted++

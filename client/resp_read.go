@@ -10,17 +10,18 @@ import (
 	"time"
 
 	"gcd/codec"
+	"gcd/resp"
 )
 
 // reader gives the answers that arrive on a connection to the calls that they belong to.
 type reader struct {
 	*pipeline
 	conn       net.Conn
-	useful     bool       // an answer has come
-	distrusted bool       // something has come that is none
-	replies    []reply    // of one turn
-	commands   []*command // that they answer, one for each
-	over       []bool     // those that end no call: nobody waits, or more replies belong to the command
+	useful     bool         // an answer has come
+	distrusted bool         // something has come that is none
+	replies    []resp.Reply // of one turn
+	commands   []*command   // that they answer, one for each
+	over       []bool       // those that end no call: nobody waits, or more replies belong to the command
 }
 
 // read reads until the connection ends or is not to be trusted any more, and returns why.
@@ -49,7 +50,7 @@ func (r *reader) read() error {
 			return err
 		}
 		if end = copy(buf, buf[used:end]); end == len(buf) {
-			buf = append(buf, make([]byte, len(buf))...) // parseReply bounds what it waits for
+			buf = append(buf, make([]byte, len(buf))...) // ParseReply bounds what it waits for
 		} else if len(buf) > readSize && end < readSize {
 			buf = append(make([]byte, 0, readSize), buf[:end]...)[:readSize]
 		}
@@ -60,7 +61,7 @@ func (r *reader) read() error {
 func (r *reader) parse(b []byte) (used int, err error) {
 	r.replies = r.replies[:0]
 	for {
-		reply, size, err := parseReply(b[used:])
+		reply, size, err := resp.ParseReply(b[used:])
 		if size == 0 || err != nil {
 			return used, err
 		}
@@ -129,11 +130,11 @@ func (r *reader) deliver() error {
 // is none.
 func (r *reader) stopping() error {
 	for _, reply := range r.replies {
-		if reply.kind != '-' {
+		if reply.Kind != '-' {
 			continue
 		}
 		var refused *RefusedError
-		if err := refusal(reply.text); errors.As(err, &refused) && refused.Code == codec.CodeShuttingDown {
+		if err := refusal(reply.Text); errors.As(err, &refused) && refused.Code == codec.CodeShuttingDown {
 			return err
 		}
 	}
@@ -142,19 +143,19 @@ func (r *reader) stopping() error {
 
 // take tells what a reply means to the command: a sum, a refusal, or nothing that an answer to it
 // can be.
-func (cmd *command) take(r reply) (sum uint64, refused, surprise error) {
+func (cmd *command) take(r resp.Reply) (sum uint64, refused, surprise error) {
 	switch {
 	case cmd.ask != nil:
 		refused, surprise = cmd.ask.take(r)
 		return 0, refused, surprise
-	case r.kind == '-':
-		return 0, refusal(r.text), nil
-	case cmd.op == codec.OpReset && r.kind == '+' && string(r.text) == "OK":
+	case r.Kind == '-':
+		return 0, refusal(r.Text), nil
+	case cmd.op == codec.OpReset && r.Kind == '+' && string(r.Text) == "OK":
 		return 0, nil, nil
 	case cmd.op == codec.OpReset:
 		return 0, nil, errors.New("the answer to a RESET is not OK")
 	}
-	sum, surprise = r.sum(cmd.n)
+	sum, surprise = sumOf(r, cmd.n)
 	return sum, nil, surprise
 }
 

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"gcd/codec"
+	"gcd/resp"
 )
 
 // door knows how requests and answers look on one network.
@@ -161,30 +162,18 @@ func respAnswer(data []byte) (a answer, n int, err error) {
 	if len(data) > 0 && data[0] != ':' && data[0] != '-' {
 		return answer{}, 0, fmt.Errorf("neither an integer nor an error: %s", brief(data))
 	}
-	end := bytes.IndexByte(data, '\n')
-	if end < 0 {
-		if len(data) >= maxLine {
-			return answer{}, 0, fmt.Errorf("an answer without an end: %s", brief(data))
-		}
+	r, n, err := resp.ParseReply(data[:min(len(data), maxLine)])
+	switch {
+	case err != nil:
+		return answer{}, 0, fmt.Errorf("a bad line: %s", brief(data[:bytes.IndexByte(data, '\n')+1]))
+	case n == 0 && len(data) >= maxLine:
+		return answer{}, 0, fmt.Errorf("an answer without an end: %s", brief(data))
+	case n == 0:
 		return answer{}, 0, errIncomplete
+	case r.Kind == '-':
+		return answer{refused: errors.New(briefText(r.Text))}, n, nil
 	}
-	if end < 2 || end >= maxLine || data[end-1] != '\r' {
-		return answer{}, 0, fmt.Errorf("a bad line: %s", brief(data[:end+1]))
-	}
-	line := data[1 : end-1]
-	if data[0] == '-' {
-		return answer{refused: fmt.Errorf("%s", briefText(line))}, end + 1, nil
-	}
-	if len(line) == 0 || len(line) > 19 {
-		return answer{}, 0, fmt.Errorf("a bad integer: %s", brief(data[:end+1]))
-	}
-	for _, c := range line {
-		if c < '0' || c > '9' {
-			return answer{}, 0, fmt.Errorf("no sum: %s", brief(data[:end+1]))
-		}
-		a.sum = a.sum*10 + uint64(c-'0')
-	}
-	return a, end + 1, nil
+	return answer{sum: r.Number}, n, nil
 }
 
 // brief quotes bytes of a server for a message.

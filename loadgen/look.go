@@ -2,16 +2,17 @@ package loadgen
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strconv"
-	"strings"
 	"time"
 
 	"gcd/codec"
+	"gcd/resp"
 )
 
 // OthersError says that a server has topics of others, so that a load would leave its own among
@@ -28,12 +29,10 @@ func (e *OthersError) Error() string {
 // ErrNotLooked means that a server does not say which topics it has. Nothing was counted.
 var ErrNotLooked = errors.New("loadgen: the server does not say which topics it has")
 
-// The bounds of what a server answers to a look, in bytes but for the first.
 const (
-	lookCount = 1000 // topics that are asked for at once
-	lookMost  = 1 << 20
-	lookText  = 1 << 16
-	lookLine  = 4096
+	lookCount  = 1000    // topics that are asked for at once
+	lookMost   = 1 << 20 // of them in an answer
+	lookBuffer = 1 << 17 // bytes, more than any topic has
 )
 
 // look goes through the topics of a server over RESP.
@@ -41,7 +40,6 @@ type look struct {
 	conn    net.Conn
 	from    *bufio.Reader
 	timeout time.Duration
-	buf     []byte
 }
 
 // lookFor returns an *OthersError if a server has a topic that does not begin with what the options
@@ -61,7 +59,7 @@ func lookFor(ctx context.Context, peer *net.TCPAddr, o *Options) error {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	l := &look{conn: conn, from: bufio.NewReaderSize(conn, lookLine), timeout: o.Timeout}
+	l := &look{conn: conn, from: bufio.NewReaderSize(conn, lookBuffer), timeout: o.Timeout}
 	err = l.all(o.Own)
 	var others *OthersError
 	var network net.Error
@@ -87,37 +85,36 @@ func lookFor(ctx context.Context, peer *net.TCPAddr, o *Options) error {
 // all asks how many topics there are, and then for one after the other, until there is one of
 // others.
 func (l *look) all(own string) error {
-	if err := l.ask("*1\r\n$6\r\nDBSIZE\r\n"); err != nil {
+	if err := l.ask("DBSIZE"); err != nil {
 		return err
 	}
-	topics, err := l.head(':')
-	if err != nil || topics == 0 {
+	size, err := l.reply(':')
+	if err != nil || size.Number == 0 {
 		return err
 	}
 	for cursor := "0"; ; {
-		if err := l.ask(fmt.Sprintf("*4\r\n$4\r\nSCAN\r\n$%d\r\n%s\r\n$5\r\nCOUNT\r\n$%d\r\n%d\r\n",
-			len(cursor), cursor, len(strconv.Itoa(lookCount)), lookCount)); err != nil {
+		if err := l.ask("SCAN", cursor, "COUNT", strconv.Itoa(lookCount)); err != nil {
 			return err
 		}
-		if n, err := l.head('*'); err != nil || n != 2 {
-			return orNoAnswer(err)
+		if pair, err := l.reply('*'); err != nil || pair.Number != 2 {
+			return orNoList(err)
 		}
-		next, err := l.text()
+		next, err := l.reply('$')
 		if err != nil {
 			return err
 		}
-		cursor = string(next)
-		n, err := l.head('*')
-		if err != nil || n > lookMost {
-			return orNoAnswer(err)
+		cursor = string(next.Text)
+		topics, err := l.reply('*')
+		if err != nil || topics.Number > lookMost {
+			return orNoList(err)
 		}
-		for range n {
-			topic, err := l.text()
+		for range topics.Number {
+			topic, err := l.reply('$')
 			if err != nil {
 				return err
 			}
-			if !strings.HasPrefix(string(topic), own) {
-				return &OthersError{Topics: topics, One: string(topic)}
+			if !bytes.HasPrefix(topic.Text, []byte(own)) {
+				return &OthersError{Topics: size.Number, One: string(topic.Text)}
 			}
 		}
 		if cursor == "0" {
@@ -127,78 +124,55 @@ func (l *look) all(own string) error {
 }
 
 // ask sends a command. What comes back has to come in time.
-func (l *look) ask(command string) error {
+func (l *look) ask(words ...string) error {
 	if err := l.conn.SetDeadline(time.Now().Add(l.timeout)); err != nil {
 		return err
 	}
-	_, err := io.WriteString(l.conn, command)
+	_, err := l.conn.Write(resp.AppendCommand(nil, words...))
 	return err
 }
 
 // errNoList is what anything else than an answer of RESP is.
 var errNoList = errors.New("what it answers is not RESP")
 
-func orNoAnswer(err error) error {
+func orNoList(err error) error {
 	if err == nil {
 		err = errNoList
 	}
 	return err
 }
 
-// head reads a line with a number, which a byte of this kind stands before.
-func (l *look) head(kind byte) (uint64, error) {
-	line, err := l.from.ReadSlice('\n')
-	if len(line) > 0 && beginsRefusal(line) {
-		return 0, l.refusal(line, err)
+// reply reads a part of an answer, which has to be of this kind. Its text is valid until the next one.
+func (l *look) reply(kind byte) (resp.Reply, error) {
+	for {
+		data, _ := l.from.Peek(l.from.Buffered()) // what has come
+		if beginsRefusal(data) {
+			return resp.Reply{}, l.refusal()
+		}
+		r, n, bad := resp.ParseReply(data)
+		switch {
+		case bad != nil || n > 0 && r.Kind != kind && r.Kind != '-':
+			return resp.Reply{}, errNoList
+		case n > 0 && r.Kind == '-':
+			return resp.Reply{}, errors.New(briefText(r.Text))
+		case n > 0:
+			_, err := l.from.Discard(n)
+			return r, err
+		}
+		if _, err := l.from.Peek(len(data) + 1); err == bufio.ErrBufferFull {
+			return resp.Reply{}, errNoList
+		} else if err != nil {
+			return resp.Reply{}, err
+		}
 	}
-	switch {
-	case err == bufio.ErrBufferFull:
-		return 0, errNoList
-	case err != nil:
-		return 0, err
-	}
-	text, ok := strings.CutSuffix(string(line), "\r\n")
-	if reason, refused := strings.CutPrefix(text, "-"); ok && refused {
-		return 0, errors.New(briefText([]byte(reason)))
-	}
-	digits, is := strings.CutPrefix(text, string(kind))
-	n, err := strconv.ParseUint(digits, 10, 63)
-	if !ok || !is || err != nil {
-		return 0, errNoList
-	}
-	return n, nil
 }
 
-// refusal reads the rest of a refusal in the protocol's own language, and says what it means.
-func (l *look) refusal(line []byte, err error) error {
-	for err == nil && len(line) < longAnswer { // a newline is a byte as any other there
-		var more []byte
-		line = append([]byte(nil), line...)
-		more, err = l.from.ReadSlice('\n')
-		line = append(line, more...)
-	}
-	answer, bad := protocolAnswer(line)
+// refusal reads a refusal in the protocol's own language, to its end, and says what it means.
+func (l *look) refusal() error {
+	data, _ := l.from.Peek(longAnswer) // the end is an error
+	answer, bad := protocolAnswer(data)
 	if bad != nil {
 		return bad
 	}
 	return answer.refused
-}
-
-// text reads a bulk string. It is valid until the next one.
-func (l *look) text() ([]byte, error) {
-	n, err := l.head('$')
-	if err != nil || n > lookText {
-		return nil, orNoAnswer(err)
-	}
-	if uint64(cap(l.buf)) < n+2 {
-		l.buf = make([]byte, n+2)
-	}
-	b := l.buf[:n+2]
-	if _, err := io.ReadFull(l.from, b); err != nil {
-		return nil, err
-	}
-	if string(b[n:]) != "\r\n" {
-		return nil, errNoList
-	}
-	return b[:n], nil
 }

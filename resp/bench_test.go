@@ -29,6 +29,28 @@ func BenchmarkParser(b *testing.B) {
 	}
 }
 
+func BenchmarkParseReply(b *testing.B) {
+	for name, reply := range map[string]string{"number": ":1234567\r\n", "digits": "$7\r\n1234567\r\n"} {
+		b.Run(name, func(b *testing.B) {
+			in := []byte(strings.Repeat(reply, 4096))
+			b.ReportAllocs()
+			b.SetBytes(int64(len(reply)))
+			for rest := in; b.Loop(); {
+				r, n, err := ParseReply(rest)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if sum, err := r.Uint(); sum != 1234567 || err != nil {
+					b.Fatal(sum, err)
+				}
+				if rest = rest[n:]; len(rest) == 0 {
+					rest = in
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkAppendInt(b *testing.B) {
 	dst := make([]byte, 0, 64)
 	b.ReportAllocs()

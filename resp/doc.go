@@ -1,5 +1,7 @@
-// Package resp is RESP, the protocol of Redis, as a server needs it: bytes to commands (Parser) and replies to bytes (the Append
-// functions), in its versions 2 and 3. It knows no socket and no command, and allocates nothing that the bytes at hand do not pay for.
+// Package resp is RESP, the protocol of Redis, for both of its ends. A server reads commands
+// (Parser) and writes replies of versions 2 and 3 (the Append functions). A client writes commands
+// (AppendCommand) and reads replies of version 2 (ParseReply) and streamed strings (StreamReader).
+// It knows no socket and no command, and allocates nothing that the bytes at hand do not pay for.
 package resp
 
 // The bounds of a command. Redis' own are 512 MB for an argument and 2^31 arguments.
@@ -12,8 +14,8 @@ const (
 	MaxInline = 1<<16 - 1
 )
 
-// Error says that bytes are no command. What follows them cannot be understood either, so it ends a connection. The text is
-// Redis' where the situation is the same.
+// Error says that bytes are no command, or no streamed string. What follows them cannot be
+// understood either, so it ends a connection. The text is Redis' where the situation is the same.
 type Error string
 
 func (e Error) Error() string { return "Protocol error: " + string(e) }

@@ -93,10 +93,11 @@ func (p *Parser) Needs() int {
 	return p.pos + max(p.size, 0) + 2
 }
 
-// Room is how many bytes the parser holds, and Trim gives those back that the unfinished command does not need.
+// Room is how many bytes of memory the parser holds.
 func (p *Parser) Room() int { return cap(p.args) * int(unsafe.Sizeof(span{})) }
 
-// Trim comes when there is no whole command that is still to be read.
+// Trim gives back the memory that the unfinished command does not need. It forgets the arguments of
+// the command that Next found last.
 func (p *Parser) Trim() {
 	if p.left == 0 {
 		p.args = nil

@@ -1,97 +1,125 @@
 package resp
 
-import "strconv"
-
-// Version is the version of RESP that a connection has agreed on; it decides how some replies are written.
-type Version int
-
-// The versions.
-const (
-	V2 Version = 2
-	V3 Version = 3
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
 )
 
-// AppendSimple appends a status such as OK. It must have no line end.
-func AppendSimple(dst []byte, s string) []byte {
-	dst = append(dst, '+')
-	dst = append(dst, s...)
-	return append(dst, '\r', '\n')
+// The bounds of a reply. The server's replies are far below; what is above is none of them.
+const (
+	// MaxReplyLine is the size of the longest line of a reply in bytes, its end included.
+	MaxReplyLine = 4096
+	// MaxReplyText is the size of the longest string in bytes.
+	MaxReplyText = 1 << 18
+)
+
+// Reply is what a command is answered with, or a part of it: an array is a Reply, and each of its
+// elements is one that follows it.
+type Reply struct {
+	Kind   byte   // '+' status, '-' error, ':' number, '$' string, '_' null, '*' array
+	Number uint64 // of a number; of an array, how many elements follow
+	Text   []byte // of a status, an error or a string; a part of the bytes that were parsed
 }
 
-// AppendError appends an error. Its first word is what programs go by. Line ends in it become blanks.
-func AppendError(dst []byte, s string) []byte {
-	dst = append(dst, '-')
-	at := len(dst)
-	dst = append(dst, s...)
-	for i := at; i < len(dst); i++ {
-		if dst[i] == '\r' || dst[i] == '\n' {
-			dst[i] = ' '
+// ParseReply parses the reply at the beginning of b and returns its length in bytes, or 0 if it is
+// not whole: then there have to be more bytes in the next call. It never asks for more than the
+// bounds, and it allocates nothing but errors. It knows what a client of version 2 is answered with
+// that counts; anything else is an error: numbers below zero, and what only version 3 has.
+func ParseReply(b []byte) (r Reply, n int, err error) {
+	if len(b) == 0 {
+		return Reply{}, 0, nil
+	}
+	kind := b[0]
+	switch kind {
+	case '+', '-', ':', '$', '*':
+	default:
+		return Reply{}, 0, fmt.Errorf("the answer is no RESP that we asked for: it begins with %q", clip(b))
+	}
+	end := bytes.IndexByte(b[:min(len(b), MaxReplyLine)], '\n')
+	if end < 0 || b[end-1] != '\r' { // b[0] is the kind, so there is a byte before
+		return Reply{}, 0, noLine(b, end)
+	}
+	line, n := b[1:end-1], end+1
+	if kind == '+' || kind == '-' {
+		return Reply{Kind: kind, Text: line}, n, nil
+	}
+	if kind == '$' && string(line) == "-1" {
+		return Reply{Kind: '_'}, n, nil
+	}
+	number, ok := decimal(line)
+	switch {
+	case !ok:
+		return Reply{}, 0, noNumber(line)
+	case kind == '$':
+		return replyText(b, n, number)
+	}
+	return Reply{Kind: kind, Number: number}, n, nil
+}
+
+// noLine is the error where b does not begin with a line, whose feed is at end, nil while one may
+// come.
+func noLine(b []byte, end int) error {
+	switch {
+	case end >= 0:
+		return fmt.Errorf("the answer has a line that does not end in CR LF: %q", clip(b))
+	case len(b) >= MaxReplyLine:
+		return fmt.Errorf("the answer has a line of more than %d bytes: %q", MaxReplyLine, clip(b))
+	}
+	return nil
+}
+
+// Uint is the value of a number, or of the decimal digits of a string, as GCD.COUNT answers.
+func (r Reply) Uint() (uint64, error) {
+	switch r.Kind {
+	case ':':
+		return r.Number, nil
+	case '$':
+		if n, ok := decimal(r.Text); ok {
+			return n, nil
 		}
+		return 0, noNumber(r.Text)
 	}
-	return append(dst, '\r', '\n')
+	return 0, errors.New("the answer is no number")
 }
 
-// AppendInt appends an integer.
-func AppendInt(dst []byte, n int64) []byte { return appendHead(dst, ':', n) }
-
-// AppendBulk appends a string of any bytes.
-func AppendBulk[T []byte | string](dst []byte, s T) []byte {
-	dst = appendHead(dst, '$', int64(len(s)))
-	dst = append(dst, s...)
-	return append(dst, '\r', '\n')
-}
-
-// AppendDecimal appends a string with the decimal digits of n.
-func AppendDecimal(dst []byte, n uint64) []byte {
-	digits := 1
-	for rest := n; rest >= 10; rest /= 10 {
-		digits++
+// replyText is a string of so many bytes that begins at from.
+func replyText(b []byte, from int, size uint64) (r Reply, n int, err error) {
+	if size > MaxReplyText {
+		return Reply{}, 0, fmt.Errorf("the answer is a string of more than %d bytes: it begins with %q",
+			MaxReplyText, clip(b))
 	}
-	dst = appendHead(dst, '$', int64(digits))
-	dst = strconv.AppendUint(dst, n, 10)
-	return append(dst, '\r', '\n')
-}
-
-// AppendArray appends the head of an array; n elements have to follow.
-func AppendArray(dst []byte, n int) []byte { return appendHead(dst, '*', int64(n)) }
-
-// AppendMap appends the head of a map; n pairs of key and value have to follow. In version 2 it is an array of 2n elements.
-func (v Version) AppendMap(dst []byte, n int) []byte {
-	if v < V3 {
-		return AppendArray(dst, 2*n)
+	end := from + int(size)
+	switch {
+	case len(b) < end+2:
+		return Reply{}, 0, nil
+	case b[end] != '\r' || b[end+1] != '\n':
+		return Reply{}, 0, fmt.Errorf("the answer does not end where it says: %q", clip(b))
 	}
-	return appendHead(dst, '%', int64(n))
+	return Reply{Kind: '$', Text: b[from:end]}, end + 2, nil
 }
 
-// AppendSet appends the head of a set; n elements have to follow. In version 2 it is an array.
-func (v Version) AppendSet(dst []byte, n int) []byte {
-	if v < V3 {
-		return AppendArray(dst, n)
+const maxDigits = 20 // of a number: 2^64−1 has as many
+
+// decimal reads an unsigned number of 1 to maxDigits digits.
+func decimal(digits []byte) (n uint64, ok bool) {
+	if len(digits) < 1 || len(digits) > maxDigits {
+		return 0, false
 	}
-	return appendHead(dst, '~', int64(n))
-}
-
-// AppendNull appends the absence of a value; in version 2 that of a string.
-func (v Version) AppendNull(dst []byte) []byte {
-	if v < V3 {
-		return append(dst, "$-1\r\n"...)
+	for i, c := range digits {
+		d := uint64(c - '0')
+		if d > 9 || i == maxDigits-1 && n > (math.MaxUint64-d)/10 { // fewer digits are never too much
+			return 0, false
+		}
+		n = 10*n + d
 	}
-	return append(dst, "_\r\n"...)
+	return n, true
 }
 
-// AppendText appends a text to be shown to people as it is; in version 2 it is a string.
-func (v Version) AppendText(dst []byte, s []byte) []byte {
-	if v < V3 {
-		return AppendBulk(dst, s)
-	}
-	dst = appendHead(dst, '=', int64(len(s)+4))
-	dst = append(dst, "txt:"...)
-	dst = append(dst, s...)
-	return append(dst, '\r', '\n')
+func noNumber(digits []byte) error {
+	return fmt.Errorf("the answer is no number from 0 to 2^64−1: %q", clip(digits))
 }
 
-func appendHead(dst []byte, kind byte, n int64) []byte {
-	dst = append(dst, kind)
-	dst = strconv.AppendInt(dst, n, 10)
-	return append(dst, '\r', '\n')
-}
+// clip cuts bytes for a message.
+func clip(b []byte) []byte { return b[:min(len(b), 32)] }

@@ -153,7 +153,7 @@ func (b *backup) take(ctx context.Context, w io.Writer) (uint64, error) {
 // receive has the conversation with the server, which does not know either how many topics will come.
 func (b *backup) receive(conn io.ReadWriter, w io.Writer) (uint64, error) {
 	b.meter.Report("waiting for the server", 0, 0, "topics") // which reads its log before it sends the first one
-	if _, err := fmt.Fprintf(conn, "*3\r\n$10\r\nGCD.BACKUP\r\n$6\r\nFORMAT\r\n$%d\r\n%s\r\n", len(b.format), b.format); err != nil {
+	if _, err := conn.Write(resp.AppendCommand(nil, "GCD.BACKUP", "FORMAT", b.format)); err != nil {
 		return 0, err
 	}
 	content := resp.NewStreamReader(bufio.NewReaderSize(conn, 64<<10))

@@ -15,6 +15,7 @@ import (
 
 	"gcd/codec"
 	"gcd/internal/cmdline"
+	"gcd/resp"
 )
 
 // maxPong bounds the line that a server answers PING with, in bytes.
@@ -82,18 +83,17 @@ func ping(ctx context.Context, addr string) error {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	if _, err := io.WriteString(conn, "*1\r\n$4\r\nPING\r\n"); err != nil {
+	if _, err := conn.Write(resp.AppendCommand(nil, "PING")); err != nil {
 		return err
 	}
 	said, err := bufio.NewReader(io.LimitReader(conn, maxPong)).ReadString('\n')
-	line, whole := strings.CutSuffix(said, "\r\n")
-	reason, refused := strings.CutPrefix(line, "-")
+	reply, _, _ := resp.ParseReply([]byte(said)) // without a kind if it is none, or not whole
 	other, bad := codec.ParseReply([]byte(said))
 	switch {
-	case whole && line == "+PONG":
+	case reply.Kind == '+' && string(reply.Text) == "PONG":
 		return nil
-	case whole && refused:
-		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("the server cannot count: %s", printable(reason)), "")
+	case reply.Kind == '-':
+		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("the server cannot count: %s", printable(string(reply.Text))), "")
 	case bad == nil && other.Op == codec.OpRefusal: // of a server that has no RESP, or did not look at the PING
 		hint := ""
 		if other.Code == codec.CodeUnknownOpcode {
