@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 
+	"gcd/internal/vfs"
 	"gcd/store"
 	"gcd/wal"
 )
@@ -45,8 +46,8 @@ func TestImmovable(t *testing.T) {
 		dir := closedStore(t, seeded(t), 5, 5)
 		file := writeDump(t, FormatNDJSON, testHeader(), nil)
 		before := contents(t, dir)
-		refuse := func(string, string) error { return test.system }
-		_, err := Restore(t.Context(), file, dir, RestoreOptions{Force: true, seams: seams{exchange: refuse}})
+		disk := noExchange{vfs.OS{}, test.system}
+		_, err := Restore(t.Context(), file, dir, RestoreOptions{Force: true, seams: seams{fs: disk}})
 		if !errors.Is(err, test.want) || !strings.Contains(err.Error(), dir) {
 			t.Errorf("restore, %v: %v, want %v", test.system, err, test.want)
 		}
@@ -55,7 +56,7 @@ func TestImmovable(t *testing.T) {
 			t.Errorf("%v became %v", before, after)
 		}
 		broken, _ := damagedStore(t)
-		_, err = Repair(t.Context(), broken, RepairOptions{AcceptLoss: true, seams: seams{exchange: refuse}})
+		_, err = Repair(t.Context(), broken, RepairOptions{AcceptLoss: true, seams: seams{fs: disk}})
 		if !errors.Is(err, test.want) {
 			t.Errorf("repair, %v: %v, want %v", test.system, err, test.want)
 		}

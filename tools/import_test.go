@@ -306,7 +306,7 @@ func TestImportSyncs(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
 	w := newPowerWatch(t, dir)
-	o := ImportOptions{SegmentSize: smallSegment, seams: seams{fs: w.disk(), exchange: w.exchange(exchange)}}
+	o := ImportOptions{SegmentSize: smallSegment, seams: seams{fs: w.disk(vfs.OS{})}}
 	if _, err := Import(t.Context(), strings.NewReader("a,1\n"), dir, o); err != nil {
 		t.Fatal(err)
 	}

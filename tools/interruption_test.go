@@ -18,6 +18,7 @@ var errStopped = errors.New("stopped")
 type interruption struct {
 	way   string // "crash": what is there is copied, and the work goes on; "error" of the operation, or "error behind" it
 	n     int
+	below vfs.FS // the disk; nil: vfs.OS
 	crash func() // makes the copy
 	what  string // where it was stopped
 
@@ -47,18 +48,32 @@ func (i *interruption) step(step string) error {
 
 // disk is likewise. Operations of the kinds that are passed are no moments, closing (of a file that was read, or is durable) among them.
 func (i *interruption) disk(passed ...vfstest.Kind) vfs.FS {
-	return vfstest.NewFault(unsynced{vfs.OS{}}, func(op vfstest.Op) vfstest.Outcome {
+	if i.below == nil {
+		i.below = vfs.OS{}
+	}
+	return vfstest.NewFault(unsynced{i.below}, func(op vfstest.Op) vfstest.Outcome {
 		switch {
 		case op.Kind == vfstest.KindClose || slices.Contains(passed, op.Kind):
 			return vfstest.Outcome{}
 		case !i.reached(string(op.Kind) + " " + filepath.Base(op.Name)):
 			return vfstest.Outcome{}
-		case i.way == "error":
+		case i.way == "error" || op.Kind == vfstest.KindExchange: // which the system does, or says that it did not
 			return vfstest.Fail(errStopped)
 		}
 		return vfstest.FailAfter(errStopped)
 	})
 }
+
+// noExchange is a disk that exchanges no names, for a reason of its own.
+type noExchange struct {
+	vfs.FS
+	err error
+}
+
+func (d noExchange) Exchange(string, string) error { return d.err }
+
+// withoutExchange is the system's disk where names cannot be exchanged.
+func withoutExchange() vfs.FS { return noExchange{vfs.OS{}, errors.ErrUnsupported} }
 
 // unsynced is a disk that need not sync: what a process leaves, and what is copied of it, is the same. TestCompactSyncs and TestRestoreSyncs look at what a
 // power loss would leave.
@@ -123,8 +138,9 @@ func (w *powerWatch) check(when string, alsoAbove bool) {
 	}
 }
 
-func (w *powerWatch) disk() vfs.FS {
-	return vfstest.NewFault(vfs.OS{}, func(op vfstest.Op) vfstest.Outcome {
+// disk is a disk that the watch looks at.
+func (w *powerWatch) disk(below vfs.FS) vfs.FS {
+	return vfstest.NewFault(below, func(op vfstest.Op) vfstest.Outcome {
 		switch op.Kind {
 		case vfstest.KindCreate:
 			w.names[filepath.Dir(op.Name)], w.files[op.Name] = true, true
@@ -142,21 +158,21 @@ func (w *powerWatch) disk() vfs.FS {
 				w.check("placing", false)
 			}
 			w.names[filepath.Dir(op.Name)] = true
+		case vfstest.KindExchange:
+			return vfstest.Outcome{}.Then(w.exchanged)
 		}
 		return vfstest.Outcome{}
 	})
 }
 
-func (w *powerWatch) exchange(swap func(a, b string) error) func(a, b string) error {
-	return func(a, b string) error {
-		if err := swap(a, b); err != nil {
-			return err
-		}
-		w.placed = true
-		w.check("exchange", true)
-		w.names[filepath.Dir(w.dir)] = true
-		return nil
+// exchanged is called when the new directory was exchanged for the one in its place, or was not.
+func (w *powerWatch) exchanged(err error) {
+	if err != nil {
+		return
 	}
+	w.placed = true
+	w.check("exchange", true)
+	w.names[filepath.Dir(w.dir)] = true
 }
 
 // end checks that everything is durable when the work has returned.

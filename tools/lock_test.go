@@ -146,7 +146,7 @@ func TestWaitingStartGetsTheNewDirectory(t *testing.T) {
 				return nil
 			}}
 			if !exchanged {
-				s.exchange = func(string, string) error { return errors.ErrUnsupported }
+				s.fs = withoutExchange()
 			}
 			aside, err := row.work(dir, s)
 			if err != nil {

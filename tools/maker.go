@@ -186,10 +186,10 @@ func (m *maker) replaceEmpty(build string) (placed bool, err error) {
 	if err := m.lock.Check(); err != nil {
 		return false, err
 	}
-	switch err := m.exchange(build, m.dir); {
+	switch err := m.fs.Exchange(build, m.dir); {
 	case err == nil:
 		if err = m.fs.Remove(build); err != nil {
-			back := m.exchange(build, m.dir)
+			back := m.fs.Exchange(build, m.dir)
 			return back != nil, errors.Join(err, back)
 		}
 		return true, nil

@@ -23,18 +23,14 @@ import (
 
 // seams are where a test stands in the work on a directory. The zero value is the real thing.
 type seams struct {
-	fs       vfs.FS                  // default the OS
-	exchange func(a, b string) error // default exchange
-	step     func(done string) error // called behind each step; an error ends the work as it is
-	now      func() time.Time
+	fs   vfs.FS                  // default the OS
+	step func(done string) error // called behind each step; an error ends the work as it is
+	now  func() time.Time
 }
 
 func (o seams) withDefaults() seams {
 	if o.fs == nil {
 		o.fs = vfs.OS{}
-	}
-	if o.exchange == nil {
-		o.exchange = exchange
 	}
 	if o.step == nil {
 		o.step = func(string) error { return nil }
@@ -89,7 +85,7 @@ func (o seams) swap(build, dir string, lock *dirlock.Lock, name string) (aside s
 	if err := lock.Check(); err != nil { // or it would put aside what it has not locked
 		return "", back(err)
 	}
-	err = immovable(dir, o.exchange(aside, dir))
+	err = immovable(dir, o.fs.Exchange(aside, dir))
 	if err == nil {
 		return aside, nil
 	}

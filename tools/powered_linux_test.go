@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"gcd/internal/powertest"
+	"gcd/internal/vfs"
 	"gcd/internal/vfs/vfstest"
 	"gcd/store"
 )
@@ -91,21 +92,20 @@ func poweredRows(t testing.TB) []poweredRow {
 	entries := []store.Entry{{Topic: []byte("a"), Value: store.Value{Sum: 7, Epoch: 2}, Last: 3},
 		{Topic: []byte("b"), Value: store.Value{Sum: 1}, Last: 5}}
 	dump := writeDump(t, "ndjson", testHeader(), entries)
-	unsupported := func(string, string) error { return errors.ErrUnsupported }
-	restoring := func(exchange func(a, b string) error) func(dir string) error {
+	restoring := func(disk vfs.FS) func(dir string) error {
 		return func(dir string) error {
 			_, err := Restore(t.Context(), dump, dir, RestoreOptions{Force: true, SegmentSize: smallSegment,
-				seams: seams{exchange: exchange}})
+				seams: seams{fs: disk}})
 			return err
 		}
 	}
 	old := map[string]store.Value{"old": {Sum: 1}}
 	rows := make([]poweredRow, 0, 12)
 	for _, c := range restoreCases(t) {
-		row := poweredRow{name: "restore, " + c.name, prepare: c.prepare, run: restoring(c.exchange),
+		row := poweredRow{name: "restore, " + c.name, prepare: c.prepare, run: restoring(c.disk),
 			new: valuesOf(entries)}
 		if strings.HasPrefix(c.name, "used") {
-			row.old, row.aside, row.moment = old, "before-restore-", c.exchange != nil
+			row.old, row.aside, row.moment = old, "before-restore-", c.disk != nil
 		}
 		rows = append(rows, row)
 	}
@@ -123,12 +123,12 @@ func poweredRows(t testing.TB) []poweredRow {
 			}
 		}
 	}
-	for name, exchange := range map[string]func(a, b string) error{"": nil, ", no exchange": unsupported} {
+	for name, disk := range map[string]vfs.FS{"": nil, ", no exchange": withoutExchange()} {
 		rows = append(rows, poweredRow{name: "repair" + name, prepare: copied(damaged), run: func(dir string) error {
 			_, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true, SegmentSize: smallSegment,
-				seams: seams{exchange: exchange}})
+				seams: seams{fs: disk}})
 			return err
-		}, damaged: relativeContents(t, damaged), new: repaired, aside: "broken-", moment: exchange != nil})
+		}, damaged: relativeContents(t, damaged), new: repaired, aside: "broken-", moment: disk != nil})
 	}
 	topics := []string{"a", "b", "c", "d"}
 	for name, closed := range map[string]bool{"closed": true, "killed": false} {

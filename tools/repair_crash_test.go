@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"gcd/internal/thin"
+	"gcd/internal/vfs"
 	"gcd/store"
 )
 
@@ -50,11 +51,11 @@ func TestRepairStopped(t *testing.T) {
 						t.Fatal(err)
 					}
 					i := interruption{way: way, n: n}
+					if !exchanged {
+						i.below = withoutExchange()
+					}
 					i.crash = func() { parent = copyTree(t, parent) }
 					o := RepairOptions{AcceptLoss: true, SegmentSize: smallSegment, seams: seams{step: i.step, fs: i.disk()}}
-					if !exchanged {
-						o.exchange = func(string, string) error { return errors.ErrUnsupported }
-					}
 					if _, err := Repair(t.Context(), filepath.Join(parent, "data"), o); i.over(t, err) {
 						break
 					}
@@ -107,14 +108,14 @@ func relativeContents(t testing.TB, dir string) map[string]string {
 func TestRepairSyncs(t *testing.T) {
 	t.Parallel()
 	damaged, _ := damagedStore(t)
-	for _, swap := range []func(a, b string) error{exchange, func(string, string) error { return errors.ErrUnsupported }} {
+	for _, below := range []vfs.FS{vfs.OS{}, withoutExchange()} {
 		parent := t.TempDir()
 		dir := filepath.Join(parent, "data")
 		if err := os.CopyFS(dir, os.DirFS(damaged)); err != nil {
 			t.Fatal(err)
 		}
 		w := newPowerWatch(t, dir)
-		o := RepairOptions{AcceptLoss: true, SegmentSize: smallSegment, seams: seams{fs: w.disk(), exchange: w.exchange(swap)}}
+		o := RepairOptions{AcceptLoss: true, SegmentSize: smallSegment, seams: seams{fs: w.disk(below)}}
 		if _, err := Repair(t.Context(), dir, o); err != nil {
 			t.Fatal(err)
 		}

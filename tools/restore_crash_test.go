@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"gcd/internal/thin"
+	"gcd/internal/vfs"
 	"gcd/store"
 )
 
@@ -25,9 +26,9 @@ func copyTree(t testing.TB, from string) string {
 
 // restoreCase is a restore into one kind of place.
 type restoreCase struct {
-	name     string
-	prepare  func(t testing.TB, dir string)
-	exchange func(a, b string) error
+	name    string
+	prepare func(t testing.TB, dir string)
+	disk    vfs.FS // nil: the system's
 }
 
 func restoreCases(t testing.TB) []restoreCase {
@@ -53,7 +54,7 @@ func restoreCases(t testing.TB) []restoreCase {
 			}
 		}},
 		{name: "used", prepare: used},
-		{name: "used, no exchange", prepare: used, exchange: func(string, string) error { return errors.ErrUnsupported }},
+		{name: "used, no exchange", prepare: used, disk: withoutExchange()},
 	}
 }
 
@@ -79,9 +80,9 @@ func TestRestoreStopped(t *testing.T) {
 					parent := t.TempDir()
 					dir := filepath.Join(parent, "data")
 					test.prepare(t, dir)
-					i := interruption{way: way, n: n}
+					i := interruption{way: way, n: n, below: test.disk}
 					i.crash = func() { parent = copyTree(t, parent) }
-					o := RestoreOptions{Force: true, SegmentSize: smallSegment, seams: seams{exchange: test.exchange, step: i.step, fs: i.disk()}}
+					o := RestoreOptions{Force: true, SegmentSize: smallSegment, seams: seams{step: i.step, fs: i.disk()}}
 					if _, err := Restore(t.Context(), dump, dir, o); i.over(t, err) {
 						break
 					}
@@ -119,7 +120,7 @@ func checkStopped(t *testing.T, what, parent string, test restoreCase, dumped ma
 		}
 	}
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		if aside != "" && test.exchange != nil && crash { // the moment that a system without exchange has
+		if aside != "" && test.disk != nil && crash { // the moment that a system without exchange has
 			refusesUnfinished(t, what, dir)
 			dir = aside
 		} else if len(before) > 0 {
@@ -173,12 +174,12 @@ func TestRestoreSyncs(t *testing.T) {
 		parent := t.TempDir()
 		dir := filepath.Join(parent, "data")
 		test.prepare(t, dir)
-		swap := exchange
-		if test.exchange != nil {
-			swap = test.exchange
+		below := test.disk
+		if below == nil {
+			below = vfs.OS{}
 		}
 		w := newPowerWatch(t, dir)
-		o := RestoreOptions{Force: true, SegmentSize: smallSegment, seams: seams{fs: w.disk(), exchange: w.exchange(swap)}}
+		o := RestoreOptions{Force: true, SegmentSize: smallSegment, seams: seams{fs: w.disk(below)}}
 		if _, err := Restore(t.Context(), dump, dir, o); err != nil {
 			t.Fatal(err)
 		}

@@ -377,7 +377,7 @@ func TestRestoreOverOldDirectory(t *testing.T) {
 		dump := writeDump(t, "ndjson", testHeader(), entries)
 		o := RestoreOptions{SegmentSize: testSegment}
 		if !exchanged {
-			o.exchange = func(string, string) error { return errors.ErrUnsupported }
+			o.fs = withoutExchange()
 		}
 		if _, err := Restore(t.Context(), dump, dir, o); !errors.Is(err, fs.ErrExist) {
 			t.Fatalf("without Force: %v", err)

@@ -192,6 +192,7 @@ func (f frozen) ReadDir(string) ([]string, error) { return slices.Sorted(maps.Ke
 func (f frozen) Create(string) (vfs.File, error)  { return nil, errFrozen }
 func (f frozen) Open(string) (vfs.File, error)    { return nil, errFrozen }
 func (f frozen) Rename(string, string) error      { return errFrozen }
+func (f frozen) Exchange(string, string) error    { return errFrozen }
 func (f frozen) Remove(string) error              { return errFrozen }
 func (f frozen) MkdirAll(string) error            { return errFrozen }
 func (f frozen) SyncDir(string) error             { return errFrozen }

@@ -169,12 +169,14 @@ func (r *Recorder) follow() error {
 		}
 		var err error
 		switch {
-		case n.to == "":
-			_ = r.disk.Remove(n.from) // a directory stays
+		case n.to == "": // a directory is tried as a file first, and so may be gone already
+			if err = r.disk.Remove(n.from); errors.Is(err, fs.ErrNotExist) {
+				err = nil
+			}
 		case n.exchanges:
 			err = r.disk.Exchange(n.from, n.to)
 		default:
-			err = r.disk.Replace(n.from, n.to)
+			err = r.disk.Rename(n.from, n.to)
 		}
 		if err != nil && r.err == nil {
 			r.err = err

@@ -149,7 +149,7 @@ func regular(op, name string, info fs.FileInfo) error {
 	return &fs.PathError{Op: op, Path: name, Err: fmt.Errorf("%w: it is %s", ErrNotRegular, kind)}
 }
 
-// Rename implements FS. It does not check whether newname exists: a file of that name is replaced.
+// Rename implements FS.
 func (OS) Rename(oldname, newname string) error {
 	return os.Rename(oldname, newname)
 }

@@ -1,7 +1,10 @@
 package vfs
 
 import (
+	"errors"
+	"fmt"
 	"io/fs"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,4 +33,16 @@ func uninterrupted(call func() error) error {
 			return err
 		}
 	}
+}
+
+// Exchange implements FS. Some file systems cannot do it.
+func (OS) Exchange(a, b string) error {
+	err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOTSUP):
+		err = fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
+	}
+	return &os.LinkError{Op: "exchange", Old: a, New: b, Err: err}
 }

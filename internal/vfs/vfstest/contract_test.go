@@ -32,7 +32,11 @@ func TestContract(t *testing.T) {
 		"read at the end":          readAtTheEnd,
 		"open for reading":         openForReading,
 		"rename":                   rename,
+		"rename over a file":       renameOverFile,
+		"rename a directory":       renameDirectory,
+		"exchange":                 exchange,
 		"remove":                   remove,
+		"remove a directory":       removeDirectory,
 		"read directory":           readDirectory,
 		"make directories":         makeDirectories,
 		"what is not there":        whatIsNotThere,
@@ -211,12 +215,82 @@ func rename(t *testing.T, fsys vfs.FS, dir string) {
 	wantErr(t, fsys.Rename(path.Join(dir, "a"), path.Join(dir, "c")), fs.ErrNotExist)
 }
 
+func renameOverFile(t *testing.T, fsys vfs.FS, dir string) {
+	must(t, create(t, fsys, path.Join(dir, "a"), "new").Close())
+	must(t, create(t, fsys, path.Join(dir, "b"), "what was there").Close())
+	must(t, fsys.Rename(path.Join(dir, "a"), path.Join(dir, "b")))
+	wantNames(t, fsys, dir, "b")
+	wantContent(t, open(t, fsys, path.Join(dir, "b")), "new")
+}
+
+// A directory takes its new name with everything in it. Nothing is replaced by it, and it by nothing.
+func renameDirectory(t *testing.T, fsys vfs.FS, dir string) {
+	in := func(name string) string { return path.Join(dir, name) }
+	for _, name := range []string{"d/below", "empty"} {
+		must(t, fsys.MkdirAll(in(name)))
+	}
+	must(t, create(t, fsys, in("d/below/f"), "content").Close())
+	must(t, create(t, fsys, in("file"), "of its own").Close())
+	must(t, fsys.Rename(in("d"), in("e")))
+	wantErr(t, fsys.Rename(in("e"), in("empty")), nil)
+	wantErr(t, fsys.Rename(in("e"), in("file")), nil)
+	wantErr(t, fsys.Rename(in("file"), in("empty")), nil)
+	wantErr(t, fsys.Rename(in("d"), in("empty")), fs.ErrNotExist)
+	wantNames(t, fsys, dir, "e", "empty", "file")
+	wantNames(t, fsys, in("empty"))
+	wantContent(t, open(t, fsys, in("e/below/f")), "content")
+	wantContent(t, open(t, fsys, in("file")), "of its own")
+}
+
+// exchange is of two files, of two directories, and of one of each; it fails where one is missing.
+func exchange(t *testing.T, fsys vfs.FS, dir string) {
+	in := func(name string) string { return path.Join(dir, name) }
+	for _, name := range []string{"d", "e"} {
+		must(t, fsys.MkdirAll(in(name)))
+		must(t, create(t, fsys, in(name+"/f"), "in "+name).Close())
+	}
+	f := create(t, fsys, in("a"), "of a")
+	must(t, create(t, fsys, in("b"), "of b").Close())
+	if err := fsys.Exchange(in("a"), in("b")); errors.Is(err, errors.ErrUnsupported) {
+		wantErr(t, err, nil)
+		wantContent(t, open(t, fsys, in("a")), "of a")
+		wantContent(t, open(t, fsys, in("b")), "of b")
+		return // this system cannot
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	must(t, fsys.Exchange(in("d"), in("e")))
+	write(t, f, "OF", 0)
+	wantContent(t, open(t, fsys, in("a")), "of b")
+	wantContent(t, open(t, fsys, in("b")), "OF a")
+	wantContent(t, open(t, fsys, in("d/f")), "in e")
+	wantContent(t, open(t, fsys, in("e/f")), "in d")
+	must(t, fsys.Exchange(in("a"), in("d")))
+	wantContent(t, open(t, fsys, in("d")), "of b")
+	wantContent(t, open(t, fsys, in("a/f")), "in e")
+	wantErr(t, fsys.Exchange(in("a"), in("none")), fs.ErrNotExist)
+	wantErr(t, fsys.Exchange(in("none"), in("a")), fs.ErrNotExist)
+	wantNames(t, fsys, dir, "a", "b", "d", "e")
+}
+
 func remove(t *testing.T, fsys vfs.FS, dir string) {
 	create(t, fsys, path.Join(dir, "a"), "old").Close()
 	must(t, fsys.Remove(path.Join(dir, "a")))
 	wantNames(t, fsys, dir)
 	wantErr(t, fsys.Remove(path.Join(dir, "a")), fs.ErrNotExist)
 	wantContent(t, create(t, fsys, path.Join(dir, "a"), ""), "")
+}
+
+func removeDirectory(t *testing.T, fsys vfs.FS, dir string) {
+	must(t, fsys.MkdirAll(path.Join(dir, "d/below")))
+	wantErr(t, fsys.Remove(path.Join(dir, "d")), nil)
+	wantNames(t, fsys, path.Join(dir, "d"), "below")
+	must(t, fsys.Remove(path.Join(dir, "d/below")))
+	wantNames(t, fsys, path.Join(dir, "d"))
+	must(t, fsys.Remove(path.Join(dir, "d")))
+	wantNames(t, fsys, dir)
+	wantErr(t, fsys.Remove(path.Join(dir, "d")), fs.ErrNotExist)
+	must(t, create(t, fsys, path.Join(dir, "d"), "a file now").Close())
 }
 
 func readDirectory(t *testing.T, fsys vfs.FS, dir string) {

@@ -24,6 +24,7 @@ const (
 	KindSize     Kind = "size"
 	KindClose    Kind = "close"
 	KindRename   Kind = "rename"
+	KindExchange Kind = "exchange"
 	KindRemove   Kind = "remove"
 	KindReadDir  Kind = "readdir"
 	KindMkdirAll Kind = "mkdirall"
@@ -34,8 +35,10 @@ const (
 type Op struct {
 	N    int // 1 for the first operation, in the order in which they began
 	Kind Kind
-	Name string // the file or directory; of an open file the name that it was opened by, or was given by Rename since
-	To   string // of a rename: the new name
+	// Name is the file or directory; of an open file the name that it was opened by, or was given
+	// by Rename or Exchange since.
+	Name string
+	To   string // of a rename: the new name; of an exchange: the other one
 	Off  int64  // of a write or read: where, in bytes
 	Len  int    // of a write or read: how many bytes
 }
@@ -89,7 +92,7 @@ type Fault struct {
 	mu     sync.Mutex // guards what follows; never held while the hook or fs is called
 	total  int
 	counts map[Kind]int
-	opened map[*faultFile]struct{} // files that a Rename gives a new name
+	opened map[*faultFile]struct{} // files whose names are followed
 }
 
 // NewFault wraps fs. The hook is called before each operation, on the goroutine that does it and without any lock held: it
@@ -143,7 +146,7 @@ func (o Outcome) finish(op Op, act func() error) error {
 }
 
 func (op Op) wrap(err error) error {
-	if op.Kind == KindRename {
+	if op.Kind == KindRename || op.Kind == KindExchange {
 		return &os.LinkError{Op: string(op.Kind), Old: op.Name, New: op.To, Err: err}
 	}
 	return &fs.PathError{Op: string(op.Kind), Path: op.Name, Err: err}
@@ -193,7 +196,18 @@ func (f *Fault) Rename(oldname, newname string) error {
 	return f.do(Op{Kind: KindRename, Name: oldname, To: newname}, func() error {
 		err := f.fs.Rename(oldname, newname)
 		if err == nil {
-			f.eachOpened(oldname, func(file *faultFile) { file.name = newname })
+			f.follow(map[string]string{path.Clean(newname): "", path.Clean(oldname): newname})
+		}
+		return err
+	})
+}
+
+// Exchange implements vfs.FS.
+func (f *Fault) Exchange(a, b string) error {
+	return f.do(Op{Kind: KindExchange, Name: a, To: b}, func() error {
+		err := f.fs.Exchange(a, b)
+		if err == nil {
+			f.follow(map[string]string{path.Clean(a): b, path.Clean(b): a})
 		}
 		return err
 	})
@@ -203,20 +217,24 @@ func (f *Fault) Rename(oldname, newname string) error {
 func (f *Fault) Remove(name string) error {
 	return f.do(Op{Kind: KindRemove, Name: name}, func() error {
 		err := f.fs.Remove(name)
-		if err == nil { // the name may go to another file, whose renames do not concern these
-			f.eachOpened(name, func(file *faultFile) { delete(f.opened, file) })
+		if err == nil {
+			f.follow(map[string]string{path.Clean(name): ""})
 		}
 		return err
 	})
 }
 
-// eachOpened calls do, with mu held, for the open files of that name.
-func (f *Fault) eachOpened(name string, do func(*faultFile)) {
+// follow gives the open files their new names. A file whose name is gone ("") keeps it: another file
+// may get that name, and what happens to it then does not concern this one.
+func (f *Fault) follow(names map[string]string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for file := range f.opened {
-		if path.Clean(file.name) == path.Clean(name) {
-			do(file)
+		switch to, ok := names[path.Clean(file.name)]; {
+		case ok && to == "":
+			delete(f.opened, file)
+		case ok:
+			file.name = to
 		}
 	}
 }

@@ -95,6 +95,16 @@ func TestFaultNamesOpenFiles(t *testing.T) {
 		t.Errorf("sync of a removed file is called %q", last)
 	}
 	wantErr(t, fault.Rename("d/none", "d/x"), fs.ErrNotExist)
+	over := create(t, fault, "d/c", "")
+	must(t, fault.Rename("d/c", "d/b")) // f has no name any more
+	other := create(t, fault, "d/e", "")
+	must(t, fault.Exchange("d/b", "d/e"))
+	for file, want := range map[vfs.File]string{f: "d/b", over: "d/e", other: "d/b"} {
+		must(t, file.Sync())
+		if last != want {
+			t.Errorf("sync of a file that was replaced, or exchanged, is called %q, want %q", last, want)
+		}
+	}
 }
 
 // attempt does one operation of a kind on a disk that holds the open file d/f = "old".
@@ -108,6 +118,7 @@ var attempts = map[Kind]func(fsys vfs.FS, f vfs.File) error{
 	KindSize:     func(_ vfs.FS, f vfs.File) error { n, err := f.Size(); return count(int(n), err) },
 	KindClose:    func(_ vfs.FS, f vfs.File) error { return f.Close() },
 	KindRename:   func(fsys vfs.FS, _ vfs.File) error { return fsys.Rename("d/f", "d/g") },
+	KindExchange: func(fsys vfs.FS, _ vfs.File) error { return fsys.Exchange("d/f", "d/g") },
 	KindRemove:   func(fsys vfs.FS, _ vfs.File) error { return fsys.Remove("d/f") },
 	KindReadDir:  func(fsys vfs.FS, _ vfs.File) error { names, err := fsys.ReadDir("d"); return count(len(names), err) },
 	KindMkdirAll: func(fsys vfs.FS, _ vfs.File) error { return fsys.MkdirAll("d/sub") },
@@ -153,7 +164,8 @@ func TestFaultFails(t *testing.T) {
 					t.Errorf("Then was told %v, the operation returned %v", told, err)
 				}
 				var linkErr *os.LinkError
-				if kind == KindRename && (!errors.As(err, &linkErr) || linkErr.Old != "d/f" || linkErr.New != "d/g") {
+				if (kind == KindRename || kind == KindExchange) &&
+					(!errors.As(err, &linkErr) || linkErr.Old != "d/f" || linkErr.New != "d/g") {
 					t.Errorf("rename's error is %#v", err)
 				}
 				want := 0

@@ -14,9 +14,9 @@ import (
 	"gcd/internal/vfs"
 )
 
-// Mem is a disk in memory that can lose power: it keeps apart what is visible and what would survive (Crash). Absolute
-// and relative names start at the same root, which is there from the beginning. A rename stays in its directory, and its
-// new name must not exist. A file is at most 1 GiB long. Safe for concurrent use.
+// Mem is a disk in memory that can lose power: it keeps apart what is visible and what would survive
+// (Crash). Absolute and relative names start at the same root, which is there from the beginning. A
+// file is at most 1 GiB long. Safe for concurrent use.
 type Mem struct {
 	mu   sync.RWMutex // guards everything reachable from root
 	root *node
@@ -35,11 +35,12 @@ type memDir struct {
 	pending []nameChange // since the last SyncDir, in order
 }
 
-// nameChange is one change of a directory: a creation (from is empty), a removal (to is empty) or a rename.
+// nameChange is one change of a directory: a creation (from is empty), a removal (to is empty), a
+// rename or an exchange.
 type nameChange struct {
 	node      *node
 	from, to  string
-	over      *node // had the name to before; nil: nothing had
+	over      *node // had the name to before and loses it; nil: nothing had
 	exchanges bool  // over gets the name from
 }
 
@@ -174,40 +175,39 @@ func (m *Mem) open(name string, writable bool) (vfs.File, error) {
 	return &memFile{mem: m, data: data, name: name, writable: writable}, nil
 }
 
-// Rename implements vfs.FS. It fails with fs.ErrExist if newname exists and with errors.ErrUnsupported if it is in another
-// directory than oldname.
+// Rename implements vfs.FS. It fails with errors.ErrUnsupported if the names are not in one directory.
 func (m *Mem) Rename(oldname, newname string) error {
-	return m.rename("rename", oldname, newname, func(c nameChange) error {
-		if c.over != nil {
+	return m.rename("rename", oldname, newname, func(c *nameChange) error {
+		switch {
+		case c.over == nil:
+			return nil
+		case c.over.dir != nil:
 			return syscall.EEXIST
+		case c.node.dir != nil:
+			return syscall.ENOTDIR
 		}
 		return nil
 	})
 }
 
-// Replace is Rename to a name that may exist: what had it has it no more, in the same step.
-func (m *Mem) Replace(oldname, newname string) error {
-	return m.rename("replace", oldname, newname, func(nameChange) error { return nil })
-}
-
-// Exchange exchanges two names in one step.
-func (m *Mem) Exchange(oldname, newname string) error {
-	return m.rename("exchange", oldname, newname, func(c nameChange) error {
+// Exchange implements vfs.FS. It fails with errors.ErrUnsupported if the names are not in one directory.
+func (m *Mem) Exchange(a, b string) error {
+	return m.rename("exchange", a, b, func(c *nameChange) error {
 		if c.over == nil {
 			return syscall.ENOENT
 		}
+		c.exchanges = true
 		return nil
 	})
 }
 
-// rename is for Rename, Replace and Exchange; admit is asked about the change.
-func (m *Mem) rename(op, oldname, newname string, admit func(nameChange) error) error {
+// rename is for Rename and Exchange: settle makes the change what op means, or refuses it.
+func (m *Mem) rename(op, oldname, newname string, settle func(*nameChange) error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	d, c, err := m.renaming(oldname, newname)
 	if err == nil {
-		c.exchanges = op == "exchange"
-		err = admit(c)
+		err = settle(&c)
 	}
 	if err != nil {
 		return &os.LinkError{Op: op, Old: oldname, New: newname, Err: err}
@@ -240,11 +240,15 @@ func (m *Mem) renaming(oldname, newname string) (*memDir, nameChange, error) {
 func (m *Mem) Remove(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	_, err := m.findFile(name)
-	if err != nil {
-		return &fs.PathError{Op: "remove", Path: name, Err: err}
-	}
 	d, last, err := m.place(name)
+	if err == nil {
+		switch n := d.visible[last]; {
+		case n == nil:
+			err = syscall.ENOENT
+		case n.dir != nil && len(n.dir.visible) > 0:
+			err = syscall.ENOTEMPTY
+		}
+	}
 	if err != nil {
 		return &fs.PathError{Op: "remove", Path: name, Err: err}
 	}

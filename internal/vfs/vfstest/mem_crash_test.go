@@ -334,7 +334,7 @@ func TestCrashNames(t *testing.T) {
 			[]string{"a=A", "b=A", "a=A b=A", "a=C b=A"},
 		},
 		"replaced": { // never neither
-			func(t *testing.T, m *Mem) { must(t, create(t, m, "d/b", "B").Sync()); must(t, m.Replace("d/b", "d/a")) },
+			func(t *testing.T, m *Mem) { must(t, create(t, m, "d/b", "B").Sync()); must(t, m.Rename("d/b", "d/a")) },
 			[]string{"a=A", "a=A b=B", "a=B", "a=B b=B"},
 		},
 		"exchanged": { // both names, or none
@@ -352,6 +352,14 @@ func TestCrashNames(t *testing.T) {
 				must(t, m.Exchange("d/a", "d/x"))
 			},
 			[]string{"a=A", "a=A x/f=F", "a/f=F x=A"},
+		},
+		"directory emptied and removed": {
+			func(t *testing.T, m *Mem) {
+				must(t, m.WriteFile("d/x/f", []byte("F")))
+				must(t, m.Remove("d/x/f"))
+				must(t, m.Remove("d/x"))
+			},
+			[]string{"a=A", "a=A x/f=F"},
 		},
 		"directory renamed twice": {
 			func(t *testing.T, m *Mem) {
