@@ -34,6 +34,5 @@ const (
 // What a client uses that was told nothing else.
 const (
 	DefaultTopic = "default"
-	DefaultPort  = 5555
 	DefaultAddr  = "127.0.0.1:5555"
 )

@@ -26,13 +26,12 @@ func TestNumbers(t *testing.T) {
 		{"MaxTopic", MaxTopic, 65535},
 		{"MaxText", MaxText, 256},
 		{"MaxReply", MaxReply, 2 + MaxText},
-		{"DefaultPort", DefaultPort, 5555},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s is %d, want %d", c.name, c.got, c.want)
 		}
 	}
-	if DefaultTopic != "default" || DefaultAddr != "127.0.0.1:"+strconv.Itoa(DefaultPort) {
+	if DefaultTopic != "default" || DefaultAddr != "127.0.0.1:5555" {
 		t.Errorf("defaults are %q and %q", DefaultTopic, DefaultAddr)
 	}
 	if len(errTooLong.Text) == 0 || !strings.Contains(errTooLong.Text, strconv.Itoa(MaxMessage)) {

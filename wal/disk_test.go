@@ -36,6 +36,14 @@ func markedOptions(fsys vfs.FS, each bool) Options {
 	return o
 }
 
+// Err is the error that ended the log's right to write, or nil.
+func (l *Log) Err() error {
+	if failure := l.failure.Load(); failure != nil {
+		return *failure
+	}
+	return nil
+}
+
 // payload is the content of record index: bytes that are never zero, so that zeroed ones show.
 func payload(index uint64, size int) []byte {
 	r := rand.New(rand.NewPCG(index, uint64(size)))

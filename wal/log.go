@@ -437,14 +437,6 @@ func (l *Log) fail(what string, err error) error {
 	return *l.failure.Load()
 }
 
-// Err is the error that ended the log's right to write, or nil.
-func (l *Log) Err() error {
-	if failure := l.failure.Load(); failure != nil {
-		return *failure
-	}
-	return nil
-}
-
 // Close closes the files. It does not sync: who wants the last records durable calls Sync first. It waits for a
 // PrepareSpare or Release that is under way. Calling it again does nothing.
 func (l *Log) Close() error {

@@ -11,9 +11,6 @@ import (
 	"time"
 )
 
-// TypeBatch is the one type of record in format version 1.
-const TypeBatch uint8 = typeBatch
-
 // A Record is one entry of the log.
 type Record struct {
 	Index   uint64
