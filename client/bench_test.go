@@ -5,21 +5,25 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"gcd/internal/servertest"
 )
 
 // The servers answer without counting, so that this is the price of the client and of the loopback network.
 func BenchmarkCount(b *testing.B) {
-	udp := func(b *testing.B) string { return udpServer(b, func(r request) { r.reply("\x80\x01") }) }
+	udp := func(b *testing.B) string {
+		return servertest.UDP(b, func(r servertest.Datagram) { r.Reply("\x80\x01") })
+	}
 	elsewhere := func(b *testing.B) string {
 		conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 		if err != nil {
 			b.Fatal(err)
 		}
 		b.Cleanup(func() { conn.Close() })
-		return udpServer(b, func(r request) { conn.WriteToUDPAddrPort([]byte("\x80\x01"), r.from) })
+		return servertest.UDP(b, func(r servertest.Datagram) { conn.WriteToUDPAddrPort([]byte("\x80\x01"), r.From) })
 	}
 	tcp := func(b *testing.B) string {
-		return tcpServer(b, func(conn *net.TCPConn) {
+		return servertest.TCP(b, func(conn *net.TCPConn) {
 			conn.Read(make([]byte, 512))
 			io.WriteString(conn, "\x80\x01")
 		})
@@ -61,7 +65,7 @@ func BenchmarkCount(b *testing.B) {
 
 // What an asynchronous call costs that waits in the queue: every call after the first.
 func BenchmarkQueuedCall(b *testing.B) {
-	addr := tcpServer(b, func(conn *net.TCPConn) { io.Copy(io.Discard, conn) })
+	addr := servertest.TCP(b, func(conn *net.TCPConn) { io.Copy(io.Discard, conn) })
 	c := newClient(b, addr, Options{Network: "tcp", MaxInFlight: 1})
 	b.ReportAllocs()
 	for b.Loop() {

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"gcd/internal/servertest"
 )
 
 // eachNetwork runs a test over TCP and UDP. The server tells each request's topic and answers when it gets an answer for
@@ -20,7 +22,7 @@ func eachNetwork(t *testing.T, test func(t *testing.T, s *manualServer)) {
 			t.Parallel()
 			s := &manualServer{network: network, arrived: make(chan held, 100_000)}
 			if network == "tcp" {
-				s.addr = tcpServer(t, func(conn *net.TCPConn) {
+				s.addr = servertest.TCP(t, func(conn *net.TCPConn) {
 					msg := read(conn)
 					if msg == "" {
 						return // one that gave up before it sent anything
@@ -43,7 +45,7 @@ func eachNetwork(t *testing.T, test func(t *testing.T, s *manualServer)) {
 					receive(t, gone)
 				})
 			} else {
-				s.addr = udpServer(t, func(r request) { s.arrived <- held{r.msg[1:], r.reply} })
+				s.addr = servertest.UDP(t, func(r servertest.Datagram) { s.arrived <- held{r.Bytes[1:], r.Reply} })
 			}
 			test(t, s)
 		})
@@ -97,7 +99,7 @@ func TestDeadlineInFlight(t *testing.T) {
 			if !errors.Is(err, context.DeadlineExceeded) {
 				t.Fatal(err)
 			}
-			if errors.Is(err, ErrNotSent) && wait < patience { // a busy machine may not connect and send in time
+			if errors.Is(err, ErrNotSent) && wait < servertest.Patience { // a busy machine may not connect and send in time
 				continue
 			}
 			wantClass(t, err, "unknown")
@@ -135,7 +137,7 @@ func TestContextThatHasEnded(t *testing.T) {
 // A context's cause may be the failure of another call, with the class of that.
 func TestCauseOfContextIsNoClass(t *testing.T) {
 	t.Parallel()
-	c := newClient(t, tcpServer(t, func(*net.TCPConn) {}), Options{Network: "tcp"})
+	c := newClient(t, servertest.TCP(t, func(*net.TCPConn) {}), Options{Network: "tcp"})
 	for _, cause := range []error{unknown(io.EOF), fmt.Errorf("other: %w", &RefusedError{Code: 8})} {
 		ctx, cancel := context.WithCancelCause(patient(t))
 		cancel(cause)
@@ -235,9 +237,9 @@ func TestManyCallersOfOneClient(t *testing.T) {
 			}
 			addr := ""
 			if network == "udp" {
-				addr = udpServer(t, func(r request) { r.reply(next()) })
+				addr = servertest.UDP(t, func(r servertest.Datagram) { r.Reply(next()) })
 			} else {
-				addr = tcpServer(t, func(conn *net.TCPConn) {
+				addr = servertest.TCP(t, func(conn *net.TCPConn) {
 					mu.Lock()
 					inFlight++
 					most = max(most, inFlight)

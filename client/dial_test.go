@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"gcd/internal/servertest"
 )
 
 type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -31,7 +33,7 @@ func listenFor(t *testing.T, listener net.Listener) {
 			}
 			running.Go(func() {
 				defer conn.Close()
-				conn.SetDeadline(time.Now().Add(patience))
+				conn.SetDeadline(time.Now().Add(servertest.Patience))
 				countFor(bufio.NewReader(conn), conn)
 			})
 		}

@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gcd/internal/servertest"
 )
 
 // These tests take an exchange step by step, where a whole call would leave the order of events to chance.
@@ -26,11 +28,11 @@ func TestUDPRefusalBesideAnotherAnswer(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			n := 0
-			x := newExchange(t, udpServer(t, func(r request) {
+			x := newExchange(t, servertest.UDP(t, func(r servertest.Datagram) {
 				if n++; n == 1 {
-					r.reply(test.first)
+					r.Reply(test.first)
 				} else {
-					r.reply(test.second)
+					r.Reply(test.second)
 				}
 			}))
 			for range 2 {
@@ -55,11 +57,11 @@ func TestUDPRefusalBesideAnotherAnswer(t *testing.T) {
 func TestUDPNothingIsSentForAContextThatHasEnded(t *testing.T) {
 	t.Parallel()
 	got := make(chan string, 10)
-	addr := udpServer(t, func(r request) { got <- r.msg })
+	addr := servertest.UDP(t, func(r servertest.Datagram) { got <- r.Bytes })
 	ctx, cancel := context.WithCancel(patient(t))
 	cancel()
 	x := newExchange(t, addr)
-	_, err := x.run(ctx, 5, patience)
+	_, err := x.run(ctx, 5, servertest.Patience)
 	wantClass(t, err, "not sent")
 	if x.sent != 0 || !errors.Is(err, context.Canceled) {
 		t.Errorf("%d datagrams, %v", x.sent, err)
@@ -69,10 +71,10 @@ func TestUDPNothingIsSentForAContextThatHasEnded(t *testing.T) {
 // A context that ends while the datagram goes out interrupts a deadline that is then set anew.
 func TestUDPContextEndsWhileSending(t *testing.T) {
 	t.Parallel()
-	x := newExchange(t, udpServer(t, func(request) {}))
+	x := newExchange(t, servertest.UDP(t, func(servertest.Datagram) {}))
 	result := make(chan error, 1)
 	go func() {
-		_, err := x.run(endedOnceSent{t.Context(), x}, 5, 100*patience)
+		_, err := x.run(endedOnceSent{t.Context(), x}, 5, 100*servertest.Patience)
 		result <- err
 	}()
 	err := receive(t, result)
@@ -98,7 +100,7 @@ func (ctx endedOnceSent) Err() error {
 // The report that nobody listens may come with the next send, which then sends nothing and has to be done again.
 func TestUDPReportOnSending(t *testing.T) {
 	t.Parallel()
-	x := newExchange(t, absentServer(t, "udp"))
+	x := newExchange(t, servertest.Absent(t, "udp"))
 	for x.void < 3 {
 		if err := x.send(); err != nil && !errors.Is(err, syscall.ECONNREFUSED) { // a second report may come right behind the first
 			t.Fatal(err)
@@ -117,6 +119,6 @@ func newExchange(t *testing.T, addr string) *exchange {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.conn.Close() })
-	s.conn.SetDeadline(time.Now().Add(patience))
+	s.conn.SetDeadline(time.Now().Add(servertest.Patience))
 	return &exchange{socket: s, op: 0, msg: []byte("\x00orders")}
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"gcd/codec"
+	"gcd/internal/servertest"
 )
 
 // A client that was told no network has one connection over RESP for all calls.
@@ -73,7 +74,7 @@ type otherServer struct {
 
 func newOtherServer(t *testing.T, pings ...string) *otherServer {
 	s := &otherServer{pings: pings, counts: make(map[string]int)}
-	s.addr = tcpServer(t, func(conn *net.TCPConn) {
+	s.addr = servertest.TCP(t, func(conn *net.TCPConn) {
 		from := bufio.NewReader(conn)
 		switch first, err := from.Peek(1); {
 		case err != nil:
@@ -228,7 +229,7 @@ func wantUnsupported(t *testing.T, err error) {
 // A refusal is whole when nothing follows it, though the connection is left open.
 func TestServerWithoutRESPThatLeavesConnectionsOpen(t *testing.T) {
 	t.Parallel()
-	addr := tcpServer(t, func(conn *net.TCPConn) {
+	addr := servertest.TCP(t, func(conn *net.TCPConn) {
 		if msg := read(conn); msg[0] == 0 {
 			io.WriteString(conn, "\x80\x07")
 			return
@@ -297,7 +298,7 @@ func TestServerWithRESP(t *testing.T) {
 func TestServerThatLosesRESP(t *testing.T) {
 	t.Parallel()
 	var connections atomic.Int32
-	addr := tcpServer(t, func(tcp *net.TCPConn) {
+	addr := servertest.TCP(t, func(tcp *net.TCPConn) {
 		conn := &respConn{tcp, bufio.NewReader(tcp)}
 		if connections.Add(1) > 1 {
 			if first, err := conn.from.Peek(1); err != nil || first[0] != '*' {
@@ -333,7 +334,7 @@ func TestServerThatLosesRESP(t *testing.T) {
 func TestCloseWithoutRESP(t *testing.T) {
 	t.Parallel()
 	arrived := make(chan struct{}, 1)
-	addr := tcpServer(t, func(conn *net.TCPConn) {
+	addr := servertest.TCP(t, func(conn *net.TCPConn) {
 		if msg := read(conn); msg[0] == '*' {
 			io.WriteString(conn, "\xff\x02")
 			return
@@ -358,7 +359,7 @@ func TestCloseWithoutRESP(t *testing.T) {
 func TestServerWithoutRoom(t *testing.T) {
 	t.Parallel()
 	const full = "-MISCONF no room for the log: the disk is full\r\n"
-	addr := tcpServer(t, func(tcp *net.TCPConn) {
+	addr := servertest.TCP(t, func(tcp *net.TCPConn) {
 		conn := &respConn{tcp, bufio.NewReader(tcp)}
 		for _, exchange := range [][2]string{
 			{"PING", full}, {"GET orders", "$1\r\n7\r\n"}, {"GCD.COUNT orders", full}, {"PING", full},

@@ -6,11 +6,13 @@ import (
 	"context"
 	"net"
 	"testing"
+
+	"gcd/internal/servertest"
 )
 
 // respEcho answers each command, all of which have size bytes, with the same number, as cheaply as it can be done.
 func respEcho(b *testing.B, size int) string {
-	return tcpServer(b, func(conn *net.TCPConn) {
+	return servertest.TCP(b, func(conn *net.TCPConn) {
 		if !(&respConn{conn, bufio.NewReader(conn)}).greet() {
 			return
 		}

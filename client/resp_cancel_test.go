@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
+
+	"gcd/internal/servertest"
 )
 
 // begun waits until so many calls wait and are in flight.
@@ -43,7 +45,7 @@ func TestRESPCancelBeforeTheConnection(t *testing.T) {
 	t.Parallel()
 	eachCall(t, func(t *testing.T, count func(context.Context, *Client, string) *Call) {
 		answer := make(chan struct{})
-		addr := tcpServer(t, func(tcp *net.TCPConn) {
+		addr := servertest.TCP(t, func(tcp *net.TCPConn) {
 			conn := &respConn{tcp, bufio.NewReader(tcp)}
 			conn.expect(t, "PING")
 			receive(t, answer)
@@ -146,7 +148,7 @@ func TestRESPCancelInFlight(t *testing.T) {
 func TestRESPContextThatHasEnded(t *testing.T) {
 	t.Parallel()
 	eachCall(t, func(t *testing.T, count func(context.Context, *Client, string) *Call) {
-		c := respClient(t, tcpServer(t, func(*net.TCPConn) { t.Error("connected") }), Options{})
+		c := respClient(t, servertest.TCP(t, func(*net.TCPConn) { t.Error("connected") }), Options{})
 		ctx, cancel := context.WithCancel(patient(t))
 		cancel()
 		_, err := outcome(t, count(ctx, c, "orders"))

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gcd/internal/servertest"
 )
 
 func TestRESPClose(t *testing.T) {
@@ -35,7 +37,7 @@ func TestRESPClose(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			arrived := make(chan struct{}, 1)
-			addr := tcpServer(t, func(conn *net.TCPConn) {
+			addr := servertest.TCP(t, func(conn *net.TCPConn) {
 				test.serve(arrived, &respConn{conn, bufio.NewReader(conn)})
 			})
 			c := respClient(t, addr, Options{MaxInFlight: 1})
@@ -72,11 +74,11 @@ func TestRESPClose(t *testing.T) {
 // Close ends a pause between attempts to connect, too.
 func TestRESPCloseBetweenAttempts(t *testing.T) {
 	t.Parallel()
-	c := respClient(t, absentServer(t, "tcp"), Options{})
+	c := respClient(t, servertest.Absent(t, "tcp"), Options{})
 	resting := make(chan struct{})
 	c.pipeline.rest = func(ctx context.Context, ended time.Time, _ time.Duration) {
 		close(resting)
-		rest(ctx, ended, 100*patience)
+		rest(ctx, ended, 100*servertest.Patience)
 	}
 	_, err := outcome(t, c.CountAsync(t.Context(), "first"))
 	wantClass(t, err, "not sent")
@@ -121,7 +123,7 @@ func TestRESPCloseWhileWriting(t *testing.T) {
 // Nobody listens: the calls that wait fail at once, and the attempts come slower and slower.
 func TestRESPNobodyListens(t *testing.T) {
 	t.Parallel()
-	c := respClient(t, absentServer(t, "tcp"), Options{})
+	c := respClient(t, servertest.Absent(t, "tcp"), Options{})
 	var pauses []time.Duration
 	c.pipeline.rest = func(_ context.Context, _ time.Time, d time.Duration) { pauses = append(pauses, d) }
 	for range 12 {

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"gcd/internal/servertest"
 )
 
 // outcome ends a call that must end, and returns its sum and error.
@@ -204,7 +206,7 @@ func TestRESPSilence(t *testing.T) {
 	t.Parallel()
 	var connections atomic.Int32
 	begun := make(chan struct{})
-	addr := tcpServer(t, func(tcp *net.TCPConn) {
+	addr := servertest.TCP(t, func(tcp *net.TCPConn) {
 		conn := &respConn{tcp, bufio.NewReader(tcp)}
 		<-begun // both calls wait for the first connection, or the second one might begin when the first has ended
 		if !conn.greet() {
@@ -230,7 +232,7 @@ func TestRESPSilence(t *testing.T) {
 		}
 	}
 	c.pipeline.mu.Lock()
-	c.pipeline.patience = patience
+	c.pipeline.patience = servertest.Patience
 	c.pipeline.mu.Unlock()
 	sum, err := outcome(t, c.CountAsync(t.Context(), "next"))
 	wantSum(t, sum, err, 9)
@@ -273,7 +275,7 @@ func TestRESPConnectionOutlivesItsTimeout(t *testing.T) {
 	})
 	const timeout = 50 * impatience
 	c := respClient(t, addr, Options{Timeout: timeout})
-	c.pipeline.patience = patience
+	c.pipeline.patience = servertest.Patience
 	for { // a busy machine may not connect in time
 		_, err := outcome(t, c.CountAsync(t.Context(), "orders"))
 		if err == nil {

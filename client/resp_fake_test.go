@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"gcd/internal/servertest"
 )
 
 // respConn is a server's end of a connection over RESP.
@@ -21,7 +23,7 @@ const ping = "*1\r\n$4\r\nPING\r\n"
 
 // respServer calls handle for each connection whose PING it has answered, as tcpServer does. What the server waits for must come.
 func respServer(t testing.TB, handle func(*respConn)) string {
-	return tcpServer(t, func(conn *net.TCPConn) {
+	return servertest.TCP(t, func(conn *net.TCPConn) {
 		c := &respConn{conn, bufio.NewReaderSize(conn, 1<<17)}
 		if c.greet() {
 			handle(c)
@@ -43,32 +45,8 @@ func (c *respConn) send(bytes string) bool {
 
 // command reads a command and returns its words, with blanks between them.
 func (c *respConn) command() (string, error) {
-	n, err := c.number('*')
-	var words []string
-	for ; err == nil && n > 0; n-- {
-		var size int
-		if size, err = c.number('$'); err != nil {
-			break
-		}
-		word := make([]byte, size+2)
-		if _, err = io.ReadFull(c.from, word); err == nil && string(word[size:]) != "\r\n" {
-			err = fmt.Errorf("an argument of %d bytes goes on with %q", size, word[size:])
-		}
-		words = append(words, string(word[:size]))
-	}
+	words, err := servertest.Command(c.from)
 	return strings.Join(words, " "), err
-}
-
-func (c *respConn) number(kind byte) (int, error) {
-	line, err := c.from.ReadString('\n')
-	if err != nil {
-		return 0, err
-	}
-	n, err := strconv.Atoi(strings.TrimSuffix(line[1:], "\r\n"))
-	if line[0] != kind || err != nil || !strings.HasSuffix(line, "\r\n") {
-		return 0, fmt.Errorf("got line %q, want one of kind %q", line, kind)
-	}
-	return n, nil
 }
 
 // expect reads commands and fails the test unless they are these.

@@ -10,6 +10,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"gcd/internal/servertest"
 )
 
 // What a server answers to the PING that a connection begins with. No call was sent then.
@@ -33,7 +35,7 @@ func TestRESPGreeting(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			addr := tcpServer(t, func(conn *net.TCPConn) {
+			addr := servertest.TCP(t, func(conn *net.TCPConn) {
 				(&respConn{conn, bufio.NewReader(conn)}).expect(t, "PING")
 				io.WriteString(conn, test.answer)
 			})
@@ -58,7 +60,7 @@ func TestRESPGreeting(t *testing.T) {
 // A server that refuses before it reads resets the connection behind its refusal.
 func TestRESPGreetingThatIsNotRead(t *testing.T) {
 	t.Parallel()
-	addr := tcpServer(t, func(conn *net.TCPConn) { io.WriteString(conn, "\xff\x09") })
+	addr := servertest.TCP(t, func(conn *net.TCPConn) { io.WriteString(conn, "\xff\x09") })
 	for range 20 {
 		_, err := outcome(t, respClient(t, addr, Options{}).CountAsync(t.Context(), "orders"))
 		var refusal *RefusedError
@@ -70,7 +72,7 @@ func TestRESPGreetingThatIsNotRead(t *testing.T) {
 
 func TestRESPSilentGreeting(t *testing.T) {
 	t.Parallel()
-	addr := tcpServer(t, func(conn *net.TCPConn) { io.Copy(io.Discard, conn) })
+	addr := servertest.TCP(t, func(conn *net.TCPConn) { io.Copy(io.Discard, conn) })
 	_, err := outcome(t, respClient(t, addr, Options{Timeout: impatience}).CountAsync(t.Context(), "orders"))
 	wantClass(t, err, "not sent")
 	if !errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) {

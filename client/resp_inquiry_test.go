@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"gcd/codec"
+	"gcd/internal/servertest"
 )
 
 // reading is one of the calls that change nothing, with its result as a text.
@@ -137,7 +138,7 @@ func TestReadingsThatAreNotSent(t *testing.T) {
 			t.Parallel()
 			_, err := r.call(patient(t), newClient(t, "127.0.0.1:1", Options{Network: "udp"}))
 			wantUnsupported(t, err)
-			_, err = r.call(patient(t), newClient(t, absentServer(t, "tcp"), Options{}))
+			_, err = r.call(patient(t), newClient(t, servertest.Absent(t, "tcp"), Options{}))
 			wantClass(t, err, "not sent")
 			if !Retryable(err) {
 				t.Error(err)
@@ -171,7 +172,7 @@ func TestReadingsThatAreNotSent(t *testing.T) {
 			}
 		})
 	}
-	c := respClient(t, absentServer(t, "tcp"), Options{})
+	c := respClient(t, servertest.Absent(t, "tcp"), Options{})
 	_, err := c.Get(patient(t), "\xff")
 	wantClass(t, err, "refused")
 	_, err = c.Info(patient(t), strings.Repeat("x", 65_536))

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"gcd/codec"
+	"gcd/internal/servertest"
 )
 
 func TestCountMany(t *testing.T) {
@@ -159,7 +160,7 @@ func TestCountManyBesideOthers(t *testing.T) {
 
 func TestCountManyThatIsNotSent(t *testing.T) {
 	t.Parallel()
-	c := newClient(t, absentServer(t, "tcp"), Options{})
+	c := newClient(t, servertest.Absent(t, "tcp"), Options{})
 	if sums, err := c.CountMany(patient(t)); len(sums) > 0 || err != nil {
 		t.Errorf("no topics: %d, %v", sums, err)
 	}

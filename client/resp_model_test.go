@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"gcd/internal/servertest"
 )
 
 // putBack leaves exactly those commands to the connection of which it took a byte, whatever the number of bytes, and never lets a call
@@ -86,7 +88,7 @@ func TestRESPPutBack(t *testing.T) {
 }
 
 func connected(t *testing.T) *net.TCPConn {
-	conn, err := net.Dial("tcp", tcpServer(t, func(conn *net.TCPConn) { io.Copy(io.Discard, conn) }))
+	conn, err := net.Dial("tcp", servertest.TCP(t, func(conn *net.TCPConn) { io.Copy(io.Discard, conn) }))
 	if err != nil {
 		t.Fatal(err)
 	}

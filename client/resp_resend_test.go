@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"gcd/internal/servertest"
 )
 
 // A write that ends in the middle, with an error: what was wholly written is not sent again, nor is
@@ -36,7 +38,7 @@ func writeError(t *testing.T) bool {
 	failed := make(chan struct{})
 	received := make(chan int, 1) // whole commands over the first connection
 	partly := make(chan bool, 1)
-	addr := tcpServer(t, func(tcp *net.TCPConn) {
+	addr := servertest.TCP(t, func(tcp *net.TCPConn) {
 		tcp.SetReadBuffer(64 << 10)
 		conn := &respConn{tcp, bufio.NewReader(tcp)}
 		if !conn.greet() {

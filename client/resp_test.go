@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"gcd/internal/servertest"
 )
 
 func TestRESPBytes(t *testing.T) {
@@ -42,7 +44,7 @@ func TestRESPBytes(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			addr := tcpServer(t, func(conn *net.TCPConn) {
+			addr := servertest.TCP(t, func(conn *net.TCPConn) {
 				for _, want := range []string{ping, test.want} {
 					got := make([]byte, len(want))
 					if _, err := io.ReadFull(conn, got); err != nil || string(got) != want {
@@ -275,7 +277,7 @@ func TestCountN(t *testing.T) {
 
 func TestRESPTopicsThatAreNone(t *testing.T) {
 	t.Parallel()
-	c := respClient(t, absentServer(t, "tcp"), Options{})
+	c := respClient(t, servertest.Absent(t, "tcp"), Options{})
 	for topic, code := range map[string]int{"\xff": 4, strings.Repeat("x", 65_536): 3} {
 		_, err := outcome(t, c.CountAsync(t.Context(), topic))
 		wantClass(t, err, "refused")

@@ -13,14 +13,16 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gcd/internal/servertest"
 )
 
 func TestSocketsAreUsedInTurn(t *testing.T) {
 	t.Parallel()
 	from := make(chan netip.AddrPort, 1)
-	addr := udpServer(t, func(r request) {
-		r.reply("\x80\x01")
-		from <- r.from
+	addr := servertest.UDP(t, func(r servertest.Datagram) {
+		r.Reply("\x80\x01")
+		from <- r.From
 	})
 	c := newClient(t, addr, Options{Network: "udp"})
 	var ports []netip.AddrPort
@@ -51,20 +53,20 @@ func TestSocketIsNotUsedAgain(t *testing.T) {
 	unanswered := make(chan struct{})
 	for _, test := range []struct {
 		name  string
-		spoil func(t *testing.T, c *Client, s *socket, server request)
+		spoil func(t *testing.T, c *Client, s *socket, server servertest.Datagram)
 		want  bool // used again
 	}{
-		{name: "nothing happened", want: true, spoil: func(*testing.T, *Client, *socket, request) {}},
-		{name: "a second answer", spoil: func(t *testing.T, _ *Client, s *socket, server request) {
-			server.reply("\x80\x01")
+		{name: "nothing happened", want: true, spoil: func(*testing.T, *Client, *socket, servertest.Datagram) {}},
+		{name: "a second answer", spoil: func(t *testing.T, _ *Client, s *socket, server servertest.Datagram) {
+			server.Reply("\x80\x01")
 			waitForDatagram(t, s)
 		}},
-		{name: "an empty datagram", spoil: func(t *testing.T, _ *Client, s *socket, server request) {
-			server.reply("")
+		{name: "an empty datagram", spoil: func(t *testing.T, _ *Client, s *socket, server servertest.Datagram) {
+			server.Reply("")
 			waitForDatagram(t, s)
 		}},
-		{name: "an answer missing", spoil: func(_ *testing.T, _ *Client, s *socket, _ request) { s.usable = false }},
-		{name: "a call without any answer", spoil: func(t *testing.T, c *Client, _ *socket, _ request) {
+		{name: "an answer missing", spoil: func(_ *testing.T, _ *Client, s *socket, _ servertest.Datagram) { s.usable = false }},
+		{name: "a call without any answer", spoil: func(t *testing.T, c *Client, _ *socket, _ servertest.Datagram) {
 			ctx, cancel := context.WithCancel(patient(t))
 			call := c.CountAsync(ctx, "nobody answers this")
 			receive(t, unanswered)
@@ -75,10 +77,10 @@ func TestSocketIsNotUsedAgain(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			requests := make(chan request, 1)
-			addr := udpServer(t, func(r request) {
-				if r.msg == "\x00orders" {
-					r.reply("\x80\x01")
+			requests := make(chan servertest.Datagram, 1)
+			addr := servertest.UDP(t, func(r servertest.Datagram) {
+				if r.Bytes == "\x00orders" {
+					r.Reply("\x80\x01")
 					requests <- r
 				} else {
 					unanswered <- struct{}{}
@@ -89,7 +91,7 @@ func TestSocketIsNotUsedAgain(t *testing.T) {
 			count := func() netip.AddrPort {
 				sum, err := c.Count(patient(t), "orders")
 				wantSum(t, sum, err, 1)
-				return receive(t, requests).from
+				return receive(t, requests).From
 			}
 			sum, err := c.Count(patient(t), "orders")
 			wantSum(t, sum, err, 1)
@@ -114,7 +116,7 @@ func TestSocketIsNotUsedAgain(t *testing.T) {
 
 func TestCloseClosesRestingSockets(t *testing.T) {
 	t.Parallel()
-	c := newClient(t, udpServer(t, func(r request) { r.reply("\x80\x01") }), Options{Network: "udp"})
+	c := newClient(t, servertest.UDP(t, func(r servertest.Datagram) { r.Reply("\x80\x01") }), Options{Network: "udp"})
 	sum, err := c.Count(patient(t), "orders")
 	wantSum(t, sum, err, 1)
 	s := lastSocket(c)
@@ -127,7 +129,7 @@ func TestCloseClosesRestingSockets(t *testing.T) {
 // waitForDatagram returns when a datagram waits to be read, and leaves it there.
 func waitForDatagram(t *testing.T, s *socket) {
 	t.Helper()
-	s.conn.SetDeadline(time.Now().Add(patience))
+	s.conn.SetDeadline(time.Now().Add(servertest.Patience))
 	err := s.raw.Read(func(fd uintptr) bool {
 		_, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK)
 		return err != syscall.EAGAIN
@@ -140,7 +142,7 @@ func waitForDatagram(t *testing.T, s *socket) {
 // A datagram that finds nobody listening is known to have had no effect; the next may be answered.
 func TestUDPServerThatComesLate(t *testing.T) {
 	t.Parallel()
-	other := udpServer(t, func(request) {})
+	other := servertest.UDP(t, func(servertest.Datagram) {})
 	server, err := net.Dial("udp", other) // hears other alone, so that what x sends is turned away
 	if err != nil {
 		t.Fatal(err)
@@ -170,7 +172,7 @@ func TestUDPServerThatComesLate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x.socket.conn.SetDeadline(time.Now().Add(patience))
+	x.socket.conn.SetDeadline(time.Now().Add(servertest.Patience))
 	if err := x.send(); err != nil {
 		t.Fatal(err)
 	}
@@ -205,13 +207,13 @@ func TestUDPNoAnswerReachesAnotherCall(t *testing.T) {
 
 	requests, sums := 0, make(map[string]uint64)
 	due := make(map[int][]func()) // answers, by the number of the request that they follow
-	addr := udpServer(t, func(r request) {
+	addr := servertest.UDP(t, func(r servertest.Datagram) {
 		requests++
-		sums[r.msg]++
+		sums[r.Bytes]++
 		// The topic is in the sum: caller k counts from k<<32 on.
-		caller, sum := r.msg[len(r.msg)-1]-'0', sums[r.msg]
+		caller, sum := r.Bytes[len(r.Bytes)-1]-'0', sums[r.Bytes]
 		answer := func() {
-			r.reply(string([]byte{0x80, caller, byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)}))
+			r.Reply(string([]byte{0x80, caller, byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)}))
 		}
 		later := requests + 1 + random.IntN(latest)
 		switch random.IntN(20) {

@@ -11,12 +11,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gcd/internal/servertest"
 )
 
 func TestTCPSendsTheProtocolsBytes(t *testing.T) {
 	t.Parallel()
 	got := make(chan string, 2)
-	addr := tcpServer(t, func(conn *net.TCPConn) {
+	addr := servertest.TCP(t, func(conn *net.TCPConn) {
 		msg := read(conn)
 		got <- msg
 		answer := "\x80\x01\x00"
@@ -103,13 +105,13 @@ func TestTCPAnswers(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			addr := tcpServer(t, test.server)
+			addr := servertest.TCP(t, test.server)
 			opts := Options{Network: "tcp"}
 			if test.timeout {
 				opts.Timeout = 10 * impatience
 			}
 			sum, err := newClient(t, addr, opts).Count(patient(t), "orders")
-			for test.timeout && errors.Is(err, ErrNotSent) && opts.Timeout < patience { // a busy machine may not connect in time
+			for test.timeout && errors.Is(err, ErrNotSent) && opts.Timeout < servertest.Patience { // a busy machine may not connect in time
 				opts.Timeout *= 2
 				sum, err = newClient(t, addr, opts).Count(patient(t), "orders")
 			}
@@ -135,7 +137,7 @@ func TestTCPAnswers(t *testing.T) {
 func TestTCPSettle(t *testing.T) {
 	t.Parallel()
 	gone := make(chan struct{}, 1)
-	addr := tcpServer(t, func(conn *net.TCPConn) {
+	addr := servertest.TCP(t, func(conn *net.TCPConn) {
 		answering("\x80\x01")(conn)
 		io.Copy(io.Discard, conn) // until the client closes
 		gone <- struct{}{}
@@ -144,10 +146,10 @@ func TestTCPSettle(t *testing.T) {
 	sum, err := c.Count(patient(t), "orders")
 	wantSum(t, sum, err, 1)
 	receive(t, gone)
-	closing := newClient(t, tcpServer(t, answering("\x80\x01\x02")), Options{Network: "tcp", Settle: time.Hour})
+	closing := newClient(t, servertest.TCP(t, answering("\x80\x01\x02")), Options{Network: "tcp", Settle: time.Hour})
 	sum, err = closing.Count(patient(t), "orders")
 	wantSum(t, sum, err, 0x0102)
-	inTwo := newClient(t, tcpServer(t, func(conn *net.TCPConn) {
+	inTwo := newClient(t, servertest.TCP(t, func(conn *net.TCPConn) {
 		read(conn)
 		io.WriteString(conn, "\x80\x01")
 		io.WriteString(conn, "\x02")
@@ -169,7 +171,7 @@ func TestTCPResetAnswers(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			c := newClient(t, tcpServer(t, answering(test.answer)), Options{Network: "tcp"})
+			c := newClient(t, servertest.TCP(t, answering(test.answer)), Options{Network: "tcp"})
 			err := c.Reset(patient(t), "orders")
 			if test.class != "" {
 				wantClass(t, err, test.class)
@@ -180,7 +182,7 @@ func TestTCPResetAnswers(t *testing.T) {
 	}
 	t.Run("done, then RST", func(t *testing.T) {
 		t.Parallel()
-		c := newClient(t, tcpServer(t, func(conn *net.TCPConn) {
+		c := newClient(t, servertest.TCP(t, func(conn *net.TCPConn) {
 			answering("\x81")(conn)
 			conn.SetLinger(0)
 		}), Options{Network: "tcp"})
@@ -193,7 +195,7 @@ func TestTCPResetAnswers(t *testing.T) {
 func TestTCPNeverRepeats(t *testing.T) {
 	t.Parallel()
 	conns := make(chan struct{}, 100)
-	addr := tcpServer(t, func(conn *net.TCPConn) {
+	addr := servertest.TCP(t, func(conn *net.TCPConn) {
 		conns <- struct{}{}
 		read(conn)
 	})
@@ -216,7 +218,7 @@ func TestTCPNeverRepeats(t *testing.T) {
 
 func TestTCPNobodyListens(t *testing.T) {
 	t.Parallel()
-	c := newClient(t, absentServer(t, "tcp"), Options{Network: "tcp"})
+	c := newClient(t, servertest.Absent(t, "tcp"), Options{Network: "tcp"})
 	_, err := c.Count(patient(t), "orders")
 	wantClass(t, err, "not sent")
 	if !errors.Is(err, syscall.ECONNREFUSED) {
@@ -226,7 +228,7 @@ func TestTCPNobodyListens(t *testing.T) {
 
 func TestTCPGivenUpWhileConnecting(t *testing.T) {
 	t.Parallel()
-	c := newClient(t, tcpServer(t, func(*net.TCPConn) {}), Options{Network: "tcp"})
+	c := newClient(t, servertest.TCP(t, func(*net.TCPConn) {}), Options{Network: "tcp"})
 	ctx, cancel := context.WithCancel(patient(t))
 	c.transport.(*tcp).dialer.Control = func(_, _ string, _ syscall.RawConn) error {
 		cancel()
@@ -241,7 +243,7 @@ func TestTCPGivenUpWhileConnecting(t *testing.T) {
 
 func TestTCPNothingWritten(t *testing.T) {
 	t.Parallel()
-	conn, err := net.Dial("tcp", tcpServer(t, func(conn *net.TCPConn) { read(conn) }))
+	conn, err := net.Dial("tcp", servertest.TCP(t, func(conn *net.TCPConn) { read(conn) }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +258,7 @@ func TestTCPNothingWritten(t *testing.T) {
 func TestTCPTopics(t *testing.T) {
 	t.Parallel()
 	got := make(chan int, 1)
-	addr := tcpServer(t, func(conn *net.TCPConn) {
+	addr := servertest.TCP(t, func(conn *net.TCPConn) {
 		msg := make([]byte, 65_536)
 		n, _ := io.ReadFull(conn, msg)
 		got <- n

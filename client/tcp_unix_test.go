@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gcd/internal/servertest"
 )
 
 // setBuffer sets the size in bytes of a socket's buffer, option SO_RCVBUF or SO_SNDBUF.
@@ -129,7 +131,7 @@ func TestTCPPartWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	begun, canceled, end := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-	serve(t, listener, func(conn *net.TCPConn) {
+	servertest.Serve(t, listener, func(conn *net.TCPConn) {
 		io.ReadFull(conn, make([]byte, 1))
 		close(begun)
 		receive(t, canceled)

@@ -9,17 +9,19 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"gcd/internal/servertest"
 )
 
 func TestUDPSendsTheProtocolsBytes(t *testing.T) {
 	t.Parallel()
 	got := make(chan string, 2)
-	addr := udpServer(t, func(r request) {
-		got <- r.msg
-		if r.msg[0] == 1 {
-			r.reply("\x81")
+	addr := servertest.UDP(t, func(r servertest.Datagram) {
+		got <- r.Bytes
+		if r.Bytes[0] == 1 {
+			r.Reply("\x81")
 		} else {
-			r.reply("\x80\x01\x00")
+			r.Reply("\x80\x01\x00")
 		}
 	})
 	c := newClient(t, addr, Options{Network: "udp"})
@@ -60,9 +62,9 @@ func TestUDPAnswers(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			addr := udpServer(t, func(r request) {
+			addr := servertest.UDP(t, func(r servertest.Datagram) {
 				for _, answer := range test.answers {
-					r.reply(answer)
+					r.Reply(answer)
 				}
 			})
 			opts := Options{Network: "udp", Attempts: 1}
@@ -106,7 +108,7 @@ func TestUDPNumberOfDatagrams(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			got := make(chan string, 100)
-			addr := udpServer(t, func(r request) { got <- r.msg })
+			addr := servertest.UDP(t, func(r servertest.Datagram) { got <- r.Bytes })
 			test.opts.Network, test.opts.Timeout = "udp", impatience
 			c := newClient(t, addr, test.opts)
 			wantClass(t, test.call(c, t.Context()), "unknown")
@@ -145,10 +147,10 @@ const manyAttempts = 10_000
 // The server answers the first datagram after the second has arrived.
 func TestUDPLateAnswer(t *testing.T) {
 	t.Parallel()
-	var first *request
-	addr := udpServer(t, func(r request) {
+	var first *servertest.Datagram
+	addr := servertest.UDP(t, func(r servertest.Datagram) {
 		if first != nil {
-			first.reply("\x80\x01")
+			first.Reply("\x80\x01")
 			return
 		}
 		first = &r
@@ -166,9 +168,9 @@ func TestUDPLateAnswer(t *testing.T) {
 func TestUDPRefusalOfOneDatagram(t *testing.T) {
 	t.Parallel()
 	n := 0
-	addr := udpServer(t, func(r request) {
+	addr := servertest.UDP(t, func(r servertest.Datagram) {
 		if n++; n == 2 {
-			r.reply("\xff\x08")
+			r.Reply("\xff\x08")
 		}
 	})
 	c := newClient(t, addr, Options{Network: "udp", Timeout: impatience, Attempts: manyAttempts})
@@ -186,9 +188,9 @@ func TestUDPRefusalOfOneDatagram(t *testing.T) {
 func TestUDPAnswerAndEndOfContextTogether(t *testing.T) {
 	t.Parallel()
 	ends := make(chan func(), 1)
-	addr := udpServer(t, func(r request) {
+	addr := servertest.UDP(t, func(r servertest.Datagram) {
 		receive(t, ends)()
-		r.reply("\x80\x01")
+		r.Reply("\x80\x01")
 	})
 	c := newClient(t, addr, Options{Network: "udp"})
 	for range 600 {
@@ -205,7 +207,7 @@ func TestUDPAnswerAndEndOfContextTogether(t *testing.T) {
 
 func TestUDPNobodyListens(t *testing.T) {
 	t.Parallel()
-	c := newClient(t, absentServer(t, "udp"), Options{Network: "udp", Timeout: 40 * impatience, Attempts: 2})
+	c := newClient(t, servertest.Absent(t, "udp"), Options{Network: "udp", Timeout: 40 * impatience, Attempts: 2})
 	_, err := c.Count(patient(t), "orders")
 	wantClass(t, err, "not sent")
 	if !errors.Is(err, syscall.ECONNREFUSED) {
@@ -215,9 +217,9 @@ func TestUDPNobodyListens(t *testing.T) {
 
 func TestUDPStrangersAreNotHeard(t *testing.T) {
 	t.Parallel()
-	addr := udpServer(t, func(r request) {
-		replyFromElsewhere(t, "127.0.0.1", r.from, "\x80\x63")
-		r.reply("\x80\x05")
+	addr := servertest.UDP(t, func(r servertest.Datagram) {
+		replyFromElsewhere(t, "127.0.0.1", r.From, "\x80\x63")
+		r.Reply("\x80\x05")
 	})
 	c := newClient(t, addr, Options{Network: "udp"})
 	sum, err := c.Count(patient(t), "orders")
@@ -226,7 +228,7 @@ func TestUDPStrangersAreNotHeard(t *testing.T) {
 
 func TestUDPAnswersFromAnotherPort(t *testing.T) {
 	t.Parallel()
-	addr := udpServer(t, func(r request) { replyFromElsewhere(t, "127.0.0.1", r.from, "\x80\x05") })
+	addr := servertest.UDP(t, func(r servertest.Datagram) { replyFromElsewhere(t, "127.0.0.1", r.From, "\x80\x05") })
 
 	c := newClient(t, addr, Options{Network: "udp", Timeout: impatience, Attempts: 2})
 	_, err := c.Count(patient(t), "orders")
@@ -249,9 +251,9 @@ func TestUDPAnyPortIsOneHost(t *testing.T) {
 	} else {
 		conn.Close()
 	}
-	addr := udpServer(t, func(r request) {
-		replyFromElsewhere(t, "127.0.0.2", r.from, "\x80\x63")
-		replyFromElsewhere(t, "127.0.0.1", r.from, "\x80\x05")
+	addr := servertest.UDP(t, func(r servertest.Datagram) {
+		replyFromElsewhere(t, "127.0.0.2", r.From, "\x80\x63")
+		replyFromElsewhere(t, "127.0.0.1", r.From, "\x80\x05")
 	})
 	c := newClient(t, addr, Options{Network: "udp", AnyPort: true})
 	sum, err := c.Count(patient(t), "orders")
@@ -261,7 +263,7 @@ func TestUDPAnyPortIsOneHost(t *testing.T) {
 // An address that names no host means this one, whose answers come from 127.0.0.1.
 func TestUDPWithoutHost(t *testing.T) {
 	t.Parallel()
-	_, port, err := net.SplitHostPort(udpServer(t, func(r request) { r.reply("\x80\x05") }))
+	_, port, err := net.SplitHostPort(servertest.UDP(t, func(r servertest.Datagram) { r.Reply("\x80\x05") }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,9 +279,9 @@ func TestUDPWithoutHost(t *testing.T) {
 func TestUDPTopics(t *testing.T) {
 	t.Parallel()
 	got := make(chan int, 1)
-	addr := udpServer(t, func(r request) {
-		got <- len(r.msg)
-		r.reply("\x80\x01")
+	addr := servertest.UDP(t, func(r servertest.Datagram) {
+		got <- len(r.Bytes)
+		r.Reply("\x80\x01")
 	})
 	c := newClient(t, addr, Options{Network: "udp"})
 	sum, err := c.Count(patient(t), strings.Repeat("x", 65_506))

@@ -7,6 +7,8 @@ import (
 	"net"
 	"runtime"
 	"testing"
+
+	"gcd/internal/servertest"
 )
 
 // errWork is how the wrapped functions of these tests fail.
@@ -15,7 +17,7 @@ var errWork = errors.New("work failed")
 // countingServer tells each topic and answers 3.
 func countingServer(t *testing.T) (addr string, topics chan string) {
 	topics = make(chan string, 100)
-	return tcpServer(t, func(conn *net.TCPConn) {
+	return servertest.TCP(t, func(conn *net.TCPConn) {
 		msg := read(conn)
 		topics <- msg[1:]
 		io.WriteString(conn, "\x80\x03")
@@ -92,7 +94,7 @@ func TestWrapCountFails(t *testing.T) {
 	eachWrap(t, func(t *testing.T, wrap wrapper) {
 		for answer, class := range map[string]string{"\xff\x08": "refused", "": "unknown"} {
 			runs := 0
-			c := newClient(t, tcpServer(t, answering(answer)), Options{Network: "tcp"})
+			c := newClient(t, servertest.TCP(t, answering(answer)), Options{Network: "tcp"})
 			sum, result, err := wrap(c, "orders", func(context.Context) (string, error) {
 				runs++
 				return "result", nil

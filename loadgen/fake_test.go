@@ -2,7 +2,6 @@ package loadgen
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"gcd/internal/servertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -42,13 +43,10 @@ type outcome struct {
 	late   bool   // UDP: answer before the next answer
 }
 
-// hang is how long what must end is waited for.
-const hang = time.Minute
-
 // runWithin is Run, which must end, if only because ctx does.
 func runWithin(ctx context.Context, t *testing.T, o Options) (*Result, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, hang)
+	ctx, cancel := context.WithTimeout(ctx, servertest.Patience)
 	defer cancel()
 	type ended struct {
 		result *Result
@@ -62,27 +60,12 @@ func runWithin(ctx context.Context, t *testing.T, o Options) (*Result, error) {
 	select {
 	case e := <-run:
 		if ctx.Err() == context.DeadlineExceeded {
-			t.Fatalf("the run had not ended by itself after %v: %+v, %v", hang, e.result, e.err)
+			t.Fatalf("the run had not ended by itself after %v: %+v, %v", servertest.Patience, e.result, e.err)
 		}
 		return e.result, e.err
-	case <-time.After(2 * hang):
-		t.Fatalf("the run goes on, %v after its context has ended", hang)
+	case <-time.After(2 * servertest.Patience):
+		t.Fatalf("the run goes on, %v after its context has ended", servertest.Patience)
 		panic("unreachable")
-	}
-}
-
-// waitFor waits for what a test's server does, which ends when the test's clients have gone.
-func waitFor(t *testing.T, wait func()) {
-	t.Helper()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		wait()
-	}()
-	select {
-	case <-done:
-	case <-time.After(hang):
-		t.Errorf("the test's server still has a client after %v", hang)
 	}
 }
 
@@ -90,45 +73,14 @@ func waitFor(t *testing.T, wait func()) {
 func startFake(t *testing.T, network Network, lie func(n int, topic string, sum uint64) outcome) *fake {
 	t.Helper()
 	f := &fake{t: t, network: network, lie: lie, sums: make(map[string]uint64)}
-	var running sync.WaitGroup
-	if network == UDP {
-		conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.addr = conn.LocalAddr().String()
-		running.Go(func() { f.serveUDP(conn) })
-		t.Cleanup(func() {
-			conn.Close()
-			waitFor(t, running.Wait)
-		})
-		return f
+	switch network {
+	case UDP:
+		f.addr = f.serveUDP()
+	case TCP:
+		f.addr = servertest.TCP(t, f.serveTCP)
+	default:
+		f.addr = servertest.TCP(t, f.serveRESP)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.addr = listener.Addr().String()
-	running.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			running.Go(func() {
-				defer conn.Close()
-				if network == TCP {
-					f.serveTCP(conn)
-				} else {
-					f.serveRESP(conn)
-				}
-			})
-		}
-	})
-	t.Cleanup(func() {
-		listener.Close()
-		waitFor(t, running.Wait)
-	})
 	return f
 }
 
@@ -156,42 +108,37 @@ func (f *fake) counted() map[string]uint64 {
 }
 
 // message is the protocol's answer.
-func (o outcome) message() []byte {
+func (o outcome) message() string {
 	if o.refuse {
-		return []byte("\xff\x08")
+		return "\xff\x08"
 	}
-	return binary.BigEndian.AppendUint64([]byte{0x80}, o.sum)
+	return string(binary.BigEndian.AppendUint64([]byte{0x80}, o.sum))
 }
 
-func (f *fake) serveUDP(conn *net.UDPConn) {
-	buf := make([]byte, 1<<16)
+func (f *fake) serveUDP() (addr string) {
 	late := func() {}
-	for {
-		n, from, err := conn.ReadFromUDPAddrPort(buf)
-		if err != nil {
-			return
+	return servertest.UDP(f.t, func(r servertest.Datagram) {
+		if r.Bytes[0] != 0 {
+			f.t.Errorf("request % x", r.Bytes)
 		}
-		if buf[0] != 0 {
-			f.t.Errorf("request % x", buf[:n])
+		o := f.count(r.Bytes[1:])
+		answer := func() { r.Reply(o.message()) }
+		switch {
+		case o.silent:
+		case o.late:
+			late = answer
+		default:
+			late()
+			late = func() {}
+			answer()
+			if o.twice {
+				answer()
+			}
 		}
-		o := f.count(string(buf[1:n]))
-		if o.silent {
-			continue
-		}
-		if o.late {
-			late = func() { conn.WriteToUDPAddrPort(o.message(), from) }
-			continue
-		}
-		late()
-		late = func() {}
-		conn.WriteToUDPAddrPort(o.message(), from)
-		if o.twice {
-			conn.WriteToUDPAddrPort(o.message(), from)
-		}
-	}
+	})
 }
 
-func (f *fake) serveTCP(conn net.Conn) {
+func (f *fake) serveTCP(conn *net.TCPConn) {
 	buf := make([]byte, 1024)
 	n, err := conn.Read(buf)
 	if err != nil || n < 2 || buf[0] != 0 {
@@ -201,16 +148,16 @@ func (f *fake) serveTCP(conn net.Conn) {
 	if o.silent {
 		return
 	}
-	conn.Write(o.message())
+	io.WriteString(conn, o.message())
 	if o.twice {
-		conn.Write(o.message())
+		io.WriteString(conn, o.message())
 	}
 }
 
-func (f *fake) serveRESP(conn net.Conn) {
+func (f *fake) serveRESP(conn *net.TCPConn) {
 	in := bufio.NewReader(conn)
 	for {
-		words, err := readCommand(in)
+		words, err := servertest.Command(in)
 		if err != nil {
 			return
 		}
@@ -235,7 +182,7 @@ func (f *fake) serveRESP(conn net.Conn) {
 			return
 		case o.plain != "":
 			io.WriteString(conn, o.plain)
-			conn.(*net.TCPConn).CloseWrite()
+			conn.CloseWrite()
 			io.Copy(io.Discard, conn) // closing on unread bytes would destroy the answer
 			return
 		case o.refuse:
@@ -245,34 +192,4 @@ func (f *fake) serveRESP(conn net.Conn) {
 		}
 		io.WriteString(conn, reply)
 	}
-}
-
-func readCommand(in *bufio.Reader) ([]string, error) {
-	number := func(mark byte) (int, error) {
-		line, err := in.ReadBytes('\n')
-		if err != nil {
-			return 0, err
-		}
-		if line[0] != mark {
-			return 0, fmt.Errorf("line %q", line)
-		}
-		return strconv.Atoi(string(bytes.TrimRight(line[1:], "\r\n")))
-	}
-	count, err := number('*')
-	if err != nil {
-		return nil, err
-	}
-	words := make([]string, count)
-	for i := range words {
-		size, err := number('$')
-		if err != nil {
-			return nil, err
-		}
-		word := make([]byte, size+2)
-		if _, err := io.ReadFull(in, word); err != nil {
-			return nil, err
-		}
-		words[i] = string(word[:size])
-	}
-	return words, nil
 }

@@ -10,30 +10,21 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gcd/internal/servertest"
 )
 
 // answers is a server that says this, piece by piece, one more for each command; then it is silent,
 // or ends the connection.
 func answers(t *testing.T, ends bool, replies ...string) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
 	ctx := t.Context()
-	go func() {
-		defer close(done)
-		conn, err := listener.Accept()
-		if err != nil {
-			return
-		}
-		defer conn.Close()
+	return servertest.TCP(t, func(conn *net.TCPConn) {
 		stop := context.AfterFunc(ctx, func() { conn.Close() })
 		defer stop()
 		from := bufio.NewReader(conn)
 		for _, reply := range replies {
-			if command(from) != nil {
+			if _, err := servertest.Command(from); err != nil {
 				return
 			}
 			for _, b := range []byte(reply) { // in the smallest pieces
@@ -43,29 +34,10 @@ func answers(t *testing.T, ends bool, replies ...string) string {
 			}
 		}
 		if ends { // in good order: to close on what was not read would reset the connection
-			_ = conn.(*net.TCPConn).CloseWrite()
+			_ = conn.CloseWrite()
 		}
 		_, _ = io.Copy(io.Discard, from)
-	}()
-	t.Cleanup(func() {
-		listener.Close()
-		waitFor(t, func() { <-done })
 	})
-	return listener.Addr().String()
-}
-
-// command reads one command.
-func command(from *bufio.Reader) error {
-	var n int
-	if _, err := fmt.Fscanf(from, "*%d\r\n", &n); err != nil {
-		return err
-	}
-	for range 2 * n {
-		if _, err := from.ReadString('\n'); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // page is an answer to SCAN.
@@ -77,9 +49,7 @@ func page(cursor string, topics ...string) string {
 	return b
 }
 
-// TestLook holds what servers say of their topics against what comes of it. Where the look has no
-// objection the run itself fails, since these servers say nothing more: a second connection is not
-// accepted.
+// TestLook holds what servers say of their topics against what comes of it.
 func TestLook(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 65_535)
@@ -170,17 +140,7 @@ func TestLookInterrupted(t *testing.T) {
 // TestLookNobody: where nobody listens over TCP nothing is known of what counts over UDP.
 func TestLookNobody(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	conn, err := net.Dial("tcp", listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	addr := conn.LocalAddr().String() // nothing can listen where a connection has its end
+	addr := servertest.Absent(t, "tcp")
 	for network, want := range map[Network]error{TCP: ErrNotReached, RESP: ErrNotReached, UDP: ErrNotLooked} {
 		if _, err := runWithin(t.Context(), t, Options{Network: network, Addr: addr, Own: "bench:",
 			Requests: 1}); !errors.Is(err, want) {

@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"gcd/internal/servertest"
 )
 
 // eachDoor runs a test for every network and every way of driving connections.
@@ -247,31 +248,12 @@ func TestNoRESP(t *testing.T) {
 // TestNobody: a server that is not there ends the run, long before its time.
 func TestNobody(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	conn, err := net.Dial("tcp", listener.Addr().String()) // its port is nobody's, and nobody gets it
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
 	eachDoor(t, func(t *testing.T, o Options) {
-		o.Addr, o.Requests, o.Duration = conn.LocalAddr().String(), 0, time.Hour
+		network := "tcp"
 		if o.Network == UDP {
-			other, err := net.ListenPacket("udp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer other.Close()
-			deaf, err := net.Dial("udp", other.LocalAddr().String()) // hears the other alone, and keeps its port from everybody
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer deaf.Close()
-			o.Addr = deaf.LocalAddr().String()
+			network = "udp"
 		}
+		o.Addr, o.Requests, o.Duration = servertest.Absent(t, network), 0, time.Hour
 		r, err := Run(context.Background(), o)
 		if !errors.Is(err, ErrNotReached) || r != nil || !strings.Contains(fmt.Sprint(err), "refused") {
 			t.Errorf("%+v, %v", r, err)

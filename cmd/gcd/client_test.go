@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"gcd/internal/cmdline"
+	"gcd/internal/servertest"
 	"gcd/server"
 )
 
@@ -27,19 +28,8 @@ func TestInterruptedCount(t *testing.T) {
 func interruptedCount(t *testing.T, network, request string) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		conn, err := listener.Accept()
-		if err != nil {
-			return
-		}
-		defer conn.Close()
+	addr := servertest.TCP(t, func(conn *net.TCPConn) {
+		request := request
 		if network == "resp" { // which begins with a PING
 			request = "*1\r\n$4\r\nPING\r\n" + request
 			io.WriteString(conn, "+PONG\r\n")
@@ -48,16 +38,14 @@ func interruptedCount(t *testing.T, network, request string) {
 			interrupt()
 		}
 		io.Copy(io.Discard, conn) // until the client has gone
-	}()
+	})
 
 	var stdout, stderr bytes.Buffer
-	args := []string{"gcd", "count", "orders", "--addr", listener.Addr().String(), "--timeout", "1m",
+	args := []string{"gcd", "count", "orders", "--addr", addr, "--timeout", "1m",
 		"--network", network}
 	if code := run(ctx, args, &stdout, &stderr); code != cmdline.ExitInterrupted {
 		t.Errorf("exit code %d, want %d", code, cmdline.ExitInterrupted)
 	}
-	listener.Close()
-	<-done
 	if stdout.Len() > 0 || !strings.Contains(stderr.String(), "hint: "+hintUnknown) {
 		t.Errorf("stdout %q, stderr %q", stdout.String(), stderr.String())
 	}

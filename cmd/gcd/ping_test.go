@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"gcd/internal/cmdline"
+	"gcd/internal/servertest"
 	"gcd/server"
 	"gcd/store"
 )
@@ -17,28 +18,10 @@ import (
 // answerWith answers each connection with a text, when it has heard something, and returns where.
 func answerWith(t *testing.T, text string) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = io.ReadFull(conn, make([]byte, len("*1\r\n$4\r\nPING\r\n")))
-			_, _ = io.WriteString(conn, text) // who asked may have gone
-			conn.Close()
-		}
-	}()
-	t.Cleanup(func() {
-		listener.Close()
-		<-done
+	return servertest.TCP(t, func(conn *net.TCPConn) {
+		_, _ = io.ReadFull(conn, make([]byte, len("*1\r\n$4\r\nPING\r\n")))
+		_, _ = io.WriteString(conn, text) // who asked may have gone
 	})
-	return listener.Addr().String()
 }
 
 // TestPing: what a server answers decides the exit code, and is told in words that a terminal
