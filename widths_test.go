@@ -37,7 +37,7 @@ var (
 	}
 	widePages = []string{
 		"CHANGELOG.md", "README.md", "docs/architecture.md", "docs/backup.md", "docs/benchmarks.md", "docs/client.md",
-		"docs/dependencies.md", "docs/dump.md", "docs/moving-in.md", "docs/resp.md",
+		"docs/dependencies.md", "docs/dump.md", "docs/moving-in.md",
 		"docs/storage.md", "docs/testing.md",
 	}
 )
