@@ -49,24 +49,6 @@ var (
 	keyMark    = []byte("mark")
 )
 
-// CorruptionError says that a file of the store is damaged or missing, so that acknowledged counts could be hidden.
-// Nothing was changed.
-type CorruptionError struct {
-	File   string
-	Offset int64 // in File, of what is wrong, bytes; 0: the file as a whole, or nobody knows
-	Err    error
-}
-
-func (e *CorruptionError) Error() string {
-	at := ""
-	if e.Offset > 0 {
-		at = fmt.Sprintf(" at offset %d", e.Offset)
-	}
-	return fmt.Sprintf("%s%s: %v", e.File, at, e.Err)
-}
-
-func (e *CorruptionError) Unwrap() error { return e.Err }
-
 // meta is the meta bucket.
 type meta struct {
 	store   wal.ID

@@ -85,7 +85,7 @@ func (f *snapshotFile) damaged(err error) error {
 	if errors.As(err, new(syscall.Errno)) {
 		return fmt.Errorf("reading %s: %w", f.path, err)
 	}
-	e := &CorruptionError{File: f.path, Err: err}
+	e := &wal.CorruptionError{File: f.path, Err: err}
 	var at *misplaced
 	if errors.As(err, &at) {
 		e.Offset = at.offset
@@ -155,7 +155,7 @@ func (f *snapshotFile) open(readOnly bool) (*bolt.DB, error) {
 			err = again
 		}
 	}
-	var damage *CorruptionError
+	var damage *wal.CorruptionError
 	var system syscall.Errno
 	switch {
 	case errors.As(err, &damage):

@@ -79,7 +79,7 @@ func (m meta) export() SnapshotMeta {
 
 // ReadSnapshot calls each with every entry of a snapshot file, in the order of CompareTopics, and returns what the file
 // says of itself. Everything is checked as at a start, count and digest at the end: what each saw is to be believed only when the error is nil. An
-// entry's topic is valid during the call. An error of each ends the reading and is returned. Otherwise errors are *CorruptionError, wal.ErrNotOurs,
+// entry's topic is valid during the call. An error of each ends the reading and is returned. Otherwise errors are *wal.CorruptionError, wal.ErrNotOurs,
 // wal.ErrVersion, and those of opening the file, which fails after a second in which a transaction is under way.
 func ReadSnapshot(path string, each func(SnapshotMeta, Entry) error) (SnapshotMeta, error) {
 	f := snapshotFile{path: path}
@@ -182,17 +182,17 @@ func Fits(dir string, m *SnapshotMeta, log *wal.Log) error {
 	case log == nil && (m == nil || m.State == StateCreating):
 		return nil // there is no store yet, or its making was interrupted
 	case log == nil:
-		return &CorruptionError{File: LogDir(dir), Err: fmt.Errorf("the log is gone; %s says that it reached record %d", snapshotName, m.Witness)}
+		return &wal.CorruptionError{File: LogDir(dir), Err: fmt.Errorf("the log is gone; %s says that it reached record %d", snapshotName, m.Witness)}
 	case m == nil && log.First() == 1:
 		return nil // everything is in the log
 	case m == nil:
-		return &CorruptionError{File: SnapshotPath(dir), Err: fmt.Errorf("it is missing, and the log begins at record %d, so counters that only it held are gone", log.First())}
+		return &wal.CorruptionError{File: SnapshotPath(dir), Err: fmt.Errorf("it is missing, and the log begins at record %d, so counters that only it held are gone", log.First())}
 	}
 	switch first, last := log.First(), log.Last(); {
 	case log.ID() != m.Store:
-		return &CorruptionError{File: LogDir(dir), Err: fmt.Errorf("the log belongs to store %s, %s to store %s: one of them was put here from elsewhere", log.ID(), snapshotName, m.Store)}
+		return &wal.CorruptionError{File: LogDir(dir), Err: fmt.Errorf("the log belongs to store %s, %s to store %s: one of them was put here from elsewhere", log.ID(), snapshotName, m.Store)}
 	case first > m.Replay+1:
-		return &CorruptionError{File: LogDir(dir), Err: fmt.Errorf("the log begins at record %d, but the snapshot ends at %d: records in between are gone", first, m.Replay)}
+		return &wal.CorruptionError{File: LogDir(dir), Err: fmt.Errorf("the log begins at record %d, but the snapshot ends at %d: records in between are gone", first, m.Replay)}
 	case last < m.Witness:
 		tail := log.Tail()
 		return &wal.CorruptionError{File: tail.File, Offset: tail.Offset, Index: last + 1,

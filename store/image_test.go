@@ -90,7 +90,7 @@ func TestReadSnapshotDigest(t *testing.T) {
 	}
 	n := 0
 	_, err := ReadSnapshot(f.path, func(SnapshotMeta, Entry) error { n++; return nil })
-	var damage *CorruptionError
+	var damage *wal.CorruptionError
 	if !errors.As(err, &damage) || damage.File != f.path || n != 7 {
 		t.Errorf("%d entries, then %v", n, err)
 	}
@@ -110,7 +110,7 @@ func TestReadSnapshotEnds(t *testing.T) {
 	if n != 1 || !errors.Is(err, enough) {
 		t.Errorf("%d entries, %v", n, err)
 	}
-	var damage *CorruptionError
+	var damage *wal.CorruptionError
 	if errors.As(err, &damage) {
 		t.Errorf("the caller's error became damage: %v", err)
 	}
@@ -145,8 +145,8 @@ func TestReadSnapshotWritesNothing(t *testing.T) {
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var damage *CorruptionError
-	if _, err := ReadSnapshotMeta(empty); !errors.As(err, &damage) {
+	var damage *wal.CorruptionError
+	if _, err := ReadSnapshotMeta(empty); !errors.As(err, &damage) || damage.File != empty {
 		t.Errorf("an empty file: %v", err)
 	}
 	if info, err := os.Stat(empty); err != nil || info.Size() != 0 {

@@ -139,7 +139,8 @@ func TestLostEnd(t *testing.T) {
 		if err := os.RemoveAll(LogDir(dir)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := open(t, dir, Options{}); !errors.As(err, new(*CorruptionError)) {
+		var gone *wal.CorruptionError
+		if _, err := open(t, dir, Options{}); !errors.As(err, &gone) || gone.File != LogDir(dir) {
 			t.Errorf("%s, without a log: %v", mode, err)
 		}
 		dir = killed(t, dead)

@@ -42,7 +42,7 @@ func notDamage(t *testing.T, what string, err error, file string, cause error) {
 	switch {
 	case err == nil || !errors.Is(err, cause):
 		t.Errorf("%s: %v, want %v", what, err, cause)
-	case errors.As(err, new(*CorruptionError)), errors.As(err, new(*wal.CorruptionError)):
+	case errors.As(err, new(*wal.CorruptionError)):
 		t.Errorf("%s: it is taken for damage: %v", what, err)
 	case !strings.Contains(err.Error(), file):
 		t.Errorf("%s: %v does not name %s", what, err, file)
@@ -205,7 +205,7 @@ func TestFaultOfTheMap(t *testing.T) {
 		path := filepath.Join(killed(t, dir), snapshotName)
 		file := snapshotFile{path: path}
 		err := file.view(func(tx *bolt.Tx) error { return row.do(tx, path) })
-		if err == nil || errors.As(err, new(*CorruptionError)) != row.damage || !strings.Contains(err.Error(), path) {
+		if err == nil || errors.As(err, new(*wal.CorruptionError)) != row.damage || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v, want damage %t", row.name, err, row.damage)
 		}
 		writer := snapshotFile{path: path, timeout: time.Millisecond} // which any other that has it open would keep out

@@ -37,8 +37,8 @@ func (s *Store) Recovery() Recovery { return s.recover }
 // Open opens the store in a directory, making it if there is none, and recovers its counters: newest snapshot, then the log
 // behind it. With dir "" the store has no directory and is gone when it is closed.
 //
-// It refuses rather than lies: damage that could hide an acknowledged count is a *CorruptionError
-// or *wal.CorruptionError, files of another program or a newer version are wal.ErrNotOurs or
+// It refuses rather than lies: damage that could hide an acknowledged count is a
+// *wal.CorruptionError, files of another program or a newer version are wal.ErrNotOurs or
 // wal.ErrVersion, a directory that a server has is ErrLocked, and one that a tool keeps ErrBusy.
 // Where there is no store, and none may be made, it is ErrNoStore, ErrUnfinished or wal.ErrNotOurs;
 // what is no file is ErrNotRegular. In all these cases nothing in the directory was changed.
@@ -238,7 +238,7 @@ func (s *Store) replay(behind uint64) error {
 		}
 	}
 	if s.machine.applied != s.wal.Last() {
-		return &CorruptionError{File: s.options.logDir, Err: fmt.Errorf("the log was read to record %d, but it ends at %d", s.machine.applied, s.wal.Last())}
+		return &wal.CorruptionError{File: s.options.logDir, Err: fmt.Errorf("the log was read to record %d, but it ends at %d", s.machine.applied, s.wal.Last())}
 	}
 	return nil
 }

@@ -26,19 +26,12 @@ func HintDamage(err error) string {
 
 // damaged is the directory that an error of damage is about; DIR if it says none.
 func damaged(err error) string {
-	var log *wal.CorruptionError
-	var snapshot *store.CorruptionError
-	file := ""
-	switch {
-	case errors.As(err, &log):
-		file = log.File
-	case errors.As(err, &snapshot):
-		file = snapshot.File
-	}
-	logDir := filepath.Base(store.LogDir(""))
-	switch {
-	case file == "":
+	var damage *wal.CorruptionError
+	if !errors.As(err, &damage) || damage.File == "" {
 		return "DIR"
+	}
+	file, logDir := damage.File, filepath.Base(store.LogDir(""))
+	switch {
 	case filepath.Base(file) == logDir: // as a whole
 		return filepath.Dir(file)
 	case filepath.Base(filepath.Dir(file)) == logDir && !strings.HasPrefix(filepath.Base(file),

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"gcd/internal/vfs"
-	"gcd/store"
 	"gcd/wal"
 )
 
@@ -24,10 +23,10 @@ func TestHintDamage(t *testing.T) {
 		{fmt.Errorf("verifying: %w", &wal.CorruptionError{File: "/var/lib/gcd/wal/0000000000000001.seg"}),
 			"/var/lib/gcd"},
 		{&wal.CorruptionError{File: "/wal/wal"}, "/wal"},
-		{&store.CorruptionError{File: "/wal/counters.db"}, "/wal"},
-		{&store.CorruptionError{File: "counters.db"}, "."},
-		{&store.CorruptionError{File: "/var/a b/counters.db"}, "'/var/a b'"},
-		{&store.CorruptionError{File: "/var/a'b$(rm)/counters.db"}, "DIR"},
+		{&wal.CorruptionError{File: "/wal/counters.db"}, "/wal"},
+		{&wal.CorruptionError{File: "counters.db"}, "."},
+		{&wal.CorruptionError{File: "/var/a b/counters.db"}, "'/var/a b'"},
+		{&wal.CorruptionError{File: "/var/a'b$(rm)/counters.db"}, "DIR"},
 		{errors.New("of something else"), "DIR"},
 	} {
 		hint := HintDamage(test.err)

@@ -343,7 +343,7 @@ func (c *compact) nothing() (bool, error) {
 	if _, err := os.Lstat(filepath.Join(store.LogDir(c.dir), "spare")); !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
-	var damage *store.CorruptionError
+	var damage *wal.CorruptionError
 	if _, err := store.CheckSnapshot(c.path, nil, c.pause, nil); errors.As(err, &damage) {
 		return false, nil // of what no start reads, and the new one does not have
 	} else if err != nil {

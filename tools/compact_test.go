@@ -259,7 +259,7 @@ func TestCompactRefuses(t *testing.T) {
 		}
 	}
 	damage := func(err error) bool {
-		return errors.As(err, new(*store.CorruptionError)) || errors.As(err, new(*wal.CorruptionError))
+		return errors.As(err, new(*wal.CorruptionError))
 	}
 	refused("nothing there", t.TempDir(), func(err error) bool { return errors.Is(err, store.ErrNoStore) })
 	onDamaged := func(name string, spoil func(dir string) error) {

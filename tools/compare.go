@@ -130,7 +130,7 @@ func (c *comparison) broken(topic []byte, index uint64, from, at store.Value) er
 // wrong notes damage of the snapshot, at an offset or, with 0, of the whole.
 func (c *comparison) wrong(offset int64, format string, args ...any) error {
 	c.contradicted = true
-	return c.damage(c.snapshot, &store.CorruptionError{File: store.SnapshotPath(c.dir), Offset: offset, Err: fmt.Errorf(format, args...)})
+	return c.damage(c.snapshot, &wal.CorruptionError{File: store.SnapshotPath(c.dir), Offset: offset, Err: fmt.Errorf(format, args...)})
 }
 
 // entries reads the snapshot beside the chains.

@@ -46,7 +46,7 @@ type Dumped struct {
 }
 
 // Dump writes the counters of a store's directory as they were at one index, and changes nothing. Beside a running server it is of the last record that there was
-// when it began. Errors are those of OpenSource, ErrNotKept, the writer's and, if the entries do not fit to the log, *store.CorruptionError.
+// when it began. Errors are those of OpenSource, ErrNotKept, the writer's and, if the entries do not fit to the log, *wal.CorruptionError.
 // Memory does not grow with the number of topics.
 func Dump(ctx context.Context, dir string, w DumpWriter, o DumpOptions) (result Dumped, err error) {
 	if o.Rest == nil {
@@ -328,7 +328,7 @@ func less(a, b store.Value) bool { return a.Epoch < b.Epoch || a.Epoch == b.Epoc
 
 // wrong is an error about a topic's entry in the snapshot.
 func (d *dumper) wrong(topic []byte, format string, args ...any) error {
-	return &store.CorruptionError{File: store.SnapshotPath(d.src.dir), Err: fmt.Errorf("topic %.64q: "+format, append([]any{bytes.Clone(topic)}, args...)...)}
+	return &wal.CorruptionError{File: store.SnapshotPath(d.src.dir), Err: fmt.Errorf("topic %.64q: "+format, append([]any{bytes.Clone(topic)}, args...)...)}
 }
 
 // broken is a brokenFunc.

@@ -391,12 +391,12 @@ func TestDumpRefuses(t *testing.T) {
 			dir := handmade(t, 9, test.entries, test.changes...)
 			for _, memory := range []int{0, 1} {
 				_, err := Dump(t.Context(), dir, &collected{}, DumpOptions{memory: memory})
-				var snapshot *store.CorruptionError
-				var log *wal.CorruptionError
-				if test.right != (err == nil) || err != nil && !errors.As(err, &snapshot) && !errors.As(err, &log) {
+				var damage *wal.CorruptionError
+				if test.right != (err == nil) || err != nil && !errors.As(err, &damage) {
 					t.Errorf("memory %d: %v", memory, err)
 				}
-				if log != nil && (log.File != segmentPath(dir, 1) || log.Offset < 64 || log.Index < 10) {
+				if damage != nil && damage.File != store.SnapshotPath(dir) &&
+					(damage.File != segmentPath(dir, 1) || damage.Offset < 64 || damage.Index < 10) {
 					t.Errorf("memory %d: the record is not named: %v", memory, err)
 				}
 			}
@@ -406,8 +406,9 @@ func TestDumpRefuses(t *testing.T) {
 	behind := handmade(t, 9, []store.Entry{entry("a", 6, 10)}, count("a", 0, 4, 2), count("a", 0, 6, 1))
 	for replay, right := range map[uint64]bool{10: true, 11: false} {
 		setReplay(t, behind, replay)
-		var damage *store.CorruptionError
-		if _, err := Dump(t.Context(), behind, &collected{}, DumpOptions{Times: true}); right != (err == nil) || !right && !errors.As(err, &damage) {
+		var damage *wal.CorruptionError
+		if _, err := Dump(t.Context(), behind, &collected{}, DumpOptions{Times: true}); right != (err == nil) ||
+			!right && (!errors.As(err, &damage) || damage.File != store.SnapshotPath(behind)) {
 			t.Errorf("replay %d: %v", replay, err)
 		}
 	}
@@ -420,8 +421,9 @@ func TestDumpRefuses(t *testing.T) {
 	between := handmade(t, 9, []store.Entry{entry("a", 5, 10)}, count("a", 0, 4, 2), count("a", 0, 6, 1))
 	at := uint64(10)
 	for _, dir := range []string{lacks, missing, between} {
-		var damage *store.CorruptionError
-		if _, err := Dump(t.Context(), dir, &collected{}, DumpOptions{At: &at, Times: true}); !errors.As(err, &damage) {
+		var damage *wal.CorruptionError
+		if _, err := Dump(t.Context(), dir, &collected{}, DumpOptions{At: &at, Times: true}); !errors.As(err, &damage) ||
+			damage.File != store.SnapshotPath(dir) {
 			t.Errorf("%s: %v", dir, err)
 		}
 	}
@@ -429,8 +431,9 @@ func TestDumpRefuses(t *testing.T) {
 	r := seeded(t)
 	dir := closedStore(t, r, 100, 50)
 	flipEntry(t, dir)
-	var damage *store.CorruptionError
-	if _, err := Dump(t.Context(), dir, &collected{}, DumpOptions{}); !errors.As(err, &damage) {
+	var damage *wal.CorruptionError
+	if _, err := Dump(t.Context(), dir, &collected{}, DumpOptions{}); !errors.As(err, &damage) ||
+		damage.File != store.SnapshotPath(dir) {
 		t.Errorf("a damaged snapshot: %v", err)
 	}
 	if _, err := Dump(t.Context(), t.TempDir(), &collected{}, DumpOptions{}); !errors.Is(err, store.ErrNoStore) {

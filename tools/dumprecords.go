@@ -23,7 +23,7 @@ type RecordWriter interface {
 // DumpRecords writes the records of a store's log, oldest first, up to the first damage, which is
 // then the error: *wal.CorruptionError, wal.ErrNotOurs or wal.ErrVersion. It changes nothing. Of
 // the snapshot, if it can be read, only that the log is all that it knows of is looked at, behind
-// the records: *wal.CorruptionError or *store.CorruptionError. Beside a running server it ends with
+// the records: *wal.CorruptionError. Beside a running server it ends with
 // the last record that there was when it began. Of the options Rest and Progress count.
 func DumpRecords(ctx context.Context, dir string, w RecordWriter, o DumpOptions) (err error) {
 	r, err := openReading(ctx, dir, readingOptions{rest: o.Rest, noEntries: true})

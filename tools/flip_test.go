@@ -69,9 +69,7 @@ func smallStore(t testing.TB) string {
 
 // isDamage says whether an error is damage of one of a store's files.
 func isDamage(err error) bool {
-	var log *wal.CorruptionError
-	var snapshot *store.CorruptionError
-	return errors.As(err, &log) || errors.As(err, &snapshot)
+	return errors.As(err, new(*wal.CorruptionError))
 }
 
 // TestSnapshotCutOff cuts a snapshot off as it is written, with pages of the system's size, at each length beside a page's end, some between, and with nonsense in its place: that is

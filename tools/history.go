@@ -36,7 +36,7 @@ type HistoryRange struct {
 }
 
 // History calls each with what the kept records say of a topic, in their order. Several changes of a record that follow each other are told one by
-// one. Damage, or that the log is not all that the snapshot knows of, is the error behind what can be told before: *wal.CorruptionError, *store.CorruptionError,
+// one. Damage, or that the log is not all that the snapshot knows of, is the error behind what can be told before: *wal.CorruptionError,
 // wal.ErrNotOurs or wal.ErrVersion.
 func History(ctx context.Context, topic []byte, dir string, o HistoryOptions, each func(Step) error) (found HistoryRange, err error) {
 	if topic == nil {

@@ -126,9 +126,7 @@ func TestPartOfALog(t *testing.T) {
 			}
 			check := func(told bool, err error) {
 				t.Helper()
-				var log *wal.CorruptionError
-				var both *store.CorruptionError
-				if damaged := errors.As(err, &log) || errors.As(err, &both); told != test.told || damaged != test.damaged || !damaged && err != nil {
+				if damaged := errors.As(err, new(*wal.CorruptionError)); told != test.told || damaged != test.damaged || !damaged && err != nil {
 					t.Errorf("told: %v, %v", told, err)
 				}
 			}

@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"gcd/internal/vfs"
-	"gcd/store"
 	"gcd/wal"
 )
 
@@ -175,7 +174,8 @@ func (p *pinned) settle() error {
 // refused says whether an error of opening a log or a snapshot is about what is in it; others are
 // the system's, which may not come again.
 func refused(err error) bool {
-	return errors.As(err, new(*wal.CorruptionError)) || errors.As(err, new(*store.CorruptionError)) || errors.Is(err, wal.ErrNotOurs) || errors.Is(err, wal.ErrVersion) || errors.Is(err, wal.ErrNoLog)
+	return errors.As(err, new(*wal.CorruptionError)) || errors.Is(err, wal.ErrNotOurs) ||
+		errors.Is(err, wal.ErrVersion) || errors.Is(err, wal.ErrNoLog)
 }
 
 // mostTail is how much is kept of what a crash left behind the last record, in bytes: more than a

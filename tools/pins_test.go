@@ -269,8 +269,8 @@ func TestSourceWithoutItsRecords(t *testing.T) {
 	for replay, right := range map[uint64]bool{9: true, 8: false} {
 		setReplay(t, dir, replay)
 		src, err := OpenSource(t.Context(), dir, SourceOptions{})
-		var damage *store.CorruptionError
-		if right != (err == nil) || !right && !errors.As(err, &damage) {
+		var damage *wal.CorruptionError
+		if right != (err == nil) || !right && (!errors.As(err, &damage) || damage.File != store.LogDir(dir)) {
 			t.Errorf("replay %d: %v", replay, err)
 		}
 		if err == nil {

@@ -174,7 +174,7 @@ func (r *repair) entries(phase string, each func(store.Entry) error) (store.Snap
 // look finds out whether a start refuses, and why.
 func (r *repair) look() error {
 	m, snapshotErr := r.entries("checking the snapshot", func(store.Entry) error { return nil })
-	var damage *store.CorruptionError
+	var damage *wal.CorruptionError
 	switch {
 	case snapshotErr == nil:
 		r.meta, r.sound = &m, true

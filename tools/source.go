@@ -141,7 +141,7 @@ func openStopped(ctx context.Context, dir string, o readingOptions) (reading, er
 // snapshot: the server removes what the snapshot in the file covers, and nothing else.
 func pin(ctx context.Context, dir string, o readingOptions) (reading, *pinned, error) {
 	release, err := holdSnapshot(ctx, store.SnapshotPath(dir), holdPatience)
-	var damage *store.CorruptionError
+	var damage *wal.CorruptionError
 	switch {
 	case err == nil:
 		defer release() // of a file that was opened for reading

@@ -131,14 +131,11 @@ func (v *verifier) file(path string, size int64) int {
 
 // damage notes an error as damage of a file. Errors that are not about what the file holds are returned.
 func (v *verifier) damage(at int, err error) error {
-	var log *wal.CorruptionError
-	var snapshot *store.CorruptionError
+	var e *wal.CorruptionError
 	d := Damage{Text: err.Error(), err: err}
 	switch {
-	case errors.As(err, &log):
-		d.Offset, d.Record, d.Text = log.Offset, log.Index, log.Err.Error()
-	case errors.As(err, &snapshot):
-		d.Offset, d.Whole, d.Text = snapshot.Offset, snapshot.Offset == 0, snapshot.Err.Error()
+	case errors.As(err, &e):
+		d.Offset, d.Record, d.Whole, d.Text = e.Offset, e.Index, e.Whole(), e.Err.Error()
 	case errors.Is(err, wal.ErrNotOurs), errors.Is(err, wal.ErrVersion):
 		d.Whole = true
 	default:
@@ -307,9 +304,9 @@ func (v *verifier) together() error {
 
 // misfit is the place in the report of what an error of store.Fits is about: a file, one that is missing, or the log as a whole.
 func (v *verifier) misfit(err error) int {
-	var damage *store.CorruptionError
+	var damage *wal.CorruptionError
 	switch {
-	case !errors.As(err, &damage):
+	case !errors.As(err, &damage), damage.Index != 0:
 		return len(v.result.Files) - 1 // the last segment
 	case damage.File == store.SnapshotPath(v.dir) && v.snapshot >= 0:
 		return v.snapshot
@@ -330,11 +327,11 @@ func (v *verifier) states(at int) error {
 	tail, last := v.log.Tail(), v.log.Last()
 	switch {
 	case v.meta.State == store.StateCreating && (last >= v.log.First() || v.meta.Witness > 0 || v.meta.Count > 0):
-		return v.damage(v.snapshot, &store.CorruptionError{File: store.SnapshotPath(v.dir), Err: errors.New("it says that the store was never used, but there are records")})
+		return v.damage(v.snapshot, &wal.CorruptionError{File: store.SnapshotPath(v.dir), Err: errors.New("it says that the store was never used, but there are records")})
 	case v.meta.State != store.StateClosed:
 		return nil
 	case v.meta.Witness != last:
-		return v.damage(v.snapshot, &store.CorruptionError{File: store.SnapshotPath(v.dir),
+		return v.damage(v.snapshot, &wal.CorruptionError{File: store.SnapshotPath(v.dir),
 			Err: fmt.Errorf("it says that the store was closed at record %d, but the log ends at %d", v.meta.Witness, last)})
 	case tail.Length > 0:
 		return v.damage(at, &wal.CorruptionError{File: tail.File, Offset: tail.Offset, Index: last + 1,
@@ -373,7 +370,7 @@ func (v *verifier) starts() error {
 	refusal, err := tail.replay(log, settled, v.eachEntry, func(uint64, uint64) error {
 		return v.ctx.Err()
 	})
-	var damage *store.CorruptionError
+	var damage *wal.CorruptionError
 	if errors.As(err, &damage) {
 		refusal, err = err, nil
 	}

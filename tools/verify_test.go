@@ -213,8 +213,8 @@ func TestVerifyComparesSums(t *testing.T) {
 		build(m.Witness, change(append([]store.Entry(nil), all...)))
 		for _, memory := range []int{0, 1} {
 			v := verified(t, dir, VerifyOptions{memory: memory})
-			var damage *store.CorruptionError
-			if !errors.As(v.Err(), &damage) || v.Files[0].Damages != 1 || v.Harmless {
+			var damage *wal.CorruptionError
+			if !errors.As(v.Err(), &damage) || damage.File != store.SnapshotPath(dir) || v.Files[0].Damages != 1 || v.Harmless {
 				t.Errorf("%s: %+v", name, v.Files[0])
 			}
 			if starts := servedSums(t, dir) != nil; v.Starts != starts {

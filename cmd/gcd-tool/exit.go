@@ -34,12 +34,11 @@ func interrupted(what string) error {
 // classify finds the exit code and the hint for an error of any of the parts.
 func classify(err error) *cmdline.Failure {
 	var (
-		known      *cmdline.Failure
-		usage      *cmdline.UsageError
-		logDamage  *wal.CorruptionError
-		dataDamage *store.CorruptionError
-		dangling   *vfs.DanglingError
-		badDump    *tools.DumpError
+		known    *cmdline.Failure
+		usage    *cmdline.UsageError
+		damage   *wal.CorruptionError
+		dangling *vfs.DanglingError
+		badDump  *tools.DumpError
 	)
 	switch {
 	case errors.As(err, &known):
@@ -58,7 +57,7 @@ func classify(err error) *cmdline.Failure {
 	case errors.Is(err, tools.ErrMountPoint):
 		return cmdline.Fail(cmdline.ExitFailure, err,
 			"restore into a directory below it, and give \"gcd serve --data\" that one; nothing was changed")
-	case errors.As(err, &logDamage), errors.As(err, &dataDamage):
+	case errors.As(err, &damage):
 		return cmdline.Fail(cmdline.ExitCorruption, err, "keep a copy of the directory; "+tools.HintDamage(err))
 	case errors.Is(err, store.ErrLocked):
 		return cmdline.Fail(cmdline.ExitLocked, err, "stop the server that has the directory")

@@ -49,12 +49,11 @@ func plain(err error) string {
 // classify finds the exit code and the hint for an error of any of the parts.
 func classify(err error) *cmdline.Failure {
 	var (
-		known      *cmdline.Failure
-		usage      *cmdline.UsageError
-		refused    *client.RefusedError
-		logDamage  *wal.CorruptionError
-		dataDamage *store.CorruptionError
-		dangling   *vfs.DanglingError
+		known    *cmdline.Failure
+		usage    *cmdline.UsageError
+		refused  *client.RefusedError
+		damage   *wal.CorruptionError
+		dangling *vfs.DanglingError
 	)
 	switch {
 	case errors.As(err, &known):
@@ -75,7 +74,7 @@ func classify(err error) *cmdline.Failure {
 
 	case errors.Is(err, store.ErrByteOrder):
 		return cmdline.Fail(cmdline.ExitForeign, err, tools.HintByteOrder)
-	case errors.As(err, &logDamage), errors.As(err, &dataDamage):
+	case errors.As(err, &damage):
 		return cmdline.Fail(cmdline.ExitCorruption, err,
 			"nothing was changed; keep a copy of the directory; "+tools.HintDamage(err))
 	case errors.Is(err, store.ErrLocked):
