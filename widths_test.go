@@ -36,7 +36,7 @@ var (
 		"internal/vfs/vfstest", "loadgen", "resp", "server", "store", "tools", "wal",
 	}
 	widePages = []string{
-		"CHANGELOG.md", "README.md", "docs/architecture.md", "docs/backup.md", "docs/benchmarks.md", "docs/client.md",
+		"CHANGELOG.md", "docs/architecture.md", "docs/backup.md", "docs/benchmarks.md", "docs/client.md",
 		"docs/dependencies.md", "docs/dump.md", "docs/moving-in.md",
 		"docs/storage.md", "docs/testing.md",
 	}
