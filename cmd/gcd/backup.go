@@ -89,7 +89,7 @@ Examples:
 
 const backupFlags = "The backup"
 
-// backup is one under way.
+// backup is a backup that is under way.
 type backup struct {
 	addr, format string
 	timeout      time.Duration // without a byte
@@ -132,7 +132,8 @@ func (b *backup) run(ctx context.Context, name string, stdout io.Writer) (err er
 // counted is how many topics have come.
 func (b *backup) counted() string { return cmdline.Plural(b.topics, "topic", "topics") }
 
-// take reads a backup, checks it and writes it to w. It returns the index of the state that it holds.
+// take reads a backup, checks it and writes it to w. It returns the index of the state that it
+// holds.
 func (b *backup) take(ctx context.Context, w io.Writer) (uint64, error) {
 	dialer := net.Dialer{Timeout: connectTimeout}
 	conn, err := dialer.DialContext(ctx, "tcp", b.addr)
@@ -150,9 +151,10 @@ func (b *backup) take(ctx context.Context, w io.Writer) (uint64, error) {
 	return index, b.explain(ctx, err)
 }
 
-// receive has the conversation with the server, which does not know either how many topics will come.
+// receive asks the server for a backup and reads it. How many topics will come is not known, not
+// even to the server.
 func (b *backup) receive(conn io.ReadWriter, w io.Writer) (uint64, error) {
-	b.meter.Report("waiting for the server", 0, 0, "topics") // which reads its log before it sends the first one
+	b.meter.Report("waiting for the server", 0, 0, "topics") // which reads its log first
 	if _, err := conn.Write(resp.AppendCommand(nil, "GCD.BACKUP", "FORMAT", b.format)); err != nil {
 		return 0, err
 	}
@@ -194,7 +196,7 @@ func (b *backup) explain(ctx context.Context, err error) error {
 	return cmdline.Fail(cmdline.ExitFailure, err, b.hint)
 }
 
-// patientConn waits for each read and write for so long.
+// patientConn gives each read and each write so much time.
 type patientConn struct {
 	net.Conn
 	timeout time.Duration

@@ -13,7 +13,8 @@ import (
 	"gcd/tools"
 )
 
-// TestBackupOnATerminal: a bar shows how far it is, and when the backup itself is printed there nothing comes between its lines.
+// TestBackupOnATerminal: a bar shows how far it is, and when the backup itself is printed there
+// nothing comes between its lines.
 func TestBackupOnATerminal(t *testing.T) {
 	t.Parallel()
 	const topics = 20_000

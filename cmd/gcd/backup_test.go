@@ -105,7 +105,8 @@ func TestBackupCommand(t *testing.T) {
 	}
 }
 
-// TestBackupThatIsNotWhole: whatever goes wrong, no file appears, what had its name stays, nothing is left beside it, and the exit code says it.
+// TestBackupThatIsNotWhole: whatever goes wrong, no file appears, what had its name stays, nothing
+// is left beside it, and the exit code says it.
 func TestBackupThatIsNotWhole(t *testing.T) {
 	t.Parallel()
 	whole := dumpOf(t, tools.FormatNDJSON, 10_000)

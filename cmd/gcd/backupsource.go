@@ -14,9 +14,10 @@ import (
 )
 
 // backupOf makes what the server sends for GCD.BACKUP: a dump of its own directory, read as
-// gcd-tool reads that of a running server. What does not fit into memory, and a copy of the
-// snapshot, is kept in tempDir, or if that is empty in the directory, in files without names, and
-// nothing is written elsewhere. It takes no room that the log needs next, and rests.
+// gcd-tool reads that of a running server. A copy of the snapshot, and what does not fit into
+// memory, is kept in tempDir (if that is empty, in the directory), in files without names; nothing
+// is written elsewhere. It takes no room that the log needs next, and pauses so that it does not
+// slow the server down.
 func backupOf(dir, tempDir string, segmentSize int64) func(ctx context.Context, w io.Writer, format string) error {
 	return func(ctx context.Context, w io.Writer, format string) error {
 		if err := roomForBackup(dir, tempDir, segmentSize, vfs.Free); err != nil {
@@ -31,9 +32,10 @@ func backupOf(dir, tempDir string, segmentSize int64) func(ctx context.Context, 
 	}
 }
 
-// roomForBackup refuses a backup whose copy of the snapshot does not fit into tempDir. Beside the
-// log, where tempDir is empty, it leaves as much room again for the log, but not more than its next
-// two segments take. free tells the bytes that are free where a directory is, if the system does.
+// roomForBackup refuses a backup whose copy of the snapshot does not fit into tempDir. Where
+// tempDir is empty, and the copy is beside the log, it leaves as much room again for the log, but
+// not more than two more segments take. free returns how many bytes are free where a directory is,
+// if the system says so.
 func roomForBackup(dir, tempDir string, segmentSize int64, free func(dir string) (int64, bool)) error {
 	info, err := os.Stat(store.SnapshotPath(dir))
 	if err != nil {

@@ -15,7 +15,8 @@ import (
 	"gcd/tools"
 )
 
-// A backup that would take the log's room is refused, and one for which there is room, or of which nobody knows, is not.
+// A backup that would take the log's room is refused, and one for which there is room, or of which
+// nobody knows, is not.
 func TestRoomForBackup(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -102,7 +102,8 @@ interrupted. The result is printed all the same, unless no server was reached.`,
 	}
 }
 
-// readLoad reads the flags of bench. What a zero means to the library is its default, and to a flag that was set a mistake.
+// readLoad reads the flags of bench. A zero means the default to the library, but a flag that was
+// set to zero is a mistake.
 func readLoad(c *cli.Context) (loadgen.Options, error) {
 	wrong := func(flag, format string, args ...any) (loadgen.Options, error) {
 		return loadgen.Options{}, wrongFlag(c, flag, format, args...)
@@ -161,7 +162,7 @@ func readLoad(c *cli.Context) (loadgen.Options, error) {
 	return o, nil
 }
 
-// bench makes the load and prints what came of it.
+// bench makes the load and prints the result.
 func bench(ctx context.Context, c *cli.Context, o loadgen.Options) error {
 	progress := newBenchProgress(c.App.ErrWriter, c.Bool("quiet"))
 	o.Progress, o.ProgressEvery = progress.report, progress.every
@@ -204,7 +205,7 @@ func bench(ctx context.Context, c *cli.Context, o loadgen.Options) error {
 const hintYes = "a load test wants a server of its own (gcd serve --memory); its topics stay for ever, so --yes is " +
 	"for a server that may keep them"
 
-// noRoomHere tells whether the system refused a socket, or had no port for it.
+// noRoomHere says whether this system refused a socket, or had no port for it.
 func noRoomHere(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.EADDRNOTAVAIL)
 }

@@ -13,9 +13,10 @@ import (
 	"gcd/loadgen"
 )
 
-// benchProgress says how a run goes: on a terminal in one line that changes, elsewhere in a line now and then.
+// benchProgress says how a run goes: on a terminal in one line that changes, elsewhere in a line
+// now and then.
 type benchProgress struct {
-	w        io.WriteCloser // the load does not wait for who reads it
+	w        io.WriteCloser // the load does not wait for its reader
 	terminal io.Writer      // that it goes to, if it is one
 	every    time.Duration
 	quiet    bool
@@ -63,7 +64,7 @@ func (p *benchProgress) report(s loadgen.Sample) {
 	}
 }
 
-// end takes the changing line away.
+// end removes the changing line.
 func (p *benchProgress) end() {
 	if p.drawn {
 		fmt.Fprint(p.w, "\r\x1b[K")

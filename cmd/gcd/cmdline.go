@@ -40,7 +40,7 @@ Exit codes:
   64   the command line is wrong
   130  interrupted by a signal`
 
-// program is gcd; h is of its command serve alone, and nil for the others.
+// program is gcd. h is for the command serve alone; it is nil where another command runs.
 func program(h *host) *cmdline.Program {
 	return &cmdline.Program{
 		Name:     programName,
@@ -52,7 +52,7 @@ func program(h *host) *cmdline.Program {
 	}
 }
 
-// toolCommands are those of gcd-tool.
+// toolCommands are the commands of gcd-tool.
 func toolCommands() []string {
 	return []string{"dump", "verify", "inspect", "history", "restore", "import", "compact", "repair"}
 }
@@ -62,7 +62,8 @@ func usagef(command, format string, args ...any) error {
 	return cmdline.Usagef("gcd", command, format, args...)
 }
 
-// wrongFlag makes an error about the value of a command's flag, which it names as that was given.
+// wrongFlag makes an error about the value of a command's flag. It names the flag as it was given:
+// by its name or by its variable.
 func wrongFlag(c *cli.Context, flag, format string, args ...any) error {
 	return usagef(c.Command.Name, "%s "+format, append([]any{cmdline.Given(c, flag)}, args...)...)
 }
@@ -70,7 +71,7 @@ func wrongFlag(c *cli.Context, flag, format string, args ...any) error {
 // serverAddr is the address of the server that a command is for.
 func serverAddr(c *cli.Context) (string, error) {
 	addr := c.String("addr")
-	if addr == "" { // packages take it for their default
+	if addr == "" { // packages take an empty one for their default
 		return "", wrongFlag(c, "addr", "is empty: it takes HOST:PORT, such as %s", codec.DefaultAddr)
 	}
 	err := checkListenAddr(addr)
@@ -83,8 +84,9 @@ func serverAddr(c *cli.Context) (string, error) {
 	return addr, nil
 }
 
-// useless refuses those of a command's flags that were typed and have no effect, for a reason.
-// Variables in the environment are for several commands, so they may say what one has no use for.
+// useless refuses flags of a command that were typed and have no effect, and gives the reason.
+// Variables in the environment serve several commands, so one of them may have no use for a
+// variable.
 func useless(c *cli.Context, reason string, flags ...string) error {
 	for _, flag := range flags {
 		if cmdline.Typed(c, flag) {
@@ -94,7 +96,7 @@ func useless(c *cli.Context, reason string, flags ...string) error {
 	return nil
 }
 
-// envPrefix begins the name of each variable in the environment that is gcd's.
+// envPrefix begins the name of each of gcd's variables in the environment.
 const envPrefix = "GCD_"
 
 // fromEnv names the environment variable of a flag: GCD_ and the flag's name in upper case.

@@ -14,7 +14,8 @@ import (
 
 const serverFlags = "The server"
 
-// clientFlags are the flags of count and reset; attempts is how many datagrams the command sends when it is not told.
+// clientFlags are the flags of count and reset; attempts is how many datagrams the command sends by
+// default.
 func clientFlags(attempts int) []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "addr", Value: codec.DefaultAddr, EnvVars: fromEnv("addr"), Category: serverFlags,
@@ -55,7 +56,7 @@ When it ends with exit code 6 the count may or may not have been made.`,
 					return err
 				}
 				if err := cmdline.PrintLine(c.App.Writer, strconv.FormatUint(n, 10)); err != nil {
-					return cmdline.Fail(cmdline.ExitFailure, err, "") // which has the number
+					return cmdline.Fail(cmdline.ExitFailure, err, "") // the error has the number
 				}
 				if cmdline.MayBeClosed(c.App.Writer) {
 					fmt.Fprintf(c.App.ErrWriter,
@@ -87,7 +88,7 @@ Example:
 	}
 }
 
-// ask makes a client as the flags say and has one request made.
+// ask makes a client as the flags say, and makes one request with it.
 func ask(c *cli.Context, request func(ctx context.Context, client *client.Client, topic string) error) error {
 	if err := cmdline.TakesArgs(c, 1); err != nil {
 		return err
@@ -134,7 +135,7 @@ func ask(c *cli.Context, request func(ctx context.Context, client *client.Client
 		AnyPort:       c.Bool("any-port"),
 		Settle:        c.Duration("answer-settle"),
 	})
-	if err != nil { // of what is wrong with the options, the address is left
+	if err != nil { // every other option was checked before, so it is the address
 		return usagef(c.Command.Name, "%s: %s", cmdline.Given(c, "addr"), plain(err))
 	}
 	defer cl.Close()

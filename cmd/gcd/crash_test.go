@@ -22,8 +22,9 @@ const (
 	killShared  = 4  // topics that all count and nobody resets
 )
 
-// TestKill kills the real server with SIGKILL under load, again and again on one directory, and holds what it recovers against
-// the clients' own journal. GCD_CRASH_ROUNDS sets the rounds (default 5), GCD_CRASH_DISPATCH the dispatch (default both in turn).
+// TestKill kills the real server with SIGKILL under load, again and again on one directory, and
+// holds what it recovers against the clients' own journal. GCD_CRASH_ROUNDS sets the rounds
+// (default 5), GCD_CRASH_DISPATCH the dispatch (default both in turn).
 func TestKill(t *testing.T) {
 	t.Parallel()
 	rounds, _ := strconv.Atoi(os.Getenv("GCD_CRASH_ROUNDS"))
@@ -136,7 +137,8 @@ func (o *ownTopic) wasReset(err error) {
 	}
 }
 
-// round starts the server, sometimes kills it at once, checks what it recovered, puts it under load and kills it.
+// round starts the server, sometimes kills it at once, checks what it recovered, puts it under load
+// and kills it.
 func (k *killTest) round(t *testing.T, round int) {
 	dispatch := []string{"pool", "goroutine"}[round%2]
 	if d := os.Getenv("GCD_CRASH_DISPATCH"); d != "" {

@@ -81,7 +81,7 @@ type segmentEnd struct {
 	path    string
 	content []byte
 	records []int64 // where each begins
-	end     int64   // behind the last one
+	end     int64   // after the last one
 	older   []byte  // the same file, as it was a moment before; nil: it was not there
 }
 

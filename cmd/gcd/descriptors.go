@@ -10,15 +10,15 @@ import (
 	"gcd/server"
 )
 
-// reservedFiles are kept from connections: the log's next segment and a snapshot must be opened however many clients there
-// are. A server's own files are about 20.
+// reservedFiles are kept from connections: the log's next segment and a snapshot must be opened
+// however many clients there are. A server's own files are about 20.
 const reservedFiles = 48
 
 // benchFiles is how many files gcd bench may have open beside those of its clients and its threads.
 const benchFiles = 16
 
-// leaveFiles returns how many connections there may be so that the reserved files are left of all, those included that the server
-// opens only to be told that they are too many.
+// leaveFiles returns how many connections there may be so that the reserved files are left. It
+// counts the connections, too, that the server accepts only to say that there are too many.
 func leaveFiles(conns int, files uint64, log hclog.Logger) int {
 	room := 0
 	if files > reservedFiles {
@@ -32,11 +32,11 @@ func leaveFiles(conns int, files uint64, log hclog.Logger) int {
 	return room
 }
 
-// roomForClients is an error when that many clients of gcd bench, each with a socket, cannot be had.
-// flag is what their number was given by.
+// roomForClients returns an error when there cannot be that many clients of gcd bench, each with a
+// socket. flag is the flag or variable that gave their number.
 func roomForClients(flag string, clients, threads int, files uint64) error {
 	if clients > loadgen.MaxClients {
-		return nil // which is told with the bounds of the other flags
+		return nil // that error comes with the bounds of the other flags
 	}
 	own := uint64(benchFiles + 2*threads)
 	if uint64(clients)+own <= files {

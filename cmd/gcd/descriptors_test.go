@@ -36,8 +36,9 @@ func TestLeaveFiles(t *testing.T) {
 	}
 }
 
-// TestFewDescriptors: silent connections, over RESP behind a PING, take all descriptors that they can get; the log still rotates, snapshots are still
-// taken, who gets in is served, and when they leave everybody is.
+// TestFewDescriptors: silent connections, over RESP after a PING, take all descriptors that they
+// can get; the log still rotates, snapshots are still taken, who gets in is served, and when they
+// leave everybody is.
 func TestFewDescriptors(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
@@ -91,7 +92,7 @@ func fewDescriptors(t *testing.T, binary, dispatch, network string) {
 	count := func(c *client.Client) error {
 		n, err := c.Count(t.Context(), topic)
 		if err == nil && n != counted+1 {
-			err = fmt.Errorf("the sum is %d behind %d", n, counted)
+			err = fmt.Errorf("the sum is %d after %d", n, counted)
 		}
 		if err == nil {
 			counted++

@@ -13,7 +13,8 @@ import (
 	"gcd/internal/cmdline"
 )
 
-// TestOperationsPage compares the tables of flags in docs/operations.md with the flags that there are.
+// TestOperationsPage compares the tables of flags in docs/operations.md with the flags that there
+// are.
 func TestOperationsPage(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/operations.md")
@@ -46,7 +47,8 @@ func TestOperationsPage(t *testing.T) {
 }
 
 // TestEveryFlagFromTheEnvironment: the variables are named after the flags, without exception. What
-// guards against harm is typed each time: a variable that was set once would switch it off for ever.
+// guards against harm is typed each time: a variable that was set once would switch it off for
+// ever.
 func TestEveryFlagFromTheEnvironment(t *testing.T) {
 	t.Parallel()
 	for _, command := range program(nil).Commands {

@@ -19,7 +19,7 @@ const (
 	hintUnknown = "it may have been done, and doing it again may do it twice"
 )
 
-// packages are those whose names are left out in front of an error's text.
+// packages are the packages whose names are left out in front of an error's text.
 func packages() []string { return []string{"client", "loadgen", "server", "store", "wal"} }
 
 // report prints err, when there is one, and returns the exit code.
@@ -27,7 +27,7 @@ func report(stderr io.Writer, err error) int {
 	return cmdline.Report(stderr, programName, err, classify, packages()...)
 }
 
-// reportJSON is report in the form of a log that is JSON.
+// reportJSON is report for a log in JSON.
 func reportJSON(stderr io.Writer, err error) int {
 	if err == nil {
 		return cmdline.ExitOK

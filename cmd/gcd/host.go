@@ -17,14 +17,14 @@ import (
 // drainTime is how long the end of a server may wait for whoever reads its log.
 const drainTime = 100 * time.Millisecond
 
-// host is what a server has of the process that it runs in.
+// host is what a server uses of the process that it runs in.
 type host struct {
 	log     *logqueue.Queue // to stderr: whoever reads that cannot make the server wait
 	signals *signals
 }
 
 // runServer is run for the command serve. All that a server says on stderr goes through one queue:
-// its log, and behind it the error that it ends with, also one of the command line.
+// its log, and after it the error that it ends with, even one in the command line.
 func runServer(args []string, stdout io.Writer, stderr *os.File) int {
 	caught := catchSignals(cmdline.IsTerminal(stderr))
 	signal.Ignore(noReason()...)
@@ -39,7 +39,8 @@ func runServer(args []string, stdout io.Writer, stderr *os.File) int {
 	return code
 }
 
-// lostLines makes the line of the log that says how many are not in it, in the log's form.
+// lostLines makes the log line that says how many lines are missing, as text or JSON, as the log
+// is.
 func lostLines(c *cli.Context) func(uint64) []byte {
 	return func(lines uint64) []byte {
 		var b bytes.Buffer

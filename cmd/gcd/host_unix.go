@@ -8,5 +8,5 @@ import (
 )
 
 // noReason are signals that are no reason to stop counting: nobody reads the log any more, or the
-// terminal does not want it from a job in the background.
+// terminal does not take output of a background job.
 func noReason() []os.Signal { return []os.Signal{syscall.SIGPIPE, syscall.SIGTTOU} }

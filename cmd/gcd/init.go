@@ -68,13 +68,14 @@ Example:
 	}
 }
 
-// checkOwner keeps root out of another user's directory, unless that is wanted: that user's next
-// start could not open what root has made.
+// checkOwner keeps root out of another user's directory, unless --allow-root is given: that user's
+// next start could not open what root has made.
 func (s *settings) checkOwner() error {
 	if s.dir == "" || s.allowRoot {
 		return nil
 	}
-	// The directory may be anybody's, or a volume that root has made, and the store in it a user's.
+	// The directory may belong to anybody, for root may have made the volume, while the store in it
+	// belongs to a user.
 	for _, path := range []string{s.dir, store.SnapshotPath(s.dir), store.LogDir(s.dir)} {
 		if theirs, foreign := owner.Foreign(path); foreign {
 			return cmdline.Fail(cmdline.ExitForeign,

@@ -16,9 +16,10 @@ import (
 	"gcd/store"
 )
 
-// TestLinearizable has many clients count few topics over all networks and compares the order of their calls and returns
-// with the numbers that they got. Where nothing is reset that is the whole of linearizability: each number once, and a
-// count that returned before another was sent has the smaller one.
+// TestLinearizable has many clients count few topics over all networks and compares the order of
+// their calls and returns with the numbers that they got. Where nothing is reset that is the whole
+// of linearizability: each number once, and a count that returned before another was sent has the
+// smaller one.
 func TestLinearizable(t *testing.T) {
 	t.Parallel()
 	for _, dispatch := range []server.Dispatch{server.Pool, server.Goroutine} {
@@ -88,7 +89,8 @@ func outOfOrder(ops []counted) string {
 			return fmt.Sprintf("number %d of all is %d", i+1, op.value)
 		}
 	}
-	// From the largest number down: nothing with a larger number may have returned before this one was called.
+	// From the largest number down: nothing with a larger number may have returned before this one
+	// was called.
 	earliest := counted{returned: math.MaxInt64}
 	for _, op := range slices.Backward(byValue) {
 		if earliest.returned < op.call {

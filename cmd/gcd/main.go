@@ -1,7 +1,8 @@
 // Command gcd runs a counter server and talks to one.
 //
-// Data goes to stdout and nothing else does; messages go to stderr, as "gcd: …" in lower case, with a line "hint: …"
-// where there is something to do about it. How a command ended is its exit code; internal/cmdline has them all.
+// Data goes to stdout and nothing else does; messages go to stderr, as "gcd: …" in lower case, with
+// a line "hint: …" where there is something to do about it. How a command ended is its exit code;
+// internal/cmdline has them all.
 package main
 
 import (
@@ -27,8 +28,8 @@ func main() {
 // it prints waits for whoever reads it, and a signal has to end that.
 func runsServer(args []string) bool { return program(nil).Runs(args) == serveName }
 
-// run executes the command line args, whose first element is the program's name, and returns the exit code. When ctx
-// ends, the command is interrupted. The command serve is runServer's.
+// run executes the command line args, whose first element is the program's name, and returns the
+// exit code. When ctx ends, the command is interrupted. The command serve is runServer's.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var last bytes.Buffer
 	code := report(&last, program(nil).Run(ctx, args, stdout, stderr))

@@ -15,8 +15,8 @@ import (
 // mostNotices bounds what waits for the service manager, in bytes.
 const mostNotices = 16 << 10
 
-// manager is what manages the service, systemd or something like it, and wants to know how the
-// server is. Nobody waits for it: notices go through a queue, in their order. A nil manager is
+// manager is the service manager, systemd or one like it, which wants to know how the server is.
+// Nobody waits for it: notices go through a queue, in order. A nil manager means that there is
 // none.
 type manager struct {
 	notices *logqueue.Queue
@@ -25,15 +25,15 @@ type manager struct {
 	serving bool // between ready and stopping
 }
 
-// newManager finds the manager that the environment names, if there is one. Its goroutine is a
-// queue's, which close ends.
+// newManager finds the manager that the environment names, if there is one. It starts a queue's
+// goroutine, which close ends.
 func newManager(log hclog.Logger) *manager {
 	if os.Getenv("NOTIFY_SOCKET") == "" {
 		return nil
 	}
 	return &manager{notices: logqueue.New(notifySocket{log}, logqueue.Options{
 		Bytes: mostNotices,
-		Lost:  func(uint64) []byte { return nil }, // it is no notice
+		Lost:  func(uint64) []byte { return nil }, // a line about what is lost is no notice
 	})}
 }
 
@@ -56,12 +56,12 @@ func (m *manager) turn(serving bool, state string) {
 // alive says that the server lives.
 func (m *manager) alive() { m.tell(daemon.SdNotifyWatchdog) }
 
-// startPatience is how much longer a start may take behind each notice of it.
-const startPatience = 10 * progressEvery
+// startTimeout is how much longer a start may take after each notice of it.
+const startTimeout = 10 * progressEvery
 
-// starting says what a start that takes long is doing, and asks for patience.
+// starting says what a long start is doing, and asks the manager to wait.
 func (m *manager) starting(doing string) {
-	m.tell(fmt.Sprintf("STATUS=%s\nEXTEND_TIMEOUT_USEC=%d\n%s", doing, startPatience.Microseconds(), daemon.SdNotifyWatchdog))
+	m.tell(fmt.Sprintf("STATUS=%s\nEXTEND_TIMEOUT_USEC=%d\n%s", doing, startTimeout.Microseconds(), daemon.SdNotifyWatchdog))
 }
 
 // watches is how long the manager waits for alive before it ends the server; 0: for ever.
@@ -69,12 +69,12 @@ func (m *manager) watches(log hclog.Logger) time.Duration {
 	if m == nil {
 		return 0
 	}
-	patience, err := daemon.SdWatchdogEnabled(false)
+	timeout, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {
 		log.Warn("the service manager's watchdog is off: what it says of it cannot be read", "error", err)
 		return 0
 	}
-	return patience
+	return timeout
 }
 
 // reloaded says that a reload has begun, and is done. A server that does not serve yet, or no more,

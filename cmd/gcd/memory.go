@@ -15,9 +15,10 @@ const (
 	gcPercentEvery   = 10 * time.Second
 )
 
-// boundGarbage keeps the collector's rhythm fitting to the number of topics, until ctx ends. Go lets garbage grow as large as
-// what is alive: with millions of topics, which are alive for ever, that would double the memory. A collection is cheap
-// here, because topics hold no pointers. GOGC, if set, is left alone.
+// boundGarbage makes the garbage collector run more often the more topics there are, until ctx
+// ends. Go lets garbage grow as large as the memory in use: with millions of topics, which are
+// never freed, that would double the memory. A collection is cheap here, because topics hold no
+// pointers. GOGC, if set, is left alone.
 func boundGarbage(ctx context.Context) {
 	if os.Getenv("GOGC") != "" {
 		return
@@ -38,7 +39,8 @@ func boundGarbage(ctx context.Context) {
 	}
 }
 
-// gcPercent is the GOGC that lets garbageAllowance gather beside so many live bytes: never above Go's default of 100.
+// gcPercent is the GOGC that lets garbageAllowance gather beside so many live bytes: never above
+// Go's default of 100.
 func gcPercent(live uint64) int {
 	return int(min(100, max(minGCPercent, 100*garbageAllowance/max(live, 1))))
 }

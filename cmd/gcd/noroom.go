@@ -8,8 +8,8 @@ import (
 // roomPause is the time between two tries of a start that has no room for what it must write.
 const roomPause = time.Second
 
-// waitForRoom is what store.Options.NoRoom does: it says once that the start waits, and pauses,
-// until ctx ends.
+// waitForRoom is the function for store.Options.NoRoom: it says once that the start waits, and then
+// pauses, until ctx ends.
 func waitForRoom(ctx context.Context, s settings) func(error) error {
 	said := false
 	return func(err error) error {

@@ -72,8 +72,8 @@ Example:
 	}
 }
 
-// ping asks once. An error is a Failure if the server answered, and in any other case its way to
-// the server and back, which ctx may have ended.
+// ping asks once. The error is a Failure if the server answered. Any other error is about the way
+// to the server and back; ctx may have ended it.
 func ping(ctx context.Context, addr string) error {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "tcp", addr)
@@ -87,14 +87,14 @@ func ping(ctx context.Context, addr string) error {
 		return err
 	}
 	said, err := bufio.NewReader(io.LimitReader(conn, maxPong)).ReadString('\n')
-	reply, _, _ := resp.ParseReply([]byte(said)) // without a kind if it is none, or not whole
+	reply, _, _ := resp.ParseReply([]byte(said)) // it has no kind if this is no reply, or not a whole one
 	other, bad := codec.ParseReply([]byte(said))
 	switch {
 	case reply.Kind == '+' && string(reply.Text) == "PONG":
 		return nil
 	case reply.Kind == '-':
 		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("the server cannot count: %s", printable(string(reply.Text))), "")
-	case bad == nil && other.Op == codec.OpRefusal: // of a server that has no RESP, or did not look at the PING
+	case bad == nil && other.Op == codec.OpRefusal: // the server has no RESP, or did not read the PING
 		hint := ""
 		if other.Code == codec.CodeUnknownOpcode {
 			hint = "does it run with --resp?"
@@ -110,7 +110,7 @@ func ping(ctx context.Context, addr string) error {
 	return err
 }
 
-// printable is a text without what a terminal might take for a command.
+// printable is a text without what a terminal would take for a command.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

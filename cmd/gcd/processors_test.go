@@ -11,7 +11,8 @@ import (
 	"gcd/server"
 )
 
-// TestAllowWaiting: beside the processors there is room for what waits, once, unless somebody said otherwise.
+// TestAllowWaiting: beside the processors there is room for what waits, once, unless somebody said
+// otherwise.
 func TestAllowWaiting(t *testing.T) {
 	t.Parallel()
 	if dispatch := os.Getenv("GCD_TEST_ALLOW_WAITING"); dispatch != "" {

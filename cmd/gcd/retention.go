@@ -47,7 +47,7 @@ func (r *retention) Set(value string) error {
 	return nil
 }
 
-// add takes a time or a size; each at most once, and above 0.
+// add takes a time or a size, each at most once and above 0.
 func (r *retention) add(part string) error {
 	var size cmdline.ByteSize
 	if age, ok := cmdline.ParseAge(part); ok && age > 0 && r.Age == 0 {

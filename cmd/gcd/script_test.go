@@ -28,7 +28,8 @@ func TestMain(m *testing.M) {
 
 var update = flag.Bool("update", false, "rewrite the golden texts in testdata")
 
-// hang is when a test that waits for something gives up; it decides nothing but how a failure looks.
+// hang is when a test that waits for something gives up; it decides nothing but how a failure
+// looks.
 const hang = time.Minute
 
 // receive waits for a value that must come, or for the end of a channel.
@@ -54,8 +55,8 @@ func ended(t testing.TB, what string, running *sync.WaitGroup) {
 	receive(t, what, done)
 }
 
-// TestScripts runs the command lines in testdata/script against the real main, as processes of their own. "go test
-// ./cmd/gcd -update" rewrites the golden help texts.
+// TestScripts runs the command lines in testdata/script against the real main, as processes of
+// their own. "go test ./cmd/gcd -update" rewrites the golden help texts.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	scripttest.Run(t, *update, func(env *testscript.Env) {
@@ -152,7 +153,8 @@ func findServer(ts *testscript.TestScript, name string) *serverProcess {
 
 // start NAME FLAGS...
 //
-// Starts "gcd serve FLAGS..." in the background and waits until it listens. $TCP and $UDP are its addresses.
+// Starts "gcd serve FLAGS..." in the background and waits until it listens. $TCP and $UDP are its
+// addresses.
 func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: start NAME FLAGS...")
@@ -202,7 +204,7 @@ func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 	p.waitFor(ts, args[2])
 }
 
-// send NAME SIGNAL...: sends the signals, one right behind the other.
+// send NAME SIGNAL...: sends the signals, one right after the other.
 func cmdSend(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: send NAME SIGNAL...")
@@ -244,7 +246,8 @@ func (p *serverProcess) waitFor(ts *testscript.TestScript, code string) {
 
 // [!] logged NAME REGEXP
 //
-// Waits until the server has written such a line to stderr, or has ended; with ! looks at what it has written so far.
+// Waits until the server has written such a line to stderr, or has ended; with ! looks at what it
+// has written so far.
 func cmdLogged(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: [!] logged NAME REGEXP")
@@ -267,7 +270,8 @@ func cmdIgnore(ts *testscript.TestScript, neg bool, args []string) {
 	<-p.done
 }
 
-// silent: starts listeners that take what comes and never answer; $SILENT_TCP and $SILENT_UDP are their addresses.
+// silent: starts listeners that take what comes and never answer; $SILENT_TCP and $SILENT_UDP are
+// their addresses.
 func cmdSilent(ts *testscript.TestScript, _ bool, _ []string) {
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)
@@ -303,7 +307,8 @@ func cmdLong(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("LONG", strings.Repeat("x", size))
 }
 
-// nobody: $NOBODY is an address where nothing listens, and nothing can start to: it is the client's end of a connection.
+// nobody: $NOBODY is an address where nothing listens, and nothing can start to: it is the client's
+// end of a connection.
 func cmdNobody(ts *testscript.TestScript, _ bool, _ []string) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)
@@ -324,7 +329,8 @@ func cmdOccupy(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Setenv("OCCUPIED", listener.Addr().String())
 }
 
-// elsewhere: $ELSEWHERE is the address of a UDP server that answers each request from another port, with the sum 7.
+// elsewhere: $ELSEWHERE is the address of a UDP server that answers each request from another port,
+// with the sum 7.
 func cmdElsewhere(ts *testscript.TestScript, _ bool, _ []string) {
 	asked, err := net.ListenPacket("udp", "127.0.0.1:0")
 	ts.Check(err)
@@ -379,7 +385,8 @@ func cmdUmask(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// notify: makes the socket to which a service tells its manager how it is, and sets $NOTIFY_SOCKET for start.
+// notify: makes the socket to which a service tells its manager how it is, and sets $NOTIFY_SOCKET
+// for start.
 func cmdNotify(ts *testscript.TestScript, _ bool, _ []string) {
 	dir, err := os.MkdirTemp("", "gcd") // the script's own directory has too long a path for a socket
 	ts.Check(err)

@@ -24,10 +24,10 @@ import (
 const (
 	// progressEvery is the time between two log lines of a long recovery.
 	progressEvery = 5 * time.Second
-	// refusalGrace is how long those may take to hear of it who wait for a server that does not
-	// come up.
+	// refusalGrace is how long it may take to tell waiting clients that the server does not come
+	// up.
 	refusalGrace = time.Second
-	// failureGrace is how long answers may still take that were decided before the store stopped.
+	// failureGrace is how long answers may take that were decided before the store stopped.
 	failureGrace = time.Second
 )
 
@@ -66,8 +66,8 @@ Examples:
 	}
 }
 
-// warnUnknown says which variables in the environment look like ours, and nothing reads: a misspelt
-// one leaves its flag at the default.
+// warnUnknown names variables in the environment that look like ours and that nothing reads: a
+// misspelt one leaves its flag at the default.
 func warnUnknown(log hclog.Logger, environ, known []string) {
 	for _, v := range cmdline.UnknownVariables(environ, envPrefix, known) {
 		args := []any{"variable", v.Name}
@@ -78,15 +78,15 @@ func warnUnknown(log hclog.Logger, environ, known []string) {
 	}
 }
 
-// reload reads anew what may change while the server runs: nothing yet. A start goes on, and a
-// stop.
+// reload reads again what may change while the server runs: nothing yet. A start or a stop that is
+// under way goes on.
 func (s *settings) reload() {
 	s.log.Info("reloaded: there is nothing that is read anew while the server runs", "signal", "hangup")
 	s.manager.reloaded()
 }
 
-// serve runs a server until a signal comes, ctx ends or the store fails. An error of it ends the process: what could not be
-// waited for in time is still running then.
+// serve runs a server until a signal comes, ctx ends or the store fails. When it returns an error
+// the process must end, for something may be running still that could not be waited for in time.
 func serve(ctx context.Context, s settings, signals <-chan os.Signal) error {
 	keepFilesPrivate()
 	b := cmdline.ReadBuild()
@@ -99,7 +99,7 @@ func serve(ctx context.Context, s settings, signals <-chan os.Signal) error {
 	if err != nil {
 		return err
 	}
-	allowWaiting(s.server.Dispatch) // behind the server, which has looked how many processors there are
+	allowWaiting(s.server.Dispatch) // after New, which reads how many processors there are
 	counters, err := openAll(ctx, s, signals, srv)
 	if err != nil {
 		return err
@@ -117,8 +117,8 @@ func serve(ctx context.Context, s settings, signals <-chan os.Signal) error {
 		p.serveErr = srv.Serve()
 	}()
 	p.manager.ready()
-	if patience := p.manager.watches(p.log); patience > 0 {
-		w := &watchdog{patience: patience, alive: p.alive, tell: p.manager.alive, log: p.log}
+	if timeout := p.manager.watches(p.log); timeout > 0 {
+		w := &watchdog{timeout: timeout, alive: p.alive, tell: p.manager.alive, log: p.log}
 		tidying.Go(func() { w.run(ctx) })
 	}
 	return p.supervise(ctx, signals, p.stop)
@@ -146,8 +146,8 @@ func openAll(ctx context.Context, s settings, signals <-chan os.Signal, srv *ser
 	return counters, nil
 }
 
-// openStore recovers the counters. A recovery may take long and changes nothing that a kill could spoil, so a signal ends
-// the process in the middle of it.
+// openStore recovers the counters. A recovery may take long, and a kill cannot spoil anything in
+// it, so a signal ends the process in the middle of it.
 func openStore(ctx context.Context, s settings, signals <-chan os.Signal) (*store.Store, error) {
 	if s.dir == "" {
 		s.log.Warn("the counters are in memory only: they are gone when this process ends")
@@ -175,7 +175,7 @@ func openStore(ctx context.Context, s settings, signals <-chan os.Signal) (*stor
 	return counters, err
 }
 
-// await opens the store, or stops waiting for it.
+// await opens the store, unless ctx ends before.
 func await(ctx context.Context, signals <-chan os.Signal, open func() (*store.Store, error)) (*store.Store, error) {
 	type result struct {
 		counters *store.Store
@@ -208,7 +208,7 @@ func logRecovery(log hclog.Logger, dir string, r store.Recovery) {
 		"clean", r.Clean, "took_seconds", took)
 }
 
-// progressLog says now and then how far a recovery is, and asks systemd for patience.
+// progressLog logs now and then how far a recovery is, and asks systemd to wait.
 type progressLog struct {
 	log     hclog.Logger
 	manager *manager
@@ -248,7 +248,7 @@ func listen(s settings, srv *server.Server) error {
 	return nil
 }
 
-// warnExposed says so when other machines may reach one of the addresses.
+// warnExposed warns when other machines may reach one of the addresses.
 func warnExposed(log hclog.Logger, addrs ...net.Addr) {
 	for _, addr := range addrs {
 		if exposed(addr) {
@@ -258,7 +258,7 @@ func warnExposed(log hclog.Logger, addrs ...net.Addr) {
 	}
 }
 
-// exposed tells whether other machines may reach an address.
+// exposed says whether other machines may reach an address.
 func exposed(addr net.Addr) bool {
 	switch a := addr.(type) {
 	case *net.TCPAddr:
@@ -269,7 +269,7 @@ func exposed(addr net.Addr) bool {
 	return false // off
 }
 
-// process is a server that serves.
+// process is a server that is serving.
 type process struct {
 	settings
 	counters *store.Store
@@ -278,13 +278,13 @@ type process struct {
 	serveErr error         // what it returned
 }
 
-// alive returns when each worker of the server and the commit owner have gone round.
+// alive returns when each worker of the server, and the commit owner, has completed a turn.
 func (p *process) alive(ctx context.Context) error {
 	return errors.Join(p.server.Alive(ctx), p.counters.Alive(ctx))
 }
 
-// supervise waits for a reason to stop, and stops. Whatever the disk does, it returns within twice the timeout of the
-// reason's coming.
+// supervise waits for a reason to stop, and stops. Whatever the disk does, it returns within twice
+// the timeout after the reason came.
 func (p *process) supervise(ctx context.Context, signals <-chan os.Signal, stop func(timeout time.Duration) error) error {
 	var cause error
 	timeout := p.shutdownTimeout
@@ -298,9 +298,9 @@ func (p *process) supervise(ctx context.Context, signals <-chan os.Signal, stop 
 		cause = p.serveErr
 	}
 	failed, code := p.counters.Err(), cmdline.ExitFailure
-	if failed != nil { // the reason behind all others
+	if failed != nil { // it is the cause of any other reason
 		why := cmdline.Fail(code, failed, "start it again: only a start finds out what is on the disk")
-		if errors.Is(failed, store.ErrMoved) || errors.Is(failed, store.ErrLocked) { // which no start mends
+		if errors.Is(failed, store.ErrMoved) || errors.Is(failed, store.ErrLocked) { // the next start would fail in the same way
 			why = classify(failed)
 		}
 		cause, code = why, why.Code
@@ -315,7 +315,7 @@ func (p *process) supervise(ctx context.Context, signals <-chan os.Signal, stop 
 	select {
 	case err := <-stopped:
 		if failed != nil {
-			return cause // which a store that failed returns from Close once more
+			return cause // Close of a failed store returns it once more
 		}
 		return errors.Join(cause, err)
 	case <-hung.C:
@@ -325,7 +325,7 @@ func (p *process) supervise(ctx context.Context, signals <-chan os.Signal, stop 
 	}
 }
 
-// late says what a stop waits for that has not come to its end in time.
+// late says what a stop is waiting for that has not ended in time.
 func (p *process) late() error {
 	select {
 	case <-p.served:
@@ -335,7 +335,8 @@ func (p *process) late() error {
 	}
 }
 
-// kept is the hint for a process that ends without having stopped. What is in memory only is gone, as the start has said.
+// kept is the hint for a process that ends without having stopped. Counters in memory only are
+// gone, as the start has said.
 func (p *process) kept() string {
 	if p.dir == "" {
 		return ""
@@ -343,12 +344,12 @@ func (p *process) kept() string {
 	return "what was acknowledged is in the log: the next start reads it"
 }
 
-// stop takes everything down, in the order in which it depends on each other.
+// stop stops everything, what depends on others first.
 func (p *process) stop(timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 
-	// No new clients and no new requests; what the store was given is answered.
+	// No new clients and no new requests; what the store already has is answered.
 	if err := p.server.Shutdown(ctx); err != nil {
 		p.log.Warn("some clients were cut off", "error", err)
 	}

@@ -120,7 +120,7 @@ type settings struct {
 	manager         *manager
 }
 
-// readSettings reads and checks the flags of serve. The log goes to stderr.
+// readSettings reads and checks the flags of serve. The log is written to stderr.
 func readSettings(c *cli.Context, stderr io.Writer) (settings, error) {
 	s := settings{
 		dir:       c.String("data"),
@@ -190,7 +190,7 @@ func newLog(c *cli.Context, w io.Writer) hclog.Logger {
 	})
 }
 
-// jsonLog makes a log in JSON that has everything.
+// jsonLog makes a log in JSON, of all levels.
 func jsonLog(w io.Writer) hclog.Logger {
 	return hclog.New(&hclog.LoggerOptions{Name: programName, Level: hclog.Trace, JSONFormat: true, Output: w})
 }
@@ -203,7 +203,7 @@ const (
 )
 
 // logsJSON says whether the server's command line, or the environment, asks for a log in JSON. The
-// command line may be wrong elsewhere: its error is to have that form, too.
+// rest of the command line may be wrong: the error about it has that form, too.
 func logsJSON(args []string) bool {
 	format := os.Getenv(fromEnv(logFormatFlag)[0])
 	for i, arg := range args {
@@ -284,13 +284,13 @@ func (s *settings) check(c *cli.Context) error {
 	return s.checkIdle(c)
 }
 
-// idleFlags are flags that have no effect, for a reason.
+// idleFlags are flags that have no effect, and the reason.
 type idleFlags struct {
 	flags  []string
 	reason string
 }
 
-// idle are those that say something of what is off.
+// idle returns the flags that are about something that is turned off.
 func (s *settings) idle(c *cli.Context) (all []idleFlags) {
 	if c.Bool("memory") {
 		all = append(all, idleFlags{[]string{"no-create", "lock-wait", "allow-root", "temp-dir", "sync",
@@ -335,7 +335,8 @@ func (s *settings) warnIdle(c *cli.Context) {
 	}
 }
 
-// checkListenAddr checks the form HOST:PORT; HOST may be empty, and whether it exists only listening can tell.
+// checkListenAddr checks the form HOST:PORT; HOST may be empty; only listening shows whether it
+// exists.
 func checkListenAddr(addr string) error {
 	if addr == "" {
 		return nil

@@ -13,7 +13,8 @@ import (
 	"gcd/store"
 )
 
-// readArgs runs the flag parser over the arguments of serve and returns the settings that come of them.
+// readArgs runs the flag parser over the arguments of serve and returns the settings that come of
+// them.
 func readArgs(t *testing.T, args ...string) settings {
 	t.Helper()
 	var got settings
@@ -76,7 +77,8 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// TestSettingsOff: what the flags turn off with 0 or nothing must not become a default of the libraries.
+// TestSettingsOff: what the flags turn off with 0 or nothing must not become a default of the
+// libraries.
 func TestSettingsOff(t *testing.T) {
 	t.Parallel()
 	got := readArgs(t, "--memory", "--udp", "")

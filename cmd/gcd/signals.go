@@ -9,16 +9,16 @@ import (
 	"gcd/internal/cmdline"
 )
 
-// signals are those that mean something to a server. They are caught until the process ends, so
-// that one which comes late does not change its exit code.
+// signals are the signals that mean something to a server. They are caught until the process ends,
+// so that a late one does not change its exit code.
 type signals struct {
 	stop   chan os.Signal
 	reload chan os.Signal
 }
 
-// catchSignals is called before anything else is done. SIGHUP asks for a reload; it is a planned
-// stop where stderr is a terminal, for that is its end, and the server would be left over, unless
-// the server was started not to mind it, as by nohup(1).
+// catchSignals is called before anything else is done. SIGHUP asks for a reload; where stderr is a
+// terminal it is a planned stop, since the terminal is closed and the server would stay, unless the
+// server was started to ignore it, as by nohup(1).
 func catchSignals(terminal bool) *signals {
 	s := &signals{stop: make(chan os.Signal, 8), reload: make(chan os.Signal, 1)} // one reload is as good as many
 	signal.Notify(s.stop, cmdline.StopSignals()...)
@@ -30,9 +30,9 @@ func catchSignals(terminal bool) *signals {
 	return s
 }
 
-// watch calls reload whenever that is asked for, and passes on the signals to stop that count: the
-// first, and those after half a second, which ask for the end at once. It goes on until end is
-// called.
+// watch calls reload whenever a signal asks for that. It passes on the signals to stop that count:
+// the first, and those that come half a second later or more, which ask for the end at once. It
+// goes on until end is called.
 func (s *signals) watch(reload func()) (stops <-chan os.Signal, end func()) {
 	counted := make(chan os.Signal, 2) // the second must not be lost while the first is acted upon
 	enough, ended := make(chan struct{}), make(chan struct{})

@@ -18,7 +18,7 @@ import (
 // that come too early: one over UDP that sends again each 100 ms, and one over TCP that asks once.
 // Both are answered, and neither is refused.
 //
-// With GCD_STARTS_ROUNDS it is a measurement: so many starts, the clients come 50 ms behind each,
+// With GCD_STARTS_ROUNDS it is a measurement: so many starts, the clients come 50 ms after each,
 // the one over UDP sends five times, and the time until the server serves is printed. Without it
 // the clients come as soon as somebody listens, and have as long as they need.
 func TestStarts(t *testing.T) {

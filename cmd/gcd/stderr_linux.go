@@ -12,7 +12,7 @@ import (
 // either: the process would stay, and serve nobody. So where stderr is a pipe the server opens it
 // anew, not to block, which the others that have it do not notice. A socket, such as that of
 // systemd's journal, cannot be opened anew; it is the service's own, and is set not to block. What
-// does not fit is lost then. Terminals are left alone, and so is what cannot be had.
+// does not fit is then lost. Terminals are left alone, and so is a stderr that cannot be opened.
 func ownStderr(stderr *os.File) io.Writer {
 	var status unix.Stat_t
 	if unix.Fstat(unix.Stderr, &status) != nil {

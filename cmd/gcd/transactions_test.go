@@ -135,7 +135,7 @@ func (k *pairTest) check(t *testing.T, p *victim) {
 		t.Fatalf("%v\n%s", err, p.output())
 	}
 	if err := errors.Join(equal(got[0]), equal(got[1]+" "+got[2])); err != nil {
-		t.Errorf("behind a kill: %v\n%s", err, p.output())
+		t.Errorf("after a kill: %v\n%s", err, p.output())
 	}
 	sum, _ := strconv.ParseInt(strings.Fields(got[0])[0], 10, 64)
 	if sum < k.highest.Load() || sum > k.sent.Load() {

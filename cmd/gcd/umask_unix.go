@@ -4,5 +4,5 @@ package main
 
 import "syscall"
 
-// keepFilesPrivate takes from every file that the process makes the rights of group and others.
+// keepFilesPrivate takes the rights of group and others from every file that the process makes.
 func keepFilesPrivate() { syscall.Umask(0o077) }

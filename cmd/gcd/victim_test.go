@@ -48,7 +48,8 @@ func startVictim(t *testing.T, binary, data, dispatch string) *victim {
 	return runVictim(t, exec.Command(binary, victimArgs(data, dispatch)...))
 }
 
-// victimArgs makes small segments and frequent snapshots, so that faults hit rotations and snapshots too.
+// victimArgs makes small segments and frequent snapshots, so that faults hit rotations and
+// snapshots too.
 func victimArgs(data, dispatch string) []string {
 	return []string{"serve", "--data", data, "--tcp", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--dispatch", dispatch,
 		"--segment-size", "256KiB", "--snapshot-bytes", "8KiB", "--log-format", "json"}
@@ -112,7 +113,8 @@ func (p *victim) waitServing(t *testing.T) {
 	}
 }
 
-// killAfterLines kills the server when it has said so many lines: at once, after its first, or later in its start.
+// killAfterLines kills the server when it has said so many lines: at once, after its first, or
+// later in its start.
 func (p *victim) killAfterLines(t *testing.T, n int) {
 	t.Helper()
 	for range n {
@@ -128,7 +130,8 @@ func (p *victim) killAfterLines(t *testing.T, n int) {
 }
 
 // startOnWhatIsLeft starts the server on what the last kill left, and waits until it serves. One
-// start in three is killed itself, somewhere in it, recovery included; it tells whether this was one.
+// start in three is killed itself, somewhere in it, recovery included; it tells whether this was
+// one.
 func startOnWhatIsLeft(t *testing.T, r *rand.Rand, binary, data, dispatch string) (p *victim, early bool) {
 	t.Helper()
 	if early = r.IntN(3) == 0; early {

@@ -8,22 +8,22 @@ import (
 )
 
 // watchdog tells the service manager again and again that the server lives, for as long as it does:
-// each worker goes round, and no commit waits for longer than patience. A disk that is slow is no
-// server that hangs.
+// each worker goes round, and no commit waits for longer than timeout. A slow disk does not
+// make a server hang.
 type watchdog struct {
-	patience time.Duration               // the manager's: what is silent for so long it ends
-	alive    func(context.Context) error // returns when everything has gone round
-	tell     func()
-	log      hclog.Logger
+	timeout time.Duration               // after so long without a notice the manager ends the server
+	alive   func(context.Context) error // returns when everything has gone round
+	tell    func()
+	log     hclog.Logger
 }
 
-// run asks, and tells twice within patience, until ctx ends. It does not wait for an answer: what
-// is asked may hang, and the goroutine that asks ends with it, or with ctx.
+// run asks, and tells twice within timeout, until ctx ends. It does not wait for an answer: the
+// server may hang, and the goroutine that asks ends when it answers, or with ctx.
 func (w *watchdog) run(ctx context.Context) {
 	answers := make(chan error, 1)
 	var asked time.Time // the question that is not answered; zero: none
 	hangs := false
-	tick := time.NewTicker(w.patience / 2)
+	tick := time.NewTicker(w.timeout / 2)
 	defer tick.Stop()
 	for {
 		select {
@@ -37,19 +37,19 @@ func (w *watchdog) run(ctx context.Context) {
 			if hangs {
 				hangs = false
 				w.log.Warn("goes on after all: the service manager is told so", "watchdog_seconds",
-					w.patience.Seconds())
+					w.timeout.Seconds())
 			}
 		case now := <-tick.C:
 			if asked.IsZero() {
 				asked = now
 				go func() { answers <- w.alive(ctx) }()
 			}
-			if now.Sub(asked) < w.patience {
+			if now.Sub(asked) < w.timeout {
 				w.tell()
 			} else if !hangs {
 				hangs = true
 				w.log.Error("hangs: a worker or a commit does not go on, so the service manager is not told that the server lives",
-					"watchdog_seconds", w.patience.Seconds())
+					"watchdog_seconds", w.timeout.Seconds())
 			}
 		}
 	}

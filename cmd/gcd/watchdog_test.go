@@ -16,17 +16,17 @@ import (
 type dog struct {
 	*watchdog
 	began   time.Time
-	told    []time.Duration // behind its beginning
+	told    []time.Duration // after its beginning
 	answers chan error
 	log     bytes.Buffer
 }
 
-const dogPatience = 2 * time.Minute
+const dogTimeout = 2 * time.Minute
 
 func newDog(t *testing.T) *dog {
 	d := &dog{began: time.Now(), answers: make(chan error)}
 	d.watchdog = &watchdog{
-		patience: dogPatience,
+		timeout: dogTimeout,
 		alive: func(ctx context.Context) error {
 			select {
 			case err := <-d.answers:
@@ -64,7 +64,7 @@ func (d *dog) want(t *testing.T, minutes ...int) {
 	}
 }
 
-// TestWatchdogLives: it tells twice within the manager's patience.
+// TestWatchdogLives: it tells twice within the manager's timeout.
 func TestWatchdogLives(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -95,8 +95,8 @@ func TestWatchdogSlowDisk(t *testing.T) {
 	})
 }
 
-// TestWatchdogHang: behind what hangs for longer nothing is told, and it is said once; when it goes
-// on after all, so does the telling.
+// TestWatchdogHang: after something hangs for longer nothing is told, and it is said once; when it
+// goes on after all, so does the telling.
 func TestWatchdogHang(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

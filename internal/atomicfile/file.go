@@ -13,12 +13,14 @@ import (
 	"gcd/internal/vfs"
 )
 
-// ErrNotDurable says that the file has its name, whole, and that a power loss may still take the name back.
+// ErrNotDurable says that the file has its name, whole, and that a power loss may still take the
+// name back.
 var ErrNotDurable = errors.New("it is there, but perhaps not durably")
 
-// Write makes a file, mode 0600, whose content write writes. When Write returns nil it is there, whole and durable, in place of what had its
-// name, which must be an ordinary file. After an error what had the name is as it was, but for ErrNotDurable. An error of write comes back as it is.
-// Something beside it named .NAME.*.part is left only by a process that was killed.
+// Write makes a file, mode 0600; write writes its content. When Write returns nil the file is
+// there, whole and durable. It replaces what had its name, which must be an ordinary file. After an
+// error what had the name is as it was, except after ErrNotDurable. An error of write is returned
+// as it is. A file .NAME.*.part beside it is left only by a process that was killed.
 func Write(name string, write func(io.Writer) error) error {
 	return writeFile(vfs.OS{}, name, write)
 }
@@ -51,7 +53,7 @@ func writeFile(fsys vfs.FS, name string, write func(io.Writer) error) error {
 	return nil
 }
 
-// create makes the file that is written, under a name that nothing has.
+// create makes the file that is written, under a name that no other file has.
 func create(fsys vfs.FS, name string) (part string, f vfs.File, err error) {
 	dir, base := filepath.Split(name)
 	for {

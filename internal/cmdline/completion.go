@@ -7,13 +7,13 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// The scripts ask the hidden command "complete" for candidates: it gets the words between the program's name and the cursor,
-// the last of them being the one that is typed and possibly empty. They never evaluate what was
-// typed. Each line of the answer is a candidate, and behind a tab what it is; or it says that the
-// shell is to offer files or directories of its own. PROGRAM stands for the program's name,
-// FUNCTION for a name that a shell takes for a function.
+// The scripts ask the hidden command "complete" for candidates: it gets the words between the
+// program's name and the cursor, the last of them being the one that is typed and possibly empty.
+// They never evaluate what was typed. Each line of the answer is a candidate and, after a tab, what
+// it is; or it tells the shell to offer files or directories itself. PROGRAM stands for the
+// program's name, FUNCTION for a name that a shell takes for a function.
 var completionScripts = map[string]string{
-	// Bash takes "--flag=value" apart, and replaces what is behind the "=" alone.
+	// Bash takes "--flag=value" apart, and replaces only what follows the "=".
 	"bash": `# bash completion for PROGRAM; load it with: source <(PROGRAM completion bash)
 _FUNCTION() {
   local line=${COMP_LINE:0:COMP_POINT} word cur strip= about
@@ -87,8 +87,8 @@ complete -c PROGRAM -f -a '(__FUNCTION_complete)'
 
 var completionShells = []string{"bash", "zsh", "fish"}
 
-// What the command "complete" says when the shell is to offer what it finds itself. No candidate
-// begins with a colon.
+// What the command "complete" says when the shell should offer files or directories itself. No
+// candidate begins with a colon.
 const (
 	offerFiles       = ":files"
 	offerDirectories = ":directories"
@@ -148,8 +148,8 @@ func completeCommand() *cli.Command {
 // candidate is what a word could become; about says what that is, and may be empty.
 type candidate struct{ word, about string }
 
-// candidates returns what the last of the words could become. None means that nothing is known of
-// it.
+// candidates returns what the last of the words could become. An empty result means that nothing is
+// known about it.
 func candidates(app *cli.App, words []string) []candidate {
 	if len(words) == 0 {
 		words = []string{""}
@@ -198,8 +198,8 @@ func argumentValues(app *cli.App, command *cli.Command, given int, typed string)
 	return paths(takes[given])
 }
 
-// flagValues are what the value of a flag could be; before is what stands before it in the same
-// word.
+// flagValues are what the value of a flag could be; before is the part of the same word in front of
+// it.
 func flagValues(flag cli.DocGenerationFlag, before, typed string) []candidate {
 	var words []string
 	if generic, ok := flag.(*cli.GenericFlag); ok {
@@ -221,7 +221,7 @@ func flagValues(flag cli.DocGenerationFlag, before, typed string) []candidate {
 	return withPrefix(values, typed)
 }
 
-// paths says what a shell is to offer for what help calls FILE or DIR.
+// paths tells a shell what to offer for what help calls FILE or DIR.
 func paths(placeholder string) []candidate {
 	switch {
 	case placeholder == "FILE":
@@ -248,7 +248,7 @@ func plainCandidates(words []string) []candidate {
 	return all
 }
 
-// firstSentence is what a usage says first, without its end.
+// firstSentence is the first sentence of a usage, without the period.
 func firstSentence(text string) string {
 	first, _, _ := strings.Cut(text, ". ")
 	return strings.TrimSuffix(first, ".")

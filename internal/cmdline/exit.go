@@ -9,11 +9,12 @@ import (
 	"syscall"
 )
 
-// The exit codes of gcd's programs, each of which has some of them. docs/operations.md says what each asks of the operator.
+// The exit codes of gcd's programs, each of which uses some of them. docs/operations.md says what
+// the operator does about each.
 //
-// 2 is none of them: with it Go's runtime ends a program that panics, finds no memory or gets
-// SIGQUIT. Such a server is to be started again, and one with a wrong command line is not. 124 to
-// 128 belong to shells, and to what runs commands for others.
+// 2 is not among them: Go's runtime ends a program with it that panics, finds no memory or gets
+// SIGQUIT. Such a server should be started again, and one with a wrong command line should not. 124
+// to 128 belong to shells, and to programs that run others.
 const (
 	ExitOK          = 0
 	ExitFailure     = 1   // it failed, or the server refused
@@ -35,7 +36,7 @@ type Failure struct {
 	Hint string // may be empty
 }
 
-// Fail makes one.
+// Fail makes a Failure.
 func Fail(code int, err error, hint string) *Failure { return &Failure{code, err, hint} }
 
 func (f *Failure) Error() string { return f.Err.Error() }
@@ -43,8 +44,8 @@ func (f *Failure) Error() string { return f.Err.Error() }
 // Unwrap returns the error.
 func (f *Failure) Unwrap() error { return f.Err }
 
-// Report prints err, when there is one, with the hint that classify has for it, and returns the exit code. The names of packages in
-// front of the text are left out.
+// Report prints err, when there is one, with the hint that classify has for it, and returns the
+// exit code. The names of packages in front of the text are left out.
 func Report(stderr io.Writer, program string, err error, classify func(error) *Failure, packages ...string) int {
 	if err == nil {
 		return ExitOK
@@ -60,8 +61,8 @@ func Report(stderr io.Writer, program string, err error, classify func(error) *F
 	return f.Code
 }
 
-// nobodyReads says whether err is that of an output that nobody reads any more, and that is all
-// there is to say: an error with a hint is not, nor one of a connection.
+// nobodyReads says whether err only means that nobody reads stdout any more. An error with a hint
+// says more than that, and one of a connection is about something else.
 func nobodyReads(err error) bool {
 	var explained *Failure
 	var write *fs.PathError

@@ -29,7 +29,7 @@ func TestSay(t *testing.T) {
 		time.AfterFunc(time.Hour, interrupt)
 		Say(ctx, w, []byte("nobody reads this"))
 		if took := time.Since(began); took != time.Hour+lastWords {
-			t.Errorf("it waited for %v, want %v behind the interruption", took, lastWords)
+			t.Errorf("it waited for %v, want %v after the interruption", took, lastWords)
 		}
 		r.Close() // which ends the writing
 	})

@@ -12,7 +12,7 @@ import (
 // textWidth is how many columns text for people has, where a terminal does not have fewer.
 const textWidth = 80
 
-// helpName is that of the command that --help stands for.
+// helpName is the name of the command that --help stands for.
 const helpName = "help"
 
 // helpCommand says what the program and its commands do.
@@ -94,7 +94,8 @@ type helpFlag interface {
 	GetCategory() string
 }
 
-// flagHelp writes the name and the placeholder of a flag on one line, its usage, default and variable below.
+// flagHelp writes the name and the placeholder of a flag on one line, its usage, default and
+// variable below.
 func flagHelp(flag helpFlag) string {
 	name := dashed(flag.Names()[0])
 	placeholder, usage := unquote(flag.GetUsage())
@@ -110,7 +111,8 @@ func flagHelp(flag helpFlag) string {
 	return "  " + name + "\n      " + usage + "\n"
 }
 
-// unquote returns the word in back quotes, which is the name of the flag's value, and the usage without the quotes.
+// unquote returns the word in back quotes, which is the name of the flag's value, and the usage
+// without the quotes.
 func unquote(usage string) (placeholder, text string) {
 	before, rest, ok := strings.Cut(usage, "`")
 	if !ok {
@@ -148,7 +150,7 @@ func layout(text string, width int) string {
 	return b.String()
 }
 
-// besideColumn is what stands between two columns.
+// besideColumn separates two columns.
 const besideColumn = "  "
 
 // wrapIndented breaks one line. If it has two columns the second stays one, where there is room.

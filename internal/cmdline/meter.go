@@ -10,23 +10,23 @@ import (
 	"gcd/internal/logqueue"
 )
 
-// plainEvery is how often a work says how far it is where there is no terminal.
+// plainEvery is the time between two lines of progress where there is no terminal.
 const plainEvery = 5 * time.Second
 
-// shownTime is how long the end of a work may wait until what was said of it is shown.
+// shownTime is how long End may wait until the progress is written.
 const shownTime = 100 * time.Millisecond
 
 // What a bar takes of a terminal, in columns.
 const (
 	leastBar = 5
 	mostBar  = 25
-	barRoom  = 72 // of what stands beside it
+	barRoom  = 72 // for the text beside it
 )
 
-// Meter shows how far a work is: a bar with rate and time left on a terminal, a plain line now and
-// then elsewhere. Its methods are of the goroutine that works; with a bar another one draws it,
-// which End waits for. The work, which may have a directory for itself, does not wait for a
-// terminal that is stopped or a pipe that nobody reads.
+// Meter shows the progress of a command: on a terminal a bar with the rate and the time left,
+// elsewhere a plain line now and then. Only the goroutine that works calls its methods. A bar is
+// drawn by a goroutine of its own, and End waits for that one. The work may hold the lock of a
+// directory, so it never waits for a stopped terminal or for a pipe that nobody reads.
 type Meter struct {
 	w     io.Writer
 	shown io.WriteCloser // to w; nil: nothing was said yet
@@ -44,12 +44,13 @@ type Meter struct {
 	said  time.Time
 }
 
-// NewMeter makes a meter that writes to w, which is stderr; io.Discard where nothing is to be said. now is time.Now. Call End when the work has
-// ended, before anything else is printed.
+// NewMeter makes a meter that writes to w, which is stderr; give io.Discard to show nothing. now is
+// time.Now. Call End when the work has ended, before anything else is printed.
 func NewMeter(w io.Writer, now func() time.Time) *Meter { return &Meter{w: w, now: now} }
 
-// Report says that so many of total are done, of what unit says: "topics", "records", "bytes". total is 0 if it is not known. done never
-// falls in a phase; another phase begins anew. Behind End it says nothing.
+// Report says that done of total units are done; unit is "topics", "records" or "bytes". total is 0
+// if it is not known. Within a phase done never falls; a new phase starts again from anywhere.
+// After End it shows nothing.
 func (m *Meter) Report(phase string, done, total uint64, unit string) {
 	if m.ended {
 		return
@@ -84,7 +85,7 @@ func (m *Meter) Report(phase string, done, total uint64, unit string) {
 	fmt.Fprintln(m.out(), line)
 }
 
-// out is what the meter writes to.
+// out is the writer that never waits.
 func (m *Meter) out() io.Writer {
 	if m.shown == nil {
 		m.shown = Shown(m.w)
@@ -92,8 +93,8 @@ func (m *Meter) out() io.Writer {
 	return m.shown
 }
 
-// Shown returns a writer to w for what is shown of a work while it goes on. It never waits; its
-// Close does, but not for long. What nobody has read in time is not worth a word.
+// Shown returns a writer to w for progress. A Write never waits, and Close waits only for a moment.
+// What was not written in time is dropped without a word.
 func Shown(w io.Writer) io.WriteCloser {
 	return shown{logqueue.New(w, logqueue.Options{Lost: func(uint64) []byte { return nil }})}
 }
@@ -112,7 +113,7 @@ func units(unit string) progress.Units {
 	return progress.UnitsDefault
 }
 
-// add completes the bar of the phase before and adds one.
+// add completes the bar of the phase before, and adds a new one.
 func (m *Meter) add(t *progress.Tracker) {
 	m.finish(nil)
 	if m.bars == nil {
@@ -136,7 +137,7 @@ func (m *Meter) draw() {
 	m.bars.SetTrackerPosition(progress.PositionRight)
 	style := m.bars.Style()
 	style.Visibility.ETA, style.Visibility.TrackerOverall = true, false
-	wide := width >= barRoom // else what is behind the bar would be cut off
+	wide := width >= barRoom // else the text after the bar would be cut off
 	style.Visibility.Tracker, style.Visibility.Value, style.Visibility.Speed = wide, wide, wide
 	style.Options.PercentIndeterminate = ""
 	style.Options.TimeInProgressPrecision = time.Second / 10
@@ -148,12 +149,12 @@ func (m *Meter) draw() {
 	}()
 }
 
-// finish completes the bar of the phase, which err ended before it was done.
+// finish completes the bar of the phase; if err is not nil the phase ended early.
 func (m *Meter) finish(err error) {
 	switch {
 	case m.tracker == nil:
 	case err == nil:
-		if m.total > 0 { // the last report came before the end
+		if m.total > 0 { // the last report may have come before the end
 			m.tracker.SetValue(int64(m.total))
 		}
 		m.tracker.MarkAsDone()
@@ -162,15 +163,15 @@ func (m *Meter) finish(err error) {
 	}
 }
 
-// End ends the drawing, and what the meter says. err is what became of the work: unless it is nil, the last bar does not say that it is done. A
-// second call does nothing.
+// End ends the drawing and the lines. err is how the work ended: unless it is nil, the last bar
+// does not say that it is done. A second call does nothing.
 func (m *Meter) End(err error) {
 	if m.ended {
 		return
 	}
 	m.finish(err)
 	for m.bars != nil && !m.ended {
-		m.bars.Stop() // says nothing before Render has begun, so ask again
+		m.bars.Stop() // does nothing before Render has begun, so try again
 		select {
 		case <-m.drawn:
 			m.ended = true
@@ -183,8 +184,9 @@ func (m *Meter) End(err error) {
 	}
 }
 
-// Data returns a writer to w, for data that is written while the work goes on. On a terminal a bar would take rows of it away with itself, so
-// there the meter ends before the first byte: the data itself shows from then on how far the work is.
+// Data returns a writer to w, for data that is written while the work goes on. On a terminal a bar
+// would erase rows of the data with itself, so there the meter ends before the first byte: from
+// then on the data itself shows the progress.
 func (m *Meter) Data(w io.Writer) io.Writer {
 	if !IsTerminal(w) || !DrawsAnew(m.w) {
 		return w
@@ -198,7 +200,7 @@ type shownData struct {
 }
 
 func (d *shownData) Write(b []byte) (int, error) {
-	d.meter.total = 0 // more may come
+	d.meter.total = 0 // more topics may come
 	d.meter.End(nil)
 	return d.Writer.Write(b)
 }

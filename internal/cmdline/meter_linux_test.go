@@ -13,7 +13,8 @@ import (
 	"gcd/internal/scripttest"
 )
 
-// TestMeterBar: on a terminal each phase has a bar, with the total or without, and then a line that stays.
+// TestMeterBar: on a terminal each phase has a bar, with the total or without, and then a line that
+// stays.
 func TestMeterBar(t *testing.T) {
 	t.Parallel()
 	terminal := scripttest.NewTerminal(t)
@@ -34,7 +35,8 @@ func TestMeterBar(t *testing.T) {
 	}
 }
 
-// TestMeterEndedEarly: of a work that failed the last bar does not say that it is done, with a total or without; those before it do.
+// TestMeterEndedEarly: of a work that failed the last bar does not say that it is done, with a
+// total or without; those before it do.
 func TestMeterEndedEarly(t *testing.T) {
 	t.Parallel()
 	for _, total := range []uint64{0, 10} {
@@ -54,8 +56,8 @@ func TestMeterEndedEarly(t *testing.T) {
 	}
 }
 
-// TestMeterSaysAll: a phase that is done says all that there was, though the last report came before
-// its end.
+// TestMeterSaysAll: a phase that is done says all that there was, though the last report came
+// before its end.
 func TestMeterSaysAll(t *testing.T) {
 	t.Parallel()
 	terminal := scripttest.NewTerminal(t)
@@ -89,7 +91,8 @@ func TestMeterDumb(t *testing.T) {
 	}
 }
 
-// TestMeterEndsBeforeData: what is written to the terminal is behind the bar, and nothing of a bar behind it.
+// TestMeterEndsBeforeData: what is written to the terminal comes after the bar, and nothing of a
+// bar comes after it.
 func TestMeterEndsBeforeData(t *testing.T) {
 	t.Parallel()
 	terminal := scripttest.NewTerminal(t)
@@ -107,7 +110,8 @@ func TestMeterEndsBeforeData(t *testing.T) {
 	}
 }
 
-// TestMeterBesideData: data that goes elsewhere takes nothing from the bar, and a bar elsewhere nothing from the data.
+// TestMeterBesideData: data that goes elsewhere takes nothing from the bar, and a bar elsewhere
+// nothing from the data.
 func TestMeterBesideData(t *testing.T) {
 	t.Parallel()
 	terminal := scripttest.NewTerminal(t)

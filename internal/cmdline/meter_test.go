@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// TestMeterPlain: where there is no terminal there is a line every five seconds, about the phase that is under way, and none behind the end.
+// TestMeterPlain: where there is no terminal there is a line every five seconds, about the phase
+// that is under way, and none after the end.
 func TestMeterPlain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, testMeterPlain)
@@ -32,7 +33,7 @@ func testMeterPlain(t *testing.T) {
 		{4 * time.Second, "reading", 200, 0, "records", ""},
 		{time.Second, "reading", 300, 0, "records", "reading: 300 records, 25/s\n"},
 		{3 * time.Second, "writing", 1, 1000, "bytes", ""},
-		{4 * time.Second, "writing", 100, 1000, "bytes", ""}, // seven seconds behind the last line, but four into the phase
+		{4 * time.Second, "writing", 100, 1000, "bytes", ""}, // 7 s after the last line, 4 s into the phase
 		{time.Second, "writing", 200, 1000, "bytes", "writing: 200 bytes of 1000, 40/s, 20s left\n"},
 		{5 * time.Second, "writing", 1000, 1000, "bytes", "writing: 1000 bytes of 1000, 100/s\n"},
 	} {
@@ -49,7 +50,7 @@ func testMeterPlain(t *testing.T) {
 	now = now.Add(time.Hour)
 	m.Report("writing", 1000, 1000, "bytes")
 	if b.Len() > 0 {
-		t.Errorf("behind the end it says %q", b.String())
+		t.Errorf("after the end it says %q", b.String())
 	}
 	if w := io.Writer(&b); m.Data(w) != w {
 		t.Error("data is not written as it is")

@@ -12,7 +12,7 @@ const lastWords = 100 * time.Millisecond
 
 // An output is a writer of a command that may be interrupted: stdout, or stderr. A pipe that is
 // full and a terminal that is stopped hold a Write up for as long as nobody reads. That is right
-// while the command goes on, but its interruption must not wait for it.
+// while the command goes on, but an interruption must not wait for it.
 type output struct {
 	ctx context.Context
 	w   io.Writer
@@ -23,7 +23,7 @@ type output struct {
 }
 
 // interruptible makes an output of w. When ctx has ended, a Write waits for no more than lastWords,
-// and then fails as ctx did; so do those behind it. One that never ends needs none.
+// and then fails as ctx did; so do later ones. A ctx that never ends needs no output of its own.
 func interruptible(ctx context.Context, w io.Writer) io.Writer {
 	if ctx.Done() == nil {
 		return w

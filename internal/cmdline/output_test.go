@@ -32,7 +32,7 @@ func TestOutput(t *testing.T) {
 			t.Errorf("wrote %d bytes, %v", n, err)
 		}
 		if took := time.Since(began); took != time.Hour+lastWords {
-			t.Errorf("it waited for %v, want %v behind the interruption", took, lastWords)
+			t.Errorf("it waited for %v, want %v after the interruption", took, lastWords)
 		}
 		began = time.Now()
 		if _, err := out.Write([]byte("nor this")); !errors.Is(err, context.Canceled) || time.Since(began) != 0 {

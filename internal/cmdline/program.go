@@ -1,5 +1,6 @@
-// Package cmdline is what gcd's programs share of their command lines: commands with flags before or behind the arguments,
-// errors that name what was typed, help, completion, version, progress. It prints nothing but what it was asked for, and never exits.
+// Package cmdline is what gcd's programs share of their command lines: commands with flags before
+// or after the arguments, errors that name what was typed, help, completion, version, progress. It
+// prints nothing but what it was asked for, and never exits.
 package cmdline
 
 import (
@@ -12,7 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// Program is one of them.
+// Program is one of the programs.
 type Program struct {
 	Name     string
 	Usage    string // in a few words
@@ -22,18 +23,18 @@ type Program struct {
 	Sibling  Sibling
 }
 
-// Sibling is the other program, with whose commands the program's own may be taken for.
+// Sibling is the other program, whose commands users may type by mistake.
 type Sibling struct {
 	Name     string
 	Commands []string
 }
 
-// category is that of the commands that every program has.
+// category is the heading for the commands that every program has.
 func (p *Program) category() string { return "About " + p.Name }
 
-// Run executes the command line args, whose first element is the program's name. When ctx ends,
-// the command is interrupted, also where it waits for whoever reads what it writes. What is wrong
-// with the command line is a *UsageError; every other error is the command's.
+// Run executes the command line args, whose first element is the program's name. When ctx ends, the
+// command is interrupted, even while it waits for the reader of its output. What is wrong with the
+// command line is a *UsageError; every other error is the command's.
 func (p *Program) Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	app := p.app(interruptible(ctx, stdout), interruptible(ctx, stderr))
 	command, l, err := p.find(app, args[min(1, len(args)):])
@@ -127,7 +128,8 @@ func commandNames(app *cli.App) []string {
 	return names
 }
 
-// PrintLine writes one line of data. A number that was counted and cannot be printed must not look like success.
+// PrintLine writes one line of data. A number that was counted but cannot be printed must not look
+// like success.
 func PrintLine(w io.Writer, line string) error {
 	if _, err := fmt.Fprintln(w, line); err != nil {
 		return fmt.Errorf("could not print %q: %w", line, err)
@@ -135,9 +137,8 @@ func PrintLine(w io.Writer, line string) error {
 	return nil
 }
 
-// OneLine is the text of an error on one line, without the name of the package that it comes from,
-// which is one of packages. What several steps ended with is one cause, and is said once, by the
-// one that says most.
+// OneLine is the text of an error on one line, without the name of the package in front, which is
+// one of packages. Where several steps ended with the same cause, only the longest text is said.
 func OneLine(err error, packages ...string) string {
 	var said []string
 	for text := range strings.SplitSeq(err.Error(), "\n") {
@@ -156,7 +157,7 @@ func OneLine(err error, packages ...string) string {
 	return strings.Join(said, "; ")
 }
 
-// endsWith says whether the cause that a text ends with is this one.
+// endsWith says whether a text ends with this cause.
 func endsWith(text, cause string) bool {
 	return text == cause || strings.HasSuffix(text, ": "+cause)
 }

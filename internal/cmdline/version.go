@@ -54,7 +54,7 @@ func (b Build) String() string {
 	return text + " " + b.Go + " " + b.Platform
 }
 
-// versionName is that of the command that --version stands for.
+// versionName is the name of the command that --version stands for.
 const versionName = "version"
 
 func (p *Program) versionCommand() *cli.Command {

@@ -1,6 +1,6 @@
 // Package logqueue puts a bounded queue in front of a writer that may block for ever, such as the
-// stderr of a server whose reader has stopped. Who writes to the queue never waits: what does not
-// fit is dropped and counted.
+// stderr of a server whose reader has stopped. A writer to the queue never waits: what does not fit
+// is dropped and counted.
 package logqueue
 
 import (
@@ -13,21 +13,22 @@ import (
 )
 
 const (
-	// DefaultBytes is how much may wait when nothing else is said: some 5,000 lines.
+	// DefaultBytes is how much may wait by default: some 5,000 lines.
 	DefaultBytes = 1 << 20
-	// lineOverhead is what a line takes beside its own bytes.
+	// lineOverhead is how many bytes a line takes in addition to its own.
 	lineOverhead = 64
-	// retryMin and retryMax bound the pause before a writer that would have blocked is tried again.
+	// retryMin and retryMax bound the pause before the next try of a writer that would have
+	// blocked.
 	retryMin = time.Millisecond
 	retryMax = 100 * time.Millisecond
 )
 
 // Options of a Queue. The zero value works.
 type Options struct {
-	Bytes int // the most that waits; default DefaultBytes
-	// Lost makes the line that says how many were dropped, with its end; nil: a plain one. It is
-	// written where they are missing. It runs on the queue's goroutine, and must not write to the
-	// queue.
+	Bytes int // how many may wait; default DefaultBytes
+	// Lost makes the line, line end included, that says how many lines were dropped; nil: a plain
+	// line. It is written where they are missing. Lost runs on the queue's goroutine, and must not
+	// write to the queue.
 	Lost func(lines uint64) []byte
 }
 
@@ -41,21 +42,21 @@ type Queue struct {
 	lost    func(uint64) []byte
 	waiting []line
 	bytes   int    // of waiting
-	dropped uint64 // behind the last of waiting
+	dropped uint64 // after the last line of waiting
 	closed  bool
 
 	work  chan struct{} // wakes the writer; has room for one
 	hurry chan struct{} // closed when nobody waits for the writer any more
 	done  chan struct{} // closed when it has ended
 
-	// The writer's alone.
-	missing uint64 // lines that are not there, at this place
+	// Used by the writing goroutine alone.
+	missing uint64 // how many lines are missing at this place
 	torn    bool   // a line lacks its end
 }
 
 type line struct {
 	text    []byte
-	dropped uint64 // right before it
+	dropped uint64 // just before this line
 }
 
 // New makes a queue in front of w and starts its goroutine, which Close ends.
@@ -71,8 +72,8 @@ func New(w io.Writer, o Options) *Queue {
 	return q
 }
 
-// SetLost replaces Options.Lost, for when the form of a line is known later than the queue is
-// needed.
+// SetLost replaces Options.Lost, for a caller who needs the queue before he knows the form of a
+// line.
 func (q *Queue) SetLost(lost func(lines uint64) []byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -98,10 +99,10 @@ func (q *Queue) put(text []byte) {
 	q.dropped = 0
 }
 
-// Close takes nothing more but last, which has room always and may be empty, and waits until
-// everything is written, but not longer than patience. It says whether everything is. If not, the
-// goroutine ends when its Write does, perhaps never: the caller is about to end the process.
-func (q *Queue) Close(last []byte, patience time.Duration) bool {
+// Close takes one more line, last, which always has room and may be empty. Then it waits until
+// everything is written, but at most for timeout, and says whether everything is. If not, the
+// goroutine ends when its Write returns, perhaps never: the caller is about to end the process.
+func (q *Queue) Close(last []byte, timeout time.Duration) bool {
 	q.mu.Lock()
 	q.closed = true
 	if len(last) > 0 {
@@ -109,7 +110,7 @@ func (q *Queue) Close(last []byte, patience time.Duration) bool {
 	}
 	q.wake()
 	q.mu.Unlock()
-	late := time.NewTimer(patience)
+	late := time.NewTimer(timeout)
 	defer late.Stop()
 	select {
 	case <-q.done:
@@ -156,8 +157,8 @@ func (q *Queue) run() {
 	}
 }
 
-// next takes the first line that waits, and how many were dropped before it; without a line, those
-// behind the last one. more says that others may come.
+// next takes the first line that waits, and how many were dropped before it. If none waits, it
+// returns how many were dropped after the last one. more says that other lines may come.
 func (q *Queue) next() (text []byte, dropped uint64, more bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -173,13 +174,14 @@ func (q *Queue) next() (text []byte, dropped uint64, more bool) {
 	first := q.waiting[0]
 	q.waiting[0] = line{}
 	if q.waiting = q.waiting[1:]; len(q.waiting) == 0 {
-		q.waiting = nil // gives back the room in front
+		q.waiting = nil // gives the memory back
 	}
 	q.bytes -= len(first.text) + lineOverhead
 	return first.text, first.dropped, true
 }
 
-// sayMissing writes how many lines are missing here, if any are, and says whether that is written.
+// sayMissing writes how many lines are missing here, if any are, and says whether it has written
+// that.
 func (q *Queue) sayMissing() bool {
 	if q.missing == 0 {
 		return true
@@ -198,9 +200,9 @@ func (q *Queue) sayMissing() bool {
 	return true
 }
 
-// write writes a line, and says whether it is written whole. A writer that would block is tried
-// again; after any other error, of a full disk say, the line is lost, and what is written of it is
-// ended with the next one.
+// write writes a line, and says whether all of it was written. A writer that would block is tried
+// again. After any other error, such as a full disk, the line is lost, and the part of it that was
+// written gets its line end with the next line.
 func (q *Queue) write(text []byte) bool {
 	if len(text) == 0 {
 		return true
@@ -216,7 +218,7 @@ func (q *Queue) write(text []byte) bool {
 		}
 		switch {
 		case len(text) == 0, err == nil && n > 0:
-		case errors.Is(err, syscall.EAGAIN) && q.rest(pause):
+		case errors.Is(err, syscall.EAGAIN) && q.wait(pause):
 			pause = min(2*pause, retryMax)
 		default:
 			q.torn = q.torn || begun
@@ -227,8 +229,8 @@ func (q *Queue) write(text []byte) bool {
 	return true
 }
 
-// rest waits, unless nobody waits for the writer any more.
-func (q *Queue) rest(pause time.Duration) bool {
+// wait waits, unless nobody waits for the writer any more.
+func (q *Queue) wait(pause time.Duration) bool {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {

@@ -139,7 +139,7 @@ func TestCloseIsBounded(t *testing.T) {
 		if took := time.Since(began); took != 100*time.Millisecond {
 			t.Errorf("it took %v, want 100ms", took)
 		}
-		write(t, q, "c") // and nothing waits behind Close either
+		write(t, q, "c") // and nothing waits after Close either
 		close(out.pass)
 		<-q.done
 		if out.text() != "a\n" { // nobody waited for b any more

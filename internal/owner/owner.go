@@ -1,5 +1,5 @@
-// Package owner knows to whom files belong and as whom this process runs: for what root makes in
-// somebody else's directory, and for the words of an error that says that somebody may not.
+// Package owner knows to whom files belong and as which user this process runs. It is for files
+// that root makes in another user's directory, and for the hints of errors about permissions.
 package owner
 
 import (
@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 )
 
-// Explain says of an error of want of permission to whom the file belongs that it is about, who
-// this process runs as, and what to do. Empty: it is no such error, or there is nothing to be said.
+// Explain says about an error of missing permission to whom the file belongs, as which user this
+// process runs, and what to do. It is empty for any other error, and where nothing can be said.
 func Explain(err error) string {
 	var at *fs.PathError
 	if !errors.Is(err, fs.ErrPermission) || !errors.As(err, &at) {
@@ -22,7 +22,7 @@ func Explain(err error) string {
 		advice = "name another place"
 	}
 	theirs, me, ok := ids(path)
-	for !ok { // of a file that is not to be made, or not to be seen: what it is in
+	for !ok { // the file cannot be made, or cannot be seen: look at the directory it is in
 		above := filepath.Dir(path)
 		if above == path {
 			return ""
@@ -40,8 +40,8 @@ func Explain(err error) string {
 		"run it as that user, or %s", path, theirs, me, advice)
 }
 
-// Foreign says, if this process is root and a directory is another user's, to whom it belongs: what
-// root makes in it that user could not open.
+// Foreign says to whom a directory belongs, if this process is root and the directory is another
+// user's: that user could not open what root makes in it.
 func Foreign(dir string) (theirs string, foreign bool) {
 	them, me, ok := ids(dir)
 	if !ok || !me.root() || them.root() {

@@ -2,7 +2,7 @@
 
 package owner
 
-// id is a user, of whom nothing is known here.
+// id is a user; nothing is known about users here.
 type id struct{}
 
 func (id) root() bool     { return false }

@@ -26,7 +26,7 @@ func (i id) String() string {
 	return "uid " + number
 }
 
-// ids are the user whom a file belongs to and the one whom this process runs as.
+// ids are the user to whom a file belongs and the one as whom this process runs.
 func ids(path string) (theirs, me id, ok bool) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -39,8 +39,8 @@ func ids(path string) (theirs, me id, ok bool) {
 	return id(stat.Uid), id(os.Geteuid()), true
 }
 
-// Keep gives a tree, or one file, the owner of what it is made in or takes the place of, if this
-// process is root: the server's user must be able to open it.
+// Keep gives a tree, or one file, the owner of the directory that it is made in, or of what it
+// replaces, if this process is root: the server's user must be able to open it.
 func Keep(from, tree string) error {
 	info, err := os.Stat(from)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// Hangups has the processes that a test starts from now on end by SIGHUP, as they do in a terminal,
-// although nohup started the test: whoever ignores a signal hands that on.
+// Hangups makes SIGHUP end the processes that a test starts from now on, as it does in a terminal,
+// even if nohup started the test: a process that ignores a signal passes that on.
 func Hangups() {
 	if signal.Ignored(syscall.SIGHUP) {
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)

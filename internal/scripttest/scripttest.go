@@ -1,5 +1,5 @@
-// Package scripttest is what the tests of gcd's programs share: they run command lines out of script files against the real program, and on a terminal. No
-// program imports it.
+// Package scripttest is what the tests of gcd's programs share: they run command lines out of
+// script files against the real program, and on a terminal. No program imports it.
 package scripttest
 
 import (
@@ -15,11 +15,12 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// A Command is one that scripts have besides those of testscript.
+// A Command is one that scripts have in addition to those of testscript.
 type Command = func(ts *testscript.TestScript, neg bool, args []string)
 
-// Run runs the scripts in testdata/script, each as a subtest, with the commands exits and patch and these. With update it rewrites the golden
-// texts in them. setup, if not nil, prepares the environment of each.
+// Run runs the scripts in testdata/script, each as a subtest, with the commands exits and patch and
+// these. With update it rewrites the golden texts in them. setup, if not nil, prepares the
+// environment of each.
 func Run(t *testing.T, update bool, setup func(*testscript.Env), commands map[string]Command) {
 	all := map[string]Command{"exits": exits, "patch": patch}
 	maps.Copy(all, commands)
@@ -29,7 +30,7 @@ func Run(t *testing.T, update bool, setup func(*testscript.Env), commands map[st
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("GORACE", "atexit_sleep_ms=0") // under the race detector a process would sleep a second before it ends
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // else each process sleeps a second before it ends
 			if setup != nil {
 				setup(env)
 			}
@@ -51,7 +52,8 @@ func ExitCode(ts *testscript.TestScript, err error) int {
 
 // exits CODE PROGRAM ARGS...
 //
-// Runs the program and requires that it ends with the code; stdout and stderr are there for the commands of these names.
+// Runs the program and requires that it ends with the code; stdout and stderr are there for the
+// commands of these names.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits CODE PROGRAM ARGS...")

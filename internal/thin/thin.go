@@ -1,7 +1,7 @@
-// Package thin says how much of a table a test tries. A table over sizes, offsets, bits or moments of
-// a crash tries all of them in the plain run. The race detector looks for races and not for sizes,
-// and 32 bits differ where numbers are large and not from byte to byte: there the rest would find
-// nothing more, and takes many times as long.
+// Package thin says how much of a table a test tries. A table over sizes, offsets, bits or moments
+// of a crash tries all of them in the plain run. The race detector looks for races and not for
+// sizes, and 32 bits differ where numbers are large and not from byte to byte: there the rest would
+// find nothing more, and takes many times as long.
 package thin
 
 import (
