@@ -46,13 +46,13 @@ Examples:
   gcd backup --addr 10.0.0.7:5555 "counters-$(date +%F).ndjson"
   gcd backup - | zstd > counters.ndjson.zst`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "addr", Value: codec.DefaultAddr, EnvVars: fromEnv("addr"), Category: serverFlags,
+			&cli.StringFlag{Name: "addr", Value: codec.DefaultAddr, Category: serverFlags,
 				Usage: "The server's TCP address, `HOST:PORT`."},
-			&cli.DurationFlag{Name: "timeout", Value: 5 * time.Minute, EnvVars: fromEnv("timeout"), Category: serverFlags,
+			&cli.DurationFlag{Name: "timeout", Value: 5 * time.Minute, Category: serverFlags,
 				Usage: "Give up when nothing came for `TIME`. Before the first byte the server reads what its log has behind the snapshot."},
-			&cli.GenericFlag{Name: "format", Value: cmdline.NewChoice(tools.FormatNDJSON, tools.FormatCSV), EnvVars: fromEnv("format"), Category: backupFlags,
+			&cli.GenericFlag{Name: "format", Value: cmdline.NewChoice(tools.FormatNDJSON, tools.FormatCSV), Category: backupFlags,
 				Usage: "Write the backup as `FORMAT`: ndjson or csv; gcd-tool restore takes both."},
-			&cli.BoolFlag{Name: "quiet", EnvVars: fromEnv("quiet"), Category: backupFlags,
+			&cli.BoolFlag{Name: "quiet", Category: backupFlags,
 				Usage: "Say nothing but errors."},
 		},
 		Action: func(c *cli.Context) error {

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"net"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -42,13 +41,19 @@ Exit codes:
 
 // program is gcd. h is for the command serve alone; it is nil where another command runs.
 func program(h *host) *cmdline.Program {
+	commands := []*cli.Command{
+		serveCommand(h), initCommand(), backupCommand(), countCommand(), resetCommand(), pingCommand(), benchCommand(),
+	}
+	for _, command := range commands {
+		cmdline.ReadVariables(envPrefix, command.Flags)
+	}
 	return &cmdline.Program{
 		Name:     programName,
 		Sibling:  cmdline.Sibling{Name: "gcd-tool", Commands: toolCommands()},
 		Usage:    "a durable counter service",
 		Intro:    helpIntro,
 		Outro:    helpOutro,
-		Commands: []*cli.Command{serveCommand(h), initCommand(), backupCommand(), countCommand(), resetCommand(), pingCommand(), benchCommand()},
+		Commands: commands,
 	}
 }
 
@@ -98,8 +103,3 @@ func useless(c *cli.Context, reason string, flags ...string) error {
 
 // envPrefix begins the name of each of gcd's variables in the environment.
 const envPrefix = "GCD_"
-
-// fromEnv names the environment variable of a flag: GCD_ and the flag's name in upper case.
-func fromEnv(flag string) []string {
-	return []string{envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))}
-}

@@ -18,17 +18,17 @@ const serverFlags = "The server"
 // default.
 func clientFlags(attempts int) []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "addr", Value: codec.DefaultAddr, EnvVars: fromEnv("addr"), Category: serverFlags,
+		&cli.StringFlag{Name: "addr", Value: codec.DefaultAddr, Category: serverFlags,
 			Usage: "The server's address, `HOST:PORT`."},
-		&cli.GenericFlag{Name: "network", Value: cmdline.NewChoice("tcp", "udp", "resp"), EnvVars: fromEnv("network"), Category: serverFlags,
+		&cli.GenericFlag{Name: "network", Value: cmdline.NewChoice("tcp", "udp", "resp"), Category: serverFlags,
 			Usage: "How to talk to it, `NETWORK`: tcp or udp, or resp, the protocol of Redis, over TCP."},
-		&cli.DurationFlag{Name: "timeout", DefaultText: "5s over TCP, 100ms over UDP", EnvVars: fromEnv("timeout"), Category: serverFlags,
+		&cli.DurationFlag{Name: "timeout", DefaultText: "5s over TCP, 100ms over UDP", Category: serverFlags,
 			Usage: "The `TIME` to wait for the answer: over TCP in all, over UDP to each datagram."},
-		&cli.IntFlag{Name: "attempts", Value: attempts, EnvVars: fromEnv("attempts"), Category: serverFlags,
+		&cli.IntFlag{Name: "attempts", Value: attempts, Category: serverFlags,
 			Usage: "Over UDP send at most `N` datagrams while no answer comes. Each one that arrives takes effect. Over TCP nothing is sent twice."},
-		&cli.BoolFlag{Name: "any-port", EnvVars: fromEnv("any-port"), Category: serverFlags,
+		&cli.BoolFlag{Name: "any-port", Category: serverFlags,
 			Usage: "Over UDP take answers from any port of the server's host, as some servers send them."},
-		&cli.DurationFlag{Name: "answer-settle", DefaultText: "0, wait for the end", EnvVars: fromEnv("answer-settle"), Category: serverFlags,
+		&cli.DurationFlag{Name: "answer-settle", DefaultText: "0, wait for the end", Category: serverFlags,
 			Usage: "Over TCP take an answer as whole when nothing followed it for `TIME`, for a server that does not close the connection."},
 	}
 }

@@ -25,7 +25,7 @@ there already stays as it is. What root makes belongs to the owner of DIR.
 Example:
   sudo -u gcd gcd init /var/lib/gcd`,
 		Flags: []cli.Flag{
-			&cli.DurationFlag{Name: "lock-wait", Value: 10 * time.Second, EnvVars: fromEnv("lock-wait"),
+			&cli.DurationFlag{Name: "lock-wait", Value: 10 * time.Second,
 				Usage: "The `TIME` to wait for a gcd-tool that has the directory."},
 		},
 		Action: func(c *cli.Context) error {

@@ -35,9 +35,9 @@ after an error. Exit code 4: nobody answers.
 Example:
   gcd ping --addr 10.0.0.7:5555 --timeout 1s`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "addr", Value: codec.DefaultAddr, EnvVars: fromEnv("addr"), Category: serverFlags,
+			&cli.StringFlag{Name: "addr", Value: codec.DefaultAddr, Category: serverFlags,
 				Usage: "The server's TCP address, `HOST:PORT`."},
-			&cli.DurationFlag{Name: "timeout", Value: 5 * time.Second, EnvVars: fromEnv("timeout"), Category: serverFlags,
+			&cli.DurationFlag{Name: "timeout", Value: 5 * time.Second, Category: serverFlags,
 				Usage: "The `TIME` to wait for the answer, connecting included."},
 		},
 		Action: func(c *cli.Context) error {

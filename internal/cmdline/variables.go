@@ -7,6 +7,40 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
+// ReadVariables has flags read from the environment. A flag that says itself which variables it is
+// read from, be it none, is left alone.
+func ReadVariables(prefix string, flags []cli.Flag) {
+	for _, f := range flags {
+		if names := variablesOf(f); *names == nil {
+			*names = []string{Variable(prefix, f.Names()[0])}
+		}
+	}
+}
+
+// Variable is the name of a flag's variable: the prefix, and the flag's name in capitals.
+func Variable(prefix, flag string) string {
+	return prefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// variablesOf is where a flag has the names of its variables.
+func variablesOf(f cli.Flag) *[]string {
+	switch f := f.(type) {
+	case *cli.BoolFlag:
+		return &f.EnvVars
+	case *cli.IntFlag:
+		return &f.EnvVars
+	case *cli.Uint64Flag:
+		return &f.EnvVars
+	case *cli.DurationFlag:
+		return &f.EnvVars
+	case *cli.StringFlag:
+		return &f.EnvVars
+	case *cli.GenericFlag:
+		return &f.EnvVars
+	}
+	return &[]string{} // of no type that our programs have
+}
+
 // Variables are the names in the environment that any command of the program reads.
 func (p *Program) Variables() []string {
 	var names []string
