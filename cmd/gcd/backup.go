@@ -49,9 +49,11 @@ Examples:
 			&cli.StringFlag{Name: "addr", Value: codec.DefaultAddr, Category: serverFlags,
 				Usage: "The server's TCP address, `HOST:PORT`."},
 			&cli.DurationFlag{Name: "timeout", Value: 5 * time.Minute, Category: serverFlags,
-				Usage: "Give up when nothing came for `TIME`. Before the first byte the server reads what its log has behind the snapshot."},
-			&cli.GenericFlag{Name: "format", Value: cmdline.NewChoice(tools.FormatNDJSON, tools.FormatCSV), Category: backupFlags,
-				Usage: "Write the backup as `FORMAT`: ndjson or csv; gcd-tool restore takes both."},
+				Usage: "Give up when nothing came for `TIME`. Before the first byte the server reads what its log " +
+					"has behind the snapshot."},
+			&cli.GenericFlag{Name: "format", Value: cmdline.NewChoice(tools.FormatNDJSON, tools.FormatCSV),
+				Category: backupFlags,
+				Usage:    "Write the backup as `FORMAT`: ndjson or csv; gcd-tool restore takes both."},
 			&cli.BoolFlag{Name: "quiet", Category: backupFlags,
 				Usage: "Say nothing but errors."},
 		},
@@ -81,7 +83,8 @@ Examples:
 			if !c.Bool("quiet") {
 				said = c.App.ErrWriter
 			}
-			b := &backup{addr: addr, format: cmdline.Word(c, "format"), timeout: timeout, said: said, meter: cmdline.NewMeter(said, time.Now)}
+			b := &backup{addr: addr, format: cmdline.Word(c, "format"), timeout: timeout, said: said,
+				meter: cmdline.NewMeter(said, time.Now)}
 			return b.run(c.Context, c.Args().First(), c.App.Writer)
 		},
 	}
@@ -120,7 +123,8 @@ func (b *backup) run(ctx context.Context, name string, stdout io.Writer) (err er
 	case errors.As(err, &explained):
 		return err
 	case errors.Is(err, atomicfile.ErrNotDurable):
-		return cmdline.Fail(cmdline.ExitFailure, err, "the backup is whole; a power loss may bring back what had its name: take it again")
+		return cmdline.Fail(cmdline.ExitFailure, err,
+			"the backup is whole; a power loss may bring back what had its name: take it again")
 	case err != nil:
 		return cmdline.Fail(cmdline.ExitFailure, err, hintNoFile+"; name a file in a directory that you may write to")
 	}
@@ -159,12 +163,13 @@ func (b *backup) receive(conn io.ReadWriter, w io.Writer) (uint64, error) {
 		return 0, err
 	}
 	content := resp.NewStreamReader(bufio.NewReaderSize(conn, 64<<10))
-	header, _, err := tools.ReadDump(io.TeeReader(content, &tally{w, &b.bytes}), func(tools.DumpHeader, store.Entry) error {
-		if b.topics++; b.topics%4096 == 0 {
-			b.meter.Report("backup", b.topics, 0, "topics")
-		}
-		return nil
-	})
+	header, _, err := tools.ReadDump(io.TeeReader(content, &tally{w, &b.bytes}),
+		func(tools.DumpHeader, store.Entry) error {
+			if b.topics++; b.topics%4096 == 0 {
+				b.meter.Report("backup", b.topics, 0, "topics")
+			}
+			return nil
+		})
 	return header.Index, err
 }
 
@@ -183,15 +188,20 @@ func (b *backup) explain(ctx context.Context, err error) error {
 	case errors.As(err, &refused):
 		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("the server refused: %w", err), b.hint)
 	case errors.As(err, &language):
-		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("this is no answer of a gcd server over RESP: %w", err), "is --addr its TCP address, and does it run with --resp?")
+		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("this is no answer of a gcd server over RESP: %w", err),
+			"is --addr its TCP address, and does it run with --resp?")
 	case errors.As(err, &damage):
 		return cmdline.Fail(cmdline.ExitCorruption, fmt.Errorf("what came is no whole backup: %w", err), b.hint)
 	case errors.Is(err, io.ErrUnexpectedEOF) && b.bytes == 0:
-		return cmdline.Fail(cmdline.ExitFailure, errors.New("the server closed the connection without an answer of RESP"), "is --addr its TCP address, and does it run with --resp?")
+		return cmdline.Fail(cmdline.ExitFailure,
+			errors.New("the server closed the connection without an answer of RESP"),
+			"is --addr its TCP address, and does it run with --resp?")
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("the server ended the backup after %s", b.counted()), b.hint+"; the server's log has the reason")
+		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("the server ended the backup after %s", b.counted()),
+			b.hint+"; the server's log has the reason")
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("nothing came for %v, after %s", b.timeout, b.counted()), b.hint)
+		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("nothing came for %v, after %s", b.timeout, b.counted()),
+			b.hint)
 	}
 	return cmdline.Fail(cmdline.ExitFailure, err, b.hint)
 }

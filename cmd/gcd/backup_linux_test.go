@@ -25,7 +25,8 @@ func TestBackupOnATerminal(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "backup")
 	terminal := scripttest.NewTerminal(t)
 	code := run(t.Context(), []string{"gcd", "backup", "--addr", addr, name}, terminal.File, terminal.File)
-	if text := terminal.Shown(); code != cmdline.ExitOK || !strings.Contains(text, "backup ... done! [16.38K in ") || !strings.Contains(text, "\n"+name+": 20000 topics at index 20000, ") {
+	if text := terminal.Shown(); code != cmdline.ExitOK || !strings.Contains(text, "backup ... done! [16.38K in ") ||
+		!strings.Contains(text, "\n"+name+": 20000 topics at index 20000, ") {
 		t.Errorf("code %d, %q", code, text)
 	}
 
@@ -38,7 +39,8 @@ func TestBackupOnATerminal(t *testing.T) {
 	terminal = scripttest.NewTerminal(t)
 	code = run(t.Context(), []string{"gcd", "backup", "--addr", addr, "-"}, terminal.File, terminal.File)
 	want := dumpOf(t, tools.FormatNDJSON, topics)
-	if text := terminal.Shown(); code != cmdline.ExitOK || !strings.HasSuffix(text, "\n"+want) || !strings.Contains(text, "waiting for the server ... done! ") {
+	if text := terminal.Shown(); code != cmdline.ExitOK || !strings.HasSuffix(text, "\n"+want) ||
+		!strings.Contains(text, "waiting for the server ... done! ") {
 		t.Errorf("code %d, %d bytes, want the last %d of them to be the backup", code, len(text), len(want))
 	}
 }

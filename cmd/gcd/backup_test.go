@@ -32,7 +32,9 @@ func dumpOf(t *testing.T, format string, topics int) string {
 	}
 	err = w.Header(tools.DumpHeader{Store: wal.ID{1}, Index: uint64(topics)})
 	for i := range uint64(topics) {
-		err = errors.Join(err, w.Counter(&tools.Counter{Entry: store.Entry{Topic: fmt.Appendf(nil, "topic-%08d", i), Value: store.Value{Sum: i + 1}, Last: i + 1}}))
+		topic := fmt.Appendf(nil, "topic-%08d", i)
+		entry := store.Entry{Topic: topic, Value: store.Value{Sum: i + 1}, Last: i + 1}
+		err = errors.Join(err, w.Counter(&tools.Counter{Entry: entry}))
 	}
 	if err = errors.Join(err, w.Footer()); err != nil {
 		t.Error(err)
@@ -86,7 +88,8 @@ func TestBackupCommand(t *testing.T) {
 		code, stdout, stderr := runBackup(t.Context(), "--addr", addr, "--format", format, name)
 		stderr = progressLines.ReplaceAllString(stderr, "")
 		want := dumpOf(t, format, 10_000)
-		if code != cmdline.ExitOK || stdout != "" || stderr != fmt.Sprintf("%s: 10000 topics at index 10000, %d bytes, checked\n", name, len(want)) {
+		if code != cmdline.ExitOK || stdout != "" ||
+			stderr != fmt.Sprintf("%s: 10000 topics at index 10000, %d bytes, checked\n", name, len(want)) {
 			t.Errorf("code %d, stdout %.99q, stderr %q", code, stdout, stderr)
 		}
 		if got, err := os.ReadFile(name); err != nil || string(got) != want {
@@ -96,7 +99,8 @@ func TestBackupCommand(t *testing.T) {
 			t.Errorf("%v, %v", info.Mode(), err)
 		}
 		code, stdout, stderr = runBackup(t.Context(), "--addr", addr, "--format", format, "-")
-		if stderr = progressLines.ReplaceAllString(stderr, ""); code != cmdline.ExitOK || stdout != want || stderr != "" {
+		if stderr = progressLines.ReplaceAllString(stderr, ""); code != cmdline.ExitOK || stdout != want ||
+			stderr != "" {
 			t.Errorf("to stdout: code %d, %d bytes, want %d; stderr %q", code, len(stdout), len(want), stderr)
 		}
 	}
@@ -141,17 +145,26 @@ func TestBackupThatIsNotWhole(t *testing.T) {
 		code int
 		says string
 	}{
-		{name: "cut off by the server", o: server.Options{Backup: sends(whole[:len(whole)/2], disk)}, code: cmdline.ExitFailure, says: "gcd: the server ended the backup after "},
-		{name: "without its last line", o: server.Options{Backup: sends(whole[:strings.LastIndex(whole[:len(whole)-1], "\n")+1], nil)}, code: cmdline.ExitCorruption, says: "cut off"},
-		{name: "without its last byte", o: server.Options{Backup: sends(whole[:len(whole)-1], nil)}, code: cmdline.ExitCorruption, says: "line 10002"},
-		{name: "with a byte more", o: server.Options{Backup: sends(whole+"\n", nil)}, code: cmdline.ExitCorruption, says: "line 10003"},
-		{name: "changed", o: server.Options{Backup: sends(string(flipped), nil)}, code: cmdline.ExitCorruption, says: "gcd: what came is no whole backup: line "},
+		{name: "cut off by the server", o: server.Options{Backup: sends(whole[:len(whole)/2], disk)},
+			code: cmdline.ExitFailure, says: "gcd: the server ended the backup after "},
+		{name: "without its last line",
+			o:    server.Options{Backup: sends(whole[:strings.LastIndex(whole[:len(whole)-1], "\n")+1], nil)},
+			code: cmdline.ExitCorruption, says: "cut off"},
+		{name: "without its last byte", o: server.Options{Backup: sends(whole[:len(whole)-1], nil)},
+			code: cmdline.ExitCorruption, says: "line 10002"},
+		{name: "with a byte more", o: server.Options{Backup: sends(whole+"\n", nil)}, code: cmdline.ExitCorruption,
+			says: "line 10003"},
+		{name: "changed", o: server.Options{Backup: sends(string(flipped), nil)}, code: cmdline.ExitCorruption,
+			says: "gcd: what came is no whole backup: line "},
 		{name: "empty", o: server.Options{Backup: sends("", nil)}, code: cmdline.ExitCorruption, says: "empty"},
-		{name: "refused", o: server.Options{Backup: sends("", disk)}, code: cmdline.ExitFailure, says: "gcd: the server refused: ERR backup failed: the disk is gone\n"},
+		{name: "refused", o: server.Options{Backup: sends("", disk)}, code: cmdline.ExitFailure,
+			says: "gcd: the server refused: ERR backup failed: the disk is gone\n"},
 		{name: "of a server in memory", code: cmdline.ExitFailure, says: "memory"},
-		{name: "without RESP", o: server.Options{NoRESP: true}, code: cmdline.ExitFailure, says: "does it run with --resp?"},
+		{name: "without RESP", o: server.Options{NoRESP: true}, code: cmdline.ExitFailure,
+			says: "does it run with --resp?"},
 		{name: "nobody", addr: nobody.LocalAddr().String(), code: cmdline.ExitNotSent, says: "is the server running"},
-		{name: "nothing comes", addr: silent.Addr().String(), args: []string{"--timeout", "1ms"}, code: cmdline.ExitFailure, says: "gcd: nothing came for 1ms"},
+		{name: "nothing comes", addr: silent.Addr().String(), args: []string{"--timeout", "1ms"},
+			code: cmdline.ExitFailure, says: "gcd: nothing came for 1ms"},
 		{name: "interrupted", o: server.Options{Backup: func(ctx context.Context, w io.Writer, _ string) error {
 			_, err := io.WriteString(w, whole[:len(whole)/2])
 			interrupt()
@@ -173,8 +186,10 @@ func TestBackupThatIsNotWhole(t *testing.T) {
 				t.Fatal(err)
 			}
 			code, stdout, stderr := runBackup(row.ctx, append(row.args, "--addr", row.addr, name)...)
-			if code != row.code || stdout != "" || !strings.Contains(stderr, row.says) || !strings.Contains(stderr, "\nhint: ") {
-				t.Errorf("code %d, want %d; stdout %.99q, stderr %q, want %q in it", code, row.code, stdout, stderr, row.says)
+			if code != row.code || stdout != "" || !strings.Contains(stderr, row.says) ||
+				!strings.Contains(stderr, "\nhint: ") {
+				t.Errorf("code %d, want %d; stdout %.99q, stderr %q, want %q in it", code, row.code, stdout, stderr,
+					row.says)
 			}
 			if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
 				t.Errorf("%v is left, %v", files, err)
@@ -199,7 +214,8 @@ func TestBackupToABrokenOutput(t *testing.T) {
 		return err
 	}})
 	var msg bytes.Buffer
-	if code := run(t.Context(), []string{"gcd", "backup", "--addr", addr, "-"}, brokenOutput{}, &msg); code != cmdline.ExitFailure || !strings.Contains(msg.String(), "no space left") {
+	code := run(t.Context(), []string{"gcd", "backup", "--addr", addr, "-"}, brokenOutput{}, &msg)
+	if code != cmdline.ExitFailure || !strings.Contains(msg.String(), "no space left") {
 		t.Errorf("code %d, %s", code, msg.String())
 	}
 }
@@ -214,11 +230,13 @@ func TestBackupProgress(t *testing.T) {
 	at := time.Unix(0, 0)
 	now := func() time.Time { at = at.Add(10 * time.Second); return at }
 	var said bytes.Buffer
-	b := &backup{addr: addr, format: tools.FormatNDJSON, timeout: hang, said: &said, meter: cmdline.NewMeter(&said, now)}
+	b := &backup{addr: addr, format: tools.FormatNDJSON, timeout: hang, said: &said,
+		meter: cmdline.NewMeter(&said, now)}
 	if err := b.run(t.Context(), filepath.Join(t.TempDir(), "backup"), io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	if want := "backup: 8192 topics, 410/s\nbackup: 12288 topics, 410/s\nbackup: 16384 topics, 410/s\n"; !strings.HasPrefix(said.String(), want) {
+	want := "backup: 8192 topics, 410/s\nbackup: 12288 topics, 410/s\nbackup: 16384 topics, 410/s\n"
+	if !strings.HasPrefix(said.String(), want) {
 		t.Errorf("it says %s", said.String())
 	}
 }

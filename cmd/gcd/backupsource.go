@@ -27,7 +27,8 @@ func backupOf(dir, tempDir string, segmentSize int64) func(ctx context.Context, 
 		if err != nil {
 			return err
 		}
-		_, err = tools.Dump(ctx, dir, out, tools.DumpOptions{TempDir: cmp.Or(tempDir, dir), Rest: priority.NewRester(ctx).Rest})
+		_, err = tools.Dump(ctx, dir, out,
+			tools.DumpOptions{TempDir: cmp.Or(tempDir, dir), Rest: priority.NewRester(ctx).Rest})
 		return err
 	}
 }
@@ -46,7 +47,8 @@ func roomForBackup(dir, tempDir string, segmentSize int64, free func(dir string)
 		need, where = need+min(need, 2*segmentSize), dir
 	}
 	if room, ok := free(where); ok && room < need {
-		return fmt.Errorf("no room: the copy of the snapshot needs %d bytes, and %d are free in %s; gcd serve --temp-dir can name another place for it", need, room, where)
+		return fmt.Errorf("no room: the copy of the snapshot needs %d bytes, and %d are free in %s; gcd serve "+
+			"--temp-dir can name another place for it", need, room, where)
 	}
 	return nil
 }

@@ -66,7 +66,8 @@ func TestRoomForBackup(t *testing.T) {
 	if _, _, err := tools.ReadDump(&b, func(tools.DumpHeader, store.Entry) error { return nil }); err != nil {
 		t.Error(err)
 	}
-	if err := backupOf(dir, filepath.Join(dir, "nowhere"), 1<<20)(t.Context(), io.Discard, tools.FormatCSV); !errors.Is(err, tools.ErrTemp) {
+	nowhere := backupOf(dir, filepath.Join(dir, "nowhere"), 1<<20)
+	if err := nowhere(t.Context(), io.Discard, tools.FormatCSV); !errors.Is(err, tools.ErrTemp) {
 		t.Errorf("where there is no directory for the copy: %v", err)
 	}
 }

@@ -29,8 +29,10 @@ func benchFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "addr", Value: codec.DefaultAddr, Category: serverFlags,
 			Usage: "The server's address, `HOST:PORT`."},
-		&cli.GenericFlag{Name: "network", Value: cmdline.NewChoice(string(loadgen.TCP), string(loadgen.UDP), string(loadgen.RESP)), Category: serverFlags,
-			Usage: "How to talk to it, `NETWORK`: tcp, a connection for each count; udp, a datagram each way; or resp, INCR over connections that stay open."},
+		&cli.GenericFlag{Name: "network", Category: serverFlags,
+			Value: cmdline.NewChoice(string(loadgen.TCP), string(loadgen.UDP), string(loadgen.RESP)),
+			Usage: "How to talk to it, `NETWORK`: tcp, a connection for each count; udp, a datagram each way; or " +
+				"resp, INCR over connections that stay open."},
 		&cli.DurationFlag{Name: "timeout", DefaultText: "5s, over UDP 1s", Category: serverFlags,
 			Usage: "The `TIME` to wait for an answer; after it the outcome is unknown. Nothing is sent twice."},
 
@@ -39,7 +41,8 @@ func benchFlags() []cli.Flag {
 		&cli.IntFlag{Name: "pipeline", Value: 1, Category: loadFlags,
 			Usage: "With --network resp, send `N` requests in one write and wait for all their answers."},
 		&cli.IntFlag{Name: "rate", DefaultText: "0, closed loop", Category: loadFlags,
-			Usage: "Send `N` requests a second, of all clients together, by the clock (open loop), and measure each from when it was due. In the closed loop a client sends when its last answer is there."},
+			Usage: "Send `N` requests a second, of all clients together, by the clock (open loop), and measure each " +
+				"from when it was due. In the closed loop a client sends when its last answer is there."},
 		&cli.DurationFlag{Name: "duration", DefaultText: "10s, or no end with --requests", Category: loadFlags,
 			Usage: "Measure for `TIME`."},
 		&cli.IntFlag{Name: "requests", DefaultText: "0, no bound", Category: loadFlags,
@@ -51,13 +54,17 @@ func benchFlags() []cli.Flag {
 
 		&cli.IntFlag{Name: "topics", Value: 1, Category: topicFlags,
 			Usage: "The number of topics to count, `N`; one is a hot topic."},
-		&cli.GenericFlag{Name: "dist", Value: cmdline.NewChoice(string(loadgen.Uniform), string(loadgen.Zipf), string(loadgen.Sequential)), Category: topicFlags,
-			Usage: "How they are chosen, `WAY`: uniform; zipf, some much more often than others; or sequential, one after the other, which fills a server."},
+		&cli.GenericFlag{Name: "dist", Category: topicFlags,
+			Value: cmdline.NewChoice(string(loadgen.Uniform), string(loadgen.Zipf), string(loadgen.Sequential)),
+			Usage: "How they are chosen, `WAY`: uniform; zipf, some much more often than others; or sequential, one " +
+				"after the other, which fills a server."},
 		&cli.StringFlag{Name: "prefix", Value: loadgen.DefaultPrefix, Category: topicFlags,
-			Usage: "What their names begin with, `TEXT`; twelve digits follow. With --verify the run's own id comes between."},
+			Usage: "What their names begin with, `TEXT`; twelve digits follow. With --verify the run's own id comes " +
+				"between."},
 		// Not from the environment: a variable that was set for one server would hold for all.
 		&cli.BoolFlag{Name: "yes", EnvVars: []string{}, Category: topicFlags,
-			Usage: "Count although the server has other topics, or does not say which it has. Not from the environment."},
+			Usage: "Count although the server has other topics, or does not say which it has. Not from the " +
+				"environment."},
 
 		&cli.BoolFlag{Name: "verify", Category: outputFlags,
 			Usage: "Check every value that comes back: none twice, none missing, none out of order."},
@@ -181,9 +188,11 @@ func bench(ctx context.Context, c *cli.Context, o loadgen.Options) error {
 		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("nobody knows whether %s counts for others: %s",
 			o.Addr, plain(err)), "nothing was counted; "+hintYes)
 	case noRoomHere(err):
-		return cmdline.Fail(cmdline.ExitNotSent, err, "nothing was counted; this system has no room for so many connections, ask for fewer --clients")
+		return cmdline.Fail(cmdline.ExitNotSent, err,
+			"nothing was counted; this system has no room for so many connections, ask for fewer --clients")
 	case errors.Is(err, loadgen.ErrNotReached):
-		return cmdline.Fail(cmdline.ExitNotSent, err, "nothing was counted; is the server running, and are --addr and --network right?")
+		return cmdline.Fail(cmdline.ExitNotSent, err,
+			"nothing was counted; is the server running, and are --addr and --network right?")
 	case errors.Is(err, loadgen.ErrNoRESP):
 		return cmdline.Fail(cmdline.ExitNotSent, err, "nothing was counted; is the server run with --resp=false?")
 	case err != nil:
@@ -216,18 +225,24 @@ func benchFailure(r *loadgen.Result) error {
 	causes, failures := r.Causes, r.Errors
 	switch {
 	case r.Verified != nil && !r.Verified.OK():
-		return cmdline.Fail(cmdline.ExitFailure, errors.New("the server handed out wrong values: "+violations(r.Verified)),
-			"this must never happen unless somebody else counts on the same topics; keep the output and the server's data directory")
+		return cmdline.Fail(cmdline.ExitFailure,
+			errors.New("the server handed out wrong values: "+violations(r.Verified)),
+			"this must never happen unless somebody else counts on the same topics; keep the output and the server's "+
+				"data directory")
 	case r.Interrupted:
 		return cmdline.Fail(cmdline.ExitInterrupted, errors.New("interrupted"), "")
 	case failures.Unknown > 0:
-		return cmdline.Fail(cmdline.ExitUnknown, fmt.Errorf("%s without an answer, the first: %w", quantity(failures.Unknown, "request"), causes[2]), hint)
+		return cmdline.Fail(cmdline.ExitUnknown,
+			fmt.Errorf("%s without an answer, the first: %w", quantity(failures.Unknown, "request"), causes[2]), hint)
 	case failures.Refused > 0:
-		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("%s refused, the first: %w", quantity(failures.Refused, "request"), causes[0]), hint)
+		return cmdline.Fail(cmdline.ExitFailure,
+			fmt.Errorf("%s refused, the first: %w", quantity(failures.Refused, "request"), causes[0]), hint)
 	case failures.NotSent > 0:
-		return cmdline.Fail(cmdline.ExitNotSent, fmt.Errorf("%s not sent, the first: %w", quantity(failures.NotSent, "request"), causes[1]), hint)
+		return cmdline.Fail(cmdline.ExitNotSent,
+			fmt.Errorf("%s not sent, the first: %w", quantity(failures.NotSent, "request"), causes[1]), hint)
 	case r.Ops() == 0:
-		return cmdline.Fail(cmdline.ExitFailure, errors.New("nothing was measured: no request behind the warm-up was answered"),
+		return cmdline.Fail(cmdline.ExitFailure,
+			errors.New("nothing was measured: no request behind the warm-up was answered"),
 			"give it a longer --duration")
 	}
 	return nil

@@ -21,7 +21,9 @@ func TestBenchVerifies(t *testing.T) {
 	t.Parallel()
 	for _, dispatch := range []server.Dispatch{server.Pool, server.Goroutine} {
 		tcp, udp := serveFor(t, dispatch)
-		for _, flags := range []string{"--network tcp", "--network udp", "--network resp", "--network resp --pipeline 16"} {
+		for _, flags := range []string{
+			"--network tcp", "--network udp", "--network resp", "--network resp --pipeline 16",
+		} {
 			t.Run(fmt.Sprintf("%s %s", dispatch, flags), func(t *testing.T) {
 				t.Parallel()
 				addr := tcp
@@ -45,7 +47,8 @@ func TestBenchVerifies(t *testing.T) {
 					t.Fatalf("%v: %s", err, stdout.String())
 				}
 				v := result.Verified
-				if result.Answers != 2000 || result.Errors.Total() != 0 || !v.OK() || v.Values < 2000 || v.Topics != 5 || v.Explained != 0 {
+				if result.Answers != 2000 || result.Errors.Total() != 0 || !v.OK() || v.Values < 2000 ||
+					v.Topics != 5 || v.Explained != 0 {
 					t.Errorf("%s", stdout.String())
 				}
 				if p50, most := result.Latency["p50"], result.Latency["max"]; p50 <= 0 || p50 > most {
@@ -95,7 +98,8 @@ func TestBenchFindsLies(t *testing.T) {
 	if code := run(t.Context(), append(args, "--verify"), &stdout, &stderr); code != cmdline.ExitFailure {
 		t.Errorf("exit code %d: %s", code, stderr.String())
 	}
-	if !strings.Contains(stdout.String(), "NOT VERIFIED, of all 1 value of 1 topic") || !strings.Contains(stdout.String(), "handed out 1 twice") {
+	if !strings.Contains(stdout.String(), "NOT VERIFIED, of all 1 value of 1 topic") ||
+		!strings.Contains(stdout.String(), "handed out 1 twice") {
 		t.Errorf("stdout %s", stdout.String())
 	}
 	if !strings.Contains(stderr.String(), "the server handed out wrong values: 9 came twice") {
@@ -113,12 +117,15 @@ func TestBenchFiles(t *testing.T) {
 		files            uint64
 		ok               bool
 	}{
-		{64, 1, 1024, true}, {1000, 1, 1000 + benchFiles + 2, true}, {1001, 1, 1000 + benchFiles + 2, false}, {1000, 2, 1000 + benchFiles + 2, false},
+		{64, 1, 1024, true},
+		{1000, 1, 1000 + benchFiles + 2, true}, {1001, 1, 1000 + benchFiles + 2, false},
+		{1000, 2, 1000 + benchFiles + 2, false},
 		{1, 1, 1, false}, {loadgen.MaxClients, 1, 1<<64 - 1, true}, {loadgen.MaxClients, 1, 1 << 16, false},
 		{loadgen.MaxClients + 1, 1, 1 << 16, true}, // that is wrong whatever the limit
 	} {
 		err := roomForClients("--clients", test.clients, test.threads, test.files)
-		if (err == nil) != test.ok || err != nil && !strings.Contains(err.Error(), fmt.Sprintf("--clients is %d: the limit of open files, %d, ", test.clients, test.files)) {
+		if (err == nil) != test.ok || err != nil && !strings.Contains(err.Error(),
+			fmt.Sprintf("--clients is %d: the limit of open files, %d, ", test.clients, test.files)) {
 			t.Errorf("%+v: %v", test, err)
 		}
 	}
@@ -155,22 +162,28 @@ func TestBenchCodes(t *testing.T) {
 		text   string
 	}{
 		{loadgen.Result{}, cmdline.ExitOK, ""},
-		{loadgen.Result{Latency: none}, cmdline.ExitFailure, "nothing was measured: no request behind the warm-up was answered"},
+		{loadgen.Result{Latency: none}, cmdline.ExitFailure,
+			"nothing was measured: no request behind the warm-up was answered"},
 		{loadgen.Result{Latency: none, Interrupted: true}, cmdline.ExitInterrupted, "interrupted"},
 		{loadgen.Result{Latency: none, Errors: loadgen.Errors{NotSent: 2}}, cmdline.ExitNotSent, "2 requests not sent"},
 		{loadgen.Result{Verified: &loadgen.Verification{Explained: 1}}, cmdline.ExitOK, ""},
-		{loadgen.Result{Errors: loadgen.Errors{NotSent: 2}}, cmdline.ExitNotSent, "2 requests not sent, the first: no route"},
-		{loadgen.Result{Errors: loadgen.Errors{NotSent: 2, Refused: 1}}, cmdline.ExitFailure, "1 request refused, the first: full"},
-		{loadgen.Result{Errors: loadgen.Errors{NotSent: 2, Refused: 1, Unknown: 1234}}, cmdline.ExitUnknown, "1,234 requests without an answer, the first: silence"},
+		{loadgen.Result{Errors: loadgen.Errors{NotSent: 2}}, cmdline.ExitNotSent,
+			"2 requests not sent, the first: no route"},
+		{loadgen.Result{Errors: loadgen.Errors{NotSent: 2, Refused: 1}}, cmdline.ExitFailure,
+			"1 request refused, the first: full"},
+		{loadgen.Result{Errors: loadgen.Errors{NotSent: 2, Refused: 1, Unknown: 1234}}, cmdline.ExitUnknown,
+			"1,234 requests without an answer, the first: silence"},
 		{loadgen.Result{Errors: loadgen.Errors{Unknown: 1}, Interrupted: true}, cmdline.ExitInterrupted, "interrupted"},
-		{loadgen.Result{Errors: loadgen.Errors{Unknown: 1}, Interrupted: true, Verified: wrong}, cmdline.ExitFailure, "2 came twice, 1 missing without a reason"},
+		{loadgen.Result{Errors: loadgen.Errors{Unknown: 1}, Interrupted: true, Verified: wrong}, cmdline.ExitFailure,
+			"2 came twice, 1 missing without a reason"},
 	} {
 		test.result.Causes = causes
 		if test.result.Latency == nil {
 			test.result.Latency = some
 		}
 		var stderr bytes.Buffer
-		if code := report(&stderr, benchFailure(&test.result)); code != test.code || !strings.Contains(stderr.String(), test.text) {
+		if code := report(&stderr, benchFailure(&test.result)); code != test.code ||
+			!strings.Contains(stderr.String(), test.text) {
 			t.Errorf("%+v: exit code %d, %q", test.result.Errors, code, stderr.String())
 		}
 	}
@@ -185,7 +198,8 @@ func TestBenchTable(t *testing.T) {
 		}
 	}
 	result := &loadgen.Result{
-		Options: loadgen.Options{Network: loadgen.RESP, Addr: "host:1", Clients: 64, Pipeline: 16, Topics: 1_000_000, Dist: loadgen.Uniform, Rate: 5000, Warmup: time.Second},
+		Options: loadgen.Options{Network: loadgen.RESP, Addr: "host:1", Clients: 64, Pipeline: 16, Topics: 1_000_000,
+			Dist: loadgen.Uniform, Rate: 5000, Warmup: time.Second},
 		Elapsed: 2500 * time.Millisecond, Latency: latencies,
 		Errors: loadgen.Errors{Unknown: 4}, Unsent: 1234,
 		Verified: &loadgen.Verification{Topics: 1, Values: 10_000, Explained: 3},
@@ -208,8 +222,9 @@ Verified, of all 10,000 values of 1 topic that came back, warm-up included: none
 func TestBenchNothing(t *testing.T) {
 	t.Parallel()
 	result := &loadgen.Result{
-		Options: loadgen.Options{Network: loadgen.UDP, Addr: "host:1", Clients: 1, Topics: 1}, Latency: loadgen.NewHistogram(),
-		Errors: loadgen.Errors{Unknown: 4},
+		Options: loadgen.Options{Network: loadgen.UDP, Addr: "host:1", Clients: 1, Topics: 1},
+		Latency: loadgen.NewHistogram(),
+		Errors:  loadgen.Errors{Unknown: 4},
 	}
 	want := `udp to host:1, 1 client, 1 topic, closed loop: 0 answers in 0s after 0s of warm-up
 
@@ -228,7 +243,8 @@ func TestBenchNothing(t *testing.T) {
 func TestBenchProgress(t *testing.T) {
 	t.Parallel()
 	begin := time.Now()
-	sample := loadgen.Sample{Begin: begin, End: begin.Add(5 * time.Second), Left: 3 * time.Second, Ops: 50_000, Errors: loadgen.Errors{Unknown: 2}, Latency: loadgen.NewHistogram()}
+	sample := loadgen.Sample{Begin: begin, End: begin.Add(5 * time.Second), Left: 3 * time.Second, Ops: 50_000,
+		Errors: loadgen.Errors{Unknown: 2}, Latency: loadgen.NewHistogram()}
 	if err := sample.Latency.RecordValue(int64(time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
@@ -260,14 +276,17 @@ running: 10,000 requests/s, p50 1.00 ms, p99 1.00 ms, 2 failed
 func TestNumbersForPeople(t *testing.T) {
 	t.Parallel()
 	for nanoseconds, want := range map[int64]string{
-		0: "0.00 µs", 999: "1.00 µs", 9_994: "9.99 µs", 9_996: "10.0 µs", 99_960: "100 µs", 999_400: "999 µs", 999_600: "1.00 ms",
+		0: "0.00 µs", 999: "1.00 µs", 9_994: "9.99 µs", 9_996: "10.0 µs",
+		99_960: "100 µs", 999_400: "999 µs", 999_600: "1.00 ms",
 		12_345_678: "12.3 ms", 999_700_000: "1.00 s", 3_600_000_000_000: "3600 s",
 	} {
 		if got := latency(nanoseconds); got != want {
 			t.Errorf("%d: %q, want %q", nanoseconds, got, want)
 		}
 	}
-	for n, want := range map[uint64]string{0: "0", 999: "999", 1000: "1,000", 999_999: "999,999", 1_000_000: "1,000,000"} {
+	for n, want := range map[uint64]string{
+		0: "0", 999: "999", 1000: "1,000", 999_999: "999,999", 1_000_000: "1,000,000",
+	} {
 		if got := thousands(n); got != want {
 			t.Errorf("%d: %q", n, got)
 		}

@@ -51,7 +51,8 @@ func (p *benchProgress) report(s loadgen.Sample) {
 	}
 	line := fmt.Sprintf("%s: %s requests/s", what, thousands(uint64(rate)))
 	if s.Latency.TotalCount() > 0 {
-		line += fmt.Sprintf(", p50 %s, p99 %s", latency(s.Latency.ValueAtQuantile(50)), latency(s.Latency.ValueAtQuantile(99)))
+		line += fmt.Sprintf(", p50 %s, p99 %s", latency(s.Latency.ValueAtQuantile(50)),
+			latency(s.Latency.ValueAtQuantile(99)))
 	}
 	if n := s.Errors.Total(); n > 0 {
 		line += fmt.Sprintf(", %s failed", thousands(n))
@@ -89,7 +90,8 @@ func benchTable(r *loadgen.Result) string {
 	} else {
 		b.WriteString(", closed loop")
 	}
-	fmt.Fprintf(&b, ": %s in %v after %v of warm-up\n\n", quantity(r.Ops(), "answer"), r.Elapsed.Round(time.Millisecond), o.Warmup)
+	fmt.Fprintf(&b, ": %s in %v after %v of warm-up\n\n", quantity(r.Ops(), "answer"),
+		r.Elapsed.Round(time.Millisecond), o.Warmup)
 
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "requests/s\tp50\tp90\tp99\tp99.9\tmax\trefused\tnot sent\tunknown\t")
@@ -101,11 +103,14 @@ func benchTable(r *loadgen.Result) string {
 		}
 		fmt.Fprintf(w, "%s\t", text)
 	}
-	fmt.Fprintf(w, "%s\t%s\t%s\t\n", thousands(r.Errors.Refused), thousands(r.Errors.NotSent), thousands(r.Errors.Unknown))
+	fmt.Fprintf(w, "%s\t%s\t%s\t\n", thousands(r.Errors.Refused), thousands(r.Errors.NotSent),
+		thousands(r.Errors.Unknown))
 	_ = w.Flush() // into b, which takes everything
 
 	if r.Unsent > 0 {
-		fmt.Fprintf(&b, "\nThe rate was not reached: %s requests/s asked for, %s reached, %s due and never sent, since all clients waited for answers.\n",
+		fmt.Fprintf(&b,
+			"\nThe rate was not reached: %s requests/s asked for, %s reached, %s due and never sent, since all "+
+				"clients waited for answers.\n",
 			thousands(uint64(o.Rate)), thousands(uint64(r.Rate())), quantity(r.Unsent, "request"))
 	}
 	if v := r.Verified; v != nil {
@@ -117,7 +122,8 @@ func benchTable(r *loadgen.Result) string {
 // verdict says precisely what was verified, and what was wrong.
 func verdict(v *loadgen.Verification, unknown uint64) string {
 	var b strings.Builder
-	what := fmt.Sprintf("all %s of %s that came back, warm-up included", quantity(v.Values, "value"), quantity(v.Topics, "topic"))
+	what := fmt.Sprintf("all %s of %s that came back, warm-up included", quantity(v.Values, "value"),
+		quantity(v.Topics, "topic"))
 	if !v.OK() {
 		fmt.Fprintf(&b, "NOT VERIFIED, of %s: %s\n", what, violations(v))
 		for _, example := range v.Examples {
@@ -125,11 +131,14 @@ func verdict(v *loadgen.Verification, unknown uint64) string {
 		}
 		return b.String()
 	}
-	fmt.Fprintf(&b, "Verified, of %s: none came twice, none is below one that was there when its request was sent, ", what)
+	fmt.Fprintf(&b, "Verified, of %s: none came twice, none is below one that was there when its request was sent, ",
+		what)
 	if v.Explained == 0 {
 		b.WriteString("and of each topic it is all from 1 up to the highest.\n")
 	} else {
-		fmt.Fprintf(&b, "and of each topic it is all from 1 up to the highest but for %s, no more than its requests with an unknown outcome (%s in all).\n",
+		fmt.Fprintf(&b,
+			"and of each topic it is all from 1 up to the highest but for %s, no more than its requests with an "+
+				"unknown outcome (%s in all).\n",
 			quantity(v.Explained, "value"), thousands(unknown))
 	}
 	return b.String()

@@ -17,7 +17,9 @@ import (
 // TestInterruptedCount interrupts a count whose request has arrived and is not answered.
 func TestInterruptedCount(t *testing.T) {
 	t.Parallel()
-	for network, request := range map[string]string{"tcp": "\x00orders", "resp": "*2\r\n$9\r\nGCD.COUNT\r\n$6\r\norders\r\n"} {
+	for network, request := range map[string]string{
+		"tcp": "\x00orders", "resp": "*2\r\n$9\r\nGCD.COUNT\r\n$6\r\norders\r\n",
+	} {
 		t.Run(network, func(t *testing.T) {
 			t.Parallel()
 			interruptedCount(t, network, request)

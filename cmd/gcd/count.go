@@ -25,11 +25,13 @@ func clientFlags(attempts int) []cli.Flag {
 		&cli.DurationFlag{Name: "timeout", DefaultText: "5s over TCP, 100ms over UDP", Category: serverFlags,
 			Usage: "The `TIME` to wait for the answer: over TCP in all, over UDP to each datagram."},
 		&cli.IntFlag{Name: "attempts", Value: attempts, Category: serverFlags,
-			Usage: "Over UDP send at most `N` datagrams while no answer comes. Each one that arrives takes effect. Over TCP nothing is sent twice."},
+			Usage: "Over UDP send at most `N` datagrams while no answer comes. Each one that arrives takes effect. " +
+				"Over TCP nothing is sent twice."},
 		&cli.BoolFlag{Name: "any-port", Category: serverFlags,
 			Usage: "Over UDP take answers from any port of the server's host, as some servers send them."},
 		&cli.DurationFlag{Name: "answer-settle", DefaultText: "0, wait for the end", Category: serverFlags,
-			Usage: "Over TCP take an answer as whole when nothing followed it for `TIME`, for a server that does not close the connection."},
+			Usage: "Over TCP take an answer as whole when nothing followed it for `TIME`, for a server that does not " +
+				"close the connection."},
 	}
 }
 

@@ -35,7 +35,8 @@ func TestKill(t *testing.T) {
 	t.Logf("seed %d", seed)
 	k := &killTest{
 		binary: buildBinary(t), data: filepath.Join(t.TempDir(), "data"),
-		rand: rand.New(rand.NewPCG(seed, 0)), shared: make([]sharedTopic, killShared), own: make([]ownTopic, killClients),
+		rand:   rand.New(rand.NewPCG(seed, 0)),
+		shared: make([]sharedTopic, killShared), own: make([]ownTopic, killClients),
 	}
 	for i := range k.shared {
 		k.shared[i] = sharedTopic{name: fmt.Sprintf("shared-%d", i), seen: map[uint64]bool{}}

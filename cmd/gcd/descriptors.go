@@ -28,7 +28,8 @@ func leaveFiles(conns int, files uint64, log hclog.Logger) int {
 	if conns <= room {
 		return conns
 	}
-	log.Warn("fewer connections than asked for: the limit of open files does not allow more", "connections", room, "max-connections", conns, "open_files", files, "reserved", reservedFiles)
+	log.Warn("fewer connections than asked for: the limit of open files does not allow more", "connections", room,
+		"max-connections", conns, "open_files", files, "reserved", reservedFiles)
 	return room
 }
 

@@ -27,7 +27,8 @@ func TestLeaveFiles(t *testing.T) {
 		files uint64
 		want  int
 	}{
-		{10_000, 1 << 20, 10_000}, {10_000, 1024, 1024 - reservedFiles - server.MaxLingering}, {100, 200 + reservedFiles, 100}, {101, 200 + reservedFiles, 100},
+		{10_000, 1 << 20, 10_000}, {10_000, 1024, 1024 - reservedFiles - server.MaxLingering},
+		{100, 200 + reservedFiles, 100}, {101, 200 + reservedFiles, 100},
 		{100, 10, 1}, {100, 1<<64 - 1, 100},
 	} {
 		if got := leaveFiles(test.conns, test.files, hclog.NewNullLogger()); got != test.want {
@@ -57,7 +58,8 @@ func TestFewDescriptors(t *testing.T) {
 
 func fewDescriptors(t *testing.T, binary, dispatch, network string) {
 	const files = reservedFiles + 16
-	args := append([]string{"-c", `ulimit -n 64; exec "$0" "$@"`, binary}, victimArgs(filepath.Join(t.TempDir(), "data"), dispatch)...)
+	args := append([]string{"-c", `ulimit -n 64; exec "$0" "$@"`, binary},
+		victimArgs(filepath.Join(t.TempDir(), "data"), dispatch)...)
 	if files != 64 {
 		t.Fatal("the script's limit is not the test's")
 	}
@@ -80,7 +82,8 @@ func fewDescriptors(t *testing.T, binary, dispatch, network string) {
 	for _, conn := range silent[len(silent)-files:] { // those were surely too many
 		b, err := io.ReadAll(conn)
 		inRESP := network == "resp" && string(b) == "-ERR max number of clients reached\r\n"
-		if inRESP || len(b) > 1 && b[0] == byte(codec.OpRefusal) && (network == "resp" || err == nil) { // a PING can come too late for its language
+		// A PING can come too late for its language.
+		if inRESP || len(b) > 1 && b[0] == byte(codec.OpRefusal) && (network == "resp" || err == nil) {
 			refused++
 		}
 	}
@@ -127,12 +130,15 @@ func fewDescriptors(t *testing.T, binary, dispatch, network string) {
 	}
 	defer over.Close()
 	var full *client.RefusedError
-	for err = count(over); errors.As(err, &full); err = count(over) { // the server sees the others leave in its own time
+	// The server sees the others leave in its own time.
+	for err = count(over); errors.As(err, &full); err = count(over) {
 	}
 	if err != nil {
 		t.Errorf("over %s: %v", network, err)
 	}
-	for _, bad := range []string{"too many open files", "cannot prepare the next log segment", "no snapshot this time"} {
+	for _, bad := range []string{
+		"too many open files", "cannot prepare the next log segment", "no snapshot this time",
+	} {
 		if strings.Contains(p.output(), bad) {
 			t.Errorf("the log says %q:\n%s", bad, p.output())
 		}

@@ -22,7 +22,8 @@ func TestOperationsPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	documented := make(map[string]string) // flag → default
-	for _, row := range regexp.MustCompile("(?m)^\\| `--([a-z-]+)` \\| ([^|]*)\\|").FindAllStringSubmatch(string(page), -1) {
+	rows := regexp.MustCompile("(?m)^\\| `--([a-z-]+)` \\| ([^|]*)\\|")
+	for _, row := range rows.FindAllStringSubmatch(string(page), -1) {
 		documented[row[1]] = strings.TrimSpace(row[2])
 	}
 	for _, f := range serveFlags() {
@@ -89,7 +90,9 @@ func TestUnitRestarts(t *testing.T) {
 		}
 		stays = append(stays, code)
 	}
-	for _, line := range []string{"Type=notify", "ExecReload=/bin/kill -HUP $MAINPID", "WatchdogSec=120", "Restart=on-failure"} {
+	for _, line := range []string{
+		"Type=notify", "ExecReload=/bin/kill -HUP $MAINPID", "WatchdogSec=120", "Restart=on-failure",
+	} {
 		if !strings.Contains(string(page), "\n"+line+"\n") {
 			t.Errorf("the unit lacks %s", line)
 		}
@@ -117,7 +120,8 @@ func TestExitCodesOfHelp(t *testing.T) {
 		}
 		listed = append(listed, code)
 	}
-	want := []int{cmdline.ExitOK, cmdline.ExitFailure, cmdline.ExitNotSent, cmdline.ExitUnknown, cmdline.ExitCorruption, cmdline.ExitLocked,
+	want := []int{cmdline.ExitOK, cmdline.ExitFailure, cmdline.ExitNotSent, cmdline.ExitUnknown, cmdline.ExitCorruption,
+		cmdline.ExitLocked,
 		cmdline.ExitForeign, cmdline.ExitUsage, cmdline.ExitInterrupted}
 	if !slices.Equal(listed, want) {
 		t.Errorf("help lists the exit codes %v, want %v", listed, want)

@@ -55,7 +55,8 @@ func TestNearestVariable(t *testing.T) {
 	t.Parallel()
 	known := []string{"GCD_ADDR", "GCD_DATA", "GCD_MAX_TOPICS", "GCD_TCP", "GCD_SNAPSHOT_INTERVAL"}
 	for name, want := range map[string]string{
-		"GCD_DATADIR": "GCD_DATA", "GCD_DATA_DIR": "GCD_DATA", "GCD_DATE": "GCD_DATA", "GCD_MAXTOPICS": "GCD_MAX_TOPICS",
+		"GCD_DATADIR": "GCD_DATA", "GCD_DATA_DIR": "GCD_DATA", "GCD_DATE": "GCD_DATA",
+		"GCD_MAXTOPICS":        "GCD_MAX_TOPICS",
 		"GCD_SNAPSHOTINTERVAL": "GCD_SNAPSHOT_INTERVAL", "GCD_TELEPHONE": "", "GCD_": "",
 	} {
 		got := cmdline.UnknownVariables([]string{name + "=x"}, envPrefix, known)
@@ -63,7 +64,8 @@ func TestNearestVariable(t *testing.T) {
 			t.Errorf("%s: %+v, want %q", name, got, want)
 		}
 	}
-	for _, name := range append(known, "GCD_SERVICE_HOST", "GCD_SERVICE_PORT", "GCD_PORT", "GCD_PORT_5555_UDP_PROTO", "PATH", "GCDX", "XGCD_DATA") {
+	for _, name := range append(known, "GCD_SERVICE_HOST", "GCD_SERVICE_PORT", "GCD_PORT", "GCD_PORT_5555_UDP_PROTO",
+		"PATH", "GCDX", "XGCD_DATA") {
 		if got := cmdline.UnknownVariables([]string{name + "=x"}, envPrefix, known); len(got) > 0 {
 			t.Errorf("%s: %+v, want nothing", name, got)
 		}

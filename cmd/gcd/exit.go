@@ -78,25 +78,33 @@ func classify(err error) *cmdline.Failure {
 		return cmdline.Fail(cmdline.ExitCorruption, err,
 			"nothing was changed; keep a copy of the directory; "+tools.HintDamage(err))
 	case errors.Is(err, store.ErrLocked):
-		return cmdline.Fail(cmdline.ExitLocked, err, "one server at a time: stop the other one, or give this one its own --data")
+		return cmdline.Fail(cmdline.ExitLocked, err,
+			"one server at a time: stop the other one, or give this one its own --data")
 	case errors.Is(err, store.ErrBusy):
-		return cmdline.Fail(cmdline.ExitFailure, err, "start again when that gcd-tool has ended, or wait longer with --lock-wait")
+		return cmdline.Fail(cmdline.ExitFailure, err,
+			"start again when that gcd-tool has ended, or wait longer with --lock-wait")
 	case errors.Is(err, store.ErrMoved):
-		return cmdline.Fail(cmdline.ExitForeign, err, "find out who removed, renamed or covered it, put it back, and start again")
+		return cmdline.Fail(cmdline.ExitForeign, err,
+			"find out who removed, renamed or covered it, put it back, and start again")
 	case errors.Is(err, store.ErrUnfinished):
 		return cmdline.Fail(cmdline.ExitForeign, err,
-			"rename the right one (\"gcd-tool inspect\" looks into it) to that name; if a new store is wanted, move what stands beside it elsewhere")
+			"rename the right one (\"gcd-tool inspect\" looks into it) to that name; if a new store is wanted, move "+
+				"what stands beside it elsewhere")
 	case errors.As(err, &dangling):
 		return cmdline.Fail(cmdline.ExitForeign, err,
 			"make what the link names, or mount it there; nothing was changed")
 	case errors.Is(err, store.ErrNotRegular):
-		return cmdline.Fail(cmdline.ExitForeign, err, "a store's files are regular files; find out what put this there, nothing was changed")
+		return cmdline.Fail(cmdline.ExitForeign, err,
+			"a store's files are regular files; find out what put this there, nothing was changed")
 	case errors.Is(err, wal.ErrVersion):
-		return cmdline.Fail(cmdline.ExitForeign, err, "a newer gcd wrote this directory; run that version, nothing was changed")
+		return cmdline.Fail(cmdline.ExitForeign, err,
+			"a newer gcd wrote this directory; run that version, nothing was changed")
 	case errors.Is(err, wal.ErrNotOurs):
-		return cmdline.Fail(cmdline.ExitForeign, err, "gcd did not write this; give --data a directory of its own, nothing was changed")
+		return cmdline.Fail(cmdline.ExitForeign, err,
+			"gcd did not write this; give --data a directory of its own, nothing was changed")
 	case errors.Is(err, store.ErrNoStore):
-		return cmdline.Fail(cmdline.ExitForeign, err, "is the right volume mounted there? \"gcd init DIR\" makes a store; nothing was changed")
+		return cmdline.Fail(cmdline.ExitForeign, err,
+			"is the right volume mounted there? \"gcd init DIR\" makes a store; nothing was changed")
 	}
 	return cmdline.Fail(cmdline.ExitFailure, err, owner.Explain(err))
 }

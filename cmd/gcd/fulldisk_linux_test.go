@@ -49,7 +49,8 @@ func TestFullDisk(t *testing.T) {
 			if err := disk.mount(t, at); err != nil {
 				t.Skipf("no such disk is to be had here: %v", err)
 			}
-			f := &fullDiskTest{binary: binary, at: at, segment: disk.segment, topics: disk.topics, shared: make([]sharedTopic, fullShared), fresh: map[string]bool{}}
+			f := &fullDiskTest{binary: binary, at: at, segment: disk.segment, topics: disk.topics,
+				shared: make([]sharedTopic, fullShared), fresh: map[string]bool{}}
 			for i := range f.shared {
 				f.shared[i] = sharedTopic{name: fmt.Sprintf("shared-%d", i), seen: map[uint64]bool{}}
 			}
@@ -62,9 +63,11 @@ func TestFullDisk(t *testing.T) {
 			}
 			f.server.kill(t)
 			f.collect()
-			t.Logf("%-12s %d rounds: %d acknowledged, %d refused, %d unknown; %d starts, %d on a full disk, %d waited for room; %d exits by a failed sync; "+
+			t.Logf("%-12s %d rounds: %d acknowledged, %d refused, %d unknown; %d starts, %d on a full disk, %d "+
+				"waited for room; %d exits by a failed sync; "+
 				"%d segments of history given up, %d snapshots; counting went on at most %v after there was room",
-				disk.name, rounds, f.acked.Load(), f.refused.Load(), f.unknown.Load(), f.starts, f.fullStarts, f.waited, f.failedSyncs,
+				disk.name, rounds, f.acked.Load(), f.refused.Load(), f.unknown.Load(), f.starts, f.fullStarts,
+				f.waited, f.failedSyncs,
 				f.givenUp, f.snapshots, f.longest.Round(time.Millisecond))
 		})
 	}
@@ -88,7 +91,8 @@ func mountImage(size int64, mkfs ...string) func(*testing.T, string) error {
 		if err := file.Close(); err != nil {
 			return err
 		}
-		if out, err := exec.CommandContext(t.Context(), mkfs[0], append(mkfs[1:], image)...).CombinedOutput(); err != nil {
+		out, err := exec.CommandContext(t.Context(), mkfs[0], append(mkfs[1:], image)...).CombinedOutput()
+		if err != nil {
 			return fmt.Errorf("%s: %w: %s", mkfs[0], err, out)
 		}
 		return mount(t, at, "-o", "loop", image)
@@ -128,8 +132,9 @@ func (f *fullDiskTest) start(t *testing.T) {
 	t.Helper()
 	f.collect()
 	f.starts++
-	f.server = runVictim(t, exec.Command(f.binary, "serve", "--data", filepath.Join(f.at, "data"), "--tcp", "127.0.0.1:0", "--udp", "",
-		"--segment-size", f.segment, "--log-format", "json"))
+	f.server = runVictim(t,
+		exec.Command(f.binary, "serve", "--data", filepath.Join(f.at, "data"), "--tcp", "127.0.0.1:0", "--udp", "",
+			"--segment-size", f.segment, "--log-format", "json"))
 }
 
 // collect takes down what the server said that is of interest.
@@ -173,7 +178,8 @@ func (f *fullDiskTest) serving(t *testing.T, b *ballast) {
 func (f *fullDiskTest) endedBySync(t *testing.T) bool {
 	t.Helper()
 	said := f.server.output()
-	if strings.Contains(said, "sync: no space left") || strings.Contains(said, "sync "+filepath.Join(f.at, "data")+": no space left") ||
+	if strings.Contains(said, "sync: no space left") ||
+		strings.Contains(said, "sync "+filepath.Join(f.at, "data")+": no space left") ||
 		strings.Contains(said, "fdatasync ") && strings.Contains(said, "no space left") {
 		f.failedSyncs++
 		return true
@@ -305,7 +311,8 @@ func (f *fullDiskTest) note(names, answers []string) error {
 			f.unknown.Add(1)
 		case counted:
 			f.acked.Add(1)
-		case strings.HasPrefix(answers[i], "-MISCONF"), strings.HasPrefix(answers[i], "-BUSY"), strings.HasPrefix(answers[i], "-LOADING"):
+		case strings.HasPrefix(answers[i], "-MISCONF"), strings.HasPrefix(answers[i], "-BUSY"),
+			strings.HasPrefix(answers[i], "-LOADING"):
 			f.refused.Add(1)
 			continue
 		default:
@@ -370,11 +377,13 @@ func (f *fullDiskTest) check(t *testing.T) {
 		s := &f.shared[i]
 		value, _ := strconv.ParseUint(strings.TrimPrefix(answers[i], "$"), 10, 64)
 		if value < s.highest || value > uint64(len(s.seen))+s.unknown {
-			t.Errorf("%s is at %d; %d was acknowledged, and %d counts and %d unknown ones were sent", s.name, value, s.highest, len(s.seen), s.unknown)
+			t.Errorf("%s is at %d; %d was acknowledged, and %d counts and %d unknown ones were sent", s.name, value,
+				s.highest, len(s.seen), s.unknown)
 		}
 	}
 	for i, name := range names {
-		if got := answers[len(f.shared)+i]; f.fresh[name] && got != "$1" || !f.fresh[name] && got != "$1" && got != "$" {
+		got := answers[len(f.shared)+i]
+		if f.fresh[name] && got != "$1" || !f.fresh[name] && got != "$1" && got != "$" {
 			t.Errorf("%s was counted once (acknowledged: %v), and is at %q", name, f.fresh[name], got)
 		}
 	}

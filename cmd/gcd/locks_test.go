@@ -45,7 +45,8 @@ func buildPrograms(t *testing.T) programs {
 		t.Skip("a directory cannot be locked here")
 	}
 	dir := t.TempDir()
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", dir, ".", "../gcd-tool").CombinedOutput(); err != nil {
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", dir, ".", "../gcd-tool").CombinedOutput()
+	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return in(dir)
@@ -247,7 +248,8 @@ func TestStartBesideDump(t *testing.T) {
 	p := buildPrograms(t)
 	dir, _ := storeAndDump(t, p, 30_000)
 	for round := range lockRounds() {
-		reads := [][]string{{"dump", "--quiet", dir}, {"verify", "--quiet", dir}, {"history", "topic-7", dir}, {"inspect", dir}}[round%4]
+		reads := [][]string{{"dump", "--quiet", dir}, {"verify", "--quiet", dir}, {"history", "topic-7", dir},
+			{"inspect", dir}}[round%4]
 		read := exec.CommandContext(t.Context(), p.tool, reads...)
 		var said bytes.Buffer
 		read.Stderr = &said

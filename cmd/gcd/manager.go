@@ -61,7 +61,8 @@ const startTimeout = 10 * progressEvery
 
 // starting says what a long start is doing, and asks the manager to wait.
 func (m *manager) starting(doing string) {
-	m.tell(fmt.Sprintf("STATUS=%s\nEXTEND_TIMEOUT_USEC=%d\n%s", doing, startTimeout.Microseconds(), daemon.SdNotifyWatchdog))
+	m.tell(fmt.Sprintf("STATUS=%s\nEXTEND_TIMEOUT_USEC=%d\n%s", doing, startTimeout.Microseconds(),
+		daemon.SdNotifyWatchdog))
 }
 
 // watches is how long the manager waits for alive before it ends the server; 0: for ever.

@@ -32,9 +32,11 @@ func TestManagerHears(t *testing.T) {
 	m.reloaded()
 	m.notices.Close(nil, time.Minute)
 	lines := strings.Split(told.String(), "\n")
-	want := []string{"STATUS=recovering: log 1 of 2 EXTEND_TIMEOUT_USEC=50000000 WATCHDOG=1", "READY=1", "RELOADING=1", "READY=1", "WATCHDOG=1", "STOPPING=1", ""}
+	want := []string{"STATUS=recovering: log 1 of 2 EXTEND_TIMEOUT_USEC=50000000 WATCHDOG=1", "READY=1", "RELOADING=1",
+		"READY=1", "WATCHDOG=1", "STOPPING=1", ""}
 	for i := range max(len(lines), len(want)) {
-		if i >= len(lines) || i >= len(want) || !strings.HasPrefix(lines[i], want[i]) || want[i] == "" && lines[i] != "" {
+		if i >= len(lines) || i >= len(want) || !strings.HasPrefix(lines[i], want[i]) ||
+			want[i] == "" && lines[i] != "" {
 			t.Fatalf("it is told %q, want %q", lines, want)
 		}
 	}

@@ -14,7 +14,8 @@ func waitForRoom(ctx context.Context, s settings) func(error) error {
 	said := false
 	return func(err error) error {
 		if !said {
-			s.log.Error("the disk has no room for what a start writes; it waits, and goes on by itself when there is room", "error", err)
+			s.log.Error("the disk has no room for what a start writes; it waits, and goes on by itself when there is "+
+				"room", "error", err)
 			said = true
 		}
 		s.manager.starting("waiting for room on the disk")

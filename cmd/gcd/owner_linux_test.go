@@ -81,7 +81,8 @@ func TestOwner(t *testing.T) {
 	refused(9, 0, "belongs to uid 54321, and this process runs as root")
 	serves(stranger, "--no-create")
 	owners(stranger)
-	for _, file := range []string{store.SnapshotPath(dir), store.LockPath(dir), filepath.Join(store.LogDir(dir), "0000000000000001.seg"), store.LogDir(dir), dir} {
+	for _, file := range []string{store.SnapshotPath(dir), store.LockPath(dir),
+		filepath.Join(store.LogDir(dir), "0000000000000001.seg"), store.LogDir(dir), dir} {
 		if err := os.Chown(file, 0, 0); err != nil {
 			t.Fatal(err)
 		}

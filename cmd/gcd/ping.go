@@ -93,7 +93,8 @@ func ping(ctx context.Context, addr string) error {
 	case reply.Kind == '+' && string(reply.Text) == "PONG":
 		return nil
 	case reply.Kind == '-':
-		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("the server cannot count: %s", printable(string(reply.Text))), "")
+		return cmdline.Fail(cmdline.ExitFailure,
+			fmt.Errorf("the server cannot count: %s", printable(string(reply.Text))), "")
 	case bad == nil && other.Op == codec.OpRefusal: // the server has no RESP, or did not read the PING
 		hint := ""
 		if other.Code == codec.CodeUnknownOpcode {

@@ -44,24 +44,28 @@ func TestPing(t *testing.T) {
 		{"HTTP/1.1 400 Bad Request\r\n", cmdline.ExitFailure, "gcd: this is no answer of a gcd server over RESP: "},
 		{strings.Repeat("x", 100_000), cmdline.ExitFailure, "gcd: this is no answer of a gcd server over RESP: "},
 		{"\xff\x02the first byte is the opcode", cmdline.ExitFailure,
-			"gcd: the server refused: unknown opcode (code 2): the first byte is the opcode\nhint: does it run with --resp?\n"},
+			"gcd: the server refused: unknown opcode (code 2): the first byte is the opcode\n" +
+				"hint: does it run with --resp?\n"},
 		{"\xff\x09\x1b[2Jcome\nback", cmdline.ExitFailure, "gcd: the server refused: too many connections (code 9)\n"},
 		{"\xff", cmdline.ExitFailure, "gcd: this is no answer of a gcd server over RESP: "},
 		{"", cmdline.ExitNotSent, "closed the connection without an answer\n"},
 	} {
 		var stdout, stderr bytes.Buffer
-		code := run(t.Context(), []string{"gcd", "ping", "--timeout", "1m", "--addr", answerWith(t, test.answer)}, &stdout, &stderr)
+		code := run(t.Context(), []string{"gcd", "ping", "--timeout", "1m", "--addr", answerWith(t, test.answer)},
+			&stdout, &stderr)
 		want := ""
 		if test.code == cmdline.ExitOK {
 			want = "PONG\n"
 		}
 		if code != test.code || stdout.String() != want || !strings.Contains(stderr.String(), test.says) {
-			t.Errorf("%.20q: code %d, %q, %q; want %d, %q", test.answer, code, stdout.String(), stderr.String(), test.code, test.says)
+			t.Errorf("%.20q: code %d, %q, %q; want %d, %q", test.answer, code, stdout.String(), stderr.String(),
+				test.code, test.says)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if code := run(ctx, []string{"gcd", "ping", "--addr", answerWith(t, "")}, io.Discard, io.Discard); code != cmdline.ExitInterrupted {
+	code := run(ctx, []string{"gcd", "ping", "--addr", answerWith(t, "")}, io.Discard, io.Discard)
+	if code != cmdline.ExitInterrupted {
 		t.Errorf("interrupted: code %d, want %d", code, cmdline.ExitInterrupted)
 	}
 }
@@ -98,7 +102,8 @@ func TestPingWhatCannotCount(t *testing.T) {
 		served := make(chan error, 1)
 		go func() { served <- srv.Serve() }()
 		var stderr bytes.Buffer
-		code := run(t.Context(), []string{"gcd", "ping", "--timeout", "1m", "--addr", srv.TCPAddr().String()}, io.Discard, &stderr)
+		code := run(t.Context(), []string{"gcd", "ping", "--timeout", "1m", "--addr", srv.TCPAddr().String()},
+			io.Discard, &stderr)
 		if code != cmdline.ExitFailure || !strings.HasPrefix(stderr.String(), test.says) {
 			t.Errorf("code %d, %q, want %q", code, stderr.String(), test.says)
 		}

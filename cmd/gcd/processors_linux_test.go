@@ -17,7 +17,8 @@ func TestServeAllowsWaiting(t *testing.T) {
 		t.Fatal(err)
 	}
 	var more, processors int
-	if _, err := fmt.Sscanf(allowedWaiting(t, "goroutine", ""), "%d more than %d", &more, &processors); err != nil || more != 0 {
+	_, err = fmt.Sscanf(allowedWaiting(t, "goroutine", ""), "%d more than %d", &more, &processors)
+	if err != nil || more != 0 {
 		t.Fatal(more, err)
 	}
 	cmd := exec.CommandContext(t.Context(), path, "serve", "--memory", "--tcp", "127.0.0.1:0", "--udp", "")

@@ -30,7 +30,8 @@ func TestRetention(t *testing.T) {
 			t.Errorf("%s is written as %s, which is read as %+v, %v", value, r.String(), again, err)
 		}
 	}
-	for _, value := range []string{"", " ", "d", "-7d", "7d,7d", "1GiB,1GiB", "7d,", ",", "7d,0", "0,0", "0d", "0s", "-1h", "1.5d", "106752d", "18446744073709551616d",
+	for _, value := range []string{"", " ", "d", "-7d", "7d,7d", "1GiB,1GiB", "7d,", ",", "7d,0", "0,0", "0d", "0s",
+		"-1h", "1.5d", "106752d", "18446744073709551616d",
 		"4294967295d", "7 d", "7D", "1GB", "99999999999GiB", "7d,1GiB,1h", "forever", "7", "65536", "7d,7", "1"} {
 		r := retention{Age: 1}
 		if err := r.Set(value); err == nil || r != (retention{Age: 1}) {

@@ -161,7 +161,8 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	command := exec.Command(gcdPath(ts), append([]string{"serve"}, args[1:]...)...)
 	command.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GOCOVERDIR", "GORACE", "NOTIFY_SOCKET", "WATCHDOG_USEC", "GCD_DATA", "GCD_DISPATCH"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GOCOVERDIR", "GORACE", "NOTIFY_SOCKET", "WATCHDOG_USEC",
+		"GCD_DATA", "GCD_DISPATCH"} {
 		if value := ts.Getenv(name); value != "" {
 			command.Env = append(command.Env, name+"="+value)
 		}
@@ -253,7 +254,8 @@ func cmdLogged(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: [!] logged NAME REGEXP")
 	}
 	p, want := findServer(ts, args[0]), regexp.MustCompile(`(?m)`+args[1])
-	for end := time.Now().Add(hang); !neg && !want.MatchString(p.text()) && time.Now().Before(end) && !p.ended(); runtime.Gosched() {
+	for end := time.Now().Add(hang); !neg && !want.MatchString(p.text()) && time.Now().Before(end) &&
+		!p.ended(); runtime.Gosched() {
 	}
 	if want.MatchString(p.text()) == neg {
 		ts.Fatalf("match of %q is %t in the log of %s:\n%s", args[1], neg, args[0], p.text())

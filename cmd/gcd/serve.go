@@ -152,7 +152,8 @@ func openStore(ctx context.Context, s settings, signals <-chan os.Signal) (*stor
 	if s.dir == "" {
 		s.log.Warn("the counters are in memory only: they are gone when this process ends")
 	} else if s.store.Sync == store.SyncInterval {
-		s.log.Warn("a power loss or a crash of the system can lose counts that were acknowledged, and their values are then handed out again; --sync always prevents it",
+		s.log.Warn("a power loss or a crash of the system can lose counts that were acknowledged, and their values "+
+			"are then handed out again; --sync always prevents it",
 			"sync", s.store.Sync, "loses_up_to_seconds", s.store.SyncInterval.Seconds())
 	}
 	if s.dir != "" && s.store.SnapshotInterval < 0 && s.store.SnapshotBytes < 0 {
@@ -192,7 +193,8 @@ func await(ctx context.Context, signals <-chan os.Signal, open func() (*store.St
 	case <-signals:
 	case <-ctx.Done():
 	}
-	return nil, cmdline.Fail(cmdline.ExitInterrupted, errors.New("interrupted during recovery"), "nothing is lost: the next start begins it anew")
+	return nil, cmdline.Fail(cmdline.ExitInterrupted, errors.New("interrupted during recovery"),
+		"nothing is lost: the next start begins it anew")
 }
 
 func logRecovery(log hclog.Logger, dir string, r store.Recovery) {
@@ -240,7 +242,8 @@ func newServer(s settings) (*server.Server, error) {
 func listen(s settings, srv *server.Server) error {
 	if _, err := srv.AnswerLoading(); err != nil {
 		if errors.Is(err, syscall.EADDRINUSE) {
-			return cmdline.Fail(cmdline.ExitFailure, err, "something listens there already: stop it, or choose other addresses with --tcp and --udp")
+			return cmdline.Fail(cmdline.ExitFailure, err,
+				"something listens there already: stop it, or choose other addresses with --tcp and --udp")
 		}
 		return cmdline.Fail(cmdline.ExitFailure, err, "choose addresses of this machine with --tcp and --udp")
 	}
@@ -252,7 +255,8 @@ func listen(s settings, srv *server.Server) error {
 func warnExposed(log hclog.Logger, addrs ...net.Addr) {
 	for _, addr := range addrs {
 		if exposed(addr) {
-			log.Warn("listening on more than loopback: the protocol has no authentication, so whoever reaches this address can count and reset",
+			log.Warn("listening on more than loopback: the protocol has no authentication, so whoever reaches this "+
+				"address can count and reset",
 				"network", addr.Network(), "addr", addr.String())
 		}
 	}
@@ -285,7 +289,8 @@ func (p *process) alive(ctx context.Context) error {
 
 // supervise waits for a reason to stop, and stops. Whatever the disk does, it returns within twice
 // the timeout after the reason came.
-func (p *process) supervise(ctx context.Context, signals <-chan os.Signal, stop func(timeout time.Duration) error) error {
+func (p *process) supervise(ctx context.Context, signals <-chan os.Signal,
+	stop func(timeout time.Duration) error) error {
 	var cause error
 	timeout := p.shutdownTimeout
 	select {
@@ -300,7 +305,8 @@ func (p *process) supervise(ctx context.Context, signals <-chan os.Signal, stop 
 	failed, code := p.counters.Err(), cmdline.ExitFailure
 	if failed != nil { // it is the cause of any other reason
 		why := cmdline.Fail(code, failed, "start it again: only a start finds out what is on the disk")
-		if errors.Is(failed, store.ErrMoved) || errors.Is(failed, store.ErrLocked) { // the next start would fail in the same way
+		// After these the next start would fail in the same way.
+		if errors.Is(failed, store.ErrMoved) || errors.Is(failed, store.ErrLocked) {
 			why = classify(failed)
 		}
 		cause, code = why, why.Code
@@ -363,7 +369,8 @@ func (p *process) stop(timeout time.Duration) error {
 	if ops := stats.Ops(); ops > 0 {
 		syncsPerOp = math.Round(float64(stats.Syncs)/float64(ops)*1e4) / 1e4
 	}
-	p.log.Info("stopped", "counts", stats.Counts, "resets", stats.Resets, "refused", stats.Refused, "unknown", stats.Unknown,
+	p.log.Info("stopped", "counts", stats.Counts, "resets", stats.Resets, "refused", stats.Refused, "unknown",
+		stats.Unknown,
 		"records", stats.Batches, "syncs", stats.Syncs, "syncs_per_op", syncsPerOp, "log_bytes", stats.LogBytes)
 	return err
 }

@@ -104,8 +104,10 @@ func TestSuperviseReasons(t *testing.T) {
 		timeout time.Duration // that stop is given
 	}{
 		{"context", ended, func(*process) {}, nil, cmdline.ExitOK, time.Hour},
-		{"context, and the store fails to close", ended, func(*process) {}, errors.New("EIO"), cmdline.ExitFailure, time.Hour},
-		{"serving ended", t.Context(), func(p *process) { p.serveErr = broken; close(p.served) }, nil, cmdline.ExitFailure, time.Hour},
+		{"context, and the store fails to close", ended, func(*process) {}, errors.New("EIO"), cmdline.ExitFailure,
+			time.Hour},
+		{"serving ended", t.Context(), func(p *process) { p.serveErr = broken; close(p.served) }, nil,
+			cmdline.ExitFailure, time.Hour},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -190,8 +192,9 @@ func TestTakenAddress(t *testing.T) {
 	}
 	defer taken.Close()
 	s := settings{
-		dir: t.TempDir(), store: store.Options{SegmentSize: 64 << 10}, server: server.Options{TCP: taken.Addr().String()},
-		log: hclog.NewNullLogger(),
+		dir: t.TempDir(), store: store.Options{SegmentSize: 64 << 10},
+		server: server.Options{TCP: taken.Addr().String()},
+		log:    hclog.NewNullLogger(),
 	}
 	srv, err := newServer(s)
 	if err != nil {

@@ -37,7 +37,8 @@ func serveFlags() []cli.Flag {
 		&cli.StringFlag{Name: "data", Value: defaultData, Category: whereFlags,
 			Usage: "The directory `DIR` that keeps the counters; made when it is not there. One server at a time."},
 		&cli.BoolFlag{Name: "no-create", Category: whereFlags,
-			Usage: "Refuse to start where there is no store, as where a volume is not mounted. \"gcd init\" makes one."},
+			Usage: "Refuse to start where there is no store, as where a volume is not mounted. \"gcd init\" makes " +
+				"one."},
 		&cli.DurationFlag{Name: "lock-wait", Value: 10 * time.Second, Category: whereFlags,
 			Usage: "The `TIME` to wait for a gcd-tool that has the directory. For another server it never waits."},
 		&cli.BoolFlag{Name: "allow-root", Category: whereFlags,
@@ -45,7 +46,8 @@ func serveFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "memory", Category: whereFlags,
 			Usage: "Keep the counters in memory only: they are gone when the server stops. For tests and trying out."},
 		&cli.StringFlag{Name: "temp-dir", Category: whereFlags,
-			Usage: "The directory `DIR` for the copy of the snapshot that a backup reads, and for what does not fit into memory then. Default: that of --data."},
+			Usage: "The directory `DIR` for the copy of the snapshot that a backup reads, and for what does not fit " +
+				"into memory then. Default: that of --data."},
 
 		&cli.StringFlag{Name: "tcp", Value: server.DefaultAddr, Category: listenFlags,
 			Usage: "Listen for TCP on `HOST:PORT`; port 0 takes a free one, an empty value turns TCP off."},
@@ -54,10 +56,13 @@ func serveFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "resp", Value: true, Category: listenFlags,
 			Usage: "Speak the protocol of Redis, too, on the TCP port; --resp=false turns it off."},
 		&cli.BoolFlag{Name: "allow-backup", Category: listenFlags,
-			Usage: "Give backups (all topics and sums) to whoever reaches the TCP port, and not only to clients on this machine."},
+			Usage: "Give backups (all topics and sums) to whoever reaches the TCP port, and not only to clients on " +
+				"this machine."},
 
-		&cli.GenericFlag{Name: "sync", Value: cmdline.NewChoice(string(store.SyncAlways), string(store.SyncInterval)), Category: durableFlags,
-			Usage: "When the log is synced to disk, `MODE`: always, before any answer; or interval, now and then, which is faster and loses acknowledged counts in a power loss."},
+		&cli.GenericFlag{Name: "sync", Value: cmdline.NewChoice(string(store.SyncAlways), string(store.SyncInterval)),
+			Category: durableFlags,
+			Usage: "When the log is synced to disk, `MODE`: always, before any answer; or interval, now and then, " +
+				"which is faster and loses acknowledged counts in a power loss."},
 		&cli.DurationFlag{Name: "sync-interval", Value: time.Second, Category: durableFlags,
 			Usage: "The `TIME` between two syncs with --sync interval."},
 
@@ -68,7 +73,8 @@ func serveFlags() []cli.Flag {
 		&cli.GenericFlag{Name: "segment-size", Value: &segment, Category: snapshotFlags,
 			Usage: "The size of one file of the log, `BYTES`, a multiple of 4KiB. There are always at least two."},
 		&cli.GenericFlag{Name: "retain", Value: &retain, Category: snapshotFlags,
-			Usage: "Keep the log's files for history although a start does not need them, `AMOUNT`: a time such as 7d, a size such as 10GiB, or both, and then what is beyond either goes. 0 keeps none."},
+			Usage: "Keep the log's files for history although a start does not need them, `AMOUNT`: a time such as " +
+				"7d, a size such as 10GiB, or both, and then what is beyond either goes. 0 keeps none."},
 
 		&cli.IntFlag{Name: "max-topics", Value: 1 << 24, Category: limitFlags,
 			Usage: "The most topics, `N`. A topic takes about 55 bytes of memory and its name, and stays for ever."},
@@ -81,7 +87,8 @@ func serveFlags() []cli.Flag {
 		&cli.IntFlag{Name: "max-in-flight", Value: 65_536, Category: limitFlags,
 			Usage: "The most requests that wait for the disk at once, `N`."},
 		&cli.GenericFlag{Name: "max-in-flight-bytes", Value: &inFlight, Category: limitFlags,
-			Usage: "The most bytes of requests that wait for the disk at once, `BYTES`; and, counted apart, of unfinished commands and untaken answers of RESP."},
+			Usage: "The most bytes of requests that wait for the disk at once, `BYTES`; and, counted apart, of " +
+				"unfinished commands and untaken answers of RESP."},
 		&cli.IntFlag{Name: "refusal-rate", Value: 100, Category: limitFlags,
 			Usage: "The most refusals a second to one source over UDP, `N`; further bad datagrams get no answer."},
 		&cli.DurationFlag{Name: "read-timeout", Value: 10 * time.Second, Category: limitFlags,
@@ -89,8 +96,10 @@ func serveFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "write-timeout", Value: 10 * time.Second, Category: limitFlags,
 			Usage: "The `TIME` a TCP client has to take its answer."},
 
-		&cli.GenericFlag{Name: "dispatch", Value: cmdline.NewChoice(string(server.Pool), string(server.Goroutine)), Category: dispatchFlags,
-			Usage: "The `WAY`: pool, a fixed number of workers (Linux; elsewhere it becomes goroutine); or goroutine, one for each request."},
+		&cli.GenericFlag{Name: "dispatch", Value: cmdline.NewChoice(string(server.Pool), string(server.Goroutine)),
+			Category: dispatchFlags,
+			Usage: "The `WAY`: pool, a fixed number of workers (Linux; elsewhere it becomes goroutine); or " +
+				"goroutine, one for each request."},
 		&cli.IntFlag{Name: "workers", DefaultText: "one for each processor that it may use",
 			Category: dispatchFlags,
 			Usage:    "The number of workers of the pool, `N`."},
@@ -98,7 +107,8 @@ func serveFlags() []cli.Flag {
 			Usage: "The `TIME` without a byte after which a TCP message that may be unfinished counts as whole."},
 
 		&cli.DurationFlag{Name: "shutdown-timeout", Value: 10 * time.Second, Category: processFlags,
-			Usage: "The `TIME` that answering what is under way may take after SIGTERM or SIGINT. A second signal ends it at once, half a second behind the first or later."},
+			Usage: "The `TIME` that answering what is under way may take after SIGTERM or SIGINT. A second signal " +
+				"ends it at once, half a second behind the first or later."},
 		&cli.GenericFlag{Name: logLevelFlag, Value: cmdline.NewChoice("trace", "debug", "info", "warn",
 			"error").Default("info"), Category: processFlags,
 			Usage: "The least `LEVEL` that is logged: trace, debug, info, warn or error."},

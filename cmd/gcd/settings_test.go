@@ -38,7 +38,8 @@ func TestSettings(t *testing.T) {
 		"--sync", "interval", "--sync-interval", "3s",
 		"--snapshot-interval", "4m", "--snapshot-bytes", "5MiB", "--segment-size", "68KiB", "--retain", "3d,18MiB",
 		"--max-topics", "6", "--max-topic-length", "7", "--max-connections", "8", "--max-connections-per-address", "9",
-		"--max-in-flight", "10", "--max-in-flight-bytes", "17MiB", "--refusal-rate", "11", "--read-timeout", "12s", "--write-timeout", "13s",
+		"--max-in-flight", "10", "--max-in-flight-bytes", "17MiB", "--refusal-rate", "11",
+		"--read-timeout", "12s", "--write-timeout", "13s",
 		"--workers", "14", "--settle", "15ms", "--shutdown-timeout", "16s",
 		"--log-level", "error", "--log-format", "json")
 	if got.dir != "elsewhere" || got.shutdownTimeout != 16*time.Second || got.log.IsWarn() || !got.log.IsError() {
@@ -83,7 +84,8 @@ func TestSettingsOff(t *testing.T) {
 	t.Parallel()
 	got := readArgs(t, "--memory", "--udp", "")
 	if got.dir != "" || got.server.UDP != "" || got.server.TCP != server.DefaultAddr || got.server.NoRESP {
-		t.Errorf("directory %q, TCP %q, UDP %q, RESP off: %v", got.dir, got.server.TCP, got.server.UDP, got.server.NoRESP)
+		t.Errorf("directory %q, TCP %q, UDP %q, RESP off: %v", got.dir, got.server.TCP, got.server.UDP,
+			got.server.NoRESP)
 	}
 	got = readArgs(t, "--resp=false", "--dispatch", "goroutine") // beside which others have no effect
 	if !got.server.NoRESP || got.server.Dispatch != server.Goroutine {
@@ -97,7 +99,9 @@ func TestSettingsOff(t *testing.T) {
 
 func TestGCPercent(t *testing.T) {
 	t.Parallel()
-	for live, want := range map[uint64]int{0: 100, 1 << 20: 100, garbageAllowance: 100, 4 * garbageAllowance: 25, 1 << 40: minGCPercent} {
+	for live, want := range map[uint64]int{
+		0: 100, 1 << 20: 100, garbageAllowance: 100, 4 * garbageAllowance: 25, 1 << 40: minGCPercent,
+	} {
 		if got := gcPercent(live); got != want {
 			t.Errorf("%d live bytes: %d, want %d", live, got, want)
 		}
@@ -118,7 +122,8 @@ func TestLostLines(t *testing.T) {
 			return nil
 		}
 		p := cmdline.Program{Name: "gcd", Commands: []*cli.Command{serve}}
-		if err := p.Run(t.Context(), append([]string{"gcd", "serve"}, strings.Fields(test.args)...), io.Discard, io.Discard); err != nil {
+		args := append([]string{"gcd", "serve"}, strings.Fields(test.args)...)
+		if err := p.Run(t.Context(), args, io.Discard, io.Discard); err != nil {
 			t.Fatal(err)
 		}
 		if !strings.Contains(string(line), test.want) || !strings.HasSuffix(string(line), "\n") {

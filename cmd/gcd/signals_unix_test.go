@@ -74,7 +74,8 @@ func TestCountThatNobodyReads(t *testing.T) {
 		code int
 		says string
 	}{
-		{[]string{"count", "--addr", addr, "orders"}, cmdline.ExitFailure, `gcd: could not print "1": write /dev/stdout: broken pipe` + "\n"},
+		{[]string{"count", "--addr", addr, "orders"}, cmdline.ExitFailure,
+			`gcd: could not print "1": write /dev/stdout: broken pipe` + "\n"},
 		{[]string{"help"}, cmdline.ExitNobodyReads, ""},
 	} {
 		cmd := exec.CommandContext(t.Context(), "gcd", test.args...)
@@ -82,7 +83,8 @@ func TestCountThatNobodyReads(t *testing.T) {
 		cmd.Stdout, cmd.Stderr = broken, &said
 		_ = cmd.Run() // how it ended is in ProcessState
 		if code := cmd.ProcessState.ExitCode(); code != test.code || said.String() != test.says {
-			t.Errorf("%v: it ended with %v, and said %q; want %d, %q", test.args, cmd.ProcessState, said.String(), test.code, test.says)
+			t.Errorf("%v: it ended with %v, and said %q; want %d, %q", test.args, cmd.ProcessState, said.String(),
+				test.code, test.says)
 		}
 	}
 }

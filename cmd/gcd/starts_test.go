@@ -54,7 +54,8 @@ func start(t *testing.T, binary, data string, measured bool, outcome func(networ
 	t.Helper()
 	addr := freeAddress(t)
 	began := time.Now()
-	p := runVictim(t, exec.Command(binary, "serve", "--data", data, "--tcp", addr, "--udp", addr, "--log-format", "json"))
+	p := runVictim(t,
+		exec.Command(binary, "serve", "--data", data, "--tcp", addr, "--udp", addr, "--log-format", "json"))
 	ready := make(chan time.Duration, 1)
 	go func() {
 		select {

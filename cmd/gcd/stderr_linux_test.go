@@ -375,7 +375,8 @@ func TestNoLog(t *testing.T) {
 				t.Skipf("there is no /dev/full here: %v", err)
 			}
 			s := &stuckServer{t: t}
-			s.run(exec.Command("sh", "-c", `exec gcd serve --data "$0" --tcp 127.0.0.1:0 --udp '' `+redirect, t.TempDir()))
+			s.run(exec.Command("sh", "-c", `exec gcd serve --data "$0" --tcp 127.0.0.1:0 --udp '' `+redirect,
+				t.TempDir()))
 			s.signal(syscall.SIGTERM)
 			s.ends(cmdline.ExitOK)
 		})

@@ -60,7 +60,8 @@ func TestHangupAndTerm(t *testing.T) {
 	s.signal(syscall.SIGTERM)
 	s.ends(cmdline.ExitOK)
 	terminal.Close()
-	if shown := terminal.Shown(); !strings.Contains(shown, "shutting down: signal=") || !strings.Contains(shown, "stopped: ") {
+	if shown := terminal.Shown(); !strings.Contains(shown, "shutting down: signal=") ||
+		!strings.Contains(shown, "stopped: ") {
 		t.Errorf("it says %q", shown)
 	}
 }

@@ -188,7 +188,8 @@ func (p *victim) kill(t *testing.T) {
 		t.Error(err)
 	}
 	receive(t, "the end of a server that was killed", p.exited)
-	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && runtime.GOOS != "windows" && !status.Signaled() {
+	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && runtime.GOOS != "windows" &&
+		!status.Signaled() {
 		t.Errorf("the server was not killed but exited: %v\n%s", p.err, p.output())
 	}
 }

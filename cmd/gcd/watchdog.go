@@ -48,7 +48,8 @@ func (w *watchdog) run(ctx context.Context) {
 				w.tell()
 			} else if !hangs {
 				hangs = true
-				w.log.Error("hangs: a worker or a commit does not go on, so the service manager is not told that the server lives",
+				w.log.Error("hangs: a worker or a commit does not go on, so the service manager is not told that the "+
+					"server lives",
 					"watchdog_seconds", w.timeout.Seconds())
 			}
 		}

@@ -129,7 +129,8 @@ func TestFileThatCannotBe(t *testing.T) {
 	}
 	// What takes the name meanwhile and cannot be replaced.
 	name := filepath.Join(dir, "backup")
-	if err := Write(name, func(io.Writer) error { return os.MkdirAll(filepath.Join(name, "in the way"), 0o700) }); err == nil {
+	block := func(io.Writer) error { return os.MkdirAll(filepath.Join(name, "in the way"), 0o700) }
+	if err := Write(name, block); err == nil {
 		t.Error("replaced a directory")
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {

@@ -73,7 +73,8 @@ func (l line) read(app *cli.App, command *cli.Command) (*flag.FlagSet, error) {
 	}
 	for _, typed := range l.flags {
 		// "--addr $SERVER --network udp" with an empty variable
-		if next := strings.TrimLeft(typed.value, "-"); !typed.joined && next != typed.value && findFlag(command, next) != nil {
+		next := strings.TrimLeft(typed.value, "-")
+		if !typed.joined && next != typed.value && findFlag(command, next) != nil {
 			return wrong("flag --%s needs a value, but %s follows", typed.name, typed.value)
 		}
 	}

@@ -15,13 +15,16 @@ func TestNumbersAreDecimal(t *testing.T) {
 		want int // -1: refused
 	}{
 		{"0", 0}, {"100", 100}, {"0100", 100}, {"+7", 7}, {"08", 8},
-		{"0x10", -1}, {"0o17", -1}, {"0b1", -1}, {"1_000", -1}, {"1e6", -1}, {"", -1}, {"1.5", -1}, {"99999999999999999999", -1},
+		{"0x10", -1}, {"0o17", -1}, {"0b1", -1}, {"1_000", -1}, {"1e6", -1}, {"", -1}, {"1.5", -1},
+		{"99999999999999999999", -1},
 	} {
 		for _, way := range []string{"word", "joined", "variable"} {
 			got := -1
 			p := &Program{Name: "p", Commands: []*cli.Command{{
-				Name:   "c",
-				Flags:  []cli.Flag{&cli.IntFlag{Name: "n", Aliases: []string{"number"}, EnvVars: []string{"GCD_TEST_NUMBER"}}},
+				Name: "c",
+				Flags: []cli.Flag{
+					&cli.IntFlag{Name: "n", Aliases: []string{"number"}, EnvVars: []string{"GCD_TEST_NUMBER"}},
+				},
 				Action: func(c *cli.Context) error { got = c.Int("n"); return nil },
 			}}}
 			args := []string{"p", "c"}

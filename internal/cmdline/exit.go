@@ -66,5 +66,6 @@ func Report(stderr io.Writer, program string, err error, classify func(error) *F
 func nobodyReads(err error) bool {
 	var explained *Failure
 	var write *fs.PathError
-	return errors.Is(err, syscall.EPIPE) && !errors.As(err, &explained) && errors.As(err, &write) && write.Path == os.Stdout.Name()
+	return errors.Is(err, syscall.EPIPE) && !errors.As(err, &explained) && errors.As(err, &write) &&
+		write.Path == os.Stdout.Name()
 }

@@ -18,11 +18,14 @@ func sayWhatWasGiven() *Program {
 		&cli.BoolFlag{Name: "loud", EnvVars: []string{"P_LOUD"}, Category: "All", Usage: "Shout."},
 		&cli.BoolFlag{Name: "color", Value: true, EnvVars: []string{"P_COLOR"}, Category: "All", Usage: "In color."},
 		&cli.StringFlag{Name: "to", Value: "all", EnvVars: []string{"P_TO"}, Category: "All", Usage: "To `WHOM`."},
-		&cli.IntFlag{Name: "times", Aliases: []string{"n"}, Value: 1, EnvVars: []string{"P_TIMES"}, Category: "All", Usage: "So often, `N`."},
+		&cli.IntFlag{Name: "times", Aliases: []string{"n"}, Value: 1, EnvVars: []string{"P_TIMES"}, Category: "All",
+			Usage: "So often, `N`."},
 		&cli.Uint64Flag{Name: "from", EnvVars: []string{"P_FROM"}, Category: "All", Usage: "From `N`."},
 		&cli.DurationFlag{Name: "wait", EnvVars: []string{"P_WAIT"}, Category: "All", Usage: "So long, `TIME`."},
-		&cli.GenericFlag{Name: "kind", Value: NewChoice("plain", "fancy"), EnvVars: []string{"P_KIND"}, Category: "All", Usage: "The `KIND`."},
-		&cli.GenericFlag{Name: "size", Value: &size, EnvVars: []string{"P_SIZE"}, Category: "All", Usage: "So many `BYTES`."},
+		&cli.GenericFlag{Name: "kind", Value: NewChoice("plain", "fancy"), EnvVars: []string{"P_KIND"}, Category: "All",
+			Usage: "The `KIND`."},
+		&cli.GenericFlag{Name: "size", Value: &size, EnvVars: []string{"P_SIZE"}, Category: "All",
+			Usage: "So many `BYTES`."},
 	}
 	flags = append(flags, &cli.GenericFlag{Name: "with", Value: new(Words), Category: "All", Usage: "With `WHAT`."})
 	return &Program{
@@ -149,7 +152,8 @@ func TestLines(t *testing.T) {
 		{line: "go --size 1.5MiB", want: `--size cannot be "1.5MiB": ` + bytes_, hint: "go"},
 		{line: "go --loud=maybe", want: `--loud cannot be "maybe": ` + either, hint: "go"},
 		{line: "go --loud=", want: `--loud cannot be "": ` + either, hint: "go"},
-		{line: `go --kind for\sflag\s-times:\sx`, want: `--kind cannot be "for flag -times: x": it takes plain or fancy`, hint: "go"},
+		{line: `go --kind for\sflag\s-times:\sx`,
+			want: `--kind cannot be "for flag -times: x": it takes plain or fancy`, hint: "go"},
 
 		// Values that are missing.
 		{line: "go --to", want: "flag --to needs a value", hint: "go"},
@@ -250,7 +254,8 @@ func TestLines(t *testing.T) {
 func TestRuns(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{
-		"p go a": "go", "p -- go": "go", "p go --oops": "go", "p go --to": "go", "p help go": "help", "p go a -h": "help",
+		"p go a": "go", "p -- go": "go", "p go --oops": "go", "p go --to": "go", "p help go": "help",
+		"p go a -h":   "help",
 		"p --help go": "help", "p --version": "version", "p raw --help": "raw", "p go -- --help": "go",
 		"p": "", "": "", "p --": "", "p oops": "", "p --to go": "", "p a go": "",
 	} {

@@ -105,7 +105,8 @@ func TestMeterEndsBeforeData(t *testing.T) {
 	}
 	m.End(nil)
 	text := terminal.Shown()
-	if bar, ok := strings.CutSuffix(text, "row 0\nrow 1\nrow 2\n"); !ok || !strings.Contains(bar, "reading") || strings.Contains(bar, "writing") {
+	if bar, ok := strings.CutSuffix(text, "row 0\nrow 1\nrow 2\n"); !ok || !strings.Contains(bar, "reading") ||
+		strings.Contains(bar, "writing") {
 		t.Errorf("%q", text)
 	}
 }

@@ -51,7 +51,8 @@ func TakesArgs(c *cli.Context, most int) error {
 	if most == 0 {
 		return Usagef(c.App.Name, c.Command.Name, "%s takes no arguments, but got %q", c.Command.Name, extra)
 	}
-	return Usagef(c.App.Name, c.Command.Name, "%s takes at most %d argument, and %q is one more", c.Command.Name, most, extra)
+	return Usagef(c.App.Name, c.Command.Name, "%s takes at most %d argument, and %q is one more",
+		c.Command.Name, most, extra)
 }
 
 func dashed(flag string) string {

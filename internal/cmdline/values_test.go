@@ -16,7 +16,8 @@ func TestByteSize(t *testing.T) {
 		{"1024MiB", 1 << 30, "1GiB"},
 		{"8589934591GiB", 8589934591 << 30, "8589934591GiB"},
 		{"8589934592GiB", -1, ""},
-		{"-1", -1, ""}, {"", -1, ""}, {"MiB", -1, ""}, {"1.5MiB", -1, ""}, {"1MB", -1, ""}, {"1 MiB", -1, ""}, {"0x10", -1, ""},
+		{"-1", -1, ""}, {"", -1, ""}, {"MiB", -1, ""}, {"1.5MiB", -1, ""}, {"1MB", -1, ""}, {"1 MiB", -1, ""},
+		{"0x10", -1, ""},
 	} {
 		var b ByteSize
 		err := b.Set(test.text)
@@ -36,8 +37,9 @@ func TestDidYouMean(t *testing.T) {
 	t.Parallel()
 	candidates := []string{"serve", "count", "reset", "--addr"}
 	for typed, want := range map[string]string{
-		"serv": "; did you mean serve?", "cuont": "; did you mean count?", "rest": "; did you mean reset?", "adr": "; did you mean --addr?",
-		"": "", "c": "", "xy": "", "frobnicate": "",
+		"serv": "; did you mean serve?", "cuont": "; did you mean count?", "rest": "; did you mean reset?",
+		"adr": "; did you mean --addr?",
+		"":    "", "c": "", "xy": "", "frobnicate": "",
 	} {
 		if got := DidYouMean(typed, candidates); got != want {
 			t.Errorf("%q: %q, want %q", typed, got, want)

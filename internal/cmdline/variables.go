@@ -71,7 +71,8 @@ func UnknownVariables(environ []string, prefix string, known []string) []Unknown
 		if !ours && slices.Contains(known, capitals) {
 			rest, ours = strings.TrimPrefix(capitals, prefix), true
 		}
-		if !ours || slices.Contains(known, name) || strings.Contains(rest, "SERVICE_") || strings.Contains(rest, "PORT") {
+		if !ours || slices.Contains(known, name) || strings.Contains(rest, "SERVICE_") ||
+			strings.Contains(rest, "PORT") {
 			continue
 		}
 		unknown = append(unknown, UnknownVariable{name, nearest(capitals, known, max(2, len(rest)/2))})

@@ -63,7 +63,8 @@ func (p *Program) versionCommand() *cli.Command {
 		Usage:    "Print the version of this binary",
 		Category: p.category(),
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "json", Category: "Output", Usage: "Print an object with version, commit, time, modified, go and platform."},
+			&cli.BoolFlag{Name: "json", Category: "Output",
+				Usage: "Print an object with version, commit, time, modified, go and platform."},
 		},
 		Action: func(c *cli.Context) error {
 			if err := TakesArgs(c, 0); err != nil {

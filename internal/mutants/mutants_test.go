@@ -184,7 +184,8 @@ func TestPageOfBetrayals(t *testing.T) {
 	}
 	for _, b := range all {
 		if !told[b.name] {
-			t.Errorf("docs/betrayals.md does not say where %s went red: run \"make mutants MUTANTS=%s\"", b.name, b.name)
+			t.Errorf("docs/betrayals.md does not say where %s went red: run \"make mutants MUTANTS=%s\"", b.name,
+				b.name)
 		}
 		delete(told, b.name)
 	}
