@@ -224,7 +224,7 @@ func (c *cell) turn(s *subject) (load, error) {
 			servers = append(servers, other.in)
 		}
 	}
-	if err := c.settle(servers...); err != nil {
+	if err := c.awaitIdle(servers...); err != nil {
 		return load{}, err
 	}
 	before, err1 := busyTime(s.in)
@@ -254,9 +254,9 @@ func busyTime(servers ...*instance) (sum time.Duration, err error) {
 	return sum, err
 }
 
-// settle waits until servers do nothing, so that what one does after its answers does not disturb
-// the next one's run.
-func (b *bench) settle(servers ...*instance) error {
+// awaitIdle waits until servers do nothing, so that what one does after its answers does not
+// disturb the next one's run.
+func (b *bench) awaitIdle(servers ...*instance) error {
 	every := 200 * time.Millisecond // longer than gcd's snapshots pause
 	if b.quick {
 		every /= 8

@@ -28,8 +28,8 @@ func (b *bench) groupMemory() (string, error) {
 	topics := b.scale(keptTopics, 50_000)
 	t := newTable(" | bytes for each topic | 2 s later | wanted | idle process, MB | full process, MB")
 	c := b.newCell("Memory", "topics", topics)
-	c.add("gcd", func() (load, error) { return b.fillAndLook(b.freshGCD, topics) })
-	c.add("Redis none", func() (load, error) { return b.fillAndLook(b.freshRedis("none"), topics) })
+	c.add("gcd", func() (load, error) { return b.fillAndMeasure(b.freshGCD, topics) })
+	c.add("Redis none", func() (load, error) { return b.fillAndMeasure(b.freshRedis("none"), topics) })
 	measured, err := c.measure()
 	if err != nil {
 		return "", err
@@ -45,9 +45,9 @@ func (b *bench) groupMemory() (string, error) {
 		plural(topics, "topic"), grouped(bigSum), t.String()), nil
 }
 
-// fillAndLook looks at the resident memory of a server before, after and some time after it is
+// fillAndMeasure looks at the resident memory of a server before, after and some time after it is
 // filled.
-func (b *bench) fillAndLook(start func() (*instance, error), topics int) (load, error) {
+func (b *bench) fillAndMeasure(start func() (*instance, error), topics int) (load, error) {
 	in, err := start()
 	if err != nil {
 		return load{}, err
@@ -58,7 +58,7 @@ func (b *bench) fillAndLook(start func() (*instance, error), topics int) (load, 
 		err = errors.Join(err, lookErr)
 		return float64(status.VmRSS)
 	}
-	err = b.settle(in)
+	err = b.awaitIdle(in)
 	empty := look()
 	err = errors.Join(err, b.fill(in, topics, bigSum))
 	filled := look()

@@ -27,7 +27,7 @@ func (b *bench) used(path string, args []string, server *instance) (values, erro
 	if err != nil {
 		return nil, err
 	}
-	memory, err := b.watch(p)
+	memory, err := b.peakMemory(p)
 	if err != nil {
 		return nil, err
 	}
@@ -41,8 +41,8 @@ func (b *bench) used(path string, args []string, server *instance) (values, erro
 	return values{took: elapsed.Seconds(), busy: worked.Seconds(), anonymous: float64(memory)}, err
 }
 
-// watch looks at a command's memory until it ends, and returns the most that it had.
-func (b *bench) watch(p *process) (most uint64, err error) {
+// peakMemory looks at a command's memory until it ends, and returns the most that it had.
+func (b *bench) peakMemory(p *process) (most uint64, err error) {
 	ticker := time.NewTicker(memoryEvery)
 	defer ticker.Stop()
 	for {

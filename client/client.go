@@ -35,9 +35,9 @@ type Client struct {
 
 // transport carries one request and its answer.
 type transport interface {
-	// exchange sends msg, a request with opcode op, as at most attempts datagrams where the transport has
+	// roundTrip sends msg, a request with opcode op, as at most attempts datagrams where the transport has
 	// datagrams. It returns a reply with opcode op + 128, or an error of one of the three classes.
-	exchange(ctx context.Context, op codec.Op, msg []byte, attempts int) (codec.Reply, error)
+	roundTrip(ctx context.Context, op codec.Op, msg []byte, attempts int) (codec.Reply, error)
 	// close releases what the transport keeps between calls. No call is in flight then, nor comes later.
 	close()
 	// longest is the size in bytes of the longest request.
@@ -192,6 +192,6 @@ func (c *Client) try(ctx context.Context, op codec.Op, topic string) (uint64, er
 	if op == codec.OpReset {
 		attempts = c.opts.ResetAttempts
 	}
-	reply, err := c.transport.exchange(ctx, op, msg, attempts)
+	reply, err := c.transport.roundTrip(ctx, op, msg, attempts)
 	return reply.Sum, err
 }

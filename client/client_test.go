@@ -331,7 +331,7 @@ func TestClose(t *testing.T) {
 		if c.Close() != nil {
 			t.Error("a second Close fails")
 		}
-		if u, ok := c.transport.(*udp); ok && len(u.sockets.resting) > 0 {
+		if u, ok := c.transport.(*udp); ok && len(u.sockets.idle) > 0 {
 			t.Error("sockets are open after Close")
 		}
 	})

@@ -79,7 +79,7 @@
 // that.
 //
 // So that an answer which comes late, comes twice, or belongs to nobody never becomes the value of another call, sockets
-// rest after a call, open and unread, so that nobody else gets their port. The longest rested one is used again once 64 rest,
+// stay open after a call, idle and unread, so that nobody else gets their port. The one that was idle longest is used again once 64 are,
 // provided that it received exactly one answer for each datagram sent and that nothing has arrived on it since; otherwise it is closed. What
 // remains is an answer that the network delivers a second time and so late that 64 other calls ended in between. A Client has at
 // most MaxInFlight + 64 sockets open.

@@ -269,7 +269,7 @@ func TestServerWithRESP(t *testing.T) {
 			s := newOtherServer(t, test.pings...)
 			log := new(said)
 			c := newClient(t, s.addr, Options{Logger: slog.New(slog.NewTextHandler(log, nil))})
-			c.pipeline.rest = func(context.Context, time.Time, time.Duration) {}
+			c.pipeline.backOff = func(context.Context, time.Time, time.Duration) {}
 			overTCP := false
 			for i, want := range test.classes {
 				sum, err := c.Count(patient(t), "orders")
@@ -313,7 +313,7 @@ func TestServerThatLosesRESP(t *testing.T) {
 		conn.send(bulk(1))
 	})
 	c := newClient(t, addr, Options{})
-	c.pipeline.rest = func(context.Context, time.Time, time.Duration) {}
+	c.pipeline.backOff = func(context.Context, time.Time, time.Duration) {}
 	sum, err := c.Count(patient(t), "orders")
 	wantSum(t, sum, err, 1)
 	for connections.Load() < 2 {

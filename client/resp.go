@@ -24,16 +24,16 @@ import (
 // A server that answers the first PING by a refusal of the counter protocol has no RESP: then the
 // pipeline has fallen, for good, and hands its calls on, if it was told to whom.
 type pipeline struct {
-	addr     string
-	dial     func(ctx context.Context, network, addr string) (net.Conn, error)
-	timeout  time.Duration // to make a connection
-	patience time.Duration // for the answer to a command
-	most     int           // commands in flight
-	logger   *slog.Logger
+	addr           string
+	dial           func(ctx context.Context, network, addr string) (net.Conn, error)
+	connectTimeout time.Duration // to make a connection
+	answerTimeout  time.Duration // for the answer to a command
+	most           int           // commands in flight
+	logger         *slog.Logger
 	// fall takes the calls of a pipeline that has fallen; nil for one that does not.
 	fall func([]*Call)
-	// rest waits between two attempts to connect, until a time has passed since the first ended.
-	rest func(ctx context.Context, ended time.Time, pause time.Duration)
+	// backOff waits between two attempts to connect, until a time has passed since the first ended.
+	backOff func(ctx context.Context, ended time.Time, pause time.Duration)
 
 	// life ends with close, by the cause ErrClosed.
 	life    context.Context
@@ -41,15 +41,15 @@ type pipeline struct {
 	running sync.WaitGroup
 	wake    chan struct{} // tells run, when it is idle, that there is something to do
 
-	mu       sync.Mutex
-	closed   bool
-	started  bool
-	idle     bool  // run waits for wake
-	waiting  queue // commands that no connection has
-	givenUp  int   // since the queue was last gone through; some may have left it
-	inFlight queue // commands that the connection has, and that have no answer
-	watches  watches
-	conn     net.Conn // the last that there was
+	mu            sync.Mutex
+	closed        bool
+	started       bool
+	idle          bool  // run waits for wake
+	waiting       queue // commands that no connection has
+	givenUp       int   // since the queue was last gone through; some may have left it
+	inFlight      queue // commands that the connection has, and that have no answer
+	cancellations cancellations
+	conn          net.Conn // the last that there was
 	// leaving is the refusal of a server that stops: conn carries nothing more, and what has no
 	// answer was not run.
 	leaving error
@@ -67,9 +67,9 @@ type command struct {
 	since time.Time // when it was taken for the connection
 
 	// Guarded by pipeline.mu. Who changes stage to over must finish the call, and nobody else does.
-	stage stage
-	watch *watch // the end of its context, nil if nobody watches that
-	slot  int    // its place in watch.commands
+	stage        stage
+	cancellation *cancellation // by the end of its context; nil if that is not watched
+	slot         int           // its place in cancellation.commands
 }
 
 type stage uint8
@@ -83,15 +83,15 @@ const (
 // newPipeline returns a pipeline that connects when it is first needed.
 func newPipeline(addr string, opts Options) *pipeline {
 	p := &pipeline{
-		addr:     addr,
-		dial:     opts.Dial,
-		logger:   opts.Logger,
-		timeout:  opts.Timeout,
-		patience: opts.Timeout,
-		most:     opts.MaxInFlight,
-		rest:     rest,
-		wake:     make(chan struct{}, 1),
-		watches:  make(watches),
+		addr:           addr,
+		dial:           opts.Dial,
+		logger:         opts.Logger,
+		connectTimeout: opts.Timeout,
+		answerTimeout:  opts.Timeout,
+		most:           opts.MaxInFlight,
+		backOff:        backOff,
+		wake:           make(chan struct{}, 1),
+		cancellations:  make(cancellations),
 	}
 	if p.dial == nil {
 		p.dial = new(net.Dialer).DialContext
@@ -141,7 +141,7 @@ func (p *pipeline) start(cmd *command, err error, watched bool) {
 		return
 	}
 	if watched {
-		p.watches.add(cmd, p)
+		p.cancellations.add(cmd, p)
 	}
 	p.waiting.push(cmd)
 	if !p.started {
@@ -188,11 +188,11 @@ func (p *pipeline) abandon(cmd *command) {
 	p.giveUp(cmd, was)
 }
 
-// abandonAll does that for all commands of a watch.
-func (p *pipeline) abandonAll(w *watch) {
+// abandonAll does that for all commands of a cancellation.
+func (p *pipeline) abandonAll(c *cancellation) {
 	p.mu.Lock()
-	commands, stages := w.commands, make([]stage, len(w.commands))
-	p.watches.remove(w)
+	commands, stages := c.commands, make([]stage, len(c.commands))
+	p.cancellations.remove(c)
 	gone := 0
 	for i, cmd := range commands {
 		if stages[i] = p.retire(cmd); stages[i] == waiting {
@@ -228,7 +228,7 @@ func (p *pipeline) giveUp(cmd *command, was stage) {
 // call. The command may stay in its queue; there it only holds a place. p.mu is held.
 func (p *pipeline) retire(cmd *command) (was stage) {
 	was, cmd.stage = cmd.stage, over
-	p.watches.forget(cmd)
+	p.cancellations.forget(cmd)
 	return was
 }
 
@@ -308,8 +308,8 @@ func (p *pipeline) close() {
 	p.running.Wait()
 }
 
-// rest waits until pause has passed since ended, or until ctx ends.
-func rest(ctx context.Context, ended time.Time, pause time.Duration) {
+// backOff waits until pause has passed since ended, or until ctx ends.
+func backOff(ctx context.Context, ended time.Time, pause time.Duration) {
 	timer := time.NewTimer(time.Until(ended.Add(pause)))
 	defer timer.Stop()
 	select {

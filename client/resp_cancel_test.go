@@ -192,7 +192,7 @@ func TestRESPSharedContext(t *testing.T) {
 	receive(t, arrived)
 	begun(c, calls-inFlight, inFlight)
 	c.pipeline.mu.Lock()
-	if n := len(c.pipeline.watches); n != 2 {
+	if n := len(c.pipeline.cancellations); n != 2 {
 		t.Errorf("%d ends of contexts are watched, want 2", n)
 	}
 	c.pipeline.mu.Unlock()
@@ -218,7 +218,7 @@ func TestRESPSharedContext(t *testing.T) {
 	}
 	c.pipeline.mu.Lock()
 	defer c.pipeline.mu.Unlock()
-	if n := len(c.pipeline.watches); n != 0 {
+	if n := len(c.pipeline.cancellations); n != 0 {
 		t.Errorf("%d ends of contexts are watched for calls that are over", n)
 	}
 }

@@ -85,9 +85,9 @@ func (p *pipeline) awaitCall() bool {
 // last one ended, give or take, so that a server that comes back is not met by all its clients at
 // once. An error has a class.
 func (p *pipeline) connect(ended time.Time, pause time.Duration) (net.Conn, error) {
-	deadline := time.Now().Add(p.timeout)
-	if pause = min(pause, p.timeout/2); pause > 0 {
-		p.rest(p.life, ended, pause/2+rand.N(pause/2+1))
+	deadline := time.Now().Add(p.connectTimeout)
+	if pause = min(pause, p.connectTimeout/2); pause > 0 {
+		p.backOff(p.life, ended, pause/2+rand.N(pause/2+1))
 	}
 	ctx, cancel := context.WithDeadline(p.life, deadline)
 	defer cancel()
@@ -126,8 +126,8 @@ func (p *pipeline) greet(conn net.Conn, deadline time.Time) error {
 		m, err = conn.Read(buf[n:])
 		n += m
 		if n > 0 && codec.Op(buf[0]) == codec.OpRefusal { // it ends with the connection, if that ends
-			if settled := time.Now().Add(refusalSettle); !refuses && settled.Before(deadline) {
-				conn.SetReadDeadline(settled)
+			if quiet := time.Now().Add(refusalSettle); !refuses && quiet.Before(deadline) {
+				conn.SetReadDeadline(quiet)
 			}
 			refuses = true
 			if p.life.Err() != nil { // its end may have set a deadline that was just moved
@@ -153,7 +153,7 @@ func (p *pipeline) greet(conn net.Conn, deadline time.Time) error {
 	}
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		err = timedOut("no answer to a PING within %v; does the server speak RESP?", p.timeout)
+		err = timedOut("no answer to a PING within %v; does the server speak RESP?", p.connectTimeout)
 	case n == 0 && err == io.EOF:
 		err = errors.New("the server closed the connection on a PING: it stops, or does not speak RESP; " +
 			`then network "tcp" or "udp" does without`)
@@ -285,7 +285,7 @@ func (p *pipeline) take(batch []*command) []*command {
 	p.idle = len(batch) == 0
 	if !p.idle && !p.guarded {
 		p.guarded = true
-		p.conn.SetReadDeadline(now.Add(p.patience))
+		p.conn.SetReadDeadline(now.Add(p.answerTimeout))
 	}
 	return batch
 }

@@ -76,9 +76,9 @@ func TestRESPCloseBetweenAttempts(t *testing.T) {
 	t.Parallel()
 	c := respClient(t, servertest.Absent(t, "tcp"), Options{})
 	resting := make(chan struct{})
-	c.pipeline.rest = func(ctx context.Context, ended time.Time, _ time.Duration) {
+	c.pipeline.backOff = func(ctx context.Context, ended time.Time, _ time.Duration) {
 		close(resting)
-		rest(ctx, ended, 100*servertest.Patience)
+		backOff(ctx, ended, 100*servertest.Patience)
 	}
 	_, err := outcome(t, c.CountAsync(t.Context(), "first"))
 	wantClass(t, err, "not sent")
@@ -125,7 +125,7 @@ func TestRESPNobodyListens(t *testing.T) {
 	t.Parallel()
 	c := respClient(t, servertest.Absent(t, "tcp"), Options{})
 	var pauses []time.Duration
-	c.pipeline.rest = func(_ context.Context, _ time.Time, d time.Duration) { pauses = append(pauses, d) }
+	c.pipeline.backOff = func(_ context.Context, _ time.Time, d time.Duration) { pauses = append(pauses, d) }
 	for range 12 {
 		var calls []*Call
 		for range 5 {
@@ -167,7 +167,7 @@ func TestRESPReconnect(t *testing.T) {
 	})
 	c := respClient(t, addr, Options{})
 	var pauses []time.Duration
-	c.pipeline.rest = func(_ context.Context, _ time.Time, d time.Duration) { pauses = append(pauses, d) }
+	c.pipeline.backOff = func(_ context.Context, _ time.Time, d time.Duration) { pauses = append(pauses, d) }
 	for i := 1; i <= 6; i++ {
 		sum, err := outcome(t, c.CountAsync(t.Context(), "orders"))
 		if i == 3 || i == 4 {

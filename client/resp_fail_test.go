@@ -221,7 +221,7 @@ func TestRESPSilence(t *testing.T) {
 		conn.expectEnd(t)
 	})
 	c := respClient(t, addr, Options{MaxInFlight: 2})
-	c.pipeline.patience = impatience
+	c.pipeline.answerTimeout = impatience
 	calls := []*Call{c.CountAsync(t.Context(), "0"), c.CountAsync(t.Context(), "1")}
 	close(begun)
 	for _, call := range calls {
@@ -232,7 +232,7 @@ func TestRESPSilence(t *testing.T) {
 		}
 	}
 	c.pipeline.mu.Lock()
-	c.pipeline.patience = servertest.Patience
+	c.pipeline.answerTimeout = servertest.Patience
 	c.pipeline.mu.Unlock()
 	sum, err := outcome(t, c.CountAsync(t.Context(), "next"))
 	wantSum(t, sum, err, 9)
@@ -275,7 +275,7 @@ func TestRESPConnectionOutlivesItsTimeout(t *testing.T) {
 	})
 	const timeout = 50 * impatience
 	c := respClient(t, addr, Options{Timeout: timeout})
-	c.pipeline.patience = servertest.Patience
+	c.pipeline.answerTimeout = servertest.Patience
 	for { // a busy machine may not connect in time
 		_, err := outcome(t, c.CountAsync(t.Context(), "orders"))
 		if err == nil {

@@ -107,7 +107,7 @@ func TestRESPModel(t *testing.T) {
 	t.Run("calls", func(t *testing.T) { // at its end the server has, too
 		addr := respServer(t, server.serve)
 		c := respClient(t, addr, Options{MaxInFlight: 200})
-		c.pipeline.rest = func(context.Context, time.Time, time.Duration) {}
+		c.pipeline.backOff = func(context.Context, time.Time, time.Duration) {}
 		calls = manyCalls(t, c, seed)
 	})
 

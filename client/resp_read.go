@@ -40,7 +40,7 @@ func (r *reader) read() error {
 			return bad
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			if r.overdue() {
-				return timedOut("no answer within %v", r.patience)
+				return timedOut("no answer within %v", r.answerTimeout)
 			}
 		case err == io.EOF && used < end:
 			return fmt.Errorf("the server closed the connection in the middle of an answer: %q", clip(buf[used:end]))
@@ -169,7 +169,7 @@ func (r *reader) overdue() bool {
 		r.conn.SetReadDeadline(time.Time{})
 		return false
 	}
-	due := r.inFlight.oldest().since.Add(r.patience)
+	due := r.inFlight.oldest().since.Add(r.answerTimeout)
 	if !time.Now().Before(due) {
 		return true
 	}

@@ -172,7 +172,7 @@ func TestRESPThousandsInFlight(t *testing.T) {
 	}
 	c.pipeline.mu.Lock()
 	defer c.pipeline.mu.Unlock()
-	if len(c.pipeline.watches) != 0 {
+	if len(c.pipeline.cancellations) != 0 {
 		t.Error("a context is watched for calls that are over")
 	}
 }

@@ -11,23 +11,23 @@ import (
 )
 
 const (
-	// restingSockets is how many sockets rest before the first of them is used again. The longer a socket rests the later may
+	// idleSockets is how many sockets are kept before the first is used again. The longer one is kept the later may
 	// an answer come that nobody waits for any more, and still be found before the socket's next call begins.
-	restingSockets = 64
+	idleSockets = 64
 
 	// localTimeout bounds what comes before a datagram is out: finding the address of the server's name, and handing the
 	// datagram to the operating system.
 	localTimeout = 5 * time.Second
 )
 
-// sockets opens UDP sockets and lets them rest between calls. A resting socket is a port that nobody else gets, so an
+// sockets opens UDP sockets and keeps them between calls. An idle socket is a port that nobody else gets, so an
 // answer to its last call, however late, reaches nobody.
 type sockets struct {
 	addr    string
 	anyPort bool
 
-	mu      sync.Mutex
-	resting []*socket // oldest first
+	mu   sync.Mutex
+	idle []*socket // oldest first
 }
 
 // socket is a UDP socket that belongs to one call at a time.
@@ -37,7 +37,7 @@ type socket struct {
 	// server is who to send to and whose host to hear, of a socket that accepts answers from any port; otherwise the
 	// socket is connected and server is not valid.
 	server netip.AddrPort
-	// usable: everything sent was answered. Guarded by sockets.mu while the socket rests.
+	// usable: everything sent was answered. Guarded by sockets.mu while the socket is idle.
 	usable bool
 }
 
@@ -47,7 +47,7 @@ func newSockets(addr string, anyPort bool) *sockets {
 
 // take returns a socket on which nothing is under way. ctx bounds opening one.
 func (p *sockets) take(ctx context.Context) (*socket, error) {
-	for s := p.rested(); s != nil; s = p.rested() {
+	for s := p.longestIdle(); s != nil; s = p.longestIdle() {
 		if s.usable && s.quiet() {
 			return s, nil
 		}
@@ -56,34 +56,34 @@ func (p *sockets) take(ctx context.Context) (*socket, error) {
 	return p.open(ctx)
 }
 
-// rested takes out the socket that has rested longest, nil if too few rest.
-func (p *sockets) rested() *socket {
+// longestIdle takes out the socket that has been idle longest, nil if too few are.
+func (p *sockets) longestIdle() *socket {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.resting) < restingSockets {
+	if len(p.idle) < idleSockets {
 		return nil
 	}
-	s := p.resting[0]
-	p.resting[0] = nil
-	p.resting = p.resting[1:]
+	s := p.idle[0]
+	p.idle[0] = nil
+	p.idle = p.idle[1:]
 	return s
 }
 
-// put lets a socket rest after a call. settled tells whether the call received one answer for each datagram it sent, and
+// put keeps a socket open after a call. clean tells whether the call received one answer for each datagram it sent, and
 // nothing else. Of a socket that accepts answers from any port it cannot be told who the answers were for: it has one call.
-func (p *sockets) put(s *socket, settled bool) {
+func (p *sockets) put(s *socket, clean bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.usable = settled && !s.server.IsValid()
-	p.resting = append(p.resting, s)
+	s.usable = clean && !s.server.IsValid()
+	p.idle = append(p.idle, s)
 }
 
 // mistrust makes later calls open new sockets. It is for when a call was left without any answer: the server's name may by
-// now belong to another address than the one that the resting sockets are connected to.
+// now belong to another address than the one that the idle sockets are connected to.
 func (p *sockets) mistrust() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, s := range p.resting {
+	for _, s := range p.idle {
 		s.usable = false
 	}
 }
@@ -91,10 +91,10 @@ func (p *sockets) mistrust() {
 func (p *sockets) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, s := range p.resting {
+	for _, s := range p.idle {
 		s.conn.Close()
 	}
-	p.resting = nil
+	p.idle = nil
 }
 
 func (p *sockets) open(ctx context.Context) (*socket, error) {

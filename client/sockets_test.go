@@ -26,28 +26,28 @@ func TestSocketsAreUsedInTurn(t *testing.T) {
 	})
 	c := newClient(t, addr, Options{Network: "udp"})
 	var ports []netip.AddrPort
-	for range 3 * restingSockets {
+	for range 3 * idleSockets {
 		sum, err := c.Count(patient(t), "orders")
 		wantSum(t, sum, err, 1)
 		ports = append(ports, receive(t, from))
 	}
-	if n := len(c.transport.(*udp).sockets.resting); n != restingSockets {
-		t.Errorf("%d sockets rest, want %d", n, restingSockets)
+	if n := len(c.transport.(*udp).sockets.idle); n != idleSockets {
+		t.Errorf("%d sockets are idle, want %d", n, idleSockets)
 	}
 	for turn := range 2 {
-		first, next := ports[turn*restingSockets:][:restingSockets], ports[(turn+1)*restingSockets:][:restingSockets]
+		first, next := ports[turn*idleSockets:][:idleSockets], ports[(turn+1)*idleSockets:][:idleSockets]
 		if !slices.Equal(first, next) {
 			t.Errorf("turn %d used other sockets than the turn before", turn+1)
 		}
 	}
-	first := slices.Clone(ports[:restingSockets])
+	first := slices.Clone(ports[:idleSockets])
 	slices.SortFunc(first, netip.AddrPort.Compare)
-	if n := len(slices.Compact(first)); n != restingSockets {
-		t.Errorf("the first %d calls used %d sockets", restingSockets, n)
+	if n := len(slices.Compact(first)); n != idleSockets {
+		t.Errorf("the first %d calls used %d sockets", idleSockets, n)
 	}
 }
 
-// What must keep a socket from being used again once it has rested.
+// What must keep a socket from being used again once it was idle.
 func TestSocketIsNotUsedAgain(t *testing.T) {
 	t.Parallel()
 	unanswered := make(chan struct{})
@@ -95,12 +95,12 @@ func TestSocketIsNotUsedAgain(t *testing.T) {
 			}
 			sum, err := c.Count(patient(t), "orders")
 			wantSum(t, sum, err, 1)
-			server, s := receive(t, requests), p.resting[0]
-			for range restingSockets - 2 {
+			server, s := receive(t, requests), p.idle[0]
+			for range idleSockets - 2 {
 				count()
 			}
 			test.spoil(t, c, s, server)
-			for len(p.resting) < restingSockets {
+			for len(p.idle) < idleSockets {
 				count()
 			}
 			count()
@@ -148,7 +148,7 @@ func TestUDPServerThatComesLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	x := newExchange(t, server.LocalAddr().String())
+	x := newUDPCall(t, server.LocalAddr().String())
 	if err := x.send(); err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestUDPServerThatComesLate(t *testing.T) {
 	}
 	reply, err := x.listen()
 	wantSum(t, reply.Sum, err, 1)
-	if !x.settled() {
+	if !x.allAnswered() {
 		t.Error("an answer and a report for two datagrams do not settle the call")
 	}
 }
@@ -199,7 +199,7 @@ func TestUDPNoAnswerReachesAnotherCall(t *testing.T) {
 	const (
 		callers = 4
 		calls   = 400
-		latest  = restingSockets - 2*callers
+		latest  = idleSockets - 2*callers
 	)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

@@ -32,9 +32,9 @@ func (t *tcp) longest() int { return codec.MaxMessage }
 
 func (t *tcp) close() {}
 
-// exchange connects, sends, and reads to the end, in the time of one timeout. The server closes first, so that the waiting
+// roundTrip connects, sends, and reads to the end, in the time of one timeout. The server closes first, so that the waiting
 // state of a closed connection stays with its port and does not use up the client's.
-func (t *tcp) exchange(ctx context.Context, op codec.Op, msg []byte, _ int) (codec.Reply, error) {
+func (t *tcp) roundTrip(ctx context.Context, op codec.Op, msg []byte, _ int) (codec.Reply, error) {
 	deadline := time.Now().Add(t.timeout)
 	conn, err := t.connect(ctx, deadline)
 	if err != nil {
@@ -46,7 +46,7 @@ func (t *tcp) exchange(ctx context.Context, op codec.Op, msg []byte, _ int) (cod
 	}
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(longAgo()) })
 	defer stop()
-	return t.converse(ctx, conn, op, msg)
+	return t.roundTripOver(ctx, conn, op, msg)
 }
 
 func (t *tcp) connect(ctx context.Context, deadline time.Time) (net.Conn, error) {
@@ -77,8 +77,8 @@ func breakOff(conn net.Conn) {
 	conn.Close()
 }
 
-// converse sends and reads on a connection that has its deadline.
-func (t *tcp) converse(ctx context.Context, conn net.Conn, op codec.Op, msg []byte) (codec.Reply, error) {
+// roundTripOver sends and reads on a connection that has its deadline.
+func (t *tcp) roundTripOver(ctx context.Context, conn net.Conn, op codec.Op, msg []byte) (codec.Reply, error) {
 	written, writeErr := conn.Write(msg)
 	left := written > 0 || !tellsWritten(conn) // perhaps only, where that is not told
 	if writeErr != nil && left {

@@ -251,7 +251,7 @@ func TestTCPNothingWritten(t *testing.T) {
 	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
-	_, err = new(tcp).converse(t.Context(), conn.(*net.TCPConn), 0, []byte("\x00orders"))
+	_, err = new(tcp).roundTripOver(t.Context(), conn.(*net.TCPConn), 0, []byte("\x00orders"))
 	wantClass(t, err, "not sent")
 }
 

@@ -25,26 +25,26 @@ func (u *udp) longest() int { return codec.MaxDatagram }
 
 func (u *udp) close() { u.sockets.close() }
 
-func (u *udp) exchange(ctx context.Context, op codec.Op, msg []byte, attempts int) (codec.Reply, error) {
+func (u *udp) roundTrip(ctx context.Context, op codec.Op, msg []byte, attempts int) (codec.Reply, error) {
 	s, err := u.sockets.take(ctx)
 	if err != nil {
 		return codec.Reply{}, notSent(dialFailure(ctx, err))
 	}
 	stop := context.AfterFunc(ctx, func() { s.conn.SetDeadline(longAgo()) })
-	x := exchange{socket: s, op: op, msg: msg}
+	x := udpCall{socket: s, op: op, msg: msg}
 	reply, err := x.run(ctx, attempts, u.timeout)
 	// When stop comes too late its function may set the deadline at any later time: such a socket has had its last call.
 	stopped := stop()
-	u.sockets.put(s, stopped && x.settled())
+	u.sockets.put(s, stopped && x.allAnswered())
 	if x.sent > 0 && !x.answered && x.refusal == nil {
 		u.sockets.mistrust()
 	}
 	return reply, err
 }
 
-// exchange is one call on one socket. Every datagram that the socket receives in it, as far as it is an answer at all,
+// udpCall is one call on one socket. Every datagram that the socket receives in it, as far as it is an answer at all,
 // answers one of the datagrams sent in it, for sockets.take vouches that nothing older is under way.
-type exchange struct {
+type udpCall struct {
 	socket *socket
 	op     codec.Op
 	msg    []byte
@@ -58,8 +58,8 @@ type exchange struct {
 	buf      [codec.MaxReply + 1]byte
 }
 
-// settled tells whether everything sent was answered, once each, and nothing else arrived.
-func (x *exchange) settled() bool {
+// allAnswered tells whether everything sent was answered, once each, and nothing else arrived.
+func (x *udpCall) allAnswered() bool {
 	got := x.void
 	if x.answered {
 		got++
@@ -68,7 +68,7 @@ func (x *exchange) settled() bool {
 }
 
 // run sends until an answer comes, at most attempts times.
-func (x *exchange) run(ctx context.Context, attempts int, timeout time.Duration) (codec.Reply, error) {
+func (x *udpCall) run(ctx context.Context, attempts int, timeout time.Duration) (codec.Reply, error) {
 	// The order matters twice: a context that ends after a check sets the deadline after us; and the wait begins when the
 	// datagram is out, however long the scheduler took.
 	conn := x.socket.conn
@@ -100,7 +100,7 @@ func (x *exchange) run(ctx context.Context, attempts int, timeout time.Duration)
 }
 
 // failed returns the error of a call without an answer: cause, in the class that the datagrams' fates allow.
-func (x *exchange) failed(cause error) (codec.Reply, error) {
+func (x *udpCall) failed(cause error) (codec.Reply, error) {
 	switch {
 	case x.void < x.sent && x.refusal != nil:
 		// The refusal is told in words only: errors.As must not find it where something may have been counted.
@@ -117,7 +117,7 @@ func (x *exchange) failed(cause error) (codec.Reply, error) {
 }
 
 // send sends the message once more.
-func (x *exchange) send() error {
+func (x *udpCall) send() error {
 	err := x.socket.send(x.msg)
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		// That was the report on an earlier datagram; this one was not sent.
@@ -131,7 +131,7 @@ func (x *exchange) send() error {
 }
 
 // listen waits for an answer until the socket's deadline. A refusal ends the wait when it leaves no hope.
-func (x *exchange) listen() (codec.Reply, error) {
+func (x *udpCall) listen() (codec.Reply, error) {
 	for {
 		n, err := x.socket.receive(x.buf[:])
 		if errors.Is(err, syscall.ECONNREFUSED) {
@@ -159,7 +159,7 @@ func (x *exchange) listen() (codec.Reply, error) {
 }
 
 // turnedAway takes note that one of the datagrams sent found nobody listening.
-func (x *exchange) turnedAway(err error) {
+func (x *udpCall) turnedAway(err error) {
 	if x.void == x.sent {
 		x.stray = true // it is about nothing that was sent in this call
 		return

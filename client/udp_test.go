@@ -235,7 +235,7 @@ func TestUDPAnswersFromAnotherPort(t *testing.T) {
 	wantClass(t, err, "unknown")
 
 	c = newClient(t, addr, Options{Network: "udp", AnyPort: true})
-	for range 2 * restingSockets {
+	for range 2 * idleSockets {
 		sum, err := c.Count(patient(t), "orders")
 		wantSum(t, sum, err, 5)
 		if last := lastSocket(c); last.usable {
@@ -303,5 +303,5 @@ func lastSocket(c *Client) *socket {
 	p := c.transport.(*udp).sockets
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.resting[len(p.resting)-1]
+	return p.idle[len(p.idle)-1]
 }

@@ -20,7 +20,7 @@ type goroutines struct {
 // client is one connection of a goroutine.
 type client struct {
 	lane
-	exchange
+	inFlight
 	network string // as package net calls it
 	peer    string
 	conn    net.Conn // nil: none
@@ -71,7 +71,7 @@ func (g *goroutines) drive() {
 func (c *client) drive() {
 	for {
 		var wait int64
-		c.out, wait = c.begin(&c.exchange, c.out[:0], c.run.now())
+		c.out, wait = c.begin(&c.inFlight, c.out[:0], c.run.now())
 		switch {
 		case wait < 0:
 			return
@@ -80,7 +80,7 @@ func (c *client) drive() {
 			continue
 		}
 		if class, err := c.ask(); err != nil {
-			c.fail(&c.exchange, class, err)
+			c.fail(&c.inFlight, class, err)
 			c.hangUp()
 		}
 		if c.run.door.perRequest() {
@@ -145,7 +145,7 @@ func (c *client) ask() (class, error) {
 			c.part = len(data)
 			continue
 		}
-		rest, err := c.receive(&c.exchange, data, whole, now)
+		rest, err := c.receive(&c.inFlight, data, whole, now)
 		if err != nil {
 			return classOf(err), err
 		}

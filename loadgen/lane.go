@@ -47,8 +47,8 @@ type request struct {
 	floor uint64 // the value that the answer must exceed
 }
 
-// exchange is what one connection has under way.
-type exchange struct {
+// inFlight is what one connection has under way.
+type inFlight struct {
 	requests []request
 	answered int  // how many of them, from the first on
 	troubled bool // one of them failed
@@ -56,7 +56,7 @@ type exchange struct {
 
 // begin chooses the next requests of a connection and appends them to out. When it begins nothing, out comes back as it was: the next
 // request is due in wait nanoseconds, or never if wait is negative.
-func (l *lane) begin(x *exchange, out []byte, now int64) (_ []byte, wait int64) {
+func (l *lane) begin(x *inFlight, out []byte, now int64) (_ []byte, wait int64) {
 	r := l.run
 	first, n, wait := r.schedule.take(now, r.Pipeline)
 	x.requests, x.answered, x.troubled = x.requests[:0], 0, false
@@ -76,7 +76,7 @@ func (l *lane) begin(x *exchange, out []byte, now int64) (_ []byte, wait int64) 
 
 // receive takes the answers in data and returns what may be the beginning of another one. whole is as for door.firstAnswer. After an
 // error the connection is of no more use, and fail must be called, with the class that classOf tells.
-func (l *lane) receive(x *exchange, data []byte, whole bool, now int64) (rest []byte, err error) {
+func (l *lane) receive(x *inFlight, data []byte, whole bool, now int64) (rest []byte, err error) {
 	l.run.reached.Store(true)
 	l.rec.mu.Lock()
 	defer l.rec.mu.Unlock()
@@ -108,10 +108,10 @@ func (l *lane) receive(x *exchange, data []byte, whole bool, now int64) (rest []
 }
 
 // done tells whether nothing is under way.
-func (x *exchange) done() bool { return x.answered == len(x.requests) }
+func (x *inFlight) done() bool { return x.answered == len(x.requests) }
 
 // fail ends an exchange: no answer will come to what is left of it, for a reason of this class.
-func (l *lane) fail(x *exchange, c class, err error) {
+func (l *lane) fail(x *inFlight, c class, err error) {
 	n := len(x.requests) - x.answered
 	switch {
 	case errors.Is(err, ErrNoRESP):

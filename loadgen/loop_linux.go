@@ -23,11 +23,11 @@ const (
 
 // conn is a client of a loop: a socket, and what is under way on it.
 type conn struct {
-	exchange
+	inFlight
 	slot     int32
 	fd       int    // -1: none
 	interest uint32 // what epoll was told, 0: nothing yet
-	rest     []byte // of the requests, still to be written
+	unsent   []byte // of the requests
 	busy     bool   // something is under way
 	started  bool   // something of the requests was written
 	part     []byte // the beginning of an answer
@@ -193,7 +193,7 @@ func (l *loop) hangUp(c *conn) {
 		_ = unix.Close(c.fd) // which takes it out of the epoll set
 		c.fd = -1
 	}
-	c.rest, c.part = c.rest[:0], c.part[:0]
+	c.unsent, c.part = c.unsent[:0], c.part[:0]
 }
 
 // want tells epoll what to wait for on a connection.
@@ -220,7 +220,7 @@ func (l *loop) drive() {
 		l.next(&l.conns[i], now)
 	}
 	for l.busy+len(l.idle)+len(l.paused) > 0 {
-		n, err := unix.EpollWait(l.poll, l.events[:], l.patience())
+		n, err := unix.EpollWait(l.poll, l.events[:], l.waitMillis())
 		if err != nil && err != unix.EINTR {
 			panic(fmt.Sprintf("loadgen: epoll_wait: %v", err)) // only a wrong argument makes it fail
 		}
@@ -241,8 +241,8 @@ func (l *loop) drive() {
 	}
 }
 
-// patience is how long to wait for events, in milliseconds.
-func (l *loop) patience() int {
+// waitMillis is how long to wait for events, in milliseconds.
+func (l *loop) waitMillis() int {
 	if len(l.paused) > 0 {
 		return int(pause.Milliseconds())
 	}
@@ -281,7 +281,7 @@ func (l *loop) wake(now int64) {
 
 // next makes the next requests of a connection that has nothing under way, and tells whether there were any to make.
 func (l *loop) next(c *conn, now int64) bool {
-	out, wait := l.begin(&c.exchange, l.out[:0], now)
+	out, wait := l.begin(&c.inFlight, l.out[:0], now)
 	l.out = out[:0]
 	switch {
 	case wait < 0: // the end
@@ -324,10 +324,10 @@ func (l *loop) write(c *conn, out []byte, now int64) {
 		return
 	}
 	c.started = c.started || n > 0
-	c.rest = append(c.rest[:0], out[n:]...)
+	c.unsent = append(c.unsent[:0], out[n:]...)
 	interest := uint32(unix.EPOLLIN)
 	switch {
-	case len(c.rest) > 0:
+	case len(c.unsent) > 0:
 		interest = unix.EPOLLIN | unix.EPOLLOUT
 	case l.run.door.perRequest():
 		interest = unix.EPOLLRDHUP // the answer and its end in one event
@@ -343,13 +343,13 @@ func (l *loop) lose(c *conn, cl class, err error, now int64) {
 	if !c.started {
 		cl = notSent
 	}
-	l.fail(&c.exchange, cl, err)
+	l.fail(&c.inFlight, cl, err)
 	l.hangUp(c)
-	l.rest(c, now)
+	l.pause(c, now)
 }
 
-// rest pauses a connection that was busy, after a failure. Others are idle or paused already, and stay that.
-func (l *loop) rest(c *conn, now int64) {
+// pause pauses a connection that was busy, after a failure. Others are idle or paused already, and stay that.
+func (l *loop) pause(c *conn, now int64) {
 	if c.busy {
 		l.busy--
 		c.busy, c.resume = false, now+int64(pause)
@@ -362,8 +362,8 @@ func (l *loop) handle(c *conn, events uint32) {
 	if c.fd < 0 {
 		return
 	}
-	if len(c.rest) > 0 && events&(unix.EPOLLOUT|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
-		l.write(c, append(l.out[:0], c.rest...), l.run.now())
+	if len(c.unsent) > 0 && events&(unix.EPOLLOUT|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
+		l.write(c, append(l.out[:0], c.unsent...), l.run.now())
 		if c.fd < 0 {
 			return
 		}
@@ -405,7 +405,7 @@ func (l *loop) handle(c *conn, events uint32) {
 
 // take takes the answers that have arrived, and makes the next requests when all are there.
 func (l *loop) take(c *conn, data []byte, whole bool, now int64) {
-	rest, err := l.receive(&c.exchange, data, whole, now)
+	rest, err := l.receive(&c.inFlight, data, whole, now)
 	if err != nil {
 		l.lose(c, classOf(err), err, now)
 		return
@@ -418,7 +418,7 @@ func (l *loop) take(c *conn, data []byte, whole bool, now int64) {
 		l.hangUp(c)
 	}
 	if c.troubled {
-		l.rest(c, now)
+		l.pause(c, now)
 		return
 	}
 	l.busy--

@@ -84,7 +84,7 @@ type Options struct {
 	Verify bool
 
 	// Own, if not empty, refuses a server that has a topic which does not begin with it
-	// (*OthersError), or does not say which topics it has (ErrNotLooked). Whatever the network is,
+	// (*OthersError), or does not say which topics it has (ErrTopicsUnknown). Whatever the network is,
 	// it is asked over RESP, at Addr over TCP.
 	Own string
 

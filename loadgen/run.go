@@ -62,7 +62,7 @@ type driver interface {
 
 // Run puts load on a server as the options say. When ctx ends it sends nothing more, waits for what
 // is under way and returns what it has. An error is an *OptionError, wraps ErrNotReached or
-// ErrNoRESP, or says what the system lacks; with Own also an *OthersError, or it wraps ErrNotLooked
+// ErrNoRESP, or says what the system lacks; with Own also an *OthersError, or it wraps ErrTopicsUnknown
 // or that of ctx.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	o = o.withDefaults()
@@ -79,7 +79,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		peer.IP = net.IPv4(127, 0, 0, 1)
 	}
 	if o.Own != "" {
-		if err := lookFor(ctx, peer, &o); err != nil {
+		if err := findOthers(ctx, peer, &o); err != nil {
 			return nil, err
 		}
 	}

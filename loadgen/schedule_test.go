@@ -114,7 +114,7 @@ func TestDueTimes(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := lane{run: r, topics: newTopics(&o, 0, 0, &r.next), rec: newRecorder(0)}
-	var x exchange
+	var x inFlight
 	// Everybody waited for 5.5 milliseconds, then six requests are due at once.
 	if _, wait := l.begin(&x, nil, 5_500_000); wait != 0 || len(x.requests) != 6 {
 		t.Fatalf("%d requests, wait %d", len(x.requests), wait)
@@ -137,7 +137,7 @@ func TestWarmAnswers(t *testing.T) {
 		o := Options{Network: RESP, Rate: rate, Warmup: 150}.withDefaults()
 		r := &run{Options: o, schedule: newSchedule(&o), door: mustDoor(t, o)}
 		l := lane{run: r, topics: newTopics(&o, 0, 0, &r.next), rec: newRecorder(r.schedule.measure)}
-		var x exchange
+		var x inFlight
 		for _, step := range []struct {
 			begin, end int64
 			warm       uint64
@@ -163,7 +163,7 @@ func TestSurplus(t *testing.T) {
 	r := &run{Options: o, schedule: newSchedule(&o), door: mustDoor(t, o)}
 	for _, reads := range [][]string{{":1\r\n:2\r\n:"}, {":1\r\n:2\r\n", ":3\r\n"}, {":1\r", ":1\r\n:2\r\n:3"}} {
 		l := lane{run: r, topics: newTopics(&o, 0, 0, &r.next), rec: newRecorder(0)}
-		var x exchange
+		var x inFlight
 		l.begin(&x, nil, 0)
 		for i, data := range reads {
 			rest, err := l.receive(&x, []byte(data), false, 1)

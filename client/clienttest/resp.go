@@ -11,8 +11,8 @@ import (
 	"gcd/resp"
 )
 
-// talk is a conversation over RESP.
-type talk struct {
+// respSession is a conversation over RESP.
+type respSession struct {
 	s       *Server
 	out     []byte // what is answered and not yet sent
 	inMulti bool
@@ -31,7 +31,7 @@ const (
 
 // serveRESP answers commands until the connection ends. buf holds what has come already.
 func (s *Server) serveRESP(conn net.Conn, buf []byte) {
-	t := talk{s: s}
+	t := respSession{s: s}
 	var parser resp.Parser
 	part := make([]byte, 1<<16)
 	for {
@@ -68,7 +68,7 @@ func (s *Server) serveRESP(conn net.Conn, buf []byte) {
 }
 
 // run answers one command, of size bytes.
-func (t *talk) run(words []string, size int) {
+func (t *respSession) run(words []string, size int) {
 	if len(words) == 0 {
 		return
 	}
@@ -111,7 +111,7 @@ func (t *talk) run(words []string, size int) {
 	}
 }
 
-func (t *talk) endMulti() { t.inMulti, t.aborted, t.queued, t.size = false, false, nil, 0 }
+func (t *respSession) endMulti() { t.inMulti, t.aborted, t.queued, t.size = false, false, nil, 0 }
 
 // fits tells whether what commands change is not too much for a transaction: for each topic that is
 // counted its length and 33 bytes, and so much again for each reset of it and for counts behind
@@ -134,7 +134,7 @@ func fits(commands [][]string) bool {
 }
 
 // answer answers a command that is no transaction's. Server.mu is held.
-func (t *talk) answer(words []string) {
+func (t *respSession) answer(words []string) {
 	arg := ""
 	if len(words) > 1 {
 		arg = words[1]
@@ -180,7 +180,7 @@ func hasFigures(section string) bool {
 	return slices.Contains([]string{"gcd", "default", "all", "everything"}, strings.ToLower(section))
 }
 
-func (t *talk) count(words []string) {
+func (t *respSession) count(words []string) {
 	n := uint64(1)
 	if len(words) == 3 {
 		var err error
@@ -195,7 +195,7 @@ func (t *talk) count(words []string) {
 }
 
 // change does what Server.change does and answers what is refused.
-func (t *talk) change(topic string, n uint64) (sum uint64, ok bool) {
+func (t *respSession) change(topic string, n uint64) (sum uint64, ok bool) {
 	sum, refused, lost := t.s.apply(topic, n)
 	t.over = t.over || lost
 	if refused != 0 {

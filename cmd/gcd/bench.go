@@ -184,7 +184,7 @@ func bench(ctx context.Context, c *cli.Context, o loadgen.Options) error {
 		return cmdline.Fail(cmdline.ExitFailure,
 			fmt.Errorf("the server at %s has %s, and %.64q does not begin with %.64q: it counts for others",
 				o.Addr, quantity(others.Topics, "topic"), others.One, o.Own), "nothing was counted; "+hintYes)
-	case errors.Is(err, loadgen.ErrNotLooked):
+	case errors.Is(err, loadgen.ErrTopicsUnknown):
 		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("nobody knows whether %s counts for others: %s",
 			o.Addr, plain(err)), "nothing was counted; "+hintYes)
 	case noRoomHere(err):

@@ -68,30 +68,30 @@ func TestLook(t *testing.T) {
 		"nearly":        {replies: []string{":1\r\n", page("0", "bench")}, want: &OthersError{}, text: `"bench"`},
 		"empty topic":   {replies: []string{":1\r\n", page("0", "")}, want: &OthersError{}, text: `""`},
 		"long":          {replies: []string{":1\r\n", page("0", long)}, want: &OthersError{}, text: long[:64]},
-		"refused":       {replies: []string{"-LOADING not yet\r\n"}, want: ErrNotLooked, text: "LOADING not yet"},
-		"refused later": {replies: []string{":1\r\n", "-BUSY no\r\n"}, want: ErrNotLooked, text: "BUSY no"},
-		"no RESP": {replies: []string{"\xff\x02no\n"}, ends: true, network: TCP, want: ErrNotLooked,
+		"refused":       {replies: []string{"-LOADING not yet\r\n"}, want: ErrTopicsUnknown, text: "LOADING not yet"},
+		"refused later": {replies: []string{":1\r\n", "-BUSY no\r\n"}, want: ErrTopicsUnknown, text: "BUSY no"},
+		"no RESP": {replies: []string{"\xff\x02no\n"}, ends: true, network: TCP, want: ErrTopicsUnknown,
 			text: "unknown opcode"},
 		"no RESP, over it": {replies: []string{"\xff\x02no"}, ends: true, network: RESP, want: ErrNoRESP},
-		"too many":         {replies: []string{"\xff\x08"}, ends: true, want: ErrNotLooked, text: "code 8"},
+		"too many":         {replies: []string{"\xff\x08"}, ends: true, want: ErrTopicsUnknown, text: "code 8"},
 		"HTTP": {replies: []string{"HTTP/1.1 400 Bad Request\r\n\r\n"}, ends: true,
-			want: ErrNotLooked, text: "is not RESP"},
-		"a line for ever": {replies: []string{":" + strings.Repeat("1", 9000)}, want: ErrNotLooked,
+			want: ErrTopicsUnknown, text: "is not RESP"},
+		"a line for ever": {replies: []string{":" + strings.Repeat("1", 9000)}, want: ErrTopicsUnknown,
 			text: "is not RESP"},
-		"no end of topics": {replies: []string{":1\r\n", "*2\r\n$1\r\n0\r\n*99999999\r\n"}, want: ErrNotLooked,
+		"no end of topics": {replies: []string{":1\r\n", "*2\r\n$1\r\n0\r\n*99999999\r\n"}, want: ErrTopicsUnknown,
 			text: "is not RESP"},
 		"no end of a topic": {replies: []string{":1\r\n", "*2\r\n$1\r\n0\r\n*1\r\n$99999999\r\n"},
-			want: ErrNotLooked, text: "is not RESP"},
-		"negative": {replies: []string{":1\r\n", "*2\r\n$-1\r\n"}, want: ErrNotLooked, text: "is not RESP"},
-		"another shape": {replies: []string{":1\r\n", "*1\r\n$1\r\n0\r\n"}, want: ErrNotLooked,
+			want: ErrTopicsUnknown, text: "is not RESP"},
+		"negative": {replies: []string{":1\r\n", "*2\r\n$-1\r\n"}, want: ErrTopicsUnknown, text: "is not RESP"},
+		"another shape": {replies: []string{":1\r\n", "*1\r\n$1\r\n0\r\n"}, want: ErrTopicsUnknown,
 			text: "is not RESP"},
-		"wrong length": {replies: []string{":1\r\n", "*2\r\n$1\r\n0xx"}, want: ErrNotLooked, text: "is not RESP"},
-		"silent":       {want: ErrNotLooked, text: "no answer within 50ms"},
-		"silent within": {replies: []string{":1\r\n", "*2\r\n$1\r\n"}, want: ErrNotLooked,
+		"wrong length": {replies: []string{":1\r\n", "*2\r\n$1\r\n0xx"}, want: ErrTopicsUnknown, text: "is not RESP"},
+		"silent":       {want: ErrTopicsUnknown, text: "no answer within 50ms"},
+		"silent within": {replies: []string{":1\r\n", "*2\r\n$1\r\n"}, want: ErrTopicsUnknown,
 			text: "no answer within 50ms"},
-		"gone": {ends: true, want: ErrNotLooked, text: "without an answer"},
+		"gone": {ends: true, want: ErrTopicsUnknown, text: "without an answer"},
 		"gone within": {replies: []string{":1\r\n", "*2\r\n$1\r\n0\r\n*1\r\n$9\r\nben"}, ends: true,
-			want: ErrNotLooked, text: "without an answer"},
+			want: ErrTopicsUnknown, text: "without an answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -104,7 +104,7 @@ func TestLook(t *testing.T) {
 			if strings.HasPrefix(name, "silent") {
 				o.Timeout = 50 * time.Millisecond
 			}
-			err = lookFor(t.Context(), peer, &o)
+			err = findOthers(t.Context(), peer, &o)
 			var others *OthersError
 			switch {
 			case test.want == nil:
@@ -132,7 +132,7 @@ func TestLookInterrupted(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	time.AfterFunc(time.Millisecond, interrupt)
 	_, err := runWithin(ctx, t, Options{Addr: answers(t, false), Own: "bench:", Timeout: time.Minute})
-	if !errors.Is(err, context.Canceled) || errors.Is(err, ErrNotLooked) {
+	if !errors.Is(err, context.Canceled) || errors.Is(err, ErrTopicsUnknown) {
 		t.Error(err)
 	}
 }
@@ -141,7 +141,7 @@ func TestLookInterrupted(t *testing.T) {
 func TestLookNobody(t *testing.T) {
 	t.Parallel()
 	addr := servertest.Absent(t, "tcp")
-	for network, want := range map[Network]error{TCP: ErrNotReached, RESP: ErrNotReached, UDP: ErrNotLooked} {
+	for network, want := range map[Network]error{TCP: ErrNotReached, RESP: ErrNotReached, UDP: ErrTopicsUnknown} {
 		if _, err := runWithin(t.Context(), t, Options{Network: network, Addr: addr, Own: "bench:",
 			Requests: 1}); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", network, err, want)

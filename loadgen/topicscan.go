@@ -26,40 +26,40 @@ func (e *OthersError) Error() string {
 	return fmt.Sprintf("loadgen: the server has topics of others: %.64q is one of its %d", e.One, e.Topics)
 }
 
-// ErrNotLooked means that a server does not say which topics it has. Nothing was counted.
-var ErrNotLooked = errors.New("loadgen: the server does not say which topics it has")
+// ErrTopicsUnknown means that a server does not say which topics it has. Nothing was counted.
+var ErrTopicsUnknown = errors.New("loadgen: the server does not say which topics it has")
 
 const (
-	lookCount  = 1000    // topics that are asked for at once
-	lookMost   = 1 << 20 // of them in an answer
-	lookBuffer = 1 << 17 // bytes, more than any topic has
+	scanCount  = 1000    // topics that are asked for at once
+	scanMost   = 1 << 20 // of them in an answer
+	scanBuffer = 1 << 17 // bytes, more than any topic has
 )
 
-// look goes through the topics of a server over RESP.
-type look struct {
+// topicScan goes through the topics of a server over RESP.
+type topicScan struct {
 	conn    net.Conn
 	from    *bufio.Reader
 	timeout time.Duration
 }
 
-// lookFor returns an *OthersError if a server has a topic that does not begin with what the options
-// say, and ErrNotLooked, with the reason, if it does not say; but where the load itself would end
+// findOthers returns an *OthersError if a server has a topic that does not begin with what the options
+// say, and ErrTopicsUnknown, with the reason, if it does not say; but where the load itself would end
 // so, ErrNotReached or ErrNoRESP.
-func lookFor(ctx context.Context, peer *net.TCPAddr, o *Options) error {
+func findOthers(ctx context.Context, peer *net.TCPAddr, o *Options) error {
 	dialer := net.Dialer{Timeout: o.Timeout}
 	conn, err := dialer.DialContext(ctx, "tcp", peer.String())
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil && o.Network == UDP:
-		return fmt.Errorf("%w: %w", ErrNotLooked, err)
+		return fmt.Errorf("%w: %w", ErrTopicsUnknown, err)
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrNotReached, err)
 	}
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	l := &look{conn: conn, from: bufio.NewReaderSize(conn, lookBuffer), timeout: o.Timeout}
+	l := &topicScan{conn: conn, from: bufio.NewReaderSize(conn, scanBuffer), timeout: o.Timeout}
 	err = l.all(o.Own)
 	var others *OthersError
 	var network net.Error
@@ -79,12 +79,12 @@ func lookFor(ctx context.Context, peer *net.TCPAddr, o *Options) error {
 	case err == io.EOF, err == io.ErrUnexpectedEOF:
 		err = errNoAnswer
 	}
-	return fmt.Errorf("%w: %w", ErrNotLooked, err)
+	return fmt.Errorf("%w: %w", ErrTopicsUnknown, err)
 }
 
 // all asks how many topics there are, and then for one after the other, until there is one of
 // others.
-func (l *look) all(own string) error {
+func (l *topicScan) all(own string) error {
 	if err := l.ask("DBSIZE"); err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (l *look) all(own string) error {
 		return err
 	}
 	for cursor := "0"; ; {
-		if err := l.ask("SCAN", cursor, "COUNT", strconv.Itoa(lookCount)); err != nil {
+		if err := l.ask("SCAN", cursor, "COUNT", strconv.Itoa(scanCount)); err != nil {
 			return err
 		}
 		if pair, err := l.reply('*'); err != nil || pair.Number != 2 {
@@ -105,7 +105,7 @@ func (l *look) all(own string) error {
 		}
 		cursor = string(next.Text)
 		topics, err := l.reply('*')
-		if err != nil || topics.Number > lookMost {
+		if err != nil || topics.Number > scanMost {
 			return orNoList(err)
 		}
 		for range topics.Number {
@@ -124,7 +124,7 @@ func (l *look) all(own string) error {
 }
 
 // ask sends a command. What comes back has to come in time.
-func (l *look) ask(words ...string) error {
+func (l *topicScan) ask(words ...string) error {
 	if err := l.conn.SetDeadline(time.Now().Add(l.timeout)); err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func orNoList(err error) error {
 }
 
 // reply reads a part of an answer, which has to be of this kind. Its text is valid until the next one.
-func (l *look) reply(kind byte) (resp.Reply, error) {
+func (l *topicScan) reply(kind byte) (resp.Reply, error) {
 	for {
 		data, _ := l.from.Peek(l.from.Buffered()) // what has come
 		if beginsRefusal(data) {
@@ -168,7 +168,7 @@ func (l *look) reply(kind byte) (resp.Reply, error) {
 }
 
 // refusal reads a refusal in the protocol's own language, to its end, and says what it means.
-func (l *look) refusal() error {
+func (l *topicScan) refusal() error {
 	data, _ := l.from.Peek(longAnswer) // the end is an error
 	answer, bad := protocolAnswer(data)
 	if bad != nil {

@@ -28,7 +28,7 @@ func TestUDPRefusalBesideAnotherAnswer(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			n := 0
-			x := newExchange(t, servertest.UDP(t, func(r servertest.Datagram) {
+			x := newUDPCall(t, servertest.UDP(t, func(r servertest.Datagram) {
 				if n++; n == 1 {
 					r.Reply(test.first)
 				} else {
@@ -47,8 +47,8 @@ func TestUDPRefusalBesideAnotherAnswer(t *testing.T) {
 				_, err = x.failed(err)
 				wantClass(t, requestError("the server", "udp", asked(x.op, "orders"), err), test.class)
 			}
-			if x.settled() != test.settled {
-				t.Errorf("settled is %v", x.settled())
+			if x.allAnswered() != test.settled {
+				t.Errorf("settled is %v", x.allAnswered())
 			}
 		})
 	}
@@ -60,7 +60,7 @@ func TestUDPNothingIsSentForAContextThatHasEnded(t *testing.T) {
 	addr := servertest.UDP(t, func(r servertest.Datagram) { got <- r.Bytes })
 	ctx, cancel := context.WithCancel(patient(t))
 	cancel()
-	x := newExchange(t, addr)
+	x := newUDPCall(t, addr)
 	_, err := x.run(ctx, 5, servertest.Patience)
 	wantClass(t, err, "not sent")
 	if x.sent != 0 || !errors.Is(err, context.Canceled) {
@@ -71,7 +71,7 @@ func TestUDPNothingIsSentForAContextThatHasEnded(t *testing.T) {
 // A context that ends while the datagram goes out interrupts a deadline that is then set anew.
 func TestUDPContextEndsWhileSending(t *testing.T) {
 	t.Parallel()
-	x := newExchange(t, servertest.UDP(t, func(servertest.Datagram) {}))
+	x := newUDPCall(t, servertest.UDP(t, func(servertest.Datagram) {}))
 	result := make(chan error, 1)
 	go func() {
 		_, err := x.run(endedOnceSent{t.Context(), x}, 5, 100*servertest.Patience)
@@ -87,7 +87,7 @@ func TestUDPContextEndsWhileSending(t *testing.T) {
 // endedOnceSent is a context that ends with the first datagram of x; only x.run's goroutine may ask it.
 type endedOnceSent struct {
 	context.Context
-	x *exchange
+	x *udpCall
 }
 
 func (ctx endedOnceSent) Err() error {
@@ -100,7 +100,7 @@ func (ctx endedOnceSent) Err() error {
 // The report that nobody listens may come with the next send, which then sends nothing and has to be done again.
 func TestUDPReportOnSending(t *testing.T) {
 	t.Parallel()
-	x := newExchange(t, servertest.Absent(t, "udp"))
+	x := newUDPCall(t, servertest.Absent(t, "udp"))
 	for x.void < 3 {
 		if err := x.send(); err != nil && !errors.Is(err, syscall.ECONNREFUSED) { // a second report may come right behind the first
 			t.Fatal(err)
@@ -111,8 +111,8 @@ func TestUDPReportOnSending(t *testing.T) {
 	}
 }
 
-// newExchange returns a COUNT on a socket of its own, with nothing sent yet and the deadline of a patient test.
-func newExchange(t *testing.T, addr string) *exchange {
+// newUDPCall returns a COUNT on a socket of its own, with nothing sent yet and the deadline of a patient test.
+func newUDPCall(t *testing.T, addr string) *udpCall {
 	t.Helper()
 	s, err := newSockets(addr, false).take(t.Context())
 	if err != nil {
@@ -120,5 +120,5 @@ func newExchange(t *testing.T, addr string) *exchange {
 	}
 	t.Cleanup(func() { s.conn.Close() })
 	s.conn.SetDeadline(time.Now().Add(servertest.Patience))
-	return &exchange{socket: s, op: 0, msg: []byte("\x00orders")}
+	return &udpCall{socket: s, op: 0, msg: []byte("\x00orders")}
 }
