@@ -2,10 +2,9 @@
 
 FUZZTIME ?= 10s
 ROUNDS   ?= 200
-STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race ten lint fuzz bench compare versions clients libraries crash transactions locks fulldisk damage power starts flip cover stuckpipe mutants
+.PHONY: help build test race ten lint check fuzz bench compare versions clients libraries crash transactions locks fulldisk damage power starts flip cover stuckpipe mutants
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,12 +22,11 @@ race: ## all tests under the race detector (needs a C compiler)
 ten: ## all tests under the race detector, ten times in a row
 	go test -race -count=10 -timeout 120m ./...
 
-lint: ## gofmt, go vet, staticcheck, go.mod; the arrows between packages are a test
-	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
-	go vet ./...
-	go run $(STATICCHECK) ./...
-	go mod tidy -diff
-	go mod verify
+lint: ## the new commits, gofmt, go.mod, go vet, staticcheck, the workflow
+	.ci/lint
+
+check: ## before each push: lint, the tests, other systems; at most five minutes on two slow cores
+	.ci/check
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	.ci/fuzz $(FUZZTIME)
