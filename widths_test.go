@@ -38,7 +38,7 @@ var (
 	widePages = []string{
 		"CHANGELOG.md", "docs/architecture.md", "docs/backup.md", "docs/benchmarks.md", "docs/client.md",
 		"docs/dependencies.md", "docs/dump.md", "docs/moving-in.md",
-		"docs/storage.md", "docs/testing.md",
+		"docs/testing.md",
 	}
 )
 
