@@ -14,6 +14,7 @@ import (
 	"gcd/internal/owner"
 	"gcd/internal/vfs"
 	"gcd/store"
+	"gcd/tools/internal/bytopic"
 	"gcd/wal"
 )
 
@@ -26,7 +27,7 @@ type CompactOptions struct {
 
 	fs   vfs.FS                  // default the OS
 	step func(done string) error // called behind each step; an error ends the work as it is
-	run  int                     // bytes of changes in memory; default tailMemory
+	run  int                     // bytes of changes in memory; default replayMemory
 }
 
 // Compacted is what Compact did.
@@ -52,7 +53,7 @@ func Compact(ctx context.Context, dir string, o CompactOptions) (Compacted, erro
 		o.step = func(string) error { return nil }
 	}
 	if o.run == 0 {
-		o.run = tailMemory
+		o.run = replayMemory
 	}
 	if err := isDirectory(dir); err != nil {
 		return Compacted{}, err
@@ -77,7 +78,7 @@ type compact struct {
 	before  store.SnapshotMeta
 	missing bool // there was no snapshot: it is made from the whole log
 	log     *wal.Log
-	tail    *tail
+	changes changesByTopic // after the snapshot
 	result  Compacted
 
 	segments []wal.SegmentInfo // of the log, when it was opened
@@ -121,13 +122,13 @@ func (c *compact) pause() error {
 
 // fold brings the snapshot up to the end of the log.
 func (c *compact) fold() error {
-	c.tail = newTail(cmp.Or(c.TempDir, c.dir), c.run, c.pause)
+	c.changes = newChangesByTopic(bytopic.Options{Dir: cmp.Or(c.TempDir, c.dir), Memory: c.run, Pause: c.pause})
 	c.result.Records = 0
 	err := c.readTail()
 	if err == nil {
 		err = c.write()
 	}
-	return errors.Join(err, c.tail.close())
+	return errors.Join(err, c.changes.Close())
 }
 
 // makeRoom gives up what is not needed when the disk is full: the reserve, the spare, and of the
@@ -207,7 +208,7 @@ func (c *compact) readTail() error {
 			if err != nil {
 				return c.damaged(r, err)
 			}
-			if err := c.tail.add(r.Index, change); err != nil {
+			if err := c.changes.add(r.Index, change); err != nil {
 				return err
 			}
 		}
@@ -301,10 +302,16 @@ func (c *compact) build() (err error) {
 // entries brings the entries of the snapshot up to the end of the log, and adds them to the new
 // one.
 func (c *compact) entries() error {
-	return c.tail.fold(c.old, func(e store.Entry) error {
-		c.sum.add(e)
-		return c.b.Add(e)
-	}, c.broken)
+	for e, err := range c.changes.replay(allOf(c.old), c.broken) {
+		if err == nil {
+			c.sum.add(e)
+			err = c.b.Add(e)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // old are the entries of the snapshot, if there is one.
@@ -323,7 +330,7 @@ func (c *compact) old(each func(store.Entry) error) error {
 	return err
 }
 
-// broken is a brokenFunc.
+// broken is a notFollowing.
 func (c *compact) broken(topic []byte, index uint64, from, at store.Value) error {
 	reason := doesNotFollow(topic, index, from, at)
 	for r, err := range c.log.Records(index) {

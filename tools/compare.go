@@ -6,18 +6,19 @@ import (
 	"path/filepath"
 
 	"gcd/store"
+	"gcd/tools/internal/bytopic"
 	"gcd/wal"
 )
 
-// A comparison holds the snapshot against the records that are kept: each topic's changes follow one from another, the snapshot's entry is
-// what they lead to at the record that it names, and it lacks none that it should have. The topics of the log are collected, sorted as the
-// snapshot is, and read beside it.
+// A comparison compares the snapshot with the records that are kept: each topic's changes follow one
+// from another, the snapshot's entry is what they lead to at the record that it names, and it lacks
+// none that it should have. The topics of the log are collected, and read beside the snapshot.
 type comparison struct {
 	*verifier
 	log    *wal.Log // nil: there is none that the snapshot could be compared with
 	replay uint64   // the snapshot's
 	first  uint64   // record that is kept
-	chains *chains
+	deltas deltas
 
 	newer map[string]newer // entries newer than replay, not looked for yet
 	size  int              // of newer, bytes
@@ -31,15 +32,14 @@ type newer struct {
 }
 
 func newComparison(v *verifier, log *wal.Log) *comparison {
-	c := &comparison{verifier: v, log: log, newer: map[string]newer{}, chains: newChains(v.TempDir, v.memory,
-		v.pause), first: v.result.First}
+	c := &comparison{verifier: v, log: log, newer: map[string]newer{}, deltas: newDeltas(v.collecting()), first: v.result.First}
 	if v.meta != nil {
 		c.replay = v.meta.Replay
 	}
 	return c
 }
 
-func (c *comparison) close() { c.chains.close() }
+func (c *comparison) close() { _ = c.deltas.Close() } // nothing of it is kept
 
 func (c *comparison) run() error {
 	if c.log != nil {
@@ -47,26 +47,22 @@ func (c *comparison) run() error {
 			return err
 		}
 	}
-	if err := c.chains.sort(); err != nil {
-		return err
-	}
+	entries := func(func(store.Entry, error) bool) {}
 	if c.snapshot >= 0 {
-		if err := c.entries(); err != nil {
+		entries = allOf(c.entries)
+	}
+	for t, err := range bytopic.Join(entries, c.deltas.Collector) {
+		if err == nil {
+			err = c.topic(t)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	for { // topics behind the last one of the snapshot
-		ch, err := c.chains.next(c.broken)
-		if err != nil || ch == nil {
-			return err
-		}
-		if err := c.without(ch); err != nil {
-			return err
-		}
-	}
+	return nil
 }
 
-// collect reads every record into chains.
+// collect reads every record into deltas.
 func (c *comparison) collect() error {
 	total := c.log.Last() + 1 - c.first
 	var done uint64
@@ -82,7 +78,7 @@ func (c *comparison) collect() error {
 				break
 			}
 			c.result.Changes++
-			before, ok, err := c.chains.add(r.Index, r.Time, &change, r.Index <= c.replay)
+			before, ok, err := c.deltas.add(r.Index, r.Time, &change, r.Index <= c.replay)
 			if err != nil {
 				return err
 			}
@@ -133,15 +129,15 @@ func (c *comparison) wrong(offset int64, format string, args ...any) error {
 	return c.damage(c.snapshot, &wal.CorruptionError{File: store.SnapshotPath(c.dir), Offset: offset, Err: fmt.Errorf(format, args...)})
 }
 
-// entries reads the snapshot beside the chains.
-func (c *comparison) entries() error {
+// entries calls each with the entries of the snapshot, and then looks up those that are newer.
+func (c *comparison) entries(each func(store.Entry) error) error {
 	var done uint64
 	var ours error
 	_, err := c.readEntries(func(m store.SnapshotMeta, e store.Entry) error {
 		done++
 		c.Progress.report("comparing the snapshot", "topics", done, m.Count)
 		if ours = c.ctx.Err(); ours == nil {
-			ours = c.entry(e)
+			ours = each(e)
 		}
 		return ours
 	})
@@ -155,56 +151,43 @@ func (c *comparison) entries() error {
 	return c.checkNewer()
 }
 
-// entry compares one entry.
-func (c *comparison) entry(e store.Entry) error {
-	if c.log == nil {
+// topic compares what the snapshot and the log say of a topic.
+func (c *comparison) topic(t *bytopic.Topic[delta]) error {
+	log, err := whole(t, c.broken)
+	switch {
+	case err != nil:
+		return err
+	case t.Entry == nil:
+		return c.without(t.Name, &log)
+	case c.log == nil:
 		return nil
 	}
-	var ch *chain
-	for {
-		head, err := c.chains.peek(c.broken)
-		if err != nil {
-			return err
-		}
-		order := 1
-		if head != nil {
-			order = store.CompareTopics(head.topic, e.Topic)
-		}
-		if order > 0 {
-			break
-		}
-		if _, err := c.chains.next(c.broken); err != nil {
-			return err
-		}
-		if order == 0 {
-			ch = head
-			break
-		}
-		if err := c.without(head); err != nil {
-			return err
-		}
-	}
+	return c.entry(*t.Entry, &log)
+}
+
+// entry compares an entry of the snapshot.
+func (c *comparison) entry(e store.Entry, log *delta) error {
 	last := c.log.Last()
 	switch {
 	case e.Last > last:
 		return c.wrong(e.Offset, "topic %.64q was changed last by record %d, but the log ends at %d", e.Topic, e.Last, last)
 	case e.Last == 0 && c.first == 1:
 		return c.wrong(e.Offset, "topic %.64q is said to be older than what the log keeps, but it has every record", e.Topic)
-	case e.Last < c.first && ch == nil:
+	case e.Last < c.first && log.first == 0:
 		c.rested++
-	case ch == nil:
+	case log.first == 0:
 		return c.wrong(e.Offset, "topic %.64q was changed last by record %d, which does not change it", e.Topic, e.Last)
 	case e.Last < c.first:
-		if ch.settled > 0 {
-			return c.wrong(e.Offset, "topic %.64q is as record %d left it, but record %d changed it and is said to be in the snapshot", e.Topic, e.Last, ch.settled)
+		if log.upTo > 0 {
+			return c.wrong(e.Offset, "topic %.64q is as record %d left it, but record %d changed it and is said to be in the snapshot", e.Topic, e.Last, log.upTo)
 		}
-		if e.Value != ch.from {
-			return c.wrong(e.Offset, "topic %.64q is at epoch %d, sum %d, but record %d takes it from epoch %d, sum %d", e.Topic, e.Epoch, e.Sum, ch.first, ch.from.Epoch, ch.from.Sum)
+		if e.Value != log.from {
+			return c.wrong(e.Offset, "topic %.64q is at epoch %d, sum %d, but record %d takes it from epoch %d, sum %d", e.Topic, e.Epoch, e.Sum, log.first, log.from.Epoch, log.from.Sum)
 		}
 	case e.Last <= c.replay:
-		if ch.settled != e.Last || ch.settledAt != e.Value {
+		if log.upTo != e.Last || log.upToAt != e.Value {
 			return c.wrong(e.Offset, "topic %.64q is at epoch %d, sum %d by record %d, but the log has it at epoch %d, sum %d by record %d",
-				e.Topic, e.Epoch, e.Sum, e.Last, ch.settledAt.Epoch, ch.settledAt.Sum, ch.settled)
+				e.Topic, e.Epoch, e.Sum, e.Last, log.upToAt.Epoch, log.upToAt.Sum, log.upTo)
 		}
 	default:
 		c.newerEntries++
@@ -216,14 +199,14 @@ func (c *comparison) entry(e store.Entry) error {
 	return nil
 }
 
-// without is for a topic that the log has and the snapshot has not.
-func (c *comparison) without(ch *chain) error {
+// without is for a topic that the log has, and the snapshot does not.
+func (c *comparison) without(topic []byte, log *delta) error {
 	c.result.Topics++
 	switch {
-	case ch.settled > 0: // so there is a snapshot
-		return c.wrong(0, "topic %.64q is missing, though record %d, which is said to be in the snapshot, changed it", ch.topic, ch.settled)
-	case ch.from != store.Value{}:
-		return c.broken(ch.topic, ch.first, ch.from, store.Value{})
+	case log.upTo > 0: // so there is a snapshot
+		return c.wrong(0, "topic %.64q is missing, though record %d, which is said to be in the snapshot, changed it", topic, log.upTo)
+	case log.from != store.Value{}:
+		return c.broken(topic, log.first, log.from, store.Value{})
 	}
 	return nil
 }

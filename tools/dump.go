@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gcd/store"
+	"gcd/tools/internal/bytopic"
 	"gcd/wal"
 )
 
@@ -62,8 +63,8 @@ func Dump(ctx context.Context, dir string, w DumpWriter, o DumpOptions) (result 
 	}
 	d := &dumper{DumpOptions: o, ctx: ctx, src: src, w: w}
 	d.result.Running = src.Running()
-	d.chains = newChains(o.TempDir, o.memory, src.pause)
-	defer func() { d.chains.close() }()
+	d.deltas = newDeltas(d.collecting())
+	defer func() { _ = d.deltas.Close() }() // nothing of it is kept
 	return d.result, d.dump()
 }
 
@@ -73,13 +74,17 @@ type dumper struct {
 	ctx    context.Context
 	src    *Source
 	w      DumpWriter
-	chains *chains
+	deltas deltas
 	index  uint64 // of the state
 	from   uint64 // the log is read from here
 	result Dumped
 	pieces int // of the work, done
 
 	counter Counter // the last one written: one for each would be garbage
+}
+
+func (d *dumper) collecting() bytopic.Options {
+	return bytopic.Options{Dir: d.TempDir, Memory: d.memory, Pause: d.src.pause}
 }
 
 func (d *dumper) dump() error {
@@ -94,9 +99,10 @@ func (d *dumper) dump() error {
 	err := d.collect()
 	var damage *wal.CorruptionError
 	if needed := min(d.index, d.src.Replay()) + 1; errors.As(err, &damage) && d.from < needed && !d.Times {
-		// What is before says of topics that changed since which record they are of, and no more.
-		d.chains.close()
-		d.chains, d.from = newChains(d.TempDir, d.memory, d.src.pause), needed
+		// The records before that would only say which of them changed a topic last. The state at the
+		// index does not depend on them.
+		_ = d.deltas.Close()
+		d.deltas, d.from = newDeltas(d.collecting()), needed
 		err = d.collect()
 	}
 	if err != nil {
@@ -105,7 +111,7 @@ func (d *dumper) dump() error {
 	if err := d.w.Header(d.result.Header); err != nil {
 		return err
 	}
-	if err := errors.Join(d.merge(), d.ctx.Err()); err != nil {
+	if err := errors.Join(d.join(), d.ctx.Err()); err != nil {
 		return err // without its footer it is no dump
 	}
 	return d.w.Footer()
@@ -170,7 +176,7 @@ func (d *dumper) piece() {
 	}
 }
 
-// collect reads the log into chains: what each topic was at the index, and what it was after.
+// collect reads the log into deltas: what each topic was at the index, and what it was after.
 func (d *dumper) collect() error {
 	from := d.from
 	if d.index >= d.src.First() {
@@ -195,7 +201,7 @@ func (d *dumper) collect() error {
 			if !d.wanted(change.Topic) {
 				continue
 			}
-			before, ok, err := d.chains.add(r.Index, r.Time, &change, r.Index <= d.index)
+			before, ok, err := d.deltas.add(r.Index, r.Time, &change, r.Index <= d.index)
 			if err != nil {
 				return err
 			}
@@ -207,64 +213,54 @@ func (d *dumper) collect() error {
 			return err
 		}
 	}
-	return d.chains.sort()
+	return nil
 }
 
 func (d *dumper) wanted(topic []byte) bool {
 	return len(topic) >= len(d.Prefix) && string(topic[:len(d.Prefix)]) == d.Prefix
 }
 
-// merge joins the snapshot's entries, which come in the order of keys, with the chains, which do too.
-func (d *dumper) merge() error {
+// join writes the topics that the snapshot or the log has.
+func (d *dumper) join() error {
 	var done, total uint64
 	if d.src.Snapshot != nil {
 		total = d.src.Snapshot.Count
 	}
-	err := d.src.Entries(func(e store.Entry) error {
-		if err := d.step(&done, "writing counters", "topics", total); err != nil {
+	for t, err := range bytopic.Join(allOf(d.src.Entries), d.deltas.Collector) {
+		if err != nil {
 			return err
 		}
-		if !d.wanted(e.Topic) {
-			return nil
+		if t.Entry == nil && done >= total {
+			total = 0 // nobody knows how many come after those of the snapshot
 		}
-		for {
-			ch, err := d.chains.peek(d.broken)
-			if err != nil {
-				return err
-			}
-			order := 1
-			if ch != nil {
-				order = store.CompareTopics(ch.topic, e.Topic)
-			}
-			if order > 0 {
-				return d.unchanged(e)
-			}
-			if ch, err = d.chains.next(d.broken); err != nil {
-				return err
-			}
-			if order == 0 {
-				return d.changed(e, ch)
-			}
-			if err := d.new(ch); err != nil {
+		if t.Entry != nil || total == 0 {
+			if err := d.step(&done, "writing counters", "topics", total); err != nil {
 				return err
 			}
 		}
-	})
-	if err != nil {
-		return err
-	}
-	for {
-		ch, err := d.chains.next(d.broken)
-		if ch == nil || err != nil {
+		if !d.wanted(t.Name) {
+			continue
+		}
+		log, err := whole(t, d.broken)
+		if err != nil {
 			return err
 		}
-		if err := d.step(&done, "writing counters", "topics", 0); err != nil {
-			return err
-		}
-		if err := d.new(ch); err != nil {
+		if err := d.topic(t, &log); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// topic writes a topic.
+func (d *dumper) topic(t *bytopic.Topic[delta], log *delta) error {
+	switch {
+	case t.Entry == nil:
+		return d.new(t.Name, log)
+	case log.first == 0:
+		return d.unchanged(*t.Entry)
+	}
+	return d.changed(*t.Entry, log)
 }
 
 // unchanged writes an entry that no record that was read has changed.
@@ -275,46 +271,49 @@ func (d *dumper) unchanged(e store.Entry) error {
 	return d.write(e, time.Time{})
 }
 
-// changed writes a topic that has both. An entry may be newer than the snapshot's replay index, and then holds changes of the chain.
-func (d *dumper) changed(e store.Entry, ch *chain) error {
+// changed writes a topic that both have. An entry may be newer than the snapshot's replay index, and
+// then has changes of the log already.
+func (d *dumper) changed(e store.Entry, log *delta) error {
 	at, ok := e.Value, true
 	switch {
-	case e.Last < ch.first:
-		ok = at == ch.from && ch.first > d.src.Replay()
-	case e.Last == ch.last:
-		ok = at == ch.at
-	case e.Last == ch.settled:
-		ok = at == ch.settledAt
+	case e.Last < log.first:
+		ok = at == log.from && log.first > d.src.Replay()
+	case e.Last == log.last:
+		ok = at == log.at
+	case e.Last == log.upTo:
+		ok = at == log.upToAt
 	default:
-		ok = e.Last < ch.last && !less(at, ch.from) && !less(ch.at, at)
+		ok = e.Last < log.last && !less(at, log.from) && !less(log.at, at)
 	}
-	if ok && ch.last <= d.src.Replay() {
-		ok = e.Last == ch.last
+	if ok && log.last <= d.src.Replay() {
+		ok = e.Last == log.last
 	}
 	if !ok {
-		return d.wrong(e.Topic, "it is at epoch %d, sum %d of record %d, but the log takes it from epoch %d, sum %d in record %d to epoch %d, sum %d in record %d",
-			at.Epoch, at.Sum, e.Last, ch.from.Epoch, ch.from.Sum, ch.first, ch.at.Epoch, ch.at.Sum, ch.last)
+		return d.wrong(e.Topic, "it is at epoch %d, sum %d of record %d, but the log takes it from epoch %d, sum %d "+
+			"in record %d to epoch %d, sum %d in record %d",
+			at.Epoch, at.Sum, e.Last, log.from.Epoch, log.from.Sum, log.first, log.at.Epoch, log.at.Sum, log.last)
 	}
-	return d.settled(ch)
+	return d.atIndex(e.Topic, log)
 }
 
 // new writes a topic that the snapshot does not have.
-func (d *dumper) new(ch *chain) error {
-	if ch.from != (store.Value{}) || ch.first <= d.src.Replay() {
-		return d.wrong(ch.topic, "it is missing, but record %d takes it from epoch %d, sum %d", ch.first, ch.from.Epoch, ch.from.Sum)
+func (d *dumper) new(topic []byte, log *delta) error {
+	if log.from != (store.Value{}) || log.first <= d.src.Replay() {
+		return d.wrong(topic, "it is missing, but record %d takes it from epoch %d, sum %d", log.first, log.from.Epoch, log.from.Sum)
 	}
-	return d.settled(ch)
+	return d.atIndex(topic, log)
 }
 
-// settled writes what a topic was at the index: what the last change up to it led to, or what the first one behind it starts from.
-func (d *dumper) settled(ch *chain) error {
-	if ch.settled > 0 {
-		return d.write(store.Entry{Topic: ch.topic, Value: ch.settledAt, Last: ch.settled}, time.Unix(0, ch.time))
+// atIndex writes what a topic was at the index: what the last change up to it leads to, or what the
+// first one after it starts from.
+func (d *dumper) atIndex(topic []byte, log *delta) error {
+	if log.upTo > 0 {
+		return d.write(store.Entry{Topic: topic, Value: log.upToAt, Last: log.upTo}, time.Unix(0, int64(log.time)))
 	}
-	if ch.from == (store.Value{}) {
+	if log.from == (store.Value{}) {
 		return nil // it was not there yet
 	}
-	return d.write(store.Entry{Topic: ch.topic, Value: ch.from}, time.Time{})
+	return d.write(store.Entry{Topic: topic, Value: log.from}, time.Time{})
 }
 
 func (d *dumper) write(e store.Entry, at time.Time) error {
@@ -331,7 +330,7 @@ func (d *dumper) wrong(topic []byte, format string, args ...any) error {
 	return &wal.CorruptionError{File: store.SnapshotPath(d.src.dir), Err: fmt.Errorf("topic %.64q: "+format, append([]any{bytes.Clone(topic)}, args...)...)}
 }
 
-// broken is a brokenFunc.
+// broken is a notFollowing.
 func (d *dumper) broken(topic []byte, index uint64, from, at store.Value) error {
 	reason := doesNotFollow(topic, index, from, at)
 	for r, err := range d.src.Records(index) {

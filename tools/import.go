@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gcd/store"
+	"gcd/tools/internal/bytopic"
 	"gcd/wal"
 )
 
@@ -83,8 +84,8 @@ func Import(ctx context.Context, table io.Reader, dir string, o ImportOptions) (
 	if o.memory == 0 {
 		o.memory = importMemory
 	}
-	sorted := newImports(o.TempDir, o.memory, newPause(ctx, nil))
-	defer sorted.close()
+	topics := bytopic.New(importedNumbers, bytopic.Options{Dir: o.TempDir, Memory: o.memory, Pause: newPause(ctx, nil)})
+	defer func() { _ = topics.Close() }() // nothing of it is kept
 	m := &maker{
 		seams: o.seams.withDefaults(), ctx: ctx,
 		segmentSize: o.SegmentSize, lockWait: o.LockWait, progress: o.Progress,
@@ -94,7 +95,7 @@ func Import(ctx context.Context, table io.Reader, dir string, o ImportOptions) (
 		return Imported{}, err
 	}
 	defer func() { err = errors.Join(err, m.release()) }()
-	i := &importing{maker: m, topics: sorted}
+	i := &importing{maker: m, topics: topics}
 	if err := i.read(table); err != nil {
 		return Imported{}, err
 	}
@@ -106,10 +107,18 @@ func Import(ctx context.Context, table io.Reader, dir string, o ImportOptions) (
 	return Imported{Topics: m.count, Zeros: i.zeros, Store: m.store}, err
 }
 
+// imported is what a table says of a topic.
+type imported struct {
+	sum  uint64
+	line uint64 // where it says so
+}
+
+func importedNumbers(v *imported, to []*uint64) []*uint64 { return append(to, &v.sum, &v.line) }
+
 // importing is one Import.
 type importing struct {
 	*maker
-	topics *imports
+	topics *bytopic.Collector[imported]
 	zeros  uint64
 	bad    ImportError
 }
@@ -159,12 +168,18 @@ func (i *importing) read(table io.Reader) error {
 	}
 }
 
+// add adds a row. Of a topic that comes twice it keeps the first one.
 func (i *importing) add(r row, line uint64) error {
-	first, err := i.topics.add(r.topic, imported{sum: r.sum, line: line})
-	if first > 0 {
-		i.twice(r.topic, first, line)
+	v, known, err := i.topics.At(r.topic)
+	switch {
+	case err != nil:
+		return err
+	case known:
+		i.twice(r.topic, v.line, line)
+	default:
+		*v = imported{sum: r.sum, line: line}
 	}
-	return err
+	return nil
 }
 
 // check looks for topics that come twice, and for what the whole store will be.
@@ -193,17 +208,27 @@ func (i *importing) check() error {
 func (i *importing) all(phase string, each func(store.Entry) error) error {
 	var done, zeros uint64
 	total := i.count
-	err := i.topics.all(func(topic []byte, v imported) error {
+	for t, err := range i.topics.All() {
+		if err != nil {
+			return err
+		}
 		done++
 		if err := i.passed(phase, done, total); err != nil {
 			return err
 		}
+		t.Next()
+		v := t.Value
+		for t.Next() { // lines between which memory was full
+			i.twice(t.Name, v.line, t.Value.line)
+		}
 		if v.sum == 0 {
 			zeros++
-			return nil
+			continue
 		}
-		return each(store.Entry{Topic: topic, Value: store.Value{Sum: v.sum}, Last: importIndex})
-	}, i.twice)
+		if err := each(store.Entry{Topic: t.Name, Value: store.Value{Sum: v.sum}, Last: importIndex}); err != nil {
+			return err
+		}
+	}
 	i.zeros = zeros
-	return errors.Join(err, i.ctx.Err())
+	return i.ctx.Err()
 }

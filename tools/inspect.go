@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gcd/store"
+	"gcd/tools/internal/bytopic"
 	"gcd/wal"
 )
 
@@ -122,12 +123,12 @@ func (r *reading) inspect(tempDir string) (*Inspected, error) {
 		}
 	} else if in.Problem != "" {
 		changes = func(do func(index uint64, c store.Change) error) error {
-			named := newWitnesses(tempDir, repairMemory, r.pause)
+			named := newFurthest(bytopic.Options{Dir: tempDir, Memory: repairMemory, Pause: r.pause})
 			err := r.survey(in, m.Store, o, segments, named)
 			if err == nil {
-				err = named.each(func(t *witnessed) error { return do(0, store.Change{Topic: t.topic}) })
+				err = named.each(func(e store.Entry) error { return do(0, store.Change{Topic: e.Topic}) })
 			}
-			return errors.Join(err, named.close())
+			return errors.Join(err, named.Close())
 		}
 	}
 	topics, exact, err := r.countTopics(snapshot, changes)
@@ -179,7 +180,7 @@ type inspectedSegment struct {
 // survey reads what can be read of a log that a start refuses, and adds the topics that it names
 // behind the snapshot: the change by which a topic became one may be lost.
 func (r *reading) survey(in *Inspected, id wal.ID, o wal.Options, segments map[string]inspectedSegment,
-	named *witnesses) error {
+	named furthest) error {
 	in.Records, in.First, in.Last = 0, 1, 0
 	found, err := wal.Survey(store.LogDir(r.dir), id, o, func(rec wal.Record, checked bool) error {
 		if in.Records++; in.Records == 1 {

@@ -15,6 +15,7 @@ import (
 	"gcd/internal/owner"
 	"gcd/internal/vfs"
 	"gcd/store"
+	"gcd/tools/internal/bytopic"
 	"gcd/wal"
 )
 
@@ -115,9 +116,9 @@ func Repair(ctx context.Context, dir string, o RepairOptions) (result *Repaired,
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
-	r := &repair{RepairOptions: o, ctx: ctx, lock: lock, dir: dir, place: place, topics: newWitnesses(o.TempDir,
-		o.memory, newPause(ctx, nil)), pause: newPause(ctx, nil), result: &Repaired{}}
-	defer func() { err = errors.Join(err, r.topics.close()) }()
+	r := &repair{RepairOptions: o, ctx: ctx, lock: lock, dir: dir, place: place, pause: newPause(ctx, nil), result: &Repaired{}}
+	r.topics = newFurthest(r.collecting())
+	defer func() { err = errors.Join(err, r.topics.Close()) }()
 	if err := r.look(); err != nil || r.result.Needless {
 		return r.result, err
 	}
@@ -144,12 +145,16 @@ type repair struct {
 	sound   bool                // the snapshot is
 	missing bool                // it is not there
 	id      wal.ID
-	topics  *witnesses
+	topics  furthest
 	seen    []Range // records that were read, ascending and not touching
 	began   uint64  // first index that the log has, as far as can be read; 0: none
 	ended   bool    // the log was read to its end
 	known   uint64  // the log reached at least this index, as the snapshot or the mark says
 	behind  bool    // a snapshot that is damaged names records behind those of the log
+}
+
+func (r *repair) collecting() bytopic.Options {
+	return bytopic.Options{Dir: r.TempDir, Memory: r.memory, Pause: r.pause}
 }
 
 // passed reports now and then, and says whether to go on.
@@ -247,9 +252,11 @@ func (r *repair) follows(log *wal.Log, behind uint64) (refusal, err error) {
 		_, err := r.entries("replaying the log", each)
 		return err
 	}
-	tail := newTail(r.TempDir, r.memory, r.pause)
-	refusal, err = tail.replay(log, behind, entries, func(done, total uint64) error { return r.passed("replaying the log", "records", done, total) })
-	return refusal, errors.Join(err, tail.close())
+	changes := newChangesByTopic(r.collecting())
+	refusal, err = changes.refusal(log, behind, allOf(entries), func(done, total uint64) error {
+		return r.passed("replaying the log", "records", done, total)
+	})
+	return refusal, errors.Join(err, changes.Close())
 }
 
 // gather reads all records, and of a snapshot that is damaged what makes sense, if the log cannot do without.
@@ -368,12 +375,12 @@ func (r *repair) weigh() error {
 	}
 	res.Open = !r.proven()
 	res.Believed = !res.Open && r.meta == nil
-	err := r.topics.each(func(t *witnessed) error {
+	err := r.topics.each(func(e store.Entry) error {
 		res.Topics++
-		if r.sure(t) {
+		if r.sure(e) {
 			res.Sure++
 		} else if len(res.Unsure) < mostUnsure {
-			res.Unsure = append(res.Unsure, bytes.Clone(t.topic))
+			res.Unsure = append(res.Unsure, bytes.Clone(e.Topic))
 		}
 		return r.passed("weighing", "topics", res.Topics, 0)
 	})
@@ -385,23 +392,23 @@ func (r *repair) weigh() error {
 
 // sure says whether no number of a topic can be handed out twice: a record behind all that are lost
 // is witness to it.
-func (r *repair) sure(t *witnessed) bool {
+func (r *repair) sure(e store.Entry) bool {
 	behind := uint64(0)
 	if lost := r.result.Lost; len(lost) > 0 {
 		behind = lost[len(lost)-1].Last
 	}
-	partial := r.result.Partial() && (r.began == 0 || t.last < r.began)
-	return !r.result.Open && !partial && (t.last > behind || behind == 0)
+	partial := r.result.Partial() && (r.began == 0 || e.Last < r.began)
+	return !r.result.Open && !partial && (e.Last > behind || behind == 0)
 }
 
 // unsure yields the topics that are not sure, as they will be.
 func (r *repair) unsure(yield func(*Counter, error) bool) {
-	err := r.topics.each(func(t *witnessed) error {
-		if r.sure(t) {
+	err := r.topics.each(func(e store.Entry) error {
+		if r.sure(e) {
 			return r.pause()
 		}
-		if !yield(&Counter{Entry: store.Entry{Topic: t.topic, Value: t.Value, Last: min(t.last,
-			r.result.Index)}}, nil) {
+		e.Last = min(e.Last, r.result.Index)
+		if !yield(&Counter{Entry: e}, nil) {
 			return errEnough
 		}
 		return r.pause()
@@ -527,9 +534,9 @@ func (r *repair) buildSnapshot(path string, sum *entrySum) error {
 		return err
 	}
 	var done uint64
-	err = r.topics.each(func(t *witnessed) error {
+	err = r.topics.each(func(e store.Entry) error {
 		done++
-		e := store.Entry{Topic: t.topic, Value: t.Value, Last: min(t.last, r.result.Index)}
+		e.Last = min(e.Last, r.result.Index)
 		sum.add(e)
 		return errors.Join(b.Add(e), r.passed("building", "topics", done, r.result.Topics))
 	})

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"iter"
 	"os"
-	"runtime"
 	"syscall"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"gcd/internal/dirlock"
 	"gcd/internal/vfs"
 	"gcd/store"
+	"gcd/tools/internal/tempfile"
 	"gcd/wal"
 )
 
@@ -179,8 +179,8 @@ func open(ctx context.Context, dir string, o readingOptions) (reading, *pinned, 
 	case err != nil:
 		return reading{}, nil, errors.Join(err, pins.close())
 	}
-	r.open = snapshot.open
-	r.close = func() error { return errors.Join(pins.close(), snapshot.close()) }
+	r.open = snapshot.Reopen
+	r.close = func() error { return errors.Join(pins.close(), snapshot.Close()) }
 	return r, pins, nil
 }
 
@@ -369,66 +369,36 @@ func (s *Source) Close() error {
 	return errors.Join(err, s.close())
 }
 
-// snapshotCopy is a copy of a snapshot in a temporary file, which is gone with the process.
-type snapshotCopy struct{ file *os.File }
-
 // copyPiece is how much is copied between two pauses, in bytes.
 const copyPiece = 64 << 10
 
-func copySnapshot(path, tempDir string, pause pause) (*snapshotCopy, error) {
+// copySnapshot copies a snapshot into a temporary file.
+func copySnapshot(path, tempDir string, pause pause) (*tempfile.File, error) {
 	from, err := vfs.OpenRegular(path, os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
 	defer from.Close()
-	file, err := tempFile(tempDir)
+	file, err := tempfile.Make(tempDir)
 	if err != nil {
 		return nil, err
 	}
-	c := &snapshotCopy{file: file}
 	for {
 		_, err := io.CopyN(file, from, copyPiece)
 		if err == nil {
 			err = pause.now()
 		}
 		if errors.Is(err, io.EOF) {
-			return c, nil
+			return file, nil
 		}
 		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 			err = fmt.Errorf("%w: %w", ErrTemp, err)
 		}
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("copying %s: %w", path, err), c.close())
+			return nil, errors.Join(fmt.Errorf("copying %s: %w", path, err), file.Close())
 		}
 	}
 }
 
 // ErrTemp says that a file for what does not fit into memory cannot be made, written or read.
-var ErrTemp = errors.New("tools: temporary file")
-
-// tempFile makes a file that is gone with the process, as far as the system can: one without a name. "" is os.TempDir.
-func tempFile(dir string) (*os.File, error) {
-	file, err := os.CreateTemp(dir, "gcd-tool-*")
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrTemp, err)
-	}
-	if runtime.GOOS != "windows" {
-		if err := os.Remove(file.Name()); err != nil {
-			return nil, errors.Join(err, file.Close())
-		}
-	}
-	return file, nil
-}
-
-func closeTemp(file *os.File) error {
-	err := file.Close()
-	if runtime.GOOS == "windows" {
-		err = errors.Join(err, os.Remove(file.Name()))
-	}
-	return err
-}
-
-// open opens the copy anew.
-func (c *snapshotCopy) open() (*os.File, error) { return reopen(c.file) }
-
-func (c *snapshotCopy) close() error { return closeTemp(c.file) }
+var ErrTemp = tempfile.Err

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"gcd/store"
+	"gcd/tools/internal/bytopic"
 	"gcd/wal"
 )
 
@@ -146,6 +147,10 @@ func (v *verifier) damage(at int, err error) error {
 		f.Damage = append(f.Damage, d)
 	}
 	return nil
+}
+
+func (v *verifier) collecting() bytopic.Options {
+	return bytopic.Options{Dir: v.TempDir, Memory: v.memory, Pause: v.pause}
 }
 
 func (v *verifier) unproven(format string, args ...any) {
@@ -366,8 +371,8 @@ func (v *verifier) starts() error {
 		v.result.Starts = true // it makes the log anew, since nothing was ever counted
 		return nil
 	}
-	tail := newTail(v.TempDir, v.memory, v.pause)
-	refusal, err := tail.replay(log, settled, v.eachEntry, func(uint64, uint64) error {
+	changes := newChangesByTopic(v.collecting())
+	refusal, err := changes.refusal(log, settled, allOf(v.eachEntry), func(uint64, uint64) error {
 		return v.ctx.Err()
 	})
 	var damage *wal.CorruptionError
@@ -376,7 +381,7 @@ func (v *verifier) starts() error {
 	}
 	v.result.Starts = refusal == nil && err == nil
 	v.result.Harmless = v.result.Starts && !v.contradicted
-	return errors.Join(err, tail.close(), log.Close())
+	return errors.Join(err, changes.Close(), log.Close())
 }
 
 // eachEntry calls each with the snapshot's entries, if there is one.
