@@ -48,7 +48,7 @@ const (
 
 // newer makes a segment's header that of the next version.
 func newer(b []byte) {
-	b[8] = formatVersion + 1
+	b[8] = byte(knownFormats().newest().version + 1)
 	le.PutUint32(b[60:], crcOf(b[:60]))
 }
 
@@ -59,7 +59,7 @@ func TestDamage(t *testing.T) {
 	intact, _ := damagedLog(t)
 	name := segmentName
 	reseal := func(b []byte, change func(h *segmentHeader)) {
-		h, err := decodeSegmentHeader(b)
+		h, err := knownFormats().decodeSegmentHeader(b)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +114,7 @@ func TestDamage(t *testing.T) {
 		{"a segment under a later name", func(f frozen) { f[name(5)] = f[name(4)]; delete(f, name(4)) }, nil, name(4), 0, 0},
 		{"a record with another index, all its checksums right", func(f frozen) {
 			b := f[name(2)][second:]
-			seg, _ := decodeSegmentHeader(f[name(2)])
+			seg, _ := knownFormats().decodeSegmentHeader(f[name(2)])
 			link := le.Uint32(f[name(2)][segmentHeaderSize+36:])
 			encodeRecord(b[:2040], seg.seedSum(), link, 7, 5, 0, payload(7, 2000))
 		}, nil, name(2), second, 6},

@@ -11,10 +11,8 @@ import (
 	"slices"
 )
 
-// Sizes and numbers of format version 1. docs/storage.md holds the boxes; a change here is a new version.
+// Sizes and numbers that all format versions have in common. docs/storage.md holds the boxes.
 const (
-	formatVersion = 1
-
 	segmentHeaderSize = 64
 	recordHeaderSize  = 40
 	alignment         = 8    // records begin at multiples of it
@@ -22,9 +20,10 @@ const (
 	minSegmentSize    = 2 * sizeUnit
 	maxPayload        = 1 << 20
 	smallestRecord    = recordHeaderSize + alignment
-
-	typeBatch = 1
 )
+
+// Types of records. 0 is never one: zeros are the end.
+const typeBatch = 1
 
 var (
 	magic      = []byte("gcdwal\r\n")
@@ -52,8 +51,40 @@ func (id ID) String() string {
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
+// A format is what the segments of one version may hold. Their headers are the same in every version:
+// that is where the version is read. Each version has the record types of the one before it, and
+// perhaps more. A program that knows a version reads all of its types: a record of a type that it did
+// not know would look to it like the end of the log, and a start would write zeros over it.
+type format struct {
+	version uint32
+	types   uint32 // records have types 1 to this
+}
+
+// formats are those that a program knows, by version. A log may have segments of several, in any
+// order, and goes on in the version that its last segment has.
+type formats []format
+
+// knownFormats is where a new version comes in, as the last one; docs/storage.md says what it has.
+func knownFormats() formats { return formats{{version: 1, types: typeBatch}} }
+
+// first is the version that new logs have: as long as nothing needs a later one, an older program can
+// read them.
+func (k formats) first() format { return k[0] }
+
+// newest has the types of all.
+func (k formats) newest() format { return k[len(k)-1] }
+
+// known says in words which versions there are.
+func (k formats) known() string {
+	if first, newest := k.first().version, k.newest().version; first != newest {
+		return fmt.Sprintf("versions %d to %d", first, newest)
+	}
+	return fmt.Sprintf("version %d", k.first().version)
+}
+
 // segmentHeader is the first 64 bytes of a segment.
 type segmentHeader struct {
+	format   format
 	store    ID
 	number   uint64 // also the file's name
 	first    uint64 // index of the first record
@@ -64,7 +95,7 @@ type segmentHeader struct {
 func (h segmentHeader) encode() []byte {
 	b := make([]byte, segmentHeaderSize)
 	copy(b, magic)
-	le.PutUint32(b[8:], formatVersion)
+	le.PutUint32(b[8:], h.format.version)
 	copy(b[16:], h.store[:])
 	le.PutUint64(b[32:], h.number)
 	le.PutUint64(b[40:], h.first)
@@ -74,29 +105,40 @@ func (h segmentHeader) encode() []byte {
 	return b
 }
 
-// decodeSegmentHeader looks at magic, version and checksum in this order, since each says how far the rest may be
-// trusted. The error is ErrNotOurs, ErrVersion (both wrapped) or one that tells of damage: magic and version are not another's if the checksum is
-// that of ours.
-func decodeSegmentHeader(b []byte) (segmentHeader, error) {
-	begin := le.AppendUint32(slices.Clone(magic), formatVersion)
-	ours := crc32.Update(crc32.Checksum(begin, castagnoli), castagnoli, b[len(begin):60]) == le.Uint32(b[60:])
-	if !bytes.Equal(b[:8], magic) && !ours {
-		return segmentHeader{}, fmt.Errorf("%w: %q", ErrNotOurs, b[:8])
+// sealed is the format whose version a header was written with, by its checksum: magic and version may
+// have been changed since.
+func (k formats) sealed(header []byte) (f format, ok bool) {
+	for _, f := range k {
+		sum := crc32.Update(crc32.Checksum(f.begin(), castagnoli), castagnoli, header[12:60])
+		if sum == le.Uint32(header[60:]) {
+			return f, true
+		}
 	}
-	if v := le.Uint32(b[8:]); v != formatVersion && !ours {
-		return segmentHeader{}, fmt.Errorf("%w %d: this program knows version %d", ErrVersion, v, formatVersion)
+	return format{}, false
+}
+
+// begin is what each segment of the format begins with: magic and version, 12 bytes.
+func (f format) begin() []byte { return le.AppendUint32(slices.Clone(magic), f.version) }
+
+// decodeSegmentHeader reads a header, and with it which format the segment has. It looks at the
+// checksum first: where that is the one of a version that is known, other bytes in magic or version
+// are damage. Where it is not, magic and version say whose file that is. The error is ErrNotOurs,
+// ErrVersion (both wrapped) or one that tells of damage.
+func (k formats) decodeSegmentHeader(b []byte) (segmentHeader, error) {
+	f, ours := k.sealed(b)
+	if !ours {
+		return segmentHeader{}, k.unsealed(b)
 	}
-	if ours && !bytes.Equal(b[:len(begin)], begin) {
-		return segmentHeader{}, fmt.Errorf("segment header begins with %x, should with %x: its checksum is that of version %d", b[:len(begin)], begin, formatVersion)
-	}
-	if sum := crc32.Checksum(b[:60], castagnoli); sum != le.Uint32(b[60:]) {
-		return segmentHeader{}, fmt.Errorf("segment header checksum is %08x, should be %08x", le.Uint32(b[60:]), sum)
+	if begin := f.begin(); !bytes.Equal(b[:len(begin)], begin) {
+		return segmentHeader{}, fmt.Errorf("segment header begins with %x, should with %x: its checksum is that of version %d",
+			b[:len(begin)], begin, f.version)
 	}
 	if flags := le.Uint32(b[12:]); flags != 0 {
-		return segmentHeader{}, fmt.Errorf("%w %d with flags %#x: this program knows version %d without flags",
-			ErrVersion, formatVersion, flags, formatVersion)
+		return segmentHeader{}, fmt.Errorf("%w %d with flags %#x: this program knows %s without flags",
+			ErrVersion, f.version, flags, k.known())
 	}
 	h := segmentHeader{
+		format:   f,
 		store:    ID(b[16:32]),
 		number:   le.Uint64(b[32:]),
 		first:    le.Uint64(b[40:]),
@@ -107,6 +149,18 @@ func decodeSegmentHeader(b []byte) (segmentHeader, error) {
 		return segmentHeader{}, fmt.Errorf("segment header makes no sense: first record %d, size %d", h.first, h.size)
 	}
 	return h, nil
+}
+
+// unsealed says what is wrong with a header that has the checksum of no version that is known.
+func (k formats) unsealed(b []byte) error {
+	if !bytes.Equal(b[:8], magic) {
+		return fmt.Errorf("%w: %q", ErrNotOurs, b[:8])
+	}
+	version := le.Uint32(b[8:])
+	if !slices.ContainsFunc(k, func(f format) bool { return f.version == version }) {
+		return fmt.Errorf("%w %d: this program knows %s", ErrVersion, version, k.known())
+	}
+	return fmt.Errorf("segment header checksum is %08x, should be %08x", le.Uint32(b[60:]), crc32.Checksum(b[:60], castagnoli))
 }
 
 // seedSum is the state of every checksum in the segment after the seed: store UUID and segment number. Bytes of another
@@ -120,7 +174,8 @@ func (h segmentHeader) seedSum() uint32 {
 
 // recordHeader is the 40 bytes before a payload.
 type recordHeader struct {
-	length     int // of the payload, without padding
+	kind       uint8 // the record's type
+	length     int   // of the payload, without padding
 	index      uint64
 	durable    uint64
 	time       int64
@@ -157,11 +212,12 @@ var (
 	errHeaderSum    = errors.New("record header checksum does not match")
 )
 
-// decodeRecordHeader reads a header from b (40 bytes or more), in a segment that has room bytes left from the header
-// on. It does not look at the payload. The cheap questions come first: the search behind a torn tail asks this at every
-// eighth byte.
-func decodeRecordHeader(b []byte, seedSum uint32, room int64) (recordHeader, error) {
-	if le.Uint32(b[4:]) != typeBatch {
+// decodeRecordHeader reads a header from b (40 bytes or more), in a segment that has room bytes left
+// from the header on. It does not look at the payload. The cheap questions come first: the search
+// behind a torn tail asks this at every eighth byte.
+func (f format) decodeRecordHeader(b []byte, seedSum uint32, room int64) (recordHeader, error) {
+	kind := le.Uint32(b[4:])
+	if kind == 0 || kind > f.types {
 		return recordHeader{}, errRecordHeader
 	}
 	length := le.Uint32(b)
@@ -169,6 +225,7 @@ func decodeRecordHeader(b []byte, seedSum uint32, room int64) (recordHeader, err
 		return recordHeader{}, errRecordLength
 	}
 	h := recordHeader{
+		kind:       uint8(kind),
 		length:     int(length),
 		index:      le.Uint64(b[8:]),
 		durable:    le.Uint64(b[16:]),

@@ -34,7 +34,7 @@ func sparse(t testing.TB, o Options) *Log {
 	if o.Mark.Keep {
 		createMark(testDir, testID, 1, o)
 	}
-	begun(t, o, segmentHeader{store: testID, number: 1, first: 1, size: o.SegmentSize})
+	begun(t, o, segmentHeader{format: knownFormats().first(), store: testID, number: 1, first: 1, size: o.SegmentSize})
 	return start(t, o)
 }
 
@@ -388,7 +388,8 @@ func TestSealedAtEveryDistance(t *testing.T) {
 			o := largeOptions(disk, segment, false)
 			l := sparse(t, o)
 			add(t, l, 100)
-			begun(t, o, segmentHeader{store: testID, number: 2, first: 2, size: segment, previous: l.link})
+			begun(t, o, segmentHeader{format: l.current.format, store: testID, number: 2, first: 2, size: segment,
+				previous: l.link})
 			if left, err := Open(testDir, o); err != nil || left.Last() != 1 {
 				t.Fatalf("without damage: %v", err)
 			}

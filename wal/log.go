@@ -50,6 +50,8 @@ type Options struct {
 	// Mark says whether this Log keeps a mark of how far it is durable, and what the store knows of
 	// the one that is there.
 	Mark MarkOptions
+
+	formats formats // nil: knownFormats; a test has a later one
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -67,6 +69,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.MakeSpare == nil {
 		o.MakeSpare = func(int64) error { return nil }
+	}
+	if o.formats == nil {
+		o.formats = knownFormats()
 	}
 	if o.Check == nil {
 		o.Check = func() error { return nil }
@@ -148,7 +153,7 @@ func Open(dir string, o Options) (*Log, error) {
 }
 
 func open(dir string, o Options, found foundMark) (*Log, error) {
-	segs, err := readSegments(o.FS, dir, o.Ours)
+	segs, err := readSegments(dir, o)
 	if err != nil {
 		return nil, err
 	}

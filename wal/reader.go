@@ -92,7 +92,7 @@ func Scan(dir string, o Options) iter.Seq2[Record, error] {
 			return
 		}
 		found := readMark(o.FS, dir)
-		segs, err := readSegments(o.FS, dir, o.Ours)
+		segs, err := readSegments(dir, o)
 		if errors.Is(err, ErrNoLog) {
 			err = cmp.Or(found.gone(dir), err)
 		}

@@ -52,7 +52,7 @@ func Create(dir string, id ID, first uint64, o Options) error {
 		if o.Mark.Keep { // before there is a segment, so that one which has a name has a mark
 			createMark(dir, id, first, o)
 		}
-		h := segmentHeader{store: id, number: 1, first: first, size: min(o.SegmentSize, firstSize)}
+		h := segmentHeader{format: o.formats.first(), store: id, number: 1, first: first, size: min(o.SegmentSize, firstSize)}
 		err := begin(o.FS, dir, h)
 		if vfs.NoRoom(err) {
 			err = fmt.Errorf("%w: %w", ErrFull, err)
@@ -199,6 +199,7 @@ func (l *Log) rotate(size int64) error {
 		return err
 	}
 	h := segmentHeader{
+		format:   l.current.format,
 		store:    l.id,
 		number:   l.current.number + 1,
 		first:    l.last.Load() + 1,

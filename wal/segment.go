@@ -78,10 +78,10 @@ func IsOurs(name string) bool {
 	return ok || name == spareName
 }
 
-// readSegments reads and checks the header of every segment in dir, and that none is missing between two others. With an
-// error come those before the one that it is about. ours is as in Options.
-func readSegments(fsys vfs.FS, dir string, ours bool) ([]segment, error) {
-	numbers, err := listSegments(fsys, dir)
+// readSegments reads and checks the header of every segment in dir, and that none is missing between
+// two others. With an error come those before the one that it is about.
+func readSegments(dir string, o Options) ([]segment, error) {
+	numbers, err := listSegments(o.FS, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -91,9 +91,9 @@ func readSegments(fsys vfs.FS, dir string, ours bool) ([]segment, error) {
 			return segs, &CorruptionError{File: path.Join(dir, segmentName(numbers[i-1]+1)),
 				Err: fmt.Errorf("the segment is missing, %s is there", segmentName(number))}
 		}
-		seg, err := readSegmentHeader(fsys, path.Join(dir, segmentName(number)), number)
+		seg, err := readSegmentHeader(path.Join(dir, segmentName(number)), number, o)
 		if err != nil {
-			return segs, judge(err, fsys, dir, number, numbers, ours)
+			return segs, classifyHeaderError(err, dir, number, numbers, o)
 		}
 		if i > 0 {
 			if err := follows(seg, segs[i-1]); err != nil {
@@ -105,16 +105,17 @@ func readSegments(fsys vfs.FS, dir string, ours bool) ([]segment, error) {
 	return segs, nil
 }
 
-// judge is what an error of reading a segment's header means: a file that does not begin as a
-// segment is a damaged one where the log is known to be ours, or another of its segments is. Where
-// the system does not let another one be read, that is not known.
-func judge(err error, fsys vfs.FS, dir string, number uint64, numbers []uint64, ours bool) error {
+// classifyHeaderError says what an error of reading a segment's header means: a file that does not
+// begin as a segment is a damaged one where the log is known to be ours, or another of its segments
+// is. Where the system does not let another one be read, that is not known.
+func classifyHeaderError(err error, dir string, number uint64, numbers []uint64, o Options) error {
 	if !errors.Is(err, ErrNotOurs) {
 		return err
 	}
+	ours := o.Ours
 	var unread error
 	for i := 0; i < len(numbers) && !ours; i++ {
-		_, other := readSegmentHeader(fsys, path.Join(dir, segmentName(numbers[i])), numbers[i])
+		_, other := readSegmentHeader(path.Join(dir, segmentName(numbers[i])), numbers[i], o)
 		ours = other == nil
 		if unreadable(other) {
 			unread = cmp.Or(unread, other)
@@ -133,8 +134,8 @@ func unreadable(err error) bool {
 }
 
 // readSegmentHeader reads one header and compares it with the file's name and length.
-func readSegmentHeader(fsys vfs.FS, name string, number uint64) (segment, error) {
-	f, err := fsys.OpenRead(name)
+func readSegmentHeader(name string, number uint64, o Options) (segment, error) {
+	f, err := o.FS.OpenRead(name)
 	if err != nil {
 		return segment{}, fmt.Errorf("open segment: %w", err)
 	}
@@ -153,7 +154,7 @@ func readSegmentHeader(fsys vfs.FS, name string, number uint64) (segment, error)
 	if n, err := f.ReadAt(b, 0); n < len(b) {
 		return segment{}, fmt.Errorf("read %s at offset 0: %w", name, err)
 	}
-	h, err := decodeSegmentHeader(b)
+	h, err := o.formats.decodeSegmentHeader(b)
 	switch {
 	case errors.Is(err, ErrNotOurs), errors.Is(err, ErrVersion):
 		return segment{}, fmt.Errorf("%s at offset 0: %w", name, err)
@@ -213,7 +214,7 @@ func (s *scanner) record() (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
-	h, err := decodeRecordHeader(b, s.seed, room)
+	h, err := s.seg.format.decodeRecordHeader(b, s.seed, room)
 	if err != nil {
 		return Record{}, &invalid{err}
 	}
@@ -227,12 +228,15 @@ func (s *scanner) record() (Record, error) {
 	if payloadSum(s.seed, s.link[:], b[recordHeaderSize:size]) != h.payloadSum {
 		return Record{}, &invalid{errors.New("payload checksum does not match, or the record was written behind another one")}
 	}
-	rec := Record{Index: h.index, Durable: h.durable, Time: time.Unix(0, h.time), Type: typeBatch,
-		Payload: b[recordHeaderSize : recordHeaderSize+h.length], Segment: s.seg.number, Offset: s.off}
-	s.off += size
-	s.next++
+	return s.step(h, b, s.off), nil
+}
+
+// step goes to the end of the record at an offset, with whose bytes b begins.
+func (s *scanner) step(h recordHeader, b []byte, off int64) Record {
+	s.off, s.next = off+recordSize(h.length), h.index+1
 	le.PutUint32(s.link[:], h.sum)
-	return rec, nil
+	return Record{Index: h.index, Durable: h.durable, Time: time.Unix(0, h.time), Type: h.kind,
+		Payload: b[recordHeaderSize : recordHeaderSize+h.length], Segment: s.seg.number, Offset: off}
 }
 
 // appeared says whether there is a next record by now, and does not step over it. A record that another one calls durable was written
@@ -303,7 +307,7 @@ func (s *scanner) torn(reason error, alone bool) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		h, err := decodeRecordHeader(b, s.seed, room)
+		h, err := s.seg.format.decodeRecordHeader(b, s.seed, room)
 		if err == nil && h.durable >= s.next && h.index-s.next <= uint64(off-s.off)/smallestRecord {
 			return 0, &CorruptionError{File: s.seg.path, Offset: s.off, Index: s.next,
 				Err: fmt.Errorf("%w, but record %d at offset %d says that record %d was durable", reason, h.index, off, h.durable)}
@@ -327,7 +331,7 @@ func (s *scanner) oneRecord() (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if h, err := decodeRecordHeader(b, s.seed, room); err == nil && h.index == s.next {
+	if h, err := s.seg.format.decodeRecordHeader(b, s.seed, room); err == nil && h.index == s.next {
 		return s.off + recordSize(h.length), nil
 	}
 	return min(s.seg.size, s.off+recordSize(maxPayload)), nil

@@ -61,14 +61,16 @@ func Survey(dir string, id ID, o Options, each func(r Record, checked bool) erro
 			segs = append(segs, segment{})
 		}
 		s := SegmentSurvey{Number: number, Path: name}
-		seg, err := readSegmentHeader(o.FS, name, number)
+		seg, err := readSegmentHeader(name, number, o)
 		if err == nil {
 			s.Store, s.Begins, s.Size = seg.store, seg.first, seg.size
 			if id == (ID{}) {
 				id = seg.store
 			}
 		} else {
-			s.Damage = append(s.Damage, judge(err, o.FS, dir, number, numbers, o.Ours || id != (ID{})))
+			known := o
+			known.Ours = o.Ours || id != (ID{})
+			s.Damage = append(s.Damage, classifyHeaderError(err, dir, number, numbers, known))
 			seg = segment{}
 		}
 		found, segs = append(found, s), append(segs, seg)
@@ -120,7 +122,8 @@ func (s *surveyor) survey(seg segment) error {
 	}
 	whole := seg.number != 0
 	if !whole { // what its name and the other segments say of it is enough to read its records
-		seg = segment{segmentHeader: segmentHeader{store: s.id, number: s.found.Number, size: s.found.Size &^ (alignment - 1)}, path: s.found.Path}
+		seg = segment{path: s.found.Path, segmentHeader: segmentHeader{format: s.o.formats.newest(), store: s.id,
+			number: s.found.Number, size: s.found.Size &^ (alignment - 1)}}
 	}
 	if seg.store != s.id || seg.size <= segmentHeaderSize || s.foreign() {
 		return nil
@@ -226,21 +229,18 @@ func (s *surveyor) resume(sc *scanner, known bool) (rec Record, checked, found b
 		if err != nil {
 			return Record{}, false, false, err
 		}
-		h, err := decodeRecordHeader(b, sc.seed, sc.seg.size-off)
+		h, err := sc.seg.format.decodeRecordHeader(b, sc.seed, sc.seg.size-off)
 		if err != nil || known && (h.index < sc.next || h.index-sc.next > uint64(off-sc.off)/smallestRecord) {
 			continue
 		}
-		size := recordSize(h.length)
-		if b, err = sc.win.from(off, int(size)); err != nil {
+		if b, err = sc.win.from(off, int(recordSize(h.length))); err != nil {
 			return Record{}, false, false, err
 		}
-		rec := Record{Index: h.index, Durable: h.durable, Time: time.Unix(0, h.time), Type: typeBatch,
-			Payload: b[recordHeaderSize : recordHeaderSize+h.length], Segment: sc.seg.number, Offset: off}
-		if known && off == sc.off {
+		here := known && off == sc.off
+		rec := sc.step(h, b, off)
+		if here {
 			rec.Payload = nil
 		}
-		sc.off, sc.next = off+size, h.index+1
-		le.PutUint32(sc.link[:], h.sum)
 		return rec, false, true, nil
 	}
 }
