@@ -80,7 +80,7 @@ func TestSmoke(t *testing.T) {
 			name := fmt.Sprintf("UDP/clients=%d/by=%s", clients, by)
 			slices.Sort(units)
 			if got := results[name]; len(got) != 1 || !slices.Equal(slices.Sorted(maps.Keys(got[0])), units) {
-				t.Errorf("%s: %v", name, got)
+				t.Errorf("%s: the runs have %v, want one with %q", name, got, units)
 			}
 		}
 	}
@@ -167,7 +167,7 @@ func TestChoose(t *testing.T) {
 	}
 	some, err := choose("udp, resp")
 	if err != nil || len(some) != 2 || some[0].name != "udp" || some[1].name != "resp" {
-		t.Errorf("%v, %v", some, err)
+		t.Errorf("chosen were %v, %v, want udp and resp", some, err)
 	}
 }
 

@@ -35,7 +35,7 @@ func TestReadRedisBenchmark(t *testing.T) {
 		header + `"INCR","many","0","0","0","0","0","0"`, "\"test\",\"rps\"\n\"INCR\",\"7\"\n",
 	} {
 		if got, err := readRedisBenchmark(text); err == nil {
-			t.Errorf("%q: %+v", text, got)
+			t.Errorf("%q was read as %+v, want an error", text, got)
 		}
 	}
 }
@@ -58,7 +58,7 @@ func TestReadPgbench(t *testing.T) {
 	got, err := readPgbench(dir)
 	if err != nil || got.answers != 3 || digits(got.values[rate]) != "1.50" ||
 		math.Abs(got.values[p50]-0.002) > 5e-6 {
-		t.Errorf("%+v, %v", got, err)
+		t.Errorf("pgbench's log was read as %+v, %v, want 3 answers, 1.5 a second, half within 2 ms", got, err)
 	}
 }
 
@@ -86,7 +86,7 @@ func TestDescribeDisk(t *testing.T) {
 	t.Parallel()
 	text, _, err := describeDisk(t.TempDir())
 	if err != nil || !strings.Contains(text, " on ") || strings.Contains(text, "unknown") {
-		t.Errorf("%q, %v", text, err)
+		t.Errorf("the disk is described as %q, %v, want what it is on", text, err)
 	}
 	if _, err := os.Stat("/dev/shm"); err == nil {
 		if text, tmpfs, err := describeDisk("/dev/shm"); err != nil || !tmpfs {
@@ -189,7 +189,7 @@ func TestProcess(t *testing.T) {
 	}
 	for _, pattern := range []string{`one (\d)`, `two (\d)`, `one (\d)`} {
 		if said, err := p.await(ctx, pattern); err != nil || len(said) != 2 {
-			t.Errorf("%s: %q, %v", pattern, said, err)
+			t.Errorf("waiting for %s: %q, %v, want what the process has said at some time", pattern, said, err)
 		}
 	}
 	if _, err := p.await(ctx, "three"); err == nil || !strings.Contains(err.Error(), "it ended:\none 1\ntwo 2") {
@@ -267,12 +267,12 @@ func TestRedisCommand(t *testing.T) {
 	}()
 	for word, want := range map[string]string{"+PONG_": "PONG", "$5_10001_": "10001", "$0__": ""} {
 		if got, err := redisCommand(listener.Addr().String(), "GET", word); err != nil || got != want {
-			t.Errorf("%q: %q, %v", word, got, err)
+			t.Errorf("the answer %q was read as %q, %v, want %q", word, got, err, want)
 		}
 	}
 	for _, word := range []string{"-LOADING_", "$-1_", "$x_", "$5_1", "_", "x"} {
 		if got, err := redisCommand(listener.Addr().String(), "GET", word); err == nil {
-			t.Errorf("%q: %q", word, got)
+			t.Errorf("the answer %q was read as %q, want an error", word, got)
 		}
 	}
 }
@@ -315,7 +315,7 @@ func TestBareLog(t *testing.T) {
 	got, err := log.appendAndSync(within(t, time.Minute), 20*time.Millisecond)
 	v := got.values
 	if err != nil || got.answers == 0 || digits(v[mean]*v[rate]) != "1.00" || v[p50] <= 0 || v[p50] > v[p99] {
-		t.Errorf("%+v, %v", got, err)
+		t.Errorf("the bare log measured %+v, %v, want a mean that is one divided by the rate", got, err)
 	}
 	if err := log.close(); err != nil {
 		t.Error(err)
@@ -334,14 +334,14 @@ func TestUsed(t *testing.T) {
 	v, err := b.used("/bin/sh", []string{"-c", hold + made}, nil)
 	most := v[took] * float64(runtime.NumCPU())
 	if err != nil || v[took] < 0.1 || v[anonymous] < 20_000_000 || v[busy] <= 0 || v[busy] > most {
-		t.Errorf("%+v, %v", v, err)
+		t.Errorf("the process used %+v, %v, want a tenth of a second, 20 MB, and some processor time", v, err)
 	}
 	j := &job{what: "a copy", path: "/bin/sh", args: []string{"-c", "touch " + made}, makes: made, goal: 1e6, memory: 1}
 	var out table
 	err = b.runJobs(&out, 1000, []*job{j})
 	if row := rows(out.String()); err != nil || len(row) != 1 ||
 		!strings.Contains(row[0][4], "≥ 1e+06") || !strings.Contains(row[0][6], "≤ 1") {
-		t.Errorf("%q, %v", row, err)
+		t.Errorf("the row is %q, %v, want one with both goals", row, err)
 	}
 	if results, _ := readRaw(t, b.raw); len(results["Tools/topics=1000/by=a-copy"]) != 2 {
 		t.Errorf("recorded: %v", results)

@@ -52,7 +52,7 @@ func TestFigures(t *testing.T) {
 	}
 	for n, want := range map[int]string{1: "1", 999: "999", 1000: "1,000", 1_000_000: "1,000,000"} {
 		if got := grouped(n); got != want {
-			t.Errorf("%d: %q", n, got)
+			t.Errorf("%d is written as %q, want %q", n, got, want)
 		}
 	}
 	for _, test := range []struct{ got, want string }{
@@ -98,7 +98,7 @@ func TestPage(t *testing.T) {
 	want := "# Title\n\n<!-- bench:tcp -->\nsecond\n<!-- /bench:tcp -->\n\nThe end.\n" +
 		"\n## udp\n\n<!-- bench:udp -->\nother\n<!-- /bench:udp -->\n"
 	if err != nil || string(got) != want {
-		t.Errorf("%v\n%s", err, got)
+		t.Errorf("the page is (%v)\n%s\nwant\n%s", err, got, want)
 	}
 	path = filepath.Join(t.TempDir(), "broken.md")
 	if err := os.WriteFile(path, []byte("<!-- bench:tcp -->\nno end"), 0o600); err != nil {

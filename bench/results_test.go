@@ -118,6 +118,6 @@ func TestRuns(t *testing.T) {
 		t.Errorf("the median is %v, and it left %v", got, unsorted)
 	}
 	if got := ours.String(); got != "2.000 answers/s" {
-		t.Errorf("%q", got)
+		t.Errorf("the result is written as %q, want its median and unit", got)
 	}
 }
