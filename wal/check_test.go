@@ -71,7 +71,7 @@ func TestLook(t *testing.T) {
 		t.Helper()
 		segments, others, err := Look(disk, "/d/log")
 		if segments != want || !slices.Equal(others, wantOthers) || err != nil {
-			t.Errorf("%t, %q, %v", segments, others, err)
+			t.Errorf("Look found segments: %t, others: %q, %v; want %t and %q", segments, others, err, want, wantOthers)
 		}
 	}
 	look(false)

@@ -280,7 +280,7 @@ func TestTornText(t *testing.T) {
 		start(t, o)
 		if said := log.of("cut a torn tail off the log"); len(said) != 1 || strings.Contains(said[0],
 			"nobody was told") != row.proved {
-			t.Errorf("%s: %q", row.name, said)
+			t.Errorf("%s: about the tail it said %q, which is wrong about what was told", row.name, said)
 		}
 	}
 }

@@ -119,7 +119,7 @@ func errorAt(t *testing.T, n int, marked bool, way func(vfstest.Op) vfstest.Outc
 	}
 	if err := l.Err(); err != nil {
 		if !errors.Is(err, syscall.EIO) && !strings.Contains(err.Error(), "short write") {
-			t.Errorf("%s: %v", where(), err)
+			t.Errorf("%s: the log's final error is %v, want the disk's", where(), err)
 		}
 		for name, call := range map[string]func() error{
 			"Sync":         l.Sync,
@@ -152,7 +152,7 @@ func errorAt(t *testing.T, n int, marked bool, way func(vfstest.Op) vfstest.Outc
 	}
 	for _, after := range []*vfstest.Mem{disk.Crash(vfstest.Crash{}), disk.Clone()} {
 		if err := recoverTwice(after, h, false); err != nil {
-			t.Errorf("%s: %v", where(), err)
+			t.Errorf("%s: the log that is left: %v", where(), err)
 		}
 	}
 	return failed.N > 0, path.Base(failed.Name)

@@ -106,7 +106,7 @@ func errorBehind(t *testing.T, what string, n, m int, first, second func(vfstest
 	torn := disk.Crash(vfstest.Crash{Seed: uint64(n), Keep: 0.5, Garbage: true})
 	for _, after := range []*vfstest.Mem{disk.Crash(vfstest.Crash{}), torn, disk.Clone()} {
 		if err := recoverTwice(after, h, false); err != nil {
-			t.Errorf("%s: %v", what, err)
+			t.Errorf("%s: the log that is left: %v", what, err)
 		}
 	}
 	return seen >= n

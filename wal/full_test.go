@@ -132,7 +132,7 @@ func noRoomAt(t *testing.T, n, length int, marked bool, way func(vfstest.Op) vfs
 	}
 	for _, after := range []*vfstest.Mem{disk.Crash(vfstest.Crash{}), disk.Clone()} {
 		if err := recoverTwice(after, h, false); err != nil {
-			t.Errorf("%s: %v", where(), err)
+			t.Errorf("%s: the log that is left: %v", where(), err)
 		}
 	}
 	return first.N > 0

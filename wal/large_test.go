@@ -369,7 +369,7 @@ func TestSecondRecordAtEveryDistance(t *testing.T) {
 					if at >= one {
 						refusedByAll(t, what, o, segment1, l.off, 2)
 					} else if left, err := Open(testDir, o); err != nil || left.Last() != 1 {
-						t.Errorf("%s: %v", what, err)
+						t.Errorf("%s: the first record was not found whole: %v", what, err)
 					}
 				}
 			}

@@ -508,11 +508,11 @@ func TestMarkBitByBit(t *testing.T) {
 		t.Helper()
 		l, err := Open(testDir, markedOptions(f, true))
 		if err != nil {
-			t.Fatalf("%s: %v", what, err)
+			t.Fatalf("%s: a log that is whole was refused: %v", what, err)
 		}
 		if m := l.Mark(); m.Index > 4 || m.State == MarkSound && (m.Index < 2 || !m.Partial) || m.State != MarkSound &&
 			m.State != MarkMissing && m.State != MarkDamaged {
-			t.Errorf("%s: %+v", what, m)
+			t.Errorf("%s: the mark was read as %+v, which is neither what was written nor damaged", what, m)
 		}
 	}
 	for slot := range 3 {

@@ -42,13 +42,13 @@ func TestInPlace(t *testing.T) {
 		}
 		last := l.Segments()[2].Path
 		if path, ok := l.InPlace(); !ok || path != last {
-			t.Errorf("%s, %t", path, ok)
+			t.Errorf("InPlace returned %s, %t, want the last segment, in its place", path, ok)
 		}
 		if err := spoil(last); err != nil {
 			t.Fatal(err)
 		}
 		if path, ok := l.InPlace(); ok || path != last {
-			t.Errorf("%s: %s, %t", name, path, ok)
+			t.Errorf("%s: InPlace returned %s, %t, want the last segment, not in its place", name, path, ok)
 		}
 		if err := l.Close(); err != nil {
 			t.Fatal(err)

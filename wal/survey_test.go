@@ -170,7 +170,7 @@ func TestSurveyWithoutALog(t *testing.T) {
 	delete(f, segmentName(3))
 	s := survey(t, f, ID{})
 	if len(s.segments) != 3 || !s.segments[1].Missing || path.Base(s.segments[1].Path) != segmentName(2) {
-		t.Errorf("%+v", s.segments)
+		t.Errorf("the survey has %+v, want three segments with the second one missing", s.segments)
 	}
 }
 
