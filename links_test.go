@@ -37,7 +37,7 @@ func TestLinksAreFound(t *testing.T) {
 		"page-growth.svg": false, "README.md": false, "#rooms": false, "protocol.md#nothing": false,
 	} {
 		if problem := brokenLink("docs/architecture.md", target); (problem == "") != ok {
-			t.Errorf("%s: %q", target, problem)
+			t.Errorf("of the link %s it says %q, want a problem: %t", target, problem, !ok)
 		}
 	}
 }

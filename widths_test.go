@@ -331,7 +331,7 @@ func TestWidthsAreFound(t *testing.T) {
 	} {
 		found, err := wideGo([]byte("package p\n\n" + text + "\n"))
 		if err != nil {
-			t.Fatalf("%.60q: %v", text, err)
+			t.Fatalf("%.60q could not be looked at: %v", text, err)
 		}
 		if got := strings.Join(found, "; "); !strings.HasPrefix(got, want) || want == "" && got != "" {
 			t.Errorf("%.60q: %q, want %q", text, got, want)

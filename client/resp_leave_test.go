@@ -47,7 +47,7 @@ func TestRESPServerThatStops(t *testing.T) {
 			first, second, third := c.CountAsync(ctx, "a"), c.CountAsync(ctx, "b"), c.CountAsync(ctx, "c")
 			close(sent)
 			if sum, err := outcome(t, first); sum != 1 || err != nil {
-				t.Errorf("%d, %v", sum, err)
+				t.Errorf("the call that was answered before the stop got %d, %v, want 1", sum, err)
 			}
 			if _, err := outcome(t, second); classOf(err) != "refused" {
 				t.Errorf("%v, want a refusal", err)

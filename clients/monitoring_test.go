@@ -136,7 +136,7 @@ func scrape(t *testing.T, url string, exited <-chan struct{}) string {
 			defer answer.Body.Close()
 			text, err := io.ReadAll(answer.Body)
 			if err != nil || answer.StatusCode != http.StatusOK {
-				t.Fatalf("%s: %s, %v", url, answer.Status, err)
+				t.Fatalf("%s answered %s, reading it: %v; want 200 and a page", url, answer.Status, err)
 			}
 			return "\n" + string(text)
 		}
@@ -164,7 +164,7 @@ func TestDatadogCalls(t *testing.T) {
 	cmd.Stderr = &said
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%v\n%s", err, said.String())
+		t.Fatalf("the calls of Datadog's check failed: %v\n%s", err, said.String())
 	}
 	var got struct {
 		Info       map[string]any
@@ -176,7 +176,7 @@ func TestDatadogCalls(t *testing.T) {
 		Commands   map[string][]float64
 	}
 	if err := json.Unmarshal(out, &got); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("what the calls printed is no JSON: %v\n%s", err, out)
 	}
 	for _, name := range []string{"connected_clients", "total_commands_processed", "used_memory", "used_memory_rss"} {
 		if v, ok := got.Info[name].(float64); !ok || v <= 0 {

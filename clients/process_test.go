@@ -22,7 +22,7 @@ func buildServer(t *testing.T) string {
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./cmd/gcd")
 	build.Dir = ".."
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("gcd was not built: %v\n%s", err, out)
 	}
 	return binary
 }

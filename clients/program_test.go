@@ -77,7 +77,7 @@ func startProgram(t *testing.T, command []string, addr string, once bool) *progr
 		}
 	})
 	if p.version, err = p.line(); err != nil {
-		t.Fatalf("%v: %v\n%s", command, err, p.stderr.String())
+		t.Fatalf("%v did not say its version: %v\n%s", command, err, p.stderr.String())
 	}
 	return p
 }

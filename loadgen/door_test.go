@@ -228,7 +228,7 @@ func TestOptions(t *testing.T) {
 		_, err := runWithin(t.Context(), t, test.o)
 		var wrong *OptionError
 		if !errors.As(err, &wrong) || wrong.Field != test.field || wrong.Reason == "" {
-			t.Errorf("%+v: %v", test.o, err)
+			t.Errorf("%+v: it returned %v, want an OptionError of the field and a reason", test.o, err)
 		}
 		if _, ok := reflect.TypeFor[Options]().FieldByName(test.field); !ok {
 			t.Errorf("%s is no field", test.field)

@@ -240,7 +240,7 @@ func TestNoRESP(t *testing.T) {
 		})
 		o.Addr, o.Requests, o.Duration = f.addr, 0, time.Hour
 		if r, err := runWithin(t.Context(), t, o); !errors.Is(err, ErrNoRESP) || r != nil {
-			t.Errorf("%+v, %v", r, err)
+			t.Errorf("the run returned %+v, %v, want ErrNoRESP and no result", r, err)
 		}
 	})
 }
@@ -256,7 +256,7 @@ func TestNobody(t *testing.T) {
 		o.Addr, o.Requests, o.Duration = servertest.Absent(t, network), 0, time.Hour
 		r, err := Run(context.Background(), o)
 		if !errors.Is(err, ErrNotReached) || r != nil || !strings.Contains(fmt.Sprint(err), "refused") {
-			t.Errorf("%+v, %v", r, err)
+			t.Errorf("the run returned %+v, %v, want ErrNotReached, why, and no result", r, err)
 		}
 	})
 }

@@ -54,7 +54,7 @@ func FuzzError(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		b := AppendError(nil, s)
 		if b[0] != '-' || bytes.IndexByte(b, '\r') != len(b)-2 || bytes.IndexByte(b, '\n') != len(b)-1 || len(b) != len(s)+3 {
-			t.Errorf("%q", b)
+			t.Errorf("the error became %q, want one line that begins with -", b)
 		}
 	})
 }

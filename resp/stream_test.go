@@ -59,7 +59,7 @@ func TestStreamLeavesTheRest(t *testing.T) {
 	r := bufio.NewReaderSize(strings.NewReader("$?\r\n;1\r\nx\r\n;0\r\n+OK\r\n"), 1024)
 	s := NewStreamReader(r)
 	if b, err := io.ReadAll(s); string(b) != "x" || err != nil {
-		t.Errorf("%q, %v", b, err)
+		t.Errorf("the stream is %q, %v, want x up to its end", b, err)
 	}
 	if n, err := s.Read(make([]byte, 1)); n != 0 || err != io.EOF {
 		t.Errorf("behind the end: %d, %v", n, err)
@@ -73,14 +73,14 @@ func TestStreamRefused(t *testing.T) {
 	t.Parallel()
 	var refused ErrorReply
 	if got, err := readStream(strings.NewReader("-BUSY later\r\n+OK\r\n")); got != "" || !errors.As(err, &refused) || refused != "BUSY later" {
-		t.Errorf("%q, %v", got, err)
+		t.Errorf("the stream is %q, %v, want the server's refusal", got, err)
 	}
 	var bad Error
 	for _, in := range []string{"$5\r\nhello\r\n", "+OK\r\n", "\r\n", "$?\n;0\r\n", "$?\r\n:1\r\n", "$?\r\n1\r\n", "$?\r\n;\r\n", "$?\r\n;-1\r\n", "$?\r\n;+1\r\nx\r\n",
 		"$?\r\n;1048577\r\n", "$?\r\n;4294967297\r\n", "$?\r\n;2\r\nabc\r\n;0\r\n", "$?\r\n;2\r\nab\n\n;0\r\n", "$?\r\n;1\r\nx\r\n-ERR\r\n",
 		strings.Repeat("x", 2000), "-" + strings.Repeat("x", 2000) + "\r\n"} {
 		if got, err := readStream(strings.NewReader(in)); !errors.As(err, &bad) || len(got) > 2 {
-			t.Errorf("%.40q: %q, %v", in, got, err)
+			t.Errorf("%.40q was read as %q, %v, want an Error and no bytes that are not there", in, got, err)
 		}
 	}
 }

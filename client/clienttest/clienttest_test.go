@@ -250,7 +250,7 @@ func TestLoseAnswers(t *testing.T) {
 		s.LoseAnswers(1)
 		wantKind(t, c.Reset(t.Context(), "orders"), "unknown")
 		if got := s.Topic("orders"); got != (client.TopicInfo{Epoch: 1}) {
-			t.Errorf("%+v", got)
+			t.Errorf("after the unknown RESET the topic is %+v, want a new epoch and no count", got)
 		}
 	}
 	s, c := start(t, client.Options{})

@@ -57,7 +57,7 @@ func TestWrite(t *testing.T) {
 		})
 		got, readErr := os.ReadFile(name)
 		if !errors.Is(err, test.kind) || string(got) != test.want || (readErr != nil) != (test.want == "") {
-			t.Errorf("%+v: %v, %q, %v", test, err, got, readErr)
+			t.Errorf("%+v: Write said %v, and left %q (%v)", test, err, got, readErr)
 		}
 		if want := "create write sync close rename syncdir"; err == nil && strings.Join(did, " ") != want {
 			t.Errorf("%+v: did %v, want %s", test, did, want)
@@ -68,7 +68,7 @@ func TestWrite(t *testing.T) {
 	}
 	info, err := os.Stat(name)
 	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v, %v", info.Mode(), err)
+		t.Errorf("the file has the mode %v (%v), want 0600", info.Mode(), err)
 	}
 }
 
@@ -112,7 +112,7 @@ func TestWritesOwnError(t *testing.T) {
 	t.Parallel()
 	no := errors.New("no")
 	if err := Write(filepath.Join(t.TempDir(), "f"), func(io.Writer) error { return no }); err != no {
-		t.Errorf("%v", err)
+		t.Errorf("Write returned %v, want the writer's own error", err)
 	}
 }
 

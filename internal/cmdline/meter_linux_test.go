@@ -87,7 +87,7 @@ func TestMeterDumb(t *testing.T) {
 	if text := terminal.Shown(); !strings.Contains(text, "writing: 2 topics of 3") ||
 		!strings.Contains(text, "row\n") ||
 		strings.Contains(text, "\x1b") {
-		t.Errorf("%q", text)
+		t.Errorf("the dumb terminal has %q, want the progress and the row, and no escape sequence", text)
 	}
 }
 
@@ -107,7 +107,7 @@ func TestMeterEndsBeforeData(t *testing.T) {
 	text := terminal.Shown()
 	if bar, ok := strings.CutSuffix(text, "row 0\nrow 1\nrow 2\n"); !ok || !strings.Contains(bar, "reading") ||
 		strings.Contains(bar, "writing") {
-		t.Errorf("%q", text)
+		t.Errorf("the terminal has %q, want the bar of reading, ended before the three rows", text)
 	}
 }
 
@@ -122,7 +122,7 @@ func TestMeterBesideData(t *testing.T) {
 	m.Report("writing", 1, 3, "topics")
 	m.End(nil)
 	if text := terminal.Shown(); !strings.Contains(text, "writing") || strings.Contains(text, "row") {
-		t.Errorf("%q", text)
+		t.Errorf("the terminal has %q, want the bar alone: the data goes elsewhere", text)
 	}
 
 	b.Reset()
@@ -134,7 +134,7 @@ func TestMeterBesideData(t *testing.T) {
 	m.Report("writing", 2, 3, "topics")
 	m.End(nil)
 	if text := terminal.Shown(); text != "row\n" || !strings.HasPrefix(b.String(), "writing: 2 topics of 3") {
-		t.Errorf("%q, %q", text, b.String())
+		t.Errorf("the terminal has %q, the file %q; want the row, and the progress", text, b.String())
 	}
 }
 
@@ -179,6 +179,6 @@ func TestVisible(t *testing.T) {
 	}
 	var b bytes.Buffer
 	if _, err := cmdline.Visible(&b, &b).Write([]byte(text)); err != nil || b.String() != text {
-		t.Errorf("%q, %v", b.String(), err)
+		t.Errorf("what is no terminal got %q, %v, want the bytes as they are", b.String(), err)
 	}
 }

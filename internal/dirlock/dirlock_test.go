@@ -76,7 +76,7 @@ func TestServerKeepsOthersOut(t *testing.T) {
 		for _, o := range []Options{{Server: true, Wait: time.Hour}, {Wait: time.Hour}} {
 			inTime(t, name, func() {
 				if _, err := Own(t.Context(), dir, o); !errors.Is(err, ErrLocked) {
-					t.Errorf("%s, %+v: %v", name, o, err)
+					t.Errorf("%s, %+v: Own returned %v, want ErrLocked", name, o, err)
 				}
 			})
 		}
@@ -304,7 +304,7 @@ func TestCheck(t *testing.T) {
 		l := taken(t, dir, Options{Server: true})
 		must(t, row.spoil(dir))
 		if err := l.Check(); errors.Is(err, ErrMoved) != row.moved || err != nil && !row.moved {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: Check returned %v, want ErrMoved if the directory is another, and else nothing", name, err)
 		}
 	}
 }

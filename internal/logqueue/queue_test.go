@@ -255,7 +255,7 @@ func TestManyWriters(t *testing.T) {
 		if line == "line\n" {
 			lines++
 		} else if _, err := fmt.Sscanf(line, "%d lines lost\n", &n); err != nil {
-			t.Fatalf("%q: %v", line, err)
+			t.Fatalf("%q is neither a line nor a number of lost ones: %v", line, err)
 		}
 		lost += n
 	}
