@@ -61,7 +61,7 @@ func TestCompactOnAFullDisk(t *testing.T) {
 				return nil
 			}})
 			if test.fails != errors.Is(err, syscall.ENOSPC) || !test.fails && err != nil {
-				t.Fatalf("%v", err)
+				t.Fatalf("compact returned %v, want that there is no room: %t", err, test.fails)
 			}
 			if !test.fails && !test.keepLog && (c.Segments != before-1 || c.First != 1) {
 				t.Errorf("removed %d segments of %d, from record %d on", c.Segments, before, c.First)

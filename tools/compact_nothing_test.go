@@ -19,7 +19,7 @@ func TestCompactHasSomethingToDo(t *testing.T) {
 	}
 	names, err := filepath.Glob(filepath.Join(store.LogDir(compacted), "*.seg"))
 	if err != nil || len(names) < 3 {
-		t.Fatalf("%q, %v", names, err)
+		t.Fatalf("the compacted store has the segments %q, %v, want three at least", names, err)
 	}
 	older := names[len(names)-2]
 	for _, name := range names[:len(names)-2] {
@@ -65,7 +65,7 @@ func TestCompactHasSomethingToDo(t *testing.T) {
 		want := servedSums(t, dir)
 		c, err := Compact(t.Context(), dir, CompactOptions{})
 		if err != nil || c.Nothing != (name == "nothing") {
-			t.Errorf("%s: %+v, %v", name, c, err)
+			t.Errorf("%s: compact returned %+v, %v, wrong about whether there is work", name, c, err)
 		}
 		if again, err := Compact(t.Context(), dir, CompactOptions{}); err != nil || !again.Nothing {
 			t.Errorf("%s, again: %+v, %v", name, again, err)

@@ -250,7 +250,7 @@ func TestCompactRefuses(t *testing.T) {
 		files := filesOf(t, dir)
 		_, err := Compact(t.Context(), dir, CompactOptions{})
 		if err == nil || !is(err) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: compact returned %v, which is not the refusal of this", name, err)
 		}
 		for path, now := range filesOf(t, dir) {
 			if filepath.Base(path) != "LOCK" && files[path] != now {

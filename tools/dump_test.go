@@ -424,7 +424,7 @@ func TestDumpRefuses(t *testing.T) {
 		var damage *wal.CorruptionError
 		if _, err := Dump(t.Context(), dir, &collected{}, DumpOptions{At: &at, Times: true}); !errors.As(err, &damage) ||
 			damage.File != store.SnapshotPath(dir) {
-			t.Errorf("%s: %v", dir, err)
+			t.Errorf("%s: the dump returned %v, want damage of the snapshot", dir, err)
 		}
 	}
 
@@ -488,7 +488,7 @@ func TestDumpAtBehindDamage(t *testing.T) {
 			got := dumped(t, dir, DumpOptions{At: &index, memory: memory})
 			compareCounters(t, fmt.Sprintf("index %d", index), got.counters, all.at(index, min(index, 450)+1, false, ""), false)
 			if got.header.Index != index || got.header.Time.IsZero() {
-				t.Errorf("%+v", got.header)
+				t.Errorf("the dump's header is %+v, want index %d and a time", got.header, index)
 			}
 		}
 	}

@@ -218,7 +218,7 @@ func TestReadDump(t *testing.T) {
 		for _, format := range []string{"ndjson", "csv"} {
 			gotHeader, got, err := readDump(bytes.NewReader(encodeDump(format, h, entries, round%2 == 0)))
 			if err != nil {
-				t.Fatalf("%s: %v", format, err)
+				t.Fatalf("the dump as %s is not read: %v", format, err)
 			}
 			if gotHeader != h {
 				t.Errorf("%s: header %+v, want %+v", format, gotHeader, h)
@@ -342,7 +342,7 @@ func TestReadDumpRefuses(t *testing.T) {
 		_, _, err := readDump(bytes.NewReader(dump))
 		var bad *DumpError
 		if !errors.As(err, &bad) {
-			t.Errorf("%.80q: %v", test.body, err)
+			t.Errorf("%.80q: reading it returned %v, want a DumpError", test.body, err)
 			continue
 		}
 		if test.says == "cut off" { // the last line has joined it
@@ -390,7 +390,7 @@ func TestReadDumpOfNewerVersion(t *testing.T) {
 		checkedLine(`# gcd_dump 12 anything`, ` check `, ` more`),
 	} {
 		if _, _, err := readDump(strings.NewReader(text)); !errors.Is(err, wal.ErrVersion) || errors.As(err, new(*DumpError)) {
-			t.Errorf("%s: %v", text, err)
+			t.Errorf("%s: reading it returned %v, want ErrVersion alone", text, err)
 		}
 	}
 }
@@ -405,7 +405,7 @@ func TestReadDumpOfIndexZero(t *testing.T) {
 		}
 		dump := encodeDump(format, h, []store.Entry{{Topic: []byte("a"), Value: store.Value{Sum: 1}}}, false)
 		if _, _, err := readDump(bytes.NewReader(dump)); !errors.As(err, new(*DumpError)) || !strings.Contains(err.Error(), "index 0") {
-			t.Errorf("%s: %v", format, err)
+			t.Errorf("%s: a topic at index 0 was read with %v, want a DumpError that says so", format, err)
 		}
 	}
 }
@@ -417,7 +417,7 @@ func TestReadDumpOfPrefix(t *testing.T) {
 		`# gcd_dump 1 store 00000000-0000-0000-0000-000000000000 index 1 prefix "a\"b" check 00000000` + "\n",
 	} {
 		if _, _, err := readDump(strings.NewReader(text)); !errors.Is(err, ErrPartial) || !strings.Contains(err.Error(), `"a\"b"`) {
-			t.Errorf("%s: %v", text, err)
+			t.Errorf("%s: reading it returned %v, want ErrPartial and the prefix", text, err)
 		}
 	}
 }

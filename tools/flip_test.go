@@ -27,7 +27,7 @@ func smallStore(t testing.TB) string {
 	}
 	m, err := store.ReadSnapshotMeta(path)
 	if err != nil || m.Mark != wal.MarkCurrent {
-		t.Fatalf("%+v, %v", m, err)
+		t.Fatalf("the small store has %+v, %v, want a mark that is current", m, err)
 	}
 	small := path + ".small"
 	to, err := bolt.Open(small, 0o600, &bolt.Options{PageSize: 1024})
@@ -147,7 +147,7 @@ func TestFlip(t *testing.T) {
 	dir := smallStore(t)
 	whole := verified(t, dir, VerifyOptions{})
 	if whole.Err() != nil || len(whole.Files) < 3 {
-		t.Fatalf("%+v", whole)
+		t.Fatalf("the store that is to be damaged is not whole: %+v", whole)
 	}
 	want := servedSums(t, dir)
 	path := store.SnapshotPath(dir)

@@ -134,7 +134,7 @@ func TestPartOfALog(t *testing.T) {
 			found, err := History(t.Context(), []byte("topic 1"), dir, HistoryOptions{}, func(Step) error { told = true; return nil })
 			check(told, err)
 			if name == "no records" && (found.Covered || found.First != 10 || found.Last != 9) {
-				t.Errorf("%+v", found)
+				t.Errorf("found was %+v, want nothing covered, from 10 to 9", found)
 			}
 			var lines bytes.Buffer
 			w, err := NewRecordWriter(&lines, FormatNDJSON)
@@ -184,7 +184,7 @@ func TestInspect(t *testing.T) {
 	}
 	in, err := Inspect(t.Context(), dir, InspectOptions{})
 	if err != nil || in.Running || in.State != "closed cleanly" || in.First != 1 || in.Last != 400 || in.Replay != 300 || in.Witness != 400 || in.Problem != "" || in.Tail == 0 || in.Estimate <= 0 {
-		t.Fatalf("%+v, %v", in, err)
+		t.Fatalf("the closed store was read as %+v, %v", in, err)
 	}
 	kinds := map[string]int{}
 	var tail int64 // bytes of the segments that a start reads
@@ -193,12 +193,12 @@ func TestInspect(t *testing.T) {
 			tail += f.Bytes
 		}
 		if f.Kind == "segment, format 1" && (f.First == 0 || f.Begun.IsZero()) {
-			t.Errorf("%+v", f)
+			t.Errorf("a segment has no first record, or no time: %+v", f)
 		}
 	}
 	if segments := kinds["segment, format 1"]; segments < 2 || !maps.Equal(kinds, map[string]int{"segment, format 1": segments, "snapshot, format 1": 1, "lock": 1, "not ours": 2,
 		"half-made snapshot, removed at a start": 1, "room held for the next snapshot": 1, "the next segment's zeros": 1, "mark of how far the log was durable": 1}) {
-		t.Errorf("%v", kinds)
+		t.Errorf("the files are of the kinds %v", kinds)
 	}
 	if in.Tail != tail || in.Tail < smallSegment || in.Tail > int64(kinds["segment, format 1"]-1)*smallSegment {
 		t.Errorf("%d bytes behind the snapshot, want %d", in.Tail, tail)
@@ -206,14 +206,14 @@ func TestInspect(t *testing.T) {
 	setMeta(t, dir, "format", []byte{2, 0, 0, 0})
 	if in, err := Inspect(t.Context(), dir, InspectOptions{}); err != nil || kindOf(in,
 		"counters.db") != "snapshot, of another version" || in.Problem == "" || in.Estimate != 0 || in.State != "" {
-		t.Errorf("%+v, %v", in, err)
+		t.Errorf("with a snapshot of another version it is %+v, %v, want a problem and no estimate", in, err)
 	}
 	if err := os.WriteFile(store.SnapshotPath(dir), bytes.Repeat([]byte("nonsense"), 5000), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if in, err := Inspect(t.Context(), dir, InspectOptions{}); err != nil || kindOf(in,
 		"counters.db") != "snapshot, not readable" || in.Problem == "" || in.Estimate != 0 || in.State != "" {
-		t.Errorf("%+v, %v", in, err)
+		t.Errorf("with nonsense for a snapshot it is %+v, %v, want a problem and no estimate", in, err)
 	}
 	if err := os.Remove(store.SnapshotPath(dir)); err != nil {
 		t.Fatal(err)
@@ -222,7 +222,7 @@ func TestInspect(t *testing.T) {
 		t.Fatal(err)
 	}
 	if in, err := Inspect(t.Context(), dir, InspectOptions{}); err != nil || in.Problem == "" {
-		t.Errorf("%+v, %v", in, err)
+		t.Errorf("without a snapshot and its first segment it is %+v, %v, want a problem", in, err)
 	}
 	if _, err := Inspect(t.Context(), t.TempDir(), InspectOptions{}); !errors.Is(err, store.ErrNoStore) {
 		t.Error(err)

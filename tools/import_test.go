@@ -173,7 +173,7 @@ func TestImportWrong(t *testing.T) {
 			dir, _, err := importText(t, test.table, ImportOptions{memory: memory})
 			var wrong *ImportError
 			if !errors.As(err, &wrong) {
-				t.Errorf("%.40q: %v", test.table, err)
+				t.Errorf("%.40q: the import returned %v, want an ImportError", test.table, err)
 				continue
 			}
 			lines, want := strings.Split(wrong.Error(), "\n"), strings.Split(test.want, "\n")
@@ -192,7 +192,7 @@ func TestImportManyWrong(t *testing.T) {
 	var wrong *ImportError
 	if !errors.As(err, &wrong) || len(wrong.Lines) != maxBadLines || wrong.Total != maxBadLines+5 ||
 		!strings.HasSuffix(err.Error(), "\nand 5 more") {
-		t.Errorf("%.200v", err)
+		t.Errorf("the error has not all its lines, or not how many more: %.200v", err)
 	}
 }
 
@@ -203,7 +203,7 @@ func TestImportNothing(t *testing.T) {
 		"\uFEFF\"Topic\",Sum\r\n", "a,0\n"} {
 		dir, _, err := importText(t, table, ImportOptions{})
 		if !errors.Is(err, ErrNothingToImport) {
-			t.Errorf("%q: %v", table, err)
+			t.Errorf("%q: the import returned %v, want ErrNothingToImport", table, err)
 		}
 		onlyNames(t, filepath.Dir(dir))
 	}

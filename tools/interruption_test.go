@@ -108,7 +108,7 @@ func (i *interruption) over(t *testing.T, err error) bool {
 		return false // what goes wrong with the mark of a log is no reason to stop
 	}
 	if i.way == "crash" && err != nil || i.way != "crash" && !errors.Is(err, errStopped) {
-		t.Fatalf("%s: %v", i.what, err)
+		t.Fatalf("%s: it returned %v, want nothing after a crash, else the error", i.what, err)
 	}
 	return false
 }

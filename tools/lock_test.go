@@ -67,7 +67,7 @@ func TestLockIsHeld(t *testing.T) {
 				return nil
 			})
 			if err != nil || !tried {
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("%s: it returned %v; a start was tried meanwhile: %t", name, err, tried)
 			}
 		}
 	}
@@ -150,7 +150,7 @@ func TestWaitingStartGetsTheNewDirectory(t *testing.T) {
 			}
 			aside, err := row.work(dir, s)
 			if err != nil {
-				t.Fatalf("%s: %v", name, err)
+				t.Fatalf("%s: the work beside a waiting start returned %v", name, err)
 			}
 			if early {
 				t.Errorf("%s: it started before the work was done", name)

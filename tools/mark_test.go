@@ -193,7 +193,7 @@ func TestMarkOfWhatIsBuilt(t *testing.T) {
 		t.Errorf("repaired: %+v", mark)
 	}
 	if got := servedSums(t, dir); got["a"].Sum != 5 {
-		t.Errorf("%v", got)
+		t.Errorf("the repaired store serves %v, want the sum 5 of topic a", got)
 	}
 }
 
@@ -223,7 +223,7 @@ func TestCompactLeavesTheMark(t *testing.T) {
 				t.Errorf("the mark was %+v and is %+v", was, readMarkOf(t, dir))
 			}
 			if got := servedSums(t, dir); got["a"].Sum != 10 {
-				t.Errorf("%v", got)
+				t.Errorf("the compacted store serves %v, want the sum 10 of topic a", got)
 			}
 		})
 	}
@@ -249,7 +249,7 @@ func TestCopyOfARunningDirectory(t *testing.T) {
 	must(t, os.WriteFile(markOf(copied), b, 0o600))
 	var damage *wal.CorruptionError
 	if _, err := store.Open(copied, store.Options{}); !errors.As(err, &damage) || damage.Index != 2 {
-		t.Errorf("%v", err)
+		t.Errorf("the older copy with the newer mark was opened with %v, want that record 2 is missing", err)
 	}
 }
 

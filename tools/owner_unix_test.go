@@ -70,7 +70,7 @@ func TestOwnerIsKept(t *testing.T) {
 			}
 		})
 		if err := work(dir); err != nil {
-			t.Fatalf("%s: %v", name, err)
+			t.Fatalf("%s does not work for another owner: %v", name, err)
 		}
 		each(dir, func(path string, got int) {
 			if got != owner {

@@ -134,7 +134,7 @@ func TestPinnedLogIsOvertaken(t *testing.T) {
 		}
 	}
 	if err := log.Close(); err != nil || race.to <= race.from {
-		t.Fatalf("%+v, %v", race, err)
+		t.Fatalf("the records that are raced for were not found: %+v, %v", race, err)
 	}
 	p, err := pinLog(race, store.LogDir(dir), nil)
 	if err != nil {
@@ -154,7 +154,7 @@ func TestPinnedLogShrinks(t *testing.T) {
 	dir := store.LogDir(closedStore(t, seeded(t), 400, 100))
 	names, err := filepath.Glob(filepath.Join(dir, "*.seg"))
 	if err != nil || len(names) < 4 {
-		t.Fatalf("%q, %v", names, err)
+		t.Fatalf("the segments are %q, %v, want four at least", names, err)
 	}
 	open := 0
 	p, err := pinLog(vfstest.NewFault(vfs.OS{}, func(op vfstest.Op) vfstest.Outcome {

@@ -42,7 +42,7 @@ func TestPowerLossOfTools(t *testing.T) {
 	powertest.SkipIfUnsupported(t, err)
 	for i, row := range rows {
 		if err := row.run(filepath.Join(places[i], "data")); err != nil {
-			t.Fatalf("%s: %v", row.name, err)
+			t.Fatalf("%s fails without a power loss: %v", row.name, err)
 		}
 		done.Add(1)
 	}

@@ -116,7 +116,7 @@ func TestRepair(t *testing.T) {
 				t.Fatal(err)
 			}
 			if plan.Done || plan.Needless || plan.Whole() != row.whole || !maps.Equal(before, contents(t, dir)) {
-				t.Fatalf("%+v", plan)
+				t.Fatalf("the plan is %+v, want a mere plan, and nothing lost: %t", plan, row.whole)
 			}
 			tight, err := Repair(t.Context(), dir, RepairOptions{memory: 1})
 			if err != nil || !reflect.DeepEqual(tight, plan) {
@@ -135,7 +135,7 @@ func TestRepair(t *testing.T) {
 					return nil
 				}})
 			if err != nil || !done.Done {
-				t.Fatalf("%+v, %v", done, err)
+				t.Fatalf("the repair did %+v, %v, want that it is done", done, err)
 			}
 			if m, err := store.ReadSnapshotMeta(store.SnapshotPath(intact)); err != nil || (done.Store == m.Store) != row.whole {
 				t.Errorf("it is store %s, and was %s, %v", done.Store, m.Store, err)
@@ -166,7 +166,7 @@ func TestRepair(t *testing.T) {
 				}
 			}
 			if v := verified(t, dir, VerifyOptions{}); v.Err() != nil || done.Index != 700 || v.First != 701 {
-				t.Errorf("%+v", v)
+				t.Errorf("the repaired store is %+v, want a whole one from index 700 on", v)
 			}
 			aside := contents(t, done.Aside)
 			if len(aside) < len(before) {
@@ -174,7 +174,7 @@ func TestRepair(t *testing.T) {
 			}
 			again, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true})
 			if err != nil || !again.Needless {
-				t.Errorf("%+v, %v", again, err)
+				t.Errorf("a second repair did %+v, %v, want that it is needless", again, err)
 			}
 		})
 	}
@@ -256,7 +256,7 @@ func TestRepairDoubts(t *testing.T) {
 	}
 	plan, err := Repair(t.Context(), dir, RepairOptions{})
 	if err != nil || plan.Doubtful != 1 || len(plan.Lost) != 1 || plan.Lost[0] != (Range{25, 25}) {
-		t.Errorf("%+v, %v", plan, err)
+		t.Errorf("the plan is %+v, %v, want one doubtful topic, and record 25 alone lost", plan, err)
 	}
 
 	entries := []store.Entry{{Topic: []byte("a"), Value: store.Value{Sum: 4}, Last: 9}, {Topic: []byte("b"), Value: store.Value{Sum: 7}, Last: 1000}}
@@ -267,10 +267,10 @@ func TestRepairDoubts(t *testing.T) {
 	setMeta(t, dir, "digest", make([]byte, 16))
 	done, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true})
 	if err != nil || done.Snapshot != "read in part" || done.Sure != 1 || len(done.Unsure) != 1 || string(done.Unsure[0]) != "a" {
-		t.Errorf("%+v, %v", done, err)
+		t.Errorf("the repair did %+v, %v, want one topic sure, and topic a alone not", done, err)
 	}
 	if got := servedSums(t, dir); !maps.Equal(got, map[string]store.Value{"a": {Sum: 4}, "c": {Sum: 1}}) {
-		t.Errorf("%v", got)
+		t.Errorf("the repaired store serves %v, want a with 4 and c with 1", got)
 	}
 }
 
@@ -281,7 +281,7 @@ func TestRepairOfAPart(t *testing.T) {
 	setMeta(t, dir, "count", binary.LittleEndian.AppendUint64(nil, 1))
 	done, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true})
 	if err != nil || !done.Partial() || done.Whole() || done.Sure != 1 || done.Topics != 1 || done.Store == (wal.ID{1}) {
-		t.Errorf("%+v, %v", done, err)
+		t.Errorf("the repair did %+v, %v, want a part, with one topic that is sure", done, err)
 	}
 }
 
@@ -379,7 +379,7 @@ func TestRepairOpen(t *testing.T) {
 			}
 			done, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true, SegmentSize: smallSegment})
 			if err != nil || !done.Done {
-				t.Fatalf("%+v, %v", done, err)
+				t.Fatalf("the repair did %+v, %v, want that it is done", done, err)
 			}
 			whole := !row.open && row.lost == nil
 			done.Unsure = nil // of whom there are many
@@ -490,7 +490,7 @@ func TestRepairOfAnUnreadableMark(t *testing.T) {
 	}
 	want, err := Repair(t.Context(), dir, RepairOptions{})
 	if err != nil || want.Needless || want.Index != 10 || want.Whole() {
-		t.Fatalf("%+v, %v", want, err)
+		t.Fatalf("the plan is %+v, %v, want a loss after index 10", want, err)
 	}
 	refused := 0
 	for n := int64(1); ; n++ {

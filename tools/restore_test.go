@@ -297,7 +297,7 @@ func TestRestoreRefuses(t *testing.T) {
 		parent := t.TempDir()
 		o.SegmentSize = testSegment
 		if _, err := Restore(t.Context(), file, filepath.Join(parent, "data"), o); err == nil || !is(err) {
-			t.Errorf("%s: %v", file, err)
+			t.Errorf("%s: the restore returned %v, which is not the refusal of this", file, err)
 		}
 		onlyNames(t, parent)
 	}

@@ -117,14 +117,14 @@ func TestVerifyMisfits(t *testing.T) {
 		damages := 0
 		for _, f := range v.Files {
 			if damages += f.Damages; f.Damages > 0 && (f.Name != row.want.Name || f.Missing != row.want.Missing || row.want.Records > 0 && f.Records != row.want.Records) {
-				t.Errorf("%s: %+v", row.name, f)
+				t.Errorf("%s: damaged is %+v, want %+v", row.name, f, row.want)
 			}
 			if f.Name == "counters.db" && !f.Missing && f.Entries != 30 {
 				t.Errorf("%s: the snapshot has %d topics, want 30", row.name, f.Entries)
 			}
 		}
 		if damages != 1 || v.Starts || v.Harmless {
-			t.Errorf("%s: %+v", row.name, v)
+			t.Errorf("%s: found was %+v, want one damage that is not harmless", row.name, v)
 		}
 	}
 }

@@ -36,7 +36,7 @@ func TestVerifySaysWhere(t *testing.T) {
 			orders = off + int64(i)
 		}
 	}); err != nil || orders == 0 {
-		t.Fatalf("%d, %v", orders, err)
+		t.Fatalf("the topic was found at %d, %v, want a place in the snapshot", orders, err)
 	}
 	page := orders / int64(os.Getpagesize()) * int64(os.Getpagesize())
 	for _, row := range []struct {

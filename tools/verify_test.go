@@ -141,7 +141,7 @@ func TestVerifyTakesWhatIsWhole(t *testing.T) {
 		before := contents(t, dir)
 		v := verified(t, dir, VerifyOptions{memory: memory})
 		if err := v.Err(); err != nil || !v.Starts || v.State != "closed cleanly" || v.Last != 700 || v.Changes != 700 || v.First != 1 {
-			t.Errorf("%+v, %v", v, err)
+			t.Errorf("the whole store was found as %+v, %v", v, err)
 		}
 		if !maps.Equal(before, contents(t, dir)) {
 			t.Error("files changed")
@@ -150,7 +150,7 @@ func TestVerifyTakesWhatIsWhole(t *testing.T) {
 	for _, dir := range []string{filepath.Join("..", "store", "testdata", "v1")} {
 		if v := verified(t, dir, VerifyOptions{}); v.Err() != nil || v.Last != 52 || v.Topics != 8 ||
 			v.Files[0].Entries != 7 {
-			t.Errorf("%s: %+v, %v", dir, v, v.Err())
+			t.Errorf("%s: the golden directory was found as %+v, %v", dir, v, v.Err())
 		}
 	}
 }
@@ -215,7 +215,7 @@ func TestVerifyComparesSums(t *testing.T) {
 			v := verified(t, dir, VerifyOptions{memory: memory})
 			var damage *wal.CorruptionError
 			if !errors.As(v.Err(), &damage) || damage.File != store.SnapshotPath(dir) || v.Files[0].Damages != 1 || v.Harmless {
-				t.Errorf("%s: %+v", name, v.Files[0])
+				t.Errorf("%s: the snapshot was found as %+v, want one damage that is not harmless", name, v.Files[0])
 			}
 			if starts := servedSums(t, dir) != nil; v.Starts != starts {
 				t.Errorf("%s: it starts: %t, verify says %t", name, starts, v.Starts)
@@ -267,7 +267,7 @@ func TestVerifyWithoutAStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	if v := verified(t, dir, VerifyOptions{}); v.Err() != nil || !v.Starts || len(v.Unproven) == 0 {
-		t.Errorf("%+v", v)
+		t.Errorf("without a snapshot it was found as %+v, want that it starts, and that something is unproven", v)
 	}
 	if err := os.RemoveAll(store.LogDir(dir)); err != nil {
 		t.Fatal(err)
@@ -280,7 +280,7 @@ func TestVerifyWithoutAStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	if v := verified(t, dir, VerifyOptions{}); v.Err() == nil || v.Starts {
-		t.Errorf("%+v", v)
+		t.Errorf("without a log it was found as %+v, want that it does not start", v)
 	}
 }
 

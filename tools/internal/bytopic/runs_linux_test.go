@@ -182,7 +182,7 @@ func TestRunsOnAFullDisk(t *testing.T) {
 		err := errors.Join(add(c, []byte("stays in memory")), add(c, []byte("sends it into the file")))
 		if !errors.Is(err, syscall.ENOSPC) || !errors.Is(err, tempfile.Err) ||
 			strings.Count(err.Error(), "no space") != 1 {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: reading what nobody changed: %v", name, err)
 		}
 	}
 }
