@@ -35,11 +35,12 @@ func backupCommand() *cli.Command {
 		Usage:     "Take a checked backup from a running server",
 		Category:  categoryServer,
 		ArgsUsage: "FILE",
-		Description: `Writes all counters of a running server, as they are at one moment, to FILE, or to stdout if that is "-". The
-backup is checked to its last byte before FILE appears; a FILE that is there is replaced. gcd-tool restores it.
+		Description: `Writes all counters of a running server, as they are at one moment, to FILE, or
+to stdout if that is "-". The backup is checked to its last byte before FILE appears; a FILE that is
+there is replaced. gcd-tool restores it.
 
-The server gives backups to its own machine only, unless it runs with --allow-backup, and one at a time. It needs
---resp, which is on by default. docs/backup.md has all of it, restoring included.
+The server gives backups to its own machine only, unless it runs with --allow-backup, and one at a
+time. It needs --resp, which is on by default. docs/backup.md has all of it, restoring included.
 
 Examples:
   gcd backup counters.ndjson

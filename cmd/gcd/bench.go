@@ -80,10 +80,10 @@ func benchCommand() *cli.Command {
 		Name:     "bench",
 		Usage:    "Put load on a server and measure it",
 		Category: categoryClient,
-		Description: `Counts as fast as the server answers, or at a rate, and prints what came back: requests a second, latencies, failures.
-Progress goes to stderr. The topics are its own, and the server keeps them for ever:
-so it counts nothing on a server that has topics which do not begin with --prefix,
-unless --yes is given. It looks over RESP, at --addr over TCP, whatever the network is.
+		Description: `Counts as fast as the server answers, or at a rate, and prints what came back:
+requests a second, latencies, failures. Progress goes to stderr. The topics are its own, and the
+server keeps them for ever: so it counts nothing on a server that has topics which do not begin with
+--prefix, unless --yes is given. It looks over RESP, at --addr over TCP, whatever the network is.
 
 Examples:
   gcd bench                                              64 clients, one topic, a connection for each count
@@ -91,10 +91,10 @@ Examples:
   gcd bench --network resp --pipeline 16 --topics 1000000
   gcd bench --network resp --rate 50000 --json           an open loop: latencies at that rate
 
-Exit codes say what the worst was: 1 when a value was wrong, a request refused
-or nothing measured, or when the server has other topics and --yes is missing;
-4 when one was not sent, 6 when the outcome of one is unknown, 130 when it was
-interrupted. The result is printed all the same, unless no server was reached.`,
+Exit codes say what the worst was: 1 when a value was wrong, a request refused or nothing measured,
+or when the server has other topics and --yes is missing; 4 when one was not sent, 6 when the
+outcome of one is unknown, 130 when it was interrupted. The result is printed all the same, unless
+no server was reached.`,
 		Flags: benchFlags(),
 		Action: func(c *cli.Context) error {
 			if err := cmdline.TakesArgs(c, 0); err != nil {

@@ -41,8 +41,9 @@ func countCommand() *cli.Command {
 		Usage:     "Count once and print the number",
 		Category:  categoryClient,
 		ArgsUsage: "[TOPIC]",
-		Description: `Adds one to the topic and prints its new sum, alone on a line. Without TOPIC it counts "` + codec.DefaultTopic + `", as the
-protocol's clients do. A topic is any UTF-8 text, the empty one ('') included; "--" goes before one that begins with "-".
+		Description: `Adds one to the topic and prints its new sum, alone on a line. Without TOPIC it
+counts "` + codec.DefaultTopic + `", as the protocol's clients do. A topic is any UTF-8 text, the empty one ('')
+included; "--" goes before one that begins with "-".
 
 Examples:
   gcd count orders
@@ -76,8 +77,8 @@ func resetCommand() *cli.Command {
 		Usage:     "Set a topic's sum to zero",
 		Category:  categoryClient,
 		ArgsUsage: "[TOPIC]",
-		Description: `The next count of the topic returns 1 again: numbers that were handed out are handed out anew. Without TOPIC it resets
-"` + codec.DefaultTopic + `". Prints nothing.
+		Description: `The next count of the topic returns 1 again: numbers that were handed out are
+handed out anew. Without TOPIC it resets "` + codec.DefaultTopic + `". Prints nothing.
 
 Example:
   gcd reset orders`,

@@ -19,8 +19,9 @@ func initCommand() *cli.Command {
 		Usage:     "Make an empty store",
 		Category:  categoryServer,
 		ArgsUsage: "DIR",
-		Description: `Makes a store in DIR, durably, for a "gcd serve --no-create". DIR must be empty, or not there. A store that is
-there already stays as it is. What root makes belongs to the owner of DIR.
+		Description: `Makes a store in DIR, durably, for a "gcd serve --no-create". DIR must be
+empty, or not there. A store that is there already stays as it is. What root makes belongs to the
+owner of DIR.
 
 Example:
   sudo -u gcd gcd init /var/lib/gcd`,

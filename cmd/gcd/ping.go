@@ -26,11 +26,11 @@ func pingCommand() *cli.Command {
 		Name:     "ping",
 		Usage:    "Ask a server whether it can count",
 		Category: categoryClient,
-		Description: `Sends PING, of the protocol of Redis, and prints PONG when the server can count just now. It counts nothing. The server
-needs --resp, which is on by default.
+		Description: `Sends PING, of the protocol of Redis, and prints PONG when the server can count
+just now. It counts nothing. The server needs --resp, which is on by default.
 
-Exit code 1 and the reason: the server answers that it cannot, since it is loading, its disk is full, or it has stopped
-after an error. Exit code 4: nobody answers.
+Exit code 1 and the reason: the server answers that it cannot, since it is loading, its disk is
+full, or it has stopped after an error. Exit code 4: nobody answers.
 
 Example:
   gcd ping --addr 10.0.0.7:5555 --timeout 1s`,

@@ -39,8 +39,8 @@ func serveCommand(h *host) *cli.Command {
 		Name:     serveName,
 		Usage:    "Run the server",
 		Category: categoryServer,
-		Description: `Serves the counters in a directory over TCP and UDP, until SIGTERM or SIGINT. Everything it has to say goes to
-stderr.
+		Description: `Serves the counters in a directory over TCP and UDP, until SIGTERM or SIGINT.
+Everything it has to say goes to stderr.
 
 Examples:
   gcd serve                              keep the counters in ./gcd-data, listen on 127.0.0.1:5555
