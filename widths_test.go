@@ -33,7 +33,8 @@ var (
 	wideFolders = []string{
 		".", "client", "clients", "cmd/gcd-tool", "codec",
 		"internal/priority", "internal/vfs",
-		"internal/vfs/vfstest", "loadgen", "resp", "server", "store", "tools", "wal",
+		"internal/vfs/vfstest", "loadgen", "resp", "server", "server/internal/gate", "server/internal/loop", "server/internal/redis",
+		"server/internal/socket", "store", "tools", "wal",
 	}
 	widePages = []string{
 		"CHANGELOG.md", "docs/architecture.md", "docs/backup.md", "docs/benchmarks.md", "docs/client.md",

@@ -9,11 +9,12 @@ import (
 	"unicode/utf8"
 )
 
-// fills are how many bytes stretch may put into a message: none, or enough that a few bytes more reach a limit.
+// fills are how many bytes stretch may put into a message: none, or enough that a few bytes more
+// reach a limit.
 var fills = []int{0, 531, 532, 533, 534, 535, 65534, 65535}
 
-// stretch returns msg with a run of letters behind its opcode. Long messages are made here, for the fuzzer spends all of its
-// time on shortening an input when that has some ten thousand bytes.
+// stretch returns msg with a run of letters behind its opcode. Long messages are made here, for the
+// fuzzer spends all of its time on shortening an input when that has some ten thousand bytes.
 func stretch(msg []byte, fill uint8) []byte {
 	if len(msg) == 0 || int(fill) >= len(fills) {
 		return msg
@@ -22,8 +23,8 @@ func stretch(msg []byte, fill uint8) []byte {
 	return append(long, msg[1:]...)
 }
 
-// addSeeds gives the fuzzer the short messages of all tables, stretched in every way, and fails when a kind of outcome, as named by
-// kind, has no seed.
+// addSeeds gives the fuzzer the short messages of all tables, stretched in every way, and fails
+// when a kind of outcome, as named by kind, has no seed.
 func addSeeds(f *testing.F, kind func(msg []byte) string, want ...string) {
 	seeds := []string{"\x80\x00\x00\x00\x00\x00\x00\x01\x00", "\x81", "\xff\x06at most 1000000 topics", "\xff\x04\x1b[2J", "\x00a\xe2\x82"}
 	for _, c := range requests {
@@ -69,7 +70,8 @@ func requestKind(msg []byte) string {
 	return "other"
 }
 
-// FuzzParseRequest: what decodes encodes to the same bytes; what does not, comes with nothing and cannot be encoded.
+// FuzzParseRequest: what decodes encodes to the same bytes; what does not, comes with nothing and
+// cannot be encoded.
 func FuzzParseRequest(f *testing.F) {
 	addSeeds(f, requestKind, "count", "reset", "malformed request", "unknown opcode", "message too long", "topic is not UTF-8")
 	f.Fuzz(func(t *testing.T, msg []byte, fill uint8) {
@@ -187,10 +189,12 @@ func FuzzParseReply(f *testing.F) {
 	})
 }
 
-// continuations has, for every way in which the second byte of a character may be restricted, one that is allowed.
+// continuations has, for every way in which the second byte of a character may be restricted, one
+// that is allowed.
 var continuations = []byte{0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf}
 
-// inCharacter tells whether bytes that may follow data make a character of its last bytes, by trying them.
+// inCharacter tells whether bytes that may follow data make a character of its last bytes, by
+// trying them.
 func inCharacter(data []byte) bool {
 	for len(data) > 0 && utf8.FullRune(data) {
 		_, width := utf8.DecodeRune(data)

@@ -3,8 +3,8 @@ package codec
 // Op is the first byte of a message.
 type Op uint8
 
-// The opcodes. A request n is answered by n + 128 or by a refusal. 2 to 31 are reserved for extension; every other
-// opcode below 128 is no request and never becomes one.
+// The opcodes. A request n is answered by n + 128 or by a refusal. 2 to 31 are reserved for
+// extension; every other opcode below 128 is no request and never becomes one.
 const (
 	OpCount      Op = 0
 	OpReset      Op = 1
@@ -13,15 +13,17 @@ const (
 	OpRefusal    Op = 255
 )
 
-// IsReply tells whether op can only begin an answer. A server drops a datagram that begins with such an op and does not
-// refuse it: two servers that were given each other's addresses must fall silent.
+// IsReply tells whether op can only begin an answer. A server drops a datagram that begins with
+// such an op and does not refuse it: two servers that were given each other's addresses must fall
+// silent.
 func (op Op) IsReply() bool { return op >= OpCountReply }
 
 // The sizes of messages, in bytes.
 const (
 	// MaxMessage is the size of the longest request, opcode included.
 	MaxMessage = 65536
-	// MaxDatagram is the size of the longest request over UDP, opcode included: what fits into one datagram over IPv4.
+	// MaxDatagram is the size of the longest request over UDP, opcode included: what fits into one
+	// datagram over IPv4.
 	MaxDatagram = 65507
 	// MaxTopic is the size of the longest topic.
 	MaxTopic = 65535

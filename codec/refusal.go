@@ -1,6 +1,9 @@
 package codec
 
-import "strconv"
+import (
+	"bytes"
+	"strconv"
+)
 
 // Code says why a request was refused. A request that was refused surely had no effect.
 type Code uint8
@@ -25,47 +28,95 @@ const (
 	CodeStoppedAfterError Code = 16 // the server stopped counting after a disk error
 )
 
+// words are what is said of each code, to whom.
+var words = [...]struct {
+	reason string // what the code means
+	advice string // what a client of the protocol may do about it, if the code alone does not say so
+	redis  string // the error for a client of RESP, whose first word is one that Redis has for what is most like it
+}{
+	CodeMalformed:        {reason: "malformed request"},
+	CodeUnknownOpcode:    {reason: "unknown opcode"},
+	CodeMessageTooLong:   {reason: "message too long"},
+	CodeNotUTF8:          {reason: "topic is not UTF-8"},
+	CodeTopicTooLong:     {"topic too long", "this server's limit", "ERR topic is too long for this server"},
+	CodeTooManyTopics:    {"too many topics", "this server's limit", "OOM too many topics: the server holds as many as it may"},
+	CodeSumAtMaximum:     {"sum is at its maximum", "only a RESET helps", "ERR increment or decrement would overflow"},
+	CodeTooManyRequests:  {"too many requests in flight", "try again later", "BUSY too many requests in flight: try again later"},
+	CodeTooManyConns:     {"too many connections", "try again later", "ERR max number of clients reached"},
+	CodeTooManyConnsAddr: {"too many connections from this address", "try again later", "ERR max number of clients reached"},
+	CodeNoRoom:           {"no room for the log", "", "MISCONF no room for the log: the disk is full"},
+	CodeShuttingDown: {"shutting down", "try again when it is back",
+		"LOADING the server is shutting down: try again when it is back"},
+	CodeNothingArrived: {"no complete message arrived in time", "send the message in one write after connecting",
+		"ERR Protocol error: the command was not complete in time"},
+	CodeLoading:         {"still loading", "try again soon", "LOADING gcd is loading its counters, try again soon"},
+	CodeTooManyRefusals: {reason: "too many refusals"},
+	CodeStoppedAfterError: {"stopped after a disk error", "",
+		"MISCONF stopped after a disk error: the server counts no more and exits"},
+}
+
 // String returns what the code means, in a few words.
 func (c Code) String() string {
-	switch c {
-	case CodeMalformed:
-		return "malformed request"
-	case CodeUnknownOpcode:
-		return "unknown opcode"
-	case CodeMessageTooLong:
-		return "message too long"
-	case CodeNotUTF8:
-		return "topic is not UTF-8"
-	case CodeTopicTooLong:
-		return "topic too long"
-	case CodeTooManyTopics:
-		return "too many topics"
-	case CodeSumAtMaximum:
-		return "sum is at its maximum"
-	case CodeTooManyRequests:
-		return "too many requests in flight"
-	case CodeTooManyConns:
-		return "too many connections"
-	case CodeTooManyConnsAddr:
-		return "too many connections from this address"
-	case CodeNoRoom:
-		return "no room for the log"
-	case CodeShuttingDown:
-		return "shutting down"
-	case CodeNothingArrived:
-		return "no complete message arrived in time"
-	case CodeLoading:
-		return "still loading"
-	case CodeTooManyRefusals:
-		return "too many refusals"
-	case CodeStoppedAfterError:
-		return "stopped after a disk error"
+	if int(c) < len(words) && words[c].reason != "" {
+		return words[c].reason
 	}
 	return "refusal code " + strconv.Itoa(int(c))
 }
 
-// RefusalError is a refusal as an error: what ParseRequest says of bytes that are no request, and what a client says of
-// a refusal that it received.
+// Advice is what a client may do about a refusal with the code; often nothing that the code does
+// not say.
+func (c Code) Advice() string {
+	if int(c) < len(words) {
+		return words[c].advice
+	}
+	return ""
+}
+
+// RedisError is the error by which a client of RESP is refused for the same reason.
+func (c Code) RedisError() string {
+	if int(c) < len(words) && words[c].redis != "" {
+		return words[c].redis
+	}
+	return "ERR " + c.String()
+}
+
+// redisErrors are what errors of RESP begin with, for each code that a server may mean by it. The
+// first that fits counts.
+var redisErrors = [...]struct {
+	begins string
+	code   Code
+}{
+	{"ERR unknown command", CodeUnknownOpcode},
+	{"ERR topic is too long:", CodeMessageTooLong},
+	{"ERR topic is not UTF-8", CodeNotUTF8},
+	{"ERR topic is too long", CodeTopicTooLong},
+	{"OOM ", CodeTooManyTopics},
+	{"ERR increment or decrement would overflow", CodeSumAtMaximum},
+	{"BUSY ", CodeTooManyRequests},
+	{"ERR max number of clients reached", CodeTooManyConns},
+	{"MISCONF stopped", CodeStoppedAfterError},
+	{"MISCONF ", CodeNoRoom},
+	{"LOADING the server is shutting down", CodeShuttingDown},
+	{"LOADING ", CodeLoading},
+	{"ERR Protocol error: the command was not complete", CodeNothingArrived},
+	{"EXECABORT Transaction discarded because what it changes may not fit", CodeMessageTooLong},
+	{"ERR transaction is too long", CodeMessageTooLong},
+	{"ERR more topics than --max-in-flight allows", CodeMessageTooLong},
+}
+
+// CodeOfRedisError is the code that a server means by an error of RESP: CodeMalformed if it is none
+// that has a code of its own.
+func CodeOfRedisError(text []byte) Code {
+	for _, e := range redisErrors {
+		if bytes.HasPrefix(text, []byte(e.begins)) {
+			return e.code
+		}
+	}
+	return CodeMalformed
+}
+
+// RefusalError is a refusal as an error: what ParseRequest says of bytes that are no request, and
+// what a client says of a refusal that it received.
 type RefusalError struct {
 	Code Code
 	Text string // more than the code says, in words, and may be empty; at most MaxText bytes when it came over the wire
@@ -79,8 +130,8 @@ func (e *RefusalError) Error() string {
 	return s
 }
 
-// The refusals that need no more than a message's bytes to be decided. They are made once, so that refusing costs no
-// allocation.
+// The refusals that need no more than a message's bytes to be decided. They are made once, so that
+// refusing costs no allocation.
 var (
 	errEmpty         = &RefusalError{CodeMalformed, "an empty message; the first byte is the opcode, 0 counts and 1 resets"}
 	errUnknownOpcode = &RefusalError{CodeUnknownOpcode, "the first byte is the opcode, 0 counts and 1 resets"}

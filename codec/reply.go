@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// ErrBadReply is what every error of ParseReply wraps: the bytes are no reply of the protocol, so what became of the
-// request is not known.
+// ErrBadReply is what every error of ParseReply wraps: the bytes are no reply of the protocol, so
+// what became of the request is not known.
 var ErrBadReply = errors.New("codec: not a reply")
 
 // Reply is what a server answers.
@@ -22,9 +22,9 @@ type Reply struct {
 	Text string // of a refusal: printable UTF-8 of at most MaxText bytes, or empty
 }
 
-// ParseReply decodes a whole message. A sum has 1 to 8 bytes and any number of leading zeros among them. A refusal's text
-// is cut to MaxText bytes, and dropped when it holds anything that should not reach a terminal or a log. Every error
-// wraps ErrBadReply and comes with the zero Reply.
+// ParseReply decodes a whole message. A sum has 1 to 8 bytes and any number of leading zeros among
+// them. A refusal's text is cut to MaxText bytes, and dropped when it holds anything that should
+// not reach a terminal or a log. Every error wraps ErrBadReply and comes with the zero Reply.
 func ParseReply(msg []byte) (Reply, error) {
 	if len(msg) == 0 {
 		return Reply{}, fmt.Errorf("%w: it is empty", ErrBadReply)
@@ -56,7 +56,8 @@ func ParseReply(msg []byte) (Reply, error) {
 	return Reply{}, fmt.Errorf("%w: it begins with opcode %d", ErrBadReply, op)
 }
 
-// AppendCountReply appends the reply to a COUNT: the sum in the fewest bytes that hold it, at least one.
+// AppendCountReply appends the reply to a COUNT: the sum in the fewest bytes that hold it, at least
+// one.
 func AppendCountReply(dst []byte, sum uint64) []byte {
 	var b [8]byte
 	binary.BigEndian.PutUint64(b[:], sum)
@@ -70,15 +71,16 @@ func AppendResetReply(dst []byte) []byte {
 	return append(dst, byte(OpResetReply))
 }
 
-// AppendRefusal appends a refusal. text is for people and may be empty, as it must be over UDP; it is cut to MaxText
-// bytes, and left out when it is not printable UTF-8.
+// AppendRefusal appends a refusal. text is for people and may be empty, as it must be over UDP; it
+// is cut to MaxText bytes, and left out when it is not printable UTF-8.
 func AppendRefusal(dst []byte, code Code, text string) []byte {
 	dst = append(dst, byte(OpRefusal), byte(code))
 	return append(dst, printable(text)...)
 }
 
-// printable returns text cut at a character's end to at most MaxText bytes, or "" when a part of that is not UTF-8 or not
-// printable: the other side of a connection must not be able to drive a terminal or to forge a line of a log.
+// printable returns text cut at a character's end to at most MaxText bytes, or "" when a part of
+// that is not UTF-8 or not printable: the other side of a connection must not be able to drive a
+// terminal or to forge a line of a log.
 func printable(text string) string {
 	if len(text) > MaxText {
 		n := MaxText

@@ -12,8 +12,8 @@ type Request struct {
 	Topic []byte // UTF-8, at most MaxTopic bytes, may be empty
 }
 
-// ParseRequest decodes a whole message. The request's Topic is part of msg, not a copy. Every error is a *RefusalError,
-// comes with the zero Request, and costs no allocation.
+// ParseRequest decodes a whole message. The request's Topic is part of msg, not a copy. Every error
+// is a *RefusalError, comes with the zero Request, and costs no allocation.
 func ParseRequest(msg []byte) (Request, error) {
 	if len(msg) == 0 {
 		return Request{}, errEmpty
@@ -52,9 +52,9 @@ func IsText(b []byte) bool {
 	return all&high == 0 || utf8.Valid(b)
 }
 
-// AppendRequest appends a request to dst. What ParseRequest would refuse is not appended: then dst comes back as it was,
-// with an error that wraps a *RefusalError. Whether a request of more than MaxDatagram bytes goes over UDP is the
-// caller's to decide.
+// AppendRequest appends a request to dst. What ParseRequest would refuse is not appended: then dst
+// comes back as it was, with an error that wraps a *RefusalError. Whether a request of more than
+// MaxDatagram bytes goes over UDP is the caller's to decide.
 func AppendRequest[T string | []byte](dst []byte, op Op, topic T) ([]byte, error) {
 	// The length is looked at first, for nothing of that size should be copied only to be refused.
 	var err error = errTooLong
@@ -67,19 +67,20 @@ func AppendRequest[T string | []byte](dst []byte, op Op, topic T) ([]byte, error
 	return dst, fmt.Errorf("codec: opcode %d with a topic of %d bytes is no request: %w", op, len(topic), err)
 }
 
-// shortestSegment is how many bytes every TCP connection over IPv4 carries in one segment. A message that is shorter,
-// and was sent by one write, arrives in one piece.
+// shortestSegment is how many bytes every TCP connection over IPv4 carries in one segment. A
+// message that is shorter, and was sent by one write, arrives in one piece.
 const shortestSegment = 536
 
-// Complete tells whether what a TCP connection has received so far may be answered at once although the client has not
-// closed its side; it is to be asked when a read has left the socket empty. Nothing on the wire says where a message ends, so
-// this is a rule and not knowledge: from two bytes on, and as long as it surely fits into one segment, a message is taken as
-// whole unless it ends in the middle of a character. Bytes that can be the beginning of no character are not the middle
-// of one: no later byte would mend them. When Complete returns false the caller waits for the client to close its side, or
-// for quiet.
+// Complete tells whether what a TCP connection has received so far may be answered at once although
+// the client has not closed its side; it is to be asked when a read has left the socket empty.
+// Nothing on the wire says where a message ends, so this is a rule and not knowledge: from two
+// bytes on, and as long as it surely fits into one segment, a message is taken as whole unless it
+// ends in the middle of a character. Bytes that can be the beginning of no character are not the
+// middle of one: no later byte would mend them. When Complete returns false the caller waits for
+// the client to close its side, or for quiet.
 //
-// A message of more than MaxMessage bytes is complete: whatever follows, it is refused. So a caller that keeps at most
-// MaxMessage + 1 bytes has seen enough.
+// A message of more than MaxMessage bytes is complete: whatever follows, it is refused. So a caller
+// that keeps at most MaxMessage + 1 bytes has seen enough.
 func Complete(msg []byte) bool {
 	if len(msg) > MaxMessage {
 		return true
@@ -87,8 +88,8 @@ func Complete(msg []byte) bool {
 	if len(msg) < 2 || len(msg) >= shortestSegment {
 		return false
 	}
-	// The last character begins at the last byte that is no continuation. It has at most four bytes, so if it is
-	// incomplete that is one of the last three, and never the opcode.
+	// The last character begins at the last byte that is no continuation. It has at most four
+	// bytes, so if it is incomplete that is one of the last three, and never the opcode.
 	for i := len(msg) - 1; i >= max(1, len(msg)-(utf8.UTFMax-1)); i-- {
 		if utf8.RuneStart(msg[i]) {
 			return utf8.FullRune(msg[i:])

@@ -200,8 +200,8 @@ func TestComplete(t *testing.T) {
 	}
 }
 
-// TestCompletePrefixes cuts messages of valid UTF-8 at every byte: a short beginning is complete exactly when it is a
-// request by itself.
+// TestCompletePrefixes cuts messages of valid UTF-8 at every byte: a short beginning is complete
+// exactly when it is a request by itself.
 func TestCompletePrefixes(t *testing.T) {
 	t.Parallel()
 	for _, r := range []rune{0, 0x7f, 0x80, 0x7ff, 0x800, 0xfff, 0x1000, 0xd7ff, 0xe000, 0xfffd, 0xffff, 0x10000, 0x3ffff, 0x40000, 0x10ffff} {

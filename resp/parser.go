@@ -177,3 +177,10 @@ func length(b []byte, at int) (n, next int) {
 	}
 	return sign * n, at + 2
 }
+
+// Begins tells whether a command may begin with this byte: an array, the name of an inline command,
+// or an empty line.
+func Begins(first byte) bool {
+	return first == '*' || 'a' <= first && first <= 'z' || 'A' <= first && first <= 'Z' ||
+		first == '\r' || first == '\n'
+}

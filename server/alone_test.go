@@ -14,8 +14,8 @@ import (
 	"gcd/server"
 )
 
-// alone runs the named test in a process of its own and returns false, or true if this is that process. It is for tests
-// that look at the whole process.
+// alone runs the named test in a process of its own and returns false, or true if this is that
+// process. It is for tests that look at the whole process.
 func alone(t *testing.T) bool {
 	t.Helper()
 	const variable = "GCD_TEST_ALONE"

@@ -1,21 +1,16 @@
 package server
 
-import (
-	"errors"
-
-	"gcd/codec"
-	"gcd/store"
-)
+import "gcd/store"
 
 // Backend makes groups of operations durable, in one order for all. A *store.Store is one.
 //
-// A group belongs to the backend until it calls the group's Done, once, on the goroutine that owns the commit. That may be
-// inside the call that handed the group over.
+// A group belongs to the backend until it calls the group's Done, once, on the goroutine that owns
+// the commit. That may be inside the call that handed the group over.
 type Backend interface {
 	// Submit takes a group from any goroutine; somebody else commits it.
 	Submit(g *store.Group)
-	// Enqueue takes groups and, when it returns true, makes the caller the commit owner, who must call Round. It keeps
-	// nothing of the slice itself.
+	// Enqueue takes groups and, when it returns true, makes the caller the commit owner, who must
+	// call Round. It keeps nothing of the slice itself.
 	Enqueue(gs ...*store.Group) bool
 	// Round commits what waits and calls its Dones, then ends the caller's ownership.
 	Round()
@@ -37,37 +32,27 @@ type Backend interface {
 	GetBytes(topic []byte) (store.Value, bool)
 	// Live is the number of topics whose sum is not 0.
 	Live() int
-	// Scan calls each with at most limit topics and returns the cursor to go on with, 0 at the end; 0 begins. A cursor is at most maxCursor.
+	// Scan calls each with at most limit topics and returns the cursor to go on with, 0 at the end;
+	// 0 begins. A cursor is at most maxCursor.
 	Scan(cursor uint64, limit int, each func(topic []byte, v store.Value)) uint64
 	// Stats are the backend's figures, and Options how it was opened.
 	Stats() store.Stats
 	Options() store.Options
 }
 
-// errTooManyRequests is the outcome of operations for which admit had no places.
-var errTooManyRequests = errors.New("server: too many requests in flight")
+// unloaded is the backend of a server that loads its counters: the gate lets no request through to
+// it.
+type unloaded struct{}
 
-// codeOf translates why an operation was not done. It returns false when the outcome is unknown: then nothing may be
-// answered, for every answer would be a claim.
-func codeOf(err error) (codec.Code, bool) {
-	switch {
-	case errors.Is(err, store.ErrUnknown):
-		return 0, false
-	case errors.Is(err, store.ErrOverflow):
-		return codec.CodeSumAtMaximum, true
-	case errors.Is(err, store.ErrTopicTooLong):
-		return codec.CodeTopicTooLong, true
-	case errors.Is(err, store.ErrTooManyTopics):
-		return codec.CodeTooManyTopics, true
-	case errors.Is(err, store.ErrLogFull):
-		return codec.CodeNoRoom, true
-	case errors.Is(err, store.ErrClosed):
-		return codec.CodeShuttingDown, true
-	case errors.Is(err, store.ErrFailed):
-		return codec.CodeStoppedAfterError, true
-	case err == errTooManyRequests:
-		return codec.CodeTooManyRequests, true
-	}
-	// An error that is not ErrUnknown means that nothing was done, whatever it is.
-	return codec.CodeMalformed, true
-}
+func (unloaded) Submit(*store.Group)                                {}
+func (unloaded) Enqueue(...*store.Group) bool                       { return false }
+func (unloaded) Round()                                             {}
+func (unloaded) Fits([]store.Op) bool                               { return true }
+func (unloaded) Failed() <-chan struct{}                            { return nil }
+func (unloaded) Refusing() error                                    { return nil }
+func (unloaded) WholeVersion() uint64                               { return 0 }
+func (unloaded) GetBytes([]byte) (store.Value, bool)                { return store.Value{}, false }
+func (unloaded) Live() int                                          { return 0 }
+func (unloaded) Scan(uint64, int, func([]byte, store.Value)) uint64 { return 0 }
+func (unloaded) Stats() store.Stats                                 { return store.Stats{} }
+func (unloaded) Options() store.Options                             { return store.Options{} }

@@ -12,8 +12,9 @@ import (
 	"gcd/store"
 )
 
-// BenchmarkCount measures a COUNT through raw sockets of this process, over a store in memory: with TCP a connection for
-// each, with UDP a socket for each client. Clients and server share the processors.
+// BenchmarkCount measures a COUNT through raw sockets of this process, over a store in memory: with
+// TCP a connection for each, with UDP a socket for each client. Clients and server share the
+// processors.
 func BenchmarkCount(b *testing.B) {
 	for _, d := range dispatches {
 		for _, network := range []string{"tcp", "udp"} {

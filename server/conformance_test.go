@@ -8,7 +8,8 @@ import (
 	"gcd/server"
 )
 
-// The conformance suite: the protocol's literal bytes through raw sockets, for every network and dispatch.
+// The conformance suite: the protocol's literal bytes through raw sockets, for every network and
+// dispatch.
 
 func TestCountValuesAndWidths(t *testing.T) {
 	t.Parallel()
@@ -69,8 +70,8 @@ func TestReset(t *testing.T) {
 	})
 }
 
-// A wrapped function runs first and is stamped behind: the stamps of functions that ran one after another grow, also when
-// several callers share the topic.
+// A wrapped function runs first and is stamped behind: the stamps of functions that ran one after
+// another grow, also when several callers share the topic.
 func TestWrap(t *testing.T) {
 	t.Parallel()
 	eachCell(t, func(t *testing.T, network string, o server.Options) {

@@ -51,8 +51,8 @@ func TestDroppedDatagrams(t *testing.T) {
 	})
 }
 
-// Two servers that were fed each other's addresses fall silent, whatever the first of them answers. The first is asked from the
-// second's own address, before the second serves.
+// Two servers that were fed each other's addresses fall silent, whatever the first of them answers.
+// The first is asked from the second's own address, before the second serves.
 func TestTwoServersFallSilent(t *testing.T) {
 	t.Parallel()
 	for _, outcome := range []error{nil, store.ErrTooManyTopics} {
@@ -90,7 +90,8 @@ func TestTwoServersFallSilent(t *testing.T) {
 	}
 }
 
-// A socket bound to all addresses answers from the one that was asked: a connected socket hears nothing else.
+// A socket bound to all addresses answers from the one that was asked: a connected socket hears
+// nothing else.
 func TestAnswerComesFromTheAddressThatWasAsked(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {

@@ -1,5 +1,6 @@
-// Package server opens the doors of a counter service: it takes requests of the protocol (docs/protocol.md) from TCP
-// connections and UDP datagrams, gives them to a Backend that makes them durable, and sends the answers.
+// Package server opens the doors of a counter service: it takes requests of the protocol
+// (docs/protocol.md) from TCP connections and UDP datagrams, gives them to a Backend that makes
+// them durable, and sends the answers.
 //
 // Two ways of dispatch carry the same requests with the same rules:
 //
@@ -31,6 +32,6 @@
 // all commands do. Connections and doors go on as before for the time of parting; then each
 // connection reads for the last time, and ends.
 //
-// Every resource that a client can claim is bounded by an option or a constant of this package. What is over a bound is
-// refused with a code, counted (Stats) and logged at a bounded rate.
+// Every resource that a client can claim is bounded by an option or a constant of this package.
+// What is over a bound is refused with a code, counted (Stats) and logged at a bounded rate.
 package server

@@ -9,8 +9,9 @@ import (
 	"gcd/store"
 )
 
-// ListenAndServe is a whole counter service in one call: it opens the store in o.Data, serves it until ctx ends, answers
-// what is under way, for at most o.ShutdownTimeout, and closes the store. It returns nil when all of that went well.
+// ListenAndServe is a whole counter service in one call: it opens the store in o.Data, serves it
+// until ctx ends, answers what is under way, for at most o.ShutdownTimeout, and closes the store.
+// It returns nil when all of that went well.
 func ListenAndServe(ctx context.Context, o Options) error {
 	o = o.withDefaults()
 	if o.Store.Logger == nil {
@@ -27,8 +28,7 @@ func ListenAndServe(ctx context.Context, o Options) error {
 				return err
 			}
 		}
-		_, err := s.AnswerLoading()
-		return err
+		return s.AnswerLoading()
 	}
 	st, err := store.Open(o.Data, o.Store)
 	if err != nil {

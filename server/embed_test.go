@@ -90,7 +90,8 @@ func TestRefusalsLeaveTheLogAlone(t *testing.T) {
 	})
 }
 
-// Counting goes on over every door while snapshots are written, and the next start is where the last answers were.
+// Counting goes on over every door while snapshots are written, and the next start is where the
+// last answers were.
 func TestSnapshotsUnderLoad(t *testing.T) {
 	t.Parallel()
 	eachCell(t, func(t *testing.T, network string, o server.Options) {

@@ -6,39 +6,42 @@ import (
 	"time"
 
 	"gcd/codec"
+	"gcd/server/internal/dispatch"
+	"gcd/server/internal/gate"
+	"gcd/server/internal/loop"
+	"gcd/server/internal/session"
+	"gcd/server/internal/socket"
 )
 
-const LingerBytes = lingerBytes
+const LingerBytes = dispatch.LingerBytes
 
 // HavePool says whether this system has readiness loops.
-const HavePool = havePool
+const HavePool = loop.Have
 
 // The places where tests put faults and stretch time; to be called before Serve.
 
-func (s *Server) SetParse(f func([]byte) (codec.Request, error)) { s.parse = f }
+func (s *Server) SetParse(f func([]byte) (codec.Request, error)) { s.counter.Parse = f }
 
 func (s *Server) SetBeforeAccept(f func() error) { s.beforeAccept = f }
 
 func (s *Server) SetLinger(d time.Duration) { s.linger = d }
 
 // ShortTurns ends the turn of a connection with each command that is answered at once.
-func (s *Server) ShortTurns() { s.fullTime, s.sharedTime = 0, 0 }
+func (s *Server) ShortTurns() { s.gate.FullTime, s.gate.SharedTime = 0, 0 }
 
 // LongTurns lets the turn of a connection take any time.
-func (s *Server) LongTurns() { s.fullTime, s.sharedTime = time.Hour, time.Hour }
+func (s *Server) LongTurns() { s.gate.FullTime, s.gate.SharedTime = time.Hour, time.Hour }
 
 func (s *Server) SetProcessors(n int) { s.processors = n }
 
-func (s *Server) SetLoadingTime(d time.Duration) { s.loadingTime = d }
-
-// DoorCloses tells whether the system has what closeDoor needs.
+// DoorCloses tells whether the system has what closing a door without a loss needs.
 func DoorCloses() bool {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return false
 	}
 	defer l.Close()
-	return havePool && apply(l.(*net.TCPListener), closeDoor) == nil
+	return loop.Have && socket.Apply(l.(*net.TCPListener), socket.CloseDoor) == nil
 }
 
 func (s *Server) SetHold(d time.Duration) { s.hold = d }
@@ -47,7 +50,7 @@ func (s *Server) SetHold(d time.Duration) { s.hold = d }
 func (s *Server) SetParting(d time.Duration) { s.parting = d }
 
 // EndParting ends the time in which a server that stops goes on to read; it comes behind Shutdown.
-func (s *Server) EndParting() { s.dispatch.drain(0) }
+func (s *Server) EndParting() { s.drain(0) }
 
 func (s *Server) SetFirstByte(d time.Duration) { s.firstByte = d }
 
@@ -58,19 +61,17 @@ func (s *Server) Send(msg []byte, to net.Addr) error {
 }
 
 // SetCommand adds a command of RESP.
-func (s *Server) SetCommand(name string, run func()) {
-	s.resp.commands[name] = &command{name: name, run: func(*exchange) { run() }}
-}
+func (s *Server) SetCommand(name string, run func()) { s.redis.SetCommand(name, run) }
 
 // Rejected is how many commands of that name were refused before they were run.
-func (s *Server) Rejected(name string) uint64 { return s.resp.commands[name].use.rejected.Load() }
+func (s *Server) Rejected(name string) uint64 { return s.redis.Rejected(name) }
 
 // MayBackUp tells whether a client may have a backup.
 func MayBackUp(allowed bool, peer netip.Addr) bool {
-	return (&Options{AllowBackup: allowed}).mayBackUp(peer)
+	return allowed || gate.Peer{Addr: netip.AddrPortFrom(peer, 1)}.IsLocal()
 }
 
 // BackUp sends a backup over a connection.
-func (s *Server) BackUp(conn backupConn, format string) bool {
-	return s.backUp(conn, netip.AddrPort{}, format)
+func (s *Server) BackUp(conn session.Conn, format string) bool {
+	return s.redis.Backup(conn, gate.Peer{}, format)
 }

@@ -9,8 +9,8 @@ import (
 	"gcd/store"
 )
 
-// fake is a backend in memory whose commits a test can hold up, fail and look at. It keeps the contract of
-// server.Backend, with one committer goroutine for what no caller owns.
+// fake is a backend in memory whose commits a test can hold up, fail and look at. It keeps the
+// contract of server.Backend, with one committer goroutine for what no caller owns.
 type fake struct {
 	full    atomic.Bool   // what Stats and Refusing say
 	version atomic.Uint64 // what WholeVersion says, and it grows by pace each time
@@ -213,7 +213,8 @@ func (f *fake) committer() {
 	}
 }
 
-// decide lets outcome say what becomes of each op from now on: nil is success. Rounds call it one after another.
+// decide lets outcome say what becomes of each op from now on: nil is success. Rounds call it one
+// after another.
 func (f *fake) decide(outcome func(op *store.Op) error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -234,8 +235,8 @@ func (f *fake) committed() int {
 	return f.rounds
 }
 
-// isStuck tells that somebody is in a round that is held up. Before that a loop that is about to commit may still accept a connection, whose request it
-// would read behind the commit only.
+// isStuck tells that somebody is in a round that is held up. Before that a loop that is about to
+// commit may still accept a connection, whose request it would read behind the commit only.
 func (f *fake) isStuck() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

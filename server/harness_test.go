@@ -31,7 +31,8 @@ func TestMain(m *testing.M) {
 // most of the time, for deadlines and for servers that stop.
 const atOnce = 4
 
-// patience bounds every wait of a test for something that must happen; no test depends on how long it takes.
+// patience bounds every wait of a test for something that must happen; no test depends on how long
+// it takes.
 const patience = 60 * time.Second
 
 // dispatches are the ways of dispatch that every test goes through.
@@ -143,7 +144,8 @@ func serveFake(t *testing.T, o server.Options) (*running, *fake) {
 	return serve(t, f, o, nil), f
 }
 
-// dial connects; the connection fails the test's reads and writes rather than hanging, and is closed with the test.
+// dial connects; the connection fails the test's reads and writes rather than hanging, and is
+// closed with the test.
 func dial(t testing.TB, network, addr string) net.Conn {
 	t.Helper()
 	c, err := connect(network, addr)
@@ -155,8 +157,8 @@ func dial(t testing.TB, network, addr string) net.Conn {
 	return c
 }
 
-// dialUnread is dial for a client that takes little of what it is sent, or nothing: the system keeps
-// less for it than it usually does.
+// dialUnread is dial for a client that takes little of what it is sent, or nothing: the system
+// keeps less for it than it usually does.
 func dialUnread(t testing.TB, s *running) net.Conn {
 	t.Helper()
 	d := net.Dialer{Control: smallSegments}
@@ -188,7 +190,8 @@ func speak(network string, c net.Conn) net.Conn {
 	return c
 }
 
-// ask sends one message and returns the answer. Over TCP that is everything up to the end, which must be orderly.
+// ask sends one message and returns the answer. Over TCP that is everything up to the end, which
+// must be orderly.
 func ask(t testing.TB, network, addr string, msg []byte) []byte {
 	t.Helper()
 	c := dial(t, network, addr)

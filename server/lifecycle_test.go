@@ -65,7 +65,8 @@ func TestShutdown(t *testing.T) {
 	})
 }
 
-// When the context ends first, Shutdown returns although the store is stuck, and nothing breaks when the store comes back.
+// When the context ends first, Shutdown returns although the store is stuck, and nothing breaks
+// when the store comes back.
 func TestShutdownIsBoundedByItsContext(t *testing.T) {
 	t.Parallel()
 	eachCell(t, func(t *testing.T, network string, o server.Options) {
@@ -147,7 +148,8 @@ func TestServeEndsWhenTheStoreFailed(t *testing.T) {
 	})
 }
 
-// Out of file descriptors: those who are in are served, the others when there are descriptors again.
+// Out of file descriptors: those who are in are served, the others when there are descriptors
+// again.
 func TestAcceptErrors(t *testing.T) {
 	t.Parallel()
 	eachStream(t, func(t *testing.T, network string, o server.Options) {
@@ -206,8 +208,8 @@ func TestAbortedConnectionsAreSkipped(t *testing.T) {
 	})
 }
 
-// A panic while a client is handled ends that client's request and nothing else. The bug is in what reads the protocol; TestRESPPanic has one in
-// a command of RESP.
+// A panic while a client is handled ends that client's request and nothing else. The bug is in what
+// reads the protocol; TestRESPPanic has one in a command of RESP.
 func TestPanicInAHandler(t *testing.T) {
 	t.Parallel()
 	eachNetwork(t, []string{"tcp", "udp"}, func(t *testing.T, network string, o server.Options) {

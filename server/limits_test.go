@@ -41,7 +41,8 @@ func TestMaxConns(t *testing.T) {
 	})
 }
 
-// Far more connections than are let in: also those for which there is no place to linger hear why. TestRESPFloodOfClients has some that have spoken.
+// Far more connections than are let in: also those for which there is no place to linger hear why.
+// TestRESPFloodOfClients has some that have spoken.
 func TestFloodOfConnections(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
@@ -142,7 +143,8 @@ func TestMaxInFlight(t *testing.T) {
 	})
 }
 
-// A commit that takes long holds up nobody's request: while one worker commits, another takes what comes.
+// A commit that takes long holds up nobody's request: while one worker commits, another takes what
+// comes.
 func TestCommitOfOthersIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	eachCell(t, func(t *testing.T, network string, o server.Options) {

@@ -21,34 +21,39 @@ const (
 	Goroutine Dispatch = "goroutine"
 )
 
-// DefaultAddr is where a server listens that was told nothing else: loopback only, because the protocol knows no
-// authentication.
+// DefaultAddr is where a server listens that was told nothing else: loopback only, because the
+// protocol knows no authentication.
 const DefaultAddr = "127.0.0.1:5555"
 
-// Options configures a Server. The zero value is a server on TCP and UDP at DefaultAddr. A zero field means its default.
+// Options configures a Server. The zero value is a server on TCP and UDP at DefaultAddr. A zero
+// field means its default.
 type Options struct {
-	// TCP and UDP are the addresses to listen on, host:port; port 0 lets the system choose one. An empty one is off, but if
-	// both are empty both are DefaultAddr.
+	// TCP and UDP are the addresses to listen on, host:port; port 0 lets the system choose one. An
+	// empty one is off, but if both are empty both are DefaultAddr.
 	TCP, UDP string
 
 	Dispatch Dispatch // default Pool
 	Workers  int      // readiness loops of Pool; default runtime.GOMAXPROCS(0)
 
-	// NoRESP turns off RESP, the protocol of Redis, on the TCP port (docs/resp.md). Without it a connection whose first byte is '*' or
-	// an ASCII letter speaks RESP.
+	// NoRESP turns off RESP, the protocol of Redis, on the TCP port (docs/resp.md). Without it a
+	// connection whose first byte is '*' or an ASCII letter speaks RESP.
 	NoRESP bool
 
-	// Settle is how long a TCP client must be quiet before bytes that may be an unfinished message count as whole.
+	// Settle is how long a TCP client must be quiet before bytes that may be an unfinished message
+	// count as whole.
 	Settle time.Duration // default 5 ms
-	// ReadTimeout is the time from a connection's arrival to the end of its message; over RESP also from a command's first byte to its
-	// last. Between commands a RESP connection may be silent for ever, unless it has a transaction and room is short.
+	// ReadTimeout is the time from a connection's arrival to the end of its message; over RESP also
+	// from a command's first byte to its last. Between commands a RESP connection may be silent for
+	// ever, unless it has a transaction and room is short.
 	ReadTimeout time.Duration // default 10 s
-	// WriteTimeout is the time that a client has to take its answer; over RESP the answers of one turn.
+	// WriteTimeout is the time that a client has to take its answer; over RESP the answers of one
+	// turn.
 	WriteTimeout time.Duration // default 10 s
 
 	MaxConns int // TCP connections open at once; default 10,000
-	// MaxConnsPerSource bounds those of one source: an IPv4 address or an IPv6 /64. The default is MaxConns, which bounds
-	// nothing more, because behind a loopback address or a proxy every client has the same source.
+	// MaxConnsPerSource bounds those of one source: an IPv4 address or an IPv6 /64. The default is
+	// MaxConns, which bounds nothing more, because behind a loopback address or a proxy every
+	// client has the same source.
 	MaxConnsPerSource int
 	// MaxInFlight bounds the requests that were given to the backend and are not yet decided;
 	// beyond half of it sources and connections have shares. Sources that have none in flight may
@@ -57,14 +62,15 @@ type Options struct {
 	// MaxInFlightBytes bounds the bytes of those, and counted apart what RESP connections hold:
 	// commands that are not whole, and answers from their first byte until they are taken.
 	MaxInFlightBytes int // default 256 MiB
-	// RefusalRate is how many refusals per second one source gets over UDP, with as many at once; further ones are
-	// silent. A source is what it is for MaxConnsPerSource.
+	// RefusalRate is how many refusals per second one source gets over UDP, with as many at once;
+	// further ones are silent. A source is what it is for MaxConnsPerSource.
 	RefusalRate int // default 100
 
-	// Backup writes a dump of all counters, in the format ndjson or csv, for the command GCD.BACKUP of RESP; nil refuses that. It ends early
-	// when ctx does or w fails.
+	// Backup writes a dump of all counters, in the format ndjson or csv, for the command GCD.BACKUP
+	// of RESP; nil refuses that. It ends early when ctx does or w fails.
 	Backup func(ctx context.Context, w io.Writer, format string) error
-	// AllowBackup gives backups to clients elsewhere, too, and not only to those that come from a loopback address.
+	// AllowBackup gives backups to clients elsewhere, too, and not only to those that come from a
+	// loopback address.
 	AllowBackup bool
 
 	// Version is what INFO tells as gcd_version; default nothing.

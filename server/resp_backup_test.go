@@ -55,7 +55,8 @@ func wantText(t *testing.T, r io.Reader, want string) {
 	}
 }
 
-// A backup is a streamed string whatever HELLO said, in its place in the pipeline, and the conversation goes on behind it.
+// A backup is a streamed string whatever HELLO said, in its place in the pipeline, and the
+// conversation goes on behind it.
 func TestBackup(t *testing.T) {
 	t.Parallel()
 	eachRESP(t, func(t *testing.T, o server.Options, version int) {
@@ -136,7 +137,8 @@ func TestBackupFromElsewhere(t *testing.T) {
 	}
 }
 
-// TestBackupFromOwnNetwork asks over an address that is not loopback, which takes a machine that has one: nobody is elsewhere on a machine without a network.
+// TestBackupFromOwnNetwork asks over an address that is not loopback, which takes a machine that
+// has one: nobody is elsewhere on a machine without a network.
 func TestBackupFromOwnNetwork(t *testing.T) {
 	t.Parallel()
 	host := ownAddress(t)
@@ -185,7 +187,8 @@ func (g *gate) backUp(ctx context.Context, w io.Writer, format string) error {
 	}
 }
 
-// While a backup is under way there is no second one, and everybody else is served, also by the same worker.
+// While a backup is under way there is no second one, and everybody else is served, also by the
+// same worker.
 func TestOneBackupAtATime(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
@@ -214,8 +217,8 @@ func TestOneBackupAtATime(t *testing.T) {
 	})
 }
 
-// A backup that fails before anything of it was sent is refused; one that fails later ends the connection, so that it cannot be taken for
-// whole. Neither keeps the next from being made.
+// A backup that fails before anything of it was sent is refused; one that fails later ends the
+// connection, so that it cannot be taken for whole. Neither keeps the next from being made.
 func TestBackupFails(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {

@@ -47,7 +47,8 @@ func dialRESP(t testing.TB, s *running, version int) net.Conn {
 	return c
 }
 
-// readUntil reads up to an end, which must be the last that was asked for, and returns what came before it.
+// readUntil reads up to an end, which must be the last that was asked for, and returns what came
+// before it.
 func readUntil(t testing.TB, c net.Conn, end string) string {
 	t.Helper()
 	var got []byte
@@ -90,7 +91,8 @@ func array(args ...string) string {
 // bulk writes a string as a reply has it.
 func bulk(s string) string { return fmt.Sprintf("$%d\r\n%s\r\n", len(s), s) }
 
-// script is a conversation about topics that no other script has. Where version 3 differs, in is answered with third.
+// script is a conversation about topics that no other script has. Where version 3 differs, in is
+// answered with third.
 type script []struct{ in, second, third string }
 
 const null2, null3 = "$-1\r\n", "_\r\n"

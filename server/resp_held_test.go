@@ -17,8 +17,8 @@ func half(size int) string {
 	return whole[:len(whole)-3]
 }
 
-// What connections hold for commands that are not whole is bounded for all together. Who comes too late hears so; those that were there before, and small
-// commands, go on.
+// What connections hold for commands that are not whole is bounded for all together. Who comes too
+// late hears so; those that were there before, and small commands, go on.
 func TestRESPHalfCommandsAreBounded(t *testing.T) {
 	t.Parallel()
 	const size = 300_000

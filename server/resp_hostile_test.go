@@ -19,8 +19,9 @@ import (
 	"gcd/store"
 )
 
-// TestRESPModel holds what a connection is answered against a model: commands of every kind, right and wrong, in long pipelines, in every form and
-// split, with little room in flight, and with one end of a connection or another.
+// TestRESPModel holds what a connection is answered against a model: commands of every kind, right
+// and wrong, in long pipelines, in every form and split, with little room in flight, and with one
+// end of a connection or another.
 func TestRESPModel(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -85,8 +86,8 @@ func TestRESPModel(t *testing.T) {
 	}
 }
 
-// conversation makes commands and the answers that the model gives to them, up to one end or another. closes tells whether the server is the first
-// to close.
+// conversation makes commands and the answers that the model gives to them, up to one end or
+// another. closes tells whether the server is the first to close.
 func conversation(r *rand.Rand, m *respModel, commands int) (in, want []byte, closes bool) {
 	one := func(args []string) {
 		in = append(in, written(r, args)...)
@@ -122,7 +123,8 @@ func conversation(r *rand.Rand, m *respModel, commands int) (in, want []byte, cl
 	return in, want, closes
 }
 
-// converse says in, in packets of at most so many bytes, and expects the answer want to its last byte.
+// converse says in, in packets of at most so many bytes, and expects the answer want to its last
+// byte.
 func converse(t *testing.T, r *rand.Rand, conn net.Conn, in, want []byte, packet int, closes bool) {
 	t.Helper()
 	if err := conn.(*net.TCPConn).SetNoDelay(true); err != nil {
@@ -167,8 +169,8 @@ func converse(t *testing.T, r *rand.Rand, conn net.Conn, in, want []byte, packet
 	}
 }
 
-// TestRESPCutConversations has clients go away at any byte of what they say, whether they read or not: nothing of them is left, and nobody
-// else is disturbed.
+// TestRESPCutConversations has clients go away at any byte of what they say, whether they read or
+// not: nothing of them is left, and nobody else is disturbed.
 func TestRESPCutConversations(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
@@ -219,7 +221,8 @@ func TestRESPCutConversations(t *testing.T) {
 	})
 }
 
-// TestRESPBusy has more pipelines at once than may be in flight: each command is counted or refused, and the numbers are dense.
+// TestRESPBusy has more pipelines at once than may be in flight: each command is counted or
+// refused, and the numbers are dense.
 func TestRESPBusy(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {

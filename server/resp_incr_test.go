@@ -10,8 +10,9 @@ import (
 	"gcd/server"
 )
 
-// incrTests are the cases of Redis' own tests/unit/type/incr.tcl, by their names there, each as a conversation: what it comes to here. A want that
-// ends in * is the beginning of an error. SET to anything but 0 is INCRBY on a new topic.
+// incrTests are the cases of Redis' own tests/unit/type/incr.tcl, by their names there, each as a
+// conversation: what it comes to here. A want that ends in * is the beginning of an error. SET to
+// anything but 0 is INCRBY on a new topic.
 var incrTests = map[string][][2]string{
 	"INCR against non existing key":                                   {{"INCR novar", ":1"}, {"GET novar", "$1\r\n1"}},
 	"INCR against key created by incr itself":                         {{"INCR novar", ":1"}, {"INCR novar", ":2"}},

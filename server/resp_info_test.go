@@ -105,8 +105,8 @@ func TestRESPInfoOfWhatWentOn(t *testing.T) {
 	})
 }
 
-// wantCommands looks at how often INFO says that commands were called, rejected before they were run,
-// and failed, and that what calls took on average fits.
+// wantCommands looks at how often INFO says that commands were called, rejected before they were
+// run, and failed, and that what calls took on average fits.
 func wantCommands(t testing.TB, info map[string]string, want map[string][3]int) {
 	t.Helper()
 	for name, want := range want {

@@ -75,7 +75,8 @@ func TestRESPShutdown(t *testing.T) {
 	})
 }
 
-// When the context ends first, Shutdown returns although the store is stuck, and nothing breaks when the store comes back.
+// When the context ends first, Shutdown returns although the store is stuck, and nothing breaks
+// when the store comes back.
 func TestRESPShutdownIsBoundedByItsContext(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
@@ -90,7 +91,8 @@ func TestRESPShutdownIsBoundedByItsContext(t *testing.T) {
 		if err := s.Shutdown(ctx); !errors.Is(err, context.Canceled) {
 			t.Errorf("Shutdown returned %v", err)
 		}
-		// The worker that is stuck in the store keeps its connection, and the others drop theirs, which the store has still.
+		// The worker that is stuck in the store keeps its connection, and the others drop theirs,
+		// which the store has still.
 		eventually(t, "connections are dropped", func() bool { return s.Stats().Connections < 3 })
 		f.unblock()
 		if err := await(t, "Serve returns", s.served); err != nil {

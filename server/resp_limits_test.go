@@ -85,7 +85,6 @@ func TestRESPOutcomesOfTheStore(t *testing.T) {
 			"full":     {fmt.Errorf("more about it: %w", store.ErrLogFull), "MISCONF no room for the log: the disk is full"},
 			"closed":   {store.ErrClosed, "LOADING the server is shutting down: try again when it is back"},
 			"failed":   {store.ErrFailed, "MISCONF stopped after a disk error: the server counts no more and exits"},
-			"other":    {io.ErrUnexpectedEOF, "ERR malformed request"},
 		}
 		f := newFake()
 		t.Cleanup(f.close)
@@ -111,7 +110,8 @@ func TestRESPOutcomesOfTheStore(t *testing.T) {
 	})
 }
 
-// Neither what has no known outcome is answered nor what follows it, and the connection ends. What came before is.
+// Neither what has no known outcome is answered nor what follows it, and the connection ends. What
+// came before is.
 func TestRESPUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
@@ -139,7 +139,8 @@ func TestRESPUnknownOutcome(t *testing.T) {
 	})
 }
 
-// What is beyond the places in flight is refused, and nothing of it is done; a pipeline that fits piece by piece is not.
+// What is beyond the places in flight is refused, and nothing of it is done; a pipeline that fits
+// piece by piece is not.
 func TestRESPMaxInFlight(t *testing.T) {
 	t.Parallel()
 	const busy = "-BUSY too many requests in flight: try again later\r\n"
@@ -194,7 +195,8 @@ func TestRESPReadDeadline(t *testing.T) {
 		o.ReadTimeout = 50 * time.Millisecond
 		s, _ := serveFake(t, o)
 		tries := uint64(0)
-		// until tries until the server has read something in time: who is late is refused before it shows that it speaks RESP.
+		// until tries until the server has read something in time: who is late is refused before it
+		// shows that it speaks RESP.
 		until := func(try func(c net.Conn) string) {
 			eventually(t, "the server hears it in time", func() bool {
 				tries++
@@ -250,7 +252,8 @@ func TestRESPReadDeadlineOfEachCommand(t *testing.T) {
 	})
 }
 
-// A client that takes no answers holds up nobody, is not read from without end, and is given up at the write deadline.
+// A client that takes no answers holds up nobody, is not read from without end, and is given up at
+// the write deadline.
 func TestRESPSlowReader(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {

@@ -59,8 +59,9 @@ var topicModel = porcupine.Model{
 	},
 }
 
-// TestRESPLinearizable has connections count, reset and read the same few topics, alone and in pipelines, and has porcupine look for an order of each
-// topic's commands that explains all answers.
+// TestRESPLinearizable has connections count, reset and read the same few topics, alone and in
+// pipelines, and has porcupine look for an order of each topic's commands that explains all
+// answers.
 func TestRESPLinearizable(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {

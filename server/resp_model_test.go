@@ -22,8 +22,8 @@ const (
 // modelBackup is what a backup holds, whatever was counted.
 const modelBackup = "a backup\r\n"
 
-// respModel says what a connection is answered that is alone with its server. It is written as plainly as it goes: one command after the
-// other, one topic after the other.
+// respModel says what a connection is answered that is alone with its server. It is written as
+// plainly as it goes: one command after the other, one topic after the other.
 type respModel struct {
 	id      string // of the connection, as CLIENT ID has it
 	version int

@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// overRESP is a connection of the network "resp": what a test writes and reads are messages of gcd's own protocol, one of each, and over the wire goes
-// RESP. So the tests of the protocol's promises run over RESP as they are.
+// overRESP is a connection of the network "resp": what a test writes and reads are messages of
+// gcd's own protocol, one of each, and over the wire goes RESP. So the tests of the protocol's
+// promises run over RESP as they are.
 type overRESP struct {
 	*net.TCPConn
 	replies *bufio.Reader
@@ -83,7 +84,8 @@ func (c *overRESP) answer() (string, error) {
 	return "", fmt.Errorf("an answer of no known kind: %q", line)
 }
 
-// refusalPrefixes are what docs/resp.md says that errors begin with, and the codes of the protocol for the same.
+// refusalPrefixes are what docs/resp.md says that errors begin with, and the codes of the protocol
+// for the same.
 var refusalPrefixes = []struct {
 	prefix string
 	code   byte

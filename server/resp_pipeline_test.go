@@ -12,7 +12,8 @@ import (
 	"gcd/store"
 )
 
-// A connection's commands take effect and are answered in the order in which they were sent, reads among them.
+// A connection's commands take effect and are answered in the order in which they were sent, reads
+// among them.
 func TestRESPOrder(t *testing.T) {
 	t.Parallel()
 	eachRESP(t, func(t *testing.T, o server.Options, version int) {
@@ -114,7 +115,8 @@ func TestRESPEverySplit(t *testing.T) {
 	})
 }
 
-// So it is with the first command of a connection, which shows that it is RESP's, and with its client's end behind it.
+// So it is with the first command of a connection, which shows that it is RESP's, and with its
+// client's end behind it.
 func TestRESPFirstCommand(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {

@@ -10,8 +10,8 @@ import (
 	"gcd/store"
 )
 
-// The client reads the code of the protocol out of what the server says over RESP, for every reason of the backend's: no
-// text can change on one side alone.
+// The client reads the code of the protocol out of what the server says over RESP, for every reason
+// of the backend's: no text can change on one side alone.
 func TestRESPRefusalsAsTheClientSeesThem(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {

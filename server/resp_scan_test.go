@@ -141,7 +141,8 @@ func TestRESPScanAmongTheDead(t *testing.T) {
 
 const staleCursor = "-ERR invalid cursor: it is not of this run of the server, and topics have another order in each; begin again with 0\r\n"
 
-// A start from a snapshot finds topics in another order, so a cursor of before must not go on: it would leave some out.
+// A start from a snapshot finds topics in another order, so a cursor of before must not go on: it
+// would leave some out.
 func TestRESPScanAcrossAStart(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
@@ -219,7 +220,8 @@ func TestRESPKeysAreTooMany(t *testing.T) {
 	})
 }
 
-// A long look at all topics leaves other connections their turns, and its own connection what it sent meanwhile.
+// A long look at all topics leaves other connections their turns, and its own connection what it
+// sent meanwhile.
 func TestRESPKeysInSteps(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {

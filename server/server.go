@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,82 +16,92 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"gcd/codec"
+	"gcd/server/internal/blocking"
+	"gcd/server/internal/counter"
+	"gcd/server/internal/dispatch"
+	"gcd/server/internal/gate"
+	"gcd/server/internal/loop"
+	"gcd/server/internal/redis"
+	"gcd/server/internal/socket"
 	"gcd/store"
 )
 
 // ErrClosed is what Listen and Serve return after Shutdown.
 var ErrClosed = errors.New("server: shut down")
 
+// MaxLingering is how many connections beyond Options.MaxConns, and no more than that, are open at
+// once only to hear that they are too many.
+const MaxLingering = gate.MaxLingering
+
+// Stats is what a server has done since it was made.
+type Stats = gate.Stats
+
 // Server serves one Backend over TCP and UDP. Its methods may be called from any goroutine.
 type Server struct {
 	opts    Options
-	backend Backend
 	log     hclog.Logger
-	journal journal
+	gate    *gate.Gate
+	counter counter.Protocol
+	redis   *redis.Door
+	backend atomic.Pointer[Backend] // absent while the counters are loaded
 
-	conns         *connLimit
-	refusals      *refusalLimit
-	inFlight      atomic.Int64
-	inFlightBytes atomic.Int64
-	shares        *shares
-	askers        askers
-	began         time.Time
-	held          atomic.Int64 // bytes that exchanges of RESP are charged for
-	accepted      atomic.Uint64
-	moving        atomic.Int64 // connections on their way to the loop that serves them
-	datagrams     atomic.Uint64
-	answered      atomic.Uint64
-	traffic       traffic
-	rates         rates
-	resp          *respDoor
-	backups       *backups
-	untaken       atomic.Int64 // connections whose client has not taken its answers yet
-	ending        atomic.Bool  // nothing that takes long is gone on with
-	stopping      atomic.Bool  // Shutdown was called: what is not the backend's yet is refused
-
-	// Where tests put faults and stretch time: parse is codec.ParseRequest, a non-nil beforeAccept
-	// may fail an accept, linger, fullTime, sharedTime, firstByte, loadingTime, parting and hold are
-	// the constants of alike names, and processors is runtime.GOMAXPROCS(0).
-	parse        func([]byte) (codec.Request, error)
-	beforeAccept func() error
-	linger       time.Duration
-	fullTime     time.Duration
-	sharedTime   time.Duration
+	// What tests stretch, shorten or replace, before Listen.
+	beforeAccept func() error // a non-nil one may fail an accept
 	firstByte    time.Duration
-	loadingTime  time.Duration
+	linger       time.Duration
 	parting      time.Duration
 	hold         time.Duration
 	processors   int
 
-	finished chan struct{}  // closed when Serve has nothing running any more
-	tellers  sync.WaitGroup // who tells connections that the server is not there yet, or not any more
+	ran chan struct{} // closed when nothing of the doors runs any more
 
-	mu       sync.Mutex
-	tcp      *net.TCPListener // nil when off, and once the dispatcher took it
-	udp      *net.UDPConn     // likewise
-	tcpAddr  net.Addr
-	udpAddr  net.Addr
-	listens  bool
-	dispatch dispatcher // from Serve on
-
-	stopLoading func() // nil before AnswerLoading
-	closed      bool   // Shutdown was called
+	mu      sync.Mutex
+	tcp     *net.TCPListener // nil when off, and once a door took it
+	udp     *net.UDPConn     // likewise
+	tcpAddr net.Addr
+	udpAddr net.Addr
+	listens bool
+	doors   []door // none before they are started
+	served  bool   // Serve was called
+	holding *time.Timer
+	closed  bool // Shutdown was called
 }
 
-// dispatcher carries requests from open sockets to the backend and answers back.
-type dispatcher interface {
-	// run serves until drain or abort; when it returns, every goroutine and socket of the dispatcher is gone.
-	run()
-	// drain makes run end. For so long as parting it goes on to accept and to read; after that it
+// door carries requests from open sockets to the backend, and answers back.
+type door interface {
+	// Run serves until Drain or Abort; when it returns, every goroutine and socket of the door is
+	// gone.
+	Run()
+	// Open lets clients in. Before, connections wait in the system's queue, and datagrams are
+	// dropped.
+	Open()
+	// Drain makes Run end. For so long as rest it goes on to accept and to read; after that it
 	// looks once more at what has arrived, answers that and what the backend has, and closes. A
-	// second drain can only make the time shorter.
-	drain(parting time.Duration)
-	// abort makes run end as soon as nothing of it is inside the backend. Answers may be lost.
-	abort()
-	// rounds returns a channel that gets as many values as it has room for: one when each worker
+	// second Drain can only make the time shorter.
+	Drain(rest time.Duration)
+	// Abort makes Run end as soon as nothing of it is inside the backend. Answers may be lost.
+	Abort()
+	// Rounds returns a channel that gets as many values as it has room for: one when each worker
 	// goes round once more.
-	rounds() <-chan struct{}
+	Rounds() <-chan struct{}
 }
+
+const (
+	// firstByteTime is how long a connection that is too many may say nothing before it is refused
+	// in the words of the protocol and not in those of RESP; and how long at least any connection
+	// has for its first byte, also when the server stops just then.
+	firstByteTime = 100 * time.Millisecond
+	// lingerTime is how long a client has to have read the last that it was told.
+	lingerTime = time.Second
+	// partingTime is how long a server that stops goes on to read, so that whoever asks then is
+	// told, and does not wonder what became of it.
+	partingTime = 250 * time.Millisecond
+	// holdTime is how long nobody is told anything while the server loads its counters, from when
+	// the sockets are open. Connections wait, with what they have sent, and are served when the
+	// counters are there, which takes a new directory some milliseconds; datagrams are dropped,
+	// since their clients send again, and each that was kept would count.
+	holdTime = time.Second
+)
 
 // New makes a server. It opens no socket yet. A nil backend is to come by Use.
 func New(backend Backend, o Options) (*Server, error) {
@@ -100,40 +109,38 @@ func New(backend Backend, o Options) (*Server, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	return &Server{
-		opts:        o,
-		backend:     backend,
-		log:         o.Logger,
-		journal:     journal{log: o.Logger, now: time.Now},
-		conns:       newConnLimit(o.MaxConns, o.MaxConnsPerSource),
-		refusals:    newRefusalLimit(o.RefusalRate),
-		shares:      newShares(),
-		began:       time.Now(),
-		resp:        newRespDoor(),
-		backups:     newBackups(),
-		parse:       codec.ParseRequest,
-		linger:      lingerTime,
-		firstByte:   firstByteTime,
-		loadingTime: loadingTime,
-		fullTime:    fullTime,
-		sharedTime:  sharedTime,
-		parting:     partingTime,
-		hold:        holdTime,
-		processors:  runtime.GOMAXPROCS(0),
-		finished:    make(chan struct{}),
-	}, nil
+	s := &Server{
+		opts: o,
+		log:  o.Logger,
+		gate: gate.New(gate.Options{
+			MaxConns: o.MaxConns, MaxConnsPerSource: o.MaxConnsPerSource, MaxInFlight: o.MaxInFlight,
+			MaxInFlightBytes: o.MaxInFlightBytes, RefusalRate: o.RefusalRate, Logger: o.Logger,
+		}),
+		linger:     lingerTime,
+		firstByte:  firstByteTime,
+		parting:    partingTime,
+		hold:       holdTime,
+		processors: runtime.GOMAXPROCS(0),
+		ran:        make(chan struct{}),
+	}
+	s.counter = counter.Protocol{Gate: s.gate, Parse: codec.ParseRequest}
+	s.redis = redis.NewDoor(redis.Options{
+		Gate: s.gate, Backend: func() redis.Backend { return s.backing() }, Version: o.Version, Port: s.tcpPort,
+		Settings: s.settings, Backup: o.Backup, AllowBackup: o.AllowBackup, WriteTimeout: o.WriteTimeout,
+		KeepAlive: socket.KeepAlive, Logger: o.Logger,
+	})
+	if backend != nil {
+		s.backend.Store(&backend)
+	}
+	return s, nil
 }
 
-// Use gives a server that was made without one its backend. It comes before Serve. Who comes in
-// between is not told any more that the server is loading, and no datagram is dropped: all wait to
-// be served.
-func (s *Server) Use(backend Backend) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.backend = backend
-	if s.stopLoading != nil {
-		s.stopLoading()
+// backing is the backend, or one without counters while they are loaded.
+func (s *Server) backing() Backend {
+	if b := s.backend.Load(); b != nil {
+		return *b
 	}
+	return unloaded{}
 }
 
 // Listen opens the sockets, so that TCPAddr and UDPAddr are known. Serve does it if nobody did.
@@ -152,8 +159,9 @@ func (s *Server) listen() error {
 	}
 	if s.opts.TCP != "" {
 		// What is set before the first connection is there goes for all of them.
-		config := net.ListenConfig{Control: bequeath, KeepAliveConfig: net.KeepAliveConfig{
-			Enable: true, Idle: keepAlive, Interval: keepAlive / keepAliveProbes, Count: keepAliveProbes,
+		config := net.ListenConfig{Control: socket.SetInherited, KeepAliveConfig: net.KeepAliveConfig{
+			Enable: true, Idle: socket.KeepAlive, Interval: socket.KeepAlive / socket.KeepAliveProbes,
+			Count: socket.KeepAliveProbes,
 		}}
 		l, err := config.Listen(context.Background(), network("tcp", s.opts.TCP), s.opts.TCP)
 		if err != nil {
@@ -165,35 +173,28 @@ func (s *Server) listen() error {
 	if s.opts.UDP != "" {
 		c, err := net.ListenPacket(network("udp", s.opts.UDP), s.opts.UDP)
 		if err != nil {
-			s.closeSockets()
+			if s.tcp != nil {
+				s.tcp.Close()
+				s.tcp = nil
+			}
 			return fmt.Errorf("server: cannot listen for UDP: %w", err)
 		}
 		s.udp = c.(*net.UDPConn)
-		pinSource(s.udp)
-		s.widen(s.udp)
+		socket.PinSource(s.udp)
+		socket.GrowReceiveBuffer(s.udp, s.log)
 		s.udpAddr = c.LocalAddr()
 	}
 	s.listens = true
 	return nil
 }
 
-// network keeps a server that was given an IPv4 address off IPv6: package net takes 0.0.0.0 for every address of both.
+// network keeps a server that was given an IPv4 address off IPv6: package net takes 0.0.0.0 for
+// every address of both.
 func network(name, addr string) string {
 	if ap, err := netip.ParseAddrPort(addr); err == nil && ap.Addr().Is4() {
 		return name + "4"
 	}
 	return name
-}
-
-func (s *Server) closeSockets() {
-	if s.tcp != nil {
-		s.tcp.Close()
-		s.tcp = nil
-	}
-	if s.udp != nil {
-		s.udp.Close()
-		s.udp = nil
-	}
 }
 
 // TCPAddr is where the server listens for TCP: nil before Listen, or if TCP is off.
@@ -210,72 +211,149 @@ func (s *Server) UDPAddr() net.Addr {
 	return s.udpAddr
 }
 
-// Serve serves until Shutdown, and then returns nil. It returns an error that wraps store.ErrFailed when the backend can
-// acknowledge nothing any more. When it returns, no goroutine and no socket of the server is left.
-func (s *Server) Serve() error {
-	d, err := s.start()
-	if err != nil {
+// tcpPort is the port that the server listens on for TCP, 0 for none.
+func (s *Server) tcpPort() int {
+	if a, ok := s.TCPAddr().(*net.TCPAddr); ok {
+		return a.Port
+	}
+	return 0
+}
+
+// AnswerLoading opens the sockets of a server that has no backend yet. For a second who comes
+// waits; after that he is told that the counters are loaded (code 14, or LOADING to a client of
+// RESP, who is answered nevertheless what needs no counters), until Use.
+func (s *Server) AnswerLoading() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.listen(); err != nil {
 		return err
 	}
-	ran := make(chan struct{})
-	go func() {
-		defer close(ran)
-		d.run()
+	if s.doors != nil || s.backend.Load() != nil {
+		return nil
+	}
+	s.gate.Refusing.Store(uint32(codec.CodeLoading))
+	if err := s.start(false); err != nil {
+		return err
+	}
+	s.holding = time.AfterFunc(s.hold, func() {
+		s.log.Info("loading: clients are told to try again", "tcp", addrText(s.TCPAddr()))
+		s.open()
+	})
+	return nil
+}
+
+// Use gives a server that was made without one its backend, and it serves who has waited.
+func (s *Server) Use(backend Backend) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.backend.Store(&backend)
+	if s.doors != nil && !s.closed {
+		s.gate.Refusing.Store(0)
+		s.openDoors()
+	}
+}
+
+func (s *Server) open() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.openDoors()
+}
+
+func (s *Server) openDoors() {
+	if s.holding != nil {
+		s.holding.Stop()
+	}
+	for _, d := range s.doors {
+		d.Open()
+	}
+}
+
+// start gives the sockets to doors, and has these run, open or not yet.
+func (s *Server) start(open bool) error {
+	o := dispatch.Options{
+		Gate: s.gate, Backend: func() dispatch.Backend { return *s.backend.Load() }, Counter: &s.counter, Logger: s.log,
+		Settle: s.opts.Settle, ReadTimeout: s.opts.ReadTimeout, WriteTimeout: s.opts.WriteTimeout,
+		FirstByte: s.firstByte, Linger: s.linger, BeforeAccept: s.beforeAccept,
+	}
+	if !s.opts.NoRESP {
+		o.Redis = s.redis
+	}
+	if s.opts.Dispatch == Pool && !loop.Have {
+		s.log.Warn("this system has no readiness loops for dispatch: using goroutines", "wanted", Pool)
+		s.opts.Dispatch = Goroutine
+	}
+	if s.opts.Dispatch == Pool {
+		p, err := loop.New(loop.Options{Options: o, Workers: s.opts.Workers, Processors: s.processors}, s.tcp, s.udp)
+		if err != nil {
+			return err
+		}
+		s.doors = append(s.doors, p)
+	} else {
+		s.doors = append(s.doors, blocking.New(o, s.tcp, s.udp))
+	}
+	s.tcp, s.udp = nil, nil
+	if open {
+		s.openDoors()
+	}
+	var running sync.WaitGroup
+	for _, d := range s.doors {
+		running.Go(d.Run)
+	}
+	go func() { // Serve waits for it, or Shutdown
+		running.Wait()
+		close(s.ran)
 	}()
+	return nil
+}
+
+// Serve serves until Shutdown, and then returns nil. It returns an error that wraps store.ErrFailed
+// when the backend can acknowledge nothing any more. When it returns, no goroutine and no socket of
+// the server is left.
+func (s *Server) Serve() error {
+	if err := s.beginServing(); err != nil {
+		return err
+	}
+	failed := s.backing().Failed()
 	select {
-	case <-ran:
-	case <-s.backend.Failed():
+	case <-s.ran:
+	case <-failed:
 		s.end()
-		d.drain(0)
-		impatient := time.AfterFunc(s.opts.WriteTimeout, d.abort)
-		<-ran
+		s.drain(0)
+		impatient := time.AfterFunc(s.opts.WriteTimeout, s.abort)
+		<-s.ran
 		impatient.Stop()
 	}
-	s.tellers.Wait()
-	close(s.finished)
 	st := s.Stats()
 	s.log.Info("stopped serving", "answered", st.Answered, "refused", st.Refused, "unknown", st.UnknownOutcomes)
 	select {
-	case <-s.backend.Failed():
+	case <-failed:
 		return fmt.Errorf("server: stopped serving: %w", store.ErrFailed)
 	default:
 		return nil
 	}
 }
 
-// start gives the sockets to a dispatcher.
-func (s *Server) start() (dispatcher, error) {
+// beginServing opens the doors.
+func (s *Server) beginServing() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.listen(); err != nil {
-		return nil, err
+		return err
 	}
-	if s.dispatch != nil {
-		return nil, errors.New("server: Serve was called before")
+	if s.served {
+		return errors.New("server: Serve was called before")
 	}
-	if s.backend == nil {
-		return nil, errors.New("server: Serve was called without a backend")
+	if s.backend.Load() == nil {
+		return errors.New("server: Serve was called without a backend")
 	}
-	if s.stopLoading != nil {
-		s.stopLoading()
-	}
-	kind := s.opts.Dispatch
-	if kind == Pool && !havePool {
-		s.log.Warn("this system has no readiness loops for dispatch: using goroutines", "wanted", Pool)
-		kind = Goroutine
-	}
-	if kind == Pool {
-		p, err := newPool(s, s.tcp, s.udp)
-		if err != nil {
-			return nil, err
+	if s.doors == nil {
+		if err := s.start(true); err != nil {
+			return err
 		}
-		s.dispatch = p
-	} else {
-		s.dispatch = newGoroutines(s, s.tcp, s.udp)
 	}
-	s.tcp, s.udp = nil, nil
-	s.log.Info("serving", "tcp", addrText(s.tcpAddr), "udp", addrText(s.udpAddr), "dispatch", kind)
-	return s.dispatch, nil
+	s.served = true
+	s.log.Info("serving", "tcp", addrText(s.tcpAddr), "udp", addrText(s.udpAddr), "dispatch", s.opts.Dispatch)
+	return nil
 }
 
 func addrText(a net.Addr) string {
@@ -291,30 +369,58 @@ func addrText(a net.Addr) string {
 // ctx ends first, it drops what is left and returns ctx's error; Serve returns as soon as the
 // backend lets go. The backend stays open.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.mu.Lock()
-	s.closed = true
-	d, tcp, udp, stopLoading := s.dispatch, s.tcp, s.udp, s.stopLoading
-	s.tcp, s.udp = nil, nil
-	s.mu.Unlock()
-	s.stopping.Store(true)
-	s.end()
-	if d == nil {
-		if stopLoading != nil {
-			stopLoading()
-		}
-		s.turnAway(tcp, udp, halfOf(ctx, s.loadingTime))
-		s.tellers.Wait()
-		return nil
+	if none, err := s.beginShutdown(); none || err != nil {
+		return err
 	}
-	d.drain(halfOf(ctx, s.parting))
+	rest := time.Duration(0) // who was never served is told, but not waited for
+	if s.backend.Load() != nil {
+		rest = halfOf(ctx, s.parting)
+	}
+	s.drain(rest)
 	select {
-	case <-s.finished:
+	case <-s.ran:
 		return nil
 	case <-ctx.Done():
 		waits := s.Waits()
-		d.abort()
+		s.abort()
 		return fmt.Errorf("server: shut down before everything was answered; it waited for %s: %w", waits, ctx.Err())
 	}
+}
+
+// beginShutdown refuses requests from now on. Where sockets are open that no door has, doors tell
+// those who wait at them. It returns true if nothing is to be shut down.
+func (s *Server) beginShutdown() (none bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	s.gate.Refusing.Store(uint32(codec.CodeShuttingDown))
+	s.end()
+	if !s.listens {
+		return true, nil
+	}
+	if s.doors == nil {
+		return false, s.start(true)
+	}
+	s.openDoors()
+	return false, nil
+}
+
+func (s *Server) drain(rest time.Duration) {
+	for _, d := range s.allDoors() {
+		d.Drain(rest)
+	}
+}
+
+func (s *Server) abort() {
+	for _, d := range s.allDoors() {
+		d.Abort()
+	}
+}
+
+func (s *Server) allDoors() []door {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.doors
 }
 
 // halfOf is a time, but at most half of what is left until ctx ends.
@@ -323,6 +429,19 @@ func halfOf(ctx context.Context, t time.Duration) time.Duration {
 		return min(t, max(0, time.Until(deadline)/2))
 	}
 	return t
+}
+
+// end makes an end of what takes many steps: backups, and looks at all topics.
+func (s *Server) end() {
+	s.gate.End()
+	s.redis.End()
+}
+
+// Stats reports what the server has done.
+func (s *Server) Stats() Stats {
+	st := s.gate.Stats()
+	st.Backups = s.redis.Backups()
+	return st
 }
 
 // Waits says in words what a shutdown waits for just now.
@@ -335,11 +454,14 @@ func (s *Server) Waits() string {
 			all = append(all, strconv.FormatInt(n, 10)+" "+many)
 		}
 	}
-	add(s.untaken.Load(), "connection that does not take its answers", "connections that do not take their answers")
-	add(s.inFlight.Load(), "request that the disk has not decided", "requests that the disk has not decided")
-	add(int64(flag(s.backups.under.Load())), "backup", "backups")
-	if n := s.conns.open(); len(all) == 0 && n > 0 {
-		add(n, "connection that does not end", "connections that do not end")
+	st := s.gate.Stats()
+	add(s.gate.Untaken.Load(), "connection that does not take its answers", "connections that do not take their answers")
+	add(st.InFlight, "request that the disk has not decided", "requests that the disk has not decided")
+	if s.redis.IsBackingUp() {
+		add(1, "backup", "backups")
+	}
+	if len(all) == 0 {
+		add(st.Connections, "connection that does not end", "connections that do not end")
 	}
 	if len(all) == 0 {
 		return "its own end"
@@ -347,21 +469,21 @@ func (s *Server) Waits() string {
 	return strings.Join(all, ", ")
 }
 
-// end makes an end of what takes many steps: backups, and looks at all topics.
-func (s *Server) end() {
-	s.ending.Store(true)
-	s.backups.end()
-}
-
-// guard runs a step of one client's handling. A panic in it is that client's end and nobody else's; guard returns false.
-// Nothing that runs inside the backend is guarded: a panic there must end the process.
-func (s *Server) guard(peer netip.AddrPort, step func()) (ok bool) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.journal.happened(handlerPanic, peer, fmt.Sprintf("%v\n%s", p, debug.Stack()))
-			ok = false
+// Alive returns nil when every worker has gone round once more, and ctx's error if that takes
+// longer: one hangs, or waits for the disk. A server that does not serve has no worker that could
+// hang.
+func (s *Server) Alive(ctx context.Context) error {
+	for _, d := range s.allDoors() {
+		rounds := d.Rounds()
+		for range cap(rounds) {
+			select {
+			case <-rounds:
+			case <-s.ran:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 		}
-	}()
-	step()
-	return true
+	}
+	return nil
 }

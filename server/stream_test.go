@@ -67,7 +67,8 @@ func TestSplitMessages(t *testing.T) {
 	})
 }
 
-// What looks complete and arrives alone is complete: the client neither closes its side nor does the settle time pass.
+// What looks complete and arrives alone is complete: the client neither closes its side nor does
+// the settle time pass.
 func TestCompleteLookingMessageIsAnsweredAtOnce(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
@@ -134,7 +135,8 @@ func TestHalfCloseEndsAMessage(t *testing.T) {
 	})
 }
 
-// A connection that ends without a byte, in whichever way, is no trouble: whoever looks whether somebody listens makes one.
+// A connection that ends without a byte, in whichever way, is no trouble: whoever looks whether
+// somebody listens makes one.
 func TestConnectionsWithoutAByte(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
@@ -158,8 +160,8 @@ func TestConnectionsWithoutAByte(t *testing.T) {
 	})
 }
 
-// A message that is too long is refused without waiting for its end, and the refusal arrives whole although the client was
-// still sending.
+// A message that is too long is refused without waiting for its end, and the refusal arrives whole
+// although the client was still sending.
 func TestTooLongMessage(t *testing.T) {
 	t.Parallel()
 	eachStream(t, func(t *testing.T, network string, o server.Options) {
@@ -203,7 +205,8 @@ func refused(t *testing.T, network, addr string) net.Conn {
 	return c
 }
 
-// A refused client that is still sending can finish, within bounds, and then reads the refusal to its orderly end.
+// A refused client that is still sending can finish, within bounds, and then reads the refusal to
+// its orderly end.
 func TestRefusedClientMaySendOn(t *testing.T) {
 	t.Parallel()
 	eachStream(t, func(t *testing.T, network string, o server.Options) {

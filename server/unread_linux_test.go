@@ -6,8 +6,8 @@ import (
 )
 
 // smallSegments is for a net.Dialer whose connection is not to be read: of a connection with small
-// segments the system keeps a tenth of a MB that its client has not taken, and else some MB over the
-// loopback, which a busy machine takes a minute to fill for a dozen clients.
+// segments the system keeps a tenth of a MB that its client has not taken, and else some MB over
+// the loopback, which a busy machine takes a minute to fill for a dozen clients.
 func smallSegments(_, _ string, raw syscall.RawConn) error {
 	var failed error
 	err := raw.Control(func(fd uintptr) {

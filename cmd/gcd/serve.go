@@ -240,7 +240,7 @@ func newServer(s settings) (*server.Server, error) {
 
 // listen opens the doors; nobody is served yet.
 func listen(s settings, srv *server.Server) error {
-	if _, err := srv.AnswerLoading(); err != nil {
+	if err := srv.AnswerLoading(); err != nil {
 		if errors.Is(err, syscall.EADDRINUSE) {
 			return cmdline.Fail(cmdline.ExitFailure, err,
 				"something listens there already: stop it, or choose other addresses with --tcp and --udp")

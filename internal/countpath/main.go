@@ -1,7 +1,7 @@
 // Command countpath says which functions of gcd run for each COUNT, by package and file. It builds
-// gcd with counters in every block (go build -cover), has it answer two numbers of counts, one after
-// the other, and takes what ran more often by as much as there were more counts. So it tells how
-// far a reader has to go who wants to know what happens to a count. No program that is shipped
+// gcd with counters in every block (go build -cover), has it answer two numbers of counts, one
+// after the other, and takes what ran more often by as much as there were more counts. So it tells
+// how far a reader has to go who wants to know what happens to a count. No program that is shipped
 // imports this one.
 package main
 
@@ -26,16 +26,17 @@ var ways = []way{
 }
 
 func main() {
-	list := flag.Bool("list", false, "name the functions, too")
-	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: go run ./internal/countpath [-list] [DIR]\n"+
+	flags := flag.NewFlagSet("countpath", flag.ExitOnError)
+	list := flags.Bool("list", false, "name the functions, too")
+	flags.Usage = func() {
+		fmt.Fprintln(flags.Output(), "usage: go run ./internal/countpath [-list] [DIR]\n"+
 			"DIR has the source of gcd, in this version or an older one; by default it is this directory.")
-		flag.PrintDefaults()
+		flags.PrintDefaults()
 	}
-	flag.Parse()
+	_ = flags.Parse(os.Args[1:]) // exits where it fails
 	root := "."
-	if flag.NArg() > 0 {
-		root = flag.Arg(0)
+	if flags.NArg() > 0 {
+		root = flags.Arg(0)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

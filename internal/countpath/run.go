@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -165,22 +164,24 @@ func (p *program) serve(ctx context.Context, w way, n int, covered string) error
 	return ended
 }
 
-var serving = regexp.MustCompile(`serving: tcp=(\S+) udp=(\S+)`)
-
 // listens finds the address in a line of the server's log; "" if it is another line.
 func listens(line, network string) string {
-	found := serving.FindStringSubmatch(line)
+	_, where, serves := strings.Cut(line, "serving: tcp=")
+	fields := strings.Fields(where)
 	switch {
-	case found == nil:
+	case !serves || len(fields) < 2:
 		return ""
 	case network == "udp":
-		return found[2]
+		return strings.TrimPrefix(fields[1], "udp=")
 	}
-	return found[1]
+	return fields[0]
 }
 
+// patience is how long a count may take. Over UDP one that is sent again counts twice.
+const patience = 5 * time.Second
+
 func count(ctx context.Context, network, address string, n int) error {
-	c, err := client.New(address, client.Options{Network: network})
+	c, err := client.New(address, client.Options{Network: network, Timeout: patience})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,325 @@
+package blocking
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"runtime"
+	"time"
+
+	"gcd/codec"
+	"gcd/resp"
+	"gcd/server/internal/counter"
+	"gcd/server/internal/dispatch"
+	"gcd/server/internal/gate"
+	"gcd/server/internal/redis"
+	"gcd/server/internal/session"
+	"gcd/server/internal/socket"
+	"gcd/store"
+)
+
+const (
+	// firstRead is the size of the buffer in which a connection begins. A message that fills it is
+	// never complete by its bytes alone (codec.Complete), so only the few that are longer need one
+	// of counter.MaxRead.
+	firstRead = 536
+	// talkRead is how many bytes of commands are read at once.
+	talkRead = 16 << 10
+	// crowded is time for the system to take what it has room for, when the client is not waited
+	// for.
+	crowded = 100 * time.Millisecond
+)
+
+// conn is a connection with a goroutine of its own. It is used for one after the other, unless the
+// backend has kept its group.
+type conn struct {
+	d       *Dispatcher
+	nc      net.Conn
+	peer    gate.Peer
+	surplus bool // it has a place only to be told that it is too many
+
+	session  session.Session
+	message  counter.Session // until another protocol is spoken
+	claim    gate.Claim      // of the group that the backend has
+	worker   session.Worker
+	redis    *redis.Worker // nil until RESP is spoken
+	fresh    bool          // nothing was read yet
+	greedy   bool          // it asks for much
+	looks    bool          // it looks at topics, which takes long
+	in, out  int           // bytes of this turn that the gate has not been told of
+	lingered int           // bytes read since the server is about to end
+	came     time.Time
+
+	// least, under Dispatcher.mu: it is not ended before, since it has only just come.
+	least time.Time
+
+	clock    session.Clock // that runs
+	deadline time.Time     // its end; zero: never
+
+	first   [firstRead]byte
+	scratch []byte  // what is read into
+	long    *[]byte // of the dispatcher's pool, if first was too short
+
+	committed chan struct{} // gets one value for each submission
+	done      func(*store.Group)
+}
+
+func newConn(d *Dispatcher) *conn {
+	c := &conn{d: d, committed: make(chan struct{}, 1)}
+	c.worker = session.Worker{Gate: d.o.Gate, Admission: d.o.Gate}
+	c.done = func(*store.Group) {
+		d.o.Gate.Done(c.claim)
+		c.committed <- struct{}{} // has room: one submission at a time
+	}
+	return c
+}
+
+// begin makes it a new connection, which is told a code if that is not 0.
+func (c *conn) begin(nc net.Conn, peer gate.Peer, from *gate.Source, code codec.Code) {
+	c.nc, c.peer, c.came, c.scratch = nc, peer, time.Now(), c.first[:]
+	c.fresh, c.greedy, c.looks, c.surplus = true, false, false, code != 0
+	c.clock, c.deadline, c.lingered = session.Unhurried, time.Time{}, 0
+	if c.surplus {
+		c.session = c.d.o.Refuser(peer, code)
+		return
+	}
+	c.message.Begin(c.d.o.Counter, &c.worker, peer, from)
+	c.session = &c.message
+}
+
+// run serves the connection to its end.
+func (c *conn) run() {
+	broken, whole := c.serve()
+	c.advance(session.Event{Kind: session.Ended, Err: broken})
+	c.leave()
+	if !whole { // the backend has the group still
+		return
+	}
+	if c.long != nil {
+		c.d.scratch.Put(c.long)
+		c.long = nil
+	}
+	c.nc, c.session, c.redis = nil, nil, nil
+	c.d.conns.Put(c)
+}
+
+// leave closes the connection and gives back its place.
+func (c *conn) leave() {
+	c.nc.Close()
+	c.d.mu.Lock()
+	delete(c.d.live, c)
+	c.d.mu.Unlock()
+	if c.surplus {
+		c.d.o.Gate.LeaveLingering()
+	} else {
+		c.d.o.Gate.Leave(c.peer)
+	}
+}
+
+// serve does what the session says. It returns what has broken the connection, if something did,
+// and whether the backend has nothing of it: it keeps the group when the dispatch was aborted.
+func (c *conn) serve() (broken error, whole bool) {
+	for e := (session.Event{Kind: session.Turn}); ; {
+		a := c.advance(e)
+		e = session.Event{Kind: session.Turn}
+		switch a.Next {
+		case session.Read:
+			if e, broken = c.read(a); e.Kind == session.Turn {
+				return broken, true
+			}
+		case session.Commit:
+			c.clock, c.claim = session.Unhurried, a.Claim
+			a.Group.Done = c.done
+			c.d.o.Backend().Submit(a.Group)
+			select {
+			case <-c.committed:
+				e.Kind = session.Outcome
+			case <-c.d.aborting:
+				return nil, false
+			}
+		case session.Write:
+			if !c.write(a.Out) {
+				return nil, true
+			}
+			e.Kind = session.Written
+		case session.Again:
+			c.clock = session.Unhurried
+			runtime.Gosched() // others, too, have something to say
+		case session.Look:
+			if socket.IsBroken(c.nc) {
+				c.d.o.Gate.Happened(gate.LostAnswer, c.peer, "the connection broke before the answer was made")
+				return nil, true
+			}
+			c.looks = true
+		case session.Detach:
+			if !c.detached() {
+				return nil, true
+			}
+		case session.Linger:
+			c.linger()
+			return nil, true
+		default:
+			return nil, true
+		}
+	}
+}
+
+// advance tells the session what has happened. A panic in it costs this connection alone: then
+// there is nothing to do but to end it.
+func (c *conn) advance(e session.Event) (a session.Action) {
+	g := c.d.o.Gate
+	defer func() {
+		if with := recover(); with != nil {
+			g.Panicked(c.peer, with)
+			a = session.Action{Next: session.Close}
+		}
+	}()
+	now := time.Since(g.Began)
+	if c.redis != nil && c.redis.Talked {
+		c.redis.Settle(now - c.worker.Now)
+	}
+	g.Account(now, c.in, c.out)
+	c.in, c.out, c.worker.Now = 0, 0, now
+	if c.looks || c.greedy && g.IsShared(now) {
+		c.d.looking.Lock()
+		defer c.d.looking.Unlock()
+	}
+	a = c.session.Advance(e)
+	c.looks, c.greedy = false, a.Greedy
+	return a
+}
+
+// detached lets the session have the connection to itself.
+func (c *conn) detached() (goesOn bool) {
+	defer func() {
+		if with := recover(); with != nil {
+			c.d.o.Gate.Panicked(c.peer, with)
+		}
+	}()
+	return c.session.Detached(c.nc)
+}
+
+// read returns what comes. An event that is none of Bytes and Late says that the connection is
+// over, and the error what has broken it, if something did.
+func (c *conn) read(a session.Action) (e session.Event, broken error) {
+	c.setClock(a.Clock)
+	room := c.scratch
+	if c.redis == nil && !c.fresh && c.long == nil && c.message.Received() >= firstRead {
+		c.long = c.d.scratch.Get().(*[]byte)
+		c.scratch = *c.long
+		room = c.scratch
+	}
+	if a.Most > 0 && a.Most < len(room) {
+		room = room[:a.Most]
+	}
+	n, err := c.nc.Read(room)
+	if err != nil && isTimeout(err) {
+		ended := c.d.ended(c)
+		settled := c.clock == session.Settling && time.Now().Before(c.came.Add(c.d.o.ReadTimeout))
+		if !ended && !settled {
+			return session.Event{Kind: session.Late}, nil
+		}
+		// A timeout alone does not prove quiet, for this goroutine may have been late: the system
+		// is asked once more.
+		n, err = socket.ReadAvailable(c.nc, room)
+		if ended {
+			c.lingered += n
+		}
+		e.Last = ended && (n < len(room) || c.lingered > dispatch.LingerBytes)
+		if isTimeout(err) {
+			e.Kind, e.Drained, e.Quiet = session.Bytes, true, settled
+			return e, nil
+		}
+	}
+	c.in += n
+	switch {
+	case err == io.EOF:
+		e.End = true
+	case errors.Is(err, net.ErrClosed): // by Abort
+		return e, nil
+	case err != nil:
+		return e, err
+	}
+	e.Kind, e.Bytes, e.Drained = session.Bytes, room[:n], n < len(room)
+	if c.fresh && n > 0 {
+		c.fresh = false
+		if c.d.o.Redis != nil && !c.surplus && resp.Begins(room[0]) {
+			c.becomeRedis()
+		}
+	}
+	return e, nil
+}
+
+// becomeRedis makes the connection one that speaks RESP.
+func (c *conn) becomeRedis() {
+	c.d.mu.Lock()
+	c.least = time.Time{} // its first byte is here
+	c.d.mu.Unlock()
+	var local netip.AddrPort
+	if a, is := c.nc.LocalAddr().(*net.TCPAddr); is {
+		local = a.AddrPort()
+	}
+	c.redis = c.d.o.Redis.NewWorker(&c.worker, true)
+	c.session = c.redis.NewSession(c.peer, local)
+	c.scratch = make([]byte, talkRead)
+}
+
+// setClock sets the time that the client has.
+func (c *conn) setClock(clock session.Clock) {
+	o := &c.d.o
+	switch clock {
+	case session.Unhurried:
+		c.deadline = time.Time{}
+	case session.Greeting:
+		c.deadline = c.came.Add(o.FirstByte)
+	case session.Silence:
+		c.deadline = time.Now().Add(o.ReadTimeout)
+	case session.Command:
+		if c.clock != clock {
+			c.deadline = time.Now().Add(o.ReadTimeout)
+		}
+	default:
+		c.deadline = c.came.Add(o.ReadTimeout)
+		if soon := time.Now().Add(o.Settle); clock == session.Settling && soon.Before(c.deadline) {
+			c.deadline = soon
+		}
+	}
+	c.clock = clock
+	c.d.readUntil(c, c.deadline)
+}
+
+// write sends all of b, and returns false if that cannot be.
+func (c *conn) write(b []byte) bool {
+	if len(b) == 0 {
+		return true
+	}
+	o := &c.d.o
+	timeout := o.WriteTimeout
+	if !c.session.Untaken() {
+		timeout = min(crowded, timeout)
+	}
+	c.clock = session.Unhurried
+	o.Gate.Untaken.Add(1)
+	defer o.Gate.Untaken.Add(-1)
+	c.nc.SetWriteDeadline(time.Now().Add(timeout))
+	n, err := c.nc.Write(b)
+	c.out += n
+	if err != nil {
+		o.Gate.Happened(gate.LostAnswer, c.peer, err)
+		return false
+	}
+	return true
+}
+
+// linger lets the client read the last that it was told: closing on bytes that were never read
+// would reset the connection and could destroy it.
+func (c *conn) linger() {
+	half, is := c.nc.(interface{ CloseWrite() error })
+	if !is || half.CloseWrite() != nil {
+		return
+	}
+	c.nc.SetReadDeadline(time.Now().Add(c.d.o.Linger))
+	n, _ := io.CopyN(io.Discard, c.nc, dispatch.LingerBytes)
+	c.in += int(n)
+}

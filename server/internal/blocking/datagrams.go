@@ -1,0 +1,148 @@
+package blocking
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"time"
+
+	"gcd/codec"
+	"gcd/server/internal/counter"
+	"gcd/server/internal/gate"
+	"gcd/server/internal/socket"
+	"gcd/store"
+)
+
+// datagram is a datagram with a goroutine of its own. It is used for one after the other, unless
+// the backend has kept its group.
+type datagram struct {
+	d       *Dispatcher
+	peer    gate.Peer
+	control []byte // for the answer: from which address
+	msg     []byte
+	out     []byte
+	claim   gate.Claim
+
+	ops       [1]store.Op
+	group     store.Group
+	committed chan struct{} // gets one value for each submission
+}
+
+func newDatagram(d *Dispatcher) *datagram {
+	g := &datagram{d: d, committed: make(chan struct{}, 1)}
+	g.group.Done = func(*store.Group) {
+		d.o.Gate.Done(g.claim)
+		g.committed <- struct{}{} // has room: one submission at a time
+	}
+	return g
+}
+
+// lastMail is the time to take the datagrams that have come when nothing comes any more.
+const lastMail = 50 * time.Millisecond
+
+// receive runs until the dispatch has drained. It reads each datagram and starts a goroutine for
+// it.
+func (d *Dispatcher) receive() {
+	var failing gate.Backoff
+	buf := make([]byte, counter.MaxRead)
+	oob := make([]byte, 128)
+	last := false
+	for {
+		d.waitForRoom()
+		n, oobn, _, addr, err := d.udp.ReadMsgUDPAddrPort(buf, oob)
+		switch {
+		case err == nil:
+			failing = gate.Backoff{}
+			d.take(buf[:n], oob[:oobn], gate.Peer{Addr: addr})
+		case errors.Is(err, net.ErrClosed), last && isTimeout(err):
+			return
+		case isTimeout(err): // Drain's
+			last = true
+			d.shut(d.udp, socket.CloseBox)
+			d.udp.SetReadDeadline(time.Now().Add(lastMail))
+		default:
+			d.o.Gate.Happened(gate.ReceiveError, gate.Peer{}, err)
+			if !d.pause(failing.Next()) {
+				return
+			}
+		}
+	}
+}
+
+// take has a datagram done, refuses it, or drops it.
+func (d *Dispatcher) take(msg, oob []byte, peer gate.Peer) {
+	o, g := &d.o, d.o.Gate
+	now := time.Since(g.Began)
+	g.Account(now, len(msg), 0)
+	if !o.Counter.IsAnswerable(msg, peer) {
+		return
+	}
+	select {
+	case <-d.open:
+	default:
+		return
+	}
+	control := socket.AnswerControl(oob)
+	claim := gate.Claim{From: g.Source(peer), Requests: 1, Bytes: len(msg)}
+	if !g.Admit(claim) {
+		d.send(o.Counter.AppendRefusal(nil, codec.CodeTooManyRequests, peer, msg), control, peer)
+		return
+	}
+	g.NoteLittle(now, false)
+	one := d.datagrams.Get().(*datagram)
+	one.peer, one.claim = peer, claim
+	one.msg, one.control = append(one.msg[:0], msg...), bytes.Clone(control)
+	d.wg.Go(one.run)
+}
+
+// run has an admitted datagram done and answers it. A panic costs it alone.
+func (g *datagram) run() {
+	d, o, submitted := g.d, &g.d.o, false
+	defer func() {
+		if with := recover(); with != nil {
+			o.Gate.Panicked(g.peer, with)
+			if !submitted {
+				o.Gate.Done(g.claim)
+			}
+		}
+	}()
+	op := &g.ops[0]
+	if err := o.Counter.Decode(g.msg, op); err != nil {
+		g.out = o.Counter.AppendRefusal(g.out[:0], counter.Refusal(err).Code, g.peer, g.msg)
+		d.send(g.out, g.control, g.peer)
+		o.Gate.Done(g.claim)
+	} else {
+		g.group.Ops, submitted = g.ops[:], true
+		o.Backend().Submit(&g.group)
+		select {
+		case <-g.committed:
+		case <-d.aborting:
+			return // the group is the backend's still
+		}
+		if op.Err == nil {
+			g.out = counter.AppendAnswer(g.out[:0], op)
+		} else {
+			g.out = o.Counter.AppendFailure(g.out[:0], op, g.peer)
+		}
+		if d.send(g.out, g.control, g.peer) && op.Err == nil {
+			o.Gate.Answered.Add(1)
+		}
+	}
+	*op = store.Op{}
+	d.datagrams.Put(g)
+}
+
+// send sends an answer, if there is one.
+func (d *Dispatcher) send(b, control []byte, peer gate.Peer) bool {
+	if len(b) == 0 {
+		return false
+	}
+	g := d.o.Gate
+	n, _, err := d.udp.WriteMsgUDPAddrPort(b, control, peer.Addr)
+	g.Account(time.Since(g.Began), 0, n)
+	if err != nil {
+		g.Happened(gate.LostAnswer, peer, err)
+		return false
+	}
+	return true
+}

@@ -1,0 +1,166 @@
+// Package blocking is the dispatch with a goroutine for each connection and each datagram. It is
+// portable, and carries whatever is a net.Conn.
+package blocking
+
+import (
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"gcd/server/internal/counter"
+	"gcd/server/internal/dispatch"
+	"gcd/server/internal/gate"
+)
+
+// Dispatcher serves two sockets.
+type Dispatcher struct {
+	o   dispatch.Options
+	tcp *net.TCPListener // nil when off
+	udp *net.UDPConn     // likewise
+
+	conns     sync.Pool // of *conn
+	datagrams sync.Pool // of *datagram
+	scratch   sync.Pool // of *[]byte, counter.MaxRead bytes each
+
+	wg        sync.WaitGroup // accept, receive, connections, datagrams
+	open      chan struct{}  // closed by Open
+	openOnce  sync.Once
+	draining  chan struct{} // closed by Drain
+	aborting  chan struct{} // closed by Abort
+	abortOnce sync.Once
+
+	// looking is of who looks at topics, or takes much while somebody asks for little: one at a
+	// time, so that the others have processors, too.
+	looking sync.Mutex
+
+	mu   sync.Mutex
+	live map[*conn]struct{}
+	end  time.Time // set by Drain: from then on what has arrived is the last
+}
+
+// New takes over both sockets, either of which may be nil. Until Open connections wait in the
+// system's queue, and datagrams are dropped.
+func New(o dispatch.Options, tcp *net.TCPListener, udp *net.UDPConn) *Dispatcher {
+	d := &Dispatcher{
+		o: o, tcp: tcp, udp: udp,
+		open:     make(chan struct{}),
+		draining: make(chan struct{}),
+		aborting: make(chan struct{}),
+		live:     make(map[*conn]struct{}),
+	}
+	d.conns.New = func() any { return newConn(d) }
+	d.datagrams.New = func() any { return newDatagram(d) }
+	d.scratch.New = func() any {
+		b := make([]byte, counter.MaxRead)
+		return &b
+	}
+	return d
+}
+
+// Open lets connections in, and takes datagrams.
+func (d *Dispatcher) Open() { d.openOnce.Do(func() { close(d.open) }) }
+
+// Run serves until Drain or Abort. When it returns every goroutine and socket of the dispatcher is
+// gone.
+func (d *Dispatcher) Run() {
+	if d.tcp != nil {
+		d.wg.Go(d.accept)
+	}
+	if d.udp != nil {
+		d.wg.Go(d.receive)
+	}
+	<-d.draining
+	d.wg.Wait()
+	if d.udp != nil {
+		d.udp.Close() // only now, for it carries the answers of the last requests
+	}
+}
+
+// Drain makes Run end. For so long as rest it goes on to accept and to read; after that it looks
+// once more at what has arrived, answers that and what the backend has, and closes. A second Drain
+// can only make the time shorter.
+func (d *Dispatcher) Drain(rest time.Duration) {
+	d.mu.Lock() // so that whoever sets a deadline knows of the end, or is known here
+	defer d.mu.Unlock()
+	end := time.Now().Add(rest)
+	if !d.end.IsZero() && !end.Before(d.end) {
+		return
+	}
+	if d.end.IsZero() {
+		close(d.draining)
+	}
+	d.end = end
+	for c := range d.live {
+		c.nc.SetReadDeadline(d.endOf(c))
+	}
+	if d.tcp != nil {
+		d.tcp.SetDeadline(end)
+	}
+	if d.udp != nil {
+		d.udp.SetReadDeadline(end)
+	}
+}
+
+// endOf is when what has arrived from c is the last. It comes behind Drain; d.mu is held.
+func (d *Dispatcher) endOf(c *conn) time.Time {
+	if d.end.Before(c.least) {
+		return c.least
+	}
+	return d.end
+}
+
+// ended tells whether what has arrived from c is the last.
+func (d *Dispatcher) ended(c *conn) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.end.IsZero() && !time.Now().Before(d.endOf(c))
+}
+
+// Abort makes Run end as soon as nothing of it is inside the backend. Answers may be lost.
+func (d *Dispatcher) Abort() {
+	d.Drain(0)
+	d.abortOnce.Do(func() {
+		close(d.aborting)
+		d.mu.Lock()
+		for c := range d.live {
+			c.nc.Close()
+		}
+		d.mu.Unlock()
+		if d.tcp != nil {
+			d.tcp.Close()
+		}
+		if d.udp != nil {
+			d.udp.Close()
+		}
+	})
+}
+
+// Rounds asks nobody: the workers wait for one client each, and what they share is the backend.
+func (d *Dispatcher) Rounds() <-chan struct{} { return make(chan struct{}) }
+
+// pause waits before something that failed is tried again. It returns false when the dispatch is
+// draining.
+func (d *Dispatcher) pause(t time.Duration) bool {
+	timer := time.NewTimer(t)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-d.draining:
+		return false
+	}
+}
+
+// waitForRoom waits while so much is in flight that new connections and datagrams have to wait.
+func (d *Dispatcher) waitForRoom() {
+	for {
+		room, _ := d.o.Gate.AtOnce(time.Since(d.o.Gate.Began))
+		if room > 0 || !d.pause(gate.OverfullPause) {
+			return
+		}
+	}
+}
+
+func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

@@ -1,0 +1,332 @@
+package redis
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"gcd/codec"
+	"gcd/resp"
+	"gcd/server/internal/gate"
+	"gcd/server/internal/session"
+)
+
+// Session is one connection that speaks RESP. In each turn it takes the commands that its client
+// has sent, as one group, and answers them when that has its outcomes. Meanwhile it wants nothing
+// more to be read, so what a client can have under way is bounded. The fields are its goroutine's
+// where nothing else is said.
+type Session struct {
+	door   *Door
+	worker *Worker
+	x      *exchange // nil while nothing of a command is there
+	out    []byte    // the answers that are to be sent
+	phase  phase
+	last   bool // nothing more will be read
+
+	id    uint64
+	peer  gate.Peer
+	from  *gate.Source
+	local netip.AddrPort // the server's end
+	since time.Time
+
+	version  resp.Version
+	told     codec.Code // why no command is run any more: the server stops
+	queueing bool       // MULTI has come, and what follows is kept
+
+	transaction *transaction // from MULTI to the answer to EXEC, else nil
+
+	little, modest bool // its last turn asked for little, and the one before as well
+
+	// Read by other connections, too.
+	label atomic.Pointer[label]
+	held  gate.Held
+	queue queueing
+}
+
+// phase is where in a turn a session is.
+type phase uint8
+
+const (
+	waiting    phase = iota // for bytes
+	taking                  // there may be commands to take
+	committing              // the backend has the group
+	answering               // the answers are to be sent
+	answered                // they were
+	ended
+)
+
+// label is what a client says of itself.
+type label struct {
+	name, library, libraryVersion string
+	version                       resp.Version // the one that it speaks, as Session has it
+}
+
+// Worker is what the sessions on one goroutine share.
+type Worker struct {
+	*session.Worker
+	door  *Door
+	alone bool // one session only: it keeps its exchange
+
+	spare      []*exchange // that nobody uses
+	spareBytes int         // that those hold
+
+	// What was run since Settle (stats.go).
+	Talked  bool // there were commands or answers
+	ran     int  // commands that were answered
+	others  turnRuns
+	ranTook time.Duration
+}
+
+// NewWorker makes one. alone says that it is for one session only.
+func (d *Door) NewWorker(w *session.Worker, alone bool) *Worker {
+	return &Worker{Worker: w, door: d, alone: alone}
+}
+
+// NewSession makes a session of a connection between two addresses.
+func (w *Worker) NewSession(peer gate.Peer, local netip.AddrPort) *Session {
+	d := w.door
+	c := &Session{door: d, worker: w, id: d.lastID.Add(1), peer: peer, from: d.gate.Source(peer), local: local,
+		since: time.Now(), version: resp.V2, little: true}
+	c.label.Store(&label{version: resp.V2})
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.clients[c.id] = c
+	return c
+}
+
+// exchange returns the session's exchange, a new one if it has none.
+func (c *Session) exchange() *exchange {
+	if c.x != nil {
+		return c.x
+	}
+	w := c.worker
+	if n := len(w.spare); n > 0 {
+		c.x, w.spare = w.spare[n-1], w.spare[:n-1]
+		w.spareBytes -= c.x.holds()
+	} else {
+		c.x = &exchange{door: c.door}
+	}
+	c.x.client, c.x.admission = c, w.Admission
+	return c.x
+}
+
+// giveBack returns the exchange to the worker.
+func (c *Session) giveBack() {
+	x, w := c.x, c.worker
+	if x == nil {
+		return
+	}
+	x.release()
+	if w.spareBytes+x.holds() > c.door.mostSpare {
+		x.trim(0)
+	}
+	w.spareBytes += x.holds()
+	w.spare = append(w.spare, x)
+	c.x = nil
+}
+
+// Advance takes commands, has them done and answers them.
+func (c *Session) Advance(e session.Event) session.Action {
+	switch e.Kind {
+	case session.Bytes:
+		c.last = c.last || e.Last
+		switch {
+		case e.End:
+			c.phase = ended
+		case len(e.Bytes) > 0:
+			c.exchange().receive(e.Bytes)
+			c.phase = taking
+		}
+	case session.Outcome:
+		if c.modest { // when he begins to wait, and when he has, however long that was
+			c.door.gate.NoteLittle(c.worker.Now, true)
+		}
+		c.answer()
+	case session.Written:
+		c.wrote()
+	case session.Late:
+		c.late()
+	case session.Undetached:
+		c.undetached(e.Err)
+	case session.Ended:
+		c.end(e.Err)
+		return session.Action{}
+	}
+	a := c.next()
+	a.Greedy = !c.modest
+	return a
+}
+
+// next goes on until there is something that the dispatcher has to do.
+func (c *Session) next() session.Action {
+	for {
+		switch c.phase {
+		case taking:
+			c.worker.Talked = true
+			if c.x.takeAdmitted(c.worker.Now) {
+				c.phase = committing
+				c.x.group.Ops = c.x.ops
+				return session.Action{Next: session.Commit, Group: &c.x.group, Claim: c.x.claim}
+			}
+			c.answer()
+		case answering:
+			if len(c.out) > 0 {
+				return session.Action{Next: session.Write, Out: c.out}
+			}
+			// There was a line without an answer: the time for a command begins anew.
+			anew := c.x.at > 0 && !c.x.more && !c.x.closing && c.x.backup == ""
+			if c.wrote(); anew {
+				c.x.compact()
+				return session.Action{Next: session.Again}
+			}
+		case answered:
+			if next := c.afterAnswer(); next != session.Read {
+				return session.Action{Next: next}
+			}
+		case ended:
+			return session.Action{Next: session.Close}
+		default:
+			if c.last {
+				return session.Action{Next: c.farewell()}
+			}
+			return c.wait()
+		}
+	}
+}
+
+// wait is for bytes. A command that has begun has to be whole in time, and who keeps a transaction
+// waiting is looked at now and then.
+func (c *Session) wait() session.Action {
+	a := session.Action{Next: session.Read}
+	switch {
+	case c.x != nil && !c.x.idle():
+		a.Clock, a.Most = session.Command, c.x.missing()
+	case c.transaction != nil && c.queues():
+		a.Clock = session.Silence
+	}
+	likely := a.Most
+	if likely == 0 {
+		likely = largeInput
+	}
+	if c.door.gate.Crowded(likely) && likely > littleRead {
+		a.Most = littleRead
+	}
+	return a
+}
+
+// answer makes the answers.
+func (c *Session) answer() {
+	c.x.answer()
+	c.worker.finish(c.x)          // be the client there still or not
+	c.out, c.x.out = c.x.out, nil // so that what is kept for the exchange can be given back meanwhile
+	c.phase = answering
+}
+
+// wrote is called when all answers were sent.
+func (c *Session) wrote() {
+	x := c.x
+	x.out, c.out = keptRoom(c.out, 2*maxTurnReplies), nil
+	c.door.gate.Answered.Add(uint64(x.done))
+	c.door.gate.Commands.Add(uint64(x.done))
+	x.done = 0
+	c.phase = answered
+}
+
+// Untaken charges for answers that wait for their client.
+func (c *Session) Untaken() bool {
+	return c.x.holdAnswer(cap(c.out))
+}
+
+// afterAnswer is what comes when a turn is answered. It is Read if that was all: then what is not
+// needed for the wait is given back.
+func (c *Session) afterAnswer() session.Next {
+	x := c.x
+	switch {
+	case x.backup != "":
+		return session.Detach
+	case x.closing:
+		return session.Linger
+	case x.more:
+		x.compact()
+		c.phase = taking
+		if x.listing.unfinished {
+			return session.Look
+		}
+		return session.Again
+	}
+	c.phase = waiting
+	switch {
+	case !x.idle():
+		x.compact()
+		if !x.hold(0) && !c.last {
+			c.door.gate.Refused(codec.CodeTooManyRequests, c.peer, x.in)
+			c.cutOff(errHeld)
+		}
+	case c.worker.alone:
+		x.keepLittle()
+		x.charge(x.holds())
+	default:
+		c.giveBack()
+	}
+	return session.Read
+}
+
+// cutOff ends the connection in the middle of a command, and says why.
+func (c *Session) cutOff(why string) {
+	c.x.closing = true
+	c.x.out = c.x.appendError(c.x.out, why)
+	c.answer()
+}
+
+// farewell ends the connection without destroying answers that its client has not read yet: closing
+// on unread bytes would, and a client that was told that the server stops may have more under way.
+func (c *Session) farewell() session.Next {
+	if c.told != 0 || !c.isIdle() {
+		return session.Linger
+	}
+	return session.Close
+}
+
+// isIdle tells that nothing of a command is there.
+func (c *Session) isIdle() bool { return c.x == nil || c.x.idle() }
+
+// late is called when a command was not whole in time, or a transaction has not gone on.
+func (c *Session) late() {
+	if c.isIdle() {
+		if !c.mayBeSilent() {
+			c.door.gate.Refused(codec.CodeTooManyRequests, c.peer, nil)
+			c.exchange()
+			c.cutOff(errHeld)
+		}
+		return
+	}
+	c.door.gate.Refused(codec.CodeNothingArrived, c.peer, c.x.in)
+	c.cutOff(codec.CodeNothingArrived.RedisError())
+}
+
+// Detached sends a backup.
+func (c *Session) Detached(conn session.Conn) bool {
+	format := c.x.backup
+	c.x.backup = ""
+	return c.door.Backup(conn, c.peer, format)
+}
+
+// undetached answers that there is none.
+func (c *Session) undetached(why error) {
+	c.door.gate.Happened(gate.BrokenBackup, c.peer, why)
+	c.x.backup = ""
+	c.x.fail("ERR no backup now: " + why.Error())
+	c.answer()
+}
+
+// end forgets the client. What the backend has is not touched.
+func (c *Session) end(broken error) {
+	if broken != nil && !c.isIdle() {
+		c.door.gate.Happened(gate.BrokenConn, c.peer, broken)
+	}
+	c.forgetTransaction()
+	c.door.forget(c)
+	if c.phase != committing {
+		c.giveBack()
+	}
+}

@@ -1,0 +1,46 @@
+package session
+
+import (
+	"gcd/codec"
+	"gcd/resp"
+	"gcd/server/internal/gate"
+)
+
+// Refuser is the session of a connection that is not let in: it is told why in the language that it
+// speaks.
+type Refuser struct {
+	Gate *gate.Gate
+	Peer gate.Peer
+	Code codec.Code // why
+	RESP bool       // there are connections that speak RESP, as their first byte tells
+}
+
+// Append notes that the connection is refused, and appends what it is told, in the language of what
+// it said, if anything.
+func (r *Refuser) Append(dst, said []byte) []byte {
+	r.Gate.Refused(r.Code, r.Peer, said)
+	if r.RESP && len(said) > 0 && resp.Begins(said[0]) {
+		r.Gate.Errors.Note(r.Code.RedisError())
+		return resp.AppendError(dst, r.Code.RedisError())
+	}
+	return codec.AppendRefusal(dst, r.Code, r.Code.Advice())
+}
+
+// Advance waits for a byte, or for what says that none comes.
+func (r *Refuser) Advance(e Event) Action {
+	switch {
+	case e.Kind == Written:
+		return Action{Next: Linger}
+	case e.Kind == Ended: // as it was to
+		return Action{}
+	case e.Kind == Late, len(e.Bytes) > 0, e.End, e.Last:
+		return Action{Next: Write, Out: r.Append(nil, e.Bytes)}
+	}
+	return Action{Next: Read, Clock: Greeting}
+}
+
+// Untaken has nothing against it: a refusal is small.
+func (r *Refuser) Untaken() bool { return true }
+
+// Detached is not called.
+func (r *Refuser) Detached(Conn) bool { return false }

@@ -1,0 +1,104 @@
+package socket
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The calls on sockets that a loop makes for every request, without the allocations that the
+// general ones make. Sockets are non-blocking, so no call waits and none is interrupted: EINTR is
+// told of calls that wait.
+
+// Accept accepts a connection. Its errors are unix.Errno values, and those of before, which comes
+// first if it is not nil.
+func Accept(listener int, before func() error) (int, netip.AddrPort, error) {
+	if before != nil {
+		if err := before(); err != nil {
+			return -1, netip.AddrPort{}, err
+		}
+	}
+	var name unix.RawSockaddrInet6 // is long enough for IPv4, too
+	length := uint32(unix.SizeofSockaddrInet6)
+	fd, _, errno := unix.Syscall6(unix.SYS_ACCEPT4, uintptr(listener), uintptr(unsafe.Pointer(&name)),
+		uintptr(unsafe.Pointer(&length)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+	if errno != 0 {
+		return -1, netip.AddrPort{}, errno
+	}
+	return int(fd), AddrPort(&name), nil
+}
+
+// LocalAddr is getsockname(2); the zero AddrPort if it fails.
+func LocalAddr(fd int) netip.AddrPort {
+	var name unix.RawSockaddrInet6
+	length := uint32(unix.SizeofSockaddrInet6)
+	unix.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(fd), uintptr(unsafe.Pointer(&name)), uintptr(unsafe.Pointer(&length)))
+	return AddrPort(&name)
+}
+
+// Read is read(2). The call never blocks, so the scheduler need not hear of it.
+func Read(fd int, b []byte) (int, error) {
+	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+	if errno != 0 {
+		return -1, errno
+	}
+	return int(n), nil
+}
+
+// Write is send(2), likewise. last says that it is the last that a connection is sent: the system
+// keeps it until the connection is shut down or closed, which has to be next, so that both leave in
+// one segment, and the receiver wakes up once and acknowledges once.
+func Write(fd int, b []byte, last bool) (int, error) {
+	flags := uintptr(unix.MSG_NOSIGNAL)
+	if last {
+		flags |= unix.MSG_MORE
+	}
+	n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
+		uintptr(len(b)), flags, 0, 0)
+	if errno != 0 {
+		return -1, errno
+	}
+	return int(n), nil
+}
+
+// AddrPort translates a socket address; an unknown family gives the zero AddrPort.
+func AddrPort(name *unix.RawSockaddrInet6) netip.AddrPort {
+	port := binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&name.Port))[:])
+	switch name.Family {
+	case unix.AF_INET:
+		four := (*unix.RawSockaddrInet4)(unsafe.Pointer(name))
+		return netip.AddrPortFrom(netip.AddrFrom4(four.Addr), port)
+	case unix.AF_INET6:
+		return netip.AddrPortFrom(netip.AddrFrom16(name.Addr), port)
+	}
+	return netip.AddrPort{}
+}
+
+// Message is the kernel's struct mmsghdr.
+type Message struct {
+	unix.Msghdr
+	Length uint32
+}
+
+// ReceiveMessages receives up to len(ms) datagrams.
+func ReceiveMessages(fd int, ms []Message) (int, error) {
+	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(ms))),
+		uintptr(len(ms)), unix.MSG_DONTWAIT, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}
+
+// SendMessages sends datagrams in order. It returns how many it sent, and an error if it could not
+// send the first.
+func SendMessages(fd int, ms []Message) (int, error) {
+	n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(ms))),
+		uintptr(len(ms)), unix.MSG_DONTWAIT, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}

@@ -1,0 +1,66 @@
+package socket
+
+import (
+	"errors"
+	"net"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// CloseDoor ends what comes to a listening socket and leaves what has come: the system drops every
+// new request for a connection, as if nobody had got it yet, so that who asked asks again. Those in
+// the queue can be accepted. Without it a client that is let in between the last accept and the
+// close would be reset with what it has sent.
+func CloseDoor(listener int) error {
+	drop := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K} // keeps 0 bytes
+	program := unix.SockFprog{Len: 1, Filter: &drop}
+	err := unix.SetsockoptSockFprog(listener, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program)
+	return os.NewSyscallError("setsockopt", err)
+}
+
+// CloseBox is CloseDoor of a socket for datagrams: connected to itself it gets nothing from anybody
+// else, and who sends hears that nobody listens. What has come can be received, and answered.
+func CloseBox(socket int) error {
+	own, err := unix.Getsockname(socket)
+	if err == nil {
+		err = unix.Connect(socket, own)
+	}
+	return os.NewSyscallError("connect", err)
+}
+
+// AcceptQueued accepts those who have come to a listening socket, and waits for nobody.
+func AcceptQueued(l *net.TCPListener, each func(*net.TCPConn)) error {
+	const most = 1 << 16 // more than any queue has, should closing the door have failed
+	return Apply(l, func(listener int) error {
+		for range most {
+			fd, _, err := Accept(listener, nil)
+			if err == unix.EAGAIN {
+				return nil
+			}
+			if err != nil {
+				return os.NewSyscallError("accept", err)
+			}
+			file := os.NewFile(uintptr(fd), "connection")
+			c, err := net.FileConn(file)
+			file.Close() // c has a descriptor of its own
+			if err != nil {
+				return err
+			}
+			each(c.(*net.TCPConn))
+		}
+		return nil
+	})
+}
+
+// Apply calls one of the above with c's descriptor.
+func Apply(c syscall.Conn, f func(fd int) error) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) { failed = f(int(fd)) })
+	return errors.Join(err, failed)
+}

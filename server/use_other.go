@@ -1,6 +1,0 @@
-//go:build !linux
-
-package server
-
-// readUse knows nothing here.
-func readUse() processUse { return processUse{} }
