@@ -1,0 +1,332 @@
+package sessiontest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"gcd/codec"
+	"gcd/server/internal/gate"
+	"gcd/server/internal/session"
+	"gcd/store"
+)
+
+// World is what happens between some clients, their sessions and a backend. Its switches say what
+// may happen beside the least: bytes come, are read, committed and answered.
+type World struct {
+	Gate    *gate.Gate
+	Backend *Backend
+	Worker  session.Worker
+	Clients []*Client
+
+	Loops     bool // a session hears of others' turns before it reads, as on a loop
+	Slow      bool // answers may be taken late, and in two parts
+	Clocks    int  // how often clocks may run out, for each client
+	Stops     bool // the server may stop at any time
+	Breaks    bool // clients may break their connections
+	Undetach  bool // there may be no Detached
+	Most      int  // bytes of a read; 0: as many as there are
+	stopping  bool
+	parting   bool
+	steps     int
+	mostSteps int
+}
+
+// New makes a world in which somebody has just asked for little.
+func New(g *gate.Gate, b *Backend) *World {
+	// Turns are not ended by the clock, which no run has to itself.
+	g.FullTime, g.SharedTime = time.Hour, time.Hour
+	w := &World{Gate: g, Backend: b, mostSteps: 1_000_000}
+	w.Worker = session.Worker{Gate: g, Admission: g, Now: time.Hour}
+	g.NoteLittle(w.Worker.Now, true)
+	return w
+}
+
+// Client is one connection.
+type Client struct {
+	Session session.Session
+	Pieces  []string // that it sends
+	Ends    bool     // it sends nothing behind them, and says so
+
+	Got    []byte       // what it has taken
+	Over   bool         // the connection has ended
+	Last   session.Next // what the session said last
+	Clock  session.Clock
+	Broken bool          // it was broken by one side or the other
+	Late   int           // how often its clocks ran out
+	RanOut session.Clock // the last of them
+	Read   int           // bytes that the session has got
+
+	// Detached, if there is one, is what happens when the session has the connection to itself;
+	// else it gets the client's end of it, which takes everything.
+	Detached func(s session.Session, c session.Conn) bool
+
+	action  session.Action
+	arrived []byte
+	decided bool   // the backend has called Done
+	taking  []byte // what Out was when the client began not to take it
+	taken   int    // of those
+}
+
+// Add adds a client.
+func (w *World) Add(s session.Session, pieces ...string) *Client {
+	c := &Client{Session: s, Pieces: slices.Clone(pieces)}
+	w.Clients = append(w.Clients, c)
+	return c
+}
+
+// move is something that may happen.
+type move func(ch *Choices) error
+
+// Run has happen what may, until nothing more does, and returns what went against the contract of
+// sessions.
+func (w *World) Run(ch *Choices) error {
+	for _, c := range w.Clients {
+		w.tell(c, session.Event{Kind: session.Turn})
+	}
+	for ; ; w.steps++ {
+		if w.steps > w.mostSteps {
+			return errors.New("it does not come to an end")
+		}
+		moves := w.moves(true)
+		if len(moves) == 0 {
+			moves = w.moves(false)
+		}
+		if len(moves) == 0 {
+			return w.check()
+		}
+		if err := moves[ch.Of(len(moves))](ch); err != nil {
+			return err
+		}
+	}
+}
+
+// moves are what may happen now: what does by itself, or what does when nothing else happens.
+func (w *World) moves(byItself bool) (moves []move) {
+	add := func(may bool, do func(ch *Choices) error) {
+		if may {
+			moves = append(moves, do)
+		}
+	}
+	for _, c := range w.Clients {
+		if c.Over {
+			continue
+		}
+		waits := c.action.Next == session.Read && len(c.arrived) == 0 && !c.hasEnded() && !w.parting
+		arrives := len(c.Pieces) > 0 && !w.parting
+		add(byItself && w.mayStep(c), func(ch *Choices) error { return w.step(c, ch) })
+		add(byItself && arrives, func(*Choices) error {
+			c.arrived = append(c.arrived, c.Pieces[0]...)
+			c.Pieces = c.Pieces[1:]
+			return nil
+		})
+		quiet := waits && c.action.Clock == session.Settling
+		add(quiet && byItself == (w.Clocks > 0 && arrives), func(*Choices) error {
+			w.tell(c, session.Event{Kind: session.Bytes, Drained: true, Quiet: true})
+			return nil
+		})
+		runs := waits && c.action.Clock != session.Unhurried && c.Late < w.Clocks
+		add(runs && byItself == arrives, func(*Choices) error {
+			c.Late, c.RanOut = c.Late+1, c.action.Clock
+			w.tell(c, session.Event{Kind: session.Late})
+			return nil
+		})
+		add(byItself && w.Breaks, func(*Choices) error {
+			c.Broken = true
+			w.end(c, errors.New("broken by the client"))
+			return nil
+		})
+	}
+	add(byItself && len(w.Backend.waiting) > 0, func(*Choices) error {
+		w.Backend.Commit()
+		return nil
+	})
+	add(byItself && w.Stops && !w.stopping, func(*Choices) error {
+		w.stopping = true
+		w.Gate.Refusing.Store(uint32(codec.CodeShuttingDown))
+		return nil
+	})
+	add(byItself && w.stopping && !w.parting, func(*Choices) error {
+		w.parting = true
+		return nil
+	})
+	return moves
+}
+
+func (c *Client) hasEnded() bool { return c.Ends && len(c.Pieces) == 0 }
+
+// mayStep tells whether there is something for the client's session.
+func (w *World) mayStep(c *Client) bool {
+	switch c.action.Next {
+	case session.Read:
+		return len(c.arrived) > 0 || c.hasEnded() || w.parting
+	case session.Commit:
+		return c.decided
+	}
+	return true
+}
+
+// step does what the session said.
+func (w *World) step(c *Client, ch *Choices) error {
+	switch a := c.action; a.Next {
+	case session.Read:
+		w.read(c)
+	case session.Commit:
+		c.decided = false
+		w.tell(c, session.Event{Kind: session.Outcome})
+	case session.Write:
+		return w.write(c, ch)
+	case session.Again, session.Look:
+		w.tell(c, session.Event{Kind: session.Turn})
+	case session.Detach:
+		w.detach(c, ch)
+	default:
+		return fmt.Errorf("it says %d", a.Next)
+	}
+	return nil
+}
+
+// read gives the session what has arrived.
+func (w *World) read(c *Client) {
+	most := max(w.Most, 1)
+	if w.Most == 0 {
+		most = 1<<16 + 1
+	}
+	if c.action.Most > 0 {
+		most = min(most, c.action.Most)
+	}
+	n := min(most, len(c.arrived))
+	e := session.Event{Kind: session.Bytes, Bytes: slices.Clone(c.arrived[:n]), Drained: n < most}
+	e.End = n == 0 && c.hasEnded()
+	e.Last = w.parting && e.Drained
+	c.arrived = c.arrived[n:]
+	c.Read += n
+	w.tell(c, e)
+	clear(e.Bytes) // they are ours again
+}
+
+// write has the client take an answer: at once, or late and in two parts.
+func (w *World) write(c *Client, ch *Choices) error {
+	out := c.action.Out
+	switch {
+	case len(out) == 0:
+		return errors.New("it writes nothing")
+	case c.taking == nil && w.Slow && ch.Of(2) == 1:
+		c.taking, c.taken = slices.Clone(out), 0
+		if !c.Session.Untaken() {
+			c.Broken = true
+			w.end(c, nil)
+		}
+		return nil
+	case c.taking != nil && c.taken == 0 && len(out) > 1:
+		c.taken = 1 + ch.Of(2)*(len(out)-2)
+	default:
+		c.taken = len(out)
+	}
+	if c.taking != nil && string(c.taking) != string(out) {
+		return fmt.Errorf("an answer that the client was taking changed from %.200q to %.200q", c.taking, out)
+	}
+	if c.taken == len(out) {
+		c.Got = append(c.Got, out...)
+		c.taking = nil
+		w.tell(c, session.Event{Kind: session.Written})
+	}
+	return nil
+}
+
+// detach lets the session have the connection.
+func (w *World) detach(c *Client, ch *Choices) {
+	if w.Undetach && ch.Of(2) == 1 {
+		w.tell(c, session.Event{Kind: session.Undetached, Err: errors.New("out of descriptors")})
+		return
+	}
+	detached := c.Detached
+	if detached == nil {
+		detached = session.Session.Detached
+	}
+	if !detached(c.Session, (*ownConn)(c)) {
+		w.end(c, nil)
+		return
+	}
+	w.tell(c, session.Event{Kind: session.Turn})
+}
+
+// ownConn is a connection that a session has to itself.
+type ownConn Client
+
+func (c *ownConn) Write(b []byte) (int, error) {
+	c.Got = append(c.Got, b...)
+	return len(b), nil
+}
+
+func (c *ownConn) SetWriteDeadline(time.Time) error { return nil }
+
+// tell tells the session what has happened, and keeps what it says.
+func (w *World) tell(c *Client, e session.Event) {
+	c.action = c.Session.Advance(e)
+	if w.Loops && c.action.Next == session.Read {
+		c.action = c.Session.Advance(session.Event{Kind: session.Turn})
+	}
+	c.Last, c.Clock = c.action.Next, c.action.Clock
+	switch c.action.Next {
+	case session.Commit:
+		claim := c.action.Claim
+		c.action.Group.Done = func(*store.Group) {
+			w.Gate.Done(claim)
+			c.decided = true
+		}
+		w.Backend.Submit(c.action.Group)
+	case session.Linger, session.Close:
+		w.end(c, nil)
+	}
+}
+
+// end ends the connection.
+func (w *World) end(c *Client, broken error) {
+	c.Over = true
+	c.Session.Advance(session.Event{Kind: session.Ended, Err: broken})
+}
+
+// check looks at what is left.
+func (w *World) check() error {
+	for _, c := range w.Clients {
+		if !c.Over {
+			w.end(c, nil)
+			c.Over = false
+		}
+	}
+	st := w.Gate.Stats()
+	switch {
+	case w.Backend.broken:
+		return errors.New("a topic changed while the backend had it")
+	case st.InFlight != 0:
+		return fmt.Errorf("%d requests are in flight at the end", st.InFlight)
+	case st.Held != 0:
+		return fmt.Errorf("%d bytes are held at the end", st.Held)
+	case st.Panics != 0:
+		return fmt.Errorf("%d panics", st.Panics)
+	}
+	return nil
+}
+
+// Splits calls each with all ways to cut a text into so many pieces.
+func Splits(text string, pieces int, each func(pieces []string)) {
+	var cut func(rest string, done []string)
+	cut = func(rest string, done []string) {
+		if len(done) == pieces-1 {
+			each(append(slices.Clone(done), rest))
+			return
+		}
+		for i := 1; i < len(rest); i++ {
+			cut(rest[i:], append(done, rest[:i]))
+		}
+	}
+	cut(text, nil)
+}
+
+// Stopping tells that the server has begun to stop.
+func (w *World) Stopping() bool { return w.stopping }
+
+// Parting tells that what has arrived is the last.
+func (w *World) Parting() bool { return w.parting }
