@@ -57,7 +57,7 @@ func TestAround(t *testing.T) {
 			want = in(row.want)
 		}
 		if got, err := store.Around(in(row.file), known...); got != want || err != nil {
-			t.Errorf("%+v: %q, %v", row, got, err)
+			t.Errorf("%+v: it is in %q, %v, want %q", row, got, err, want)
 		}
 	}
 	if got, err := store.Around(in("gone/new")); got != "" || !errors.Is(err, fs.ErrNotExist) {

@@ -36,7 +36,7 @@ func TestCheckSnapshotTakesWhatIsWritten(t *testing.T) {
 				t.Fatal(err)
 			}
 			if found.Used <= 0 || found.Used > int64(found.Pages*found.PageSize) || found.Free > found.Pages {
-				t.Fatalf("%+v", found)
+				t.Fatalf("the sizes do not fit together: %+v", found)
 			}
 		}
 		check()

@@ -229,7 +229,7 @@ func (sc *script) recoverAndCheck(t *testing.T, where string, disk *vfstest.Mem,
 		hooks: hooks{noSync: true}}
 	s, err := open(t, dir, o)
 	if err != nil {
-		t.Fatalf("%s: %v", where, err)
+		t.Fatalf("%s: it does not start: %v", where, err)
 	}
 	if mark := s.wal.Mark(); p.acked > 0 && mark.State != wal.MarkSound {
 		t.Errorf("%s: the mark is %+v", where, mark)

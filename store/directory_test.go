@@ -170,7 +170,7 @@ func TestInit(t *testing.T) {
 		t.Fatal(err)
 	}
 	if again, made, err := Init(t.Context(), dir, Options{}); again != id || made || err != nil {
-		t.Errorf("%v, %t, %v", again, made, err)
+		t.Errorf("a second Init returned %v, %t, %v, want the same store, not made", again, made, err)
 	}
 	remove(t, filepath.Join(dir, snapshotName)) // the next start makes it anew
 	if again, made, err := Init(t.Context(), dir, Options{}); again != id || made || err != nil {
@@ -496,7 +496,7 @@ func TestWaitedForStoreIsGone(t *testing.T) {
 		t.Fatal("it still waits")
 	}
 	if names, err := os.ReadDir(dir); err != nil || len(names) > 0 {
-		t.Errorf("%q, %v", names, err)
+		t.Errorf("the directory of the store that is gone has %q, %v, want nothing", names, err)
 	}
 }
 

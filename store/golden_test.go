@@ -82,7 +82,7 @@ func TestGolden(t *testing.T) {
 			t.Errorf("%s: the mark is %+v", kept, found)
 		}
 		if strings.Contains(log.String(), "[WARN]") {
-			t.Errorf("%s: %s", kept, log.String())
+			t.Errorf("%s: the start warns: %s", kept, log.String())
 		}
 	}
 }

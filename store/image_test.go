@@ -61,10 +61,10 @@ func TestReadSnapshot(t *testing.T) {
 		t.Errorf("meta %+v", m)
 	}
 	if e := got["b"]; e.Value != (Value{Sum: 9, Epoch: 1}) || e.Last != 8 {
-		t.Errorf("b: %+v", e)
+		t.Errorf("topic b was read as %+v", e)
 	}
 	if e := got["a"]; e.Value != (Value{Sum: 2}) || e.Last != 3 {
-		t.Errorf("a: %+v", e)
+		t.Errorf("topic a was read as %+v", e)
 	}
 	if len(got) != 7 || len(topics) != 7 || !slices.IsSortedFunc(topics, CompareTopics) {
 		t.Errorf("topics %.20q", topics)
@@ -161,7 +161,7 @@ func TestReadOpenSnapshot(t *testing.T) {
 	open := func() (*os.File, error) { return os.Open(path) }
 	m, err := ReadOpenSnapshot("elsewhere", open, nil, func(SnapshotMeta, Entry) error { return nil })
 	if err != nil || m.Count != 7 {
-		t.Errorf("%+v, %v", m, err)
+		t.Errorf("the open snapshot was read as %+v, %v, want 7 topics", m, err)
 	}
 	empty := filepath.Join(t.TempDir(), "empty")
 	if err := os.WriteFile(empty, []byte("no database, and too short for one"), 0o600); err != nil {
@@ -193,7 +193,7 @@ func TestHoldSnapshot(t *testing.T) {
 		t.Fatal(err)
 	}
 	if m, err := ReadSnapshotMeta(SnapshotPath(dir)); err != nil || m.Count != 1 || m.State != StateOpen {
-		t.Errorf("%+v, %v", m, err)
+		t.Errorf("after the hold the snapshot is %+v, %v, want one topic, and open", m, err)
 	}
 }
 
@@ -226,7 +226,7 @@ func TestCloseWaitsForATool(t *testing.T) {
 		t.Error(err)
 	}
 	if m, err := ReadSnapshotMeta(SnapshotPath(dir)); err != nil || m.State != StateClosed {
-		t.Errorf("%+v, %v", m, err)
+		t.Errorf("after Close the snapshot is %+v, %v, want it closed", m, err)
 	}
 }
 

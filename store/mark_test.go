@@ -132,7 +132,7 @@ func TestLostEnd(t *testing.T) {
 			_, err := open(t, dir, Options{Sync: mode})
 			var lost *wal.CorruptionError
 			if !errors.As(err, &lost) || lost.File != segmentOf(dir) || lost.Offset != 304 || lost.Index != 6 {
-				t.Errorf("%s, %s: %v", mode, name, err)
+				t.Errorf("%s, %s: the start returned %v, want that the end from record 6 on is lost", mode, name, err)
 			}
 		}
 		dir = killed(t, dead)
@@ -236,7 +236,7 @@ func TestOlderGcdInBetween(t *testing.T) {
 	edit(t, segmentOf(torn), func(b []byte) []byte { b[64+13*48+4000] = 1; copy(b[64+13*48:], "torn"); return b })
 	s := openStore(t, torn, Options{})
 	if r := s.Recovery(); r.Index != 13 || r.Torn < 4000 {
-		t.Errorf("%+v", r)
+		t.Errorf("the torn tail was recovered as %+v", r)
 	}
 	if notes(t, torn) != wal.MarkCurrent {
 		t.Error("the mark is not noted again")
@@ -328,7 +328,7 @@ func TestFlagsOfARunBefore(t *testing.T) {
 	o.fs = left
 	again := openStore(t, copySnapshot(t, dir), o)
 	if r := again.Recovery(); r.Index != 1 || r.Torn != 3*48 {
-		t.Errorf("%+v", r)
+		t.Errorf("the log was recovered as %+v, want one record and a torn tail of three", r)
 	}
 }
 

@@ -122,7 +122,7 @@ func (p *power) place(t *testing.T) string {
 func (p *power) check(t *testing.T, where string, s *Store, err error) {
 	t.Helper()
 	if err != nil {
-		t.Fatalf("%s: %v", where, err)
+		t.Fatalf("%s: it does not start: %v", where, err)
 	}
 	at := get(s, "a").Sum
 	if at < p.floor || at > p.sent {
@@ -236,14 +236,14 @@ func (p *power) live(t *testing.T, where string) {
 			ops = ops[:1]
 		}
 		if op := runOps(t, s, ops)[0]; op.Err != nil {
-			t.Fatalf("%s: %v", where, op.Err)
+			t.Fatalf("%s: the count failed: %v", where, op.Err)
 		}
 		mu.Lock()
 		floor = base + s.wal.Durable() - start
 		mu.Unlock()
 		if i%16 == 15 {
 			if err := s.Snapshot(t.Context()); err != nil {
-				t.Errorf("%s: %v", where, err)
+				t.Errorf("%s: the snapshot failed: %v", where, err)
 			}
 		}
 	}

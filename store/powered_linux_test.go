@@ -100,13 +100,13 @@ func startsWith(t *testing.T, what string, disk *vfstest.Mem, dir string, least,
 	o := Options{fs: disk, logDir: LogDir(dir), SegmentSize: 16 << 10, SnapshotInterval: -1, hooks: hooks{noSync: true}}
 	s, err := open(t, again, o)
 	if err != nil {
-		t.Errorf("%s: %v", what, err)
+		t.Errorf("%s: it does not start: %v", what, err)
 		return
 	}
 	if got := get(s, "a").Sum; got < least || got > most {
 		t.Errorf("%s: a is at %d, %d were acknowledged", what, got, least)
 	}
 	if err := s.Close(); err != nil {
-		t.Errorf("%s: %v", what, err)
+		t.Errorf("%s: Close: %v", what, err)
 	}
 }

@@ -350,7 +350,7 @@ func TestRecovers(t *testing.T) {
 			for _, name := range []string{"notes.txt", "wal/README", "wal/00000000000000zz.seg"} {
 				if row.name == "unknown files" {
 					if b, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(b) != "mine" {
-						t.Errorf("%s: %q, %v", name, b, err)
+						t.Errorf("a file that is not ours, %s, holds %q, %v, want it untouched", name, b, err)
 					}
 				}
 			}
@@ -374,7 +374,7 @@ func TestSnapshotMissingButLogWhole(t *testing.T) {
 	for range 2 {
 		s := openStore(t, dir, Options{SegmentSize: 8192})
 		if got := get(s, "a"); got != (Value{2, 1}) {
-			t.Errorf("%+v", got)
+			t.Errorf("topic a is at %+v, want {2 1}: the log is whole", got)
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)

@@ -251,7 +251,7 @@ func TestLinkedFiles(t *testing.T) {
 	}
 	s = newestStore(t, dir)
 	if got := get(s, "a"); got.Sum != 4 {
-		t.Errorf("%+v", got)
+		t.Errorf("topic a is at %+v, want 4", got)
 	}
 	if err := s.Snapshot(t.Context()); err != nil {
 		t.Error(err)

@@ -404,11 +404,11 @@ func TestItems(t *testing.T) {
 func TestOpenRejectsOptions(t *testing.T) {
 	t.Parallel()
 	if _, err := open(t, "", Options{Sync: "sometimes"}); err == nil || !strings.Contains(err.Error(), "sometimes") {
-		t.Errorf("%v", err)
+		t.Errorf("Open returned %v, want an error that names the wrong sync mode", err)
 	}
 	if _, err := open(t, filepath.Join(t.TempDir(), "x"), Options{SegmentSize: 5}); err == nil ||
 		errors.Is(err, wal.ErrVersion) {
-		t.Errorf("%v", err)
+		t.Errorf("Open returned %v, want an error about the segment size", err)
 	}
 }
 

@@ -158,7 +158,7 @@ func recoverSums(t *testing.T, where string, r *recorder, disk *vfstest.Mem, ver
 	s, err := open(t, dir, Options{fs: disk.Clone(), logDir: "log", SegmentSize: r.segment, SnapshotInterval: -1,
 		SnapshotBytes: -1, hooks: hooks{noSync: true}})
 	if err != nil {
-		t.Fatalf("%s: %v", where, err)
+		t.Fatalf("%s: it does not start: %v", where, err)
 	}
 	for _, topic := range topics {
 		sums = append(sums, get(s, topic).Sum)

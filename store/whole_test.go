@@ -152,7 +152,7 @@ func TestWholeLimits(t *testing.T) {
 				}
 				for _, op := range runWhole(t, s, append([]Op(nil), ops...)...) {
 					if !errors.Is(op.Err, ErrTooLarge) {
-						t.Fatalf("%s: %.20q: %v", what, op.Topic, op.Err)
+						t.Fatalf("%s: the operation on %.20q ended with %v, want ErrTooLarge", what, op.Topic, op.Err)
 					}
 				}
 			}
@@ -446,7 +446,7 @@ func TestWholeLinearizable(t *testing.T) {
 				enqueueAll(t, s, g)
 				returned := time.Since(began)
 				if g.Ops[0].Err != nil || g.Ops[1].Err != nil {
-					t.Errorf("%v, %v", g.Ops[0].Err, g.Ops[1].Err)
+					t.Errorf("counting both topics failed: %v, %v", g.Ops[0].Err, g.Ops[1].Err)
 					return
 				}
 				mu.Lock()
