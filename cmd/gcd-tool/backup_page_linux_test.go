@@ -32,7 +32,7 @@ func TestBackupPage(t *testing.T) {
 		}
 	}
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", p.bin, ".", "../gcd").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("the programs were not built: %v\n%s", err, out)
 	}
 	t.Cleanup(p.stop)
 	p.start()
@@ -70,7 +70,7 @@ func (p *pageRun) age() {
 			err = os.Rename(made[0], filepath.Join(p.dir, name)+"0") // before the others in their order
 		}
 		if err != nil || len(made) != 1 {
-			p.t.Errorf("%q, %v", made, err)
+			p.t.Errorf("the page's commands left %q (%v), want one of it", made, err)
 		}
 	}
 }

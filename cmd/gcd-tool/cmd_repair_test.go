@@ -18,7 +18,7 @@ func TestPrintRepairedPart(t *testing.T) {
 		if err := printRepaired(&b, &tools.Repaired{Snapshot: test.snapshot, Topics: 1, Sure: 1},
 			""); err != nil || strings.Count(b.String(), "lost: ") != 1 || !strings.Contains(b.String(),
 			"\n"+test.line) {
-			t.Errorf("%v, %s", err, b.String())
+			t.Errorf("printed was (%v) %s", err, b.String())
 		}
 	}
 }

@@ -13,6 +13,6 @@ func TestDamageIsPlaced(t *testing.T) {
 	var b strings.Builder
 	err := printVerified(&b, &tools.Verified{Files: []tools.VerifiedFile{{Name: "f", Damages: 2, Damage: []tools.Damage{{Text: "one"}, {Whole: true, Text: "two"}}}}})
 	if got := b.String(); err != nil || !strings.Contains(got, "f is damaged at offset 0: one\n") || !strings.Contains(got, "f is damaged: two\n") {
-		t.Errorf("%s%v", got, err)
+		t.Errorf("damage is not told with its place alone; it printed %s%v", got, err)
 	}
 }

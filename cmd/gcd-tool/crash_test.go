@@ -38,7 +38,7 @@ func buildBinary(t *testing.T) string {
 		binary += ".exe"
 	}
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("gcd-tool was not built: %v\n%s", err, out)
 	}
 	return binary
 }
@@ -70,7 +70,7 @@ func (k *killer) whole(t *testing.T, args ...string) {
 	t.Helper()
 	began := time.Now()
 	if out, err := command(t, k.binary, args...).CombinedOutput(); err != nil {
-		t.Fatalf("%q: %v\n%s", args, err, out)
+		t.Fatalf("%q failed: %v\n%s", args, err, out)
 	}
 	k.takes = time.Since(began)
 }
@@ -325,7 +325,7 @@ func TestKillRepair(t *testing.T) {
 	}
 	segments, err := filepath.Glob(filepath.Join(store.LogDir(template), "*.seg"))
 	if err != nil || len(segments) < 2 {
-		t.Fatalf("%q, %v", segments, err)
+		t.Fatalf("the segments are %q, %v, want two at least", segments, err)
 	}
 	if err := os.Remove(segments[len(segments)-1]); err != nil {
 		t.Fatal(err)

@@ -96,7 +96,7 @@ func TestBackupCommand(t *testing.T) {
 			t.Errorf("%d bytes, want %d; %v", len(got), len(want), err)
 		}
 		if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o600 {
-			t.Errorf("%v, %v", info.Mode(), err)
+			t.Errorf("the dump has the mode %v (%v), want 0600", info.Mode(), err)
 		}
 		code, stdout, stderr = runBackup(t.Context(), "--addr", addr, "--format", format, "-")
 		if stderr = progressLines.ReplaceAllString(stderr, ""); code != cmdline.ExitOK || stdout != want ||

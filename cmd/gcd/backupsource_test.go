@@ -55,7 +55,7 @@ func TestRoomForBackup(t *testing.T) {
 			return test.free, test.known
 		})
 		if (err != nil) != test.refuse || err != nil && !strings.Contains(err.Error(), "no room") {
-			t.Errorf("%+v: %v", test, err)
+			t.Errorf("%+v: asked whether there is room, it says %v", test, err)
 		}
 	}
 	// The whole of it, beside the store that has the directory.

@@ -44,12 +44,12 @@ func TestBenchVerifies(t *testing.T) {
 					Verified loadgen.Verification
 				}
 				if err := json.Unmarshal(stdout.Bytes(), &result); err != nil {
-					t.Fatalf("%v: %s", err, stdout.String())
+					t.Fatalf("bench has printed no JSON: %v: %s", err, stdout.String())
 				}
 				v := result.Verified
 				if result.Answers != 2000 || result.Errors.Total() != 0 || !v.OK() || v.Values < 2000 ||
 					v.Topics != 5 || v.Explained != 0 {
-					t.Errorf("%s", stdout.String())
+					t.Errorf("want 2000 verified answers to 5 topics, and no error; it printed %s", stdout.String())
 				}
 				if p50, most := result.Latency["p50"], result.Latency["max"]; p50 <= 0 || p50 > most {
 					t.Errorf("latencies %v", result.Latency)
@@ -126,7 +126,7 @@ func TestBenchFiles(t *testing.T) {
 		err := roomForClients("--clients", test.clients, test.threads, test.files)
 		if (err == nil) != test.ok || err != nil && !strings.Contains(err.Error(),
 			fmt.Sprintf("--clients is %d: the limit of open files, %d, ", test.clients, test.files)) {
-			t.Errorf("%+v: %v", test, err)
+			t.Errorf("%+v: whether there are files enough, it says %v", test, err)
 		}
 	}
 }
@@ -235,7 +235,7 @@ func TestBenchNothing(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 	if got, err := benchJSON(result); err != nil || !strings.Contains(got, `"latency_microseconds":null,`) {
-		t.Errorf("%s, %v", got, err)
+		t.Errorf("of nothing the latency is %s, %v, want null", got, err)
 	}
 }
 
@@ -288,7 +288,7 @@ func TestNumbersForPeople(t *testing.T) {
 		0: "0", 999: "999", 1000: "1,000", 999_999: "999,999", 1_000_000: "1,000,000",
 	} {
 		if got := thousands(n); got != want {
-			t.Errorf("%d: %q", n, got)
+			t.Errorf("%d is written as %q, want %q", n, got, want)
 		}
 	}
 }

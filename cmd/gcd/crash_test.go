@@ -230,7 +230,7 @@ func (k *killTest) check(t *testing.T, p *victim) {
 		s := &k.shared[i]
 		value, err := c.Count(t.Context(), s.name)
 		if err != nil {
-			t.Fatalf("%v\n%s", err, p.output())
+			t.Fatalf("a shared topic cannot be counted after the kill: %v\n%s", err, p.output())
 		}
 		if value <= s.highest {
 			t.Errorf("%s: recovered at %d, but %d was acknowledged", s.name, value-1, s.highest)
@@ -245,7 +245,7 @@ func (k *killTest) check(t *testing.T, p *victim) {
 	for i := range k.own {
 		value, err := c.Count(t.Context(), k.own[i].name)
 		if err != nil {
-			t.Fatalf("%v\n%s", err, p.output())
+			t.Fatalf("a client's own topic cannot be counted after the kill: %v\n%s", err, p.output())
 		}
 		if err := k.own[i].counted(value, nil); err != nil {
 			t.Error(err)

@@ -283,7 +283,7 @@ func (d *damageTest) check(t *testing.T, p *victim, what string) {
 	for i := range d.acked {
 		value, err := c.Count(t.Context(), d.topic(i))
 		if err != nil {
-			t.Fatalf("%s: %v\n%s", what, err, p.output())
+			t.Fatalf("%s: it serves, but cannot be counted at: %v\n%s", what, err, p.output())
 		}
 		if highest := d.acked[i].Load(); value <= highest {
 			t.Errorf("%s: %s is served at %d, but %d was acknowledged\n%s", what, d.topic(i), value-1, highest,

@@ -109,7 +109,7 @@ func fewDescriptors(t *testing.T, binary, dispatch, network string) {
 	defer c.Close()
 	for range 100 { // three segments' worth
 		if err := count(c); err != nil {
-			t.Fatalf("%v\n%s", err, p.output())
+			t.Fatalf("a count over UDP failed for want of descriptors: %v\n%s", err, p.output())
 		}
 	}
 	if network == "resp" { // the first is in, and goes on

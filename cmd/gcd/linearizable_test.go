@@ -67,7 +67,7 @@ func TestLinearizable(t *testing.T) {
 			ended(t, "the clients", &wg)
 			for topic, ops := range history {
 				if reason := outOfOrder(ops); reason != "" {
-					t.Errorf("%s: %s", topic, reason)
+					t.Errorf("the counts of topic %s have no order: %s", topic, reason)
 				}
 			}
 		})
@@ -117,7 +117,7 @@ func TestOutOfOrder(t *testing.T) {
 		"one missing":      {[]counted{{1, 2, 1}, {3, 4, 3}}, true},
 	} {
 		if reason := outOfOrder(test.ops); (reason != "") != test.bad {
-			t.Errorf("%s: %q", name, reason)
+			t.Errorf("%s: it says %q, want that it is out of order: %t", name, reason, test.bad)
 		}
 	}
 }

@@ -47,7 +47,7 @@ func buildPrograms(t *testing.T) programs {
 	dir := t.TempDir()
 	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", dir, ".", "../gcd-tool").CombinedOutput()
 	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("the programs were not built: %v\n%s", err, out)
 	}
 	return in(dir)
 }
@@ -200,14 +200,14 @@ func TestStartBesideRestore(t *testing.T) {
 			waited++
 		}
 		if err := restore.Wait(); err != nil {
-			t.Fatalf("%v: %s", err, said.Bytes())
+			t.Fatalf("the restore failed: %v: %s", err, said.Bytes())
 		}
 		b.wantCount(t, "topic-7", 1002)
 		b.wantCount(t, "old", 1)
 		b.stop(t)
 		aside, err := filepath.Glob(dir + ".before-restore-*")
 		if err != nil || len(aside) != 1 {
-			t.Fatalf("%q, %v", aside, err)
+			t.Fatalf("aside is %q, %v, want one directory", aside, err)
 		}
 		if now := treeOf(t, aside[0]); now != before {
 			t.Errorf("what was put aside was changed:\n%s\nbecame\n%s", before, now)
@@ -262,7 +262,7 @@ func TestStartBesideDump(t *testing.T) {
 		s.wantCount(t, "rounds", uint64(round+1))
 		s.stop(t)
 		if err := read.Wait(); err != nil {
-			t.Errorf("%q: %v\n%s", reads, err, said.Bytes())
+			t.Errorf("%q failed beside a start: %v\n%s", reads, err, said.Bytes())
 		}
 		if t.Failed() {
 			t.Fatalf("failed in round %d", round)
@@ -327,7 +327,7 @@ func TestLocksBesideOlder(t *testing.T) {
 			a.wantCount(t, "orders", 4)
 			a.stop(t)
 			if t.Failed() {
-				t.Fatalf("%s", pair.name)
+				t.Fatalf("that was the pair %s", pair.name)
 			}
 		}
 	}

@@ -20,7 +20,7 @@ func logObjects(t *testing.T, log string) []map[string]any {
 	for line := range strings.Lines(log) {
 		var object map[string]any
 		if err := json.Unmarshal([]byte(line), &object); err != nil {
-			t.Errorf("%q: %v", line, err)
+			t.Errorf("a line of the log is no JSON: %q: %v", line, err)
 		}
 		all = append(all, object)
 	}
@@ -62,7 +62,7 @@ func TestFatalInJSON(t *testing.T) {
 		}
 		if !test.json {
 			if !strings.HasPrefix(stderr.String(), "gcd: ") {
-				t.Errorf("%q: %s", test.args, stderr.String())
+				t.Errorf("%q: want a line for people, it said %s", test.args, stderr.String())
 			}
 			continue
 		}

@@ -27,7 +27,7 @@ func TestOwner(t *testing.T) {
 	}
 	bin := filepath.Join(filepath.Dir(dir), "gcd")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("gcd was not built: %v\n%s", err, out)
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)

@@ -32,7 +32,7 @@ func TestAllowWaiting(t *testing.T) {
 		{"goroutine", "", "0 more than "},
 	} {
 		if out := allowedWaiting(t, row.dispatch, row.env); !strings.HasPrefix(out, row.want) {
-			t.Errorf("%+v: %q", row, out)
+			t.Errorf("%+v: it allows %q", row, out)
 		}
 	}
 }
@@ -44,7 +44,7 @@ func allowedWaiting(t *testing.T, dispatch, env string) string {
 	cmd.Env = append(os.Environ(), "GCD_TEST_ALLOW_WAITING="+dispatch, "GOMAXPROCS="+env)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Errorf("%q, %v", out, err)
+		t.Errorf("the process of the test failed: %q, %v", out, err)
 	}
 	return string(out)
 }

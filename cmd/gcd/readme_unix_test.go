@@ -76,7 +76,7 @@ func TestReadme(t *testing.T) {
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, "bin")+"/", "./cmd/...")
 	build.Dir = "../.."
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("the README's build failed: %v\n%s", err, out)
 	}
 	s := newTourShell(t, bash, dir)
 	tour := commands(part(t, "A minute's tour"))
@@ -209,7 +209,7 @@ func leavesTreeClean(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command(git, "-C", dir, "init", "--quiet").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("git made no repository: %v\n%s", err, out)
 	}
 	left, err := exec.Command(git, "-C", dir, "status", "--porcelain").Output()
 	if err != nil || string(left) != "?? .gitignore\n" {

@@ -210,6 +210,6 @@ func TestTakenAddress(t *testing.T) {
 	}
 	defer counters.Close()
 	if r := counters.Recovery(); !r.Created {
-		t.Errorf("%+v", r)
+		t.Errorf("the start that found no address left a store: %+v", r)
 	}
 }

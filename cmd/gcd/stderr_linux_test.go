@@ -421,7 +421,7 @@ func TestDeafManager(t *testing.T) {
 		t.Fatal("the server does not end")
 	}
 	if p.err != nil {
-		t.Errorf("%v\n%s", p.err, p.output())
+		t.Errorf("the server whose manager does not listen ended with %v\n%s", p.err, p.output())
 	}
 }
 

@@ -85,7 +85,7 @@ func (s *stuckServer) load(prefix string, load stuckLoad) float64 {
 		s.t.Fatal(err)
 	}
 	if e := r.Errors; !r.Verified.OK() || e.Refused+e.NotSent+e.Unknown > 0 {
-		s.t.Errorf("%+v, %+v", e, r.Verified)
+		s.t.Errorf("the load saw the errors %+v and found %+v", e, r.Verified)
 	}
 	return r.Rate()
 }

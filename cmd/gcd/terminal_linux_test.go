@@ -90,7 +90,7 @@ func TestHangupOfAStart(t *testing.T) {
 		t.Fatal("the server does not end")
 	}
 	if p.err != nil || !strings.Contains(p.output(), "reloaded: ") {
-		t.Errorf("%v\n%s", p.err, p.output())
+		t.Errorf("the start that was told to reload ended with %v\n%s", p.err, p.output())
 	}
 }
 
@@ -100,7 +100,7 @@ func TestHangupOfAWaitingStart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	if out, err := exec.CommandContext(t.Context(), "gcd", "init", dir).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("gcd init failed: %v\n%s", err, out)
 	}
 	held, err := os.Open(dir)
 	if err != nil {

@@ -132,7 +132,7 @@ func (k *pairTest) check(t *testing.T, p *victim) {
 	defer c.Close()
 	got, err := c.ask("MGET one two\r\nGCD.INFO three\r\nGCD.INFO four\r\n", 3)
 	if err != nil {
-		t.Fatalf("%v\n%s", err, p.output())
+		t.Fatalf("the pairs cannot be read after the kill: %v\n%s", err, p.output())
 	}
 	if err := errors.Join(equal(got[0]), equal(got[1]+" "+got[2])); err != nil {
 		t.Errorf("after a kill: %v\n%s", err, p.output())

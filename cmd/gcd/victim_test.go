@@ -25,7 +25,7 @@ func buildBinary(t *testing.T) string {
 		binary += ".exe"
 	}
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("gcd was not built: %v\n%s", err, out)
 	}
 	return binary
 }

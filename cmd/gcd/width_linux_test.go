@@ -57,6 +57,6 @@ func TestBenchOnADumbTerminal(t *testing.T) {
 		Latency: hdrhistogram.New(1, 1e12, 3)})
 	p.end()
 	if text := terminal.Shown(); text != "1h0m0s left: 100,000 requests/s\n" {
-		t.Errorf("%q", text)
+		t.Errorf("the dumb terminal has %q, want one line without escape sequences", text)
 	}
 }
