@@ -264,3 +264,12 @@ func TestRuns(t *testing.T) {
 		}
 	}
 }
+
+// TestManualPage: the library can make a manual page of the tree of commands.
+func TestManualPage(t *testing.T) {
+	t.Parallel()
+	page, err := sayWhatWasGiven().app(nil, nil).ToMan()
+	if err != nil || !strings.HasPrefix(page, ".nh\n.TH p 8\n") || !strings.Contains(page, `\fB--times, -n\fP=`) {
+		t.Errorf("%v\n%s", err, page)
+	}
+}
