@@ -37,8 +37,8 @@ var (
 		"server/internal/socket", "store", "tools", "wal",
 	}
 	widePages = []string{
-		"CHANGELOG.md", "docs/architecture.md", "docs/backup.md", "docs/benchmarks.md", "docs/client.md",
-		"docs/dependencies.md", "docs/dump.md", "docs/moving-in.md",
+		"docs/architecture.md", "docs/benchmarks.md", "docs/client.md",
+
 		"docs/testing.md",
 	}
 )
