@@ -66,7 +66,7 @@ func Holds(dir string) (bool, error) {
 			}
 		}
 	}
-	segments, _, err := wal.Look(vfs.OS{}, log)
+	segments, _, err := wal.Contents(vfs.OS{}, log)
 	if segments || err != nil {
 		return segments, err
 	}
@@ -91,7 +91,7 @@ func Empty(dir string) error {
 			others = append(others, name)
 		}
 	}
-	_, inLog, err := wal.Look(vfs.OS{}, LogDir(dir))
+	_, inLog, err := wal.Contents(vfs.OS{}, LogDir(dir))
 	if err != nil {
 		return err
 	}
@@ -248,7 +248,7 @@ func Init(ctx context.Context, dir string, o Options) (id wal.ID, made bool, err
 		case err == nil && m.State != StateCreating:
 			return m.Store, false, nil
 		case errors.Is(err, fs.ErrNotExist): // the next start makes it anew
-			log, err := wal.Open(LogDir(dir), wal.Options{Settled: math.MaxUint64})
+			log, err := wal.Open(LogDir(dir), wal.Options{Covered: math.MaxUint64})
 			if err != nil {
 				return wal.ID{}, false, err
 			}

@@ -114,7 +114,7 @@ func (s *Store) load() error {
 	}
 	o := s.walOptions(m.mark)
 	o.Ours = !missing
-	o.Settled = m.replay // what is kept for history must not make a start slower; 0 without a snapshot, then all is needed
+	o.Covered = m.replay // what is kept for history must not make a start slower; 0 without a snapshot, then all is needed
 	s.wal, err = wal.Open(logDir, o)
 	if err != nil && !errors.Is(err, wal.ErrNoLog) {
 		return err

@@ -171,7 +171,7 @@ func (c *compact) open() error {
 		meta = nil
 	}
 	c.log, err = wal.Open(store.LogDir(c.dir), wal.Options{
-		FS: pausing{c.fs, c.pause}, Settled: m.Replay, Ours: !c.missing, Check: c.lock.Check,
+		FS: pausing{c.fs, c.pause}, Covered: m.Replay, Ours: !c.missing, Check: c.lock.Check,
 		Mark: wal.MarkOptions{Note: m.Mark},
 	})
 	if errors.Is(err, wal.ErrNoLog) {

@@ -10,7 +10,7 @@ import (
 // countTopics counts those that a directory has in all, in its snapshot and behind that in its log.
 // changes calls do with the changes of the records behind the snapshot, in their order; m is nil if
 // there is no snapshot that can be read. exact is false if some may have been counted twice.
-func (r *reading) countTopics(m *store.SnapshotMeta, changes func(do func(index uint64,
+func (r *dirView) countTopics(m *store.SnapshotMeta, changes func(do func(index uint64,
 	c store.Change) error) error) (n uint64, exact bool, err error) {
 	if m == nil {
 		m = &store.SnapshotMeta{}

@@ -9,25 +9,25 @@ import (
 	"gcd/store"
 )
 
-// patience is when a test that waits gives up; it decides nothing but how a failure looks.
-const patience = 2 * time.Minute
+// timeout is when a test that waits gives up; it decides nothing but how a failure looks.
+const timeout = 2 * time.Minute
 
 // within waits for what must come, and ends the test if it does not.
 func within[T any](t testing.TB, what string, c <-chan T) (value T) {
 	t.Helper()
-	late := time.NewTimer(patience)
+	late := time.NewTimer(timeout)
 	defer late.Stop()
 	select {
 	case value = <-c:
 	case <-late.C:
-		t.Fatalf("%s does not come within %v", what, patience)
+		t.Fatalf("%s does not come within %v", what, timeout)
 	}
 	return value
 }
 
 // inTime is a context that ends when a test has waited long enough.
 func inTime(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), timeout)
 	t.Cleanup(cancel)
 	return ctx
 }

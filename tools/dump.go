@@ -47,13 +47,13 @@ type Dumped struct {
 }
 
 // Dump writes the counters of a store's directory as they were at one index, and changes nothing. Beside a running server it is of the last record that there was
-// when it began. Errors are those of OpenSource, ErrNotKept, the writer's and, if the entries do not fit to the log, *wal.CorruptionError.
+// when it began. Errors are those of OpenView, ErrNotKept, the writer's and, if the entries do not fit to the log, *wal.CorruptionError.
 // Memory does not grow with the number of topics.
 func Dump(ctx context.Context, dir string, w DumpWriter, o DumpOptions) (result Dumped, err error) {
 	if o.Rest == nil {
 		o.Rest = func() {}
 	}
-	src, err := OpenSource(ctx, dir, SourceOptions{TempDir: o.TempDir, Rest: o.Rest})
+	src, err := OpenView(ctx, dir, ViewOptions{TempDir: o.TempDir, Rest: o.Rest})
 	if err != nil {
 		return Dumped{}, err
 	}
@@ -72,7 +72,7 @@ func Dump(ctx context.Context, dir string, w DumpWriter, o DumpOptions) (result 
 type dumper struct {
 	DumpOptions
 	ctx    context.Context
-	src    *Source
+	src    *View
 	w      DumpWriter
 	deltas deltas
 	index  uint64 // of the state

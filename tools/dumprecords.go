@@ -26,7 +26,7 @@ type RecordWriter interface {
 // the records: *wal.CorruptionError. Beside a running server it ends with
 // the last record that there was when it began. Of the options Rest and Progress count.
 func DumpRecords(ctx context.Context, dir string, w RecordWriter, o DumpOptions) (err error) {
-	r, err := openReading(ctx, dir, readingOptions{rest: o.Rest, noEntries: true})
+	r, err := openDirView(ctx, dir, dirViewOptions{rest: o.Rest, noEntries: true})
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func DumpRecords(ctx context.Context, dir string, w RecordWriter, o DumpOptions)
 	return errors.Join(err, w.Footer())
 }
 
-func dumpRecords(ctx context.Context, from *reading, w RecordWriter, progress ProgressFunc) error {
+func dumpRecords(ctx context.Context, from *dirView, w RecordWriter, progress ProgressFunc) error {
 	var done uint64
 	var changes []store.Change
 	for r, err := range wal.Scan(store.LogDir(from.dir), wal.Options{FS: from.fs}) {

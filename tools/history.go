@@ -42,7 +42,7 @@ func History(ctx context.Context, topic []byte, dir string, o HistoryOptions, ea
 	if topic == nil {
 		topic = []byte{}
 	}
-	r, err := openReading(ctx, dir, readingOptions{rest: o.Rest, noEntries: true, topic: topic})
+	r, err := openDirView(ctx, dir, dirViewOptions{rest: o.Rest, noEntries: true, topic: topic})
 	if err != nil {
 		return HistoryRange{}, err
 	}

@@ -246,7 +246,7 @@ func TestInspectOfWhatCannotBeRead(t *testing.T) {
 			mark = op.Name == wal.MarkPath(store.LogDir(dir))
 			return vfstest.Fail(nil)
 		})
-		r := reading{dir: dir, fs: disk}
+		r := dirView{dir: dir, fs: disk}
 		in, err := r.inspect("")
 		switch {
 		case seen < n:

@@ -64,9 +64,9 @@ type InspectOptions struct {
 // Inspect lists what is in a store's directory. It reads what a start reads of the log, and of the snapshot its pages. What a start would refuse
 // is Problem, and no error; the error is what the system says against reading.
 func Inspect(ctx context.Context, dir string, o InspectOptions) (result *Inspected, err error) {
-	r, err := openReading(ctx, dir, readingOptions{tempDir: o.TempDir, rest: o.Rest})
+	r, err := openDirView(ctx, dir, dirViewOptions{tempDir: o.TempDir, rest: o.Rest})
 	if errors.Is(err, ErrTemp) { // the snapshot cannot be copied
-		r, err = openReading(ctx, dir, readingOptions{rest: o.Rest, noEntries: true})
+		r, err = openDirView(ctx, dir, dirViewOptions{rest: o.Rest, noEntries: true})
 	}
 	if err != nil {
 		return nil, err
@@ -76,7 +76,7 @@ func Inspect(ctx context.Context, dir string, o InspectOptions) (result *Inspect
 }
 
 // inspect is Inspect of files that are open.
-func (r *reading) inspect(tempDir string) (*Inspected, error) {
+func (r *dirView) inspect(tempDir string) (*Inspected, error) {
 	dir := r.dir
 	in := &Inspected{Dir: dir, Running: r.running, First: 1}
 	problem := func(err error) {
@@ -98,7 +98,7 @@ func (r *reading) inspect(tempDir string) (*Inspected, error) {
 		in.Store, in.State, in.Entries, in.Replay, in.Witness = m.Store.String(), m.State.String(), m.Count,
 			m.Replay, m.Witness
 	}
-	o := wal.Options{FS: r.fs, Settled: in.Replay, Ours: snapshot != nil, Mark: wal.MarkOptions{Note: m.Mark}}
+	o := wal.Options{FS: r.fs, Covered: in.Replay, Ours: snapshot != nil, Mark: wal.MarkOptions{Note: m.Mark}}
 	log, logErr := wal.Open(store.LogDir(dir), o)
 	if errors.Is(logErr, wal.ErrNoLog) && errors.Is(metaErr, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s", store.ErrNoStore, dir)
@@ -179,7 +179,7 @@ type inspectedSegment struct {
 
 // survey reads what can be read of a log that a start refuses, and adds the topics that it names
 // behind the snapshot: the change by which a topic became one may be lost.
-func (r *reading) survey(in *Inspected, id wal.ID, o wal.Options, segments map[string]inspectedSegment,
+func (r *dirView) survey(in *Inspected, id wal.ID, o wal.Options, segments map[string]inspectedSegment,
 	named furthest) error {
 	in.Records, in.First, in.Last = 0, 1, 0
 	found, err := wal.Survey(store.LogDir(r.dir), id, o, func(rec wal.Record, checked bool) error {

@@ -204,7 +204,7 @@ func TestReaderLetsGo(t *testing.T) {
 		return v
 	}
 	want := verify()
-	r, err := openReading(t.Context(), dir, readingOptions{tempDir: t.TempDir()})
+	r, err := openDirView(t.Context(), dir, dirViewOptions{tempDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +231,7 @@ func TestReaderLetsGo(t *testing.T) {
 	if _, err := Compact(t.Context(), dir, CompactOptions{LockWait: -1}); err != nil {
 		t.Fatal(err)
 	}
-	v := &verifier{VerifyOptions: VerifyOptions{memory: verifyMemory}, ctx: t.Context(), reading: r, result: &Verified{Dir: dir, Unproven: []string{}}}
+	v := &verifier{VerifyOptions: VerifyOptions{memory: verifyMemory}, ctx: t.Context(), dirView: r, result: &Verified{Dir: dir, Unproven: []string{}}}
 	if err := v.verify(); err != nil {
 		t.Fatal(err)
 	}
@@ -281,7 +281,7 @@ func tearEnd(t *testing.T, dir string) {
 func TestReaderWithoutRoom(t *testing.T) {
 	t.Parallel()
 	dir := closedStore(t, seeded(t), 100, 60)
-	r, err := openReading(t.Context(), dir, readingOptions{tempDir: filepath.Join(dir, "nowhere")})
+	r, err := openDirView(t.Context(), dir, dirViewOptions{tempDir: filepath.Join(dir, "nowhere")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -265,7 +265,7 @@ func TestReadingKeepsTheMark(t *testing.T) {
 		_, err := s.Count(inTime(t), "a")
 		must(t, err)
 	}
-	r, err := openReading(t.Context(), dir, readingOptions{tempDir: t.TempDir()})
+	r, err := openDirView(t.Context(), dir, dirViewOptions{tempDir: t.TempDir()})
 	must(t, err)
 	defer r.close()
 	for range 3 {

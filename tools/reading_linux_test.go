@@ -28,7 +28,7 @@ func TestReadingCloses(t *testing.T) {
 	dir, temp := t.TempDir(), t.TempDir()
 	s := openDir(t, dir, smallSegment)
 	defer s.Close()
-	src, err := OpenSource(t.Context(), dir, SourceOptions{TempDir: temp})
+	src, err := OpenView(t.Context(), dir, ViewOptions{TempDir: temp})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -119,7 +119,7 @@ func Repair(ctx context.Context, dir string, o RepairOptions) (result *Repaired,
 	r := &repair{RepairOptions: o, ctx: ctx, lock: lock, dir: dir, place: place, pause: newPause(ctx, nil), result: &Repaired{}}
 	r.topics = newFurthest(r.collecting())
 	defer func() { err = errors.Join(err, r.topics.Close()) }()
-	if err := r.look(); err != nil || r.result.Needless {
+	if err := r.diagnose(); err != nil || r.result.Needless {
 		return r.result, err
 	}
 	if err := r.gather(); err != nil {
@@ -176,8 +176,8 @@ func (r *repair) entries(phase string, each func(store.Entry) error) (store.Snap
 	})
 }
 
-// look finds out whether a start refuses, and why.
-func (r *repair) look() error {
+// diagnose finds out whether a start refuses, and why.
+func (r *repair) diagnose() error {
 	m, snapshotErr := r.entries("checking the snapshot", func(store.Entry) error { return nil })
 	var damage *wal.CorruptionError
 	switch {
@@ -193,12 +193,12 @@ func (r *repair) look() error {
 	default:
 		return snapshotErr
 	}
-	var settled uint64
+	var covered uint64
 	if r.sound {
-		settled = m.Replay
+		covered = m.Replay
 	}
 	o := r.reading()
-	o.Settled = settled
+	o.Covered = covered
 	log, logErr := wal.Open(store.LogDir(r.dir), o)
 	var torn *wal.CorruptionError
 	switch {
@@ -222,7 +222,7 @@ func (r *repair) look() error {
 	refusal := store.Fits(r.dir, r.meta, log)
 	if refusal == nil && log != nil {
 		var err error
-		if refusal, err = r.follows(log, settled); err != nil {
+		if refusal, err = r.follows(log, covered); err != nil {
 			return err
 		}
 	}

@@ -63,7 +63,7 @@ func TestDumpBesideAServer(t *testing.T) {
 			for range 25 {
 				var before [workers]uint64
 				for w := range before { // something was counted since the dump before
-					late := time.Now().Add(patience)
+					late := time.Now().Add(timeout)
 					for before[w] = answered[w].Load(); before[w] == last[w] && !t.Failed(); before[w] = answered[w].Load() {
 						if time.Now().After(late) {
 							t.Errorf("worker %d is answered nothing more", w)

@@ -1,7 +1,7 @@
 // Package tools is what gcd-tool does: it reads, checks, restores and mends the directories that package store keeps, with
 // the readers of store and wal and no decoder of its own. It prints nothing but to the writers that it is given, and never exits.
 //
-// What only reads changes no file, and may be done beside a running server (Source says how).
+// What only reads changes no file, and may be done beside a running server (View says how).
 package tools
 
 // Progress is how far a long work is.

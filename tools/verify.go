@@ -85,14 +85,14 @@ func (v *Verified) Err() error {
 // and digest, and that each counter is what the log's records lead to, as far back as they are kept. It changes nothing. Damage is in what is
 // returned; the error is for what keeps it from looking: store.ErrNoStore, or the disk's. Memory is bounded: what does not fit goes to temporary files.
 func Verify(ctx context.Context, dir string, o VerifyOptions) (*Verified, error) {
-	r, err := openReading(ctx, dir, readingOptions{tempDir: o.TempDir, rest: o.Rest})
+	r, err := openDirView(ctx, dir, dirViewOptions{tempDir: o.TempDir, rest: o.Rest})
 	if err != nil {
 		return nil, err
 	}
 	if o.memory == 0 {
 		o.memory = verifyMemory
 	}
-	v := &verifier{VerifyOptions: o, ctx: ctx, reading: r, result: &Verified{Dir: dir, Running: r.running, Unproven: []string{}}}
+	v := &verifier{VerifyOptions: o, ctx: ctx, dirView: r, result: &Verified{Dir: dir, Running: r.running, Unproven: []string{}}}
 	err = v.verify()
 	if closeErr := r.close(); err == nil {
 		err = closeErr
@@ -106,7 +106,7 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) (*Verified, error)
 // verifier is one Verify.
 type verifier struct {
 	VerifyOptions
-	reading
+	dirView
 	ctx    context.Context
 	result *Verified
 
@@ -173,7 +173,7 @@ func (v *verifier) verify() error {
 	if err := v.starts(); err != nil {
 		return err
 	}
-	v.doubts()
+	v.caveats()
 	return nil
 }
 
@@ -291,7 +291,7 @@ func (v *verifier) together() error {
 			return nil // it is damaged, and was said to be
 		}
 		if err := store.Fits(v.dir, m, v.log); err != nil {
-			if err := v.damage(v.misfit(err), err); err != nil {
+			if err := v.damage(v.fileOf(err), err); err != nil {
 				return err
 			}
 			log = nil
@@ -307,8 +307,8 @@ func (v *verifier) together() error {
 	return c.run()
 }
 
-// misfit is the place in the report of what an error of store.Fits is about: a file, one that is missing, or the log as a whole.
-func (v *verifier) misfit(err error) int {
+// fileOf is the place in the report of what an error of store.Fits is about: a file, one that is missing, or the log as a whole.
+func (v *verifier) fileOf(err error) int {
 	var damage *wal.CorruptionError
 	switch {
 	case !errors.As(err, &damage), damage.Index != 0:
@@ -351,15 +351,15 @@ func (v *verifier) starts() error {
 		v.result.Starts = true
 		return nil
 	}
-	var settled uint64
+	var covered uint64
 	if v.snapshot >= 0 {
 		if v.meta == nil {
 			return nil
 		}
-		settled = v.meta.Replay
+		covered = v.meta.Replay
 	}
 	o := v.logOptions()
-	o.Settled = settled
+	o.Covered = covered
 	log, err := wal.Open(store.LogDir(v.dir), o)
 	if err != nil && !refused(err) {
 		return err
@@ -372,7 +372,7 @@ func (v *verifier) starts() error {
 		return nil
 	}
 	changes := newChangesByTopic(v.collecting())
-	refusal, err := changes.refusal(log, settled, allOf(v.eachEntry), func(uint64, uint64) error {
+	refusal, err := changes.refusal(log, covered, allOf(v.eachEntry), func(uint64, uint64) error {
 		return v.ctx.Err()
 	})
 	var damage *wal.CorruptionError
@@ -393,8 +393,8 @@ func (v *verifier) eachEntry(each func(store.Entry) error) error {
 	return err
 }
 
-// doubts says what the files cannot prove.
-func (v *verifier) doubts() {
+// caveats says what the files cannot prove.
+func (v *verifier) caveats() {
 	if v.running {
 		v.unproven("another process has the directory, a server or a gcd-tool: what it wrote behind record %d was not read", v.result.Last)
 	}
@@ -461,7 +461,7 @@ func (v *verifier) evidence() {
 	}
 }
 
-func (r *reading) snapshotSize() (int64, error) {
+func (r *dirView) snapshotSize() (int64, error) {
 	if r.open == nil {
 		info, err := os.Stat(store.SnapshotPath(r.dir))
 		if err != nil {

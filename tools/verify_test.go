@@ -100,7 +100,7 @@ func folded(t testing.TB, dir string) map[string]store.Value {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, err := wal.Open(store.LogDir(dir), wal.Options{Settled: m.Replay})
+	log, err := wal.Open(store.LogDir(dir), wal.Options{Covered: m.Replay})
 	if err != nil {
 		t.Fatal(err)
 	}

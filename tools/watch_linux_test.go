@@ -59,11 +59,11 @@ func watchSpare(t testing.TB, dir string) func() {
 		rotated, made := false, false
 		for b := make([]byte, 64<<10); !rotated || !made; {
 			ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-			switch n, err := unix.Poll(ready, int(patience.Milliseconds())); {
+			switch n, err := unix.Poll(ready, int(timeout.Milliseconds())); {
 			case errors.Is(err, unix.EINTR):
 				continue
 			case err == nil && n == 0:
-				t.Fatalf("no segment was made ready within %v", patience)
+				t.Fatalf("no segment was made ready within %v", timeout)
 			}
 			n, err := unix.Read(fd, b) // all that was noticed of the rotations is there already
 			if errors.Is(err, unix.EINTR) {

@@ -64,21 +64,21 @@ func TestCheckComesBeforeNames(t *testing.T) {
 	}
 }
 
-func TestLook(t *testing.T) {
+func TestContents(t *testing.T) {
 	t.Parallel()
 	disk := vfstest.NewMem()
-	look := func(want bool, wantOthers ...string) {
+	contents := func(want bool, wantOthers ...string) {
 		t.Helper()
-		segments, others, err := Look(disk, "/d/log")
+		segments, others, err := Contents(disk, "/d/log")
 		if segments != want || !slices.Equal(others, wantOthers) || err != nil {
 			t.Errorf("Look found segments: %t, others: %q, %v; want %t and %q", segments, others, err, want, wantOthers)
 		}
 	}
-	look(false)
+	contents(false)
 	if err := disk.MkdirAll("/d/log"); err != nil {
 		t.Fatal(err)
 	}
-	look(false)
+	contents(false)
 	for _, row := range []struct {
 		name   string
 		want   bool
@@ -91,6 +91,6 @@ func TestLook(t *testing.T) {
 		if err := f.Close(); err != nil {
 			t.Fatal(err)
 		}
-		look(row.want, row.others...)
+		contents(row.want, row.others...)
 	}
 }

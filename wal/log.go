@@ -23,10 +23,10 @@ type Options struct {
 	Now         func() time.Time // wall clock for the time of a record, which no recovery depends on; nil: time.Now
 	Logger      hclog.Logger     // nil: no logging
 
-	// Settled is an index up to which the caller needs no record: it has them in a snapshot, checked. Of segments wholly at or
+	// Covered is an index up to which the caller needs no record: it has them in a snapshot, checked. Of segments wholly at or
 	// below it Open checks the headers and the chain of their numbers, and leaves the records to whoever reads them. 0: all is
 	// checked. The last segment always is.
-	Settled uint64
+	Covered uint64
 
 	// Ours says that the log is known to be one from elsewhere, as from a snapshot of its store: a segment that does not begin as one is
 	// then damaged, and no file of another program. So it is beside a segment that does.
@@ -133,7 +133,7 @@ type Tail struct {
 	Length int64  // bytes up to the last one that is not zero
 }
 
-// Open reads and checks the log in dir, all of it but what is settled, and writes nothing: whatever
+// Open reads and checks the log in dir, all of it but what is covered, and writes nothing: whatever
 // it returns, every byte is as it was. ErrNoLog if dir is missing or holds no segment; ErrNotOurs,
 // ErrVersion or *CorruptionError if the log must not be used, also when its mark says that it was
 // longer. Start makes it ready for Append.
@@ -160,7 +160,7 @@ func open(dir string, o Options, found foundMark) (*Log, error) {
 	l := &Log{dir: dir, o: o, id: segs[0].store, segs: segs, current: segs[len(segs)-1], needSpare: make(chan struct{}, 1),
 		found: found, mark: found.judge(segs[0].store, o.Mark.Note)}
 	for i := range segs {
-		if i < len(segs)-1 && segs[i+1].first-1 <= o.Settled {
+		if i < len(segs)-1 && segs[i+1].first-1 <= o.Covered {
 			continue
 		}
 		if err := l.check(i); err != nil {
@@ -231,12 +231,12 @@ func (l *Log) Start() error {
 		l.file = f
 		l.place.Store(&place{f, l.current.path, l.current.size})
 	}
-	err := l.settle()
+	err := l.rewriteTail()
 	if errors.Is(err, ErrFull) { // the old spare's room may do
 		if err := l.dropSpare(); err != nil {
 			return err
 		}
-		err = l.settle()
+		err = l.rewriteTail()
 	}
 	if errors.Is(err, ErrFull) {
 		return fmt.Errorf("settle the tail of %s: %w", l.current.path, err)
@@ -285,8 +285,8 @@ func (l *Log) tornText() string {
 	return "cut a torn tail off the log: most likely a write that was under way, but no mark proves it"
 }
 
-// settle rewrites and zeroes the end of the last segment and syncs it.
-func (l *Log) settle() error {
+// rewriteTail rewrites and zeroes the end of the last segment and syncs it.
+func (l *Log) rewriteTail() error {
 	s := newScanner(l.current, l.file)
 	for s.next <= l.durable.Load() {
 		if _, err := s.record(); err != nil {

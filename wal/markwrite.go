@@ -19,7 +19,7 @@ type markWriter struct {
 	buf     [markSlotSize]byte
 
 	off      bool          // a writing failed: none until the next turn
-	settled  atomic.Uint64 // index in the slot that was left at the last turn
+	turned   atomic.Uint64 // index in the slot that was left at the last turn
 	again    atomic.Bool   // a writing or a sync failed, which the next turn makes up for
 	warned   atomic.Bool   // it was said that the mark cannot be written
 	durable  atomic.Bool   // a slot of this run is
@@ -96,7 +96,7 @@ func (l *Log) startMark() {
 		return
 	}
 	m.durable.Store(true)
-	m.settled.Store(m.slot.index)
+	m.turned.Store(m.slot.index)
 }
 
 // tellMark says what is out of the ordinary with the mark that was found.
@@ -212,7 +212,7 @@ func (l *Log) markFailed(err error) {
 // MarkMoved says whether there is something to do for TurnMark. It may be called from anywhere, at
 // any time.
 func (l *Log) MarkMoved() bool {
-	return l.o.Mark.Keep && (l.writer.again.Load() || l.writer.settled.Load() != l.durable.Load())
+	return l.o.Mark.Keep && (l.writer.again.Load() || l.writer.turned.Load() != l.durable.Load())
 }
 
 // TurnMark goes on to another slot of the mark, so that the one before can be made durable: if it
@@ -227,7 +227,7 @@ func (l *Log) TurnMark() bool {
 		return false
 	}
 	m.again.Store(false)
-	m.settled.Store(m.slot.index)
+	m.turned.Store(m.slot.index)
 	m.pending = m.current
 	m.current = markSlots - m.pending - m.safe // the third: 0 + 1 + 2 is 3
 	return true

@@ -54,9 +54,9 @@ func listSegments(fsys vfs.FS, dir string) ([]uint64, error) {
 	return numbers, nil
 }
 
-// Look says of a directory whether it has segments, and which names in it are none that a log's
+// Contents says of a directory whether it has segments, and which names in it are none that a log's
 // directory has. Nothing is opened. A directory that is not there has neither.
-func Look(fsys vfs.FS, dir string) (segments bool, others []string, err error) {
+func Contents(fsys vfs.FS, dir string) (segments bool, others []string, err error) {
 	names, err := fsys.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, nil, fmt.Errorf("list the log's segments: %w", err)
@@ -276,12 +276,12 @@ func (s *scanner) sealed(reason error, next segment) error {
 
 // torn looks at what follows the last valid record of the last segment. It returns the length of
 // the part that is not zeros, counted from the scanner's offset, or a CorruptionError if a record
-// behind the missing one says that the missing one was durable. alone says that each record was
+// behind the missing one says that the missing one was durable. syncEach says that each record was
 // synced before the next was appended: then there is one torn record at most, and what is behind
 // that is damage, too.
-func (s *scanner) torn(reason error, alone bool) (int64, error) {
+func (s *scanner) torn(reason error, syncEach bool) (int64, error) {
 	end, limit, beyond := s.off, s.seg.size, int64(0)
-	if alone {
+	if syncEach {
 		var err error
 		if limit, err = s.oneRecord(); err != nil {
 			return 0, err

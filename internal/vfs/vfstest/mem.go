@@ -201,13 +201,13 @@ func (m *Mem) Exchange(a, b string) error {
 	})
 }
 
-// rename is for Rename and Exchange: settle makes the change what op means, or refuses it.
-func (m *Mem) rename(op, oldname, newname string, settle func(*nameChange) error) error {
+// rename is for Rename and Exchange: admit makes the change what op means, or refuses it.
+func (m *Mem) rename(op, oldname, newname string, admit func(*nameChange) error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	d, c, err := m.renaming(oldname, newname)
 	if err == nil {
-		err = settle(&c)
+		err = admit(&c)
 	}
 	if err != nil {
 		return &os.LinkError{Op: op, Old: oldname, New: newname, Err: err}

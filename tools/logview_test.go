@@ -3,6 +3,7 @@ package tools
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,7 +32,7 @@ func TestPinnedLogEnds(t *testing.T) {
 	defer s.Close()
 	ops := slices.Repeat([]store.Op{{Kind: store.Count, Topic: []byte("a")}}, 20)
 	counted(t, s, ops...)
-	r, err := openReading(t.Context(), dir, readingOptions{})
+	r, err := openDirView(t.Context(), dir, dirViewOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +53,7 @@ func TestPinnedLogIsOnDisk(t *testing.T) {
 	last := lastSegment(t, dir)
 	for _, fails := range []bool{false, true} {
 		synced := 0
-		p, err := pinLog(vfstest.NewFault(vfs.OS{}, func(op vfstest.Op) vfstest.Outcome {
+		p, err := openLogView(vfstest.NewFault(vfs.OS{}, func(op vfstest.Op) vfstest.Outcome {
 			if op.Kind != vfstest.KindSync {
 				return vfstest.Outcome{}
 			}
@@ -67,7 +68,7 @@ func TestPinnedLogIsOnDisk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := p.settle(); errors.Is(err, syscall.EIO) != fails || synced != 1 {
+		if err := p.cutOff(); errors.Is(err, syscall.EIO) != fails || synced != 1 {
 			t.Errorf("%d syncs, %v", synced, err)
 		}
 		if err := p.close(); err != nil {
@@ -136,11 +137,11 @@ func TestPinnedLogIsOvertaken(t *testing.T) {
 	if err := log.Close(); err != nil || race.to <= race.from {
 		t.Fatalf("the records that are raced for were not found: %+v, %v", race, err)
 	}
-	p, err := pinLog(race, store.LogDir(dir), nil)
+	p, err := openLogView(race, store.LogDir(dir), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.settle(); err != nil || race.left != 0 || p.last != tail.File || p.end != tail.Offset {
+	if err := p.cutOff(); err != nil || race.left != 0 || p.last != tail.File || p.end != tail.Offset {
 		t.Errorf("the log ends at %q, %d, want %q, %d; %v", p.last, p.end, tail.File, tail.Offset, err)
 	}
 	if err := p.close(); err != nil {
@@ -157,7 +158,7 @@ func TestPinnedLogShrinks(t *testing.T) {
 		t.Fatalf("the segments are %q, %v, want four at least", names, err)
 	}
 	open := 0
-	p, err := pinLog(vfstest.NewFault(vfs.OS{}, func(op vfstest.Op) vfstest.Outcome {
+	p, err := openLogView(vfstest.NewFault(vfs.OS{}, func(op vfstest.Op) vfstest.Outcome {
 		switch op.Kind {
 		case vfstest.KindOpenRead:
 			if op.Name == names[2] { // two are open
@@ -212,12 +213,12 @@ func TestSnapshotIsHeldWhileCopied(t *testing.T) {
 	}
 	counted(t, s, store.Op{Kind: store.Count, Topic: []byte("a")})
 	asked := false
-	r, err := openReading(heldContext{t.Context(), func() {
+	r, err := openDirView(heldContext{t.Context(), func() {
 		if !asked && s.Snapshot(inTime(t)) == nil {
 			t.Error("the snapshot was changed while it was copied")
 		}
 		asked = true
-	}}, dir, readingOptions{})
+	}}, dir, dirViewOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +269,7 @@ func TestSourceWithoutItsRecords(t *testing.T) {
 	dir := handmade(t, 9, nil, store.Change{Topic: []byte("a"), N: 1}, store.Change{Topic: []byte("b"), N: 1})
 	for replay, right := range map[uint64]bool{9: true, 8: false} {
 		setReplay(t, dir, replay)
-		src, err := OpenSource(t.Context(), dir, SourceOptions{})
+		src, err := OpenView(t.Context(), dir, ViewOptions{})
 		var damage *wal.CorruptionError
 		if right != (err == nil) || !right && (!errors.As(err, &damage) || damage.File != store.LogDir(dir)) {
 			t.Errorf("replay %d: %v", replay, err)
@@ -278,5 +279,31 @@ func TestSourceWithoutItsRecords(t *testing.T) {
 				t.Error(err)
 			}
 		}
+	}
+}
+
+// TestReadOnly: nothing that changes a disk gets through.
+func TestReadOnly(t *testing.T) {
+	t.Parallel()
+	disk := vfstest.NewMem()
+	if err := errors.Join(disk.WriteFile("d/a", []byte("a")), disk.WriteFile("d/b", []byte("b"))); err != nil {
+		t.Fatal(err)
+	}
+	fsys := readOnly{disk}
+	for name, err := range map[string]error{
+		"create":   func() error { _, err := fsys.Create("d/c"); return err }(),
+		"open":     func() error { _, err := fsys.Open("d/a"); return err }(),
+		"rename":   fsys.Rename("d/a", "d/c"),
+		"exchange": fsys.Exchange("d/a", "d/b"),
+		"remove":   fsys.Remove("d/a"),
+		"mkdirall": fsys.MkdirAll("d/e"),
+		"syncdir":  fsys.SyncDir("d"),
+	} {
+		if !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if a, err := disk.ReadFile("d/a"); string(a) != "a" || err != nil {
+		t.Errorf("the disk was changed: %q, %v", a, err)
 	}
 }

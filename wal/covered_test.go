@@ -8,9 +8,9 @@ import (
 	"gcd/internal/vfs/vfstest"
 )
 
-// TestSettled: of segments wholly at or below Options.Settled only the headers matter to Open, of all others every record, and the
+// TestCovered: of segments wholly at or below Options.Covered only the headers matter to Open, of all others every record, and the
 // last segment is never one of the former.
-func TestSettled(t *testing.T) {
+func TestCovered(t *testing.T) {
 	t.Parallel()
 	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
@@ -23,8 +23,8 @@ func TestSettled(t *testing.T) {
 		t.Fatalf("segments %+v", segs)
 	}
 	for damaged, seg := range segs {
-		for settled := range uint64(14) {
-			t.Run(fmt.Sprintf("segment %d, settled %d", damaged+1, settled), func(t *testing.T) {
+		for covered := range uint64(14) {
+			t.Run(fmt.Sprintf("segment %d, covered %d", damaged+1, covered), func(t *testing.T) {
 				t.Parallel()
 				disk := disk.Clone()
 				b, err := disk.ReadFile(seg.Path)
@@ -36,9 +36,9 @@ func TestSettled(t *testing.T) {
 					t.Fatal(err)
 				}
 				o := testOptions(disk)
-				o.Settled = settled
+				o.Covered = covered
 				l, err := Open(testDir, o)
-				if may := damaged < len(segs)-1 && seg.Last <= settled; may != (err == nil) {
+				if may := damaged < len(segs)-1 && seg.Last <= covered; may != (err == nil) {
 					t.Fatalf("opened: %t, want %t: %v", err == nil, may, err)
 				}
 				var damage *CorruptionError
@@ -51,19 +51,19 @@ func TestSettled(t *testing.T) {
 				if l.First() != 1 || l.Last() != 11 {
 					t.Errorf("records %d to %d", l.First(), l.Last())
 				}
-				if recs, err := read(l, settled+1); err != nil || len(recs) != max(0, 11-int(settled)) {
-					t.Errorf("%d records that are not settled, %v", len(recs), err)
+				if recs, err := read(l, covered+1); err != nil || len(recs) != max(0, 11-int(covered)) {
+					t.Errorf("%d records that are not covered, %v", len(recs), err)
 				}
 				if _, err := read(l, seg.First); !errors.As(err, &damage) || damage.File != seg.Path {
-					t.Errorf("whoever reads settled records hears of the damage: %v", err)
+					t.Errorf("whoever reads covered records hears of the damage: %v", err)
 				}
 			})
 		}
 	}
 }
 
-// TestSettledHeaders: what can be told from headers is refused, settled or not.
-func TestSettledHeaders(t *testing.T) {
+// TestCoveredHeaders: what can be told from headers is refused, covered or not.
+func TestCoveredHeaders(t *testing.T) {
 	t.Parallel()
 	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
@@ -84,7 +84,7 @@ func TestSettledHeaders(t *testing.T) {
 				t.Fatal(err)
 			}
 			o := testOptions(disk)
-			o.Settled = 9
+			o.Covered = 9
 			if _, err := Open(testDir, o); err == nil {
 				t.Errorf("opened with byte %d of the header of segment %d changed", at, i+1)
 			}
@@ -94,7 +94,7 @@ func TestSettledHeaders(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := testOptions(disk)
-	o.Settled = 9
+	o.Covered = 9
 	if _, err := Open(testDir, o); err == nil {
 		t.Error("opened without a segment between two others")
 	}

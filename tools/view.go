@@ -20,11 +20,11 @@ import (
 	"gcd/wal"
 )
 
-// holdPatience is how long a reader waits for the transaction that a running server has under way. On a busy machine that may be long: a
+// holdTimeout is how long a reader waits for the transaction that a running server has under way. On a busy machine that may be long: a
 // snapshot is written at the least priority for a minute before it is thought urgent.
-const holdPatience = 2 * time.Minute
+const holdTimeout = 2 * time.Minute
 
-// A reading is the files of a store's directory, opened for reading: nothing in the directory is
+// A dirView is the files of a store's directory, opened for reading: nothing in the directory is
 // changed. What they hold is of one moment and stays, whatever a server does to the directory
 // meanwhile: the segments' files are open, so what is removed afterwards stays readable, and what
 // is appended afterwards is not there; the snapshot, which a server changes in place, is copied.
@@ -34,7 +34,7 @@ const holdPatience = 2 * time.Minute
 // the end. Beside a running server it is kept from changing the snapshot while that is copied, so
 // that the two fit together; it is not kept from counting. Every record that is shown of it is on
 // the disk.
-type reading struct {
+type dirView struct {
 	dir     string
 	running bool // a server has the directory
 	pause   pause
@@ -51,8 +51,8 @@ type metaRead struct {
 	err  error
 }
 
-// readingOptions say what is wanted of a directory. The zero value is all of it.
-type readingOptions struct {
+// dirViewOptions say what is wanted of a directory. The zero value is all of it.
+type dirViewOptions struct {
 	tempDir   string // where the snapshot's copy is kept, without a name; "": os.TempDir
 	rest      func() // nil or as in DumpOptions
 	noEntries bool   // the snapshot's entries are not read, so it need not be copied
@@ -63,7 +63,7 @@ type readingOptions struct {
 }
 
 // wanted is the topic to be looked for.
-func (o readingOptions) wanted(yield func([]byte) bool) {
+func (o dirViewOptions) wanted(yield func([]byte) bool) {
 	if o.topic != nil {
 		yield(o.topic)
 	}
@@ -86,61 +86,61 @@ func isDirectory(dir string) error {
 	return nil
 }
 
-// openReading opens the files in dir. Those of a running server are as of now.
-func openReading(ctx context.Context, dir string, o readingOptions) (reading, error) {
+// openDirView opens the files in dir. Those of a running server are as of now.
+func openDirView(ctx context.Context, dir string, o dirViewOptions) (dirView, error) {
 	o.pause = newPause(ctx, o.rest)
 	if err := isDirectory(dir); err != nil {
-		return reading{}, err
+		return dirView{}, err
 	}
 	if _, err := store.Holds(dir); err != nil { // what is no file, or no directory, is said by its name
-		return reading{}, err
+		return dirView{}, err
 	}
 	lock, err := dirlock.Read(dir)
 	switch {
 	case err != nil:
-		return reading{}, err
+		return dirView{}, err
 	case lock == nil:
 		return openRunning(ctx, dir, o)
 	}
 	r, err := openStopped(ctx, dir, o)
 	if errors.Is(err, ErrTemp) || errors.Is(err, errLongTail) {
-		return reading{dir: dir, pause: o.pause, fs: pausing{readOnly{vfs.OS{}}, o.pause}, close: lock.Release}, nil
+		return dirView{dir: dir, pause: o.pause, fs: pausing{readOnly{vfs.OS{}}, o.pause}, close: lock.Release}, nil
 	}
 	if err := errors.Join(err, lock.Release()); err != nil {
-		return reading{}, err
+		return dirView{}, err
 	}
 	return r, nil
 }
 
 // openRunning opens the files beside a server.
-func openRunning(ctx context.Context, dir string, o readingOptions) (reading, error) {
-	r, pins, err := pin(ctx, dir, o)
+func openRunning(ctx context.Context, dir string, o dirViewOptions) (dirView, error) {
+	r, view, err := pin(ctx, dir, o)
 	if err != nil {
-		return reading{}, err
+		return dirView{}, err
 	}
 	r.running = true
-	if err := pins.settle(); err != nil {
-		return reading{}, errors.Join(err, r.close())
+	if err := view.cutOff(); err != nil {
+		return dirView{}, errors.Join(err, r.close())
 	}
 	return r, nil
 }
 
 // openStopped opens the files of a directory that nobody changes just now.
-func openStopped(ctx context.Context, dir string, o readingOptions) (reading, error) {
-	r, pins, err := open(ctx, dir, o)
+func openStopped(ctx context.Context, dir string, o dirViewOptions) (dirView, error) {
+	r, view, err := open(ctx, dir, o)
 	if err != nil {
-		return reading{}, err
+		return dirView{}, err
 	}
-	if err := pins.freeze(); err != nil {
-		return reading{}, errors.Join(err, r.close())
+	if err := view.freeze(); err != nil {
+		return dirView{}, errors.Join(err, r.close())
 	}
 	return r, nil
 }
 
 // pin opens the files while the snapshot cannot change. So the log has every record behind the
 // snapshot: the server removes what the snapshot in the file covers, and nothing else.
-func pin(ctx context.Context, dir string, o readingOptions) (reading, *pinned, error) {
-	release, err := holdSnapshot(ctx, store.SnapshotPath(dir), holdPatience)
+func pin(ctx context.Context, dir string, o dirViewOptions) (dirView, *logView, error) {
+	release, err := holdSnapshot(ctx, store.SnapshotPath(dir), holdTimeout)
 	var damage *wal.CorruptionError
 	switch {
 	case err == nil:
@@ -149,58 +149,58 @@ func pin(ctx context.Context, dir string, o readingOptions) (reading, *pinned, e
 		o.noSnapshot = true // one that is made now would not be held
 	case errors.As(err, &damage), errors.Is(err, wal.ErrVersion): // no server writes such a file; whoever reads it hears of it
 	default:
-		return reading{}, nil, err
+		return dirView{}, nil, err
 	}
 	return open(ctx, dir, o)
 }
 
 // open opens the log's files, and keeps what is wanted of the snapshot.
-func open(ctx context.Context, dir string, o readingOptions) (reading, *pinned, error) {
-	pins, err := pinLog(vfs.OS{}, store.LogDir(dir), o.pause)
+func open(ctx context.Context, dir string, o dirViewOptions) (dirView, *logView, error) {
+	view, err := openLogView(vfs.OS{}, store.LogDir(dir), o.pause)
 	if err != nil {
-		return reading{}, nil, err
+		return dirView{}, nil, err
 	}
 	nothing := func() (*os.File, error) { return nil, fs.ErrNotExist }
-	r := reading{dir: dir, pause: o.pause, fs: pins, open: nothing, close: pins.close}
+	r := dirView{dir: dir, pause: o.pause, fs: view, open: nothing, close: view.close}
 	if o.noSnapshot {
-		return r, pins, nil
+		return r, view, nil
 	}
 	path := store.SnapshotPath(dir)
 	if o.noEntries {
 		m, err := store.FindInSnapshot(path, nil, o.pause, o.wanted,
 			func(store.Entry) error { r.has = true; return nil })
 		r.meta = &metaRead{m, err}
-		return r, pins, o.pause()
+		return r, view, o.pause()
 	}
 	snapshot, err := copySnapshot(path, o.tempDir, o.pause)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrTemp): // a directory for the copy may be missing, too
-		return r, pins, nil
+		return r, view, nil
 	case err != nil:
-		return reading{}, nil, errors.Join(err, pins.close())
+		return dirView{}, nil, errors.Join(err, view.close())
 	}
 	r.open = snapshot.Reopen
-	r.close = func() error { return errors.Join(pins.close(), snapshot.Close()) }
-	return r, pins, nil
+	r.close = func() error { return errors.Join(view.close(), snapshot.Close()) }
+	return r, view, nil
 }
 
 // holdSnapshot is store.HoldSnapshot that ends with ctx.
-func holdSnapshot(ctx context.Context, path string, patience time.Duration) (release func() error, err error) {
+func holdSnapshot(ctx context.Context, path string, timeout time.Duration) (release func() error, err error) {
 	for began := time.Now(); ; {
-		release, err = store.HoldSnapshot(path, min(patience, 100*time.Millisecond))
+		release, err = store.HoldSnapshot(path, min(timeout, 100*time.Millisecond))
 		switch {
 		case !errors.Is(err, bbolterrors.ErrTimeout):
 			return release, err
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
-		case time.Since(began) >= patience:
-			return nil, fmt.Errorf("waited %s for a snapshot to be written: %w", patience, err)
+		case time.Since(began) >= timeout:
+			return nil, fmt.Errorf("waited %s for a snapshot to be written: %w", timeout, err)
 		}
 	}
 }
 
 // snapshotMeta is what the snapshot says of itself; fs.ErrNotExist if there is none.
-func (r *reading) snapshotMeta() (store.SnapshotMeta, error) {
+func (r *dirView) snapshotMeta() (store.SnapshotMeta, error) {
 	if r.meta != nil {
 		return r.meta.meta, r.meta.err
 	}
@@ -208,17 +208,17 @@ func (r *reading) snapshotMeta() (store.SnapshotMeta, error) {
 }
 
 // readEntries is store.ReadSnapshot of the snapshot.
-func (r *reading) readEntries(each func(store.SnapshotMeta, store.Entry) error) (store.SnapshotMeta, error) {
+func (r *dirView) readEntries(each func(store.SnapshotMeta, store.Entry) error) (store.SnapshotMeta, error) {
 	return store.ReadOpenSnapshot(store.SnapshotPath(r.dir), r.open, r.pause, each)
 }
 
 // openLog opens the log, whose records at or below the snapshot's replay are not read yet: whoever reads them hears of their damage then.
-func (r *reading) openLog() (*wal.Log, error) {
+func (r *dirView) openLog() (*wal.Log, error) {
 	o := wal.Options{FS: r.fs}
 	m, err := r.snapshotMeta()
 	switch {
 	case err == nil:
-		o.Settled, o.Ours, o.Mark.Note = m.Replay, true, m.Mark
+		o.Covered, o.Ours, o.Mark.Note = m.Replay, true, m.Mark
 	case !refused(err) && !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
@@ -236,7 +236,7 @@ func (r *reading) openLog() (*wal.Log, error) {
 }
 
 // fits is store.Fits of a log, nil if there is none, and the snapshot; of one that is not there or cannot be read it says nothing.
-func (r *reading) fits(log *wal.Log) error {
+func (r *dirView) fits(log *wal.Log) error {
 	m, err := r.snapshotMeta()
 	if refused(err) || errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -247,42 +247,42 @@ func (r *reading) fits(log *wal.Log) error {
 	return store.Fits(r.dir, &m, log)
 }
 
-// SourceOptions say how a directory is opened. The zero value works.
-type SourceOptions struct {
+// ViewOptions say how a directory is opened. The zero value works.
+type ViewOptions struct {
 	TempDir string // where the copy of the snapshot is kept, without a name; "": os.TempDir
 	Rest    func() // nil or as in DumpOptions
 	Whole   bool   // check every record of the log at once, also those that the snapshot covers
 }
 
-// A Source is a store's directory, opened for reading and checked. Beside a running server it shows one moment. Nothing is changed.
-type Source struct {
-	reading
+// A View is a store's directory, opened for reading and checked. Beside a running server it shows one moment. Nothing is changed.
+type View struct {
+	dirView
 	Snapshot *store.SnapshotMeta // nil: there is none, and the log has everything
 	Log      *wal.Log            // nil: there is none yet, and no record
 }
 
-// OpenSource opens a store's directory and checks that its files fit together, as a start does: the errors are those of store.Open, but
+// OpenView opens a store's directory and checks that its files fit together, as a start does: the errors are those of store.Open, but
 // store.ErrNoStore if there is no store. Damage to the entries of the snapshot is found when they are read. Close it at the end.
-func OpenSource(ctx context.Context, dir string, o SourceOptions) (*Source, error) {
-	r, err := openReading(ctx, dir, readingOptions{tempDir: o.TempDir, rest: o.Rest})
+func OpenView(ctx context.Context, dir string, o ViewOptions) (*View, error) {
+	r, err := openDirView(ctx, dir, dirViewOptions{tempDir: o.TempDir, rest: o.Rest})
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{reading: r}
+	s := &View{dirView: r}
 	if err := s.load(o); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func (s *Source) load(o SourceOptions) error {
+func (s *View) load(o ViewOptions) error {
 	options := wal.Options{FS: s.fs}
 	m, err := s.snapshotMeta()
 	if err == nil {
 		s.Snapshot = &m
 		options.Ours, options.Mark.Note = true, m.Mark
 		if !o.Whole {
-			options.Settled = m.Replay
+			options.Covered = m.Replay
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -298,18 +298,18 @@ func (s *Source) load(o SourceOptions) error {
 }
 
 // Running says whether a server has the directory.
-func (s *Source) Running() bool { return s.running }
+func (s *View) Running() bool { return s.running }
 
 // First is the index of the oldest record that is kept; Last+1 if there is none.
-func (s *Source) First() uint64 {
+func (s *View) First() uint64 {
 	if s.Log == nil {
 		return 1
 	}
 	return s.Log.First()
 }
 
-// Last is the index of the last record, and of the state that the Source shows; 0 if there was never one.
-func (s *Source) Last() uint64 {
+// Last is the index of the last record, and of the state that the View shows; 0 if there was never one.
+func (s *View) Last() uint64 {
 	if s.Log == nil {
 		return 0
 	}
@@ -317,7 +317,7 @@ func (s *Source) Last() uint64 {
 }
 
 // Replay is the index up to which the snapshot has every record.
-func (s *Source) Replay() uint64 {
+func (s *View) Replay() uint64 {
 	if s.Snapshot == nil {
 		return 0
 	}
@@ -325,7 +325,7 @@ func (s *Source) Replay() uint64 {
 }
 
 // ID is the store's UUID.
-func (s *Source) ID() wal.ID {
+func (s *View) ID() wal.ID {
 	if s.Snapshot != nil {
 		return s.Snapshot.Store
 	}
@@ -333,7 +333,7 @@ func (s *Source) ID() wal.ID {
 }
 
 // Entries calls each with every entry of the snapshot, as store.ReadSnapshot does.
-func (s *Source) Entries(each func(store.Entry) error) error {
+func (s *View) Entries(each func(store.Entry) error) error {
 	if s.Snapshot == nil {
 		return nil
 	}
@@ -342,7 +342,7 @@ func (s *Source) Entries(each func(store.Entry) error) error {
 }
 
 // Records yields the records from an index on, at least First, up to Last.
-func (s *Source) Records(from uint64) iter.Seq2[wal.Record, error] {
+func (s *View) Records(from uint64) iter.Seq2[wal.Record, error] {
 	if s.Log == nil || from > s.Last() {
 		return func(func(wal.Record, error) bool) {}
 	}
@@ -350,7 +350,7 @@ func (s *Source) Records(from uint64) iter.Seq2[wal.Record, error] {
 }
 
 // damaged is an error about a record.
-func (s *Source) damaged(r wal.Record, err error) error {
+func (s *View) damaged(r wal.Record, err error) error {
 	e := &wal.CorruptionError{File: store.LogDir(s.dir), Offset: r.Offset, Index: r.Index, Err: err}
 	for _, seg := range s.Log.Segments() {
 		if seg.Number == r.Segment {
@@ -361,7 +361,7 @@ func (s *Source) damaged(r wal.Record, err error) error {
 }
 
 // Close gives everything back.
-func (s *Source) Close() error {
+func (s *View) Close() error {
 	var err error
 	if s.Log != nil {
 		err = s.Log.Close()

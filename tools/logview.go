@@ -23,12 +23,13 @@ func refuse(op, name string) error { return &fs.PathError{Op: op, Path: name, Er
 func (readOnly) Create(name string) (vfs.File, error) { return nil, refuse("create", name) }
 func (readOnly) Open(name string) (vfs.File, error)   { return nil, refuse("open for writing", name) }
 func (readOnly) Rename(name, _ string) error          { return refuse("rename", name) }
+func (readOnly) Exchange(a, _ string) error           { return refuse("exchange", a) }
 func (readOnly) Remove(name string) error             { return refuse("remove", name) }
 func (readOnly) MkdirAll(dir string) error            { return refuse("mkdir", dir) }
 func (readOnly) SyncDir(dir string) error             { return refuse("syncdir", dir) }
 
-// pinned is a log's directory as it was when its files were opened. Those that are removed afterwards stay readable.
-type pinned struct {
+// logView is a log's directory as it was when its files were opened. Those that are removed afterwards stay readable.
+type logView struct {
 	readOnly
 	dir   string
 	names []string // sorted
@@ -43,10 +44,10 @@ type pinned struct {
 	tail []byte // what is shown there; behind it are zeros
 }
 
-// pinLog opens the segments in dir. A server removes the oldest first and only what a snapshot covers, so when one is gone between the
+// openLogView opens the segments in dir. A server removes the oldest first and only what a snapshot covers, so when one is gone between the
 // listing and the opening then those before it are not needed either.
-func pinLog(fsys vfs.FS, dir string, pause pause) (*pinned, error) {
-	p := &pinned{readOnly: readOnly{fsys}, dir: dir, files: make(map[string]vfs.File), pause: pause}
+func openLogView(fsys vfs.FS, dir string, pause pause) (*logView, error) {
+	p := &logView{readOnly: readOnly{fsys}, dir: dir, files: make(map[string]vfs.File), pause: pause}
 	// The server writes the mark behind the log, so a log that is read behind the mark has all that
 	// the mark says.
 	p.mark, p.markErr = readFile(fsys, wal.MarkPath(dir), mostMark)
@@ -77,7 +78,7 @@ func pinLog(fsys vfs.FS, dir string, pause pause) (*pinned, error) {
 }
 
 // ReadDir lists what was there.
-func (p *pinned) ReadDir(dir string) ([]string, error) {
+func (p *logView) ReadDir(dir string) ([]string, error) {
 	if dir != p.dir {
 		return nil, refuse("readdir", dir)
 	}
@@ -85,7 +86,7 @@ func (p *pinned) ReadDir(dir string) ([]string, error) {
 }
 
 // OpenRead gives the file that was opened at the beginning.
-func (p *pinned) OpenRead(name string) (vfs.File, error) {
+func (p *logView) OpenRead(name string) (vfs.File, error) {
 	if name == wal.MarkPath(p.dir) {
 		return readFileBack{Reader: bytes.NewReader(p.mark), name: name}, p.markErr
 	}
@@ -94,23 +95,23 @@ func (p *pinned) OpenRead(name string) (vfs.File, error) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
 	if name == p.last {
-		return pinnedFile{file, p.end, p.tail, p.pause}, nil
+		return logViewFile{file, p.end, p.tail, p.pause}, nil
 	}
-	return pinnedFile{file, math.MaxInt64, nil, p.pause}, nil
+	return logViewFile{file, math.MaxInt64, nil, p.pause}, nil
 }
 
-// pinnedFile is a file that stays open, and from an offset on reads as it was: some bytes, and then
+// logViewFile is a file that stays open, and from an offset on reads as it was: some bytes, and then
 // zeros.
-type pinnedFile struct {
+type logViewFile struct {
 	vfs.File
 	end   int64
 	tail  []byte
 	pause pause
 }
 
-func (f pinnedFile) Close() error { return nil }
+func (f logViewFile) Close() error { return nil }
 
-func (f pinnedFile) ReadAt(b []byte, off int64) (int, error) {
+func (f logViewFile) ReadAt(b []byte, off int64) (int, error) {
 	if err := f.pause.now(); err != nil {
 		return 0, err
 	}
@@ -149,11 +150,11 @@ func (f readFileBack) Sync() error                        { return refuse("sync"
 func (f readFileBack) Size() (int64, error)               { return f.Reader.Size(), nil }
 func (f readFileBack) Close() error                       { return nil }
 
-// settle ends the log where it ends now: what is appended later is not shown, and what is shown is on the disk. The server may have written a record
+// cutOff ends the log where it ends now: what is appended later is not shown, and what is shown is on the disk. The server may have written a record
 // that it has not acknowledged yet, and that a power loss would take back. (What is in the segments before the last one is durable since that one
 // began.) A damaged log stays as it is, for whoever reads it to say so.
-func (p *pinned) settle() error {
-	log, err := wal.Open(p.dir, wal.Options{FS: p, Live: true, Settled: math.MaxUint64})
+func (p *logView) cutOff() error {
+	log, err := wal.Open(p.dir, wal.Options{FS: p, Live: true, Covered: math.MaxUint64})
 	if refused(err) {
 		return nil // the next to open it gets the same error
 	}
@@ -187,8 +188,8 @@ var errLongTail = errors.New("more than a record is behind the log's end")
 
 // freeze keeps the end of the log of a stopped server as it is now: one that starts zeroes what is
 // behind the last record, and writes there. In a log that is damaged none does.
-func (p *pinned) freeze() error {
-	log, err := wal.Open(p.dir, wal.Options{FS: p, Settled: math.MaxUint64})
+func (p *logView) freeze() error {
+	log, err := wal.Open(p.dir, wal.Options{FS: p, Covered: math.MaxUint64})
 	if refused(err) {
 		return nil // the next to open it gets the same error
 	}
@@ -210,7 +211,7 @@ func (p *pinned) freeze() error {
 	return nil
 }
 
-func (p *pinned) close() error {
+func (p *logView) close() error {
 	var errs []error
 	for _, file := range p.files {
 		errs = append(errs, file.Close())
