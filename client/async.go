@@ -13,8 +13,10 @@ type Call struct {
 	ctx   context.Context
 	topic string
 
-	place  *list.Element // in Client.waiting, nil once a worker or a canceled context took the call out; guarded by Client.mu
-	forget func() bool   // takes back what was registered with ctx; set before place, and not changed
+	// in Client.waiting, nil once a worker or a canceled context took the call out; guarded by
+	// Client.mu
+	place  *list.Element
+	forget func() bool // takes back what was registered with ctx; set before place, and not changed
 
 	op    codec.Op // here it costs no room: with it a command has 160 bytes
 	ended bool     // guarded by mu
@@ -37,8 +39,8 @@ func (call *Call) Done() <-chan struct{} {
 	return call.done
 }
 
-// Result waits until the call has ended and returns what Count or Reset would have returned; the sum of a Reset is 0. The
-// call ends with its context, so to stop waiting end that.
+// Result waits until the call has ended and returns what Count or Reset would have returned; the
+// sum of a Reset is 0. The call ends with its context, so to stop waiting end that.
 func (call *Call) Result() (uint64, error) {
 	call.mu.Lock()
 	ended := call.ended
@@ -97,7 +99,8 @@ func (c *Client) queue(call *Call) bool {
 	if c.closed {
 		return false
 	}
-	// AfterFunc runs abandon on a goroutine of its own, where it waits for c.mu if ctx has already ended.
+	// AfterFunc runs abandon on a goroutine of its own, where it waits for c.mu if ctx has already
+	// ended.
 	call.forget = context.AfterFunc(call.ctx, func() { c.abandon(call) })
 	call.place = c.waiting.PushBack(call)
 	if c.workers < c.opts.MaxInFlight {
@@ -120,7 +123,8 @@ func (c *Client) nextWaiting() *Call {
 	return call
 }
 
-// abandon ends a call whose context ended, if it still waits. If it does not, a worker has it, which sees that for itself.
+// abandon ends a call whose context ended, if it still waits. If it does not, a worker has it,
+// which sees that for itself.
 func (c *Client) abandon(call *Call) {
 	c.mu.Lock()
 	waits := call.place != nil

@@ -9,7 +9,8 @@ import (
 	"gcd/internal/servertest"
 )
 
-// The servers answer without counting, so that this is the price of the client and of the loopback network.
+// The servers answer without counting, so that this is the price of the client and of the loopback
+// network.
 func BenchmarkCount(b *testing.B) {
 	udp := func(b *testing.B) string {
 		return servertest.UDP(b, func(r servertest.Datagram) { r.Reply("\x80\x01") })

@@ -35,10 +35,12 @@ type Client struct {
 
 // transport carries one request and its answer.
 type transport interface {
-	// roundTrip sends msg, a request with opcode op, as at most attempts datagrams where the transport has
-	// datagrams. It returns a reply with opcode op + 128, or an error of one of the three classes.
+	// roundTrip sends msg, a request with opcode op, as at most attempts datagrams where the
+	// transport has datagrams. It returns a reply with opcode op + 128, or an error of one of the
+	// three classes.
 	roundTrip(ctx context.Context, op codec.Op, msg []byte, attempts int) (codec.Reply, error)
-	// close releases what the transport keeps between calls. No call is in flight then, nor comes later.
+	// close releases what the transport keeps between calls. No call is in flight then, nor comes
+	// later.
 	close()
 	// longest is the size in bytes of the longest request.
 	longest() int
@@ -82,8 +84,8 @@ func New(addr string, opts Options) (*Client, error) {
 	return c, nil
 }
 
-// Count adds one to the topic's sum and returns the new sum. The topic is UTF-8 of at most 65,535 bytes, 65,506 over
-// UDP, and may be empty. The package documentation tells what the errors mean.
+// Count adds one to the topic's sum and returns the new sum. The topic is UTF-8 of at most 65,535
+// bytes, 65,506 over UDP, and may be empty. The package documentation tells what the errors mean.
 func (c *Client) Count(ctx context.Context, topic string) (uint64, error) {
 	return c.request(ctx, codec.OpCount, topic)
 }
@@ -94,10 +96,11 @@ func (c *Client) Reset(ctx context.Context, topic string) error {
 	return err
 }
 
-// Close ends every call: those that wait fail as not sent, those in flight as not sent or unknown, each with ErrClosed as
-// its cause. It ends the contexts of the functions that WrapAsync runs, waits for all of them and for all calls, and
-// closes the sockets. Later calls fail as not sent. Close may be called again and always returns nil. A function that
-// WrapAsync runs must not call it.
+// Close ends every call: those that wait fail as not sent, those in flight as not sent or unknown,
+// each with ErrClosed as its cause. It ends the contexts of the functions that WrapAsync runs,
+// waits for all of them and for all calls, and closes the sockets. Later calls fail as not sent.
+// Close may be called again and always returns nil. A function that WrapAsync runs must not call
+// it.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	c.closed = true

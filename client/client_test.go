@@ -14,8 +14,8 @@ import (
 	"gcd/internal/servertest"
 )
 
-// eachNetwork runs a test over TCP and UDP. The server tells each request's topic and answers when it gets an answer for
-// it; "" is silence until the client gives up.
+// eachNetwork runs a test over TCP and UDP. The server tells each request's topic and answers when
+// it gets an answer for it; "" is silence until the client gives up.
 func eachNetwork(t *testing.T, test func(t *testing.T, s *manualServer)) {
 	for _, network := range []string{"tcp", "udp"} {
 		t.Run(network, func(t *testing.T) {
@@ -99,7 +99,8 @@ func TestDeadlineInFlight(t *testing.T) {
 			if !errors.Is(err, context.DeadlineExceeded) {
 				t.Fatal(err)
 			}
-			if errors.Is(err, ErrNotSent) && wait < servertest.Patience { // a busy machine may not connect and send in time
+			// a busy machine may not connect and send in time
+			if errors.Is(err, ErrNotSent) && wait < servertest.Patience {
 				continue
 			}
 			wantClass(t, err, "unknown")
@@ -337,7 +338,8 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// The end of the client's life reaches the contexts of its calls in its own time. A call that gets a slot in between is not sent.
+// The end of the client's life reaches the contexts of its calls in its own time. A call that gets
+// a slot in between is not sent.
 func TestNothingIsSentOnceTheClientCloses(t *testing.T) {
 	t.Parallel()
 	eachNetwork(t, func(t *testing.T, s *manualServer) {

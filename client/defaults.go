@@ -12,26 +12,26 @@ import (
 // Options.Network says of a server without it, and count "default" if no topic is named. Each call
 // opens a connection and closes it; whoever counts often wants a Client.
 
-// Count adds one to the sum of the topic, or of "default", and returns the new sum. At most one topic can be named. Errors are
-// those of Client.Count.
+// Count adds one to the sum of the topic, or of "default", and returns the new sum. At most one
+// topic can be named. Errors are those of Client.Count.
 func Count(ctx context.Context, topic ...string) (uint64, error) {
 	return countAt(ctx, codec.DefaultAddr, topic)
 }
 
-// Reset sets the sum of the topic, or of "default", to zero. At most one topic can be named. Errors are those of
-// Client.Reset.
+// Reset sets the sum of the topic, or of "default", to zero. At most one topic can be named. Errors
+// are those of Client.Reset.
 func Reset(ctx context.Context, topic ...string) error {
 	return resetAt(ctx, codec.DefaultAddr, topic)
 }
 
-// WrapDefault is Wrap with Count of this package: it returns a function that runs fn, then counts the topic, or "default",
-// and returns the sum and fn's result.
+// WrapDefault is Wrap with Count of this package: it returns a function that runs fn, then counts
+// the topic, or "default", and returns the sum and fn's result.
 func WrapDefault[T any](fn func(context.Context) (T, error), topic ...string) func(context.Context) (uint64, T, error) {
 	return wrap(fn, func(ctx context.Context) (uint64, error) { return Count(ctx, topic...) })
 }
 
-// WrapAsyncDefault is WrapAsync with Count of this package. The goroutine of a run ends when the handle is done: no one
-// else waits for it.
+// WrapAsyncDefault is WrapAsync with Count of this package. The goroutine of a run ends when the
+// handle is done: no one else waits for it.
 func WrapAsyncDefault[T any](fn func(context.Context) (T, error), topic ...string) func(context.Context) *WrapCall[T] {
 	stamped := WrapDefault(fn, topic...)
 	return func(ctx context.Context) *WrapCall[T] {

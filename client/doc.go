@@ -30,15 +30,17 @@
 //
 // errors.As(err, **RefusedError) finds a refusal's code. CountMany has a fourth kind, PartialError.
 //
-// Behind the class stands the cause: when the caller's context ended the call, errors.Is(err, context.Canceled) or
-// context.DeadlineExceeded; when the client was closed, errors.Is(err, ErrClosed); when the client's own patience ended,
-// errors.Is(err, os.ErrDeadlineExceeded). A context that ends, ends the call at once, in the queue or in flight.
+// Behind the class stands the cause: when the caller's context ended the call, errors.Is(err,
+// context.Canceled) or context.DeadlineExceeded; when the client was closed, errors.Is(err,
+// ErrClosed); when the client's own patience ended, errors.Is(err, os.ErrDeadlineExceeded). A
+// context that ends, ends the call at once, in the queue or in flight.
 //
 // # TCP
 //
-// One connection carries one message. The client sends it in one write, does not close its half, and reads until the server
-// has closed: where the answer ends is nowhere else to be seen. Options.Timeout bounds the whole, from connecting to the
-// end of the answer. A TCP call is never repeated by the client.
+// One connection carries one message. The client sends it in one write, does not close its half,
+// and reads until the server has closed: where the answer ends is nowhere else to be seen.
+// Options.Timeout bounds the whole, from connecting to the end of the answer. A TCP call is never
+// repeated by the client.
 //
 // # RESP
 //
@@ -59,33 +61,38 @@
 // server is full, loads or stops says nothing of RESP, nor does an end without an answer: the next
 // call tries again. A server that has answered a PING over RESP, even by an error, has RESP.
 //
-// When the connection ends, the calls whose commands it had are unknown, except those of which no byte left: they wait for the next
-// connection. A call whose context ends while the connection has its command is unknown, too, and its answer, when it comes, is
-// dropped. What is no answer to the command whose turn it is ends the connection. So does the oldest call's wait for
-// more than Options.Timeout, because answers come in order and those behind it would be late as well. No command is ever sent twice.
+// When the connection ends, the calls whose commands it had are unknown, except those of which no
+// byte left: they wait for the next connection. A call whose context ends while the connection has
+// its command is unknown, too, and its answer, when it comes, is dropped. What is no answer to the
+// command whose turn it is ends the connection. So does the oldest call's wait for more than
+// Options.Timeout, because answers come in order and those behind it would be late as well. No
+// command is ever sent twice.
 //
 // # UDP
 //
-// A COUNT that gets no answer within Options.Timeout is sent again, up to Options.Attempts datagrams in all. Each datagram
-// that arrives counts: a Count that needed k datagrams may have taken up to k values, of which the caller sees one, and
-// when it fails as unknown it may have taken as many. A RESET is sent once unless Options.ResetAttempts says otherwise, for
-// one that is sent again may wipe out what was counted in between. Set Attempts to 1 where a gap in the values is worse than a lost
-// packet, or use TCP.
+// A COUNT that gets no answer within Options.Timeout is sent again, up to Options.Attempts
+// datagrams in all. Each datagram that arrives counts: a Count that needed k datagrams may have
+// taken up to k values, of which the caller sees one, and when it fails as unknown it may have
+// taken as many. A RESET is sent once unless Options.ResetAttempts says otherwise, for one that is
+// sent again may wipe out what was counted in between. Set Attempts to 1 where a gap in the values
+// is worse than a lost packet, or use TCP.
 //
-// Any answer to a datagram of a call is the call's answer, also a late answer to its first datagram. A refusal answers one datagram: the
-// call is refused when each of its datagrams was, otherwise it goes on waiting and, without an answer, is unknown. The same
-// goes for a datagram that finds nobody listening, which the operating system reports when it can (ECONNREFUSED): the client
-// keeps trying, the server may be about to start, and the call is not sent when each of its datagrams was turned away like
-// that.
+// Any answer to a datagram of a call is the call's answer, also a late answer to its first
+// datagram. A refusal answers one datagram: the call is refused when each of its datagrams was,
+// otherwise it goes on waiting and, without an answer, is unknown. The same goes for a datagram
+// that finds nobody listening, which the operating system reports when it can (ECONNREFUSED): the
+// client keeps trying, the server may be about to start, and the call is not sent when each of its
+// datagrams was turned away like that.
 //
-// So that an answer which comes late, comes twice, or belongs to nobody never becomes the value of another call, sockets
-// stay open after a call, idle and unread, so that nobody else gets their port. The one that was idle longest is used again once 64 are,
-// provided that it received exactly one answer for each datagram sent and that nothing has arrived on it since; otherwise it is closed. What
-// remains is an answer that the network delivers a second time and so late that 64 other calls ended in between. A Client has at
-// most MaxInFlight + 64 sockets open.
+// So that an answer which comes late, comes twice, or belongs to nobody never becomes the value of
+// another call, sockets stay open after a call, idle and unread, so that nobody else gets their
+// port. The one that was idle longest is used again once 64 are, provided that it received exactly
+// one answer for each datagram sent and that nothing has arrived on it since; otherwise it is
+// closed. What remains is an answer that the network delivers a second time and so late that 64
+// other calls ended in between. A Client has at most MaxInFlight + 64 sockets open.
 //
-// Sockets are connected, so that the operating system discards what comes from elsewhere. Some servers answer from another port
-// than the one that was asked, among them the protocol's first implementation, in Python; Options.AnyPort accepts
-// such answers. Then any program on the server's host can make up an answer, and a host without a listener
-// looks like a silent one.
+// Sockets are connected, so that the operating system discards what comes from elsewhere. Some
+// servers answer from another port than the one that was asked, among them the protocol's first
+// implementation, in Python; Options.AnyPort accepts such answers. Then any program on the server's
+// host can make up an answer, and a host without a listener looks like a silent one.
 package client

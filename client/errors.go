@@ -88,8 +88,9 @@ func unknown(cause error) error { return fmt.Errorf("%w: %w", ErrUnknown, cause)
 
 func refused(r codec.Reply) error { return &RefusedError{Code: r.Code, Text: r.Text} }
 
-// interrupted returns what ended ctx, nil while it has not ended. What the caller's context gave as its cause is told in
-// words only: it may be the error of another call (an errgroup does that), whose class is not the class of this one.
+// interrupted returns what ended ctx, nil while it has not ended. What the caller's context gave as
+// its cause is told in words only: it may be the error of another call (an errgroup does that),
+// whose class is not the class of this one.
 func interrupted(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	switch {
@@ -128,8 +129,8 @@ func foreign(err error) error {
 	return err
 }
 
-// dialFailure returns why a socket could not be opened. The time-outs of a net.Dialer are of several kinds, some of which
-// look like the end of the caller's context.
+// dialFailure returns why a socket could not be opened. The time-outs of a net.Dialer are of
+// several kinds, some of which look like the end of the caller's context.
 func dialFailure(ctx context.Context, err error) error {
 	if cause := interrupted(ctx); cause != nil {
 		return cause

@@ -68,8 +68,9 @@ func answering(answer string) func(*net.TCPConn) {
 	}
 }
 
-// newClient returns a client that is closed before the servers of the test are. Unless opts say otherwise its time-out is
-// so long that a call which should end for another reason, and does not, fails the test first.
+// newClient returns a client that is closed before the servers of the test are. Unless opts say
+// otherwise its time-out is so long that a call which should end for another reason, and does not,
+// fails the test first.
 func newClient(t testing.TB, addr string, opts Options) *Client {
 	t.Helper()
 	if opts.Timeout == 0 {

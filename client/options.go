@@ -33,29 +33,33 @@ type Options struct {
 	// slog.Default(). No call waits for it, but Close does.
 	Logger *slog.Logger
 
-	// Timeout is how long the client waits. Over TCP it bounds a whole call, from connecting to the end of the answer; default 5
-	// s. Over UDP it is the wait for an answer to one datagram; default 100 ms. Over RESP it bounds making the connection, and then,
-	// for each call, the time from when its command is given to the connection until its answer is there; default 5 s. Waiting in the
-	// queue while MaxInFlight calls are in flight does not count: that is bounded by the call's context alone.
+	// Timeout is how long the client waits. Over TCP it bounds a whole call, from connecting to the
+	// end of the answer; default 5 s. Over UDP it is the wait for an answer to one datagram;
+	// default 100 ms. Over RESP it bounds making the connection, and then, for each call, the time
+	// from when its command is given to the connection until its answer is there; default 5 s.
+	// Waiting in the queue while MaxInFlight calls are in flight does not count: that is bounded by
+	// the call's context alone.
 	Timeout time.Duration
 
-	// Attempts is how many datagrams a Count sends at most; default 5. UDP only: over TCP and RESP nothing is ever sent again.
+	// Attempts is how many datagrams a Count sends at most; default 5. UDP only: over TCP and RESP
+	// nothing is ever sent again.
 	Attempts int
 
 	// ResetAttempts is how many datagrams a Reset sends at most; default 1. UDP only.
 	ResetAttempts int
 
-	// MaxInFlight bounds the calls that have a socket at a time; default 256. Over RESP it bounds the calls that the
-	// connection has and that were not answered; default 16,384. Further calls queue.
+	// MaxInFlight bounds the calls that have a socket at a time; default 256. Over RESP it bounds
+	// the calls that the connection has and that were not answered; default 16,384. Further calls
+	// queue.
 	MaxInFlight int
 
-	// AnyPort accepts answers from every port of the server's host. UDP only; see the package documentation for what
-	// it gives up.
+	// AnyPort accepts answers from every port of the server's host. UDP only; see the package
+	// documentation for what it gives up.
 	AnyPort bool
 
-	// Settle takes a sum as whole when nothing followed it for so long, for servers that answer and then leave the
-	// connection open, as the Python server with a pool of processes does. The default, 0, insists on the end of the connection: half a
-	// sum looks like a sum. TCP only.
+	// Settle takes a sum as whole when nothing followed it for so long, for servers that answer and
+	// then leave the connection open, as the Python server with a pool of processes does. The
+	// default, 0, insists on the end of the connection: half a sum looks like a sum. TCP only.
 	Settle time.Duration
 }
 

@@ -2,5 +2,6 @@
 
 package client
 
-// quiet would tell whether nothing has arrived. Where that cannot be asked without waiting, no socket is used twice.
+// quiet would tell whether nothing has arrived. Where that cannot be asked without waiting, no
+// socket is used twice.
 func (s *socket) quiet() bool { return false }

@@ -12,9 +12,9 @@ import (
 	"gcd/codec"
 )
 
-// pipeline carries calls over RESP, many at a time over one connection. Answers come in the order of the commands: the
-// oldest command without an answer gets the next one. Whatever else arrives ends the connection, so that no call gets the
-// answer of another.
+// pipeline carries calls over RESP, many at a time over one connection. Answers come in the order
+// of the commands: the oldest command without an answer gets the next one. Whatever else arrives
+// ends the connection, so that no call gets the answer of another.
 //
 // A call waits until a goroutine, run, takes it for the connection that there is or that run makes.
 // From that moment on the outcome of a call that gets no answer is unknown, except when the
@@ -224,8 +224,9 @@ func (p *pipeline) giveUp(cmd *command, was stage) {
 	}
 }
 
-// retire makes a command's stage over and returns what it was before: when that is not over, the caller has to finish the
-// call. The command may stay in its queue; there it only holds a place. p.mu is held.
+// retire makes a command's stage over and returns what it was before: when that is not over, the
+// caller has to finish the call. The command may stay in its queue; there it only holds a place.
+// p.mu is held.
 func (p *pipeline) retire(cmd *command) (was stage) {
 	was, cmd.stage = cmd.stage, over
 	p.cancellations.forget(cmd)

@@ -10,7 +10,8 @@ import (
 	"gcd/internal/servertest"
 )
 
-// respEcho answers each command, all of which have size bytes, with the same number, as cheaply as it can be done.
+// respEcho answers each command, all of which have size bytes, with the same number, as cheaply as
+// it can be done.
 func respEcho(b *testing.B, size int) string {
 	return servertest.TCP(b, func(conn *net.TCPConn) {
 		if !(&respConn{conn, bufio.NewReader(conn)}).greet() {
@@ -32,7 +33,8 @@ func respEcho(b *testing.B, size int) string {
 	})
 }
 
-// Many calls in flight, of one goroutine that waits for the oldest when it has begun enough. An op is a call.
+// Many calls in flight, of one goroutine that waits for the oldest when it has begun enough. An op
+// is a call.
 func BenchmarkRESPAsync(b *testing.B) {
 	for name, ctx := range map[string]context.Context{"background": context.Background(), "cancelable": b.Context()} {
 		b.Run(name, func(b *testing.B) {

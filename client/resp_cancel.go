@@ -3,8 +3,8 @@ package client
 import "context"
 
 // cancellations end the commands of contexts that end. Calls that share a context, or a part of one
-// that ends as a whole, share a cancellation, so that a call in a burst costs no registration of its
-// own. Guarded by pipeline.mu.
+// that ends as a whole, share a cancellation, so that a call in a burst costs no registration of
+// its own. Guarded by pipeline.mu.
 type cancellations map[<-chan struct{}]*cancellation
 
 // cancellation is a context's end, as its Done channel tells it, and the commands that it will end.

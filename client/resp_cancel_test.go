@@ -132,7 +132,8 @@ func TestRESPCancelInFlight(t *testing.T) {
 		if !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
-		// One more that the server does not read: its deadline passes while it waits or is in flight.
+		// One more that the server does not read: its deadline passes while it waits or is in
+		// flight.
 		_, err = outcome(t, count(expiring, c, "fourth"))
 		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrUnknown) == errors.Is(err, ErrNotSent) {
 			t.Error(err)

@@ -117,7 +117,8 @@ func (p *pipeline) connect(ended time.Time, pause time.Duration) (net.Conn, erro
 // or was the kernel that accepted for a server that hangs. The connection has the deadline.
 func (p *pipeline) greet(conn net.Conn, deadline time.Time) error {
 	var buf [resp.MaxReplyLine]byte
-	io.WriteString(conn, "*1\r\n$4\r\nPING\r\n") // when that fails, reading tells why, or brings a refusal that came first
+	// when that fails, reading tells why, or brings a refusal that came first
+	io.WriteString(conn, "*1\r\n$4\r\nPING\r\n")
 	n := 0
 	refuses := false
 	var err error
@@ -266,8 +267,8 @@ func tellsWritten(conn net.Conn) bool {
 	return false
 }
 
-// take moves calls that wait into flight and appends them to batch: all if they are few, and none when nothing is to be done
-// until wake tells otherwise.
+// take moves calls that wait into flight and appends them to batch: all if they are few, and none
+// when nothing is to be done until wake tells otherwise.
 func (p *pipeline) take(batch []*command) []*command {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -290,8 +291,8 @@ func (p *pipeline) take(batch []*command) []*command {
 	return batch
 }
 
-// putBack makes those commands wait again that are entirely among the last unsent bytes of what was to be written: the server has
-// nothing of them.
+// putBack makes those commands wait again that are entirely among the last unsent bytes of what was
+// to be written: the server has nothing of them.
 func (p *pipeline) putBack(unsent int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -322,8 +323,8 @@ func (cmd *command) size() int {
 	return size
 }
 
-// append appends the command as it goes over the wire. GCD.COUNT has INCR's meaning without its bound of 2^63−1: it answers
-// with a string.
+// append appends the command as it goes over the wire. GCD.COUNT has INCR's meaning without its
+// bound of 2^63−1: it answers with a string.
 func (cmd *command) append(b []byte) []byte {
 	switch {
 	case cmd.ask != nil:

@@ -161,7 +161,8 @@ func TestRESPAnswersBehindASurprise(t *testing.T) {
 	}
 }
 
-// The connection ends after each byte of five answers: the calls whose answers are whole have them, the others are unknown.
+// The connection ends after each byte of five answers: the calls whose answers are whole have them,
+// the others are unknown.
 func TestRESPCutAtEveryByte(t *testing.T) {
 	t.Parallel()
 	answers := []string{"$2\r\n11\r\n", ":12\r\n", "-ERR 13\r\n", "+OK\r\n", "$20\r\n18446744073709551615\r\n"}
@@ -201,7 +202,8 @@ func TestRESPCutAtEveryByte(t *testing.T) {
 	}
 }
 
-// No answer in time, from a server that reads: every call that it has is unknown, and the next gets another connection.
+// No answer in time, from a server that reads: every call that it has is unknown, and the next gets
+// another connection.
 func TestRESPSilence(t *testing.T) {
 	t.Parallel()
 	var connections atomic.Int32

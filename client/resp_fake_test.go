@@ -21,7 +21,8 @@ type respConn struct {
 
 const ping = "*1\r\n$4\r\nPING\r\n"
 
-// respServer calls handle for each connection whose PING it has answered, as tcpServer does. What the server waits for must come.
+// respServer calls handle for each connection whose PING it has answered, as tcpServer does. What
+// the server waits for must come.
 func respServer(t testing.TB, handle func(*respConn)) string {
 	return servertest.TCP(t, func(conn *net.TCPConn) {
 		c := &respConn{conn, bufio.NewReaderSize(conn, 1<<17)}

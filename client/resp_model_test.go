@@ -16,8 +16,8 @@ import (
 	"gcd/internal/servertest"
 )
 
-// putBack leaves exactly those commands to the connection of which it took a byte, whatever the number of bytes, and never lets a call
-// be sent again that has ended.
+// putBack leaves exactly those commands to the connection of which it took a byte, whatever the
+// number of bytes, and never lets a call be sent again that has ended.
 func TestRESPPutBack(t *testing.T) {
 	t.Parallel()
 	opts := Options{}.over("resp")
@@ -96,8 +96,9 @@ func connected(t *testing.T) *net.TCPConn {
 	return conn.(*net.TCPConn)
 }
 
-// A server that loses connections in every way, and writes down what it did: what was acknowledged was done once with this value, what was
-// not sent or refused was not done, and nothing was done twice.
+// A server that loses connections in every way, and writes down what it did: what was acknowledged
+// was done once with this value, what was not sent or refused was not done, and nothing was done
+// twice.
 func TestRESPModel(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
@@ -133,7 +134,8 @@ func TestRESPModel(t *testing.T) {
 	}
 }
 
-// manyCalls makes calls with topics of their own, some of which are given up, and returns them when all have ended.
+// manyCalls makes calls with topics of their own, some of which are given up, and returns them when
+// all have ended.
 func manyCalls(t *testing.T, c *Client, seed uint64) []*Call {
 	const callers, calls, ahead = 8, 1500, 50
 	results := make([][]*Call, callers)

@@ -57,7 +57,8 @@ func (r *reader) read() error {
 	}
 }
 
-// parse finds the replies in b and returns how many bytes they have. An error is about what follows them.
+// parse finds the replies in b and returns how many bytes they have. An error is about what follows
+// them.
 func (r *reader) parse(b []byte) (used int, err error) {
 	r.replies = r.replies[:0]
 	for {
@@ -159,8 +160,9 @@ func (cmd *command) take(r resp.Reply) (sum uint64, refused, surprise error) {
 	return sum, nil, surprise
 }
 
-// overdue tells whether the oldest command has waited too long for its answer: then no younger one will get its own in time, for
-// answers come in order. Otherwise it moves the deadline that has passed.
+// overdue tells whether the oldest command has waited too long for its answer: then no younger one
+// will get its own in time, for answers come in order. Otherwise it moves the deadline that has
+// passed.
 func (r *reader) overdue() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

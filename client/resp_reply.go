@@ -26,7 +26,8 @@ func clip(b []byte) []byte { return b[:min(len(b), 32)] }
 // refusal is the error that a command was answered with.
 func refusal(text []byte) error {
 	code := codec.CodeOfRedisError(text)
-	// As if it had come over the protocol: the text is cut, or dropped where a terminal should not see it.
-	reply, _ := codec.ParseReply(append([]byte{byte(codec.OpRefusal), byte(code)}, text...)) // with a code it is a refusal
+	// As if it had come over the protocol: the text is cut, or dropped where a terminal should not
+	// see it. It has a code, so it is a refusal.
+	reply, _ := codec.ParseReply(append([]byte{byte(codec.OpRefusal), byte(code)}, text...))
 	return refused(reply)
 }

@@ -11,17 +11,18 @@ import (
 )
 
 const (
-	// idleSockets is how many sockets are kept before the first is used again. The longer one is kept the later may
-	// an answer come that nobody waits for any more, and still be found before the socket's next call begins.
+	// idleSockets is how many sockets are kept before the first is used again. The longer one is
+	// kept the later may an answer come that nobody waits for any more, and still be found before
+	// the socket's next call begins.
 	idleSockets = 64
 
-	// localTimeout bounds what comes before a datagram is out: finding the address of the server's name, and handing the
-	// datagram to the operating system.
+	// localTimeout bounds what comes before a datagram is out: finding the address of the server's
+	// name, and handing the datagram to the operating system.
 	localTimeout = 5 * time.Second
 )
 
-// sockets opens UDP sockets and keeps them between calls. An idle socket is a port that nobody else gets, so an
-// answer to its last call, however late, reaches nobody.
+// sockets opens UDP sockets and keeps them between calls. An idle socket is a port that nobody else
+// gets, so an answer to its last call, however late, reaches nobody.
 type sockets struct {
 	addr    string
 	anyPort bool
@@ -34,8 +35,8 @@ type sockets struct {
 type socket struct {
 	conn *net.UDPConn
 	raw  syscall.RawConn
-	// server is who to send to and whose host to hear, of a socket that accepts answers from any port; otherwise the
-	// socket is connected and server is not valid.
+	// server is who to send to and whose host to hear, of a socket that accepts answers from any
+	// port; otherwise the socket is connected and server is not valid.
 	server netip.AddrPort
 	// usable: everything sent was answered. Guarded by sockets.mu while the socket is idle.
 	usable bool
@@ -69,8 +70,9 @@ func (p *sockets) longestIdle() *socket {
 	return s
 }
 
-// put keeps a socket open after a call. clean tells whether the call received one answer for each datagram it sent, and
-// nothing else. Of a socket that accepts answers from any port it cannot be told who the answers were for: it has one call.
+// put keeps a socket open after a call. clean tells whether the call received one answer for each
+// datagram it sent, and nothing else. Of a socket that accepts answers from any port it cannot be
+// told who the answers were for: it has one call.
 func (p *sockets) put(s *socket, clean bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,8 +80,9 @@ func (p *sockets) put(s *socket, clean bool) {
 	p.idle = append(p.idle, s)
 }
 
-// mistrust makes later calls open new sockets. It is for when a call was left without any answer: the server's name may by
-// now belong to another address than the one that the idle sockets are connected to.
+// mistrust makes later calls open new sockets. It is for when a call was left without any answer:
+// the server's name may by now belong to another address than the one that the idle sockets are
+// connected to.
 func (p *sockets) mistrust() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -130,7 +133,8 @@ func (s *socket) send(msg []byte) error {
 	return err
 }
 
-// receive waits for a datagram from the server, from its host if any port will do, and cuts it to buf.
+// receive waits for a datagram from the server, from its host if any port will do, and cuts it to
+// buf.
 func (s *socket) receive(buf []byte) (int, error) {
 	if !s.server.IsValid() {
 		return s.conn.Read(buf)

@@ -104,7 +104,8 @@ func TestSocketIsNotUsedAgain(t *testing.T) {
 				count()
 			}
 			count()
-			if again := lastSocket(c) == s; again != test.want { // not its port: the next socket may get that of one just closed
+			// not its port: the next socket may get that of one just closed
+			if again := lastSocket(c) == s; again != test.want {
 				t.Errorf("used again: %v, want %v", again, test.want)
 			}
 			if closed := errors.Is(s.conn.SetDeadline(time.Now()), net.ErrClosed); closed == test.want {
@@ -192,8 +193,9 @@ func TestUDPServerThatComesLate(t *testing.T) {
 	}
 }
 
-// A server that drops requests, answers them late and answers them twice must never make one call's answer another's. The
-// answers are late by a number of requests, not by time: fewer than there are sockets at rest.
+// A server that drops requests, answers them late and answers them twice must never make one call's
+// answer another's. The answers are late by a number of requests, not by time: fewer than there are
+// sockets at rest.
 func TestUDPNoAnswerReachesAnotherCall(t *testing.T) {
 	t.Parallel()
 	const (
@@ -241,7 +243,8 @@ func TestUDPNoAnswerReachesAnotherCall(t *testing.T) {
 		running.Go(func() {
 			last := caller << 32
 			answered := 0
-			for made := 0; made < calls || answered < calls/10; made++ { // on a slow machine more time out, and more are made
+			// on a slow machine more time out, and more are made
+			for made := 0; made < calls || answered < calls/10; made++ {
 				sum, err := c.Count(patient(t), string(rune('0'+caller)))
 				if err != nil {
 					wantClass(t, err, "unknown")

@@ -23,7 +23,8 @@ type tcp struct {
 }
 
 func newTCP(addr string, opts Options) *tcp {
-	// A connection is too short-lived for keep-alives, and setting them up costs three system calls.
+	// A connection is too short-lived for keep-alives, and setting them up costs three system
+	// calls.
 	dialer := net.Dialer{KeepAlive: -1}
 	return &tcp{addr: addr, timeout: opts.Timeout, settle: opts.Settle, dialer: dialer, dial: opts.Dial}
 }
@@ -32,8 +33,9 @@ func (t *tcp) longest() int { return codec.MaxMessage }
 
 func (t *tcp) close() {}
 
-// roundTrip connects, sends, and reads to the end, in the time of one timeout. The server closes first, so that the waiting
-// state of a closed connection stays with its port and does not use up the client's.
+// roundTrip connects, sends, and reads to the end, in the time of one timeout. The server closes
+// first, so that the waiting state of a closed connection stays with its port and does not use up
+// the client's.
 func (t *tcp) roundTrip(ctx context.Context, op codec.Op, msg []byte, _ int) (codec.Reply, error) {
 	deadline := time.Now().Add(t.timeout)
 	conn, err := t.connect(ctx, deadline)
@@ -85,13 +87,15 @@ func (t *tcp) roundTripOver(ctx context.Context, conn net.Conn, op codec.Op, msg
 		defer breakOff(conn)
 	}
 
-	// One byte more than the longest reply is enough to know that there was more. It is read even after a failed write: a
-	// server that is over its limits refuses and closes without reading first.
+	// One byte more than the longest reply is enough to know that there was more. It is read even
+	// after a failed write: a server that is over its limits refuses and closes without reading
+	// first.
 	var buf [codec.MaxReply + 1]byte
 	n, settled, readErr := t.read(ctx, conn, buf[:])
 	reply, parseErr := codec.ParseReply(buf[:n])
 	ended := settled || readErr == nil || readErr == io.EOF
-	ended = ended || reply.Op == codec.OpResetReply // it has one byte and needs no end, while half a sum looks like a sum
+	// it has one byte and needs no end, while half a sum looks like a sum
+	ended = ended || reply.Op == codec.OpResetReply
 
 	switch {
 	case parseErr == nil && reply.Op == codec.OpRefusal:
@@ -115,8 +119,8 @@ func (t *tcp) roundTripOver(ctx context.Context, conn net.Conn, op codec.Op, msg
 	return reply, nil
 }
 
-// read reads until the connection ends, buf is full, or, if the client was told so, an answer stands there and nothing follows it for
-// the settle time; settled then says so.
+// read reads until the connection ends, buf is full, or, if the client was told so, an answer
+// stands there and nothing follows it for the settle time; settled then says so.
 func (t *tcp) read(ctx context.Context, conn net.Conn, buf []byte) (n int, settled bool, err error) {
 	latest := time.Now().Add(t.timeout).Add(t.settle)
 	for n < len(buf) && err == nil {
@@ -129,7 +133,8 @@ func (t *tcp) read(ctx context.Context, conn net.Conn, buf []byte) (n int, settl
 		if _, bad := codec.ParseReply(buf[:n]); bad != nil {
 			continue
 		}
-		// There is an answer: so the call's own deadline may be passed, but by one settle time at most.
+		// There is an answer: so the call's own deadline may be passed, but by one settle time at
+		// most.
 		if quiet := time.Now().Add(t.settle); quiet.Before(latest) {
 			conn.SetReadDeadline(quiet)
 		} else {

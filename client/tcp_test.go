@@ -111,7 +111,8 @@ func TestTCPAnswers(t *testing.T) {
 				opts.Timeout = 10 * impatience
 			}
 			sum, err := newClient(t, addr, opts).Count(patient(t), "orders")
-			for test.timeout && errors.Is(err, ErrNotSent) && opts.Timeout < servertest.Patience { // a busy machine may not connect in time
+			// a busy machine may not connect in time
+			for test.timeout && errors.Is(err, ErrNotSent) && opts.Timeout < servertest.Patience {
 				opts.Timeout *= 2
 				sum, err = newClient(t, addr, opts).Count(patient(t), "orders")
 			}
@@ -133,7 +134,8 @@ func TestTCPAnswers(t *testing.T) {
 	}
 }
 
-// TestTCPSettle: a client that was told to takes the sum of a server that does not close its connection. What follows in time is part of it.
+// TestTCPSettle: a client that was told to takes the sum of a server that does not close its
+// connection. What follows in time is part of it.
 func TestTCPSettle(t *testing.T) {
 	t.Parallel()
 	gone := make(chan struct{}, 1)
@@ -203,7 +205,8 @@ func TestTCPNeverRepeats(t *testing.T) {
 	_, err := c.Count(patient(t), "orders")
 	wantClass(t, err, "unknown")
 	wantClass(t, c.Reset(patient(t), "orders"), "unknown")
-	// The server accepts in order, so a second connection of the calls would be counted before this one is.
+	// The server accepts in order, so a second connection of the calls would be counted before this
+	// one is.
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)

@@ -118,7 +118,8 @@ func TestRESPWhileConnecting(t *testing.T) {
 	}
 }
 
-// A message of which only a part was sent must not look whole to the server: the connection has to end in a reset.
+// A message of which only a part was sent must not look whole to the server: the connection has to
+// end in a reset.
 func TestTCPPartWritten(t *testing.T) {
 	t.Parallel()
 	const small = 4096 // bytes: less than the topic, in the buffers of both sides together

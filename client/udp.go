@@ -33,7 +33,8 @@ func (u *udp) roundTrip(ctx context.Context, op codec.Op, msg []byte, attempts i
 	stop := context.AfterFunc(ctx, func() { s.conn.SetDeadline(longAgo()) })
 	x := udpCall{socket: s, op: op, msg: msg}
 	reply, err := x.run(ctx, attempts, u.timeout)
-	// When stop comes too late its function may set the deadline at any later time: such a socket has had its last call.
+	// When stop comes too late its function may set the deadline at any later time: such a socket
+	// has had its last call.
 	stopped := stop()
 	u.sockets.put(s, stopped && x.allAnswered())
 	if x.sent > 0 && !x.answered && x.refusal == nil {
@@ -42,8 +43,9 @@ func (u *udp) roundTrip(ctx context.Context, op codec.Op, msg []byte, attempts i
 	return reply, err
 }
 
-// udpCall is one call on one socket. Every datagram that the socket receives in it, as far as it is an answer at all,
-// answers one of the datagrams sent in it, for sockets.take vouches that nothing older is under way.
+// udpCall is one call on one socket. Every datagram that the socket receives in it, as far as it is
+// an answer at all, answers one of the datagrams sent in it, for sockets.take vouches that nothing
+// older is under way.
 type udpCall struct {
 	socket *socket
 	op     codec.Op
@@ -69,8 +71,8 @@ func (x *udpCall) allAnswered() bool {
 
 // run sends until an answer comes, at most attempts times.
 func (x *udpCall) run(ctx context.Context, attempts int, timeout time.Duration) (codec.Reply, error) {
-	// The order matters twice: a context that ends after a check sets the deadline after us; and the wait begins when the
-	// datagram is out, however long the scheduler took.
+	// The order matters twice: a context that ends after a check sets the deadline after us; and
+	// the wait begins when the datagram is out, however long the scheduler took.
 	conn := x.socket.conn
 	for range attempts {
 		conn.SetWriteDeadline(time.Now().Add(localTimeout))
@@ -99,11 +101,13 @@ func (x *udpCall) run(ctx context.Context, attempts int, timeout time.Duration) 
 	return x.failed(because(ctx, timedOut("no answer to %d datagrams, %v after the last", x.sent, timeout)))
 }
 
-// failed returns the error of a call without an answer: cause, in the class that the datagrams' fates allow.
+// failed returns the error of a call without an answer: cause, in the class that the datagrams'
+// fates allow.
 func (x *udpCall) failed(cause error) (codec.Reply, error) {
 	switch {
 	case x.void < x.sent && x.refusal != nil:
-		// The refusal is told in words only: errors.As must not find it where something may have been counted.
+		// The refusal is told in words only: errors.As must not find it where something may have
+		// been counted.
 		cause = fmt.Errorf("%d of %d datagrams had no effect (%v), there is no answer to the others: %w", x.void, x.sent, x.refusal, cause)
 		return codec.Reply{}, unknown(cause)
 	case x.void < x.sent:
@@ -130,7 +134,8 @@ func (x *udpCall) send() error {
 	return err
 }
 
-// listen waits for an answer until the socket's deadline. A refusal ends the wait when it leaves no hope.
+// listen waits for an answer until the socket's deadline. A refusal ends the wait when it leaves no
+// hope.
 func (x *udpCall) listen() (codec.Reply, error) {
 	for {
 		n, err := x.socket.receive(x.buf[:])

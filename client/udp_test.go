@@ -163,8 +163,8 @@ func TestUDPLateAnswer(t *testing.T) {
 	}
 }
 
-// A refusal of one datagram says nothing about the others: without a further answer the outcome is unknown, and nothing is
-// sent any more.
+// A refusal of one datagram says nothing about the others: without a further answer the outcome is
+// unknown, and nothing is sent any more.
 func TestUDPRefusalOfOneDatagram(t *testing.T) {
 	t.Parallel()
 	n := 0

@@ -10,7 +10,8 @@ import (
 	"gcd/internal/servertest"
 )
 
-// These tests take an exchange step by step, where a whole call would leave the order of events to chance.
+// These tests take an exchange step by step, where a whole call would leave the order of events to
+// chance.
 
 // Two datagrams are sent before the first answer is read.
 func TestUDPRefusalBesideAnotherAnswer(t *testing.T) {
@@ -84,7 +85,8 @@ func TestUDPContextEndsWhileSending(t *testing.T) {
 	}
 }
 
-// endedOnceSent is a context that ends with the first datagram of x; only x.run's goroutine may ask it.
+// endedOnceSent is a context that ends with the first datagram of x; only x.run's goroutine may ask
+// it.
 type endedOnceSent struct {
 	context.Context
 	x *udpCall
@@ -97,12 +99,14 @@ func (ctx endedOnceSent) Err() error {
 	return nil
 }
 
-// The report that nobody listens may come with the next send, which then sends nothing and has to be done again.
+// The report that nobody listens may come with the next send, which then sends nothing and has to
+// be done again.
 func TestUDPReportOnSending(t *testing.T) {
 	t.Parallel()
 	x := newUDPCall(t, servertest.Absent(t, "udp"))
 	for x.void < 3 {
-		if err := x.send(); err != nil && !errors.Is(err, syscall.ECONNREFUSED) { // a second report may come right behind the first
+		// a second report may come right behind the first
+		if err := x.send(); err != nil && !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Fatal(err)
 		}
 	}
@@ -111,7 +115,8 @@ func TestUDPReportOnSending(t *testing.T) {
 	}
 }
 
-// newUDPCall returns a COUNT on a socket of its own, with nothing sent yet and the deadline of a patient test.
+// newUDPCall returns a COUNT on a socket of its own, with nothing sent yet and the deadline of a
+// patient test.
 func newUDPCall(t *testing.T, addr string) *udpCall {
 	t.Helper()
 	s, err := newSockets(addr, false).take(t.Context())

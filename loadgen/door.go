@@ -48,8 +48,8 @@ func (d *door) untilEnd(data []byte) bool {
 	return d.perRequest() || d.network == RESP && beginsRefusal(data)
 }
 
-// beginsRefusal tells whether an answer is a refusal in the protocol's own language. Over RESP that is what a server says
-// that has no RESP, or has not looked yet at what the connection speaks.
+// beginsRefusal tells whether an answer is a refusal in the protocol's own language. Over RESP that
+// is what a server says that has no RESP, or has not looked yet at what the connection speaks.
 func beginsRefusal(data []byte) bool {
 	return len(data) > 0 && codec.Op(data[0]) == codec.OpRefusal
 }
@@ -82,9 +82,9 @@ var (
 	errTwoAnswers = errors.New("there is something behind the answer")
 )
 
-// firstAnswer reads the first answer in data, whose length is n. whole says that nothing more belongs to data: it is a datagram, or
-// the connection has ended. Otherwise errIncomplete asks for more. Any other error ends the connection, and has the class of all that
-// is under way on it.
+// firstAnswer reads the first answer in data, whose length is n. whole says that nothing more
+// belongs to data: it is a datagram, or the connection has ended. Otherwise errIncomplete asks for
+// more. Any other error ends the connection, and has the class of all that is under way on it.
 func (d *door) firstAnswer(data []byte, whole bool) (a answer, n int, err error) {
 	if whole && len(data) == 0 {
 		return answer{}, 0, errNoAnswer
@@ -130,7 +130,8 @@ func refusalOfConnection(data []byte, whole bool) error {
 	}
 }
 
-// classOf is the class of what was under way on a connection that an answer has ended with an error.
+// classOf is the class of what was under way on a connection that an answer has ended with an
+// error.
 func classOf(err error) class {
 	var refusal *codec.RefusalError
 	if errors.As(err, &refusal) {

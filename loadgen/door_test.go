@@ -111,7 +111,8 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// FuzzRESPAnswers: however a stream is cut, the same answers come out of it, and none reads beyond what is there.
+// FuzzRESPAnswers: however a stream is cut, the same answers come out of it, and none reads beyond
+// what is there.
 func FuzzRESPAnswers(f *testing.F) {
 	for _, seed := range []string{":1\r\n:2\r\n", "-ERR no\r\n:3\r\n", ":1", "", ":1\n", "$1\r\n", ":18446744073709551616\r\n", "-" + strings.Repeat("x", 1100) + "\r\n", ":1\r\n\xff\x02no"} {
 		f.Add([]byte(seed), uint(3))

@@ -25,7 +25,8 @@ type fake struct {
 	t       *testing.T
 	network Network
 	addr    string
-	// lie changes what is answered to the n-th request (from 1 on), which made a sum of its topic; nil: nothing.
+	// lie changes what is answered to the n-th request (from 1 on), which made a sum of its topic;
+	// nil: nothing.
 	lie func(n int, topic string, sum uint64) outcome
 
 	mu   sync.Mutex

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// longestSleep bounds how late a goroutine that waits for its next request's time learns of the end.
+// longestSleep bounds how late a goroutine that waits for its next request's time learns of the
+// end.
 const longestSleep = 100 * time.Millisecond
 
 // goroutines drives connections from a goroutine for each: where there are no loops.
@@ -106,7 +107,8 @@ func (c *client) hangUp() {
 	c.part = 0
 }
 
-// ask sends the requests of an exchange and takes all answers. After an error the connection is of no more use.
+// ask sends the requests of an exchange and takes all answers. After an error the connection is of
+// no more use.
 func (c *client) ask() (class, error) {
 	if c.conn == nil {
 		if err := c.connect(); err != nil {

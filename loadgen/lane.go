@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// pause is how long a connection rests after a failure, so that a server that is gone or refuses does not make the generator spin.
+// pause is how long a connection rests after a failure, so that a server that is gone or refuses
+// does not make the generator spin.
 const pause = 10 * time.Millisecond
 
 // run is what all goroutines of a Run share.
@@ -54,8 +55,9 @@ type inFlight struct {
 	troubled bool // one of them failed
 }
 
-// begin chooses the next requests of a connection and appends them to out. When it begins nothing, out comes back as it was: the next
-// request is due in wait nanoseconds, or never if wait is negative.
+// begin chooses the next requests of a connection and appends them to out. When it begins nothing,
+// out comes back as it was: the next request is due in wait nanoseconds, or never if wait is
+// negative.
 func (l *lane) begin(x *inFlight, out []byte, now int64) (_ []byte, wait int64) {
 	r := l.run
 	first, n, wait := r.schedule.take(now, r.Pipeline)
@@ -74,8 +76,9 @@ func (l *lane) begin(x *inFlight, out []byte, now int64) (_ []byte, wait int64) 
 	return out, wait
 }
 
-// receive takes the answers in data and returns what may be the beginning of another one. whole is as for door.firstAnswer. After an
-// error the connection is of no more use, and fail must be called, with the class that classOf tells.
+// receive takes the answers in data and returns what may be the beginning of another one. whole is
+// as for door.firstAnswer. After an error the connection is of no more use, and fail must be
+// called, with the class that classOf tells.
 func (l *lane) receive(x *inFlight, data []byte, whole bool, now int64) (rest []byte, err error) {
 	l.run.reached.Store(true)
 	l.rec.mu.Lock()

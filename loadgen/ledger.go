@@ -6,13 +6,14 @@ import (
 	"sync"
 )
 
-// Verification is what Options.Verify found out. Values are those of all requests, warm-up included.
+// Verification is what Options.Verify found out. Values are those of all requests, warm-up
+// included.
 type Verification struct {
 	Topics uint64 `json:"topics"` // that were counted
 	Values uint64 `json:"values"` // that came back
 
-	// Explained is how many values nobody received although higher ones came back, where as many requests have an unknown
-	// outcome.
+	// Explained is how many values nobody received although higher ones came back, where as many
+	// requests have an unknown outcome.
 	Explained uint64 `json:"explained_gaps"`
 
 	// What a server must not do:
@@ -30,9 +31,10 @@ func (v *Verification) OK() bool { return v.Gaps+v.Duplicates+v.Impossible+v.Dis
 
 const maxExamples = 10
 
-// ledger holds against each other all values of all topics. Topics start at zero and nobody else counts on them, so of a
-// topic with k values received and u outcomes unknown none is twice there, the highest is at most k+u, and each is higher than every
-// value that had been received when its request was sent.
+// ledger holds against each other all values of all topics. Topics start at zero and nobody else
+// counts on them, so of a topic with k values received and u outcomes unknown none is twice there,
+// the highest is at most k+u, and each is higher than every value that had been received when its
+// request was sent.
 type ledger struct {
 	prefix   string
 	locks    [256]sync.Mutex

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestLedger: steps on the topic 0, and what they add up to. A step is s (send), a value that comes back to the oldest request
-// under way, or ? (its outcome is unknown), or ! (it was refused).
+// TestLedger: steps on the topic 0, and what they add up to. A step is s (send), a value that comes
+// back to the oldest request under way, or ? (its outcome is unknown), or ! (it was refused).
 func TestLedger(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

@@ -97,7 +97,8 @@ func (l *loop) close() {
 	l.timer, l.poll = -1, -1
 }
 
-// open connects those that stay connected, one after the other, so that a queue of the server does not overflow.
+// open connects those that stay connected, one after the other, so that a queue of the server does
+// not overflow.
 func (l *loop) open() error {
 	if l.run.door.perRequest() {
 		return nil
@@ -139,7 +140,8 @@ func (l *loop) awaitConnected(fd int) error {
 	return os.NewSyscallError("connect", err)
 }
 
-// connect makes a socket and begins to connect it. A write that follows at once succeeds where the server is near.
+// connect makes a socket and begins to connect it. A write that follows at once succeeds where the
+// server is near.
 func (l *loop) connect(c *conn) error {
 	kind := unix.SOCK_STREAM
 	if l.run.Network == UDP {
@@ -170,8 +172,8 @@ func (l *loop) connect(c *conn) error {
 	return nil
 }
 
-// isPeer tells whether a socket was connected to itself: where nobody listens the system may choose the very port that is asked as the one to
-// ask from.
+// isPeer tells whether a socket was connected to itself: where nobody listens the system may choose
+// the very port that is asked as the one to ask from.
 func (l *loop) isPeer(fd int) bool {
 	here, err := unix.Getsockname(fd)
 	if err != nil {
@@ -259,7 +261,8 @@ func (l *loop) sweep(now int64) {
 	}
 }
 
-// wake goes on with connections that were paused long enough, and with idle ones when requests are due.
+// wake goes on with connections that were paused long enough, and with idle ones when requests are
+// due.
 func (l *loop) wake(now int64) {
 	paused := l.paused
 	l.paused = l.paused[:0]
@@ -279,7 +282,8 @@ func (l *loop) wake(now int64) {
 	}
 }
 
-// next makes the next requests of a connection that has nothing under way, and tells whether there were any to make.
+// next makes the next requests of a connection that has nothing under way, and tells whether there
+// were any to make.
 func (l *loop) next(c *conn, now int64) bool {
 	out, wait := l.begin(&c.inFlight, l.out[:0], now)
 	l.out = out[:0]
@@ -337,8 +341,8 @@ func (l *loop) write(c *conn, out []byte, now int64) {
 	}
 }
 
-// lose ends what is under way on a connection, and the connection. Nothing of requests that were not even begun to be written can
-// have been counted, whatever class the caller fears.
+// lose ends what is under way on a connection, and the connection. Nothing of requests that were
+// not even begun to be written can have been counted, whatever class the caller fears.
 func (l *loop) lose(c *conn, cl class, err error, now int64) {
 	if !c.started {
 		cl = notSent
@@ -348,7 +352,8 @@ func (l *loop) lose(c *conn, cl class, err error, now int64) {
 	l.pause(c, now)
 }
 
-// pause pauses a connection that was busy, after a failure. Others are idle or paused already, and stay that.
+// pause pauses a connection that was busy, after a failure. Others are idle or paused already, and
+// stay that.
 func (l *loop) pause(c *conn, now int64) {
 	if c.busy {
 		l.busy--

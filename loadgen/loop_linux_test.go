@@ -6,7 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestConnectedToItself: a socket that the system connected to itself, as it may where nobody listens, is no server.
+// TestConnectedToItself: a socket that the system connected to itself, as it may where nobody
+// listens, is no server.
 func TestConnectedToItself(t *testing.T) {
 	t.Parallel()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)

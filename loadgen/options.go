@@ -18,8 +18,8 @@ const (
 	TCP  Network = "tcp"  // the protocol over TCP: a connection for each COUNT, read to the end
 	UDP  Network = "udp"  // the protocol over UDP: a socket for each client, one datagram under way on it
 	RESP Network = "resp" // INCR over connections that stay open, Options.Pipeline of them in one write
-	// RESPOnce uses RESP as TCP uses the protocol: a connection for each INCR, with QUIT behind it in the same write so that
-	// the server closes first.
+	// RESPOnce uses RESP as TCP uses the protocol: a connection for each INCR, with QUIT behind it
+	// in the same write so that the server closes first.
 	RESPOnce Network = "resp-once"
 )
 
@@ -54,8 +54,8 @@ const (
 	defaultWait    = 5 * time.Second
 )
 
-// Options says what load to make. The zero value counts one topic at codec.DefaultAddr over TCP, with one client, for ten
-// seconds. A zero field means its default.
+// Options says what load to make. The zero value counts one topic at codec.DefaultAddr over TCP,
+// with one client, for ten seconds. A zero field means its default.
 type Options struct {
 	Network  Network // default TCP
 	Addr     string  // host:port; a name is looked up once. Default codec.DefaultAddr
@@ -76,19 +76,21 @@ type Options struct {
 	Requests uint64        // how many are measured, 0 for no bound
 	Timeout  time.Duration // for an answer; default 5 s, over UDP 1 s
 
-	// Threads is how many goroutines drive all clients. Default: half of the processors, at least 1.
+	// Threads is how many goroutines drive all clients. Default: half of the processors, at least
+	// 1.
 	Threads int
 
-	// Verify checks every value that comes back, those of the warm-up included. The topics must be new to the server, and
-	// nobody else may count on them: choose a Prefix that was never used.
+	// Verify checks every value that comes back, those of the warm-up included. The topics must be
+	// new to the server, and nobody else may count on them: choose a Prefix that was never used.
 	Verify bool
 
 	// Own, if not empty, refuses a server that has a topic which does not begin with it
-	// (*OthersError), or does not say which topics it has (ErrTopicsUnknown). Whatever the network is,
-	// it is asked over RESP, at Addr over TCP.
+	// (*OthersError), or does not say which topics it has (ErrTopicsUnknown). Whatever the network
+	// is, it is asked over RESP, at Addr over TCP.
 	Own string
 
-	// Progress is called about every ProgressEvery (default 1 s) until Run returns, if it is not nil.
+	// Progress is called about every ProgressEvery (default 1 s) until Run returns, if it is not
+	// nil.
 	Progress      func(Sample)
 	ProgressEvery time.Duration
 

@@ -30,7 +30,8 @@ func (e Errors) Total() uint64 { return e.Refused + e.NotSent + e.Unknown }
 // longestLatency is what latencies are cut to.
 const longestLatency = int64(time.Hour)
 
-// NewHistogram makes a histogram of latencies in nanoseconds, three digits exact, like those of Result and Sample.
+// NewHistogram makes a histogram of latencies in nanoseconds, three digits exact, like those of
+// Result and Sample.
 func NewHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, longestLatency, 3) }
 
 // tally is what was measured in a part of a run.
@@ -42,7 +43,8 @@ type tally struct {
 	last     int64          // when the last measured answer came
 }
 
-// recorder takes what goroutines measure. It is locked once for each read from a socket, not for each answer.
+// recorder takes what goroutines measure. It is locked once for each read from a socket, not for
+// each answer.
 type recorder struct {
 	measure int64 // requests due before are not measured
 
@@ -61,7 +63,8 @@ func (r *recorder) answered(due, now int64) {
 		return
 	}
 	_ = r.latency.RecordValue(min(max(now-due, 1), longestLatency)) // fails only outside of these bounds
-	r.last = max(r.last, now)                                       // another goroutine may have looked at its clock before, and come later
+	// another goroutine may have looked at its clock before, and come later
+	r.last = max(r.last, now)
 }
 
 // failed takes note of a failure. The caller holds r.mu.

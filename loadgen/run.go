@@ -62,8 +62,8 @@ type driver interface {
 
 // Run puts load on a server as the options say. When ctx ends it sends nothing more, waits for what
 // is under way and returns what it has. An error is an *OptionError, wraps ErrNotReached or
-// ErrNoRESP, or says what the system lacks; with Own also an *OthersError, or it wraps ErrTopicsUnknown
-// or that of ctx.
+// ErrNoRESP, or says what the system lacks; with Own also an *OthersError, or it wraps
+// ErrTopicsUnknown or that of ctx.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	o = o.withDefaults()
 	if err := o.check(); err != nil {

@@ -133,7 +133,8 @@ func TestTwoAnswers(t *testing.T) {
 	})
 }
 
-// TestUnknown: requests that were counted and not answered are unknown, and explain the gaps that they leave.
+// TestUnknown: requests that were counted and not answered are unknown, and explain the gaps that
+// they leave.
 func TestUnknown(t *testing.T) {
 	t.Parallel()
 	eachDoor(t, func(t *testing.T, o Options) {
@@ -158,7 +159,8 @@ func TestUnknown(t *testing.T) {
 	})
 }
 
-// TestLateAnswer: an answer that comes when nobody waits for it any more is not taken for the next request's.
+// TestLateAnswer: an answer that comes when nobody waits for it any more is not taken for the next
+// request's.
 func TestLateAnswer(t *testing.T) {
 	t.Parallel()
 	eachDoor(t, func(t *testing.T, o Options) {
@@ -196,8 +198,8 @@ func TestRefused(t *testing.T) {
 	})
 }
 
-// TestRefusedBeforeRESP: a refusal in the protocol's own language refuses all that is under way on the connection: the server has not
-// looked at what that speaks.
+// TestRefusedBeforeRESP: a refusal in the protocol's own language refuses all that is under way on
+// the connection: the server has not looked at what that speaks.
 func TestRefusedBeforeRESP(t *testing.T) {
 	t.Parallel()
 	eachDoor(t, func(t *testing.T, o Options) {
@@ -312,7 +314,8 @@ func TestWarmup(t *testing.T) {
 	})
 }
 
-// TestOpenLoop: requests are sent by the clock, all that are due, and measured from when they were due.
+// TestOpenLoop: requests are sent by the clock, all that are due, and measured from when they were
+// due.
 func TestOpenLoop(t *testing.T) {
 	t.Parallel()
 	eachDoor(t, func(t *testing.T, o Options) {
@@ -332,8 +335,8 @@ func TestOpenLoop(t *testing.T) {
 	})
 }
 
-// TestOverload: at a rate far above what the server does, what the warm-up left is forgotten, so that what is measured is measured,
-// and from a time within the window.
+// TestOverload: at a rate far above what the server does, what the warm-up left is forgotten, so
+// that what is measured is measured, and from a time within the window.
 func TestOverload(t *testing.T) {
 	t.Parallel()
 	eachDoor(t, func(t *testing.T, o Options) {

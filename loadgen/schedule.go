@@ -36,9 +36,9 @@ func newSchedule(o *Options) *schedule {
 	return s
 }
 
-// take hands out up to most requests to be sent at now: the numbers from first on. When n is 0 none is due: the next one in
-// wait nanoseconds, or never again if wait is negative. What an open loop's warm-up could not send is forgotten when it ends: what is
-// measured must not wait for it.
+// take hands out up to most requests to be sent at now: the numbers from first on. When n is 0 none
+// is due: the next one in wait nanoseconds, or never again if wait is negative. What an open loop's
+// warm-up could not send is forgotten when it ends: what is measured must not wait for it.
 func (s *schedule) take(now int64, most int) (first int64, n int, wait int64) {
 	if s.stopped.Load() || now >= s.end {
 		return 0, 0, -1
@@ -89,8 +89,8 @@ func (s *schedule) before(t int64) int64 {
 	return n
 }
 
-// unsent is how many requests of an open loop were due from the end of the warm-up until the time at which sending ended, and were
-// never sent, because every client still waited for an answer.
+// unsent is how many requests of an open loop were due from the end of the warm-up until the time
+// at which sending ended, and were never sent, because every client still waited for an answer.
 func (s *schedule) unsent(stopped int64) uint64 {
 	if s.interval == 0 {
 		return 0

@@ -156,7 +156,8 @@ func TestWarmAnswers(t *testing.T) {
 	}
 }
 
-// TestSurplus: what follows the last answer is an error, in the same read or a later one, and what belongs to an answer is kept.
+// TestSurplus: what follows the last answer is an error, in the same read or a later one, and what
+// belongs to an answer is kept.
 func TestSurplus(t *testing.T) {
 	t.Parallel()
 	o := Options{Network: RESP, Pipeline: 2}.withDefaults()

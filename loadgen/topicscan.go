@@ -42,9 +42,9 @@ type topicScan struct {
 	timeout time.Duration
 }
 
-// findOthers returns an *OthersError if a server has a topic that does not begin with what the options
-// say, and ErrTopicsUnknown, with the reason, if it does not say; but where the load itself would end
-// so, ErrNotReached or ErrNoRESP.
+// findOthers returns an *OthersError if a server has a topic that does not begin with what the
+// options say, and ErrTopicsUnknown, with the reason, if it does not say; but where the load itself
+// would end so, ErrNotReached or ErrNoRESP.
 func findOthers(ctx context.Context, peer *net.TCPAddr, o *Options) error {
 	dialer := net.Dialer{Timeout: o.Timeout}
 	conn, err := dialer.DialContext(ctx, "tcp", peer.String())
@@ -142,7 +142,8 @@ func orNoList(err error) error {
 	return err
 }
 
-// reply reads a part of an answer, which has to be of this kind. Its text is valid until the next one.
+// reply reads a part of an answer, which has to be of this kind. Its text is valid until the next
+// one.
 func (l *topicScan) reply(kind byte) (resp.Reply, error) {
 	for {
 		data, _ := l.from.Peek(l.from.Buffered()) // what has come

@@ -2,7 +2,8 @@ package resp
 
 import "strconv"
 
-// Version is the version of RESP that a connection has agreed on; it decides how some replies are written.
+// Version is the version of RESP that a connection has agreed on; it decides how some replies are
+// written.
 type Version int
 
 // The versions.
@@ -18,7 +19,8 @@ func AppendSimple(dst []byte, s string) []byte {
 	return append(dst, '\r', '\n')
 }
 
-// AppendError appends an error. Its first word is what programs go by. Line ends in it become blanks.
+// AppendError appends an error. Its first word is what programs go by. Line ends in it become
+// blanks.
 func AppendError(dst []byte, s string) []byte {
 	dst = append(dst, '-')
 	at := len(dst)
@@ -64,7 +66,8 @@ func AppendCommand(dst []byte, words ...string) []byte {
 	return dst
 }
 
-// AppendMap appends the head of a map; n pairs of key and value have to follow. In version 2 it is an array of 2n elements.
+// AppendMap appends the head of a map; n pairs of key and value have to follow. In version 2 it is
+// an array of 2n elements.
 func (v Version) AppendMap(dst []byte, n int) []byte {
 	if v < V3 {
 		return AppendArray(dst, 2*n)

@@ -6,8 +6,9 @@ import (
 	"testing"
 )
 
-// FuzzParser: no bytes make a parser panic or claim memory that they do not pay for; what it finds does not depend on how they were
-// split; and a command that is written as an array says the same again.
+// FuzzParser: no bytes make a parser panic or claim memory that they do not pay for; what it finds
+// does not depend on how they were split; and a command that is written as an array says the same
+// again.
 func FuzzParser(f *testing.F) {
 	for _, c := range commands {
 		f.Add([]byte(c.in), uint(1), uint(len(c.in)/2))

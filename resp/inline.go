@@ -26,7 +26,8 @@ func (p *Parser) inline(b []byte) (int, error) {
 	return p.whole(b, end+1), nil
 }
 
-// words finds the words of a line, as they stand there. It returns false if a quotation does not end, or not where its word does.
+// words finds the words of a line, as they stand there. It returns false if a quotation does not
+// end, or not where its word does.
 func (p *Parser) words(line []byte) bool {
 	for at := 0; ; {
 		for at < len(line) && isBlank(line[at]) {
@@ -87,8 +88,8 @@ func unquote(word []byte) int {
 	return to
 }
 
-// escaped resolves what begins with a backslash inside of a quotation, and returns how many bytes it took. In single quotes only \'
-// is an escape.
+// escaped resolves what begins with a backslash inside of a quotation, and returns how many bytes
+// it took. In single quotes only \' is an escape.
 func escaped(b []byte, quote byte) (c byte, n int) {
 	if len(b) < 2 {
 		return b[0], 1

@@ -5,8 +5,9 @@ import (
 	"unsafe"
 )
 
-// Parser finds the commands in what a client sent. It remembers how far it has looked into a command that is not whole yet, so
-// that the work is in proportion to the bytes, however they are split. The zero value is ready.
+// Parser finds the commands in what a client sent. It remembers how far it has looked into a
+// command that is not whole yet, so that the work is in proportion to the bytes, however they are
+// split. The zero value is ready.
 type Parser struct {
 	command []byte // the last whole command
 	args    []span // its arguments, or those of the unfinished command that are there
@@ -18,9 +19,11 @@ type Parser struct {
 // span is where an argument stands in its command.
 type span struct{ from, to uint32 }
 
-// Next parses the command at the beginning of b and returns its length in bytes, or 0 if it is not whole: then b has to begin with the same
-// bytes in the next call, at whatever address. A command may have no arguments (Len); it asks for nothing and is not answered. Escapes of an inline command
-// are resolved in place, so b may be changed. After an error, an Error, the parser is not to be used again before Reset.
+// Next parses the command at the beginning of b and returns its length in bytes, or 0 if it is not
+// whole: then b has to begin with the same bytes in the next call, at whatever address. A command
+// may have no arguments (Len); it asks for nothing and is not answered. Escapes of an inline
+// command are resolved in place, so b may be changed. After an error, an Error, the parser is not
+// to be used again before Reset.
 func (p *Parser) Next(b []byte) (int, error) {
 	if p.left == 0 {
 		if len(b) == 0 {
@@ -109,13 +112,15 @@ func (p *Parser) Trim() {
 // Len is the number of arguments of the command that Next found, its name included.
 func (p *Parser) Len() int { return len(p.args) }
 
-// Arg is the i-th argument of the command that Next found; the 0th is the name. It is a part of the bytes that Next was given.
+// Arg is the i-th argument of the command that Next found; the 0th is the name. It is a part of the
+// bytes that Next was given.
 func (p *Parser) Arg(i int) []byte {
 	s := p.args[i]
 	return p.command[s.from:s.to:s.to]
 }
 
-// Reset makes the parser ready for another connection, and gives back room for more than a few arguments.
+// Reset makes the parser ready for another connection, and gives back room for more than a few
+// arguments.
 func (p *Parser) Reset() {
 	args := p.args[:0]
 	if cap(args) > keptArgs {
@@ -127,7 +132,8 @@ func (p *Parser) Reset() {
 // keptArgs is for how many arguments Reset keeps room.
 const keptArgs = 64
 
-// short is length for what nearly all lengths are, one or two digits. It returns 0, 0 for anything else.
+// short is length for what nearly all lengths are, one or two digits. It returns 0, 0 for anything
+// else.
 func short(b []byte) (n, next int) {
 	if len(b) < 4 {
 		return 0, 0
@@ -143,8 +149,9 @@ func short(b []byte) (n, next int) {
 	return 0, 0
 }
 
-// length reads a decimal number and the line end behind it, and returns the number and where the next line begins: 0 if the
-// line is not whole, less than 0 if it is none or the number is above every bound. Numbers are written as Redis wants them, without superfluous zeros.
+// length reads a decimal number and the line end behind it, and returns the number and where the
+// next line begins: 0 if the line is not whole, less than 0 if it is none or the number is above
+// every bound. Numbers are written as Redis wants them, without superfluous zeros.
 func length(b []byte, at int) (n, next int) {
 	const most = 1 << 24 // above every bound
 	from, sign := at, 1

@@ -19,7 +19,8 @@ func (p parsed) String() string {
 	return fmt.Sprintf("%q, rest %.60q, error %v", p.commands, p.rest, p.err)
 }
 
-// parse feeds a parser pieces of a stream, as a connection would: it keeps what is not yet a command.
+// parse feeds a parser pieces of a stream, as a connection would: it keeps what is not yet a
+// command.
 func parse(p *Parser, pieces ...string) parsed {
 	var got parsed
 	var buffer []byte
@@ -108,7 +109,8 @@ func TestUnfinishedCommands(t *testing.T) {
 	}
 }
 
-// What an unfinished command needs is known as far as it says so, and it needs nothing that Trim gives back.
+// What an unfinished command needs is known as far as it says so, and it needs nothing that Trim
+// gives back.
 func TestNeedsAndTrim(t *testing.T) {
 	t.Parallel()
 	in := "*3\r\n$4\r\nECHO\r\n$300\r\n" + strings.Repeat("x", 300) + "\r\n$1\r\ny\r\n"
@@ -252,7 +254,8 @@ func TestLargest(t *testing.T) {
 	}
 }
 
-// A parser asks for no more memory than the bytes that it was given pay for, whatever they announce.
+// A parser asks for no more memory than the bytes that it was given pay for, whatever they
+// announce.
 func TestAnnouncedLengthsCostNothing(t *testing.T) {
 	t.Parallel()
 	in := []byte("*65535\r\n$1\r\na\r\n$1048000\r\nabc")

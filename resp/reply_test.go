@@ -58,7 +58,8 @@ func TestParseReply(t *testing.T) {
 	}
 }
 
-// The bounds are those that the constants name: a byte more is an error as soon as it is claimed, or there.
+// The bounds are those that the constants name: a byte more is an error as soon as it is claimed,
+// or there.
 func TestLargestReplies(t *testing.T) {
 	t.Parallel()
 	line := "+" + strings.Repeat("x", MaxReplyLine-3) + "\r\n"
@@ -99,7 +100,8 @@ func TestParseReplyDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// Two readings of any bytes agree: reading what is there so far never tells something else than reading all of it.
+// Two readings of any bytes agree: reading what is there so far never tells something else than
+// reading all of it.
 func FuzzParseReply(f *testing.F) {
 	for _, seed := range []string{"+OK\r\n", "-ERR no\r\n", ":12\r\n", "$2\r\n12\r\n", "$20\r\n18446744073709551615\r\n", "$-1\r\n", "*1\r\n", "\xff\x02"} {
 		f.Add([]byte(seed), 1)

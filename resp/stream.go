@@ -9,7 +9,8 @@ import (
 	"strconv"
 )
 
-// A streamed string is one whose length nobody knows when it begins: StreamHead, chunks, and StreamEnd, without which it is not whole.
+// A streamed string is one whose length nobody knows when it begins: StreamHead, chunks, and
+// StreamEnd, without which it is not whole.
 const (
 	StreamHead = "$?\r\n"
 	StreamEnd  = ";0\r\n"
@@ -30,8 +31,9 @@ type ErrorReply string
 
 func (e ErrorReply) Error() string { return string(e) }
 
-// StreamReader reads the content of a streamed string. Its Read returns io.EOF behind the end of the string, and io.ErrUnexpectedEOF if it
-// was cut off before; ErrorReply if there is an error instead of a string; an Error for what is neither.
+// StreamReader reads the content of a streamed string. Its Read returns io.EOF behind the end of
+// the string, and io.ErrUnexpectedEOF if it was cut off before; ErrorReply if there is an error
+// instead of a string; an Error for what is neither.
 type StreamReader struct {
 	r     *bufio.Reader
 	begun bool
@@ -39,7 +41,8 @@ type StreamReader struct {
 	err   error
 }
 
-// NewStreamReader makes a reader. A line that is longer than r's buffer, be it an error's, is an Error.
+// NewStreamReader makes a reader. A line that is longer than r's buffer, be it an error's, is an
+// Error.
 func NewStreamReader(r *bufio.Reader) *StreamReader { return &StreamReader{r: r} }
 
 func (s *StreamReader) Read(p []byte) (int, error) {
