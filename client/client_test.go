@@ -117,7 +117,9 @@ func TestContextThatHasEnded(t *testing.T) {
 		cancel()
 		expired, cancel := context.WithDeadline(t.Context(), time.Unix(1, 0))
 		defer cancel()
-		for ctx, want := range map[context.Context]error{canceled: context.Canceled, expired: context.DeadlineExceeded} {
+		for ctx, want := range map[context.Context]error{
+			canceled: context.Canceled, expired: context.DeadlineExceeded,
+		} {
 			_, err := c.Count(ctx, "orders")
 			wantClass(t, err, "not sent")
 			if !errors.Is(err, want) {

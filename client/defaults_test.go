@@ -17,14 +17,22 @@ func TestOptionDefaults(t *testing.T) {
 		over  string
 		want  Options
 	}{
-		{Options{}, "tcp", Options{Network: "tcp", Timeout: 5 * time.Second, Attempts: 5, ResetAttempts: 1, MaxInFlight: 256}},
-		{Options{}, "udp", Options{Network: "udp", Timeout: 100 * time.Millisecond, Attempts: 5, ResetAttempts: 1, MaxInFlight: 256}},
-		{Options{}, "resp", Options{Network: "resp", Timeout: 5 * time.Second, Attempts: 5, ResetAttempts: 1, MaxInFlight: 16_384}},
+		{Options{}, "tcp", Options{
+			Network: "tcp", Timeout: 5 * time.Second, Attempts: 5, ResetAttempts: 1, MaxInFlight: 256,
+		}},
+		{Options{}, "udp", Options{
+			Network: "udp", Timeout: 100 * time.Millisecond, Attempts: 5, ResetAttempts: 1, MaxInFlight: 256,
+		}},
+		{Options{}, "resp", Options{
+			Network: "resp", Timeout: 5 * time.Second, Attempts: 5, ResetAttempts: 1, MaxInFlight: 16_384,
+		}},
 		{
 			Options{Timeout: 1, Attempts: 2, ResetAttempts: 3, MaxInFlight: 4, AnyPort: true}, "udp",
 			Options{Network: "udp", Timeout: 1, Attempts: 2, ResetAttempts: 3, MaxInFlight: 4, AnyPort: true},
 		},
-		{Options{MaxInFlight: 4}, "resp", Options{Network: "resp", Timeout: 5 * time.Second, Attempts: 5, ResetAttempts: 1, MaxInFlight: 4}},
+		{Options{MaxInFlight: 4}, "resp", Options{
+			Network: "resp", Timeout: 5 * time.Second, Attempts: 5, ResetAttempts: 1, MaxInFlight: 4,
+		}},
 	} {
 		test.want.Logger = slog.Default()
 		if got := test.given.over(test.over); !reflect.DeepEqual(got, test.want) {
@@ -36,7 +44,9 @@ func TestOptionDefaults(t *testing.T) {
 // Which calls go over which network.
 func TestNetworks(t *testing.T) {
 	t.Parallel()
-	for network, want := range map[string][2]bool{"": {true, true}, "tcp": {true, false}, "udp": {true, false}, "resp": {false, true}} {
+	for network, want := range map[string][2]bool{
+		"": {true, true}, "tcp": {true, false}, "udp": {true, false}, "resp": {false, true},
+	} {
 		c := newClient(t, "", Options{Network: network})
 		if got := [2]bool{c.transport != nil, c.pipeline != nil}; got != want {
 			t.Errorf("network %q: the protocol and RESP are %v, want %v", network, got, want)

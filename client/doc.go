@@ -19,14 +19,15 @@
 // An error of a call is of exactly one of three classes. The first two say that the call surely had
 // no effect and may be made again. Retryable tells whether that may help.
 //
-//	class      test                              when                                           had an effect
-//	refused    errors.Is(err, ErrRefused)        the server refused, with a code; or the topic  no
-//	                                             is none that the protocol can carry
-//	not sent   errors.Is(err, ErrNotSent)        cannot connect, nothing written, nobody        no
-//	                                             listens, given up in the queue, client closed
-//	unknown    errors.Is(err, ErrUnknown)        sent and then: no answer in time, given up,    perhaps
-//	                                             connection ended without a whole answer, or
-//	                                             an answer that cannot be read
+//	class     test                        had an effect  when
+//	refused   errors.Is(err, ErrRefused)  no             the server refused, with a code; or the
+//	                                                     topic is none that the protocol can carry
+//	not sent  errors.Is(err, ErrNotSent)  no             cannot connect, nothing written, nobody
+//	                                                     listens, given up in the queue, or the
+//	                                                     client is closed
+//	unknown   errors.Is(err, ErrUnknown)  perhaps        sent, and then: no answer in time, given
+//	                                                     up, the connection ended without a whole
+//	                                                     answer, or an answer that cannot be read
 //
 // errors.As(err, **RefusedError) finds a refusal's code. CountMany has a fourth kind, PartialError.
 //

@@ -58,7 +58,8 @@ func TestRESPPutBack(t *testing.T) {
 				left++
 			}
 			if cmd.stage != want {
-				t.Errorf("%d of %d bytes unsent: command %d of bytes %d to %d is in stage %d, want %d", unsent, len(bytes), i, begin, ends[i], cmd.stage, want)
+				t.Errorf("%d of %d bytes unsent: command %d of bytes %d to %d is in stage %d, want %d",
+					unsent, len(bytes), i, begin, ends[i], cmd.stage, want)
 			}
 			begin = ends[i]
 		}

@@ -25,22 +25,26 @@ func TestRESPBytes(t *testing.T) {
 	}{
 		{"count", "*2\r\n$9\r\nGCD.COUNT\r\n$6\r\norders\r\n", ":7\r\n", countTopic("orders")},
 		{"count the empty topic", "*2\r\n$9\r\nGCD.COUNT\r\n$0\r\n\r\n", ":7\r\n", countTopic("")},
-		{"count a topic of lines", "*2\r\n$9\r\nGCD.COUNT\r\n$10\r\ncafé\r\n$1\r\r\n", ":7\r\n", countTopic("café\r\n$1\r")},
+		{"count a topic of lines", "*2\r\n$9\r\nGCD.COUNT\r\n$10\r\ncafé\r\n$1\r\r\n", ":7\r\n",
+			countTopic("café\r\n$1\r")},
 		{"count the longest topic", "*2\r\n$9\r\nGCD.COUNT\r\n$65535\r\n" + long + "\r\n", ":7\r\n", countTopic(long)},
-		{"count ten", "*3\r\n$9\r\nGCD.COUNT\r\n$6\r\norders\r\n$2\r\n10\r\n", ":16\r\n", func(ctx context.Context, c *Client) (uint64, error) {
-			first, last, err := c.CountN(ctx, "orders", 10)
-			if last != 16 {
-				t.Errorf("the last is %d, want 16", last)
-			}
-			return first, err
-		}},
-		{"count one as a range", "*2\r\n$9\r\nGCD.COUNT\r\n$6\r\norders\r\n", ":7\r\n", func(ctx context.Context, c *Client) (uint64, error) {
-			_, last, err := c.CountN(ctx, "orders", 1)
-			return last, err
-		}},
-		{"reset", "*2\r\n$9\r\nGCD.RESET\r\n$6\r\norders\r\n", "+OK\r\n", func(ctx context.Context, c *Client) (uint64, error) {
-			return 7, c.Reset(ctx, "orders")
-		}},
+		{"count ten", "*3\r\n$9\r\nGCD.COUNT\r\n$6\r\norders\r\n$2\r\n10\r\n", ":16\r\n",
+			func(ctx context.Context, c *Client) (uint64, error) {
+				first, last, err := c.CountN(ctx, "orders", 10)
+				if last != 16 {
+					t.Errorf("the last is %d, want 16", last)
+				}
+				return first, err
+			}},
+		{"count one as a range", "*2\r\n$9\r\nGCD.COUNT\r\n$6\r\norders\r\n", ":7\r\n",
+			func(ctx context.Context, c *Client) (uint64, error) {
+				_, last, err := c.CountN(ctx, "orders", 1)
+				return last, err
+			}},
+		{"reset", "*2\r\n$9\r\nGCD.RESET\r\n$6\r\norders\r\n", "+OK\r\n",
+			func(ctx context.Context, c *Client) (uint64, error) {
+				return 7, c.Reset(ctx, "orders")
+			}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

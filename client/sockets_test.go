@@ -65,7 +65,9 @@ func TestSocketIsNotUsedAgain(t *testing.T) {
 			server.Reply("")
 			waitForDatagram(t, s)
 		}},
-		{name: "an answer missing", spoil: func(_ *testing.T, _ *Client, s *socket, _ servertest.Datagram) { s.usable = false }},
+		{name: "an answer missing", spoil: func(_ *testing.T, _ *Client, s *socket, _ servertest.Datagram) {
+			s.usable = false
+		}},
 		{name: "a call without any answer", spoil: func(t *testing.T, c *Client, _ *socket, _ servertest.Datagram) {
 			ctx, cancel := context.WithCancel(patient(t))
 			call := c.CountAsync(ctx, "nobody answers this")

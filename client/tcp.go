@@ -104,7 +104,8 @@ func (t *tcp) roundTripOver(ctx context.Context, conn net.Conn, op codec.Op, msg
 	case writeErr != nil && !left:
 		return codec.Reply{}, notSent(because(ctx, writeErr))
 	case writeErr != nil:
-		return codec.Reply{}, unknown(fmt.Errorf("%d of %d bytes were sent: %w", written, len(msg), because(ctx, writeErr)))
+		return codec.Reply{}, unknown(fmt.Errorf("%d of %d bytes were sent: %w",
+			written, len(msg), because(ctx, writeErr)))
 	case !ended && errors.Is(readErr, os.ErrDeadlineExceeded):
 		return codec.Reply{}, unknown(because(ctx, timedOut("no whole answer within %v", t.timeout)))
 	case !ended:

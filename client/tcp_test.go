@@ -84,15 +84,18 @@ func TestTCPAnswers(t *testing.T) {
 			answering("\x80\x01")(conn)
 			reset(conn)
 		}},
-		{name: "silence", timeout: true, class: "unknown", cause: os.ErrDeadlineExceeded, server: func(conn *net.TCPConn) {
-			io.Copy(io.Discard, conn) // until the client closes
-		}},
-		{name: "a sum without an end", timeout: true, class: "unknown", cause: os.ErrDeadlineExceeded, server: func(conn *net.TCPConn) {
-			answering("\x80\x01")(conn)
-			io.Copy(io.Discard, conn)
-		}},
+		{name: "silence", timeout: true, class: "unknown", cause: os.ErrDeadlineExceeded,
+			server: func(conn *net.TCPConn) {
+				io.Copy(io.Discard, conn) // until the client closes
+			}},
+		{name: "a sum without an end", timeout: true, class: "unknown", cause: os.ErrDeadlineExceeded,
+			server: func(conn *net.TCPConn) {
+				answering("\x80\x01")(conn)
+				io.Copy(io.Discard, conn)
+			}},
 		{name: "refusal", server: answering("\xff\x08"), class: "refused", text: "code 8"},
-		{name: "refusal with a text", server: answering("\xff\x08come back later"), class: "refused", text: "come back later"},
+		{name: "refusal with a text", server: answering("\xff\x08come back later"), class: "refused",
+			text: "come back later"},
 		{name: "refusal of unknown code", server: answering("\xff\xc8"), class: "refused", text: "code 200"},
 		{name: "refusal without a code", server: answering("\xff"), class: "unknown"},
 		{name: "refusal, then RST", class: "refused", text: "code 8", server: func(conn *net.TCPConn) {

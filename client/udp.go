@@ -108,7 +108,8 @@ func (x *udpCall) failed(cause error) (codec.Reply, error) {
 	case x.void < x.sent && x.refusal != nil:
 		// The refusal is told in words only: errors.As must not find it where something may have
 		// been counted.
-		cause = fmt.Errorf("%d of %d datagrams had no effect (%v), there is no answer to the others: %w", x.void, x.sent, x.refusal, cause)
+		cause = fmt.Errorf("%d of %d datagrams had no effect (%v), there is no answer to the others: %w",
+			x.void, x.sent, x.refusal, cause)
 		return codec.Reply{}, unknown(cause)
 	case x.void < x.sent:
 		return codec.Reply{}, unknown(cause)

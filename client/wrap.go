@@ -21,11 +21,13 @@ var errGoexit = errors.New("the function called runtime.Goexit")
 //
 // ctx is fn's context and the count's. fn may be quick or may block; no socket is held while it
 // runs.
-func Wrap[T any](c *Client, topic string, fn func(context.Context) (T, error)) func(context.Context) (uint64, T, error) {
+func Wrap[T any](c *Client, topic string,
+	fn func(context.Context) (T, error)) func(context.Context) (uint64, T, error) {
 	return wrap(fn, func(ctx context.Context) (uint64, error) { return c.Count(ctx, topic) })
 }
 
-func wrap[T any](fn func(context.Context) (T, error), count func(context.Context) (uint64, error)) func(context.Context) (uint64, T, error) {
+func wrap[T any](fn func(context.Context) (T, error),
+	count func(context.Context) (uint64, error)) func(context.Context) (uint64, T, error) {
 	return func(ctx context.Context) (uint64, T, error) {
 		result, err := fn(ctx)
 		if err != nil {

@@ -28,7 +28,8 @@ func countingServer(t *testing.T) (addr string, topics chan string) {
 func eachWrap(t *testing.T, test func(t *testing.T, wrap wrapper)) {
 	for name, w := range map[string]wrapper{
 		"Wrap": Wrap[string],
-		"WrapAsync": func(c *Client, topic string, fn func(context.Context) (string, error)) func(context.Context) (uint64, string, error) {
+		"WrapAsync": func(c *Client, topic string,
+			fn func(context.Context) (string, error)) func(context.Context) (uint64, string, error) {
 			stamped := WrapAsync(c, topic, fn)
 			return func(ctx context.Context) (uint64, string, error) { return stamped(ctx).Result() }
 		},

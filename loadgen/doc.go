@@ -13,7 +13,8 @@
 //
 // Goroutines, their owners and their ends:
 //
-//	loop (Linux)          Run's; Options.Threads of them, until nothing is left to send and nothing is under way
+//	loop (Linux)          Run's; Options.Threads of them, until nothing is left to send and nothing
+//	                      is under way
 //	connection (others)   Run's; Options.Clients of them, likewise
 //
 // Run's own goroutine reports progress and waits for the others.

@@ -79,7 +79,8 @@ func TestAnswers(t *testing.T) {
 		{RESP, "-" + strings.Repeat("x", 2000) + "\r\n", false, 0, 0, bad},
 		{RESP, "\xff", false, 0, 0, more},
 		{RESP, "\xff\x02the first byte is the opcode", false, 0, 0, more}, // it ends with the connection
-		{RESP, "\xff\x02the first byte is the opcode", true, 0, 0, "no RESP on this port: it answered: unknown opcode (code 2): the first"},
+		{RESP, "\xff\x02the first byte is the opcode", true, 0, 0,
+			"no RESP on this port: it answered: unknown opcode (code 2): the first"},
 		{RESP, "\xff\x07", true, 0, 0, "(code 7)"},
 		{RESP, "\xff", true, 0, 0, bad},
 		{RESP, "\xff\x02" + strings.Repeat("x", 2000), false, 0, 0, bad},
@@ -103,7 +104,8 @@ func TestAnswers(t *testing.T) {
 			if test.n > 0 {
 				said = a.refused
 			}
-			ok = said != nil && strings.Contains(said.Error(), test.err) && n == test.n && (err == nil || classOf(err) == refused)
+			ok = said != nil && strings.Contains(said.Error(), test.err) && n == test.n &&
+				(err == nil || classOf(err) == refused)
 		}
 		if !ok {
 			t.Errorf("%s, %.40q, whole %t: %+v, %d, %v", test.network, test.data, test.whole, a, n, err)
@@ -114,7 +116,10 @@ func TestAnswers(t *testing.T) {
 // FuzzRESPAnswers: however a stream is cut, the same answers come out of it, and none reads beyond
 // what is there.
 func FuzzRESPAnswers(f *testing.F) {
-	for _, seed := range []string{":1\r\n:2\r\n", "-ERR no\r\n:3\r\n", ":1", "", ":1\n", "$1\r\n", ":18446744073709551616\r\n", "-" + strings.Repeat("x", 1100) + "\r\n", ":1\r\n\xff\x02no"} {
+	for _, seed := range []string{
+		":1\r\n:2\r\n", "-ERR no\r\n:3\r\n", ":1", "", ":1\n", "$1\r\n", ":18446744073709551616\r\n",
+		"-" + strings.Repeat("x", 1100) + "\r\n", ":1\r\n\xff\x02no",
+	} {
 		f.Add([]byte(seed), uint(3))
 	}
 	d := mustDoor(f, Options{Network: RESP})
@@ -190,7 +195,8 @@ func TestTopics(t *testing.T) {
 	if got := count(draw(Options{Dist: Sequential, Topics: 3000}, 0)); len(got) != 3000 {
 		t.Errorf("sequential: %d of 3000 topics in as many draws", len(got))
 	}
-	if got := count(draw(Options{Dist: Zipf, Topics: 1_000_000}, 0)); got[0] < 250 || got[0] < got[1] || len(got) < 100 {
+	zipf := count(draw(Options{Dist: Zipf, Topics: 1_000_000}, 0))
+	if got := zipf; got[0] < 250 || got[0] < got[1] || len(got) < 100 {
 		t.Errorf("zipf: %d, %d of 3000 are the first two, %d different ones", got[0], got[1], len(got))
 	}
 }

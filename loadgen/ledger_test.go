@@ -24,10 +24,13 @@ func TestLedger(t *testing.T) {
 		{"s s s ? ? 3", Verification{Topics: 1, Values: 1, Explained: 2}, ""},
 		{"s s 1 ?", Verification{Topics: 1, Values: 1}, ""}, // not counted, or the last
 		{"s s s ! ! 1", Verification{Topics: 1, Values: 1}, ""},
-		{"s s s 1 ! 3", Verification{Topics: 1, Values: 2, Gaps: 1}, "lacks 1 of the values up to 3, from 2 on; 0 outcomes are unknown"},
-		{"s s s s ? ! ! 4", Verification{Topics: 1, Values: 1, Explained: 1, Gaps: 2}, "lacks 3 of the values up to 4, from 1 on; 1 outcomes are unknown"},
+		{"s s s 1 ! 3", Verification{Topics: 1, Values: 2, Gaps: 1},
+			"lacks 1 of the values up to 3, from 2 on; 0 outcomes are unknown"},
+		{"s s s s ? ! ! 4", Verification{Topics: 1, Values: 1, Explained: 1, Gaps: 2},
+			"lacks 3 of the values up to 4, from 1 on; 1 outcomes are unknown"},
 		{"s 1 s 1", Verification{Topics: 1, Values: 1, Duplicates: 1}, "handed out 1 twice"},
-		{"s s ? 1 s 1", Verification{Topics: 1, Values: 1, Duplicates: 1}, "handed out 1 twice"}, // an unknown outcome explains none
+		// An unknown outcome explains none.
+		{"s s ? 1 s 1", Verification{Topics: 1, Values: 1, Duplicates: 1}, "handed out 1 twice"},
 		{"s 2", Verification{Topics: 1, Impossible: 1}, "answered 2 to the request of number 1"},
 		{"s 0", Verification{Topics: 1, Impossible: 1}, "answered 0"},
 		{"s 18446744073709551615", Verification{Topics: 1, Impossible: 1}, "answered 18446744073709551615"},
@@ -55,10 +58,12 @@ func TestLedger(t *testing.T) {
 				floors = floors[1:]
 			}
 			got := l.verification()
-			if strings.Join(got.Examples, "") != "" && test.example == "" || !strings.Contains(strings.Join(got.Examples, ""), test.example) {
+			examples := strings.Join(got.Examples, "")
+			if examples != "" && test.example == "" || !strings.Contains(examples, test.example) {
 				t.Errorf("examples %q, want %q", got.Examples, test.example)
 			}
-			if wrong := test.want.Gaps + test.want.Duplicates + test.want.Impossible + test.want.Disorders; got.OK() != (wrong == 0) {
+			wrong := test.want.Gaps + test.want.Duplicates + test.want.Impossible + test.want.Disorders
+			if got.OK() != (wrong == 0) {
 				t.Errorf("OK is %t", got.OK())
 			}
 			got.Examples = nil
@@ -95,7 +100,8 @@ func TestLedgerFarApart(t *testing.T) {
 		if v.Gaps != wantGaps || v.Duplicates != wantTwice || v.Topics != 1 {
 			t.Errorf("seed %d: without %d and with %d twice: %+v", seed, missing, twice, v)
 		}
-		if text := fmt.Sprintf("from %d on", missing); wantGaps == 1 && !strings.Contains(strings.Join(v.Examples, " "), text) {
+		text := fmt.Sprintf("from %d on", missing)
+		if wantGaps == 1 && !strings.Contains(strings.Join(v.Examples, " "), text) {
 			t.Errorf("seed %d: examples %q, want %q", seed, v.Examples, text)
 		}
 	}

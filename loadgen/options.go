@@ -172,7 +172,8 @@ func (o *Options) check() error {
 	case o.Pipeline > 1 && o.Network != RESP:
 		return wrong("Pipeline", "is %d: over %s a connection has one request under way", o.Pipeline, o.Network)
 	case o.Clients*o.Pipeline > maxUnderWay:
-		return wrong("Pipeline", "is %d with %d clients: at most %d requests can be under way", o.Pipeline, o.Clients, maxUnderWay)
+		return wrong("Pipeline", "is %d with %d clients: at most %d requests can be under way",
+			o.Pipeline, o.Clients, maxUnderWay)
 	case o.Topics > MaxTopics:
 		return wrong("Topics", "is %d: it must be between 1 and %d", o.Topics, uint64(MaxTopics))
 	case o.Verify && o.Topics > MaxVerified:

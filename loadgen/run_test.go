@@ -21,7 +21,10 @@ func eachDoor(t *testing.T, test func(t *testing.T, o Options)) {
 			}
 			t.Run(fmt.Sprintf("%s/portable=%t", network, portable), func(t *testing.T) {
 				t.Parallel()
-				o := Options{Network: network, Clients: 4, Threads: 2, Topics: 3, Verify: true, Requests: 600, Timeout: time.Minute, portable: portable}
+				o := Options{
+					Network: network, Clients: 4, Threads: 2, Topics: 3, Verify: true, Requests: 600,
+					Timeout: time.Minute, portable: portable,
+				}
 				if network == RESP {
 					o.Pipeline = 7
 				}
@@ -42,8 +45,10 @@ func TestRun(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.Ops() != o.Requests || ops != o.Requests || r.Errors.Total() != 0 || r.Interrupted || r.Unsent != 0 || r.Elapsed <= 0 || r.Rate() <= 0 {
-			t.Errorf("%d answers, %d in samples, errors %+v, interrupted %t, unsent %d, %v", r.Ops(), ops, r.Errors, r.Interrupted, r.Unsent, r.Elapsed)
+		if r.Ops() != o.Requests || ops != o.Requests || r.Errors.Total() != 0 ||
+			r.Interrupted || r.Unsent != 0 || r.Elapsed <= 0 || r.Rate() <= 0 {
+			t.Errorf("%d answers, %d in samples, errors %+v, interrupted %t, unsent %d, %v",
+				r.Ops(), ops, r.Errors, r.Interrupted, r.Unsent, r.Elapsed)
 		}
 		if v := r.Verified; !v.OK() || v.Values != o.Requests || v.Topics != 3 || v.Explained != 0 {
 			t.Errorf("verified %+v", v)
@@ -109,7 +114,8 @@ func TestLies(t *testing.T) {
 				if v.OK() || lie.kind(v) == 0 {
 					t.Errorf("verified %+v", v)
 				}
-				if !strings.Contains(strings.Join(v.Examples, "\n"), lie.text) || !strings.HasPrefix(v.Examples[0], `"bench:000000000000" `) {
+				if !strings.Contains(strings.Join(v.Examples, "\n"), lie.text) ||
+					!strings.HasPrefix(v.Examples[0], `"bench:000000000000" `) {
 					t.Errorf("examples %q", v.Examples)
 				}
 			})
@@ -121,7 +127,9 @@ func TestLies(t *testing.T) {
 func TestTwoAnswers(t *testing.T) {
 	t.Parallel()
 	eachDoor(t, func(t *testing.T, o Options) {
-		f := startFake(t, o.Network, func(n int, _ string, sum uint64) outcome { return outcome{sum: sum, twice: n == 100} })
+		f := startFake(t, o.Network, func(n int, _ string, sum uint64) outcome {
+			return outcome{sum: sum, twice: n == 100}
+		})
 		o.Addr, o.Clients, o.Topics = f.addr, 1, 1
 		r, err := runWithin(t.Context(), t, o)
 		if err != nil {
@@ -138,7 +146,9 @@ func TestTwoAnswers(t *testing.T) {
 func TestUnknown(t *testing.T) {
 	t.Parallel()
 	eachDoor(t, func(t *testing.T, o Options) {
-		f := startFake(t, o.Network, func(n int, _ string, sum uint64) outcome { return outcome{sum: sum, silent: n == 50 || n == 300} })
+		f := startFake(t, o.Network, func(n int, _ string, sum uint64) outcome {
+			return outcome{sum: sum, silent: n == 50 || n == 300}
+		})
 		o.Addr = f.addr
 		if o.Network == UDP {
 			o.Timeout = time.Second
@@ -182,7 +192,9 @@ func TestLateAnswer(t *testing.T) {
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	eachDoor(t, func(t *testing.T, o Options) {
-		f := startFake(t, o.Network, func(n int, _ string, sum uint64) outcome { return outcome{sum: sum, refuse: n%100 == 0} })
+		f := startFake(t, o.Network, func(n int, _ string, sum uint64) outcome {
+			return outcome{sum: sum, refuse: n%100 == 0}
+		})
 		o.Addr = f.addr
 		r, err := runWithin(t.Context(), t, o)
 		if err != nil {
@@ -281,7 +293,8 @@ func TestInterrupt(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !r.Interrupted || r.Ops() < 90 || r.Errors.Total() > 0 || !r.Verified.OK() {
-			t.Errorf("interrupted %t, %d answers, errors %+v, verified %+v", r.Interrupted, r.Ops(), r.Errors, r.Verified)
+			t.Errorf("interrupted %t, %d answers, errors %+v, verified %+v",
+				r.Interrupted, r.Ops(), r.Errors, r.Verified)
 		}
 	})
 }
@@ -302,7 +315,8 @@ func TestWarmup(t *testing.T) {
 				counted += n
 			}
 			if r.Ops() != o.Requests || r.Ops()+r.Warm != counted || r.Verified.Values != counted || !r.Verified.OK() {
-				t.Errorf("%d answers, %d of the warm-up, %d counted, verified %+v", r.Ops(), r.Warm, counted, r.Verified)
+				t.Errorf("%d answers, %d of the warm-up, %d counted, verified %+v",
+					r.Ops(), r.Warm, counted, r.Verified)
 			}
 			if r.Warm > 0 {
 				return

@@ -54,7 +54,8 @@ func TestOpenLoopSchedule(t *testing.T) {
 		{0, 3, 0, 1, 0}, {0, 3, 0, 0, 100}, {99, 3, 0, 0, 1}, {100, 3, 1, 1, 0},
 		{650, 3, 2, 3, 0}, {650, 3, 5, 2, 0}, {650, 3, 0, 0, 50}, {999, 99, 7, 3, 0}, {999, 1, 0, 0, -1},
 	} {
-		if first, n, wait := s.take(step.now, step.most); n != step.n || wait != step.wait || n > 0 && first != step.first {
+		first, n, wait := s.take(step.now, step.most)
+		if n != step.n || wait != step.wait || n > 0 && first != step.first {
 			t.Errorf("step %d: %d, %d, %d", i, first, n, wait)
 		}
 	}
@@ -119,7 +120,8 @@ func TestDueTimes(t *testing.T) {
 	if _, wait := l.begin(&x, nil, 5_500_000); wait != 0 || len(x.requests) != 6 {
 		t.Fatalf("%d requests, wait %d", len(x.requests), wait)
 	}
-	if _, err := l.receive(&x, []byte(":1\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n"), false, 6_000_000); err != nil || !x.done() {
+	answers := []byte(":1\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n")
+	if _, err := l.receive(&x, answers, false, 6_000_000); err != nil || !x.done() {
 		t.Fatal(err)
 	}
 	for i, want := range []time.Duration{1e6, 2e6, 3e6, 4e6, 5e6, 6e6} {
@@ -150,7 +152,8 @@ func TestWarmAnswers(t *testing.T) {
 				t.Fatal(err)
 			}
 			if l.rec.warm != step.warm || l.rec.latency.TotalCount() != step.measured {
-				t.Errorf("rate %v, at %d: %d of the warm-up and %d measured, want %d and %d", rate, step.end, l.rec.warm, l.rec.latency.TotalCount(), step.warm, step.measured)
+				t.Errorf("rate %v, at %d: %d of the warm-up and %d measured, want %d and %d",
+					rate, step.end, l.rec.warm, l.rec.latency.TotalCount(), step.warm, step.measured)
 			}
 		}
 	}

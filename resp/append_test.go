@@ -39,7 +39,8 @@ func TestReplies(t *testing.T) {
 	}
 	for n := uint64(1); n < 1e19; n *= 10 {
 		for _, n := range []uint64{n - 1, n} {
-			if got := parse(new(Parser), "*1\r\n"+string(AppendDecimal(nil, n))); got.err != nil || len(got.commands) != 1 {
+			got := parse(new(Parser), "*1\r\n"+string(AppendDecimal(nil, n)))
+			if got.err != nil || len(got.commands) != 1 {
 				t.Errorf("AppendDecimal(%d) is not read back as one argument: %v", n, got)
 			}
 		}

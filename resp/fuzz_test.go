@@ -54,7 +54,8 @@ func FuzzError(f *testing.F) {
 	f.Add("ERR a\r\nb\n")
 	f.Fuzz(func(t *testing.T, s string) {
 		b := AppendError(nil, s)
-		if b[0] != '-' || bytes.IndexByte(b, '\r') != len(b)-2 || bytes.IndexByte(b, '\n') != len(b)-1 || len(b) != len(s)+3 {
+		if b[0] != '-' || bytes.IndexByte(b, '\r') != len(b)-2 || bytes.IndexByte(b, '\n') != len(b)-1 ||
+			len(b) != len(s)+3 {
 			t.Errorf("the error became %q, want one line that begins with -", b)
 		}
 	})

@@ -127,7 +127,8 @@ func TestNeedsAndTrim(t *testing.T) {
 			t.Errorf("cut at %d: %d bytes are held", n, p.Room())
 		}
 	}
-	if size, err := p.Next([]byte(in)); size != len(in) || err != nil || p.Len() != 3 || string(p.Arg(2)) != "y" || p.Needs() != 0 {
+	size, err := p.Next([]byte(in))
+	if size != len(in) || err != nil || p.Len() != 3 || string(p.Arg(2)) != "y" || p.Needs() != 0 {
 		t.Errorf("%d, %v, %d arguments", size, err, p.Len())
 	}
 	if p.Trim(); p.Room() != 0 {
@@ -159,7 +160,8 @@ var malformed = []struct {
 	{"*1\r\n$1048576\r\n", "invalid bulk length: a command has at most 1048576 bytes"},
 	{"*1\r\n$1\nab", "invalid bulk length"},
 	{"*1\r\n$2147483648\r\n", "invalid bulk length: a command has at most 1048576 bytes"},
-	{"*2\r\n$600000\r\n" + strings.Repeat("x", 600000) + "\r\n$500000\r\n", "invalid bulk length: a command has at most 1048576 bytes"},
+	{"*2\r\n$600000\r\n" + strings.Repeat("x", 600000) + "\r\n$500000\r\n",
+		"invalid bulk length: a command has at most 1048576 bytes"},
 	{"*1\r\n$1\r\nab\r\n", "expected the end of a line…"},
 	{"*1\r\n$1\r\na\r\r", "expected the end of a line…"},
 	{"*1\r\n$1\r\na\n\n", "expected the end of a line…"},
@@ -206,7 +208,8 @@ func TestMalformedInlineIsAsItWas(t *testing.T) {
 // However a stream is split into packets, it says the same.
 func TestEverySplit(t *testing.T) {
 	t.Parallel()
-	streams := []string{"*3\r\n$3\r\nDEL\r\n$1\r\na\r\n$12\r\n123456789012\r\nGET \"a b\"\r\n\r\n*0\r\n*1\r\n$0\r\n\r\nPING\n*2\r\n$4\r\nINCR\r\n$1\r\nx\r\n"}
+	streams := []string{"*3\r\n$3\r\nDEL\r\n$1\r\na\r\n$12\r\n123456789012\r\n" +
+		"GET \"a b\"\r\n\r\n*0\r\n*1\r\n$0\r\n\r\nPING\n*2\r\n$4\r\nINCR\r\n$1\r\nx\r\n"}
 	for _, c := range commands {
 		streams = append(streams, c.in)
 	}
@@ -283,7 +286,8 @@ func TestUnfinishedCommandIsNotParsedAgain(t *testing.T) {
 		}
 		clear(b[:at]) // who looked again would find nothing that makes sense
 		if n, err := p.Next(append(b, 'y')[:len(b)]); n != 0 || err != nil || p.pos < at || len(p.args) < args {
-			t.Errorf("%.20q: %d, %v; at %d with %d arguments, was at %d with %d", in, n, err, p.pos, len(p.args), at, args)
+			t.Errorf("%.20q: %d, %v; at %d with %d arguments, was at %d with %d",
+				in, n, err, p.pos, len(p.args), at, args)
 		}
 	}
 }

@@ -103,7 +103,10 @@ func TestParseReplyDoesNotAllocate(t *testing.T) {
 // Two readings of any bytes agree: reading what is there so far never tells something else than
 // reading all of it.
 func FuzzParseReply(f *testing.F) {
-	for _, seed := range []string{"+OK\r\n", "-ERR no\r\n", ":12\r\n", "$2\r\n12\r\n", "$20\r\n18446744073709551615\r\n", "$-1\r\n", "*1\r\n", "\xff\x02"} {
+	for _, seed := range []string{
+		"+OK\r\n", "-ERR no\r\n", ":12\r\n", "$2\r\n12\r\n", "$20\r\n18446744073709551615\r\n",
+		"$-1\r\n", "*1\r\n", "\xff\x02",
+	} {
 		f.Add([]byte(seed), 1)
 	}
 	f.Fuzz(func(t *testing.T, b []byte, cut int) {
@@ -121,7 +124,8 @@ func FuzzParseReply(f *testing.F) {
 		switch {
 		case partErr != nil && err == nil, partSize != 0 && partSize != size:
 			t.Fatalf("%q: %d, %v, but of %d bytes %d, %v", b, size, err, cut, partSize, partErr)
-		case partSize != 0 && (part.Kind != whole.Kind || part.Number != whole.Number || !bytes.Equal(part.Text, whole.Text)):
+		case partSize != 0 && (part.Kind != whole.Kind || part.Number != whole.Number ||
+			!bytes.Equal(part.Text, whole.Text)):
 			t.Fatalf("%q: %+v, but of %d bytes %+v", b, whole, cut, part)
 		}
 		if size > 0 && whole.Kind == ':' && !bytes.Contains(b[:size], []byte(strconv.FormatUint(whole.Number, 10))) {

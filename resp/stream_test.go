@@ -25,8 +25,9 @@ func TestStream(t *testing.T) {
 		}
 		return string(b) + StreamEnd
 	}
-	if got, want := chunked("Hell", "o worl", "d"), "$?\r\n;4\r\nHell\r\n;6\r\no worl\r\n;1\r\nd\r\n;0\r\n"; got != want {
-		t.Errorf("%q, want %q", got, want)
+	const hello = "$?\r\n;4\r\nHell\r\n;6\r\no worl\r\n;1\r\nd\r\n;0\r\n"
+	if got := chunked("Hell", "o worl", "d"); got != hello {
+		t.Errorf("%q, want %q", got, hello)
 	}
 	long := strings.Repeat("0123456789\r\n;0\r\n", MaxChunk/16)
 	for want, in := range map[string]string{
@@ -36,7 +37,9 @@ func TestStream(t *testing.T) {
 		long + "x":    chunked(long, "x"),
 	} {
 		for name, wrap := range map[string]func(io.Reader) io.Reader{
-			"whole": func(r io.Reader) io.Reader { return r }, "bytes": iotest.OneByteReader, "with the end": iotest.DataErrReader,
+			"whole":        func(r io.Reader) io.Reader { return r },
+			"bytes":        iotest.OneByteReader,
+			"with the end": iotest.DataErrReader,
 		} {
 			if got, err := readStream(wrap(strings.NewReader(in))); got != want || err != nil {
 				t.Errorf("%s: %d bytes, %v; want %d", name, len(got), err, len(want))
@@ -45,7 +48,8 @@ func TestStream(t *testing.T) {
 				continue
 			}
 			for n := range len(in) {
-				if got, err := readStream(wrap(strings.NewReader(in[:n]))); err != io.ErrUnexpectedEOF || !strings.HasPrefix(want, got) {
+				got, err := readStream(wrap(strings.NewReader(in[:n])))
+				if err != io.ErrUnexpectedEOF || !strings.HasPrefix(want, got) {
 					t.Errorf("%s, cut off at %d of %d: %q, %v", name, n, len(in), got, err)
 				}
 			}
@@ -72,13 +76,18 @@ func TestStreamLeavesTheRest(t *testing.T) {
 func TestStreamRefused(t *testing.T) {
 	t.Parallel()
 	var refused ErrorReply
-	if got, err := readStream(strings.NewReader("-BUSY later\r\n+OK\r\n")); got != "" || !errors.As(err, &refused) || refused != "BUSY later" {
+	got, err := readStream(strings.NewReader("-BUSY later\r\n+OK\r\n"))
+	if got != "" || !errors.As(err, &refused) || refused != "BUSY later" {
 		t.Errorf("the stream is %q, %v, want the server's refusal", got, err)
 	}
 	var bad Error
-	for _, in := range []string{"$5\r\nhello\r\n", "+OK\r\n", "\r\n", "$?\n;0\r\n", "$?\r\n:1\r\n", "$?\r\n1\r\n", "$?\r\n;\r\n", "$?\r\n;-1\r\n", "$?\r\n;+1\r\nx\r\n",
-		"$?\r\n;1048577\r\n", "$?\r\n;4294967297\r\n", "$?\r\n;2\r\nabc\r\n;0\r\n", "$?\r\n;2\r\nab\n\n;0\r\n", "$?\r\n;1\r\nx\r\n-ERR\r\n",
-		strings.Repeat("x", 2000), "-" + strings.Repeat("x", 2000) + "\r\n"} {
+	for _, in := range []string{
+		"$5\r\nhello\r\n", "+OK\r\n", "\r\n", "$?\n;0\r\n", "$?\r\n:1\r\n", "$?\r\n1\r\n", "$?\r\n;\r\n",
+		"$?\r\n;-1\r\n", "$?\r\n;+1\r\nx\r\n",
+		"$?\r\n;1048577\r\n", "$?\r\n;4294967297\r\n",
+		"$?\r\n;2\r\nabc\r\n;0\r\n", "$?\r\n;2\r\nab\n\n;0\r\n", "$?\r\n;1\r\nx\r\n-ERR\r\n",
+		strings.Repeat("x", 2000), "-" + strings.Repeat("x", 2000) + "\r\n",
+	} {
 		if got, err := readStream(strings.NewReader(in)); !errors.As(err, &bad) || len(got) > 2 {
 			t.Errorf("%.40q was read as %q, %v, want an Error and no bytes that are not there", in, got, err)
 		}
