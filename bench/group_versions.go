@@ -15,7 +15,7 @@ const (
 )
 
 // groupVersions compares this gcd with another build of it, in pairs of runs. Both are up all the
-// time and have the same load in turn. What is told is the median of the ratios of the pairs, so
+// time and have the same load in turn. What it prints is the median of the ratios of the pairs, so
 // that it holds when the machine's speed drifts.
 func (b *bench) groupVersions() (string, error) {
 	t := newTable("load | rate, this / other | server CPU, this / other | " +

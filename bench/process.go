@@ -226,7 +226,7 @@ func children(pid int) []int {
 	return pids
 }
 
-// memoryOf tells the memory of a process that is in RAM, in bytes.
+// memoryOf returns the memory of a process that is in RAM, in bytes.
 func memoryOf(pid int) (procfs.ProcStatus, error) {
 	proc, err := procfs.NewProc(pid)
 	if err != nil {

@@ -114,7 +114,7 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// pageSection is what stands in the place of a result in the page of the documents.
+// pageSection is the place of a result in the page.
 func pageSection(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(page)
@@ -188,8 +188,8 @@ func three(t *testing.T, cell, unit string, scale float64) runs {
 	return r
 }
 
-// TestPageIsWhatWouldBeWritten: the medians, ranges and goals that stand in the page are as they
-// are written today, so that sections of several days can stand side by side.
+// TestPageIsWhatWouldBeWritten: the medians, ranges and goals in the page are as they are
+// written today, so that sections of several days are alike.
 func TestPageIsWhatWouldBeWritten(t *testing.T) {
 	t.Parallel()
 	goal := regexp.MustCompile(`^(\*\*|)([\d.]+)(?:\*\*|) \((?:✗ |)([≥≤]) ([\d.]+)\)$`)
@@ -222,7 +222,7 @@ func TestPageIsWhatWouldBeWritten(t *testing.T) {
 	}
 }
 
-// pageGrowth has the results that stand in the page.
+// pageGrowth has the results in the page.
 func pageGrowth(t *testing.T) (topics, connections *growth) {
 	t.Helper()
 	var all []*growth
@@ -245,7 +245,7 @@ func pageGrowth(t *testing.T) (topics, connections *growth) {
 
 var update = flag.Bool("update", false, "draw the picture of the page anew")
 
-// TestGrowthOfThePage: of the results that stand in the page come its tables and its picture, which
+// TestGrowthOfThePage: from the results in the page come its tables and its picture, which
 // is the same to the byte each time. -update draws it.
 func TestGrowthOfThePage(t *testing.T) {
 	t.Parallel()
@@ -270,7 +270,7 @@ func TestGrowthOfThePage(t *testing.T) {
 	}
 }
 
-// TestPeersOfThePage: of the results that stand in the page comes its table.
+// TestPeersOfThePage: from the results in the page comes its table.
 func TestPeersOfThePage(t *testing.T) {
 	t.Parallel()
 	section := pageSection(t, "peers")

@@ -15,7 +15,7 @@ const (
 	anonymous = "anon-B"  // memory of no file, so heap and stacks, the most at any look
 )
 
-// used runs a command to its end and tells what that took. server is the one that it asks, which
+// used runs a command to its end and returns what that took. server is the one that it asks, which
 // does nothing else, or nil.
 func (b *bench) used(path string, args []string, server *instance) (values, error) {
 	before, err := busyTime(server)

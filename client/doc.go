@@ -17,7 +17,7 @@
 // # When a call fails
 //
 // An error of a call is of exactly one of three classes. The first two say that the call surely had
-// no effect and may be made again. Retryable tells whether that may help.
+// no effect and may be made again. Retryable reports whether that may help.
 //
 //	class     test                        had an effect  when
 //	refused   errors.Is(err, ErrRefused)  no             the server refused, with a code; or the
@@ -31,7 +31,7 @@
 //
 // errors.As(err, **RefusedError) finds a refusal's code. CountMany has a fourth kind, PartialError.
 //
-// Behind the class stands the cause: when the caller's context ended the call, errors.Is(err,
+// The cause follows the class: when the caller's context ended the call, errors.Is(err,
 // context.Canceled) or context.DeadlineExceeded; when the client was closed, errors.Is(err,
 // ErrClosed); when the client's own patience ended, errors.Is(err, os.ErrDeadlineExceeded). A
 // context that ends, ends the call at once, in the queue or in flight.
@@ -66,7 +66,7 @@
 // byte left: they wait for the next connection. A call whose context ends while the connection has
 // its command is unknown, too, and its answer, when it comes, is dropped. What is no answer to the
 // command whose turn it is ends the connection. So does the oldest call's wait for more than
-// Options.Timeout, because answers come in order and those behind it would be late as well. No
+// Options.Timeout, because answers come in order and those after it would be late as well. No
 // command is ever sent twice.
 //
 // # UDP

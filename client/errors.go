@@ -18,10 +18,10 @@ var (
 	ErrRefused = errors.New("refused")
 	// ErrNotSent means that no server got the request: it surely had no effect.
 	ErrNotSent = errors.New("not sent")
-	// ErrUnknown means that the request left and that no answer tells what became of it: it may
+	// ErrUnknown means that the request left and that no answer says what became of it: it may
 	// have taken effect, over UDP once for each datagram.
 	ErrUnknown = errors.New("outcome unknown")
-	// ErrClosed is the cause of a failure after or by Close; the class stands beside it.
+	// ErrClosed is the cause of a failure after or by Close; the error has its class as well.
 	ErrClosed = errors.New("client is closed")
 )
 
@@ -29,12 +29,12 @@ var (
 // words. A call returns it wrapped, beside ErrRefused, so find it with errors.As.
 type RefusedError = codec.RefusalError
 
-// Retryable tells whether the call that failed with err may be made again and may then succeed: it
-// surely had no effect, and what was in its way may pass. That is so when it was not sent, when the
-// server refused it for a reason of the moment (it is full, loads, stops, has no room), and when a
-// call that changes nothing got no answer. It is false for what is unknown, since counting again
-// may count twice, for refusals that stay what they are, for a context that ended, for a client
-// that is closed, and for errors that are not of this package.
+// Retryable reports whether the call that failed with err may be made again and may then succeed:
+// it surely had no effect, and what was in its way may pass. That is so when it was not sent, when
+// the server refused it for a reason of the moment (it is full, loads, stops, has no room), and
+// when a call that changes nothing got no answer. It is false for what is unknown, since counting
+// again may count twice, for refusals that stay what they are, for a context that ended, for a
+// client that is closed, and for errors that are not of this package.
 func Retryable(err error) bool {
 	var refusal *RefusedError
 	var read *readError
@@ -49,7 +49,7 @@ func Retryable(err error) bool {
 	return errors.Is(err, ErrNotSent) || errors.As(err, &read)
 }
 
-// passes tells whether a refusal is for a reason of the moment.
+// passes reports whether a refusal is for a reason of the moment.
 func passes(code codec.Code) bool {
 	switch code {
 	case codec.CodeTooManyRequests, codec.CodeTooManyConns, codec.CodeTooManyConnsAddr, codec.CodeNoRoom,
@@ -89,7 +89,7 @@ func unknown(cause error) error { return fmt.Errorf("%w: %w", ErrUnknown, cause)
 func refused(r codec.Reply) error { return &RefusedError{Code: r.Code, Text: r.Text} }
 
 // interrupted returns what ended ctx, nil while it has not ended. What the caller's context gave as
-// its cause is told in words only: it may be the error of another call (an errgroup does that),
+// its cause is given in words only: it may be the error of another call (an errgroup does that),
 // whose class is not the class of this one.
 func interrupted(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
@@ -102,7 +102,7 @@ func interrupted(ctx context.Context) error {
 	return fmt.Errorf("%w: %v", err, cause)
 }
 
-// because returns what ended ctx if it ended, else what is told of err: once ctx has ended, a
+// because returns what ended ctx if it ended, else what may be said of err: once ctx has ended, a
 // socket's error is only the echo of it.
 func because(ctx context.Context, err error) error {
 	if cause := interrupted(ctx); cause != nil {
@@ -112,8 +112,8 @@ func because(ctx context.Context, err error) error {
 }
 
 // foreign returns the error of a connection, or of connecting. Where errors.Is or errors.As would
-// find in it what this package says of a call, it is told in words only: what Options.Dial has made
-// may fail by anything, also by the error of another call.
+// find in it what this package says of a call, it is given in words only: what Options.Dial has
+// made may fail by anything, also by the error of another call.
 func foreign(err error) error {
 	for _, ours := range []error{context.Canceled, context.DeadlineExceeded, ErrRefused, ErrNotSent, ErrUnknown,
 		ErrClosed} {
@@ -146,7 +146,7 @@ func dialFailure(ctx context.Context, err error) error {
 }
 
 var (
-	// errNoConn is what a Dial that keeps no rules is told of.
+	// errNoConn is for a Dial that breaks its rules.
 	errNoConn = errors.New("Options.Dial returned neither a connection nor an error")
 	// errNoDeadline is for connections whose calls could wait for ever.
 	errNoDeadline = errors.New("the connection takes no deadline")
@@ -168,7 +168,7 @@ func asked(op codec.Op, topic string) string {
 	return "COUNT " + brief(topic)
 }
 
-// requestError puts in front of err what was asked and of whom.
+// requestError puts in front of err what was asked, and which server.
 func requestError(addr, network, what string, err error) error {
 	var refusal *RefusedError
 	if errors.As(err, &refusal) {

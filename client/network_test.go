@@ -69,7 +69,7 @@ type otherServer struct {
 	pings  []string       // how those to come are answered; "+PONG\r\n" is followed by a conversation
 	pinged int            // how many came
 	counts map[string]int // over the counter protocol, by topic
-	talked int            // commands that came behind a PONG
+	talked int            // commands that came after a PONG
 }
 
 func newOtherServer(t *testing.T, pings ...string) *otherServer {

@@ -19,7 +19,7 @@ type Options struct {
 	// protocol over one of these, which carries Count, Reset and Wrap and their asynchronous forms.
 	// When it is empty it is "resp", and "tcp" where the server answers the first PING by a refusal
 	// of the counter protocol, which shows that it has no RESP: then nothing was counted yet, and
-	// Logger is told. For servers that do not refuse what they do not know, as those in Python,
+	// Logger hears of it. For servers that do not refuse what they do not know, as those in Python,
 	// give "tcp" or "udp".
 	Network string
 
@@ -29,7 +29,7 @@ type Options struct {
 	// connection has to take deadlines. Not with "udp".
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	// Logger is told, once, when a client that was given no Network goes over to "tcp"; default
+	// Logger hears of it, once, when a client that was given no Network goes over to "tcp"; default
 	// slog.Default(). No call waits for it, but Close does.
 	Logger *slog.Logger
 

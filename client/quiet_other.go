@@ -2,6 +2,6 @@
 
 package client
 
-// quiet would tell whether nothing has arrived. Where that cannot be asked without waiting, no
+// quiet would report whether nothing has arrived. Where that cannot be asked without waiting, no
 // socket is used twice.
 func (s *socket) quiet() bool { return false }

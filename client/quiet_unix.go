@@ -4,7 +4,7 @@ package client
 
 import "syscall"
 
-// quiet tells whether nothing has arrived, neither a datagram nor an error. It takes what has
+// quiet reports whether nothing has arrived, neither a datagram nor an error. It takes what has
 // arrived away, so a socket that is not quiet is of no further use.
 func (s *socket) quiet() bool {
 	empty := false

@@ -22,7 +22,7 @@ import (
 // goroutine reads the answers while there is a connection.
 //
 // A server that answers the first PING by a refusal of the counter protocol has no RESP: then the
-// pipeline has fallen, for good, and hands its calls on, if it was told to whom.
+// pipeline has fallen, for good, and hands its calls on, if it knows who takes them.
 type pipeline struct {
 	addr           string
 	dial           func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -39,7 +39,7 @@ type pipeline struct {
 	life    context.Context
 	end     context.CancelCauseFunc
 	running sync.WaitGroup
-	wake    chan struct{} // tells run, when it is idle, that there is something to do
+	wake    chan struct{} // wakes run when it is idle and there is something to do
 
 	mu            sync.Mutex
 	closed        bool
@@ -271,7 +271,7 @@ func (p *pipeline) fail(cmd *command, err error) {
 	cmd.finish(0, requestError(p.addr, "resp", what, err))
 }
 
-// fallFor makes the pipeline one that has fallen, tells so, and hands on what waits.
+// fallFor makes the pipeline one that has fallen, logs that, and hands on what waits.
 func (p *pipeline) fallFor(cause error) {
 	p.mu.Lock()
 	p.fallen = true

@@ -7,7 +7,7 @@ import "context"
 // its own. Guarded by pipeline.mu.
 type cancellations map[<-chan struct{}]*cancellation
 
-// cancellation is a context's end, as its Done channel tells it, and the commands that it will end.
+// cancellation is a context's end, known by its Done channel, and the commands that it will end.
 type cancellation struct {
 	done     <-chan struct{}
 	commands []*command

@@ -72,7 +72,7 @@ func TestRESPCancelBeforeTheConnection(t *testing.T) {
 	})
 }
 
-// One that is given up behind MaxInFlight others is not sent either.
+// One that is given up after MaxInFlight others is not sent either.
 func TestRESPCancelInTheQueue(t *testing.T) {
 	t.Parallel()
 	eachCall(t, func(t *testing.T, count func(context.Context, *Client, string) *Call) {

@@ -117,7 +117,7 @@ func (p *pipeline) connect(ended time.Time, pause time.Duration) (net.Conn, erro
 // or was the kernel that accepted for a server that hangs. The connection has the deadline.
 func (p *pipeline) greet(conn net.Conn, deadline time.Time) error {
 	var buf [resp.MaxReplyLine]byte
-	// when that fails, reading tells why, or brings a refusal that came first
+	// when that fails, reading says why, or brings a refusal that came first
 	io.WriteString(conn, "*1\r\n$4\r\nPING\r\n")
 	n := 0
 	refuses := false
@@ -162,7 +162,7 @@ func (p *pipeline) greet(conn net.Conn, deadline time.Time) error {
 	return notSent(because(p.life, err))
 }
 
-// greeted tells what an error in answer to the first PING means. A server that cannot count just
+// greeted returns what an error in answer to the first PING means. A server that cannot count just
 // now, because its disk is full or has failed, is one to talk to all the same: it refuses counts
 // and answers what reads.
 func greeted(r resp.Reply) error {
@@ -175,9 +175,9 @@ func greeted(r resp.Reply) error {
 	return err
 }
 
-// refusedPing tells what a refusal of the counter protocol means that a PING was answered with. One
-// for a reason of the moment says nothing of RESP: a server that is full does not look at what it
-// is sent.
+// refusedPing returns what it means that a PING was answered by a refusal of the counter protocol.
+// One for a reason of the moment says nothing of RESP: a server that is full does not look at what
+// it is sent.
 func refusedPing(answer []byte) error {
 	reply, bad := codec.ParseReply(answer)
 	switch {
@@ -190,7 +190,7 @@ func refusedPing(answer []byte) error {
 }
 
 var (
-	// errNoRESP tells what to do about a server that has no RESP.
+	// errNoRESP says what to do about a server that has no RESP.
 	errNoRESP = errors.New(`the server does not seem to speak RESP; network "tcp" or "udp" does without`)
 	// errOtherProtocol is errNoRESP where the server has shown that it speaks the counter protocol.
 	errOtherProtocol = fmt.Errorf("%w", errNoRESP)
@@ -256,7 +256,7 @@ func (p *pipeline) write(conn net.Conn, gone <-chan struct{}) {
 	}
 }
 
-// tellsWritten tells whether a failed Write of the connection says surely how many bytes may have
+// tellsWritten reports whether a failed Write of the connection says surely how many bytes may have
 // left. Of those that Options.Dial made of something else nothing is known, and what may have left
 // is never sent again.
 func tellsWritten(conn net.Conn) bool {
@@ -268,7 +268,7 @@ func tellsWritten(conn net.Conn) bool {
 }
 
 // take moves calls that wait into flight and appends them to batch: all if they are few, and none
-// when nothing is to be done until wake tells otherwise.
+// when nothing is to be done until wake says otherwise.
 func (p *pipeline) take(batch []*command) []*command {
 	p.mu.Lock()
 	defer p.mu.Unlock()

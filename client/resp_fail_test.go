@@ -138,7 +138,7 @@ func TestRESPAnswerToNothing(t *testing.T) {
 	}
 }
 
-// Answers are not trusted behind one that means nothing, though they came with it.
+// Answers are not trusted after one that means nothing, though they came with it.
 func TestRESPAnswersBehindASurprise(t *testing.T) {
 	t.Parallel()
 	for _, surprise := range []string{":0\r\n", "+OK\r\n", ":x\r\n", "*0\r\n"} {

@@ -57,7 +57,7 @@ func TestRESPGreeting(t *testing.T) {
 	}
 }
 
-// A server that refuses before it reads resets the connection behind its refusal.
+// A server that refuses before it reads resets the connection after its refusal.
 func TestRESPGreetingThatIsNotRead(t *testing.T) {
 	t.Parallel()
 	addr := servertest.TCP(t, func(conn *net.TCPConn) { io.WriteString(conn, "\xff\x09") })

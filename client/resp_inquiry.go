@@ -24,7 +24,7 @@ type inquiry struct {
 	take func(resp.Reply) (refused, surprise error)
 }
 
-// last tells whether a reply that came is the last.
+// last reports whether a reply that came is the last.
 func (q *inquiry) last(r resp.Reply) bool {
 	if q.left--; r.Kind == '*' {
 		q.left += int(min(r.Number, maxElements))

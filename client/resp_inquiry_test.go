@@ -46,7 +46,7 @@ func readings() []reading {
 	}
 }
 
-// What an answer means, and that a connection is not trusted behind one that means nothing.
+// What an answer means, and that a connection is not trusted after one that means nothing.
 func TestReadings(t *testing.T) {
 	t.Parallel()
 	all := readings()
@@ -179,7 +179,7 @@ func TestReadingsThatAreNotSent(t *testing.T) {
 	wantClass(t, err, "refused")
 }
 
-// An answer that is larger than what is read at once, behind and in front of others.
+// An answer that is larger than what is read at once, after and before others.
 func TestLongAnswer(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 200_000)

@@ -9,7 +9,7 @@ import (
 	"gcd/codec"
 )
 
-// A server that stops refuses what it does not run, and runs nothing behind that on the same
+// A server that stops refuses what it does not run, and runs nothing after that on the same
 // connection: so what has no answer then was not run, and later calls are sent over another
 // connection.
 func TestRESPServerThatStops(t *testing.T) {

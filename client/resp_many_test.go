@@ -120,7 +120,7 @@ func TestCountMany(t *testing.T) {
 	}
 }
 
-// Other calls on the connection get their own answers, before and behind those of a transaction,
+// Other calls on the connection get their own answers, before and after those of a transaction,
 // and a transaction that nobody waits for any more takes its answers away.
 func TestCountManyBesideOthers(t *testing.T) {
 	t.Parallel()

@@ -3,7 +3,7 @@ package client
 // queue is a first-in-first-out queue of commands, a ring that grows.
 type queue struct {
 	ring  []*command // its length is a power of two, or 0
-	first int        // where the oldest stands
+	first int        // index of the oldest
 	count int
 }
 
@@ -58,7 +58,7 @@ func (q *queue) keep(wanted func(*command) bool) {
 	}
 }
 
-// place is where in the ring the command stands that has i older ones.
+// place is the index in the ring of the command that has i older ones.
 func (q *queue) place(i int) int { return (q.first + i) & (len(q.ring) - 1) }
 
 func (q *queue) grow() {
@@ -72,7 +72,7 @@ func (q *queue) grow() {
 	q.ring, q.first = ring, 0
 }
 
-// shrink lets go of what a burst has left behind.
+// shrink lets go of the room that a burst needed.
 func (q *queue) shrink() {
 	if q.count == 0 && len(q.ring) > largestIdleRing {
 		q.ring, q.first = nil, 0

@@ -72,7 +72,7 @@ func (r *reader) parse(b []byte) (used int, err error) {
 }
 
 // deliver ends the calls that were answered. An error means that an answer is none to its command,
-// or to no command at all, or that the server stops and no answer is to come any more.
+// or to no command at all, or that the server stops and no further answer will come.
 func (r *reader) deliver() error {
 	if len(r.replies) == 0 {
 		return nil
@@ -142,7 +142,7 @@ func (r *reader) stopping() error {
 	return nil
 }
 
-// take tells what a reply means to the command: a sum, a refusal, or nothing that an answer to it
+// take returns what a reply means to the command: a sum, a refusal, or nothing that an answer to it
 // can be.
 func (cmd *command) take(r resp.Reply) (sum uint64, refused, surprise error) {
 	switch {
@@ -160,8 +160,8 @@ func (cmd *command) take(r resp.Reply) (sum uint64, refused, surprise error) {
 	return sum, nil, surprise
 }
 
-// overdue tells whether the oldest command has waited too long for its answer: then no younger one
-// will get its own in time, for answers come in order. Otherwise it moves the deadline that has
+// overdue reports whether the oldest command has waited too long for its answer: then no younger
+// one will get its own in time, for answers come in order. Otherwise it moves the deadline that has
 // passed.
 func (r *reader) overdue() bool {
 	r.mu.Lock()

@@ -14,7 +14,7 @@ import (
 )
 
 // A write that ends in the middle, with an error: what was wholly written is not sent again, nor is
-// what was written in part, and all that is behind goes over the next connection, in its order.
+// what was written in part, and all that follows goes over the next connection, in its order.
 func TestRESPWriteErrorResendsNothing(t *testing.T) {
 	t.Parallel()
 	for try := range 50 {
@@ -26,7 +26,7 @@ func TestRESPWriteErrorResendsNothing(t *testing.T) {
 	t.Error("a write never ended behind a whole command and before the last one")
 }
 
-// writeError has a write fail in the middle. It returns false if that was not behind a whole
+// writeError has a write fail in the middle. It returns false if that was not after a whole
 // command of those that were to be written at once.
 func writeError(t *testing.T) bool {
 	t.Helper()

@@ -70,9 +70,9 @@ func (p *sockets) longestIdle() *socket {
 	return s
 }
 
-// put keeps a socket open after a call. clean tells whether the call received one answer for each
+// put keeps a socket open after a call. clean reports whether the call received one answer for each
 // datagram it sent, and nothing else. Of a socket that accepts answers from any port it cannot be
-// told who the answers were for: it has one call.
+// known who the answers were for: it has one call.
 func (p *sockets) put(s *socket, clean bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

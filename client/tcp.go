@@ -82,7 +82,7 @@ func breakOff(conn net.Conn) {
 // roundTripOver sends and reads on a connection that has its deadline.
 func (t *tcp) roundTripOver(ctx context.Context, conn net.Conn, op codec.Op, msg []byte) (codec.Reply, error) {
 	written, writeErr := conn.Write(msg)
-	left := written > 0 || !tellsWritten(conn) // perhaps only, where that is not told
+	left := written > 0 || !tellsWritten(conn) // perhaps only, where that is not known
 	if writeErr != nil && left {
 		defer breakOff(conn)
 	}
@@ -120,8 +120,8 @@ func (t *tcp) roundTripOver(ctx context.Context, conn net.Conn, op codec.Op, msg
 	return reply, nil
 }
 
-// read reads until the connection ends, buf is full, or, if the client was told so, an answer
-// stands there and nothing follows it for the settle time; settled then says so.
+// read reads until the connection ends, buf is full, or, if Options.Settle says so, an answer
+// is there and nothing follows it for the settle time; settled then says so.
 func (t *tcp) read(ctx context.Context, conn net.Conn, buf []byte) (n int, settled bool, err error) {
 	latest := time.Now().Add(t.timeout).Add(t.settle)
 	for n < len(buf) && err == nil {

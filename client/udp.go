@@ -60,7 +60,7 @@ type udpCall struct {
 	buf      [codec.MaxReply + 1]byte
 }
 
-// allAnswered tells whether everything sent was answered, once each, and nothing else arrived.
+// allAnswered reports whether everything sent was answered, once each, and nothing else arrived.
 func (x *udpCall) allAnswered() bool {
 	got := x.void
 	if x.answered {
@@ -106,7 +106,7 @@ func (x *udpCall) run(ctx context.Context, attempts int, timeout time.Duration) 
 func (x *udpCall) failed(cause error) (codec.Reply, error) {
 	switch {
 	case x.void < x.sent && x.refusal != nil:
-		// The refusal is told in words only: errors.As must not find it where something may have
+		// The refusal is given in words only: errors.As must not find it where something may have
 		// been counted.
 		cause = fmt.Errorf("%d of %d datagrams had no effect (%v), there is no answer to the others: %w",
 			x.void, x.sent, x.refusal, cause)

@@ -117,7 +117,7 @@ func TestUDPNumberOfDatagrams(t *testing.T) {
 			for range test.want { // all of them, before another socket's could overtake one
 				receive(t, got)
 			}
-			// What arrives behind the calls' datagrams shows that there are no more of them.
+			// What arrives after the calls' datagrams shows that there are no more of them.
 			conn, err := net.Dial("udp", addr)
 			if err != nil {
 				t.Fatal(err)

@@ -105,7 +105,7 @@ func TestUDPReportOnSending(t *testing.T) {
 	t.Parallel()
 	x := newUDPCall(t, servertest.Absent(t, "udp"))
 	for x.void < 3 {
-		// a second report may come right behind the first
+		// a second report may come right after the first
 		if err := x.send(); err != nil && !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Fatal(err)
 		}

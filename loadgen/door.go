@@ -14,7 +14,7 @@ import (
 type door struct {
 	network Network
 	before  []byte // of a request, what comes before the topic's digits
-	behind  []byte // and behind them
+	after   []byte // and after them
 }
 
 func newDoor(o *Options) (*door, error) {
@@ -27,29 +27,30 @@ func newDoor(o *Options) (*door, error) {
 		}
 	case RESP, RESPOnce:
 		topic := fmt.Sprintf("$%d\r\n%s", len(o.Prefix)+topicDigits, o.Prefix)
-		d.before, d.behind = []byte("*2\r\n$4\r\nINCR\r\n"+topic), []byte("\r\n")
+		d.before, d.after = []byte("*2\r\n$4\r\nINCR\r\n"+topic), []byte("\r\n")
 		if o.By > 1 {
 			by := strconv.FormatUint(o.By, 10)
 			d.before = []byte("*3\r\n$6\r\nINCRBY\r\n" + topic)
-			d.behind = fmt.Appendf(d.behind, "$%d\r\n%s\r\n", len(by), by)
+			d.after = fmt.Appendf(d.after, "$%d\r\n%s\r\n", len(by), by)
 		}
 		if o.Network == RESPOnce {
-			d.behind = append(d.behind, "*1\r\n$4\r\nQUIT\r\n"...)
+			d.after = append(d.after, "*1\r\n$4\r\nQUIT\r\n"...)
 		}
 	}
 	return d, nil
 }
 
-// perRequest tells whether each request has a connection of its own, whose end is the answer's end.
+// perRequest reports whether each request has a connection of its own, whose end is the answer's
+// end.
 func (d *door) perRequest() bool { return d.network == TCP || d.network == RESPOnce }
 
-// untilEnd tells whether an answer that begins so ends with its connection.
+// untilEnd reports whether an answer that begins so ends with its connection.
 func (d *door) untilEnd(data []byte) bool {
 	return d.perRequest() || d.network == RESP && beginsRefusal(data)
 }
 
-// beginsRefusal tells whether an answer is a refusal in the protocol's own language. Over RESP that
-// is what a server says that has no RESP, or has not looked yet at what the connection speaks.
+// beginsRefusal reports whether an answer is a refusal in the protocol's own language. Over RESP
+// that is what a server says that has no RESP, or has not looked yet at what the connection speaks.
 func beginsRefusal(data []byte) bool {
 	return len(data) > 0 && codec.Op(data[0]) == codec.OpRefusal
 }
@@ -58,7 +59,7 @@ func beginsRefusal(data []byte) bool {
 func (d *door) appendRequest(dst []byte, topic uint64) []byte {
 	dst = append(dst, d.before...)
 	dst = appendDigits(dst, topic)
-	return append(dst, d.behind...)
+	return append(dst, d.after...)
 }
 
 func appendDigits(dst []byte, n uint64) []byte {

@@ -78,7 +78,7 @@ func (l *lane) begin(x *inFlight, out []byte, now int64) (_ []byte, wait int64) 
 
 // receive takes the answers in data and returns what may be the beginning of another one. whole is
 // as for door.firstAnswer. After an error the connection is of no more use, and fail must be
-// called, with the class that classOf tells.
+// called, with the class that classOf returns.
 func (l *lane) receive(x *inFlight, data []byte, whole bool, now int64) (rest []byte, err error) {
 	l.run.reached.Store(true)
 	l.rec.mu.Lock()
@@ -110,7 +110,7 @@ func (l *lane) receive(x *inFlight, data []byte, whole bool, now int64) (rest []
 	return nil, nil
 }
 
-// done tells whether nothing is under way.
+// done reports whether nothing is under way.
 func (x *inFlight) done() bool { return x.answered == len(x.requests) }
 
 // fail ends an exchange: no answer will come to what is left of it, for a reason of this class.

@@ -26,7 +26,7 @@ type Verification struct {
 	Examples []string `json:"examples,omitempty"` // of the above, at most maxExamples
 }
 
-// OK tells whether the server did nothing that it must not do.
+// OK reports whether the server did nothing that it must not do.
 func (v *Verification) OK() bool { return v.Gaps+v.Duplicates+v.Impossible+v.Disorders == 0 }
 
 const maxExamples = 10
@@ -98,7 +98,7 @@ func (l *ledger) lost(topic uint64) {
 	a.unknown++
 }
 
-// mark remembers a value from 1 on and tells whether it was there already.
+// mark remembers a value from 1 on and reports whether it was there already.
 func (a *account) mark(value uint64) (again bool) {
 	word, bit := &a.first, uint64(1)<<((value-1)%64)
 	if i := (value - 1) / 64; i > 0 {

@@ -26,7 +26,7 @@ type conn struct {
 	inFlight
 	slot     int32
 	fd       int    // -1: none
-	interest uint32 // what epoll was told, 0: nothing yet
+	interest uint32 // what epoll waits for, 0: nothing yet
 	unsent   []byte // of the requests
 	busy     bool   // something is under way
 	started  bool   // something of the requests was written
@@ -172,8 +172,8 @@ func (l *loop) connect(c *conn) error {
 	return nil
 }
 
-// isPeer tells whether a socket was connected to itself: where nobody listens the system may choose
-// the very port that is asked as the one to ask from.
+// isPeer reports whether a socket was connected to itself: where nobody listens the system may
+// choose the very port that is asked as the one to ask from.
 func (l *loop) isPeer(fd int) bool {
 	here, err := unix.Getsockname(fd)
 	if err != nil {
@@ -282,8 +282,8 @@ func (l *loop) wake(now int64) {
 	}
 }
 
-// next makes the next requests of a connection that has nothing under way, and tells whether there
-// were any to make.
+// next makes the next requests of a connection that has nothing under way, and reports whether
+// there were any to make.
 func (l *loop) next(c *conn, now int64) bool {
 	out, wait := l.begin(&c.inFlight, l.out[:0], now)
 	l.out = out[:0]

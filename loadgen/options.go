@@ -18,7 +18,7 @@ const (
 	TCP  Network = "tcp"  // the protocol over TCP: a connection for each COUNT, read to the end
 	UDP  Network = "udp"  // the protocol over UDP: a socket for each client, one datagram under way on it
 	RESP Network = "resp" // INCR over connections that stay open, Options.Pipeline of them in one write
-	// RESPOnce uses RESP as TCP uses the protocol: a connection for each INCR, with QUIT behind it
+	// RESPOnce uses RESP as TCP uses the protocol: a connection for each INCR, with QUIT after it
 	// in the same write so that the server closes first.
 	RESPOnce Network = "resp-once"
 )
@@ -100,7 +100,7 @@ type Options struct {
 // OptionError says what is wrong with a field of Options.
 type OptionError struct {
 	Field  string // its name
-	Reason string // what it is and what it may be, to be read behind the name
+	Reason string // what it is and what it may be, to be read after the name
 }
 
 func (e *OptionError) Error() string { return "loadgen: option " + e.Field + " " + e.Reason }

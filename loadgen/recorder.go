@@ -13,7 +13,7 @@ type class int
 const (
 	refused class = 0 // surely not counted: the server said so
 	notSent class = 1 // surely not counted: no server got it
-	unknown class = 2 // sent, and no answer tells what became of it
+	unknown class = 2 // sent, and no answer says what became of it
 	classes       = 3
 )
 
@@ -21,7 +21,7 @@ const (
 type Errors struct {
 	Refused uint64 `json:"refused"`  // surely not counted: the server said so
 	NotSent uint64 `json:"not_sent"` // surely not counted: no server got it
-	Unknown uint64 `json:"unknown"`  // sent, and no answer tells what became of it
+	Unknown uint64 `json:"unknown"`  // sent, and no answer says what became of it
 }
 
 // Total is the number of failures.
@@ -100,7 +100,7 @@ func (t *tally) add(part *tally) {
 	}
 }
 
-// nothingCounted tells whether surely nothing was counted.
+// nothingCounted reports whether surely nothing was counted.
 func (t *tally) nothingCounted() bool {
 	return t.latency.TotalCount() == 0 && t.warm == 0 && t.failures[unknown] == 0
 }

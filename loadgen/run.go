@@ -27,7 +27,7 @@ type Result struct {
 	Errors  Errors                  // of the whole run, warm-up included
 	Causes  [3]error                // the first of the refused, not sent and unknown ones; nil where there is none
 
-	Unsent      uint64        // open loop: due behind the warm-up and never sent, since all clients still waited
+	Unsent      uint64        // open loop: due after the warm-up and never sent, since all clients still waited
 	Interrupted bool          // the context ended before the run did
 	Verified    *Verification // nil without Options.Verify
 }
@@ -190,7 +190,7 @@ func (r *run) drive(ctx context.Context, drivers []driver, recorders []*recorder
 	return result, nil
 }
 
-// reporter collects what the recorders have, and tells the caller of Run.
+// reporter collects what the recorders have, and reports to the caller of Run.
 type reporter struct {
 	run       *run
 	recorders []*recorder

@@ -59,7 +59,7 @@ func TestOpenLoopSchedule(t *testing.T) {
 			t.Errorf("step %d: %d, %d, %d", i, first, n, wait)
 		}
 	}
-	// 3 in the warm-up, due at 0, 100 and 200, and 4 behind it.
+	// 3 in the warm-up, due at 0, 100 and 200, and 4 after it.
 	s = newSchedule(&Options{Rate: 1e7, Warmup: 250, Duration: 1000, Requests: 4})
 	if _, n, _ := s.take(150, 1); n != 1 {
 		t.Errorf("took %d in the warm-up, want 1", n)

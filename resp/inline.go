@@ -26,7 +26,7 @@ func (p *Parser) inline(b []byte) (int, error) {
 	return p.whole(b, end+1), nil
 }
 
-// words finds the words of a line, as they stand there. It returns false if a quotation does not
+// words finds the words of a line, as they are written. It returns false if a quotation does not
 // end, or not where its word does.
 func (p *Parser) words(line []byte) bool {
 	for at := 0; ; {
@@ -67,7 +67,7 @@ func (p *Parser) words(line []byte) bool {
 // unquote resolves the quotes and escapes of a word, in place, and returns how long it is then.
 func unquote(word []byte) int {
 	to := 0
-	quote := byte(0) // the one whose end is to come
+	quote := byte(0) // the one that has not ended yet
 	for at := 0; at < len(word); {
 		c, n := word[at], 1
 		switch {
@@ -136,9 +136,9 @@ func digit(c byte) int {
 
 func isQuote(c byte) bool { return c == '"' || c == '\'' }
 
-// isBlank tells what is skipped before a word, and may stand behind a quotation.
+// isBlank reports whether a byte is skipped before a word, and may follow a quotation.
 func isBlank(c byte) bool { return c == ' ' || '\t' <= c && c <= '\r' }
 
-// endsWord tells what ends a word without quotes. A vertical tab or a form feed, which are blanks
-// before a word, belong to it, as they do in Redis.
+// endsWord reports whether a byte ends a word without quotes. A vertical tab or a form feed, which
+// are blanks before a word, belong to it, as they do in Redis.
 func endsWord(c byte) bool { return isBlank(c) && c != '\v' && c != '\f' }

@@ -16,7 +16,7 @@ type Parser struct {
 	size    int    // of the next of them, -1 while it is not known
 }
 
-// span is where an argument stands in its command.
+// span is the place of an argument in its command.
 type span struct{ from, to uint32 }
 
 // Next parses the command at the beginning of b and returns its length in bytes, or 0 if it is not
@@ -149,7 +149,7 @@ func short(b []byte) (n, next int) {
 	return 0, 0
 }
 
-// length reads a decimal number and the line end behind it, and returns the number and where the
+// length reads a decimal number and the line end after it, and returns the number and where the
 // next line begins: 0 if the line is not whole, less than 0 if it is none or the number is above
 // every bound. Numbers are written as Redis wants them, without superfluous zeros.
 func length(b []byte, at int) (n, next int) {

@@ -100,7 +100,7 @@ func TestParseReplyDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// Two readings of any bytes agree: reading what is there so far never tells something else than
+// Two readings of any bytes agree: reading what is there so far never gives something else than
 // reading all of it.
 func FuzzParseReply(f *testing.F) {
 	for _, seed := range []string{

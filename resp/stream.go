@@ -31,7 +31,7 @@ type ErrorReply string
 
 func (e ErrorReply) Error() string { return string(e) }
 
-// StreamReader reads the content of a streamed string. Its Read returns io.EOF behind the end of
+// StreamReader reads the content of a streamed string. Its Read returns io.EOF after the end of
 // the string, and io.ErrUnexpectedEOF if it was cut off before; ErrorReply if there is an error
 // instead of a string; an Error for what is neither.
 type StreamReader struct {
@@ -120,7 +120,7 @@ func (s *StreamReader) lineEnd() error {
 	return nil
 }
 
-// cut makes an end that comes too soon tell that.
+// cut names an end that comes too soon.
 func cut(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF

@@ -113,8 +113,8 @@ func (t *respSession) run(words []string, size int) {
 
 func (t *respSession) endMulti() { t.inMulti, t.aborted, t.queued, t.size = false, false, nil, 0 }
 
-// fits tells whether what commands change is not too much for a transaction: for each topic that is
-// counted its length and 33 bytes, and so much again for each reset of it and for counts behind
+// fits reports whether what commands change is not too much for a transaction: for each topic that
+// is counted its length and 33 bytes, and so much again for each reset of it and for counts after
 // that.
 func fits(commands [][]string) bool {
 	size := 0
@@ -175,7 +175,7 @@ func (t *respSession) answer(words []string) {
 	}
 }
 
-// hasFigures tells whether a section of INFO has what this server knows.
+// hasFigures reports whether a section of INFO has what this server knows.
 func hasFigures(section string) bool {
 	return slices.Contains([]string{"gcd", "default", "all", "everything"}, strings.ToLower(section))
 }
