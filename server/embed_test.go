@@ -12,39 +12,49 @@ import (
 	"gcd/store"
 )
 
-// listenAndServe runs a whole service, and returns its server and what ends it.
-func listenAndServe(t *testing.T, o server.Options) (*server.Server, func()) {
+// service is a server over a store in a directory, or in memory, as a program puts them together.
+// end stops it.
+func service(t *testing.T, dir string, so store.Options, o server.Options) (s *server.Server, end func()) {
 	t.Helper()
 	o.TCP, o.UDP = "127.0.0.1:0", "127.0.0.1:0"
-	ready := make(chan *server.Server, 1)
-	o.Ready = func(s *server.Server) { ready <- s }
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- server.ListenAndServe(ctx, o) }()
-	select {
-	case s := <-ready:
-		return s, func() {
-			t.Helper()
-			cancel()
-			if err := <-ended; err != nil {
-				t.Error(err)
-			}
-		}
-	case err := <-ended:
-		cancel()
+	s, err := server.New(nil, o)
+	if err != nil {
 		t.Fatal(err)
-		return nil, nil
+	}
+	so.Locked = s.AnswerLoading
+	counters, err := store.Open(dir, so)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Use(counters)
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve() }()
+	return s, func() {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := s.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil && !errors.Is(err, server.ErrClosed) {
+			t.Error(err)
+		}
+		if err := counters.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
 // The service with its own store: what it acknowledged is there after a restart.
-func TestListenAndServe(t *testing.T) {
+func TestServiceAfterRestarts(t *testing.T) {
 	t.Parallel()
 	eachCell(t, func(t *testing.T, network string, o server.Options) {
-		o.Data = t.TempDir()
-		o.Store.SegmentSize = 64 << 10
+		dir := t.TempDir()
 		for run := range 3 {
-			s, end := listenAndServe(t, o)
+			s, end := service(t, dir, store.Options{SegmentSize: 64 << 10}, o)
 			addr := s.TCPAddr().String()
 			if network == "udp" {
 				addr = s.UDPAddr().String()
@@ -138,11 +148,10 @@ func TestSnapshotsUnderLoad(t *testing.T) {
 	})
 }
 
-func TestListenAndServeInMemory(t *testing.T) {
+func TestServiceInMemory(t *testing.T) {
 	t.Parallel()
 	eachStream(t, func(t *testing.T, network string, o server.Options) {
-		o.Store.MaxTopics, o.Store.MaxTopicLen = 2, 10
-		s, end := listenAndServe(t, o)
+		s, end := service(t, "", store.Options{MaxTopics: 2, MaxTopicLen: 10}, o)
 		defer end()
 		addr := s.TCPAddr().String()
 		wantAnswer(t, ask(t, network, addr, count("a")), 128, 1)
@@ -154,25 +163,24 @@ func TestListenAndServeInMemory(t *testing.T) {
 	})
 }
 
-func TestListenAndServeFails(t *testing.T) {
+// TestServiceWithoutDoors: a store whose doors cannot be opened is not open, nor locked.
+func TestServiceWithoutDoors(t *testing.T) {
 	t.Parallel()
-	ctx := context.Background()
-	s, _ := serveFake(t, server.Options{})
+	taken, _ := serveFake(t, server.Options{})
 	data := t.TempDir()
-	for range 2 { // a store that was left open would be locked the second time
-		if err := server.ListenAndServe(ctx, server.Options{TCP: s.addr("tcp"), Data: data}); !errors.Is(err, syscall.EADDRINUSE) {
+	for range 2 {
+		s, err := server.New(nil, server.Options{TCP: taken.addr("tcp")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.Open(data, store.Options{Locked: s.AnswerLoading}); !errors.Is(err, syscall.EADDRINUSE) {
 			t.Errorf("on a port that is taken: %v", err)
 		}
+		if err := s.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
 	}
-	if err := server.ListenAndServe(ctx, server.Options{TCP: "127.0.0.1:0", Data: "/dev/null/x"}); err == nil {
-		t.Error("a directory that cannot be made was taken")
-	}
-	if err := server.ListenAndServe(ctx, server.Options{TCP: "127.0.0.1:0", Dispatch: "none"}); err == nil {
+	if _, err := server.New(nil, server.Options{TCP: "127.0.0.1:0", Dispatch: "none"}); err == nil {
 		t.Error("an unknown dispatch was taken")
-	}
-	canceled, cancel := context.WithCancel(ctx)
-	cancel()
-	if err := server.ListenAndServe(canceled, server.Options{TCP: "127.0.0.1:0"}); err != nil {
-		t.Errorf("with a context that has ended: %v", err)
 	}
 }

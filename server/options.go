@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-
-	"gcd/store"
 )
 
 // Dispatch is the way in which requests get from sockets to the backend.
@@ -79,13 +77,6 @@ type Options struct {
 	// Logger: default none. What it writes to must not block, for the doors and the commit would
 	// wait for it.
 	Logger hclog.Logger
-
-	// The rest is for ListenAndServe alone.
-
-	Data            string        // the store's directory; empty keeps everything in memory
-	Store           store.Options // how the store is opened; its Logger is by default this one
-	ShutdownTimeout time.Duration // for answering what is under way at the end; default 10 s
-	Ready           func(*Server) // called when the sockets are open, before anything is served
 }
 
 func (o Options) withDefaults() Options {
@@ -104,7 +95,6 @@ func (o Options) withDefaults() Options {
 	orDuration(&o.Settle, 5*time.Millisecond)
 	orDuration(&o.ReadTimeout, 10*time.Second)
 	orDuration(&o.WriteTimeout, 10*time.Second)
-	orDuration(&o.ShutdownTimeout, 10*time.Second)
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
@@ -141,7 +131,6 @@ func (o *Options) check() error {
 		{"Settle", int64(o.Settle), int64(time.Minute)},
 		{"ReadTimeout", int64(o.ReadTimeout), int64(24 * time.Hour)},
 		{"WriteTimeout", int64(o.WriteTimeout), int64(24 * time.Hour)},
-		{"ShutdownTimeout", int64(o.ShutdownTimeout), int64(24 * time.Hour)},
 	} {
 		if f.value < 1 || f.value > f.most {
 			return fmt.Errorf("server: option %s is %d: use 1 to %d, or 0 for the default", f.name, f.value, f.most)
