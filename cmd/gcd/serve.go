@@ -134,9 +134,9 @@ func openAll(ctx context.Context, s settings, signals <-chan os.Signal, srv *ser
 		err = listen(s, srv)
 	}
 	if err != nil {
-		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), refusalGrace)
+		wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), refusalGrace)
 		defer cancel()
-		err = errors.Join(err, srv.Shutdown(patience))
+		err = errors.Join(err, srv.Shutdown(wait))
 		if counters != nil {
 			err = errors.Join(err, counters.Close())
 		}
