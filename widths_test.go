@@ -37,9 +37,7 @@ var (
 		"server/internal/socket", "store", "tools", "wal",
 	}
 	widePages = []string{
-		"docs/architecture.md", "docs/benchmarks.md", "docs/client.md",
-
-		"docs/testing.md",
+		"docs/architecture.md", "docs/benchmarks.md",
 	}
 )
 
