@@ -11,6 +11,7 @@ import (
 	"hash"
 	"hash/crc32"
 	"io"
+	"math"
 	"time"
 
 	"gcd/store"
@@ -75,25 +76,17 @@ func badf(format string, args ...any) error { return &badLine{fmt.Sprintf(format
 
 var errCutOff = &badLine{"the file is cut off: its last line, with the number of entries and their digest, is missing"}
 
-// dumpFormat is how the lines of a dump are written.
+// dumpFormat is how the lines of a dump are written. What it lets pass need not be as a dump writes
+// it: that is checked for every line.
 type dumpFormat interface {
-	// header parses the first line.
-	header(line []byte) (DumpHeader, error)
-	// columns returns what parses the second line, if that one names the columns; nil if it does not.
-	columns() func(line []byte) error
-	// footer parses the last line; ok is false if the line is an entry.
-	footer(line []byte) (f DumpFooter, ok bool, err error)
-	// entry parses one entry; the topic is valid until the next call.
-	entry(line []byte) (Counter, error)
-
-	// writtenHeader and written append the first line, or an entry, as a dump writes it.
-	writtenHeader(b []byte, h DumpHeader) []byte
+	entry(line []byte) (Counter, error) // parses one entry; the topic is valid until the next call
 	written(b []byte, c *Counter) []byte
 }
 
 // dumpReader reads one dump.
 type dumpReader struct {
 	lines  *bufio.Reader
+	syntax dumpSyntax
 	buf    []byte // a line that is longer than the reader's buffer
 	line   uint64 // number of the current line
 	start  int64  // its offset
@@ -111,22 +104,22 @@ func (d *dumpReader) read(each func(DumpHeader, store.Entry) error) (h DumpHeade
 	if err != nil {
 		return h, f, err
 	}
-	format, err := dumpFormatOf(line)
-	if err != nil {
+	format, syntax, err := dumpFormatOf(line)
+	if d.syntax = syntax; err != nil {
 		return h, f, err
 	}
-	if h, err = format.header(line[:len(line)-1]); err != nil {
+	if h, err = d.syntax.header(line[:len(line)-1]); err != nil {
 		return h, f, err
 	}
-	if d.again = format.writtenHeader(d.again[:0], h); !bytes.Equal(d.again, line[:len(line)-1]) {
+	if d.again = d.syntax.appendHeader(d.again[:0], h); !bytes.Equal(d.again, line[:len(line)-1]) {
 		return h, f, badf("this is not the first line of a dump as one is written")
 	}
-	if columns := format.columns(); columns != nil {
+	if csv, ok := format.(*csvDump); ok {
 		line, err := d.body()
 		if err != nil {
 			return h, f, err
 		}
-		if err := columns(line[:len(line)-1]); err != nil {
+		if err := csv.columns(line[:len(line)-1]); err != nil {
 			return h, f, err
 		}
 		d.digest.Write(line)
@@ -137,7 +130,7 @@ func (d *dumpReader) read(each func(DumpHeader, store.Entry) error) (h DumpHeade
 			return h, f, err
 		}
 		text := line[:len(line)-1]
-		f, last, err := format.footer(text)
+		f, last, err := d.syntax.footer(text)
 		if err != nil {
 			return h, f, err
 		}
@@ -234,16 +227,16 @@ func (d *dumpReader) readLine() ([]byte, error) {
 	}
 }
 
-func dumpFormatOf(line []byte) (dumpFormat, error) {
+func dumpFormatOf(line []byte) (dumpFormat, dumpSyntax, error) {
 	switch {
 	case bytes.HasPrefix(line, []byte(`{"gcd_dump":`)):
-		return &ndjsonDump{}, nil
+		return &ndjsonDump{}, ndjsonSyntax, nil
 	case bytes.HasPrefix(line, []byte(`# gcd_dump `)):
-		return &csvDump{}, nil
+		return &csvDump{}, csvSyntax, nil
 	case bytes.HasPrefix(line, []byte(`{"header":`)):
-		return nil, badf("this is a dump in the format json, which cannot be read back; ndjson and csv can")
+		return nil, dumpSyntax{}, badf("this is a dump in the format json, which cannot be read back; ndjson and csv can")
 	}
-	return nil, badf("the file does not begin as a dump does; \"gcd-tool import\" takes a table of topics and sums")
+	return nil, dumpSyntax{}, badf("the file does not begin as a dump does; \"gcd-tool import\" takes a table of topics and sums")
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -282,35 +275,28 @@ func (p *parts) until(end byte) []byte {
 	return part
 }
 
-// number takes a decimal number as strconv writes it.
-func (p *parts) number() uint64 {
-	var n uint64
+// number takes a decimal number.
+func (p *parts) number() (n uint64) {
 	i := 0
 	for ; i < len(p.rest) && p.rest[i]-'0' <= 9; i++ {
 		digit := uint64(p.rest[i] - '0')
-		if i > 0 && n == 0 || n > (1<<64-1-digit)/10 {
-			p.bad = true
-		}
+		p.bad = p.bad || n > (math.MaxUint64-digit)/10
 		n = 10*n + digit
 	}
 	p.rest = p.rest[i:]
-	if i == 0 || p.bad {
-		p.bad = true
-		return 0
-	}
+	p.bad = p.bad || i == 0
 	return n
 }
 
-// hex takes 2·len(to) hexadecimal digits in lower case.
+// hex takes 2·len(to) hexadecimal digits.
 func (p *parts) hex(to []byte) {
 	n := 2 * len(to)
-	if p.bad || len(p.rest) < n || bytes.ContainsAny(p.rest[:n], "ABCDEF") {
+	if p.bad || len(p.rest) < n {
 		p.bad = true
 		return
 	}
-	if _, err := hex.Decode(to, p.rest[:n]); err != nil {
-		p.bad = true
-	}
+	_, err := hex.Decode(to, p.rest[:n])
+	p.bad = err != nil
 	p.rest = p.rest[n:]
 }
 
@@ -327,13 +313,15 @@ func (p *parts) id() (id wal.ID) {
 	return id
 }
 
-// time parses a time in UTC, to the nanosecond.
-func (p *parts) time(text []byte) time.Time {
-	t, err := time.Parse(time.RFC3339Nano, string(text))
-	if err != nil || len(text) == 0 || text[len(text)-1] != 'Z' {
-		p.bad = true
-		return time.Time{}
+// time takes a time in UTC, to the nanosecond.
+func (p *parts) time() time.Time {
+	text := p.rest
+	if end := bytes.IndexByte(text, 'Z'); end >= 0 {
+		text = text[:end+1]
 	}
+	t, err := time.Parse(time.RFC3339Nano, string(text))
+	p.bad = p.bad || err != nil
+	p.rest = p.rest[len(text):]
 	return t
 }
 

@@ -2,6 +2,9 @@ package tools
 
 import (
 	"bytes"
+	"encoding/hex"
+	"fmt"
+	"hash/crc32"
 	"math"
 	"strings"
 	"unicode/utf8"
@@ -9,48 +12,79 @@ import (
 	"gcd/store"
 )
 
-// ndjsonDump reads the lines of a dump as NDJSON.
-type ndjsonDump struct{ topic []byte }
+// dumpSyntax is what stands around the values in the first and the last line of a dump.
+type dumpSyntax struct {
+	version, store, index, time, timeEnd, prefix, check, entries, digest, end string
+}
 
-func (*ndjsonDump) columns() func([]byte) error { return nil }
+var (
+	ndjsonSyntax = dumpSyntax{
+		version: `{"gcd_dump":`, store: `,"store":"`, index: `","index":`, time: `,"time":"`, timeEnd: `"`,
+		prefix: `,"prefix":"`, check: `,"check":"`, entries: `{"entries":`, digest: `,"digest":"`, end: `"}`,
+	}
+	csvSyntax = dumpSyntax{
+		version: `# gcd_dump `, store: ` store `, index: ` index `, time: ` time `,
+		prefix: ` prefix "`, check: ` check `, entries: `# entries `, digest: ` digest `,
+	}
+)
 
-func (*ndjsonDump) header(line []byte) (h DumpHeader, err error) {
+// header parses the first line. What it lets pass is not as appendHeader writes it.
+func (s *dumpSyntax) header(line []byte) (h DumpHeader, err error) {
 	p := parts{rest: line}
-	p.skip(`{"gcd_dump":`)
-	if err := p.version(line, `,"check":"`); err != nil {
+	p.skip(s.version)
+	if err := p.version(line, s.check); err != nil {
 		return h, err
 	}
-	p.skip(`,"store":"`)
+	p.skip(s.store)
 	h.Store = p.id()
-	p.skip(`","index":`)
+	p.skip(s.index)
 	h.Index = p.number()
-	if p.try(`,"time":"`) {
-		h.Time = p.time(p.until('"'))
-		p.skip(`"`)
+	if p.try(s.time) {
+		h.Time = p.time()
+		p.skip(s.timeEnd)
 	}
-	if err := p.prefix(`,"prefix":"`); err != nil {
+	if err := p.prefix(s.prefix); err != nil {
 		return h, err
 	}
-	if err := p.sum(line, `,"check":"`); err != nil {
+	if err := p.sum(line, s.check); err != nil {
 		return h, err
 	}
-	p.skip(`"}`)
+	p.skip(s.end)
 	return h, p.done("the first line of a dump")
 }
 
-func (*ndjsonDump) footer(line []byte) (f DumpFooter, ok bool, err error) {
+func (s *dumpSyntax) appendHeader(b []byte, h DumpHeader) []byte {
+	b = fmt.Appendf(b, "%s1%s%s%s%d", s.version, s.store, h.Store, s.index, h.Index)
+	if !h.Time.IsZero() {
+		b = append(appendTime(append(b, s.time...), h.Time), s.timeEnd...)
+	}
+	if h.Prefix != "" {
+		b = append(appendEscaped(append(b, s.prefix...), []byte(h.Prefix), &jsonEscapes), '"')
+	}
+	return fmt.Appendf(b, "%s%08x%s", s.check, crc32.Checksum(b, castagnoli), s.end)
+}
+
+// footer parses the last line; ok is false if the line is none.
+func (s *dumpSyntax) footer(line []byte) (f DumpFooter, ok bool, err error) {
 	p := parts{rest: line}
-	if !p.try(`{"entries":`) {
+	if !p.try(s.entries) {
 		return f, false, nil
 	}
 	f.Entries = p.number()
-	p.skip(`,"digest":"`)
+	p.skip(s.digest)
 	p.hex(f.Digest[:])
-	p.skip(`"}`)
-	return f, true, p.done("the last line of a dump")
+	if !bytes.Equal(s.appendFooter(nil, f.Entries, f.Digest[:]), line) {
+		return f, true, badf("this is not the last line of a dump")
+	}
+	return f, true, nil
 }
 
-func (*ndjsonDump) writtenHeader(b []byte, h DumpHeader) []byte { return appendJSONHeader(b, h) }
+func (s *dumpSyntax) appendFooter(b []byte, entries uint64, digest []byte) []byte {
+	return fmt.Appendf(b, "%s%d%s%x%s", s.entries, entries, s.digest, digest, s.end)
+}
+
+// ndjsonDump reads the entries of a dump as NDJSON.
+type ndjsonDump struct{ topic []byte }
 
 func (*ndjsonDump) written(b []byte, c *Counter) []byte { return appendJSONCounter(b, c, true) }
 
@@ -69,7 +103,7 @@ func (d *ndjsonDump) entry(line []byte) (c Counter, err error) {
 	p.skip(`,"last":`)
 	c.Last = p.number()
 	if p.try(`,"time":"`) {
-		c.Time = p.time(p.until('"'))
+		c.Time = p.time()
 		p.skip(`"`)
 	}
 	p.skip("}")
@@ -112,14 +146,9 @@ func (p *parts) jsonString(to []byte) []byte {
 
 // hexString takes a topic that is not UTF-8, in hexadecimal, and the closing quote.
 func (p *parts) hexString(to []byte) []byte {
-	digits := parts{rest: p.until('"')}
+	to, err := hex.AppendDecode(to, p.until('"'))
+	p.bad = p.bad || err != nil
 	p.skip(`"`)
-	var c [1]byte
-	for len(digits.rest) > 0 && !digits.bad {
-		digits.hex(c[:])
-		to = append(to, c[0])
-	}
-	p.bad = p.bad || digits.bad
 	return to
 }
 
@@ -143,60 +172,24 @@ func (p *parts) escape(to []byte, themselves string) []byte {
 	return utf8.AppendRune(to, rune(code[0])<<8|rune(code[1]))
 }
 
-// csvDump reads the lines of a dump as CSV.
+// csvDump reads the entries of a dump as CSV.
 type csvDump struct {
 	times bool // there is a fifth column
 	field []byte
 	topic []byte
 }
 
-func (*csvDump) header(line []byte) (h DumpHeader, err error) {
-	p := parts{rest: line}
-	p.skip(`# gcd_dump `)
-	if err := p.version(line, ` check `); err != nil {
-		return h, err
-	}
-	p.skip(` store `)
-	h.Store = p.id()
-	p.skip(` index `)
-	h.Index = p.number()
-	if p.try(` time `) {
-		h.Time = p.time(p.until(' '))
-	}
-	if err := p.prefix(` prefix "`); err != nil {
-		return h, err
-	}
-	if err := p.sum(line, ` check `); err != nil {
-		return h, err
-	}
-	return h, p.done("the first line of a dump")
-}
-
-func (d *csvDump) columns() func([]byte) error {
-	return func(line []byte) error {
-		p := parts{rest: line}
-		p.skip(`topic,sum,epoch,last`)
-		d.times = p.try(`,time`)
-		return p.done("the line with the names of a dump's columns")
-	}
-}
-
-func (*csvDump) footer(line []byte) (f DumpFooter, ok bool, err error) {
-	p := parts{rest: line}
-	if !p.try(`# entries `) {
-		return f, false, nil
-	}
-	f.Entries = p.number()
-	p.skip(` digest `)
-	p.hex(f.Digest[:])
-	return f, true, p.done("the last line of a dump")
-}
-
-func (*csvDump) writtenHeader(b []byte, h DumpHeader) []byte { return appendCSVHeader(b, h) }
-
 func (d *csvDump) written(b []byte, c *Counter) []byte {
 	b, d.field = appendCSVCounter(b, c, d.times, d.field)
 	return b
+}
+
+// columns reads the line with their names.
+func (d *csvDump) columns(line []byte) error {
+	p := parts{rest: line}
+	p.skip(`topic,sum,epoch,last`)
+	d.times = p.try(`,time`)
+	return p.done("the line with the names of a dump's columns")
 }
 
 func (d *csvDump) entry(line []byte) (c Counter, err error) {
@@ -211,8 +204,7 @@ func (d *csvDump) entry(line []byte) (c Counter, err error) {
 	if d.times {
 		p.skip(",")
 		if len(p.rest) > 0 {
-			c.Time = p.time(p.rest)
-			p.rest = nil
+			c.Time = p.time()
 		}
 	}
 	if err := p.done("an entry of a dump"); err != nil {

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
-	"hash/crc32"
 	"io"
 	"strconv"
 	"time"
@@ -34,14 +33,15 @@ const (
 	FormatJSON   = "json"   // for programs
 )
 
-// NewDumpWriter makes the writer of a format. With times each counter's is
-// written, if it is known. docs/dump.md has every byte. Nothing is left unwritten when Footer returned.
+// NewDumpWriter makes the writer of a format. With times each counter's is written, if it is known.
+// docs/dump.md has every byte. Nothing is left unwritten when Footer returned.
 func NewDumpWriter(w io.Writer, format string, times bool) (DumpWriter, error) {
-	body := dumpBody{w: w, sum: sha256.New(), times: times}
+	body := dumpBody{w: w, sum: sha256.New(), times: times, syntax: ndjsonSyntax}
 	switch format {
 	case FormatNDJSON:
 		return &ndjsonWriter{body}, nil
 	case FormatCSV:
+		body.syntax = csvSyntax
 		return &csvWriter{dumpBody: body}, nil
 	case FormatJSON:
 		return &jsonWriter{body}, nil
@@ -52,6 +52,7 @@ func NewDumpWriter(w io.Writer, format string, times bool) (DumpWriter, error) {
 // dumpBody is what the writers share: lines that are counted, hashed, and written many at a time.
 type dumpBody struct {
 	w       io.Writer
+	syntax  dumpSyntax
 	sum     hash.Hash
 	times   bool
 	buf     []byte // lines that are neither hashed nor written
@@ -60,6 +61,23 @@ type dumpBody struct {
 
 // pieceSize is how many bytes are hashed and written at a time, in some tens of microseconds.
 const pieceSize = 16 << 10
+
+// Header writes the first line.
+func (b *dumpBody) Header(h DumpHeader) error {
+	_, err := b.w.Write(append(b.syntax.appendHeader(nil, h), '\n'))
+	return err
+}
+
+// Footer writes what is left, and the last line.
+func (b *dumpBody) Footer() error {
+	err := b.flush()
+	if err == nil {
+		_, err = b.w.Write(append(b.footer(), '\n'))
+	}
+	return err
+}
+
+func (b *dumpBody) footer() []byte { return b.syntax.appendFooter(nil, b.entries, b.sum.Sum(nil)) }
 
 // line ends a counter's line.
 func (b *dumpBody) line() error {
@@ -78,32 +96,7 @@ func (b *dumpBody) flush() error {
 	return err
 }
 
-// end writes what is left and returns the digest in hexadecimal digits.
-func (b *dumpBody) end() (digest string, err error) {
-	if err := b.flush(); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(b.sum.Sum(nil)), nil
-}
-
-// appendCheck appends the check of what there is, between two texts.
-func appendCheck(b []byte, before, behind string) []byte {
-	sum := crc32.Checksum(b, castagnoli)
-	return fmt.Appendf(b, "%s%08x%s", before, sum, behind)
-}
-
 func appendTime(b []byte, t time.Time) []byte { return t.UTC().AppendFormat(b, time.RFC3339Nano) }
-
-func appendJSONHeader(b []byte, h DumpHeader) []byte {
-	b = fmt.Appendf(b, `{"gcd_dump":1,"store":"%s","index":%d`, h.Store, h.Index)
-	if !h.Time.IsZero() {
-		b = append(appendTime(append(b, `,"time":"`...), h.Time), '"')
-	}
-	if h.Prefix != "" {
-		b = append(appendEscaped(append(b, `,"prefix":"`...), []byte(h.Prefix), &jsonEscapes), '"')
-	}
-	return appendCheck(b, `,"check":"`, `"}`)
-}
 
 func appendJSONCounter(b []byte, c *Counter, times bool) []byte {
 	if utf8.Valid(c.Topic) {
@@ -125,36 +118,19 @@ func appendJSONCounter(b []byte, c *Counter, times bool) []byte {
 	return append(b, '}')
 }
 
-func appendJSONFooter(b []byte, entries uint64, digest string) []byte {
-	return fmt.Appendf(b, `{"entries":%d,"digest":"%s"}`, entries, digest)
-}
-
 // ndjsonWriter writes an object a line.
 type ndjsonWriter struct{ dumpBody }
-
-func (w *ndjsonWriter) Header(h DumpHeader) error {
-	_, err := w.w.Write(append(appendJSONHeader(nil, h), '\n'))
-	return err
-}
 
 func (w *ndjsonWriter) Counter(c *Counter) error {
 	w.buf = appendJSONCounter(w.buf, c, w.times)
 	return w.line()
 }
 
-func (w *ndjsonWriter) Footer() error {
-	digest, err := w.end()
-	if err == nil {
-		_, err = w.w.Write(append(appendJSONFooter(nil, w.entries, digest), '\n'))
-	}
-	return err
-}
-
 // jsonWriter writes one document, whose digest is that of the ndjson.
 type jsonWriter struct{ dumpBody }
 
 func (w *jsonWriter) Header(h DumpHeader) error {
-	_, err := fmt.Fprintf(w.w, "{\"header\":%s,\n\"counters\":[", appendJSONHeader(nil, h))
+	_, err := fmt.Fprintf(w.w, "{\"header\":%s,\n\"counters\":[", w.syntax.appendHeader(nil, h))
 	return err
 }
 
@@ -172,7 +148,7 @@ func (w *jsonWriter) Counter(c *Counter) error {
 }
 
 func (w *jsonWriter) Footer() error {
-	_, err := fmt.Fprintf(w.w, "],\n\"footer\":%s}\n", appendJSONFooter(nil, w.entries, hex.EncodeToString(w.sum.Sum(nil))))
+	_, err := fmt.Fprintf(w.w, "],\n\"footer\":%s}\n", w.footer())
 	return err
 }
 
@@ -183,24 +159,13 @@ type csvWriter struct {
 }
 
 func (w *csvWriter) Header(h DumpHeader) error {
-	_, err := w.w.Write(append(appendCSVHeader(nil, h), '\n'))
+	err := w.dumpBody.Header(h)
 	w.buf = append(w.buf, "topic,sum,epoch,last"...)
 	if w.times {
 		w.buf = append(w.buf, ",time"...)
 	}
 	w.buf = append(w.buf, '\n')
 	return err
-}
-
-func appendCSVHeader(b []byte, h DumpHeader) []byte {
-	b = fmt.Appendf(b, "# gcd_dump 1 store %s index %d", h.Store, h.Index)
-	if !h.Time.IsZero() {
-		b = appendTime(append(b, " time "...), h.Time)
-	}
-	if h.Prefix != "" {
-		b = append(appendEscaped(append(b, ` prefix "`...), []byte(h.Prefix), &jsonEscapes), '"')
-	}
-	return appendCheck(b, " check ", "")
 }
 
 func (w *csvWriter) Counter(c *Counter) error {
@@ -241,14 +206,6 @@ func appendField(b, field []byte) []byte {
 		b = append(b, c)
 	}
 	return append(b, '"')
-}
-
-func (w *csvWriter) Footer() error {
-	digest, err := w.end()
-	if err == nil {
-		_, err = fmt.Fprintf(w.w, "# entries %d digest %s\n", w.entries, digest)
-	}
-	return err
 }
 
 // escapes are what each byte below U+0080 becomes; "": itself. Above it controls, U+2028, U+2029 and U+FEFF become \uXXXX for both.
