@@ -10,7 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// A line is what stands after the name of a command, taken apart. Flags may stand before, between
+// A line is what follows the name of a command, taken apart. Flags may stand before, between
 // and after the arguments; after a "--" nothing is a flag, which is how a topic that begins with
 // "-" is given.
 type line struct {
@@ -64,9 +64,9 @@ func (l line) asksForHelp() bool {
 	return false
 }
 
-// read makes the flags of a command from the environment and from the line, which wins. It names
-// each flag that was typed in app's metadata. Every mistake is found here and not by the library,
-// whose errors are of one type and could be told apart by their text alone.
+// read gives the flags of a command their values, from the environment and from the line, which
+// wins. It notes in app's metadata which flags were typed. Every mistake is found here and not by
+// the library, whose errors differ in their text alone.
 func (l line) read(app *cli.App, command *cli.Command) (*flag.FlagSet, error) {
 	wrong := func(format string, args ...any) (*flag.FlagSet, error) {
 		return nil, Usagef(app.Name, command.Name, format, args...)
@@ -110,8 +110,8 @@ func (l line) read(app *cli.App, command *cli.Command) (*flag.FlagSet, error) {
 	return set, set.Parse(append([]string{"--"}, l.args...))
 }
 
-// unknown is the error for a flag that a program's command does not have ("" for the program
-// itself), and more to say about it.
+// unknown is the error for a flag that a command does not have ("" for the program itself). more
+// goes on after the flag.
 func (f typedFlag) unknown(program, command, more string) error {
 	if f.name == "" || f.name[0] == '-' {
 		return Usagef(program, command, "bad flag syntax: %s", f.word)
@@ -133,7 +133,7 @@ func decimal(f cli.Flag, value string) (string, error) {
 	return value, nil
 }
 
-// form says what the values of a flag look like that did not take this one.
+// form says what values a flag takes, after it refused this one.
 func form(f cli.Flag, value string) string {
 	switch f := f.(type) {
 	case *cli.IntFlag:

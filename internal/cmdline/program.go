@@ -60,9 +60,9 @@ func (p *Program) Runs(args []string) string {
 	return command.Name
 }
 
-// app makes the tree of commands, of which the library has the types, and what reads flags from
-// the environment and writes pages about them. It does not run it: it prints and exits by itself
-// in several places, and stops to look for flags at the first argument that is none.
+// app makes the tree of commands. Its types are the library's, which reads flags from the
+// environment and can write pages about the tree. The library does not run the tree: it would print
+// and exit by itself in several places, and take no flags after the first argument.
 func (p *Program) app(stdout, stderr io.Writer) *cli.App {
 	return &cli.App{
 		Name:      p.Name,
@@ -80,7 +80,7 @@ func (p *Program) find(app *cli.App, words []string) (*cli.Command, line, error)
 	if len(words) > 0 && words[0] == "--" {
 		words = words[1:]
 	} else if len(words) > 0 {
-		switch first := words[0]; first {
+		switch words[0] {
 		case "--help", "-help", "-h":
 			return app.Command(helpName), line{args: words[1:]}, nil
 		case "--version", "-version":
