@@ -238,13 +238,13 @@ func TestDumpAt(t *testing.T) {
 			r := seeded(t)
 			whole := livedStore(t, r, fewTopics(r, test.topics, test.longest), test.segment, test.rounds)
 			all := replayOf(t, whole)
-			dirs := map[string]uint64{whole: 1}
+			dirs, firsts := []string{whole}, []uint64{1}
 			for range 3 / thin.Step(3) {
 				dir := copyTree(t, whole)
-				dirs[dir] = forget(t, r, dir)
+				dirs, firsts = append(dirs, dir), append(firsts, forget(t, r, dir))
 			}
-			for dir, first := range dirs {
-				before := contents(t, dir)
+			for i, dir := range dirs {
+				before, first := contents(t, dir), firsts[i]
 				for _, memory := range []int{0, 2000} {
 					last := all.last()
 					indices := []uint64{first - 1, first, last, last - 1}
@@ -369,24 +369,25 @@ func TestDumpRefuses(t *testing.T) {
 	entry := func(topic string, sum, last uint64) store.Entry {
 		return store.Entry{Topic: []byte(topic), Value: store.Value{Sum: sum}, Last: last}
 	}
-	for name, test := range map[string]struct {
+	for _, test := range []struct {
+		name    string
 		entries []store.Entry
 		changes []store.Change // from record 10 on
 		right   bool
 	}{
-		"right":                        {[]store.Entry{entry("a", 4, 9)}, []store.Change{count("a", 0, 4, 2), count("b", 0, 0, 1)}, true},
-		"newer entry":                  {[]store.Entry{entry("a", 6, 10)}, []store.Change{count("a", 0, 4, 2), count("a", 0, 6, 1)}, true},
-		"newest entry":                 {[]store.Entry{entry("a", 7, 11)}, []store.Change{count("a", 0, 4, 2), count("a", 0, 6, 1)}, true},
-		"does not follow":              {[]store.Entry{entry("a", 4, 9)}, []store.Change{count("a", 0, 5, 2)}, false},
-		"does not follow in the log":   {[]store.Entry{entry("a", 4, 9)}, []store.Change{count("a", 0, 4, 2), count("a", 0, 7, 2)}, false},
-		"not from the beginning":       {nil, []store.Change{count("a", 0, 4, 2)}, false},
-		"newer entry, other sum":       {[]store.Entry{entry("a", 8, 10)}, []store.Change{count("a", 0, 4, 2), count("a", 0, 6, 1)}, false},
-		"newest entry, other sum":      {[]store.Entry{entry("a", 6, 11)}, []store.Change{count("a", 0, 4, 2), count("a", 0, 6, 1)}, false},
-		"entry without its record":     {[]store.Entry{entry("a", 4, 10)}, []store.Change{count("b", 0, 0, 2)}, false},
-		"entry behind the last":        {[]store.Entry{entry("a", 6, 11)}, []store.Change{count("a", 0, 4, 2), count("b", 0, 0, 1)}, false},
-		"behind an entry's own record": {[]store.Entry{entry("a", 4, 5), entry("c", 1, 12)}, []store.Change{count("a", 0, 4, 2), count("b", 0, 0, 1)}, false},
+		{"right", []store.Entry{entry("a", 4, 9)}, []store.Change{count("a", 0, 4, 2), count("b", 0, 0, 1)}, true},
+		{"newer entry", []store.Entry{entry("a", 6, 10)}, []store.Change{count("a", 0, 4, 2), count("a", 0, 6, 1)}, true},
+		{"newest entry", []store.Entry{entry("a", 7, 11)}, []store.Change{count("a", 0, 4, 2), count("a", 0, 6, 1)}, true},
+		{"does not follow", []store.Entry{entry("a", 4, 9)}, []store.Change{count("a", 0, 5, 2)}, false},
+		{"does not follow in the log", []store.Entry{entry("a", 4, 9)}, []store.Change{count("a", 0, 4, 2), count("a", 0, 7, 2)}, false},
+		{"not from the beginning", nil, []store.Change{count("a", 0, 4, 2)}, false},
+		{"newer entry, other sum", []store.Entry{entry("a", 8, 10)}, []store.Change{count("a", 0, 4, 2), count("a", 0, 6, 1)}, false},
+		{"newest entry, other sum", []store.Entry{entry("a", 6, 11)}, []store.Change{count("a", 0, 4, 2), count("a", 0, 6, 1)}, false},
+		{"entry without its record", []store.Entry{entry("a", 4, 10)}, []store.Change{count("b", 0, 0, 2)}, false},
+		{"entry behind the last", []store.Entry{entry("a", 6, 11)}, []store.Change{count("a", 0, 4, 2), count("b", 0, 0, 1)}, false},
+		{"behind an entry's own record", []store.Entry{entry("a", 4, 5), entry("c", 1, 12)}, []store.Change{count("a", 0, 4, 2), count("b", 0, 0, 1)}, false},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			dir := handmade(t, 9, test.entries, test.changes...)
 			for _, memory := range []int{0, 1} {
