@@ -53,47 +53,49 @@ func page(cursor string, topics ...string) string {
 func TestLook(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 65_535)
-	for name, test := range map[string]struct {
+	for _, test := range []struct {
+		name    string
 		replies []string
 		ends    bool
 		network Network
 		want    error  // nil: no objection
 		text    string // what the error says
 	}{
-		"empty": {replies: []string{":0\r\n"}},
-		"its own": {replies: []string{":3\r\n", page("7", "bench:1", "bench:"), page("8"), page("0",
+		{name: "empty", replies: []string{":0\r\n"}},
+		{name: "its own", replies: []string{":3\r\n", page("7", "bench:1", "bench:"), page("8"), page("0",
 			"bench:\r\n2")}},
-		"others": {replies: []string{":3\r\n", page("7", "bench:1"), page("0", "orders")},
+		{name: "others", replies: []string{":3\r\n", page("7", "bench:1"), page("0", "orders")},
 			want: &OthersError{}, text: `"orders" is one of its 3`},
-		"nearly":        {replies: []string{":1\r\n", page("0", "bench")}, want: &OthersError{}, text: `"bench"`},
-		"empty topic":   {replies: []string{":1\r\n", page("0", "")}, want: &OthersError{}, text: `""`},
-		"long":          {replies: []string{":1\r\n", page("0", long)}, want: &OthersError{}, text: long[:64]},
-		"refused":       {replies: []string{"-LOADING not yet\r\n"}, want: ErrTopicsUnknown, text: "LOADING not yet"},
-		"refused later": {replies: []string{":1\r\n", "-BUSY no\r\n"}, want: ErrTopicsUnknown, text: "BUSY no"},
-		"no RESP": {replies: []string{"\xff\x02no\n"}, ends: true, network: TCP, want: ErrTopicsUnknown,
+		{name: "nearly", replies: []string{":1\r\n", page("0", "bench")}, want: &OthersError{}, text: `"bench"`},
+		{name: "empty topic", replies: []string{":1\r\n", page("0", "")}, want: &OthersError{}, text: `""`},
+		{name: "long", replies: []string{":1\r\n", page("0", long)}, want: &OthersError{}, text: long[:64]},
+		{name: "refused", replies: []string{"-LOADING not yet\r\n"}, want: ErrTopicsUnknown, text: "LOADING not yet"},
+		{name: "refused later", replies: []string{":1\r\n", "-BUSY no\r\n"}, want: ErrTopicsUnknown, text: "BUSY no"},
+		{name: "no RESP", replies: []string{"\xff\x02no\n"}, ends: true, network: TCP, want: ErrTopicsUnknown,
 			text: "unknown opcode"},
-		"no RESP, over it": {replies: []string{"\xff\x02no"}, ends: true, network: RESP, want: ErrNoRESP},
-		"too many":         {replies: []string{"\xff\x08"}, ends: true, want: ErrTopicsUnknown, text: "code 8"},
-		"HTTP": {replies: []string{"HTTP/1.1 400 Bad Request\r\n\r\n"}, ends: true,
+		{name: "no RESP, over it", replies: []string{"\xff\x02no"}, ends: true, network: RESP, want: ErrNoRESP},
+		{name: "too many", replies: []string{"\xff\x08"}, ends: true, want: ErrTopicsUnknown, text: "code 8"},
+		{name: "HTTP", replies: []string{"HTTP/1.1 400 Bad Request\r\n\r\n"}, ends: true,
 			want: ErrTopicsUnknown, text: "is not RESP"},
-		"a line for ever": {replies: []string{":" + strings.Repeat("1", 9000)}, want: ErrTopicsUnknown,
+		{name: "a line for ever", replies: []string{":" + strings.Repeat("1", 9000)}, want: ErrTopicsUnknown,
 			text: "is not RESP"},
-		"no end of topics": {replies: []string{":1\r\n", "*2\r\n$1\r\n0\r\n*99999999\r\n"}, want: ErrTopicsUnknown,
-			text: "is not RESP"},
-		"no end of a topic": {replies: []string{":1\r\n", "*2\r\n$1\r\n0\r\n*1\r\n$99999999\r\n"},
+		{name: "no end of topics", replies: []string{":1\r\n", "*2\r\n$1\r\n0\r\n*99999999\r\n"},
 			want: ErrTopicsUnknown, text: "is not RESP"},
-		"negative": {replies: []string{":1\r\n", "*2\r\n$-1\r\n"}, want: ErrTopicsUnknown, text: "is not RESP"},
-		"another shape": {replies: []string{":1\r\n", "*1\r\n$1\r\n0\r\n"}, want: ErrTopicsUnknown,
+		{name: "no end of a topic", replies: []string{":1\r\n", "*2\r\n$1\r\n0\r\n*1\r\n$99999999\r\n"},
+			want: ErrTopicsUnknown, text: "is not RESP"},
+		{name: "negative", replies: []string{":1\r\n", "*2\r\n$-1\r\n"}, want: ErrTopicsUnknown, text: "is not RESP"},
+		{name: "another shape", replies: []string{":1\r\n", "*1\r\n$1\r\n0\r\n"}, want: ErrTopicsUnknown,
 			text: "is not RESP"},
-		"wrong length": {replies: []string{":1\r\n", "*2\r\n$1\r\n0xx"}, want: ErrTopicsUnknown, text: "is not RESP"},
-		"silent":       {want: ErrTopicsUnknown, text: "no answer within 50ms"},
-		"silent within": {replies: []string{":1\r\n", "*2\r\n$1\r\n"}, want: ErrTopicsUnknown,
+		{name: "wrong length", replies: []string{":1\r\n", "*2\r\n$1\r\n0xx"}, want: ErrTopicsUnknown,
+			text: "is not RESP"},
+		{name: "silent", want: ErrTopicsUnknown, text: "no answer within 50ms"},
+		{name: "silent within", replies: []string{":1\r\n", "*2\r\n$1\r\n"}, want: ErrTopicsUnknown,
 			text: "no answer within 50ms"},
-		"gone": {ends: true, want: ErrTopicsUnknown, text: "without an answer"},
-		"gone within": {replies: []string{":1\r\n", "*2\r\n$1\r\n0\r\n*1\r\n$9\r\nben"}, ends: true,
+		{name: "gone", ends: true, want: ErrTopicsUnknown, text: "without an answer"},
+		{name: "gone within", replies: []string{":1\r\n", "*2\r\n$1\r\n0\r\n*1\r\n$9\r\nben"}, ends: true,
 			want: ErrTopicsUnknown, text: "without an answer"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			addr := answers(t, test.ends, test.replies...)
 			peer, err := net.ResolveTCPAddr("tcp", addr)
@@ -101,7 +103,7 @@ func TestLook(t *testing.T) {
 				t.Fatal(err)
 			}
 			o := Options{Network: test.network, Own: "bench:", Timeout: time.Minute}
-			if strings.HasPrefix(name, "silent") {
+			if strings.HasPrefix(test.name, "silent") {
 				o.Timeout = 50 * time.Millisecond
 			}
 			err = findOthers(t.Context(), peer, &o)

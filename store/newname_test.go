@@ -16,8 +16,11 @@ import (
 // one above is closed to us, whoever made the name answers for it; every other error ends it.
 func TestNameOfANewStore(t *testing.T) {
 	t.Parallel()
-	for name, row := range map[string]struct{ fails, want error }{
-		"synced": {}, "closed to us": {fails: fs.ErrPermission}, "fails": {syscall.EIO, syscall.EIO},
+	for _, row := range []struct {
+		name        string
+		fails, want error
+	}{
+		{"synced", nil, nil}, {"closed to us", fs.ErrPermission, nil}, {"fails", syscall.EIO, syscall.EIO},
 	} {
 		for _, init := range []bool{false, true} {
 			dir := filepath.Join(t.TempDir(), "data")
@@ -45,13 +48,13 @@ func TestNameOfANewStore(t *testing.T) {
 				return err
 			}
 			if err := make(); !errors.Is(err, row.want) || synced != 1 {
-				t.Errorf("%s, init %t: %v, synced %d times", name, init, err, synced)
+				t.Errorf("%s, init %t: %v, synced %d times", row.name, init, err, synced)
 			}
 			if row.fails != nil {
 				continue
 			}
 			if err := make(); err != nil || synced != 1 {
-				t.Errorf("%s, init %t, once it is there: %v, synced %d times", name, init, err, synced)
+				t.Errorf("%s, init %t, once it is there: %v, synced %d times", row.name, init, err, synced)
 			}
 		}
 	}

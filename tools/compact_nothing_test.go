@@ -27,13 +27,14 @@ func TestCompactHasSomethingToDo(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for name, test := range map[string]struct {
+	for _, test := range []struct {
+		name   string
 		change func(dir string) error
 		log    bool // leave two segments
 	}{
-		"nothing":   {func(string) error { return nil }, false},
-		"a segment": {func(string) error { return nil }, true},
-		"a record": {func(dir string) error {
+		{"nothing", func(string) error { return nil }, false},
+		{"a segment", func(string) error { return nil }, true},
+		{"a record", func(dir string) error {
 			s := openDir(t, dir, smallSegment)
 			counted(t, s, store.Op{Kind: store.Count, Topic: []byte("topic 1")})
 			if err := s.Close(); err != nil {
@@ -41,7 +42,7 @@ func TestCompactHasSomethingToDo(t *testing.T) {
 			}
 			return os.RemoveAll(filepath.Join(store.LogDir(dir), "spare"))
 		}, false},
-		"a torn tail": {func(dir string) error {
+		{"a torn tail", func(dir string) error {
 			log, err := wal.Open(store.LogDir(dir), wal.Options{})
 			if err != nil {
 				return err
@@ -49,9 +50,9 @@ func TestCompactHasSomethingToDo(t *testing.T) {
 			flip(t, lastSegment(t, dir), log.Tail().Offset+20)
 			return log.Close()
 		}, false},
-		"not closed":           {func(dir string) error { setMeta(t, dir, "state", []byte{byte(store.StateOpen)}); return nil }, false},
-		"a spare":              {func(dir string) error { return os.WriteFile(filepath.Join(store.LogDir(dir), "spare"), nil, 0o600) }, false},
-		"room in the snapshot": {func(dir string) error { return os.Truncate(store.SnapshotPath(dir), 1<<20) }, false},
+		{"not closed", func(dir string) error { setMeta(t, dir, "state", []byte{byte(store.StateOpen)}); return nil }, false},
+		{"a spare", func(dir string) error { return os.WriteFile(filepath.Join(store.LogDir(dir), "spare"), nil, 0o600) }, false},
+		{"room in the snapshot", func(dir string) error { return os.Truncate(store.SnapshotPath(dir), 1<<20) }, false},
 	} {
 		dir := copyTree(t, compacted)
 		if !test.log {
@@ -64,17 +65,17 @@ func TestCompactHasSomethingToDo(t *testing.T) {
 		}
 		want := servedSums(t, dir)
 		c, err := Compact(t.Context(), dir, CompactOptions{})
-		if err != nil || c.Nothing != (name == "nothing") {
-			t.Errorf("%s: compact returned %+v, %v, wrong about whether there is work", name, c, err)
+		if err != nil || c.Nothing != (test.name == "nothing") {
+			t.Errorf("%s: compact returned %+v, %v, wrong about whether there is work", test.name, c, err)
 		}
 		if again, err := Compact(t.Context(), dir, CompactOptions{}); err != nil || !again.Nothing {
-			t.Errorf("%s, again: %+v, %v", name, again, err)
+			t.Errorf("%s, again: %+v, %v", test.name, again, err)
 		}
 		if m, _ := readEntries(t, dir); segmentsIn(t, dir) != 1 || m.State != store.StateClosed {
-			t.Errorf("%s: %d segments, %+v", name, segmentsIn(t, dir), m)
+			t.Errorf("%s: %d segments, %+v", test.name, segmentsIn(t, dir), m)
 		}
 		if got := servedSums(t, dir); got == nil || !equalValues(got, want) {
-			t.Errorf("%s: it starts with other counters", name)
+			t.Errorf("%s: it starts with other counters", test.name)
 		}
 	}
 }

@@ -106,19 +106,20 @@ func TestPartOfALog(t *testing.T) {
 		return found[len(found)-1]
 	}
 	put := func(from, to string) error { return errors.Join(os.RemoveAll(to), os.CopyFS(to, os.DirFS(from))) }
-	for name, test := range map[string]struct {
+	for _, test := range []struct {
+		name    string
 		spoil   func(log string) error
 		told    bool // there are records to tell of
 		damaged bool
 	}{
-		"no end":         {func(log string) error { return os.Remove(last(log)) }, true, true},
-		"damaged behind": {func(log string) error { flip(t, last(log), 64+45); return nil }, true, true},
-		"another's":      {func(log string) error { return put(store.LogDir(other), log) }, true, true},
-		"gone":           {os.RemoveAll, false, true},
-		"empty":          {func(log string) error { return put(t.TempDir(), log) }, false, true},
-		"no records":     {func(log string) error { return put(none, filepath.Dir(log)) }, false, false},
+		{"no end", func(log string) error { return os.Remove(last(log)) }, true, true},
+		{"damaged behind", func(log string) error { flip(t, last(log), 64+45); return nil }, true, true},
+		{"another's", func(log string) error { return put(store.LogDir(other), log) }, true, true},
+		{"gone", os.RemoveAll, false, true},
+		{"empty", func(log string) error { return put(t.TempDir(), log) }, false, true},
+		{"no records", func(log string) error { return put(none, filepath.Dir(log)) }, false, false},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			dir := copyTree(t, whole)
 			if err := test.spoil(store.LogDir(dir)); err != nil {
@@ -133,7 +134,7 @@ func TestPartOfALog(t *testing.T) {
 			told := false
 			found, err := History(t.Context(), []byte("topic 1"), dir, HistoryOptions{}, func(Step) error { told = true; return nil })
 			check(told, err)
-			if name == "no records" && (found.Covered || found.First != 10 || found.Last != 9) {
+			if test.name == "no records" && (found.Covered || found.First != 10 || found.Last != 9) {
 				t.Errorf("found was %+v, want nothing covered, from 10 to 9", found)
 			}
 			var lines bytes.Buffer

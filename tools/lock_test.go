@@ -25,19 +25,20 @@ func TestLockIsHeld(t *testing.T) {
 	whole := closedStore(t, seeded(t), 60, 20)
 	damaged, _ := damagedStore(t)
 	dump := writeDump(t, "ndjson", testHeader(), nil)
-	for name, work := range map[string]struct {
+	for _, work := range []struct {
+		name string
 		from string
 		do   func(dir string, step func(string) error) error
 	}{
-		"compact": {whole, func(dir string, step func(string) error) error {
+		{"compact", whole, func(dir string, step func(string) error) error {
 			_, err := Compact(t.Context(), dir, CompactOptions{step: step})
 			return err
 		}},
-		"restore": {whole, func(dir string, step func(string) error) error {
+		{"restore", whole, func(dir string, step func(string) error) error {
 			_, err := Restore(t.Context(), dump, dir, RestoreOptions{Force: true, SegmentSize: smallSegment, seams: seams{step: step}})
 			return err
 		}},
-		"repair": {damaged, func(dir string, step func(string) error) error {
+		{"repair", damaged, func(dir string, step func(string) error) error {
 			_, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true, SegmentSize: smallSegment, seams: seams{step: step}})
 			return err
 		}},
@@ -59,7 +60,7 @@ func TestLockIsHeld(t *testing.T) {
 				}
 				tried = true
 				if s, err := store.Open(dir, store.Options{SegmentSize: smallSegment, LockWait: -1}); !errors.Is(err, store.ErrBusy) {
-					t.Errorf("%s, lock file %t: a server starts meanwhile: %v", name, lockFile, err)
+					t.Errorf("%s, lock file %t: a server starts meanwhile: %v", work.name, lockFile, err)
 					if err == nil {
 						return s.Close()
 					}
@@ -67,7 +68,7 @@ func TestLockIsHeld(t *testing.T) {
 				return nil
 			})
 			if err != nil || !tried {
-				t.Errorf("%s: it returned %v; a start was tried meanwhile: %t", name, err, tried)
+				t.Errorf("%s: it returned %v; a start was tried meanwhile: %t", work.name, err, tried)
 			}
 		}
 	}
@@ -97,19 +98,20 @@ func TestWaitingStartGetsTheNewDirectory(t *testing.T) {
 	whole := closedStore(t, seeded(t), 60, 20)
 	damaged, _ := damagedStore(t)
 	empty := t.TempDir()
-	for name, row := range map[string]struct {
+	for _, row := range []struct {
+		name string
 		from string
 		work func(dir string, s seams) (aside string, err error)
 	}{
-		"restore": {whole, func(dir string, s seams) (string, error) {
+		{"restore", whole, func(dir string, s seams) (string, error) {
 			r, err := Restore(t.Context(), dump, dir, RestoreOptions{Force: true, SegmentSize: smallSegment, seams: s})
 			return r.Aside, err
 		}},
-		"restore into an empty one": {empty, func(dir string, s seams) (string, error) {
+		{"restore into an empty one", empty, func(dir string, s seams) (string, error) {
 			r, err := Restore(t.Context(), dump, dir, RestoreOptions{SegmentSize: smallSegment, seams: s})
 			return r.Aside, err
 		}},
-		"repair": {damaged, func(dir string, s seams) (string, error) {
+		{"repair", damaged, func(dir string, s seams) (string, error) {
 			r, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true, SegmentSize: smallSegment, seams: s})
 			return r.Aside, err
 		}},
@@ -150,10 +152,10 @@ func TestWaitingStartGetsTheNewDirectory(t *testing.T) {
 			}
 			aside, err := row.work(dir, s)
 			if err != nil {
-				t.Fatalf("%s: the work beside a waiting start returned %v", name, err)
+				t.Fatalf("%s: the work beside a waiting start returned %v", row.name, err)
 			}
 			if early {
-				t.Errorf("%s: it started before the work was done", name)
+				t.Errorf("%s: it started before the work was done", row.name)
 			}
 			var before map[string]string
 			if aside != "" {
@@ -163,18 +165,18 @@ func TestWaitingStartGetsTheNewDirectory(t *testing.T) {
 			select {
 			case o = <-start:
 			case <-time.After(60 * time.Second):
-				t.Fatalf("%s: it still waits", name)
+				t.Fatalf("%s: it still waits", row.name)
 			}
 			if o.err != nil {
-				t.Fatalf("%s, exchanged %t: %v", name, exchanged, o.err)
+				t.Fatalf("%s, exchanged %t: %v", row.name, exchanged, o.err)
 			}
-			if name != "repair" {
+			if row.name != "repair" {
 				if v, there := o.s.Get("new"); !there || v.Sum != 41 {
-					t.Errorf("%s, exchanged %t: it serves another one: %+v, %t", name, exchanged, v, there)
+					t.Errorf("%s, exchanged %t: it serves another one: %+v, %t", row.name, exchanged, v, there)
 				}
 			}
 			if o.s.Recovery().Created {
-				t.Errorf("%s, exchanged %t: it made a new store", name, exchanged)
+				t.Errorf("%s, exchanged %t: it made a new store", row.name, exchanged)
 			}
 			if _, err := o.s.Count(inTime(t), "new"); err != nil {
 				t.Error(err)
@@ -183,7 +185,7 @@ func TestWaitingStartGetsTheNewDirectory(t *testing.T) {
 				t.Error(err)
 			}
 			if aside != "" && !maps.Equal(before, contents(t, aside)) {
-				t.Errorf("%s, exchanged %t: what was put aside was changed", name, exchanged)
+				t.Errorf("%s, exchanged %t: what was put aside was changed", row.name, exchanged)
 			}
 		}
 	}

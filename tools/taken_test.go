@@ -18,24 +18,25 @@ func TestWhoTookTheNameKeepsIt(t *testing.T) {
 	whole := closedStore(t, seeded(t), 60, 20)
 	damaged, _ := damagedStore(t)
 	other := closedStore(t, seeded(t), 60, 20)
-	for name, row := range map[string]struct {
+	for _, row := range []struct {
+		name string
 		from string
 		work func(dir string, s seams) error
 	}{
-		"restore": {whole, func(dir string, s seams) error {
+		{"restore", whole, func(dir string, s seams) error {
 			_, err := Restore(t.Context(), dump, dir, RestoreOptions{Force: true, SegmentSize: smallSegment, seams: s})
 			return err
 		}},
-		"repair": {damaged, func(dir string, s seams) error {
+		{"repair", damaged, func(dir string, s seams) error {
 			_, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true, SegmentSize: smallSegment, seams: s})
 			return err
 		}},
-		"compact": {whole, func(dir string, s seams) error {
+		{"compact", whole, func(dir string, s seams) error {
 			_, err := Compact(t.Context(), dir, CompactOptions{step: s.step})
 			return err
 		}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			tries := 0
 			for at := 0; ; at++ {
@@ -73,7 +74,7 @@ func TestWhoTookTheNameKeepsIt(t *testing.T) {
 				if !maps.Equal(before, contents(t, dir)) {
 					t.Errorf("taken behind %q: the other directory was changed (%v)", step, err)
 				}
-				if own := name == "compact" && (step == "renamed" || step == "durable"); err == nil && !own {
+				if own := row.name == "compact" && (step == "renamed" || step == "durable"); err == nil && !own {
 					t.Errorf("taken behind %q: no error", step)
 				}
 			}

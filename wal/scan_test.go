@@ -75,20 +75,21 @@ func TestScan(t *testing.T) {
 	for records[third].Segment < 3 {
 		third++
 	}
-	for name, test := range map[string]struct {
+	for _, test := range []struct {
+		name    string
 		segment uint64 // whose byte is changed
 		offset  int64
 		want    int // records before it
 	}{
-		"none":                   {0, 0, all},
-		"record":                 {3, records[third+2].Offset + recordHeaderSize, third + 2},
-		"first record":           {3, records[third].Offset + 9, third},
-		"header":                 {3, 20, third},
-		"header of the first":    {1, 20, 0},
-		"link to the one before": {3, 57, third},
-		"last segment":           {records[all-1].Segment, records[all-2].Offset, all - 2},
+		{"none", 0, 0, all},
+		{"record", 3, records[third+2].Offset + recordHeaderSize, third + 2},
+		{"first record", 3, records[third].Offset + 9, third},
+		{"header", 3, 20, third},
+		{"header of the first", 1, 20, 0},
+		{"link to the one before", 3, 57, third},
+		{"last segment", records[all-1].Segment, records[all-2].Offset, all - 2},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			copied := t.TempDir()
 			if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {

@@ -106,18 +106,19 @@ func outOfOrder(ops []counted) string {
 // TestOutOfOrder shows that the check sees what it is there for.
 func TestOutOfOrder(t *testing.T) {
 	t.Parallel()
-	for name, test := range map[string]struct {
-		ops []counted
-		bad bool
+	for _, test := range []struct {
+		name string
+		ops  []counted
+		bad  bool
 	}{
-		"in order":         {[]counted{{1, 2, 1}, {3, 4, 2}}, false},
-		"at the same time": {[]counted{{1, 4, 2}, {2, 3, 1}, {5, 6, 3}}, false},
-		"out of order":     {[]counted{{1, 2, 2}, {3, 4, 1}}, true},
-		"twice":            {[]counted{{1, 2, 1}, {3, 4, 1}}, true},
-		"one missing":      {[]counted{{1, 2, 1}, {3, 4, 3}}, true},
+		{"in order", []counted{{1, 2, 1}, {3, 4, 2}}, false},
+		{"at the same time", []counted{{1, 4, 2}, {2, 3, 1}, {5, 6, 3}}, false},
+		{"out of order", []counted{{1, 2, 2}, {3, 4, 1}}, true},
+		{"twice", []counted{{1, 2, 1}, {3, 4, 1}}, true},
+		{"one missing", []counted{{1, 2, 1}, {3, 4, 3}}, true},
 	} {
 		if reason := outOfOrder(test.ops); (reason != "") != test.bad {
-			t.Errorf("%s: it says %q, want that it is out of order: %t", name, reason, test.bad)
+			t.Errorf("%s: it says %q, want that it is out of order: %t", test.name, reason, test.bad)
 		}
 	}
 }

@@ -278,33 +278,34 @@ func TestOneAtATime(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	t.Parallel()
-	for name, row := range map[string]struct {
+	for _, row := range []struct {
+		name  string
 		spoil func(dir string) error
 		moved bool
 	}{
-		"untouched": {func(string) error { return nil }, false},
-		"removed":   {os.RemoveAll, true},
-		"renamed":   {func(dir string) error { return os.Rename(dir, dir+".old") }, true},
-		"replaced": {func(dir string) error {
+		{"untouched", func(string) error { return nil }, false},
+		{"removed", os.RemoveAll, true},
+		{"renamed", func(dir string) error { return os.Rename(dir, dir+".old") }, true},
+		{"replaced", func(dir string) error {
 			return errors.Join(os.Rename(dir, dir+".old"), os.MkdirAll(filepath.Join(dir, LogName), 0o700))
 		}, true},
-		"log removed": {func(dir string) error { return os.RemoveAll(filepath.Join(dir, LogName)) }, true},
-		"log replaced": {func(dir string) error {
+		{"log removed", func(dir string) error { return os.RemoveAll(filepath.Join(dir, LogName)) }, true},
+		{"log replaced", func(dir string) error {
 			return errors.Join(os.Rename(dir+"/wal", dir+"/old"), os.Mkdir(dir+"/wal", 0o700))
 		}, true},
-		"emptied": {func(dir string) error { return errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)) }, true},
-		"above is gone": {func(dir string) error {
+		{"emptied", func(dir string) error { return errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)) }, true},
+		{"above is gone", func(dir string) error {
 			return errors.Join(os.RemoveAll(filepath.Dir(dir)), os.WriteFile(filepath.Dir(dir), nil, 0o600))
 		}, true},
-		"LOCK removed":  {func(dir string) error { return os.Remove(filepath.Join(dir, FileName)) }, false},
-		"opened to all": {func(dir string) error { return os.Chmod(dir, 0o755) }, false},
+		{"LOCK removed", func(dir string) error { return os.Remove(filepath.Join(dir, FileName)) }, false},
+		{"opened to all", func(dir string) error { return os.Chmod(dir, 0o755) }, false},
 	} {
 		dir := filepath.Join(t.TempDir(), "above", "data")
 		must(t, os.MkdirAll(filepath.Join(dir, LogName), 0o700))
 		l := taken(t, dir, Options{Server: true})
 		must(t, row.spoil(dir))
 		if err := l.Check(); errors.Is(err, ErrMoved) != row.moved || err != nil && !row.moved {
-			t.Errorf("%s: Check returned %v, want ErrMoved if the directory is another, and else nothing", name, err)
+			t.Errorf("%s: Check returned %v, want ErrMoved if the directory is another, else nothing", row.name, err)
 		}
 	}
 }

@@ -130,22 +130,23 @@ func TestDouble(t *testing.T) {
 		}
 	}
 	const line = "\treturn 2 * n\n"
-	for name, test := range map[string]struct {
+	for _, test := range []struct {
+		name            string
 		old, new, tests string
 		most            time.Duration
 		red             bool
 		want            string // in the outcome, or in the error
 	}{
-		"red":          {old: line, new: "\treturn 3 * n\n", red: true, want: "small TestDouble/two"},
-		"panic":        {old: line, new: "\tpanic(n)\n", red: true, want: "TestDouble/two (panics)"},
-		"green":        {old: "func unseen() {}\n", new: "", want: "notice nothing"},
-		"hangs":        {old: line, new: "\tselect {}\n", most: 5 * time.Second, want: "hang"},
-		"does not fit": {old: "\treturn 4 * n\n", want: "0 times"},
-		"a part":       {old: "return 2 * n\n", want: "0 times"},
-		"no build":     {old: line, new: "\treturn nothing\n", want: "does not build"},
-		"no test":      {old: line, new: "\treturn 3 * n\n", tests: "TestNone", want: "no test has run"},
+		{name: "red", old: line, new: "\treturn 3 * n\n", red: true, want: "small TestDouble/two"},
+		{name: "panic", old: line, new: "\tpanic(n)\n", red: true, want: "TestDouble/two (panics)"},
+		{name: "green", old: "func unseen() {}\n", new: "", want: "notice nothing"},
+		{name: "hangs", old: line, new: "\tselect {}\n", most: 5 * time.Second, want: "hang"},
+		{name: "does not fit", old: "\treturn 4 * n\n", want: "0 times"},
+		{name: "a part", old: "return 2 * n\n", want: "0 times"},
+		{name: "no build", old: line, new: "\treturn nothing\n", want: "does not build"},
+		{name: "no test", old: line, new: "\treturn 3 * n\n", tests: "TestNone", want: "no test has run"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			b := betrayal{file: "a.go", packages: []string{"."}, tests: "TestDouble", old: test.old, new: test.new}
 			if test.tests != "" {
