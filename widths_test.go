@@ -32,9 +32,8 @@ const (
 var (
 	wideFolders = []string{
 		".", "clients", "cmd/gcd-tool", "codec",
-		"internal/priority", "internal/vfs",
-		"internal/vfs/vfstest", "server", "server/internal/gate", "server/internal/loop", "server/internal/redis",
-		"server/internal/socket", "store", "tools", "wal",
+		"server", "server/internal/gate", "server/internal/loop", "server/internal/redis",
+		"server/internal/socket", "store", "tools",
 	}
 	widePages = []string{
 		"docs/architecture.md", "docs/benchmarks.md",

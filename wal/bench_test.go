@@ -28,8 +28,9 @@ func benchLog(b *testing.B, segmentSize int64) (*Log, string) {
 	return l, dir
 }
 
-// BenchmarkAppendSync is a durable record of 60 bytes against the least that the disk takes for the same bytes: one
-// write and one fdatasync in a zero-filled file. The two take turns, so that the disk's moods meet both.
+// BenchmarkAppendSync is a durable record of 60 bytes against the least that the disk takes for the
+// same bytes: one write and one fdatasync in a zero-filled file. The two take turns, so that the
+// disk's moods meet both.
 func BenchmarkAppendSync(b *testing.B) {
 	l, dir := benchLog(b, 16<<20)
 	bare, err := makeSpare(vfs.OS{}, dir, 16<<20, func() error { return nil })

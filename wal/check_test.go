@@ -83,7 +83,11 @@ func TestContents(t *testing.T) {
 		name   string
 		want   bool
 		others []string
-	}{{"spare", false, nil}, {"0-0.wal", false, []string{"0-0.wal"}}, {"0000000000000001.seg", true, []string{"0-0.wal"}}} {
+	}{
+		{"spare", false, nil},
+		{"0-0.wal", false, []string{"0-0.wal"}},
+		{"0000000000000001.seg", true, []string{"0-0.wal"}},
+	} {
 		f, err := disk.Create(path.Join("/d/log", row.name))
 		if err != nil {
 			t.Fatal(err)

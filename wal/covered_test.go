@@ -8,8 +8,8 @@ import (
 	"gcd/internal/vfs/vfstest"
 )
 
-// TestCovered: of segments wholly at or below Options.Covered only the headers matter to Open, of all others every record, and the
-// last segment is never one of the former.
+// TestCovered: of segments wholly at or below Options.Covered only the headers matter to Open, of
+// all others every record, and the last segment is never one of the former.
 func TestCovered(t *testing.T) {
 	t.Parallel()
 	disk := vfstest.NewMem()

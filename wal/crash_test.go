@@ -52,8 +52,8 @@ func (h *history) check(l *Log) error {
 	return nil
 }
 
-// script does all that a log does: create, appends of many sizes, syncs now and then, rotations with and without a
-// spare, releases. Its errors are those of the disk.
+// script does all that a log does: create, appends of many sizes, syncs now and then, rotations
+// with and without a spare, releases. Its errors are those of the disk.
 func (h *history) script(o Options, seed uint64) error {
 	r := rand.New(rand.NewPCG(seed, 1))
 	if err := Create(testDir, testID, 1, o); err != nil {
@@ -104,23 +104,26 @@ func (h *history) script(o Options, seed uint64) error {
 	return nil
 }
 
-// TestCrashAtEveryOperation cuts the power before every file operation of a scripted run, in many ways, and in the
-// middle of the recovery from it.
+// TestCrashAtEveryOperation cuts the power before every file operation of a scripted run, in many
+// ways, and in the middle of the recovery from it.
 func TestCrashAtEveryOperation(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(6 / thin.Step(2)) {
 		h := &history{marked: seed%3 > 0, each: seed%3 == 2}
-		t.Run(fmt.Sprintf("seed %d, with a mark %t, each record synced %t", seed, h.marked, h.each), func(t *testing.T) {
+		name := fmt.Sprintf("seed %d, with a mark %t, each record synced %t", seed, h.marked, h.each)
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			disk, points := vfstest.NewMem(), 0
 			fault := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
-				if op.Kind == vfstest.KindRead || op.Kind == vfstest.KindSize || op.Kind == vfstest.KindClose || t.Failed() {
+				if op.Kind == vfstest.KindRead || op.Kind == vfstest.KindSize || op.Kind == vfstest.KindClose ||
+					t.Failed() {
 					return vfstest.Outcome{}
 				}
 				if points++; points%thin.Step(3) != 0 {
 					return vfstest.Outcome{}
 				}
-				where := fmt.Sprintf("seed %d, before operation %d (%s %s %d+%d)", seed, op.N, op.Kind, op.Name, op.Off, op.Len)
+				where := fmt.Sprintf("seed %d, before operation %d (%s %s %d+%d)",
+					seed, op.N, op.Kind, op.Name, op.Off, op.Len)
 				n := uint64(op.N)
 				crashes := []vfstest.Crash{
 					{Keep: 0}, {Keep: 1},
@@ -147,8 +150,8 @@ func TestCrashAtEveryOperation(t *testing.T) {
 	}
 }
 
-// recoverTwice recovers from a crash, goes on, loses power again and looks whether all is there. If nested, it also
-// cuts the power before each operation of the recovery.
+// recoverTwice recovers from a crash, goes on, loses power again and looks whether all is there. If
+// nested, it also cuts the power before each operation of the recovery.
 func recoverTwice(disk *vfstest.Mem, h *history, nested bool) error {
 	again := *h
 	if nested {
@@ -206,8 +209,8 @@ func (h *history) reopen(disk vfs.FS) (*Log, error) {
 	return l, l.Start()
 }
 
-// crashInRecovery recovers a copy of disk and cuts the power before each operation of that: the next recovery finds the
-// same.
+// crashInRecovery recovers a copy of disk and cuts the power before each operation of that: the
+// next recovery finds the same.
 func crashInRecovery(disk *vfstest.Mem, h *history) error {
 	first, err := h.reopen(disk.Clone())
 	if err != nil {
@@ -228,7 +231,8 @@ func crashInRecovery(disk *vfstest.Mem, h *history) error {
 				err = fmt.Errorf("ends with record %d, the first recovery with %d", l.Last(), first.Last())
 			}
 			if err != nil {
-				failed = fmt.Errorf("power loss %+v before operation %d (%s) of the recovery: %w", c, op.N, op.Kind, err)
+				failed = fmt.Errorf("power loss %+v before operation %d (%s) of the recovery: %w",
+					c, op.N, op.Kind, err)
 			}
 		}
 		return vfstest.Outcome{}

@@ -12,7 +12,8 @@ import (
 	"gcd/internal/vfs/vfstest"
 )
 
-// damagedLog is four segments, the last with two records, and the offset of the second record in each.
+// damagedLog is four segments, the last with two records, and the offset of the second record in
+// each.
 func damagedLog(t *testing.T) (frozen, *Log) {
 	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
@@ -23,7 +24,8 @@ func damagedLog(t *testing.T) (frozen, *Log) {
 	return freeze(disk), l
 }
 
-// otherLife is the same log up to the first segment's end, and then with other payloads of the same sizes.
+// otherLife is the same log up to the first segment's end, and then with other payloads of the same
+// sizes.
 func otherLife(t *testing.T, id ID) frozen {
 	disk := vfstest.NewMem()
 	o := testOptions(disk)
@@ -52,8 +54,8 @@ func newer(b []byte) {
 	le.PutUint32(b[60:], crcOf(b[:60]))
 }
 
-// TestDamage damages a closed log in every way we know of. Open refuses with the right error, names file and offset,
-// and changes nothing.
+// TestDamage damages a closed log in every way we know of. Open refuses with the right error, names
+// file and offset, and changes nothing.
 func TestDamage(t *testing.T) {
 	t.Parallel()
 	intact, _ := damagedLog(t)
@@ -78,8 +80,10 @@ func TestDamage(t *testing.T) {
 	}{
 		{"payload in a sealed segment", func(f frozen) { f[name(2)][second+100] ^= 1 }, nil, name(2), second, 6},
 		{"record header in a sealed segment", func(f frozen) { f[name(2)][second+16] ^= 1 }, nil, name(2), second, 6},
-		{"a hole in a sealed segment", func(f frozen) { clear(f[name(2)][second : second+2040]) }, nil, name(2), second, 6},
-		{"512 bytes of garbage in a sealed segment", func(f frozen) { copy(f[name(2)][second-40:], payload(1, 512)) }, nil, name(2), segmentHeaderSize, 5},
+		{"a hole in a sealed segment", func(f frozen) { clear(f[name(2)][second : second+2040]) },
+			nil, name(2), second, 6},
+		{"512 bytes of garbage in a sealed segment", func(f frozen) { copy(f[name(2)][second-40:], payload(1, 512)) },
+			nil, name(2), segmentHeaderSize, 5},
 		{"sectors swapped", func(f frozen) {
 			b := f[name(2)]
 			var a [512]byte
@@ -87,11 +91,15 @@ func TestDamage(t *testing.T) {
 			copy(b[1024:1536], b[2560:])
 			copy(b[2560:], a[:])
 		}, nil, name(2), segmentHeaderSize, 5},
-		{"a sealed segment without its last record", func(f frozen) { clear(f[name(2)][filled-1040 : filled]) }, nil, name(2), filled - 1040, 8},
-		{"a sealed segment without records", func(f frozen) { clear(f[name(2)][segmentHeaderSize:]) }, nil, name(2), segmentHeaderSize, 5},
+		{"a sealed segment without its last record", func(f frozen) { clear(f[name(2)][filled-1040 : filled]) },
+			nil, name(2), filled - 1040, 8},
+		{"a sealed segment without records", func(f frozen) { clear(f[name(2)][segmentHeaderSize:]) },
+			nil, name(2), segmentHeaderSize, 5},
 		{"something behind a sealed segment", func(f frozen) { f[name(2)][filled+100] = 1 }, nil, name(2), filled, 9},
-		{"something in a sealed segment's last byte", func(f frozen) { f[name(2)][minSegmentSize-1] = 1 }, nil, name(2), filled, 9},
-		{"first of two records in the last segment", func(f frozen) { f[name(4)][segmentHeaderSize+50] ^= 1 }, nil, name(4), segmentHeaderSize, 13},
+		{"something in a sealed segment's last byte", func(f frozen) { f[name(2)][minSegmentSize-1] = 1 },
+			nil, name(2), filled, 9},
+		{"first of two records in the last segment", func(f frozen) { f[name(4)][segmentHeaderSize+50] ^= 1 },
+			nil, name(4), segmentHeaderSize, 13},
 		{"missing middle segment", func(f frozen) { delete(f, name(2)) }, nil, name(2), 0, 0},
 		{"two missing middle segments", func(f frozen) { delete(f, name(2)); delete(f, name(3)) }, nil, name(2), 0, 0},
 		{"zero-length segment", func(f frozen) { f[name(3)] = nil }, nil, name(3), 0, 0},
@@ -101,31 +109,42 @@ func TestDamage(t *testing.T) {
 		{"truncated within the header", func(f frozen) { f[name(4)] = f[name(4)][:63] }, nil, name(4), 0, 0},
 		{"longer segment", func(f frozen) { f[name(1)] = append(f[name(1)], 0) }, nil, name(1), 48, 0},
 		{"segment header", func(f frozen) { f[name(2)][41] ^= 4 }, nil, name(2), 0, 0},
-		{"segment header with impossible values", func(f frozen) { reseal(f[name(2)], func(h *segmentHeader) { h.first = 0 }) }, nil, name(2), 0, 0},
-		{"first goes back", func(f frozen) { reseal(f[name(3)], func(h *segmentHeader) { h.first = 4 }) }, nil, name(3), 40, 4},
-		{"first goes ahead", func(f frozen) { reseal(f[name(3)], func(h *segmentHeader) { h.first = 10 }) }, nil, name(2), filled, 9},
+		{"segment header with impossible values",
+			func(f frozen) { reseal(f[name(2)], func(h *segmentHeader) { h.first = 0 }) },
+			nil, name(2), 0, 0},
+		{"first goes back", func(f frozen) { reseal(f[name(3)], func(h *segmentHeader) { h.first = 4 }) },
+			nil, name(3), 40, 4},
+		{"first goes ahead", func(f frozen) { reseal(f[name(3)], func(h *segmentHeader) { h.first = 10 }) },
+			nil, name(2), filled, 9},
 		{"a segment of another store", func(f frozen) { f[name(2)] = foreign[name(2)] }, nil, name(2), 16, 0},
 		{"a segment of another life", func(f frozen) { f[name(2)] = diverged[name(2)] }, nil, name(3), 56, 9},
 		{"an older copy of a segment", func(f frozen) {
 			b := f[name(2)] // as it was with two records in it
 			clear(b[segmentHeaderSize+2*2040:])
 		}, nil, name(2), segmentHeaderSize + 2*2040, 7},
-		{"two segments under each other's name", func(f frozen) { f[name(2)], f[name(3)] = f[name(3)], f[name(2)] }, nil, name(2), 32, 0},
-		{"a segment under a later name", func(f frozen) { f[name(5)] = f[name(4)]; delete(f, name(4)) }, nil, name(4), 0, 0},
+		{"two segments under each other's name", func(f frozen) { f[name(2)], f[name(3)] = f[name(3)], f[name(2)] },
+			nil, name(2), 32, 0},
+		{"a segment under a later name", func(f frozen) { f[name(5)] = f[name(4)]; delete(f, name(4)) },
+			nil, name(4), 0, 0},
 		{"a record with another index, all its checksums right", func(f frozen) {
 			b := f[name(2)][second:]
 			seg, _ := knownFormats().decodeSegmentHeader(f[name(2)])
 			link := le.Uint32(f[name(2)][segmentHeaderSize+36:])
 			encodeRecord(b[:2040], seg.seedSum(), link, 7, 5, 0, payload(7, 2000))
 		}, nil, name(2), second, 6},
-		{"a file of another program among ours", func(f frozen) { f[name(3)] = []byte(strings.Repeat("hello\n", 2000)) }, nil, name(3), 0, 0},
-		{"a file of another program at the end", func(f frozen) { f[name(4)] = []byte(strings.Repeat("hello\n", 2000)) }, nil, name(4), 0, 0},
+		{"a file of another program among ours",
+			func(f frozen) { f[name(3)] = []byte(strings.Repeat("hello\n", 2000)) },
+			nil, name(3), 0, 0},
+		{"a file of another program at the end",
+			func(f frozen) { f[name(4)] = []byte(strings.Repeat("hello\n", 2000)) },
+			nil, name(4), 0, 0},
 		{"files of another program", func(f frozen) {
 			for n := uint64(1); n <= 4; n++ {
 				f[name(n)] = []byte(strings.Repeat("hello\n", 2000))
 			}
 		}, ErrNotOurs, name(1), 0, 0},
-		{"zeros in the place of a header", func(f frozen) { clear(f[name(2)][:segmentHeaderSize]) }, nil, name(2), 0, 0},
+		{"zeros in the place of a header", func(f frozen) { clear(f[name(2)][:segmentHeaderSize]) },
+			nil, name(2), 0, 0},
 		{"magic", func(f frozen) { f[name(1)][3] ^= 1 }, nil, name(1), 0, 0},
 		{"version", func(f frozen) { f[name(4)][8] = 2 }, nil, name(4), 0, 0},
 		{"newer version", func(f frozen) { newer(f[name(4)]) }, ErrVersion, name(4), 0, 0},
@@ -156,8 +175,10 @@ func TestDamage(t *testing.T) {
 				t.Fatalf("%v is not damage", err)
 			case row.want != nil && (isDamage || !errors.Is(err, row.want)):
 				t.Errorf("%v, want %v", err, row.want)
-			case isDamage && (path.Base(damage.File) != row.file || damage.Offset != row.offset || damage.Index != row.index):
-				t.Errorf("%v\n is %s, offset %d, record %d; want %s, %d, %d", err, path.Base(damage.File), damage.Offset, damage.Index, row.file, row.offset, row.index)
+			case isDamage && (path.Base(damage.File) != row.file || damage.Offset != row.offset ||
+				damage.Index != row.index):
+				t.Errorf("%v\n is %s, offset %d, record %d; want %s, %d, %d", err,
+					path.Base(damage.File), damage.Offset, damage.Index, row.file, row.offset, row.index)
 			}
 			if !strings.Contains(err.Error(), row.file) || !strings.Contains(err.Error(), "offset") {
 				t.Errorf("the message names no file and offset: %v", err)
@@ -188,8 +209,10 @@ func TestNotDamage(t *testing.T) {
 				delete(f, segmentName(n+1))
 			}
 		}, 13, 14},
-		{"without the last segment: only evidence outside the log can tell", func(f frozen) { delete(f, segmentName(4)) }, 1, 12},
-		{"last record damaged: it may have been under way", func(f frozen) { f[segmentName(4)][segmentHeaderSize+1040+100] ^= 1 }, 1, 13},
+		{"without the last segment: only evidence outside the log can tell",
+			func(f frozen) { delete(f, segmentName(4)) }, 1, 12},
+		{"last record damaged: it may have been under way",
+			func(f frozen) { f[segmentName(4)][segmentHeaderSize+1040+100] ^= 1 }, 1, 13},
 		{"an empty last segment", func(f frozen) { clear(f[segmentName(4)][segmentHeaderSize:]) }, 1, 12},
 		{"other files", func(f frozen) {
 			f["notes.txt"] = []byte("x")
@@ -245,8 +268,9 @@ func TestOpenWithoutALog(t *testing.T) {
 	}
 }
 
-// TestEveryBitFlip flips each bit of a closed log of two segments, of the zeros at its end one in each byte. Either
-// Open refuses, or all records are there and right, or the bit was in the last record and only that one is gone.
+// TestEveryBitFlip flips each bit of a closed log of two segments, of the zeros at its end one in
+// each byte. Either Open refuses, or all records are there and right, or the bit was in the last
+// record and only that one is gone.
 func TestEveryBitFlip(t *testing.T) {
 	t.Parallel()
 	disk := vfstest.NewMem()
@@ -272,7 +296,8 @@ func TestEveryBitFlip(t *testing.T) {
 				case err == nil && !inLast && !behind:
 					t.Errorf("segment %d, byte %d, bit %d: not noticed", number, i, bit)
 				case err != nil && (inLast || behind):
-					t.Errorf("segment %d, byte %d, bit %d: refused, though it can be a torn tail: %v", number, i, bit, err)
+					t.Errorf("segment %d, byte %d, bit %d: refused, though it can be a torn tail: %v",
+						number, i, bit, err)
 				case err == nil && (inLast && l.Last() != 6 || behind && l.Last() != 7):
 					t.Errorf("segment %d, byte %d, bit %d: the log ends with %d", number, i, bit, l.Last())
 				case err == nil && l.Tail().Length == 0:

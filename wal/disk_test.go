@@ -126,7 +126,8 @@ func read(l *Log, from uint64) ([]Record, error) {
 	return recs, nil
 }
 
-// compare says how the records of l differ from payloads, whose first has index 1. l may begin later and end earlier.
+// compare says how the records of l differ from payloads, whose first has index 1. l may begin
+// later and end earlier.
 func compare(l *Log, payloads [][]byte) error {
 	recs, err := read(l, l.First())
 	if err != nil {

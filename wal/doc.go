@@ -1,11 +1,13 @@
-// Package wal is a durable, ordered log of opaque records, kept in one directory. docs/storage.md ("The log") is the
-// contract for every byte on disk; this page is about the order in which things happen and who may call what.
+// Package wal is a durable, ordered log of opaque records, kept in one directory. docs/storage.md
+// ("The log") is the contract for every byte on disk; this page is about the order in which things
+// happen and who may call what.
 //
 // # Life of a log
 //
-// Create makes it, once. Open reads and checks it and writes nothing, so a refusal leaves the evidence as it was.
-// Records replays it. Start makes the disk agree with what was read; from then on Append and Sync work. An Append whose
-// record must be acknowledged is followed by a Sync that returned nil; nobody may be told before.
+// Create makes it, once. Open reads and checks it and writes nothing, so a refusal leaves the
+// evidence as it was. Records replays it. Start makes the disk agree with what was read; from then
+// on Append and Sync work. An Append whose record must be acknowledged is followed by a Sync that
+// returned nil; nobody may be told before.
 //
 // # Order of writes, and what a crash between them leaves
 //
@@ -23,9 +25,10 @@
 //	          fdatasync, sync the directory              what Open read, on disk
 //	          the next slot of the mark, fdatasync       the same, and the mark may say less
 //
-// The first error of a write, sync, rename or directory sync in Append, Sync or Start is final: what is on disk is not
-// known from then on, a second fdatasync would claim success for bytes that the system has dropped, and only reading
-// everything again, by another Open, tells. Making the spare and removing old segments may fail and be tried again.
+// The first error of a write, sync, rename or directory sync in Append, Sync or Start is final:
+// what is on disk is not known from then on, a second fdatasync would claim success for bytes that
+// the system has dropped, and only reading everything again, by another Open, tells. Making the
+// spare and removing old segments may fail and be tried again.
 //
 // A write or a rename for which there was no room is a refusal, and not final (ErrFull): what it
 // may have left is put back to zeros, durably, before anything else is written. Resume finds out

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// What the package says no with. Errors come wrapped, with the file and the reason; compare with errors.Is.
+// What the package says no with. Errors come wrapped, with the file and the reason; compare with
+// errors.Is.
 var (
 	// ErrNoLog: the directory is missing or holds no segment. It is also an fs.ErrNotExist.
 	ErrNoLog = fmt.Errorf("no log here: %w", fs.ErrNotExist)
@@ -28,9 +29,9 @@ var (
 	ErrClosed = errors.New("log is closed")
 )
 
-// A CorruptionError says that bytes which may have been acknowledged are gone or changed: in a log, in
-// a file that is kept beside it, such as a snapshot, or because the two do not fit together. Nothing
-// was written.
+// A CorruptionError says that bytes which may have been acknowledged are gone or changed: in a log,
+// in a file that is kept beside it, such as a snapshot, or because the two do not fit together.
+// Nothing was written.
 type CorruptionError struct {
 	File   string // path of the segment, of the other file, or of the log's directory
 	Offset int64  // of the first byte that is wrong, or of the record that holds it; see Whole
@@ -51,8 +52,8 @@ func (e *CorruptionError) Error() string {
 	return fmt.Sprintf("%s at offset %d: %v", e.File, e.Offset, e.Err)
 }
 
-// Whole says that it is about File as a whole. What is wrong with a segment has a place in it always,
-// if only at its beginning.
+// Whole says that it is about File as a whole. What is wrong with a segment has a place in it
+// always, if only at its beginning.
 func (e *CorruptionError) Whole() bool { return e.Offset == 0 && e.Index == 0 && !e.inSegment() }
 
 func (e *CorruptionError) inSegment() bool { return strings.HasSuffix(e.File, segmentSuffix) }

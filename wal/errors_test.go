@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestCorruptionError: an error names the place as closely as it is known, and says whether it is about
-// a file as a whole.
+// TestCorruptionError: an error names the place as closely as it is known, and says whether it is
+// about a file as a whole.
 func TestCorruptionError(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -16,7 +16,8 @@ func TestCorruptionError(t *testing.T) {
 		want   string
 		whole  bool
 	}{
-		{"d/wal/0000000000000001.seg", 304, 6, "d/wal/0000000000000001.seg is damaged at offset 304 (record 6): it is bad", false},
+		{"d/wal/0000000000000001.seg", 304, 6,
+			"d/wal/0000000000000001.seg is damaged at offset 304 (record 6): it is bad", false},
 		{"d/wal/0000000000000001.seg", 16, 0, "d/wal/0000000000000001.seg is damaged at offset 16: it is bad", false},
 		{"d/wal/0000000000000001.seg", 0, 0, "d/wal/0000000000000001.seg is damaged at offset 0: it is bad", false},
 		{"d/wal", 0, 7, "d/wal is damaged at offset 0 (record 7): it is bad", false},

@@ -22,8 +22,9 @@ func changes(k vfstest.Kind) bool {
 	return false
 }
 
-// TestErrorAtEveryOperation lets each operation of a run fail, alone, in each way. What was acknowledged is there after
-// the power loss that follows, and after an error that is final nothing is acknowledged and nothing written.
+// TestErrorAtEveryOperation lets each operation of a run fail, alone, in each way. What was
+// acknowledged is there after the power loss that follows, and after an error that is final nothing
+// is acknowledged and nothing written.
 func TestErrorAtEveryOperation(t *testing.T) {
 	t.Parallel()
 	ways := map[string]func(op vfstest.Op) vfstest.Outcome{
@@ -58,7 +59,8 @@ func errorAt(t *testing.T, n int, marked bool, way func(vfstest.Op) vfstest.Outc
 	var l *Log
 	var failed vfstest.Op
 	var failure error
-	started, seen, final, missing := false, 0, 0, 0 // operations after the error that is final; files that were not there
+	// Operations after the error that is final; files that were not there.
+	started, seen, final, missing := false, 0, 0, 0
 	fault := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
 		if !started {
 			return vfstest.Outcome{}.Then(func(err error) {
@@ -191,8 +193,8 @@ func TestFirstSyncErrorIsFinal(t *testing.T) {
 	}
 }
 
-// TestOrderOfRotationAndRelease: header on disk before the name, name before any record, one durable removal after the
-// other.
+// TestOrderOfRotationAndRelease: header on disk before the name, name before any record, one
+// durable removal after the other.
 func TestOrderOfRotationAndRelease(t *testing.T) {
 	t.Parallel()
 	var ops []string
@@ -230,7 +232,8 @@ func TestOrderOfRotationAndRelease(t *testing.T) {
 	appendOne()
 	const fresh = "remove spare, create spare, write spare 0, sync spare"
 	const begin = "write spare 0, sync spare, rename spare "
-	expect("rotation without a spare, unsynced records", took(appendOne), "sync 1, "+fresh+", "+begin+"2, syncdir wal, write 2 64")
+	expect("rotation without a spare, unsynced records", took(appendOne),
+		"sync 1, "+fresh+", "+begin+"2, syncdir wal, write 2 64")
 	expect("sync", took(func() { l.Sync() }), "sync 2")
 	expect("sync of nothing", took(func() { l.Sync() }), "")
 	expect("a spare", took(func() { l.PrepareSpare() }), fresh)
@@ -285,7 +288,8 @@ func TestReleaseGoesOnAfterAnError(t *testing.T) {
 	}
 }
 
-// TestFullDisk: counting goes on until the segment is full, is refused without a write, and resumes when there is room.
+// TestFullDisk: counting goes on until the segment is full, is refused without a write, and resumes
+// when there is room.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	disk := vfstest.NewMem()

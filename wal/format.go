@@ -51,10 +51,11 @@ func (id ID) String() string {
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
-// A format is what the segments of one version may hold. Their headers are the same in every version:
-// that is where the version is read. Each version has the record types of the one before it, and
-// perhaps more. A program that knows a version reads all of its types: a record of a type that it did
-// not know would look to it like the end of the log, and a start would write zeros over it.
+// A format is what the segments of one version may hold. Their headers are the same in every
+// version: that is where the version is read. Each version has the record types of the one before
+// it, and perhaps more. A program that knows a version reads all of its types: a record of a type
+// that it did not know would look to it like the end of the log, and a start would write zeros over
+// it.
 type format struct {
 	version uint32
 	types   uint32 // records have types 1 to this
@@ -67,8 +68,8 @@ type formats []format
 // knownFormats is where a new version comes in, as the last one; docs/storage.md says what it has.
 func knownFormats() formats { return formats{{version: 1, types: typeBatch}} }
 
-// first is the version that new logs have: as long as nothing needs a later one, an older program can
-// read them.
+// first is the version that new logs have: as long as nothing needs a later one, an older program
+// can read them.
 func (k formats) first() format { return k[0] }
 
 // newest has the types of all.
@@ -105,8 +106,8 @@ func (h segmentHeader) encode() []byte {
 	return b
 }
 
-// sealed is the format whose version a header was written with, by its checksum: magic and version may
-// have been changed since.
+// sealed is the format whose version a header was written with, by its checksum: magic and version
+// may have been changed since.
 func (k formats) sealed(header []byte) (f format, ok bool) {
 	for _, f := range k {
 		sum := crc32.Update(crc32.Checksum(f.begin(), castagnoli), castagnoli, header[12:60])
@@ -130,8 +131,8 @@ func (k formats) decodeSegmentHeader(b []byte) (segmentHeader, error) {
 		return segmentHeader{}, k.unsealed(b)
 	}
 	if begin := f.begin(); !bytes.Equal(b[:len(begin)], begin) {
-		return segmentHeader{}, fmt.Errorf("segment header begins with %x, should with %x: its checksum is that of version %d",
-			b[:len(begin)], begin, f.version)
+		const text = "segment header begins with %x, should with %x: its checksum is that of version %d"
+		return segmentHeader{}, fmt.Errorf(text, b[:len(begin)], begin, f.version)
 	}
 	if flags := le.Uint32(b[12:]); flags != 0 {
 		return segmentHeader{}, fmt.Errorf("%w %d with flags %#x: this program knows %s without flags",
@@ -160,11 +161,12 @@ func (k formats) unsealed(b []byte) error {
 	if !slices.ContainsFunc(k, func(f format) bool { return f.version == version }) {
 		return fmt.Errorf("%w %d: this program knows %s", ErrVersion, version, k.known())
 	}
-	return fmt.Errorf("segment header checksum is %08x, should be %08x", le.Uint32(b[60:]), crc32.Checksum(b[:60], castagnoli))
+	return fmt.Errorf("segment header checksum is %08x, should be %08x",
+		le.Uint32(b[60:]), crc32.Checksum(b[:60], castagnoli))
 }
 
-// seedSum is the state of every checksum in the segment after the seed: store UUID and segment number. Bytes of another
-// store or segment never validate.
+// seedSum is the state of every checksum in the segment after the seed: store UUID and segment
+// number. Bytes of another store or segment never validate.
 func (h segmentHeader) seedSum() uint32 {
 	var seed [24]byte
 	copy(seed[:], h.store[:])
@@ -188,8 +190,8 @@ func recordSize(n int) int64 {
 	return recordHeaderSize + (int64(n)+alignment-1)&^(alignment-1)
 }
 
-// encodeRecord writes the record into b, which is recordSize(len(payload)) long and may hold anything, and returns the
-// record's header sum.
+// encodeRecord writes the record into b, which is recordSize(len(payload)) long and may hold
+// anything, and returns the record's header sum.
 func encodeRecord(b []byte, seedSum, link uint32, index, durable uint64, time int64, payload []byte) uint32 {
 	le.PutUint32(b[0:], uint32(len(payload)))
 	le.PutUint32(b[4:], typeBatch)
@@ -205,16 +207,17 @@ func encodeRecord(b []byte, seedSum, link uint32, index, durable uint64, time in
 	return sum
 }
 
-// Why bytes are not a record header.
+// Why bytes are not the next record.
 var (
 	errRecordHeader = errors.New("no record header")
 	errRecordLength = errors.New("record length is out of range")
 	errHeaderSum    = errors.New("record header checksum does not match")
+	errPayloadSum   = errors.New("payload checksum does not match, or the record was written behind another one")
 )
 
-// decodeRecordHeader reads a header from b (40 bytes or more), in a segment that has room bytes left
-// from the header on. It does not look at the payload. The cheap questions come first: the search
-// behind a torn tail asks this at every eighth byte.
+// decodeRecordHeader reads a header from b (40 bytes or more), in a segment that has room bytes
+// left from the header on. It does not look at the payload. The cheap questions come first: the
+// search behind a torn tail asks this at every eighth byte.
 func (f format) decodeRecordHeader(b []byte, seedSum uint32, room int64) (recordHeader, error) {
 	kind := le.Uint32(b[4:])
 	if kind == 0 || kind > f.types {
@@ -242,7 +245,8 @@ func (f format) decodeRecordHeader(b []byte, seedSum uint32, room int64) (record
 	return h, nil
 }
 
-// payloadSum is the checksum that a header holds of its payload. link is 4 bytes: the header sum of the record before.
+// payloadSum is the checksum that a header holds of its payload. link is 4 bytes: the header sum of
+// the record before.
 func payloadSum(seedSum uint32, link, paddedPayload []byte) uint32 {
 	return crc32.Update(crc32.Update(seedSum, castagnoli, link), castagnoli, paddedPayload)
 }

@@ -80,7 +80,8 @@ func noRoomAt(t *testing.T, n, length int, marked bool, way func(vfstest.Op) vfs
 	defer func() {
 		_ = l.Close()
 		// When it was made there was no mark to be opened.
-		opened := fault.Count(vfstest.KindCreate) + fault.Count(vfstest.KindOpen) + fault.Count(vfstest.KindOpenRead) - 2
+		opened := fault.Count(vfstest.KindCreate) + fault.Count(vfstest.KindOpen) +
+			fault.Count(vfstest.KindOpenRead) - 2
 		if closed := fault.Count(vfstest.KindClose); closed != opened {
 			t.Errorf("%s: %d files opened, %d closed", where(), opened, closed)
 		}
@@ -149,7 +150,8 @@ func TestZerosBeforeWhatComesNext(t *testing.T) {
 		segment := strings.HasSuffix(op.Name, segmentSuffix)
 		if op.Kind == vfstest.KindWrite && segment || op.Kind == vfstest.KindSync && segment ||
 			op.Kind == vfstest.KindRename {
-			ops = append(ops, fmt.Sprintf("%s %s %d+%d", op.Kind, strings.TrimLeft(path.Base(op.Name), "0"), op.Off, op.Len))
+			ops = append(ops, fmt.Sprintf("%s %s %d+%d", op.Kind, strings.TrimLeft(path.Base(op.Name), "0"),
+				op.Off, op.Len))
 		}
 		if full && op.Kind == vfstest.KindWrite && segment {
 			return vfstest.Short(op.Len/2, syscall.ENOSPC)
@@ -332,7 +334,8 @@ func TestHistoryGoesBeforeACountIsRefused(t *testing.T) {
 	disk := vfstest.NewMem()
 	most := 5 // segments and spare, that the disk has room for
 	fault := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
-		if op.Kind == vfstest.KindRemove && strings.HasSuffix(op.Name, segmentSuffix) || op.Kind == vfstest.KindSyncDir {
+		if op.Kind == vfstest.KindRemove && strings.HasSuffix(op.Name, segmentSuffix) ||
+			op.Kind == vfstest.KindSyncDir {
 			ops = append(ops, fmt.Sprintf("%s %s", op.Kind, strings.TrimLeft(path.Base(op.Name), "0")))
 		}
 		if op.Kind == vfstest.KindWrite && path.Base(op.Name) == spareName && op.Off == 0 &&
@@ -367,7 +370,8 @@ func TestHistoryGoesBeforeACountIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got, want := strings.Join(ops, ", "), "remove 1.seg, syncdir wal, syncdir wal, remove 2.seg, syncdir wal, syncdir wal"; got != want {
+	const want = "remove 1.seg, syncdir wal, syncdir wal, remove 2.seg, syncdir wal, syncdir wal"
+	if got := strings.Join(ops, ", "); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 	if err := add(); !errors.Is(err, ErrFull) || l.First() != 5 {

@@ -7,8 +7,8 @@ import (
 	"gcd/internal/vfs/vfstest"
 )
 
-// FuzzOpen reads two segments of arbitrary bytes: no panic, no write, memory bounded by the files, and what opens also
-// starts, takes records and opens again with the same ones.
+// FuzzOpen reads two segments of arbitrary bytes: no panic, no write, memory bounded by the files,
+// and what opens also starts, takes records and opens again with the same ones.
 func FuzzOpen(f *testing.F) {
 	disk := vfstest.NewMem()
 	l := create(f, testOptions(disk))

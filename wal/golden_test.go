@@ -45,7 +45,8 @@ func writeGolden(t *testing.T, disk vfs.FS) {
 	}
 }
 
-// TestGolden: format version 1 is what testdata/v1 holds, byte for byte, and it reads as what was written.
+// TestGolden: format version 1 is what testdata/v1 holds, byte for byte, and it reads as what was
+// written.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	disk := vfstest.NewMem()
@@ -87,7 +88,8 @@ func TestGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l.ID().String() != "12345678-9abc-4def-8123-456789abcdef" || l.First() != 100 || l.Last() != 111 || len(recs) != 12 {
+	if l.ID().String() != "12345678-9abc-4def-8123-456789abcdef" || l.First() != 100 || l.Last() != 111 ||
+		len(recs) != 12 {
 		t.Fatalf("store %s, records %d to %d, %d of them", l.ID(), l.First(), l.Last(), len(recs))
 	}
 	durable := uint64(99)
@@ -95,8 +97,10 @@ func TestGolden(t *testing.T) {
 		if rec.Segment > 1 && recs[i-1].Segment == 1 {
 			durable = rec.Index - 1 // a rotation syncs
 		}
-		got := fmt.Sprintf("%d %d %d %d %.1s×%d", rec.Index, rec.Durable, rec.Type, rec.Time.UnixNano(), rec.Payload, len(rec.Payload))
-		want := fmt.Sprintf("%d %d 1 %d %c×%d", 100+i, durable, testNow().Add(time.Duration(i+1)*time.Millisecond).UnixNano(), 'a'+i, 1+i*150)
+		got := fmt.Sprintf("%d %d %d %d %.1s×%d", rec.Index, rec.Durable, rec.Type, rec.Time.UnixNano(), rec.Payload,
+			len(rec.Payload))
+		want := fmt.Sprintf("%d %d 1 %d %c×%d", 100+i, durable,
+			testNow().Add(time.Duration(i+1)*time.Millisecond).UnixNano(), 'a'+i, 1+i*150)
 		if got != want {
 			t.Errorf("record %s, want %s", got, want)
 		}
@@ -106,7 +110,8 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestFormatByHand compares with bytes that were worked out from docs/storage.md and not by this package's encoder.
+// TestFormatByHand compares with bytes that were worked out from docs/storage.md and not by this
+// package's encoder.
 func TestFormatByHand(t *testing.T) {
 	t.Parallel()
 	u32 := func(v uint32) []byte { return le.AppendUint32(nil, v) }
@@ -120,13 +125,15 @@ func TestFormatByHand(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	head := join([]byte("\x67\x63\x64\x77\x61\x6c\x0d\x0a"), u32(1), u32(0), testID[:], u64(1), u64(1), u64(8192), u32(0))
+	head := join([]byte("\x67\x63\x64\x77\x61\x6c\x0d\x0a"), u32(1), u32(0), testID[:],
+		u64(1), u64(1), u64(8192), u32(0))
 	want := join(head, u32(crcOf(head)))
 	seed := join(testID[:], u64(1))
 	link := u32(0)
 	for i, p := range []string{"first payload\x00\x00\x00", "x\x00\x00\x00\x00\x00\x00\x00"} {
 		length := len(strings.TrimRight(p, "\x00"))
-		head := join(u32(uint32(length)), []byte{1, 0, 0, 0}, u64(uint64(i+1)), u64(0), u64(uint64(testNow().UnixNano())),
+		head := join(u32(uint32(length)), []byte{1, 0, 0, 0}, u64(uint64(i+1)), u64(0),
+			u64(uint64(testNow().UnixNano())),
 			u32(crcOf(join(seed, link, []byte(p)))))
 		link = u32(crcOf(join(seed, head)))
 		want = join(want, head, link, []byte(p))

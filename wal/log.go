@@ -18,18 +18,22 @@ const DefaultSegmentSize = 64 << 20
 
 // Options say where and how a log is kept. The zero value works.
 type Options struct {
-	FS          vfs.FS           // the disk; nil: vfs.OS{}
-	SegmentSize int64            // bytes of a segment, a multiple of 4096, at least 8192; the first ones of a log are smaller; 0: DefaultSegmentSize
+	FS vfs.FS // the disk; nil: vfs.OS{}
+	// Bytes of a segment, a multiple of 4096, at least 8192; the first ones of a log are smaller;
+	// 0: DefaultSegmentSize.
+	SegmentSize int64
 	Now         func() time.Time // wall clock for the time of a record, which no recovery depends on; nil: time.Now
 	Logger      hclog.Logger     // nil: no logging
 
-	// Covered is an index up to which the caller needs no record: it has them in a snapshot, checked. Of segments wholly at or
-	// below it Open checks the headers and the chain of their numbers, and leaves the records to whoever reads them. 0: all is
-	// checked. The last segment always is.
+	// Covered is an index up to which the caller needs no record: it has them in a snapshot,
+	// checked. Of segments wholly at or below it Open checks the headers and the chain of their
+	// numbers, and leaves the records to whoever reads them. 0: all is checked. The last segment
+	// always is.
 	Covered uint64
 
-	// Ours says that the log is known to be one from elsewhere, as from a snapshot of its store: a segment that does not begin as one is
-	// then damaged, and no file of another program. So it is beside a segment that does.
+	// Ours says that the log is known to be one from elsewhere, as from a snapshot of its store: a
+	// segment that does not begin as one is then damaged, and no file of another program. So it is
+	// beside a segment that does.
 	Ours bool
 
 	// Check says whether the directory is still the one that was opened; nil: it is. It is asked
@@ -38,8 +42,9 @@ type Options struct {
 	// called on several goroutines at once.
 	Check func() error
 
-	// Live says that another process may be appending meanwhile. A record that seems to be missing from the last segment
-	// though a later one calls it durable was perhaps written between the two looks: it is looked for again before that is damage. For reading alone.
+	// Live says that another process may be appending meanwhile. A record that seems to be missing
+	// from the last segment though a later one calls it durable was perhaps written between the two
+	// looks: it is looked for again before that is damage. For reading alone.
 	Live bool
 
 	// MakeSpare is asked before a spare of so many bytes is begun; an error is as if the disk had
@@ -77,7 +82,8 @@ func (o Options) withDefaults() (Options, error) {
 		o.Check = func() error { return nil }
 	}
 	if o.SegmentSize < minSegmentSize || o.SegmentSize%sizeUnit != 0 {
-		return o, fmt.Errorf("segment size %d: want a multiple of %d bytes, at least %d", o.SegmentSize, sizeUnit, minSegmentSize)
+		return o, fmt.Errorf("segment size %d: want a multiple of %d bytes, at least %d",
+			o.SegmentSize, sizeUnit, minSegmentSize)
 	}
 	return o, nil
 }
@@ -99,8 +105,10 @@ type Log struct {
 	link    uint32 // header sum of the last record
 	off     int64  // where the next record goes
 	buf     []byte // a record is put together here
-	unclean int64  // bytes from off on that a record which was refused may have left; they are zeros before anything else is written
-	refused int64  // size of the record that was refused last, in bytes; 0 if the last one was taken
+	// Bytes from off on that a record which was refused may have left; they are zeros before
+	// anything else is written.
+	unclean int64
+	refused int64 // size of the record that was refused last, in bytes; 0 if the last one was taken
 	writer  markWriter
 
 	place atomic.Pointer[place] // of the last segment, from Start on; for InPlace
@@ -126,7 +134,8 @@ type Log struct {
 	segs []segment  // under mu
 }
 
-// Tail is what a crash left behind the last valid record and Start overwrites with zeros. Length 0: nothing.
+// Tail is what a crash left behind the last valid record and Start overwrites with zeros. Length 0:
+// nothing.
 type Tail struct {
 	File   string // path of the last segment
 	Offset int64  // behind the last valid record
@@ -157,8 +166,8 @@ func open(dir string, o Options, found foundMark) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{dir: dir, o: o, id: segs[0].store, segs: segs, current: segs[len(segs)-1], needSpare: make(chan struct{}, 1),
-		found: found, mark: found.judge(segs[0].store, o.Mark.Note)}
+	l := &Log{dir: dir, o: o, id: segs[0].store, segs: segs, current: segs[len(segs)-1],
+		needSpare: make(chan struct{}, 1), found: found, mark: found.judge(segs[0].store, o.Mark.Note)}
 	for i := range segs {
 		if i < len(segs)-1 && segs[i+1].first-1 <= o.Covered {
 			continue
@@ -280,7 +289,8 @@ func (l *Log) dropSpare() error {
 // old.
 func (l *Log) tornText() string {
 	if l.mark.SyncEach && !l.mark.Partial && l.mark.Index == l.last.Load() {
-		return "cut a torn tail off the log: nobody was told of it, unless the power was lost within a second of its writing"
+		return "cut a torn tail off the log: nobody was told of it, " +
+			"unless the power was lost within a second of its writing"
 	}
 	return "cut a torn tail off the log: most likely a write that was under way, but no mark proves it"
 }
@@ -332,7 +342,8 @@ func (l *Log) clearRoom(zeros []byte) bool {
 	for off := l.off + l.tail.Length; off < end; {
 		b := zeros[:min(int64(len(zeros)), end-off)]
 		if err := writeAt(l.file, b, off); err != nil {
-			l.o.Logger.Warn("cannot write zeros behind the log; the mark will say less of its end", "file", l.current.path, "error", err)
+			l.o.Logger.Warn("cannot write zeros behind the log; the mark will say less of its end",
+				"file", l.current.path, "error", err)
 			return false
 		}
 		off += int64(len(b))
@@ -402,8 +413,8 @@ func (l *Log) buffer(size int64) []byte {
 	return l.buf[:size]
 }
 
-// Sync makes every appended record durable; nothing to do is no system call. An error is final: whether the records are
-// on the disk is not known, and asking again would not tell.
+// Sync makes every appended record durable; nothing to do is no system call. An error is final:
+// whether the records are on the disk is not known, and asking again would not tell.
 func (l *Log) Sync() error {
 	if err := l.usable(); err != nil {
 		return err
@@ -442,8 +453,8 @@ func (l *Log) fail(what string, err error) error {
 	return *l.failure.Load()
 }
 
-// Close closes the files. It does not sync: who wants the last records durable calls Sync first. It waits for a
-// PrepareSpare or Release that is under way. Calling it again does nothing.
+// Close closes the files. It does not sync: who wants the last records durable calls Sync first. It
+// waits for a PrepareSpare or Release that is under way. Calling it again does nothing.
 func (l *Log) Close() error {
 	if l.closed.Swap(true) {
 		return nil
@@ -477,8 +488,8 @@ func (l *Log) Last() uint64 { return l.last.Load() }
 // Durable is the highest index that is surely on disk, with all below it.
 func (l *Log) Durable() uint64 { return l.durable.Load() }
 
-// MaxRecord is the longest payload that Append takes, in bytes: 1 MiB, less if two such records do not fit into a
-// segment.
+// MaxRecord is the longest payload that Append takes, in bytes: 1 MiB, less if two such records do
+// not fit into a segment.
 func (l *Log) MaxRecord() int {
 	half := (l.o.SegmentSize - segmentHeaderSize) / 2 &^ (alignment - 1)
 	return int(min(maxPayload, half-recordHeaderSize))

@@ -61,7 +61,8 @@ func TestOnTheRealDisk(t *testing.T) {
 		}
 	}
 	err = filepath.Walk(dir, func(name string, info fs.FileInfo, err error) error {
-		if want := map[bool]fs.FileMode{true: 0o700, false: 0o600}[info.IsDir()]; err == nil && info.Mode().Perm() != want {
+		want := map[bool]fs.FileMode{true: 0o700, false: 0o600}[info.IsDir()]
+		if err == nil && info.Mode().Perm() != want {
 			t.Errorf("%s has mode %v", name, info.Mode())
 		}
 		return err
@@ -98,7 +99,8 @@ func TestCreate(t *testing.T) {
 		t.Errorf("a log with records: %v", err)
 	}
 	for _, size := range []int64{1, 4096, 8193, -4096} {
-		if err := Create(testDir, testID, 1, Options{FS: disk, SegmentSize: size}); err == nil || !strings.Contains(err.Error(), fmt.Sprint(size)) {
+		err := Create(testDir, testID, 1, Options{FS: disk, SegmentSize: size})
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprint(size)) {
 			t.Errorf("segment size %d: %v", size, err)
 		}
 	}
@@ -107,8 +109,8 @@ func TestCreate(t *testing.T) {
 	}
 }
 
-// TestCreateCompletesACreate kills the process before each operation of Create. After the next Create the log survives
-// a power loss, and so does the name of its directory.
+// TestCreateCompletesACreate kills the process before each operation of Create. After the next
+// Create the log survives a power loss, and so does the name of its directory.
 func TestCreateCompletesACreate(t *testing.T) {
 	t.Parallel()
 	disk := vfstest.NewMem()
@@ -165,8 +167,8 @@ func TestAppendLimits(t *testing.T) {
 	}
 }
 
-// TestSegmentSizeChanges: a log goes on with another segment size; a segment too small for a record, and empty, is
-// sealed as it is.
+// TestSegmentSizeChanges: a log goes on with another segment size; a segment too small for a
+// record, and empty, is sealed as it is.
 func TestSegmentSizeChanges(t *testing.T) {
 	t.Parallel()
 	disk := vfstest.NewMem()
@@ -178,7 +180,11 @@ func TestSegmentSizeChanges(t *testing.T) {
 	for _, step := range []struct {
 		size int64
 		add  []int
-	}{{4 << 20, []int{1 << 20, 9000, 1 << 20}}, {minSegmentSize, []int{100, 3000, 4000, 100}}, {64 << 10, []int{30_000, 20}}} {
+	}{
+		{4 << 20, []int{1 << 20, 9000, 1 << 20}},
+		{minSegmentSize, []int{100, 3000, 4000, 100}},
+		{64 << 10, []int{30_000, 20}},
+	} {
 		o.SegmentSize = step.size
 		l := start(t, o)
 		if err := compare(l, payloads); err != nil {
@@ -226,7 +232,8 @@ func TestRecordsFrom(t *testing.T) {
 	if err := l.Release(3); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := read(l, 2); err == nil || !strings.Contains(err.Error(), "from 2") || !strings.Contains(err.Error(), "record 4") {
+	if _, err := read(l, 2); err == nil || !strings.Contains(err.Error(), "from 2") ||
+		!strings.Contains(err.Error(), "record 4") {
 		t.Errorf("from below the first: %v", err)
 	}
 	b, _ := disk.ReadFile(l.Segments()[0].Path)

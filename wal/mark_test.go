@@ -317,7 +317,9 @@ func TestMarkStates(t *testing.T) {
 				t.Error("no mark of this run is durable")
 			}
 			add(t, l, 8)
-			for name, left := range map[string]*vfstest.Mem{"kill": disk.Clone(), "power loss": disk.Crash(vfstest.Crash{})} {
+			for name, left := range map[string]*vfstest.Mem{
+				"kill": disk.Clone(), "power loss": disk.Crash(vfstest.Crash{}),
+			} {
 				again, err := Open(testDir, markedOptions(left, true))
 				want := Mark{State: MarkSound, Index: 11, SyncEach: true, Store: testID}
 				if name == "power loss" {
@@ -384,7 +386,9 @@ func TestMarkOnItsOwn(t *testing.T) {
 				t.Error("not marked")
 			}
 			add(t, l, 8)
-			for name, left := range map[string]*vfstest.Mem{"kill": disk.Clone(), "power loss": disk.Crash(vfstest.Crash{})} {
+			for name, left := range map[string]*vfstest.Mem{
+				"kill": disk.Clone(), "power loss": disk.Crash(vfstest.Crash{}),
+			} {
 				again, err := Open(testDir, markedOptions(left, true))
 				if err != nil || again.Mark().State != MarkSound || again.Mark().Index < 13 {
 					t.Errorf("after a %s: %+v, %v", name, again.Mark(), err)

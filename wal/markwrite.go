@@ -122,8 +122,8 @@ func (l *Log) tellMark() {
 		}
 	}
 	if l.mark.Partial {
-		log.Warn("a part of the mark is damaged, as a power loss may leave it: it says nothing of records behind the one that it has",
-			"record", l.mark.Index)
+		log.Warn("a part of the mark is damaged, as a power loss may leave it: "+
+			"it says nothing of records behind the one that it has", "record", l.mark.Index)
 	}
 }
 

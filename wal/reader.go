@@ -22,10 +22,11 @@ type Record struct {
 	Offset  int64  // in that segment's file
 }
 
-// Records yields the records from index from on, in order, up to what was the end when the loop began: the last record
-// before Start, the last durable one after it. It checks all that Open checks of the segments it reads. An error comes
-// with a zero Record and ends the loop: a *CorruptionError, or the disk's. It may run beside every other method; a
-// segment that Release removes under it is an error.
+// Records yields the records from index from on, in order, up to what was the end when the loop
+// began: the last record before Start, the last durable one after it. It checks all that Open
+// checks of the segments it reads. An error comes with a zero Record and ends the loop: a
+// *CorruptionError, or the disk's. It may run beside every other method; a segment that Release
+// removes under it is an error.
 func (l *Log) Records(from uint64) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		end := l.durable.Load()
@@ -82,8 +83,9 @@ func (l *Log) segmentRecords(segs []segment, from, end uint64, yield func(Record
 	return true, nil
 }
 
-// Scan yields the records of the log in dir, oldest first, up to the first damage. It reads and checks what Open does, but
-// gives what is before the damage; Open's error then comes last, with a zero Record. ErrNoLog if there is no segment.
+// Scan yields the records of the log in dir, oldest first, up to the first damage. It reads and
+// checks what Open does, but gives what is before the damage; Open's error then comes last, with a
+// zero Record. ErrNoLog if there is no segment.
 func Scan(dir string, o Options) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		o, err := o.withDefaults()
@@ -111,8 +113,9 @@ func Scan(dir string, o Options) iter.Seq2[Record, error] {
 	}
 }
 
-// scanSegment yields the records of the first of segs and judges its end; cut says that segments are missing behind the last of
-// segs, whose end can then not be judged. It returns false when the loop was left.
+// scanSegment yields the records of the first of segs and judges its end; cut says that segments
+// are missing behind the last of segs, whose end can then not be judged. It returns false when the
+// loop was left.
 func scanSegment(segs []segment, o Options, mark Mark, cut bool, yield func(Record, error) bool) (bool, error) {
 	f, err := o.FS.OpenRead(segs[0].path)
 	if err != nil {
@@ -162,7 +165,9 @@ func (l *Log) Segments() []SegmentInfo {
 	defer l.mu.Unlock()
 	infos := make([]SegmentInfo, len(l.segs))
 	for i, seg := range l.segs {
-		infos[i] = SegmentInfo{Number: seg.number, First: seg.first, Last: l.last.Load(), Size: seg.size, Path: seg.path}
+		infos[i] = SegmentInfo{
+			Number: seg.number, First: seg.first, Last: l.last.Load(), Size: seg.size, Path: seg.path,
+		}
 		if i+1 < len(l.segs) {
 			infos[i].Last = l.segs[i+1].first - 1
 		}

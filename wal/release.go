@@ -29,7 +29,8 @@ func (l *Log) GiveUp() (bytes int64, err error) {
 		seg, ok, err := l.releaseOldest(l.covered.Load())
 		if ok {
 			bytes += seg.size
-			l.o.Logger.Warn("no room: removed a segment of the log that was kept for history only", "file", seg.path, "first", seg.first, "bytes", seg.size)
+			l.o.Logger.Warn("no room: removed a segment of the log that was kept for history only", "file", seg.path,
+				"first", seg.first, "bytes", seg.size)
 		}
 		if err != nil || !ok {
 			l.forgetHopeless(bytes)

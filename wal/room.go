@@ -45,13 +45,17 @@ func (l *Log) takeBack(size int64, refusal error) error {
 	if !errors.Is(err, ErrFull) {
 		return err
 	}
-	return l.fail("take back a record in "+l.current.path, fmt.Errorf("%v, but %w", refusal, whole)) // it is no ErrFull any more
+	// It is no ErrFull any more.
+	return l.fail("take back a record in "+l.current.path, fmt.Errorf("%v, but %w", refusal, whole))
 }
 
 // whole is an error if there is a record behind the last one, or if that cannot be told. A part of
 // a record is none, unless what is missing is nothing but zeros: after a crash it is a torn tail.
 func (l *Log) whole() error {
-	s := scanner{seg: l.current, win: newWindow(l.file, l.current.path, l.current.size), seed: l.seed, off: l.off, next: l.last.Load() + 1}
+	s := scanner{
+		seg: l.current, win: newWindow(l.file, l.current.path, l.current.size), seed: l.seed,
+		off: l.off, next: l.last.Load() + 1,
+	}
 	le.PutUint32(s.link[:], l.link)
 	var none *invalid
 	if _, err := s.record(); errors.As(err, &none) {

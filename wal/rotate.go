@@ -10,8 +10,8 @@ import (
 	"gcd/internal/vfs"
 )
 
-// zeroPiece is how much of a spare is written between two syncs: a sync of the log's records waits for no more than
-// this.
+// zeroPiece is how much of a spare is written between two syncs: a sync of the log's records waits
+// for no more than this.
 const zeroPiece = 1 << 20
 
 // A new log begins small, so that its first start need not wait for the zeros of a whole segment.
@@ -30,9 +30,10 @@ func (o Options) sizeBehind(size int64) int64 {
 	return min(o.SegmentSize, max(secondSize, growth*size))
 }
 
-// Create makes a new, empty log in dir whose first record will have index first (1 for a new store). dir is made if it
-// is missing. After nil the log is there whatever happens. Interrupted, it leaves no log or an empty one, and calling
-// it again with the same id and first completes it. ErrExists if there is any other segment.
+// Create makes a new, empty log in dir whose first record will have index first (1 for a new
+// store). dir is made if it is missing. After nil the log is there whatever happens. Interrupted,
+// it leaves no log or an empty one, and calling it again with the same id and first completes it.
+// ErrExists if there is any other segment.
 func Create(dir string, id ID, first uint64, o Options) error {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -52,7 +53,8 @@ func Create(dir string, id ID, first uint64, o Options) error {
 		if o.Mark.Keep { // before there is a segment, so that one which has a name has a mark
 			createMark(dir, id, first, o)
 		}
-		h := segmentHeader{format: o.formats.first(), store: id, number: 1, first: first, size: min(o.SegmentSize, firstSize)}
+		h := segmentHeader{format: o.formats.first(), store: id, number: 1, first: first,
+			size: min(o.SegmentSize, firstSize)}
 		err := begin(o.FS, dir, h)
 		if vfs.NoRoom(err) {
 			err = fmt.Errorf("%w: %w", ErrFull, err)
@@ -108,7 +110,8 @@ func completed(dir string, id ID, first uint64, o Options) (bool, error) {
 	return true, nil
 }
 
-// makeSpare makes the file of the next segment: zeros, on disk. On an error the half-made file is removed.
+// makeSpare makes the file of the next segment: zeros, on disk. On an error the half-made file is
+// removed.
 func makeSpare(fsys vfs.FS, dir string, size int64, stop func() error) (vfs.File, error) {
 	if err := removeSpare(fsys, dir); err != nil {
 		return nil, err
@@ -191,7 +194,8 @@ func (l *Log) rotate(size int64) error {
 	if err := l.o.Check(); err != nil {
 		return l.fail("begin a segment", err)
 	}
-	// Until the spare has its new name no other may be made: that would begin with removing what has the old one.
+	// Until the spare has its new name no other may be made: that would begin with removing what
+	// has the old one.
 	l.making.Lock()
 	defer l.making.Unlock()
 	spare, err := l.ownSpare(size)
@@ -254,9 +258,9 @@ func (l *Log) ownSpare(size int64) (vfs.File, error) {
 	return spare, nil
 }
 
-// PrepareSpare makes the file of the next segment if there is none, so that a rotation finds it ready. It takes as long
-// as writing a segment and may run beside Append. An error (the disk is full) is not final and leaves no file: call it
-// again later.
+// PrepareSpare makes the file of the next segment if there is none, so that a rotation finds it
+// ready. It takes as long as writing a segment and may run beside Append. An error (the disk is
+// full) is not final and leaves no file: call it again later.
 func (l *Log) PrepareSpare() error { return l.prepareSpare(secondSize) }
 
 // PrepareScantSpare is PrepareSpare for when nothing more can be freed: it makes a smaller one, of
@@ -319,8 +323,8 @@ func (l *Log) BetweenSpares(do func()) {
 	do()
 }
 
-// NeedSpare receives a value when there is no spare: after Start, after a rotation, after a rotation that failed for
-// want of one.
+// NeedSpare receives a value when there is no spare: after Start, after a rotation, after a
+// rotation that failed for want of one.
 func (l *Log) NeedSpare() <-chan struct{} { return l.needSpare }
 
 func (l *Log) signalSpare() {

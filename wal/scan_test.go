@@ -10,7 +10,8 @@ import (
 	"gcd/internal/vfs"
 )
 
-// scanned is a log of several segments in a directory, its records' payloads beginning with their indices, and the records.
+// scanned is a log of several segments in a directory, its records' payloads beginning with their
+// indices, and the records.
 func scanned(t *testing.T) (string, []Record) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "wal")
@@ -128,7 +129,8 @@ func flipByte(t *testing.T, name string, offset int64) {
 	}
 }
 
-// raceFS reads as a reader does that is overtaken: a range of one file is zeros, for so many reads of it.
+// raceFS reads as a reader does that is overtaken: a range of one file is zeros, for so many reads
+// of it.
 type raceFS struct {
 	vfs.FS
 	path     string
@@ -159,8 +161,8 @@ func (f *raceFile) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// TestLive: a record that was written while the segment was read is found when it is looked for again; one that stays away is
-// damage, and so is either in a log that nobody writes.
+// TestLive: a record that was written while the segment was read is found when it is looked for
+// again; one that stays away is damage, and so is either in a log that nobody writes.
 func TestLive(t *testing.T) {
 	t.Parallel()
 	dir, records := scanned(t)
@@ -170,18 +172,23 @@ func TestLive(t *testing.T) {
 		left int
 		want bool // all records
 	}{{true, 1, true}, {true, 1 << 30, false}, {false, 1, false}} {
-		for _, bytes := range []int64{8, recordHeaderSize, 1200} { // one record's header or more, two records and a part
+		// One record's header or more, two records and a part.
+		for _, bytes := range []int64{8, recordHeaderSize, 1200} {
 			race := func() Options {
-				return Options{Live: test.live, FS: &raceFS{vfs.OS{}, filepath.Join(dir, segmentName(missing.Segment)), missing.Offset, missing.Offset + bytes, test.left}}
+				race := &raceFS{vfs.OS{}, filepath.Join(dir, segmentName(missing.Segment)),
+					missing.Offset, missing.Offset + bytes, test.left}
+				return Options{Live: test.live, FS: race}
 			}
 			got, scanErr := scan(dir, race())
 			l, err := Open(dir, race())
 			var damage, scanDamage *CorruptionError
 			if test.want {
-				if err != nil || scanErr != nil || l.Last() != records[len(records)-1].Index || len(got) != len(records) {
+				if err != nil || scanErr != nil || l.Last() != records[len(records)-1].Index ||
+					len(got) != len(records) {
 					t.Errorf("%+v: Open %v, Scan %d records, %v", test, err, len(got), scanErr)
 				}
-			} else if !errors.As(err, &damage) || damage.Index != missing.Index || !errors.As(scanErr, &scanDamage) || scanDamage.Offset != missing.Offset || len(got) != len(records)-4 {
+			} else if !errors.As(err, &damage) || damage.Index != missing.Index || !errors.As(scanErr, &scanDamage) ||
+				scanDamage.Offset != missing.Offset || len(got) != len(records)-4 {
 				t.Errorf("%+v: Open %v, Scan %d records, %v", test, err, len(got), scanErr)
 			}
 		}

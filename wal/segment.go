@@ -78,8 +78,8 @@ func IsOurs(name string) bool {
 	return ok || name == spareName
 }
 
-// readSegments reads and checks the header of every segment in dir, and that none is missing between
-// two others. With an error come those before the one that it is about.
+// readSegments reads and checks the header of every segment in dir, and that none is missing
+// between two others. With an error come those before the one that it is about.
 func readSegments(dir string, o Options) ([]segment, error) {
 	numbers, err := listSegments(o.FS, dir)
 	if err != nil {
@@ -124,7 +124,8 @@ func classifyHeaderError(err error, dir string, number uint64, numbers []uint64,
 	if !ours {
 		return cmp.Or(unread, err)
 	}
-	return &CorruptionError{File: path.Join(dir, segmentName(number)), Err: errors.New("it does not begin as a segment")}
+	return &CorruptionError{File: path.Join(dir, segmentName(number)),
+		Err: errors.New("it does not begin as a segment")}
 }
 
 // unreadable says whether an error is the system's, and not about what a segment holds.
@@ -193,7 +194,10 @@ type scanner struct {
 }
 
 func newScanner(seg segment, file vfs.File) *scanner {
-	s := &scanner{seg: seg, win: newWindow(file, seg.path, seg.size), seed: seg.seedSum(), off: segmentHeaderSize, next: seg.first}
+	s := &scanner{
+		seg: seg, win: newWindow(file, seg.path, seg.size), seed: seg.seedSum(),
+		off: segmentHeaderSize, next: seg.first,
+	}
 	le.PutUint32(s.link[:], seg.previous)
 	return s
 }
@@ -203,8 +207,8 @@ type invalid struct{ reason error }
 
 func (e *invalid) Error() string { return e.reason.Error() }
 
-// record reads the next record and steps over it. Its payload is valid until the next call. *invalid if there is none
-// at this offset, whatever is there instead; other errors are the disk's.
+// record reads the next record and steps over it. Its payload is valid until the next call.
+// *invalid if there is none at this offset, whatever is there instead; other errors are the disk's.
 func (s *scanner) record() (Record, error) {
 	room := s.seg.size - s.off
 	if room < smallestRecord {
@@ -226,7 +230,7 @@ func (s *scanner) record() (Record, error) {
 		return Record{}, err
 	}
 	if payloadSum(s.seed, s.link[:], b[recordHeaderSize:size]) != h.payloadSum {
-		return Record{}, &invalid{errors.New("payload checksum does not match, or the record was written behind another one")}
+		return Record{}, &invalid{errPayloadSum}
 	}
 	return s.step(h, b, s.off), nil
 }
@@ -239,8 +243,9 @@ func (s *scanner) step(h recordHeader, b []byte, off int64) Record {
 		Payload: b[recordHeaderSize : recordHeaderSize+h.length], Segment: s.seg.number, Offset: off}
 }
 
-// appeared says whether there is a next record by now, and does not step over it. A record that another one calls durable was written
-// before that one, so whoever has seen that one finds it, unless it is damaged.
+// appeared says whether there is a next record by now, and does not step over it. A record that
+// another one calls durable was written before that one, so whoever has seen that one finds it,
+// unless it is damaged.
 func (s *scanner) appeared() bool {
 	again := *s
 	again.win = newWindow(s.win.file, s.win.path, s.win.size) // what it holds is what was there before
@@ -251,8 +256,8 @@ func (s *scanner) appeared() bool {
 	return true
 }
 
-// sealed checks the end of a segment that has a next one: reason is why there is no further record here, only zeros
-// follow, and the next segment goes on where this one ends.
+// sealed checks the end of a segment that has a next one: reason is why there is no further record
+// here, only zeros follow, and the next segment goes on where this one ends.
 func (s *scanner) sealed(reason error, next segment) error {
 	at, err := s.win.nonZero(s.off)
 	if err != nil {
@@ -260,11 +265,13 @@ func (s *scanner) sealed(reason error, next segment) error {
 	}
 	if at < s.seg.size {
 		return &CorruptionError{File: s.seg.path, Offset: s.off, Index: s.next,
-			Err: fmt.Errorf("%w, and the bytes from offset %d on are not zero though segment %d follows", reason, at, next.number)}
+			Err: fmt.Errorf("%w, and the bytes from offset %d on are not zero though segment %d follows",
+				reason, at, next.number)}
 	}
 	if next.first != s.next {
 		return &CorruptionError{File: s.seg.path, Offset: s.off, Index: s.next,
-			Err: fmt.Errorf("the segment ends before record %d, the next segment begins with record %d", s.next, next.first)}
+			Err: fmt.Errorf("the segment ends before record %d, the next segment begins with record %d",
+				s.next, next.first)}
 	}
 	if link := le.Uint32(s.link[:]); next.previous != link {
 		return &CorruptionError{File: next.path, Offset: 56, Index: next.first,
@@ -310,12 +317,14 @@ func (s *scanner) torn(reason error, syncEach bool) (int64, error) {
 		h, err := s.seg.format.decodeRecordHeader(b, s.seed, room)
 		if err == nil && h.durable >= s.next && h.index-s.next <= uint64(off-s.off)/smallestRecord {
 			return 0, &CorruptionError{File: s.seg.path, Offset: s.off, Index: s.next,
-				Err: fmt.Errorf("%w, but record %d at offset %d says that record %d was durable", reason, h.index, off, h.durable)}
+				Err: fmt.Errorf("%w, but record %d at offset %d says that record %d was durable",
+					reason, h.index, off, h.durable)}
 		}
 	}
 	if beyond > 0 {
 		return 0, &CorruptionError{File: s.seg.path, Offset: s.off, Index: s.next,
-			Err: fmt.Errorf("%w, and the bytes from offset %d on are not zero: more than one record is behind the last, though each was synced before the next", reason, beyond)}
+			Err: fmt.Errorf("%w, and the bytes from offset %d on are not zero: "+
+				"more than one record is behind the last, though each was synced before the next", reason, beyond)}
 	}
 	return end - s.off, nil
 }

@@ -133,7 +133,8 @@ func TestHousekeepingBesideAppend(t *testing.T) {
 	}
 }
 
-// TestSpareInTheMaking: an append that fits does not wait for it, one that needs it does, and Close breaks it off.
+// TestSpareInTheMaking: an append that fits does not wait for it, one that needs it does, and Close
+// breaks it off.
 func TestSpareInTheMaking(t *testing.T) {
 	t.Parallel()
 	disk := vfstest.NewMem()

@@ -24,8 +24,9 @@ type SegmentSurvey struct {
 	End         int64     // offset behind the last record
 	Torn        int64     // bytes behind it that an interrupted write left; only in the last segment
 
-	// Ends says that the log was read to its end, only of the last segment: behind the last record, or behind the header, is room that holds no record,
-	// or no more than an interrupted write. It is false where what follows may have been cut off, or is damaged.
+	// Ends says that the log was read to its end, only of the last segment: behind the last record,
+	// or behind the header, is room that holds no record, or no more than an interrupted write. It
+	// is false where what follows may have been cut off, or is damaged.
 	Ends bool
 
 	// Damage is what is wrong, in the order of offsets: *CorruptionError, or wrapped ErrNotOurs and
@@ -34,12 +35,15 @@ type SegmentSurvey struct {
 	Damage []error
 }
 
-// Survey reads every record of a damaged log that can still be read. Where Open stops, it says why in the segment's Damage and
-// goes on behind it. Segment by segment and in each by offset, it calls each with the records; checked is false for a record
-// whose header is whole, but whose payload has nothing to be compared with, because the record before it is gone. id is the store's if it is
-// known from elsewhere, and zero otherwise; it serves where a header cannot be read. Records of other stores are not read.
+// Survey reads every record of a damaged log that can still be read. Where Open stops, it says why
+// in the segment's Damage and goes on behind it. Segment by segment and in each by offset, it calls
+// each with the records; checked is false for a record whose header is whole, but whose payload has
+// nothing to be compared with, because the record before it is gone. id is the store's if it is
+// known from elsewhere, and zero otherwise; it serves where a header cannot be read. Records of
+// other stores are not read.
 //
-// It finds no damage exactly where Open finds none. The error is that of each, or of listing dir: ErrNoLog if there is no segment.
+// It finds no damage exactly where Open finds none. The error is that of each, or of listing dir:
+// ErrNoLog if there is no segment.
 func Survey(dir string, id ID, o Options, each func(r Record, checked bool) error) ([]SegmentSurvey, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -57,7 +61,8 @@ func Survey(dir string, id ID, o Options, each func(r Record, checked bool) erro
 		if i > 0 && number != numbers[i-1]+1 {
 			gap := path.Join(dir, segmentName(numbers[i-1]+1))
 			found = append(found, SegmentSurvey{Number: numbers[i-1] + 1, Path: gap, Missing: true, Damage: []error{
-				&CorruptionError{File: gap, Err: fmt.Errorf("the segment is missing, %s is there", segmentName(number))}}})
+				&CorruptionError{File: gap,
+					Err: fmt.Errorf("the segment is missing, %s is there", segmentName(number))}}})
 			segs = append(segs, segment{})
 		}
 		s := SegmentSurvey{Number: number, Path: name}
@@ -76,7 +81,10 @@ func Survey(dir string, id ID, o Options, each func(r Record, checked bool) erro
 		found, segs = append(found, s), append(segs, seg)
 	}
 	for i := range found {
-		s := surveyor{o: o, id: id, mark: mark.judge(id, o.Mark.Note), found: &found[i], last: i == len(found)-1, each: each}
+		s := surveyor{
+			o: o, id: id, mark: mark.judge(id, o.Mark.Note), found: &found[i], last: i == len(found)-1,
+			each: each,
+		}
 		if i > 0 && segs[i].number != 0 && segs[i-1].number != 0 {
 			if err := follows(segs[i], segs[i-1]); err != nil {
 				s.damage(err)
@@ -131,8 +139,8 @@ func (s *surveyor) survey(seg segment) error {
 	return s.records(newScanner(seg, f), whole)
 }
 
-// unread says whether the system did not let the header be read: of the rest it may say the same, and
-// whoever is told must not take it for lost.
+// unread says whether the system did not let the header be read: of the rest it may say the same,
+// and whoever is told must not take it for lost.
 func (s *surveyor) unread() bool {
 	return slices.ContainsFunc(s.found.Damage, unreadable)
 }
@@ -147,7 +155,8 @@ func (s *surveyor) foreign() bool {
 	return false
 }
 
-// records reads records to the end. whole says whether the header could be read: without it the scanner does not know what comes next.
+// records reads records to the end. whole says whether the header could be read: without it the
+// scanner does not know what comes next.
 func (s *surveyor) records(sc *scanner, whole bool) error {
 	for known := whole; ; {
 		rec, reason, err := s.record(sc, known)
@@ -168,7 +177,8 @@ func (s *surveyor) records(sc *scanner, whole bool) error {
 				err = s.mark.behind(path.Dir(s.found.Path), s.found.Path, sc.off, sc.next-1)
 			}
 			if err == nil {
-				// Without a header nothing says how long the file should be: only zeros where a record would be show that none is missing.
+				// Without a header nothing says how long the file should be: only zeros where a
+				// record would be show that none is missing.
 				s.found.Torn, s.found.Ends = torn, whole || torn == 0 && sc.seg.size-sc.off >= smallestRecord
 				return nil
 			}
@@ -180,7 +190,8 @@ func (s *surveyor) records(sc *scanner, whole bool) error {
 			} else if at, readErr := sc.win.nonZero(sc.off); readErr != nil {
 				err = readErr
 			} else if at < sc.seg.size {
-				err = &CorruptionError{File: sc.seg.path, Offset: sc.off, Index: sc.next, Err: fmt.Errorf("%w, and the bytes from offset %d on are not zero", reason, at)}
+				err = &CorruptionError{File: sc.seg.path, Offset: sc.off, Index: sc.next,
+					Err: fmt.Errorf("%w, and the bytes from offset %d on are not zero", reason, at)}
 			}
 			if err == nil {
 				return nil
@@ -218,8 +229,9 @@ func (s *surveyor) record(sc *scanner, known bool) (rec Record, reason, err erro
 	return rec, nil, err
 }
 
-// resume looks for the next record header from the scanner's offset on and steps over its record. The payload is nil if the record is the very one
-// that should be there and its payload is damaged: what follows can be compared with its header.
+// resume looks for the next record header from the scanner's offset on and steps over its record.
+// The payload is nil if the record is the very one that should be there and its payload is damaged:
+// what follows can be compared with its header.
 func (s *surveyor) resume(sc *scanner, known bool) (rec Record, checked, found bool, err error) {
 	for off := sc.off; ; off += alignment {
 		if off, err = sc.win.nonZero(off); err != nil || sc.seg.size-off < smallestRecord {

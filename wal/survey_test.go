@@ -10,7 +10,8 @@ import (
 	"gcd/internal/vfs"
 )
 
-// surveyed is what a survey reads: payloads by index, of those records that were compared with their checksums and of the others.
+// surveyed is what a survey reads: payloads by index, of those records that were compared with
+// their checksums and of the others.
 type surveyed struct {
 	segments           []SegmentSurvey
 	checked, unchecked map[uint64][]byte
@@ -60,7 +61,8 @@ func TestSurveyGoesOn(t *testing.T) {
 		{"nothing", func(frozen) {}, nil, nil, 0},
 		{"payload", func(f frozen) { f[name(2)][second+100] ^= 1 }, []uint64{6}, nil, 1},
 		{"record header", func(f frozen) { f[name(2)][second+16] ^= 1 }, []uint64{6}, []uint64{7}, 1},
-		{"two payloads", func(f frozen) { f[name(2)][second+100] ^= 1; f[name(3)][second+100] ^= 1 }, []uint64{6, 10}, nil, 2},
+		{"two payloads", func(f frozen) { f[name(2)][second+100] ^= 1; f[name(3)][second+100] ^= 1 },
+			[]uint64{6, 10}, nil, 2},
 		{"a segment's last record", func(f frozen) { f[name(2)][filled-1] ^= 1 }, []uint64{8}, nil, 1},
 		{"behind a segment's last record", func(f frozen) { f[name(2)][filled+8] ^= 1 }, nil, nil, 1},
 		{"segment header", func(f frozen) { f[name(2)][41] ^= 4 }, nil, []uint64{5}, 1},
@@ -75,8 +77,10 @@ func TestSurveyGoesOn(t *testing.T) {
 		}, []uint64{7}, []uint64{8}, 1},
 		{"version", func(f frozen) { f[name(2)][8] = 2 }, nil, []uint64{5}, 1},
 		{"newer version", func(f frozen) { newer(f[name(2)]) }, []uint64{5, 6, 7, 8}, nil, 1},
-		{"of another store", func(f frozen) { f[name(2)] = otherLife(t, ID{1})[name(2)] }, []uint64{5, 6, 7, 8}, nil, 2},
-		{"first of two in the last segment", func(f frozen) { f[name(4)][segmentHeaderSize+50] ^= 1 }, []uint64{13}, nil, 1},
+		{"of another store", func(f frozen) { f[name(2)] = otherLife(t, ID{1})[name(2)] },
+			[]uint64{5, 6, 7, 8}, nil, 2},
+		{"first of two in the last segment", func(f frozen) { f[name(4)][segmentHeaderSize+50] ^= 1 },
+			[]uint64{13}, nil, 1},
 		{"torn", func(f frozen) { f[name(4)][segmentHeaderSize+1040+100] ^= 1 }, []uint64{14}, nil, 0},
 	}
 	for _, row := range rows {
@@ -116,8 +120,8 @@ func TestSurveyGoesOn(t *testing.T) {
 	}
 }
 
-// TestSurveyAgreesWithOpen flips a bit of each byte: a survey finds damage exactly where Open does, the same first, and
-// nothing that is not so.
+// TestSurveyAgreesWithOpen flips a bit of each byte: a survey finds damage exactly where Open does,
+// the same first, and nothing that is not so.
 func TestSurveyAgreesWithOpen(t *testing.T) {
 	t.Parallel()
 	intact, l := damagedLog(t)
@@ -134,7 +138,8 @@ func TestSurveyAgreesWithOpen(t *testing.T) {
 				t.Fatalf("segment %d, byte %d: Open says %v, a survey %v", number, i, err, damage)
 			}
 			var first, opened *CorruptionError
-			if errors.As(err, &opened) && errors.As(damage[0], &first) && (first.File != opened.File || first.Offset != opened.Offset) {
+			if errors.As(err, &opened) && errors.As(damage[0], &first) &&
+				(first.File != opened.File || first.Offset != opened.Offset) {
 				t.Errorf("segment %d, byte %d: Open says %v, a survey %v", number, i, err, damage)
 			}
 			for index, p := range s.checked {
@@ -174,7 +179,8 @@ func TestSurveyWithoutALog(t *testing.T) {
 	}
 }
 
-// TestSurveyEnds: a survey says that it read the log to its end only where nothing of it can be missing behind that.
+// TestSurveyEnds: a survey says that it read the log to its end only where nothing of it can be
+// missing behind that.
 func TestSurveyEnds(t *testing.T) {
 	t.Parallel()
 	intact, l := damagedLog(t)

@@ -14,8 +14,8 @@ import (
 
 var segment1 = path.Join(testDir, segmentName(1))
 
-// TestTornTail tears the last record at every byte, with zeros and with garbage behind the cut: the log ends before it,
-// goes on from there, and nothing of the old tail ever comes back.
+// TestTornTail tears the last record at every byte, with zeros and with garbage behind the cut: the
+// log ends before it, goes on from there, and nothing of the old tail ever comes back.
 func TestTornTail(t *testing.T) {
 	t.Parallel()
 	disk := vfstest.NewMem()
@@ -56,14 +56,15 @@ func TestTornTail(t *testing.T) {
 				t.Fatalf("%s from offset %d of the record on: %v", fill, cut-begin, err)
 			}
 			if l, err := Open(testDir, testOptions(disk)); err != nil || l.Last() != 5 {
-				t.Fatalf("%s from offset %d of the record on: second life ends with %d (%v)", fill, cut-begin, l.Last(), err)
+				t.Fatalf("%s from offset %d of the record on: second life ends with %d (%v)",
+					fill, cut-begin, l.Last(), err)
 			}
 		}
 	}
 }
 
-// unsyncedRun returns a disk with 4 records, of which the first ones were synced, each on its own; with the payloads and
-// the records' offsets.
+// unsyncedRun returns a disk with 4 records, of which the first ones were synced, each on its own;
+// with the payloads and the records' offsets.
 func unsyncedRun(t *testing.T, synced int) (*vfstest.Mem, [][]byte, []int64) {
 	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
@@ -96,7 +97,8 @@ func TestIslandBehindAHoleIsNotReplayed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (Tail{File: segment1, Offset: offsets[1], Length: offsets[3] + recordSize(500) - offsets[1]}); l.Tail() != want || l.Last() != 1 {
+	want := Tail{File: segment1, Offset: offsets[1], Length: offsets[3] + recordSize(500) - offsets[1]}
+	if l.Tail() != want || l.Last() != 1 {
 		t.Errorf("tail %+v behind record %d, want %+v behind record 1", l.Tail(), l.Last(), want)
 	}
 	if err := recoverTwice(disk, &history{payloads: payloads, synced: 1}, true); err != nil {
@@ -122,15 +124,17 @@ func TestHoleBeforeARecordThatSawItDurableIsDamage(t *testing.T) {
 	}
 }
 
-// TestOldLifeDoesNotComeBack: a recovery zeroes the tail but its sync fails, so the old tail is on the disk under zeros
-// in the cache. The next recovery sees the zeros, new records go over a part of it, and then the power goes.
+// TestOldLifeDoesNotComeBack: a recovery zeroes the tail but its sync fails, so the old tail is on
+// the disk under zeros in the cache. The next recovery sees the zeros, new records go over a part
+// of it, and then the power goes.
 func TestOldLifeDoesNotComeBack(t *testing.T) {
 	t.Parallel()
 	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
 	toSector := int(2*512 - l.off - recordHeaderSize) // the next record begins a sector
 	payloads := add(t, l, toSector)
-	for _, size := range []int{512 - recordHeaderSize, 512 - recordHeaderSize, 300} { // records 2, 3, 4 of a life that nobody was told of
+	// Records 2, 3, 4 of a life that nobody was told of.
+	for _, size := range []int{512 - recordHeaderSize, 512 - recordHeaderSize, 300} {
 		if _, err := l.Append(payload(l.Last()+1, size)); err != nil {
 			t.Fatal(err)
 		}
@@ -167,8 +171,8 @@ func TestOldLifeDoesNotComeBack(t *testing.T) {
 	}
 }
 
-// TestTailIsRewrittenBeforeStartReturns: a sync failed, the cache shows records that the disk does not have, and the
-// process is started again.
+// TestTailIsRewrittenBeforeStartReturns: a sync failed, the cache shows records that the disk does
+// not have, and the process is started again.
 func TestTailIsRewrittenBeforeStartReturns(t *testing.T) {
 	t.Parallel()
 	disk := vfstest.NewMem()
@@ -229,8 +233,8 @@ func TestTailIsRewrittenBeforeStartReturns(t *testing.T) {
 	}
 }
 
-// TestImpossibleHeaderInATornTail: bytes that look like a later record, but cannot be one at this place, are no evidence
-// of damage.
+// TestImpossibleHeaderInATornTail: bytes that look like a later record, but cannot be one at this
+// place, are no evidence of damage.
 func TestImpossibleHeaderInATornTail(t *testing.T) {
 	t.Parallel()
 	disk := vfstest.NewMem()
@@ -255,7 +259,8 @@ func TestImpossibleHeaderInATornTail(t *testing.T) {
 		opened, err := Open(testDir, testOptions(f))
 		var damage *CorruptionError
 		if errors.As(err, &damage) != c.damage || err == nil && opened.Last() != 1 {
-			t.Errorf("index %d, durable %d, %d bytes behind: %v, want damage: %v", c.index, c.durable, c.distance, err, c.damage)
+			t.Errorf("index %d, durable %d, %d bytes behind: %v, want damage: %v",
+				c.index, c.durable, c.distance, err, c.damage)
 		}
 	}
 }

@@ -13,12 +13,12 @@ import (
 	"gcd/internal/vfs/vfstest"
 )
 
-// later is what a later program knows: a version whose segments have a second type of record. This is
-// all that such a version needs in order to be read.
+// later is what a later program knows: a version whose segments have a second type of record. This
+// is all that such a version needs in order to be read.
 func later() formats { return append(knownFormats(), format{version: 2, types: 2}) }
 
-// handmade is a segment of so many bytes with one record for each kind, which is its type. It returns
-// the header sum of the last one.
+// handmade is a segment of so many bytes with one record for each kind, which is its type. It
+// returns the header sum of the last one.
 func handmade(t *testing.T, disk *vfstest.Mem, h segmentHeader, kinds ...uint8) (link uint32) {
 	t.Helper()
 	b := make([]byte, h.size)
@@ -41,8 +41,8 @@ func handmade(t *testing.T, disk *vfstest.Mem, h segmentHeader, kinds ...uint8) 
 	return link
 }
 
-// mixed is a log with segments of versions 1, 2, 1 and 2 in a row; each of version 2 has a record of
-// the second type between two of the first.
+// mixed is a log with segments of versions 1, 2, 1 and 2 in a row; each of version 2 has a record
+// of the second type between two of the first.
 func mixed(t *testing.T) *vfstest.Mem {
 	t.Helper()
 	disk := vfstest.NewMem()
@@ -57,8 +57,8 @@ func mixed(t *testing.T) *vfstest.Mem {
 	return disk
 }
 
-// TestVersionsInARow: each segment is read by its own version, whatever those beside it have, and the
-// log goes on in the version of its last one.
+// TestVersionsInARow: each segment is read by its own version, whatever those beside it have, and
+// the log goes on in the version of its last one.
 func TestVersionsInARow(t *testing.T) {
 	t.Parallel()
 	disk := mixed(t)
@@ -140,8 +140,8 @@ func TestNewLogsAreOld(t *testing.T) {
 	}
 }
 
-// TestUnknownVersion: a program refuses a log with a segment of a version that it does not know, names
-// that segment, says which versions it knows, and changes nothing.
+// TestUnknownVersion: a program refuses a log with a segment of a version that it does not know,
+// names that segment, says which versions it knows, and changes nothing.
 func TestUnknownVersion(t *testing.T) {
 	t.Parallel()
 	unknown := mixed(t)
@@ -159,8 +159,10 @@ func TestUnknownVersion(t *testing.T) {
 		known formats
 		want  string
 	}{
-		{mixed(t), knownFormats(), segmentName(2) + " at offset 0: unknown format version 2: this program knows version 1"},
-		{unknown, later(), segmentName(3) + " at offset 0: unknown format version 3: this program knows versions 1 to 2"},
+		{mixed(t), knownFormats(),
+			segmentName(2) + " at offset 0: unknown format version 2: this program knows version 1"},
+		{unknown, later(),
+			segmentName(3) + " at offset 0: unknown format version 3: this program knows versions 1 to 2"},
 	} {
 		o := testOptions(freeze(row.disk))
 		o.formats = row.known
@@ -192,7 +194,8 @@ func TestTypesGoByVersion(t *testing.T) {
 	}
 }
 
-// TestVersionIsCovered: a header that was made in one known version and says another one is damaged.
+// TestVersionIsCovered: a header that was made in one known version and says another one is
+// damaged.
 func TestVersionIsCovered(t *testing.T) {
 	t.Parallel()
 	for number, version := range map[uint64]byte{1: 2, 2: 1, 3: 2, 4: 3} {
@@ -208,7 +211,8 @@ func TestVersionIsCovered(t *testing.T) {
 		var records int
 		found, err := Survey(testDir, ID{}, o, func(Record, bool) error { records++; return nil })
 		if err != nil || records != 12 || len(found[number-1].Damage) != 1 {
-			t.Errorf("segment %d says version %d: %d records can be read, want all 12; %v", number, version, records, err)
+			t.Errorf("segment %d says version %d: %d records can be read, want all 12; %v",
+				number, version, records, err)
 		}
 	}
 }

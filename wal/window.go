@@ -6,7 +6,8 @@ import (
 	"io"
 )
 
-// windowSize bounds the memory that reading a log takes. The largest record fits, with as much again read ahead.
+// windowSize bounds the memory that reading a log takes. The largest record fits, with as much
+// again read ahead.
 const windowSize = 2 * (maxPayload + recordHeaderSize)
 
 // zeroBlock is what a run of zeros is compared with.
@@ -25,8 +26,8 @@ func newWindow(file io.ReaderAt, path string, size int64) *window {
 	return &window{file: file, path: path, size: size, buf: make([]byte, 0, min(size, windowSize))}
 }
 
-// from returns what the window holds from off on, at least n bytes; off+n is within the file, n at most windowSize. The
-// bytes are valid until the next call.
+// from returns what the window holds from off on, at least n bytes; off+n is within the file, n at
+// most windowSize. The bytes are valid until the next call.
 func (w *window) from(off int64, n int) ([]byte, error) {
 	if end := w.off + int64(len(w.buf)); off >= w.off && off+int64(n) <= end {
 		return w.buf[off-w.off:], nil
@@ -48,8 +49,8 @@ func (w *window) from(off int64, n int) ([]byte, error) {
 	return w.buf, nil
 }
 
-// nonZero returns the offset of the first byte that is not zero in [off, size), rounded down to a multiple of 8 bytes,
-// or size if there is none. off is a multiple of 8.
+// nonZero returns the offset of the first byte that is not zero in [off, size), rounded down to a
+// multiple of 8 bytes, or size if there is none. off is a multiple of 8.
 func (w *window) nonZero(off int64) (int64, error) {
 	for off < w.size {
 		b, err := w.from(off, alignment)

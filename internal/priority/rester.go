@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// A Rester makes a work rest for nine times as long as it worked, so that it takes a tenth of one processor. A dump is work for seconds, and a count may
-// have to wait for the piece of it that is under way: so pieces are few, and much shorter than a busy server takes for an answer.
+// A Rester makes a work rest for nine times as long as it worked, so that it takes a tenth of one
+// processor. A dump is work for seconds, and a count may have to wait for the piece of it that is
+// under way: so pieces are few, and much shorter than a busy server takes for an answer.
 type Rester struct {
 	now     func() time.Time
 	sleep   func(time.Duration)

@@ -2,6 +2,7 @@ package priority
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 )
@@ -19,7 +20,7 @@ func TestRester(t *testing.T) {
 		now = now.Add(work)
 		r.Rest()
 	}
-	if want := []time.Duration{restRatio * leastWork, 3 * restRatio * leastWork, longRest}; len(slept) != 3 || slept[0] != want[0] || slept[1] != want[1] || slept[2] != want[2] {
+	if want := []time.Duration{restRatio * leastWork, 3 * restRatio * leastWork, longRest}; !slices.Equal(slept, want) {
 		t.Errorf("it rested for %v, want %v", slept, want)
 	}
 }

@@ -7,7 +7,8 @@ import (
 	"gcd/internal/priority"
 )
 
-// A loop goes through the scheduler before the runtime's monitor, which allows 10 ms, thinks ill of it, and not in each turn.
+// A loop goes through the scheduler before the runtime's monitor, which allows 10 ms, thinks ill of
+// it, and not in each turn.
 func TestStint(t *testing.T) {
 	t.Parallel()
 	var s priority.Stint

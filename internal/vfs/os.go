@@ -172,8 +172,8 @@ func (OS) ReadDir(dir string) ([]string, error) {
 	return names, nil
 }
 
-// MkdirAll implements FS. A directory that is there already is left as it is: its mode is not changed and its parent is
-// not synced.
+// MkdirAll implements FS. A directory that is there already is left as it is: its mode is not
+// changed and its parent is not synced.
 func (o OS) MkdirAll(dir string) error {
 	return mkdirAll(dir, o.SyncDir)
 }
@@ -212,7 +212,8 @@ func makeDir(dir string) error {
 	if err != nil {
 		return err
 	}
-	// By name and not through a handle: a umask that takes the owner's read bit makes a directory that cannot be opened.
+	// By name and not through a handle: a umask that takes the owner's read bit makes a directory
+	// that cannot be opened.
 	info, err := os.Stat(dir)
 	if err != nil {
 		return err
@@ -245,13 +246,15 @@ func syncOpenDir(d *os.File) error {
 		return &fs.PathError{Op: "syncdir", Path: d.Name(), Err: syscall.ENOTDIR}
 	}
 	if runtime.GOOS == "windows" {
-		// Windows flushes no handle that was opened for reading, and os opens directories only so; NTFS journals names.
+		// Windows flushes no handle that was opened for reading, and os opens directories only so;
+		// NTFS journals names.
 		return nil
 	}
 	return d.Sync()
 }
 
-// forceMode gives an open file its mode back if the umask took part of it. Windows has no such bits.
+// forceMode gives an open file its mode back if the umask took part of it. Windows has no such
+// bits.
 func forceMode(f *os.File, mode fs.FileMode) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -263,8 +266,8 @@ func forceMode(f *os.File, mode fs.FileMode) error {
 	return f.Chmod(mode)
 }
 
-// osFile is an open file on the real disk. It holds the *os.File and never a bare descriptor: a descriptor whose os.File
-// was collected is closed and its number given to another file.
+// osFile is an open file on the real disk. It holds the *os.File and never a bare descriptor: a
+// descriptor whose os.File was collected is closed and its number given to another file.
 type osFile struct {
 	file *os.File
 	conn syscall.RawConn // of file; keeps the descriptor open while it is used
@@ -312,11 +315,13 @@ func (f *osFile) Close() error {
 	return f.file.Close()
 }
 
-// maxAgain is how many times in a row a transfer that made no progress is tried again, a millisecond apart.
+// maxAgain is how many times in a row a transfer that made no progress is tried again, a
+// millisecond apart.
 const maxAgain = 100
 
-// transfer does one ReadAt or WriteAt of package os, which goes on after a short count and after EINTR, and goes on after
-// EAGAIN too: some network and user-space file systems say so of regular files.
+// transfer does one ReadAt or WriteAt of package os, which goes on after a short count and after
+// EINTR, and goes on after EAGAIN too: some network and user-space file systems say so of regular
+// files.
 func transfer(at func([]byte, int64) (int, error), p []byte, off int64) (int, error) {
 	done := 0
 	for again := 0; ; again++ {

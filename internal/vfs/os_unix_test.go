@@ -15,7 +15,8 @@ import (
 	"testing"
 )
 
-// TestModes makes files and directories under several umasks. The umask belongs to the whole process, so a child has it.
+// TestModes makes files and directories under several umasks. The umask belongs to the whole
+// process, so a child has it.
 func TestModes(t *testing.T) {
 	t.Parallel()
 	const variable = "VFS_TEST_UMASK_DIR"
@@ -37,7 +38,9 @@ func TestModes(t *testing.T) {
 		t.Fatalf("child: %v\n%s", err, out)
 	}
 	for _, name := range []string{"none", "usual", "strict"} {
-		for path, want := range map[string]fs.FileMode{name: 0o700, name + "/below": 0o700, name + "/below/file": 0o600} {
+		for path, want := range map[string]fs.FileMode{
+			name: 0o700, name + "/below": 0o700, name + "/below/file": 0o600,
+		} {
 			info, err := os.Stat(filepath.Join(dir, path))
 			must(t, err)
 			if got := info.Mode().Perm(); got != want {
@@ -61,7 +64,8 @@ func TestMkdirAllLeavesModes(t *testing.T) {
 	}
 }
 
-// The parent of each directory that was made is synced after it was made, outermost first; a failure ends it.
+// The parent of each directory that was made is synced after it was made, outermost first; a
+// failure ends it.
 func TestMkdirAllSyncsParents(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -139,7 +143,9 @@ func TestTransferCountsProgress(t *testing.T) {
 
 func TestTransferGivesUp(t *testing.T) {
 	t.Parallel()
-	for want, wantCalls := range map[error]int{syscall.EAGAIN: maxAgain + 1, syscall.EIO: 1, io.EOF: 1, syscall.ENOSPC: 1} {
+	for want, wantCalls := range map[error]int{
+		syscall.EAGAIN: maxAgain + 1, syscall.EIO: 1, io.EOF: 1, syscall.ENOSPC: 1,
+	} {
 		calls := 0
 		n, err := transfer(func([]byte, int64) (int, error) {
 			calls++

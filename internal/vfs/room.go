@@ -15,7 +15,8 @@ const (
 // NoRoom says whether an error means that the disk, or what its user may use of it, is full.
 func NoRoom(err error) bool {
 	if runtime.GOOS == "windows" {
-		return errors.Is(err, windowsDiskFull) || errors.Is(err, windowsHandleDiskFull) || errors.Is(err, syscall.ENOSPC)
+		return errors.Is(err, windowsDiskFull) || errors.Is(err, windowsHandleDiskFull) ||
+			errors.Is(err, syscall.ENOSPC)
 	}
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }

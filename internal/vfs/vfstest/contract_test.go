@@ -22,7 +22,9 @@ func TestContract(t *testing.T) {
 		"Mem":      func(t *testing.T) (vfs.FS, string) { return newMemWith(t, "/disk"), "/disk" },
 		"Mem rel":  func(t *testing.T) (vfs.FS, string) { return newMemWith(t, "disk"), "disk" },
 		"FaultMem": func(t *testing.T) (vfs.FS, string) { return NewFault(newMemWith(t, "d"), nil), "d" },
-		"FaultOS":  func(t *testing.T) (vfs.FS, string) { return NewFault(vfs.OS{}, nil), filepath.ToSlash(t.TempDir()) },
+		"FaultOS": func(t *testing.T) (vfs.FS, string) {
+			return NewFault(vfs.OS{}, nil), filepath.ToSlash(t.TempDir())
+		},
 	}
 	clauses := map[string]func(t *testing.T, fsys vfs.FS, dir string){
 		"create is exclusive":      createIsExclusive,
@@ -223,7 +225,8 @@ func renameOverFile(t *testing.T, fsys vfs.FS, dir string) {
 	wantContent(t, open(t, fsys, path.Join(dir, "b")), "new")
 }
 
-// A directory takes its new name with everything in it. Nothing is replaced by it, and it by nothing.
+// A directory takes its new name with everything in it. Nothing is replaced by it, and it by
+// nothing.
 func renameDirectory(t *testing.T, fsys vfs.FS, dir string) {
 	in := func(name string) string { return path.Join(dir, name) }
 	for _, name := range []string{"d/below", "empty"} {

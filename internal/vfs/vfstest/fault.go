@@ -52,8 +52,8 @@ type Outcome struct {
 	then  func(error)
 }
 
-// Fail makes the operation return err and do nothing. A Close closes the file nonetheless, as the system does. The error
-// comes as an *fs.PathError or *os.LinkError around err; nil stands for EIO.
+// Fail makes the operation return err and do nothing. A Close closes the file nonetheless, as the
+// system does. The error comes as an *fs.PathError or *os.LinkError around err; nil stands for EIO.
 func Fail(err error) Outcome {
 	if err == nil {
 		err = syscall.EIO
@@ -61,30 +61,32 @@ func Fail(err error) Outcome {
 	return Outcome{err: err}
 }
 
-// FailAfter makes the operation do its work and then return err all the same, as Fail does. What it would have returned
-// is lost: the count of a write or read is 0, a file that was opened is closed again.
+// FailAfter makes the operation do its work and then return err all the same, as Fail does. What it
+// would have returned is lost: the count of a write or read is 0, a file that was opened is closed
+// again.
 func FailAfter(err error) Outcome {
 	o := Fail(err)
 	o.act = true
 	return o
 }
 
-// Short makes a write or read transfer only the first n bytes and return n and err, wrapped as Fail does. With a nil err
-// it breaks the contract of io.WriterAt, as a broken disk would. For other kinds a Short is a Fail, or nothing if err is
-// nil.
+// Short makes a write or read transfer only the first n bytes and return n and err, wrapped as Fail
+// does. With a nil err it breaks the contract of io.WriterAt, as a broken disk would. For other
+// kinds a Short is a Fail, or nothing if err is nil.
 func Short(n int, err error) Outcome {
 	return Outcome{err: err, short: true, n: n}
 }
 
-// Then returns o with a function that is called when the operation was done, or was not, with the error that it is about
-// to return. Like the hook it may take its time: the operation returns when it does.
+// Then returns o with a function that is called when the operation was done, or was not, with the
+// error that it is about to return. Like the hook it may take its time: the operation returns when
+// it does.
 func (o Outcome) Then(f func(err error)) Outcome {
 	o.then = f
 	return o
 }
 
-// Fault is a file system that lets a test see every operation of another one, and delay, fail or shorten it. Safe for
-// concurrent use.
+// Fault is a file system that lets a test see every operation of another one, and delay, fail or
+// shorten it. Safe for concurrent use.
 type Fault struct {
 	fs   vfs.FS
 	hook func(Op) Outcome
@@ -95,10 +97,11 @@ type Fault struct {
 	opened map[*faultFile]struct{} // files whose names are followed
 }
 
-// NewFault wraps fs. The hook is called before each operation, on the goroutine that does it and without any lock held: it
-// may use fs, take a Crash or Clone of it, and wait as long as it likes, which holds up this operation alone. Hooks of
-// concurrent operations run concurrently and not always in the order of their numbers, unless the hook itself takes a
-// lock. A nil hook only counts.
+// NewFault wraps fs. The hook is called before each operation, on the goroutine that does it and
+// without any lock held: it may use fs, take a Crash or Clone of it, and wait as long as it likes,
+// which holds up this operation alone. Hooks of concurrent operations run concurrently and not
+// always in the order of their numbers, unless the hook itself takes a lock. A nil hook only
+// counts.
 func NewFault(fs vfs.FS, hook func(Op) Outcome) *Fault {
 	if hook == nil {
 		hook = func(Op) Outcome { return Outcome{} }
@@ -224,8 +227,8 @@ func (f *Fault) Remove(name string) error {
 	})
 }
 
-// follow gives the open files their new names. A file whose name is gone ("") keeps it: another file
-// may get that name, and what happens to it then does not concern this one.
+// follow gives the open files their new names. A file whose name is gone ("") keeps it: another
+// file may get that name, and what happens to it then does not concern this one.
 func (f *Fault) follow(names map[string]string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

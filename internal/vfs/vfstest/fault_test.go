@@ -120,7 +120,10 @@ var attempts = map[Kind]func(fsys vfs.FS, f vfs.File) error{
 	KindRename:   func(fsys vfs.FS, _ vfs.File) error { return fsys.Rename("d/f", "d/g") },
 	KindExchange: func(fsys vfs.FS, _ vfs.File) error { return fsys.Exchange("d/f", "d/g") },
 	KindRemove:   func(fsys vfs.FS, _ vfs.File) error { return fsys.Remove("d/f") },
-	KindReadDir:  func(fsys vfs.FS, _ vfs.File) error { names, err := fsys.ReadDir("d"); return count(len(names), err) },
+	KindReadDir: func(fsys vfs.FS, _ vfs.File) error {
+		names, err := fsys.ReadDir("d")
+		return count(len(names), err)
+	},
 	KindMkdirAll: func(fsys vfs.FS, _ vfs.File) error { return fsys.MkdirAll("d/sub") },
 	KindSyncDir:  func(fsys vfs.FS, _ vfs.File) error { return fsys.SyncDir("d") },
 }
@@ -263,7 +266,8 @@ func TestFaultPassesResults(t *testing.T) {
 	wantErr(t, told, fs.ErrNotExist)
 }
 
-// The hook runs before the operation and Then behind it, and a Crash of the disk may be taken in both.
+// The hook runs before the operation and Then behind it, and a Crash of the disk may be taken in
+// both.
 func TestFaultCrashInHook(t *testing.T) {
 	t.Parallel()
 	m := NewMem()
@@ -279,7 +283,8 @@ func TestFaultCrashInHook(t *testing.T) {
 	synced := disk{"d/b": "\x00\x00\x00content"}
 	for i, want := range map[int]disk{4: {}, 5: {}, 6: synced, 15: synced} { // by what is done next, from 0
 		if !slices.Equal(sorted(before[i]), sorted(want)) || !slices.Equal(sorted(after[i-1]), sorted(want)) {
-			t.Errorf("before operation %d the durable disk is %q, after the one before it %q, want %q", i+1, before[i], after[i-1], want)
+			t.Errorf("before operation %d the durable disk is %q, after the one before it %q, want %q",
+				i+1, before[i], after[i-1], want)
 		}
 	}
 }

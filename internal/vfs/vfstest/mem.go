@@ -14,15 +14,16 @@ import (
 	"gcd/internal/vfs"
 )
 
-// Mem is a disk in memory that can lose power: it keeps apart what is visible and what would survive
-// (Crash). Absolute and relative names start at the same root, which is there from the beginning. A
-// file is at most 1 GiB long. Safe for concurrent use.
+// Mem is a disk in memory that can lose power: it keeps apart what is visible and what would
+// survive (Crash). Absolute and relative names start at the same root, which is there from the
+// beginning. A file is at most 1 GiB long. Safe for concurrent use.
 type Mem struct {
 	mu   sync.RWMutex // guards everything reachable from root
 	root *node
 }
 
-// node is a directory or a file; exactly one of the two is set. It belongs to one Mem and may have several names.
+// node is a directory or a file; exactly one of the two is set. It belongs to one Mem and may have
+// several names.
 type node struct {
 	dir  *memDir
 	data *memData
@@ -175,7 +176,8 @@ func (m *Mem) open(name string, writable bool) (vfs.File, error) {
 	return &memFile{mem: m, data: data, name: name, writable: writable}, nil
 }
 
-// Rename implements vfs.FS. It fails with errors.ErrUnsupported if the names are not in one directory.
+// Rename implements vfs.FS. It fails with errors.ErrUnsupported if the names are not in one
+// directory.
 func (m *Mem) Rename(oldname, newname string) error {
 	return m.rename("rename", oldname, newname, func(c *nameChange) error {
 		switch {
@@ -190,7 +192,8 @@ func (m *Mem) Rename(oldname, newname string) error {
 	})
 }
 
-// Exchange implements vfs.FS. It fails with errors.ErrUnsupported if the names are not in one directory.
+// Exchange implements vfs.FS. It fails with errors.ErrUnsupported if the names are not in one
+// directory.
 func (m *Mem) Exchange(a, b string) error {
 	return m.rename("exchange", a, b, func(c *nameChange) error {
 		if c.over == nil {
@@ -357,8 +360,9 @@ func (m *Mem) ReadFile(name string) ([]byte, error) {
 	return p, nil
 }
 
-// WriteFile replaces a file's bytes, or makes the file and the directories above it. It is for damaging a disk on which
-// nothing runs: the bytes and the name are durable at once (for a name that was not durable yet its directory is synced).
+// WriteFile replaces a file's bytes, or makes the file and the directories above it. It is for
+// damaging a disk on which nothing runs: the bytes and the name are durable at once (for a name
+// that was not durable yet its directory is synced).
 func (m *Mem) WriteFile(name string, p []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -7,23 +7,27 @@ import (
 	"slices"
 )
 
-// Crash says what a power loss leaves of what was not synced. The same Crash of the same disk gives the same result.
+// Crash says what a power loss leaves of what was not synced. The same Crash of the same disk gives
+// the same result.
 type Crash struct {
 	Seed uint64
-	// Keep is the probability that an unsynced thing survived: 0 nothing, 1 everything as it was seen. In between, each on
-	// its own, a sector holds its durable version or any version written since, a file has its durable length or any
-	// length up to the one seen, and a name was created, renamed or removed or was not; a renamed file may be found under
-	// both names, never under neither.
+	// Keep is the probability that an unsynced thing survived: 0 nothing, 1 everything as it was
+	// seen. In between, each on its own, a sector holds its durable version or any version written
+	// since, a file has its durable length or any length up to the one seen, and a name was
+	// created, renamed or removed or was not; a renamed file may be found under both names, never
+	// under neither.
 	Keep float64
-	// Garbage says that in an unsynced sector the bytes between the first and the last one that its writes changed may be
-	// random, or the beginning of one version and the end of another, whatever Keep is. The bytes around them hold: a
-	// write that is cut off does not harm what it was not changing (SQLite calls this powersafe overwrite).
+	// Garbage says that in an unsynced sector the bytes between the first and the last one that its
+	// writes changed may be random, or the beginning of one version and the end of another,
+	// whatever Keep is. The bytes around them hold: a write that is cut off does not harm what it
+	// was not changing (SQLite calls this powersafe overwrite).
 	Garbage bool
 }
 
-// Crash returns a new, independent disk as it might be found after a power loss at this moment; m itself goes on
-// unharmed. Everything on the new disk is durable. Files whose names did not survive are gone; what a file holds follows
-// from its own Syncs, whatever its name. Safe to call while m is in use.
+// Crash returns a new, independent disk as it might be found after a power loss at this moment; m
+// itself goes on unharmed. Everything on the new disk is durable. Files whose names did not survive
+// are gone; what a file holds follows from its own Syncs, whatever its name. Safe to call while m
+// is in use.
 func (m *Mem) Crash(c Crash) *Mem {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -31,17 +35,17 @@ func (m *Mem) Crash(c Crash) *Mem {
 	return &Mem{root: loss.node(m.root)}
 }
 
-// Clone returns an independent copy of the disk as a killed process leaves it: everything seen is there, and what was not
-// synced can still be lost.
+// Clone returns an independent copy of the disk as a killed process leaves it: everything seen is
+// there, and what was not synced can still be lost.
 func (m *Mem) Clone() *Mem {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return &Mem{root: m.root.clone(map[*node]*node{})}
 }
 
-// FailSync does to a file what a Sync that fails may do: the system drops what it could not write, yet goes on showing
-// it. From now on a Sync that succeeds leaves these sectors as they are on the disk, unless they are written again. For
-// use in a hook of Fault that makes the Sync fail.
+// FailSync does to a file what a Sync that fails may do: the system drops what it could not write,
+// yet goes on showing it. From now on a Sync that succeeds leaves these sectors as they are on the
+// disk, unless they are written again. For use in a hook of Fault that makes the Sync fail.
 func (m *Mem) FailSync(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -53,7 +57,8 @@ func (m *Mem) FailSync(name string) error {
 	return nil
 }
 
-// clone copies a node and what is below it, once: done maps the nodes that were copied to their copies.
+// clone copies a node and what is below it, once: done maps the nodes that were copied to their
+// copies.
 func (n *node) clone(done map[*node]*node) *node {
 	if c := done[n]; c != nil {
 		return c
@@ -81,8 +86,8 @@ func (n *node) clone(done map[*node]*node) *node {
 	return c
 }
 
-// powerLoss makes the decisions of one Crash. Everything is visited in a fixed order, so that a seed is enough to repeat
-// them.
+// powerLoss makes the decisions of one Crash. Everything is visited in a fixed order, so that a
+// seed is enough to repeat them.
 type powerLoss struct {
 	Crash
 	rand *rand.Rand
@@ -128,7 +133,8 @@ func (l *powerLoss) names(d *memDir) map[string]*node {
 		}
 		added, removed := c.to != "" && l.kept(), c.from != "" && l.kept()
 		if taken := names[c.to]; taken != nil && taken != c.node && taken != c.over {
-			// The change that freed the name was lost. Giving the name away now could take another file's last one.
+			// The change that freed the name was lost. Giving the name away now could take another
+			// file's last one.
 			added = false
 		}
 		if c.to != "" && c.from != "" {
@@ -220,7 +226,8 @@ func (l *powerLoss) garbage(versions []*sector) *sector {
 	return &s
 }
 
-// changedRange is the smallest range of bytes outside of which all versions of a sector are the same.
+// changedRange is the smallest range of bytes outside of which all versions of a sector are the
+// same.
 func changedRange(versions []*sector) (first, end int) {
 	first = sectorSize
 	old := versions[0]

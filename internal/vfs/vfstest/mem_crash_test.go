@@ -33,8 +33,8 @@ func wantDisk(t *testing.T, m *Mem, want map[string]string) {
 
 type disk = map[string]string
 
-// Each case starts with the durable file d/old = "old" and says what is there after a power loss that keeps nothing, or
-// everything.
+// Each case starts with the durable file d/old = "old" and says what is there after a power loss
+// that keeps nothing, or everything.
 func TestCrash(t *testing.T) {
 	t.Parallel()
 	old := disk{"d/old": "old"}
@@ -184,8 +184,8 @@ func open(t *testing.T, fsys vfs.FS, name string) vfs.File {
 	return f
 }
 
-// A file of two durable and three new sectors, written over several times: every sector and the length must be among the
-// legal ones, whatever the seed, and every legal one must turn up.
+// A file of two durable and three new sectors, written over several times: every sector and the
+// length must be among the legal ones, whatever the seed, and every legal one must turn up.
 func TestCrashSectors(t *testing.T) {
 	t.Parallel()
 	fill := func(b byte, n int) string { return strings.Repeat(string(b), n) }
@@ -286,7 +286,8 @@ func TestCrashGarbage(t *testing.T) {
 	}
 }
 
-// Garbage in a sector that also holds synced bytes stays between the first and the last byte that was changed.
+// Garbage in a sector that also holds synced bytes stays between the first and the last byte that
+// was changed.
 func TestCrashGarbageSparesItsNeighbors(t *testing.T) {
 	t.Parallel()
 	m := newMemWith(t, "d")

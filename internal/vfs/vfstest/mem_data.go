@@ -13,11 +13,13 @@ import (
 const (
 	// sectorSize is what a disk writes whole or not at all, in bytes.
 	sectorSize = 512
-	// maxMemFile bounds a file of Mem, in bytes: a sparse write far out must not take the test's memory with it.
+	// maxMemFile bounds a file of Mem, in bytes: a sparse write far out must not take the test's
+	// memory with it.
 	maxMemFile = 1 << 30
 )
 
-// sector is never changed once it is stored, so disks share it. nil stands for zeros. Bytes behind the file's end are 0.
+// sector is never changed once it is stored, so disks share it. nil stands for zeros. Bytes behind
+// the file's end are 0.
 type sector [sectorSize]byte
 
 var zeroSector sector // never written
@@ -111,8 +113,8 @@ func (d *memData) failSync() {
 	}
 }
 
-// clone copies the tables and shares the sectors. The lists that may grow are clipped, so that an append to one of the
-// copies is not seen by the other.
+// clone copies the tables and shares the sectors. The lists that may grow are clipped, so that an
+// append to one of the copies is not seen by the other.
 func (d *memData) clone() *memData {
 	c := *d
 	c.sectors = slices.Clone(d.sectors)

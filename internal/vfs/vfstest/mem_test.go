@@ -85,7 +85,9 @@ func TestMemListing(t *testing.T) {
 	p, err := m.ReadFile("data/wal/2")
 	must(t, err)
 	p[0] = '#'
-	wantDisk(t, m, disk{"data/lock": "data/lock", "data/wal/1": "data/wal/1", "data/wal/2": "/data/wal/2", "top": "top"})
+	wantDisk(t, m, disk{
+		"data/lock": "data/lock", "data/wal/1": "data/wal/1", "data/wal/2": "/data/wal/2", "top": "top",
+	})
 	must(t, m.WriteFile("top", nil))
 	if p, err := m.ReadFile("top"); len(p) != 0 || err != nil {
 		t.Errorf("ReadFile of an emptied file = %q, %v", p, err)
@@ -117,7 +119,8 @@ func TestMemRefuses(t *testing.T) {
 	wantDisk(t, m, disk{"d/f": "f", "d/g": "g"})
 }
 
-// Damaging a file whose name is durable leaves the other names of the directory as undecided as they were.
+// Damaging a file whose name is durable leaves the other names of the directory as undecided as
+// they were.
 func TestWriteFileLeavesOtherNames(t *testing.T) {
 	t.Parallel()
 	m := newMemWith(t, "d")
@@ -127,8 +130,8 @@ func TestWriteFileLeavesOtherNames(t *testing.T) {
 	wantDisk(t, m.Crash(Crash{}), disk{"d/a": "A"})
 }
 
-// Readers, writers, syncs, directory changes, clones and crashes at once; for the race detector, and nobody may see half
-// of a write.
+// Readers, writers, syncs, directory changes, clones and crashes at once; for the race detector,
+// and nobody may see half of a write.
 func TestMemConcurrent(t *testing.T) {
 	t.Parallel()
 	m := newMemWith(t, "d")
