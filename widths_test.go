@@ -33,7 +33,8 @@ var (
 	wideFolders = []string{
 		".", "clients", "cmd/gcd-tool", "codec",
 		"server", "server/internal/gate", "server/internal/loop", "server/internal/redis",
-		"server/internal/socket", "store", "tools",
+		"server/internal/socket", "store", "store/core", "store/snapshot",
+		"tools",
 	}
 	widePages = []string{
 		"docs/architecture.md", "docs/benchmarks.md",

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"gcd/internal/vfs/vfstest"
+	"gcd/store/core"
 )
 
 // TestAlive: a store lives while its owner comes round, and does not while the disk hangs.
@@ -75,7 +76,7 @@ func TestAlive(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Alive(t.Context()); !errors.Is(err, ErrClosed) {
+	if err := s.Alive(t.Context()); !errors.Is(err, core.ErrClosed) {
 		t.Errorf("a closed store: %v, want ErrClosed", err)
 	}
 }

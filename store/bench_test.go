@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"gcd/internal/vfs"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -61,7 +63,7 @@ func BenchmarkLoneCount(b *testing.B) {
 	s := openStore(b, b.TempDir(), Options{SnapshotInterval: -1})
 	disk := newBareDisk(b)
 	done := make(chan struct{}, 1)
-	g := &Group{Ops: []Op{{Kind: Count, Topic: []byte("orders")}}, Done: func(*Group) { done <- struct{}{} }}
+	g := &core.Group{Ops: []core.Op{{Kind: core.Count, Topic: []byte("orders")}}, Done: func(*core.Group) { done <- struct{}{} }}
 	var own, committer, bare []time.Duration
 	b.ReportAllocs()
 	for b.Loop() {
@@ -117,12 +119,12 @@ func benchPipeline(b *testing.B, callers, pipeline, topics int) {
 	for c := range callers {
 		wg.Go(func() {
 			done := make(chan struct{}, 1)
-			g := &Group{Ops: make([]Op, pipeline), Done: func(*Group) { done <- struct{}{} }}
+			g := &core.Group{Ops: make([]core.Op, pipeline), Done: func(*core.Group) { done <- struct{}{} }}
 			at := uint32(c * 7919)
 			for range per {
 				for i := range g.Ops {
 					at = at*1664525 + 1013904223
-					g.Ops[i] = Op{Kind: Count, Topic: names[int(at>>8)%topics]}
+					g.Ops[i] = core.Op{Kind: core.Count, Topic: names[int(at>>8)%topics]}
 				}
 				s.Submit(g)
 				<-done
@@ -150,9 +152,9 @@ func BenchmarkRecovery(b *testing.B) {
 				b.Fatal(err)
 			}
 			for i := 0; i < topics; i += 4096 {
-				ops := make([]Op, 4096)
+				ops := make([]core.Op, 4096)
 				for j := range ops {
-					ops[j] = Op{Kind: Count, Topic: fmt.Appendf(nil, "counter:%012d", (i+j)*7919%topics)}
+					ops[j] = core.Op{Kind: core.Count, Topic: fmt.Appendf(nil, "counter:%012d", (i+j)*7919%topics)}
 				}
 				runOps(b, s, ops)
 			}
@@ -195,9 +197,9 @@ func BenchmarkSnapshotUnderLoad(b *testing.B) {
 			b.Fatal(err)
 		}
 		for i := 0; i < topics; i += 8192 {
-			ops := make([]Op, 8192)
+			ops := make([]core.Op, 8192)
 			for j := range ops {
-				ops[j] = Op{Kind: Count, Topic: fmt.Appendf(nil, "counter:%012d", (i+j)*7919%topics)}
+				ops[j] = core.Op{Kind: core.Count, Topic: fmt.Appendf(nil, "counter:%012d", (i+j)*7919%topics)}
 			}
 			runOps(b, s, ops)
 		}
@@ -206,7 +208,7 @@ func BenchmarkSnapshotUnderLoad(b *testing.B) {
 		for c := range 64 {
 			wg.Go(func() {
 				done := make(chan struct{}, 1)
-				g := &Group{Ops: make([]Op, 16), Done: func(*Group) { done <- struct{}{} }}
+				g := &core.Group{Ops: make([]core.Op, 16), Done: func(*core.Group) { done <- struct{}{} }}
 				for {
 					select {
 					case <-stop:
@@ -214,7 +216,7 @@ func BenchmarkSnapshotUnderLoad(b *testing.B) {
 					default:
 					}
 					for i := range g.Ops {
-						g.Ops[i] = Op{Kind: Count, Topic: fmt.Appendf(nil, "hot-%d", c%8)}
+						g.Ops[i] = core.Op{Kind: core.Count, Topic: fmt.Appendf(nil, "hot-%d", c%8)}
 					}
 					s.Submit(g)
 					<-done
@@ -257,19 +259,19 @@ func BenchmarkWriteEntries(b *testing.B) {
 	const topics = 1_000_000
 	for _, every := range []int{1, 8} {
 		b.Run(fmt.Sprintf("every=%d", every), func(b *testing.B) {
-			file := snapshotFile{path: filepath.Join(b.TempDir(), snapshotName), hooks: hooks{noSync: true}}
-			if err := file.create(vfs.OS{}, wal.ID{1}, false); err != nil {
+			file := snapshot.File{Path: filepath.Join(b.TempDir(), snapshot.FileName), Hooks: snapshot.Hooks{NoSync: true}}
+			if err := file.Create(vfs.OS{}, wal.ID{1}, false); err != nil {
 				b.Fatal(err)
 			}
 			sum := uint64(0)
 			round := func(every int) {
 				sum++
-				var items []item
+				var items []snapshot.Entry
 				for i := 0; i < topics; i += every {
-					items = append(items, item{topic: fmt.Appendf(nil, "counter:%012d", i), value: Value{Sum: sum}, last: sum})
+					items = append(items, snapshot.Entry{Topic: fmt.Appendf(nil, "counter:%012d", i), Value: core.Value{Sum: sum}, Last: sum})
 				}
-				for part := range slices.Chunk(items, transactionEntries) {
-					if err := file.write(part, sum, nil); err != nil {
+				for part := range slices.Chunk(items, snapshot.TransactionEntries) {
+					if err := file.Write(part, sum, nil); err != nil {
 						b.Fatal(err)
 					}
 				}
@@ -293,10 +295,10 @@ func BenchmarkOpenWithHistory(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			ops := make([]Op, 16)
+			ops := make([]core.Op, 16)
 			for written := int64(0); written < max(size, 64<<20); written += 1 << 20 {
 				for i := range ops {
-					ops[i] = Op{Kind: Count, Topic: fmt.Appendf(nil, "%065000d", i)}
+					ops[i] = core.Op{Kind: core.Count, Topic: fmt.Appendf(nil, "%065000d", i)}
 				}
 				runOps(b, s, ops)
 			}
@@ -335,14 +337,14 @@ func BenchmarkRound(b *testing.B) {
 			for i := range names {
 				names[i] = fmt.Appendf(nil, "counter:%012d", i)
 			}
-			groups := make([]*Group, 64)
+			groups := make([]*core.Group, 64)
 			for i := range groups {
-				groups[i] = &Group{Ops: make([]Op, 128), Done: func(*Group) {}}
+				groups[i] = &core.Group{Ops: make([]core.Op, 128), Done: func(*core.Group) {}}
 			}
 			round := func(name func() []byte) {
 				for _, g := range groups {
 					for i := range g.Ops {
-						g.Ops[i] = Op{Kind: Count, Topic: name()}
+						g.Ops[i] = core.Op{Kind: core.Count, Topic: name()}
 					}
 				}
 				b.StartTimer()

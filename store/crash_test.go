@@ -15,6 +15,8 @@ import (
 
 	"gcd/internal/thin"
 	"gcd/internal/vfs/vfstest"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -54,12 +56,12 @@ func (r *recorder) options(o Options) Options {
 	o.SegmentSize = r.segment
 	o.SnapshotInterval = -1
 	o.SnapshotBytes = -1
-	o.hooks = hooks{noSync: true,
-		beforeCommit: func() { r.mu.Lock(); r.committing = true; r.mu.Unlock() },
-		afterCommit: func() {
+	o.hooks = snapshot.Hooks{NoSync: true,
+		BeforeCommit: func() { r.mu.Lock(); r.committing = true; r.mu.Unlock() },
+		AfterCommit: func() {
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			b, err := os.ReadFile(filepath.Join(r.dir, snapshotName))
+			b, err := os.ReadFile(filepath.Join(r.dir, snapshot.FileName))
 			if err != nil {
 				panic(err)
 			}
@@ -100,7 +102,7 @@ func (r *recorder) point(op vfstest.Op) {
 func (r *recorder) restore(t *testing.T, dir string, version int) {
 	t.Helper()
 	if b := r.versions[version]; b != nil {
-		if err := os.WriteFile(filepath.Join(dir, snapshotName), b, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, snapshot.FileName), b, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -111,11 +113,11 @@ type script struct {
 	r      *recorder
 	s      *Store
 	model  modelStore
-	states []map[string]Value // states[i]: behind i batches
+	states []map[string]core.Value // states[i]: behind i batches
 }
 
 func newScript(r *recorder) *script {
-	sc := &script{r: r, model: modelStore{values: map[string]Value{}, maxTopics: 1 << 20, maxTopic: MaxTopicLen}}
+	sc := &script{r: r, model: modelStore{values: map[string]core.Value{}, maxTopics: 1 << 20, maxTopic: core.MaxTopicLen}}
 	sc.states = append(sc.states, maps.Clone(sc.model.values))
 	return sc
 }
@@ -129,7 +131,7 @@ func (sc *script) open(t *testing.T, o Options) {
 	sc.s = s
 }
 
-func (sc *script) batch(t *testing.T, ops ...Op) {
+func (sc *script) batch(t *testing.T, ops ...core.Op) {
 	t.Helper()
 	for _, op := range ops {
 		sc.model.do(op)
@@ -155,8 +157,10 @@ func (sc *script) snapshot(t *testing.T) {
 	}
 }
 
-func count(topic string, n uint64) Op { return Op{Kind: Count, Topic: []byte(topic), N: n} }
-func reset(topic string) Op           { return Op{Kind: Reset, Topic: []byte(topic)} }
+func count(topic string, n uint64) core.Op {
+	return core.Op{Kind: core.Count, Topic: []byte(topic), N: n}
+}
+func reset(topic string) core.Op { return core.Op{Kind: core.Reset, Topic: []byte(topic)} }
 
 // run is the whole life: first start, counts and resets, rotations, snapshots with removal of segments, a clean restart.
 func (sc *script) run(t *testing.T) {
@@ -226,7 +230,7 @@ func (sc *script) recoverAndCheck(t *testing.T, where string, disk *vfstest.Mem,
 	dir := t.TempDir()
 	sc.r.restore(t, dir, version)
 	o := Options{fs: disk, logDir: "log", SegmentSize: sc.r.segment, SnapshotInterval: -1, SnapshotBytes: -1,
-		hooks: hooks{noSync: true}}
+		hooks: snapshot.Hooks{NoSync: true}}
 	s, err := open(t, dir, o)
 	if err != nil {
 		t.Fatalf("%s: it does not start: %v", where, err)
@@ -239,8 +243,9 @@ func (sc *script) recoverAndCheck(t *testing.T, where string, disk *vfstest.Mem,
 		_ = s.Close()
 		t.Fatalf("%s: the state is none of those behind batches %d to %d: %d topics, a at %v", where, p.acked, p.issued, s.Len(), get(s, "a"))
 	}
-	more := runOps(t, s, []Op{count("a", 1), count("new", 5), reset("b")})
-	want := map[string]Value{"a": {sc.states[k]["a"].Sum + 1, sc.states[k]["a"].Epoch}, "new": {5, 0}, "b": {0, sc.states[k]["b"].Epoch + 1}}
+	more := runOps(t, s, []core.Op{count("a", 1), count("new", 5), reset("b")})
+	want := map[string]core.Value{"new": {Sum: 5},
+		"a": {Sum: sc.states[k]["a"].Sum + 1, Epoch: sc.states[k]["a"].Epoch}, "b": {Epoch: sc.states[k]["b"].Epoch + 1}}
 	if more[0].Err != nil || more[0].Sum != want["a"].Sum || more[0].Epoch != want["a"].Epoch {
 		t.Errorf("%s: counting went on at %d in epoch %d (%v), want %+v", where, more[0].Sum, more[0].Epoch, more[0].Err, want["a"])
 	}
@@ -266,7 +271,7 @@ func (sc *script) recoverAndCheck(t *testing.T, where string, disk *vfstest.Mem,
 	}
 }
 
-func get(s *Store, topic string) Value {
+func get(s *Store, topic string) core.Value {
 	v, _ := s.Get(topic)
 	return v
 }
@@ -302,7 +307,7 @@ func TestCrashDuringRecovery(t *testing.T) {
 		nested.mem, nested.acked, nested.issued = p.disks[0], p.acked, p.issued
 		nested.versions = [][]byte{r.versions[p.versions[0]]}
 		if b := nested.versions[0]; b != nil {
-			if err := os.WriteFile(filepath.Join(nested.dir, snapshotName), b, 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(nested.dir, snapshot.FileName), b, 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -359,7 +364,7 @@ func TestDiskErrors(t *testing.T) {
 					}
 					return out
 				})
-				o := Options{fs: fault, logDir: "log", SegmentSize: 8192, SnapshotInterval: -1, hooks: hooks{noSync: true}}
+				o := Options{fs: fault, logDir: "log", SegmentSize: 8192, SnapshotInterval: -1, hooks: snapshot.Hooks{NoSync: true}}
 				dir := t.TempDir()
 				s, err := open(t, dir, o)
 				if err != nil {
@@ -370,7 +375,7 @@ func TestDiskErrors(t *testing.T) {
 				mu.Unlock()
 				acked, failedAt := uint64(0), -1
 				for i := range 40 {
-					op := runOps(t, s, []Op{count("a", 1), count(strings.Repeat("pad", 300), 1)})[0]
+					op := runOps(t, s, []core.Op{count("a", 1), count(strings.Repeat("pad", 300), 1)})[0]
 					switch {
 					case op.Err == nil && failedAt >= 0:
 						t.Fatalf("op %d was acknowledged after op %d failed", i, failedAt)
@@ -378,13 +383,13 @@ func TestDiskErrors(t *testing.T) {
 						acked = op.Sum
 					case failedAt < 0:
 						failedAt = i
-						if !errors.Is(op.Err, ErrUnknown) {
+						if !errors.Is(op.Err, core.ErrUnknown) {
 							t.Errorf("the failed op: %v, want ErrUnknown", op.Err)
 						}
 						within(t, "the end of a store whose disk fails", s.Failed())
-					case !errors.Is(op.Err, ErrFailed):
+					case !errors.Is(op.Err, core.ErrFailed):
 						t.Errorf("an op after the failure: %v, want ErrFailed", op.Err)
-					case !errors.Is(s.Refusing(), ErrFailed) || s.Stats().RefusingSince.IsZero():
+					case !errors.Is(s.Refusing(), core.ErrFailed) || s.Stats().RefusingSince.IsZero():
 						t.Errorf("after the failure the store tells of %v since %v", s.Refusing(), s.Stats().RefusingSince)
 					}
 				}

@@ -15,6 +15,7 @@ import (
 	"gcd/internal/dirlock"
 	"gcd/internal/owner"
 	"gcd/internal/vfs"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -30,7 +31,7 @@ var putBeside = []string{".before-restore-", ".restore-", ".broken-", ".repair-"
 // firstFiles are the names of the files that a first start may leave when it is interrupted, its
 // log's aside, and files those of a store: the reserve is made when a store serves.
 var (
-	firstFiles = []string{dirlock.FileName, snapshotName, snapshotName + halfMade}
+	firstFiles = []string{dirlock.FileName, snapshot.FileName, snapshot.FileName + snapshot.HalfMade}
 	files      = append(slices.Clone(firstFiles), reserveName)
 )
 
@@ -244,8 +245,8 @@ func Init(ctx context.Context, dir string, o Options) (id wal.ID, made bool, err
 		return wal.ID{}, false, err
 	}
 	if there {
-		switch m, err := ReadSnapshotMeta(SnapshotPath(dir)); {
-		case err == nil && m.State != StateCreating:
+		switch m, err := snapshot.At(SnapshotPath(dir)).Meta(); {
+		case err == nil && m.State != snapshot.StateCreating:
 			return m.Store, false, nil
 		case errors.Is(err, fs.ErrNotExist): // the next start makes it anew
 			log, err := wal.Open(LogDir(dir), wal.Options{Covered: math.MaxUint64})
@@ -301,10 +302,10 @@ func (s *Store) look() error {
 			err = fmt.Errorf("%w: %s was removed, replaced or cut off", ErrMoved, path)
 		}
 	}
-	if err == nil && s.file.opened != nil { // the log may go back no further than this
-		now, statErr := os.Stat(s.file.path)
-		if errors.Is(statErr, fs.ErrNotExist) || statErr == nil && !os.SameFile(now, s.file.opened) {
-			err = fmt.Errorf("%w: %s was removed or replaced", ErrMoved, s.file.path)
+	if err == nil && s.opened != nil { // the log may go back no further than this
+		now, statErr := os.Stat(s.file.Path)
+		if errors.Is(statErr, fs.ErrNotExist) || statErr == nil && !os.SameFile(now, s.opened) {
+			err = fmt.Errorf("%w: %s was removed or replaced", ErrMoved, s.file.Path)
 		}
 	}
 	if errors.Is(err, ErrMoved) {

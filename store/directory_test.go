@@ -12,10 +12,11 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	bolt "go.etcd.io/bbolt"
 
 	"gcd/internal/dirlock"
 	"gcd/internal/vfs"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -162,7 +163,7 @@ func TestInit(t *testing.T) {
 	if r := s.Recovery(); r.Created || !r.Clean || r.Store != id {
 		t.Errorf("%+v of %v", r, id)
 	}
-	runOps(t, s, []Op{count("a", 1)})
+	runOps(t, s, []core.Op{count("a", 1)})
 	if _, _, err := Init(t.Context(), dir, Options{}); !errors.Is(err, ErrLocked) {
 		t.Errorf("beside a server: %v", err)
 	}
@@ -172,7 +173,7 @@ func TestInit(t *testing.T) {
 	if again, made, err := Init(t.Context(), dir, Options{}); again != id || made || err != nil {
 		t.Errorf("a second Init returned %v, %t, %v, want the same store, not made", again, made, err)
 	}
-	remove(t, filepath.Join(dir, snapshotName)) // the next start makes it anew
+	remove(t, filepath.Join(dir, snapshot.FileName)) // the next start makes it anew
 	if again, made, err := Init(t.Context(), dir, Options{}); again != id || made || err != nil {
 		t.Errorf("without its snapshot: %v, %t, %v", again, made, err)
 	}
@@ -217,7 +218,7 @@ func TestTakenAway(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			runOps(t, s, []Op{count("a", 1)})
+			runOps(t, s, []core.Op{count("a", 1)})
 			appears(t, filepath.Join(dir, "wal", "spare")) // which is made in the background
 			if err := take(dir); err != nil {
 				t.Fatal(err)
@@ -306,7 +307,7 @@ func TestTakenAwayDuringACommit(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.Count(t.Context(), "a"); !errors.Is(err, ErrUnknown) {
+	if n, err := s.Count(t.Context(), "a"); !errors.Is(err, core.ErrUnknown) {
 		t.Errorf("answered with %d, %v", n, err)
 	}
 	if err := s.Close(); !errors.Is(err, ErrMoved) {
@@ -331,7 +332,7 @@ func newestStore(t *testing.T, dir string) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	runOps(t, s, []Op{count("a", 1), count("a", 1)})
+	runOps(t, s, []core.Op{count("a", 1), count("a", 1)})
 	return s
 }
 
@@ -352,7 +353,7 @@ func TestSnapshotReplaced(t *testing.T) {
 	if err := os.WriteFile(file, older, 0o600); err != nil { // the same file
 		t.Fatal(err)
 	}
-	runOps(t, s, []Op{count("a", 1)})
+	runOps(t, s, []core.Op{count("a", 1)})
 	if err := s.Snapshot(t.Context()); !errors.Is(err, ErrMoved) {
 		t.Errorf("a snapshot: %v", err)
 	}
@@ -391,8 +392,8 @@ func TestOlderGcdWhileTheLockFileWasGone(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
 	s := newestStore(t, dir)
-	older := &snapshotFile{path: SnapshotPath(dir)}
-	if err := older.update(func(_ *bolt.Tx, m *meta) error { m.state = stateOpen; return nil }); err != nil { // as its start does
+	older := &snapshot.File{Path: SnapshotPath(dir)}
+	if err := older.Update(func(m *snapshot.Meta) { m.State = snapshot.StateOpen }); err != nil { // as its start does
 		t.Fatal(err)
 	}
 	if err := os.Remove(LockPath(dir)); err != nil {
@@ -521,8 +522,8 @@ func TestInterruptedFirstStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &snapshotFile{path: SnapshotPath(dir)}
-	if err := f.create(vfs.OS{}, id, false); err != nil {
+	f := &snapshot.File{Path: SnapshotPath(dir)}
+	if err := f.Create(vfs.OS{}, id, false); err != nil {
 		t.Fatal(err)
 	}
 	mkdir(t, LogDir(dir))

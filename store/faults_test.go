@@ -15,13 +15,15 @@ import (
 
 	"gcd/internal/vfs"
 	"gcd/internal/vfs/vfstest"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 )
 
 // unreadable fails each read of a file.
 type unreadable struct{}
 
 func (unreadable) ReadAt([]byte, int64) (int, error) {
-	return 0, &os.PathError{Op: "read", Path: snapshotName, Err: syscall.EIO}
+	return 0, &os.PathError{Op: "read", Path: snapshot.FileName, Err: syscall.EIO}
 }
 
 // openings are the times at which a snapshot's file is opened or walked through; some of them fail.
@@ -56,12 +58,12 @@ func TestSnapshotFailsAndFails(t *testing.T) {
 			t.Parallel()
 			var file openings
 			s := openStore(t, t.TempDir(), Options{fs: vfstest.NewMem(), logDir: "log", SegmentSize: 8192,
-				SnapshotInterval: -1, SnapshotBytes: -1, hooks: hooks{noSync: true, reader: file.reader}})
+				SnapshotInterval: -1, SnapshotBytes: -1, hooks: snapshot.Hooks{NoSync: true, Reader: file.reader}})
 			s.snapshot.transaction = transaction // the snapshotter looks when it is asked for a snapshot
 			round := uint64(0)
 			change := func() {
 				round++
-				var ops []Op
+				var ops []core.Op
 				for i := range topics {
 					ops = append(ops, count(fmt.Sprintf("topic %02d", i), round))
 				}
@@ -94,7 +96,7 @@ func TestSnapshotFailsAndFails(t *testing.T) {
 						t.Fatalf("%s: the first says %v", what, err)
 					}
 					if counting {
-						runOps(t, s, []Op{count("topic 04", 1), count(fmt.Sprint("new ", n, m), 1)})
+						runOps(t, s, []core.Op{count("topic 04", 1), count(fmt.Sprint("new ", n, m), 1)})
 					}
 					file.arm(m, 0)
 					err := s.Snapshot(t.Context())
@@ -161,22 +163,22 @@ func TestEachTransactionIsAWitness(t *testing.T) {
 	var file openings
 	dir := t.TempDir()
 	s := openStore(t, dir, Options{SegmentSize: 8192, SnapshotInterval: -1, SnapshotBytes: -1,
-		hooks: hooks{noSync: true, reader: file.reader}})
+		hooks: snapshot.Hooks{NoSync: true, Reader: file.reader}})
 	s.snapshot.transaction = 3
 	for i := range 11 {
-		runOps(t, s, []Op{count(fmt.Sprint(i), 1)})
+		runOps(t, s, []core.Op{count(fmt.Sprint(i), 1)})
 	}
 	last := s.wal.Durable()
 	file.arm(5, 0) // behind the first of four transactions
 	if err := s.Snapshot(t.Context()); !errors.Is(err, syscall.EIO) {
 		t.Fatalf("the snapshot says %v", err)
 	}
-	m, err := ReadSnapshotMeta(SnapshotPath(dir))
+	m, err := snapshot.At(SnapshotPath(dir)).Meta()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.Count == 0 || m.Count == 11 || m.Replay >= last || m.Witness < last {
-		t.Errorf("%d topics, replay %d, witness %d; record %d is durable", m.Count, m.Replay, m.Witness, last)
+	if m.Count == 0 || m.Count == 11 || m.Replay >= last || m.DurableAtLeast < last {
+		t.Errorf("%d topics, replay %d, witness %d; record %d is durable", m.Count, m.Replay, m.DurableAtLeast, last)
 	}
 }
 
@@ -193,8 +195,8 @@ func TestWitnessIsDurable(t *testing.T) {
 	o := Options{fs: between{mem, asked}, logDir: "log", Sync: SyncInterval, SyncInterval: 1 << 40,
 		SegmentSize:      64 << 10,
 		SnapshotInterval: -1, SnapshotBytes: -1}
-	o.hooks = hooks{noSync: true, afterCommit: func() {
-		b, err := os.ReadFile(filepath.Join(dir, snapshotName))
+	o.hooks = snapshot.Hooks{NoSync: true, AfterCommit: func() {
+		b, err := os.ReadFile(filepath.Join(dir, snapshot.FileName))
 		if err != nil {
 			t.Error(err)
 		}
@@ -205,12 +207,12 @@ func TestWitnessIsDurable(t *testing.T) {
 	s = openStore(t, dir, o)
 	s.snapshot.transaction = 2
 	for i := range 5 {
-		runOps(t, s, []Op{count(fmt.Sprint(i), 1)})
+		runOps(t, s, []core.Op{count(fmt.Sprint(i), 1)})
 	}
 	var counted atomic.Int64
 	count := func() { // the store's care for its room asks as well, beside the snapshot
 		if counted.Add(1) <= 50 {
-			runOps(t, s, []Op{count("meanwhile", 1)})
+			runOps(t, s, []core.Op{count("meanwhile", 1)})
 		}
 	}
 	asked.Store(&count)
@@ -226,10 +228,10 @@ func TestWitnessIsDurable(t *testing.T) {
 	}
 	for i := range left {
 		again := t.TempDir()
-		if err := os.WriteFile(filepath.Join(again, snapshotName), files[i], 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(again, snapshot.FileName), files[i], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		o := Options{fs: left[i], logDir: "log", SegmentSize: 64 << 10, hooks: hooks{noSync: true}}
+		o := Options{fs: left[i], logDir: "log", SegmentSize: 64 << 10, hooks: snapshot.Hooks{NoSync: true}}
 		lost, err := open(t, again, o)
 		if err != nil {
 			t.Errorf("after a power loss behind commit %d: %v", i, err)

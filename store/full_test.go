@@ -19,6 +19,8 @@ import (
 
 	"gcd/internal/vfs"
 	"gcd/internal/vfs/vfstest"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -110,7 +112,7 @@ func (d *fullDisk) empty(bytes int64) {
 
 func (d *fullDisk) options(log *lines) Options {
 	return Options{Reserve: true, fs: d.log, files: d.rest, free: d.free, logDir: "log", SegmentSize: 8192, SnapshotInterval: -1, SnapshotBytes: -1, roomRetry: time.Millisecond,
-		Logger: log.logger(), hooks: hooks{noSync: true}}
+		Logger: log.logger(), hooks: snapshot.Hooks{NoSync: true}}
 }
 
 // lines are those of a store's log.
@@ -174,8 +176,8 @@ const (
 func countUntilFull(t *testing.T, s *Store, topic string, from uint64) uint64 {
 	t.Helper()
 	for sum := from; ; sum++ {
-		op := runOps(t, s, []Op{count(topic, 1)})[0]
-		if errors.Is(op.Err, ErrLogFull) {
+		op := runOps(t, s, []core.Op{count(topic, 1)})[0]
+		if errors.Is(op.Err, core.ErrLogFull) {
 			return sum
 		}
 		if op.Err != nil || op.Sum != sum+1 {
@@ -208,13 +210,13 @@ func TestCountingStopsAndGoesOn(t *testing.T) {
 				if log.count(lineStopped) != round || log.count(lineGoesOn) != round-1 {
 					t.Fatalf("round %d: lines when counting stops:\n%s", round, log)
 				}
-				if !s.Stats().Full || !errors.Is(s.Refusing(), ErrLogFull) || s.Err() != nil {
+				if !s.Stats().Full || !errors.Is(s.Refusing(), core.ErrLogFull) || s.Err() != nil {
 					t.Fatalf("round %d: Full %v, Refusing %v, Err %v", round, s.Stats().Full, s.Refusing(), s.Err())
 				}
 				for range 5 {
 					countUntilFull(t, s, topic, sum)
 				}
-				if op := runOps(t, s, []Op{{Kind: Read, Topic: []byte(topic)}})[0]; op.Err != nil || op.Sum != sum {
+				if op := runOps(t, s, []core.Op{{Kind: core.Read, Topic: []byte(topic)}})[0]; op.Err != nil || op.Sum != sum {
 					t.Errorf("round %d: a read meanwhile: %d, %v", round, op.Sum, op.Err)
 				}
 				d.empty(2*8192 + 4096)
@@ -247,12 +249,12 @@ func TestSnapshotThenHistoryMakeRoom(t *testing.T) {
 	refused := 0
 	for sum := uint64(0); sum < 8*5*segments; {
 		replay := s.snapshot.replay.Load() // before the count: a snapshot may make history between its refusal and a look
-		op := runOps(t, s, []Op{count(topic, 1)})[0]
+		op := runOps(t, s, []core.Op{count(topic, 1)})[0]
 		if op.Err == nil {
 			sum = op.Sum
 			continue
 		}
-		if !errors.Is(op.Err, ErrLogFull) {
+		if !errors.Is(op.Err, core.ErrLogFull) {
 			t.Fatal(op.Err)
 		}
 		if refused++; s.wal.Segments()[0].Last <= replay && len(s.wal.Segments()) > 1 {
@@ -303,7 +305,7 @@ func TestReserve(t *testing.T) {
 	if len(seen) < len(b)/8 {
 		t.Error("its bytes compress")
 	}
-	ops := make([]Op, 4000)
+	ops := make([]core.Op, 4000)
 	names := int64(0)
 	for i := range ops {
 		ops[i] = count(fmt.Sprintf("%0500d", i), 1)
@@ -370,7 +372,7 @@ func TestReserveIsGivenBackForASnapshot(t *testing.T) {
 			var opened atomic.Pointer[Store] // the snapshotter may come before open has returned
 			var during atomic.Bool
 			topic := strings.Repeat("t", 900)
-			o.hooks.beforeCommit = func() { // the snapshot is about to be written
+			o.hooks.BeforeCommit = func() { // the snapshot is about to be written
 				s := opened.Load()
 				if s == nil || s.snapshot.replay.Load() > 0 || during.Swap(true) {
 					return
@@ -379,8 +381,8 @@ func TestReserveIsGivenBackForASnapshot(t *testing.T) {
 				defer write(false)
 				refused := false
 				for range 60 { // more than the disk has beside the snapshot's room
-					op := runOps(t, s, []Op{count(topic, 1)})[0]
-					refused = refused || errors.Is(op.Err, ErrLogFull)
+					op := runOps(t, s, []core.Op{count(topic, 1)})[0]
+					refused = refused || errors.Is(op.Err, core.ErrLogFull)
 				}
 				if beside == refused {
 					t.Errorf("counts while the snapshot is written are refused: %v", refused)
@@ -390,7 +392,7 @@ func TestReserveIsGivenBackForASnapshot(t *testing.T) {
 			opened.Store(s)
 			awaitReserve(t, s, reserveSize(0))
 			for range 20 { // two segments and a part of the third; a snapshot may be due by then
-				if op := runOps(t, s, []Op{count(topic, 1)})[0]; op.Err != nil && (beside || !errors.Is(op.Err, ErrLogFull)) {
+				if op := runOps(t, s, []core.Op{count(topic, 1)})[0]; op.Err != nil && (beside || !errors.Is(op.Err, core.ErrLogFull)) {
 					t.Fatal(op.Err)
 				}
 			}
@@ -399,7 +401,7 @@ func TestReserveIsGivenBackForASnapshot(t *testing.T) {
 			}
 			awaitReserve(t, s, reserveSize(0))
 			log.wait(t, lineGoesOn, log.count(lineStopped))
-			if op := runOps(t, s, []Op{count(topic, 1)})[0]; op.Err != nil {
+			if op := runOps(t, s, []core.Op{count(topic, 1)})[0]; op.Err != nil {
 				t.Errorf("a count afterwards: %v", op.Err)
 			}
 			d.mu.Lock()
@@ -421,7 +423,7 @@ func TestNoRoomForTheReserve(t *testing.T) {
 	s := openStore(t, t.TempDir(), d.options(log))
 	log.wait(t, "[WARN]  cannot hold room for the next snapshot", 1)
 	for range 100 {
-		if op := runOps(t, s, []Op{count(strings.Repeat("t", 900), 1)})[0]; op.Err != nil {
+		if op := runOps(t, s, []core.Op{count(strings.Repeat("t", 900), 1)})[0]; op.Err != nil {
 			t.Fatal(op.Err)
 		}
 	}
@@ -443,7 +445,7 @@ func TestStartWithoutRoom(t *testing.T) {
 	awaitReserve(t, s, reserveSize(0))
 	sum := uint64(7)
 	for range sum {
-		runOps(t, s, []Op{count("a", 1)})
+		runOps(t, s, []core.Op{count("a", 1)})
 	}
 	killed := copySnapshot(t, dir) // as after a kill: not closed
 	if err := os.WriteFile(ReservePath(killed), make([]byte, 5000), 0o600); err != nil {
@@ -459,7 +461,7 @@ func TestStartWithoutRoom(t *testing.T) {
 		}
 		return vfstest.Outcome{}
 	})
-	o := Options{fs: fault, logDir: "log", SegmentSize: 8192, hooks: hooks{noSync: true}, NoRoom: func(err error) error {
+	o := Options{fs: fault, logDir: "log", SegmentSize: 8192, hooks: snapshot.Hooks{NoSync: true}, NoRoom: func(err error) error {
 		if asked++; !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("asked about %v", err)
 		}
@@ -511,12 +513,12 @@ func TestReserveOfAKeeperThatIsLate(t *testing.T) {
 	const length = 900
 	asked := new(atomic.Pointer[func()])
 	o := Options{Reserve: true, fs: between{vfstest.NewMem(), asked}, logDir: "log", SnapshotInterval: -1,
-		SnapshotBytes: -1, hooks: hooks{noSync: true}}
+		SnapshotBytes: -1, hooks: snapshot.Hooks{NoSync: true}}
 	s := openStore(t, t.TempDir(), o)
 	topics := 0
 	countUpTo := func(room int64) {
 		for s.snapshotRoom() < room {
-			if op := runOps(t, s, []Op{count(fmt.Sprintf("%0*d", length, topics), 1)})[0]; op.Err != nil {
+			if op := runOps(t, s, []core.Op{count(fmt.Sprintf("%0*d", length, topics), 1)})[0]; op.Err != nil {
 				t.Fatal(op.Err)
 			}
 			topics++
@@ -558,12 +560,12 @@ func TestLogLeavesTheRoomOfASnapshotThatFails(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir, d.options(log))
 	for i := range topics {
-		if op := runOps(t, s, []Op{count(fmt.Sprintf("%0*d", length, i), 1)})[0]; op.Err != nil {
+		if op := runOps(t, s, []core.Op{count(fmt.Sprintf("%0*d", length, i), 1)})[0]; op.Err != nil {
 			t.Fatal(op.Err)
 		}
 	}
 	awaitReserve(t, s, reserveSize(room))
-	release, err := HoldSnapshot(SnapshotPath(dir), time.Minute)
+	release, err := (&snapshot.File{Path: SnapshotPath(dir), Wait: time.Minute}).Hold()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -579,7 +581,7 @@ func TestLogLeavesTheRoomOfASnapshotThatFails(t *testing.T) {
 	log.wait(t, "[WARN]  cannot hold room for the next snapshot", 1)
 	countUntilFull(t, s, fmt.Sprintf("%0*d", length, 1), 1)
 	for range 100 {
-		if op := runOps(t, s, []Op{count("another", 1)})[0]; op.Err != nil && !errors.Is(op.Err, ErrLogFull) {
+		if op := runOps(t, s, []core.Op{count("another", 1)})[0]; op.Err != nil && !errors.Is(op.Err, core.ErrLogFull) {
 			t.Fatal(op.Err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"gcd/store/core"
 	"gcd/wal"
 )
 
@@ -16,7 +17,7 @@ var update = flag.Bool("update", false, "make the golden directories of the pres
 
 // goldenState is what the directories in testdata hold: v1 was written by the first release of the
 // formats, and every later one reads it.
-var goldenState = map[string]Value{
+var goldenState = map[string]core.Value{
 	"orders":                   {Sum: 41, Epoch: 0},
 	"invoices":                 {Sum: 3, Epoch: 2},
 	"":                         {Sum: 1, Epoch: 0},
@@ -37,18 +38,18 @@ func makeGolden(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	for range 41 {
-		runOps(t, s, []Op{count("orders", 1)})
+		runOps(t, s, []core.Op{count("orders", 1)})
 	}
-	runOps(t, s, []Op{count("invoices", 9), reset("invoices"), reset("invoices"), count("invoices", 3), count("", 1)})
-	runOps(t, s, []Op{count("rechnungen/ärger", 1<<40), count("gone", 5), reset("gone"), count("full", 1<<64-1)})
+	runOps(t, s, []core.Op{count("invoices", 9), reset("invoices"), reset("invoices"), count("invoices", 3), count("", 1)})
+	runOps(t, s, []core.Op{count("rechnungen/ärger", 1<<40), count("gone", 5), reset("gone"), count("full", 1<<64-1)})
 	for range 2 {
-		runOps(t, s, []Op{count(strings.Repeat("l", 1025), 1)})
+		runOps(t, s, []core.Op{count(strings.Repeat("l", 1025), 1)})
 	}
 	if err := s.Snapshot(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for range 7 {
-		runOps(t, s, []Op{count("behind the last snapshot", 1)})
+		runOps(t, s, []core.Op{count("behind the last snapshot", 1)})
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)

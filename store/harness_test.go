@@ -13,6 +13,9 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	"go.uber.org/goleak"
+
+	"gcd/store/core"
+	"gcd/store/snapshot"
 )
 
 func TestMain(m *testing.M) {
@@ -20,17 +23,24 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreAnyFunction("gcd/internal/powertest.listener.serve")) // it lives as long as its process
 }
 
+// What docs/storage.md says of the snapshot's file, for tests that write into it past everything.
+var (
+	bucketMeta, bucketTopics = []byte("meta"), []byte("topics")
+
+	keyFormat, keyState, keyDurableAtLeast = []byte("format"), []byte("state"), []byte("witness")
+)
+
 // open is Open. When the store is closed its invariants are checked, unless the test has said that
 // it damaged the files.
 func open(t testing.TB, dir string, o Options) (*Store, error) {
-	o.hooks.closing = func(s *Store) {
+	o.closing = func(s *Store) {
 		if err := s.invariants(); err != nil {
 			t.Errorf("at the close of the store in %s: %v", dir, err)
 		}
 	}
-	opened := o.hooks.opened
-	o.hooks.opened = func(db *bolt.DB) {
-		if !o.hooks.noSync && (db.NoSync || db.NoGrowSync || db.NoFreelistSync) {
+	opened := o.hooks.Opened
+	o.hooks.Opened = func(db *bolt.DB) {
+		if !o.hooks.NoSync && (db.NoSync || db.NoGrowSync || db.NoFreelistSync) {
 			t.Errorf("bbolt leaves out syncs of %s: NoSync %t, NoGrowSync %t, NoFreelistSync %t",
 				db.Path(), db.NoSync, db.NoGrowSync, db.NoFreelistSync)
 		}
@@ -42,7 +52,7 @@ func open(t testing.TB, dir string, o Options) (*Store, error) {
 }
 
 // spoiled says that the test has damaged the files of a store, so that they are not what it holds.
-func spoiled(s *Store) { s.options.hooks.closing = nil }
+func spoiled(s *Store) { s.options.closing = func(*Store) {} }
 
 // openMemory opens a store without a directory and closes it with the test.
 func openMemory(t testing.TB, o Options) *Store { return openStore(t, "", o) }
@@ -67,40 +77,39 @@ func openStore(t testing.TB, dir string, o Options) *Store {
 // record; and the snapshot's file passes our own check and bbolt's.
 func (s *Store) invariants() error {
 	held := holds(s.machine)
-	if err := s.file.check(); err != nil {
+	if err := s.file.CheckPages(); err != nil {
 		return fmt.Errorf("the snapshot's file: %w", err)
 	}
-	snapshot := newMachine()
-	l := snapshot.loader()
-	m, err := s.file.read(func(_ meta, it item) error { l.add(it.topic, it.value); return nil })
+	loaded := core.NewMachine()
+	l := loaded.Loader()
+	m, err := s.file.Read(func(_ snapshot.Meta, e snapshot.Entry) error { l.Add(e.Topic, e.Value); return nil })
 	if err != nil {
 		return fmt.Errorf("reading the snapshot: %w", err)
 	}
-	l.finish()
-	if m.replay != s.snapshot.replay.Load() || m.witness > s.wal.Durable() {
+	l.Finish(m.Replay)
+	if m.Replay != s.snapshot.replay.Load() || m.DurableAtLeast > s.wal.Durable() {
 		return fmt.Errorf("the snapshot has replay index %d and witness %d, the store %d, the log's end is %d",
-			m.replay, m.witness, s.snapshot.replay.Load(), s.wal.Durable())
+			m.Replay, m.DurableAtLeast, s.snapshot.replay.Load(), s.wal.Durable())
 	}
-	if err := s.leadsHere("snapshot and tail", snapshot, m.replay, held); err != nil || s.wal.First() > 1 {
+	if err := s.leadsHere("snapshot and tail", loaded, m.Replay, held); err != nil || s.wal.First() > 1 {
 		return err
 	}
-	return s.leadsHere("the log", newMachine(), 0, held)
+	return s.leadsHere("the log", core.NewMachine(), 0, held)
 }
 
 // leadsHere replays the log from behind an index and compares what comes of it with what is held.
-func (s *Store) leadsHere(what string, m *machine, behind uint64, held map[string]Value) error {
-	m.applied = behind
+func (s *Store) leadsHere(what string, m *core.Machine, behind uint64, held map[string]core.Value) error {
 	for r, err := range s.wal.Records(behind + 1) {
 		if err == nil {
-			err = m.replay(r.Index, r.Payload)
+			err = m.Replay(r.Index, r.Payload)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 	}
-	if m.applied != s.machine.applied || m.applied != s.wal.Last() {
+	if m.Applied() != s.machine.Applied() || m.Applied() != s.wal.Last() {
 		return fmt.Errorf("%s: ends at record %d, the store has applied %d, the log ends at %d",
-			what, m.applied, s.machine.applied, s.wal.Last())
+			what, m.Applied(), s.machine.Applied(), s.wal.Last())
 	}
 	got := holds(m)
 	for topic, want := range held {
@@ -108,29 +117,29 @@ func (s *Store) leadsHere(what string, m *machine, behind uint64, held map[strin
 			return fmt.Errorf("%s: topic %.64q is %+v (there: %t), the store holds %+v", what, topic, v, ok, want)
 		}
 	}
-	if len(got) != len(held) || m.live.Load() != s.machine.live.Load() {
+	if len(got) != len(held) || m.Live() != s.machine.Live() {
 		return fmt.Errorf("%s: %d topics, %d live; the store holds %d, %d live",
-			what, len(got), m.live.Load(), len(held), s.machine.live.Load())
+			what, len(got), m.Live(), len(held), s.machine.Live())
 	}
 	return nil
 }
 
 // holds is what a machine holds that nobody changes.
-func holds(m *machine) map[string]Value {
-	values := make(map[string]Value, m.len())
-	for id := range uint32(m.len()) {
-		values[string(m.topic(id))] = m.entry(id).read()
+func holds(m *core.Machine) map[string]core.Value {
+	values := make(map[string]core.Value, m.Len())
+	for id := range uint32(m.Len()) {
+		topic, v := m.At(id)
+		values[string(topic)] = v
 	}
 	return values
 }
 
 // snapshotHolds is what a store's snapshot alone holds.
-func snapshotHolds(t testing.TB, s *Store) map[string]Value {
+func snapshotHolds(t testing.TB, s *Store) map[string]core.Value {
 	t.Helper()
-	values := map[string]Value{}
-	if _, err := s.file.read(func(_ meta,
-		it item) error {
-		values[string(it.topic)] = it.value
+	values := map[string]core.Value{}
+	if _, err := s.file.Read(func(_ snapshot.Meta, e snapshot.Entry) error {
+		values[string(e.Topic)] = e.Value
 		return nil
 	}); err != nil {
 		t.Fatal(err)
@@ -175,21 +184,25 @@ func TestEveryTestOpensByTheHarness(t *testing.T) {
 // TestInvariantsAreChecked: the check finds what it is for.
 func TestInvariantsAreChecked(t *testing.T) {
 	t.Parallel()
+	change := func(s *Store, c core.Change) {
+		if err := s.machine.Apply(s.machine.Applied(), []core.Change{c}); err != nil {
+			t.Error(err)
+		}
+	}
 	for name, damage := range map[string]func(s *Store){
-		"nothing":                     func(*Store) {},
-		"a sum that no record led to": func(s *Store) { s.machine.entry(0).sum.Add(1) },
-		"a topic that is nowhere else": func(s *Store) {
-			s.machine.insert(s.machine.hash([]byte("new")), []byte("new"))
+		"nothing":                      func(*Store) {},
+		"a sum that no record led to":  func(s *Store) { change(s, core.Change{Topic: []byte("a"), Sum: 2, N: 1}) },
+		"a topic that is nowhere else": func(s *Store) { change(s, core.Change{Topic: []byte("new")}) },
+		"a live topic too many": func(s *Store) { // the same topic again, at what it is at
+			s.machine.Loader().Add([]byte("a"), get(s, "a"))
 		},
-		"a live topic too many": func(s *Store) { s.machine.live.Add(1) },
 		"a replay index that is not the file's": func(s *Store) {
 			s.snapshot.replay.Add(1)
 		},
 		"an entry that nothing marked": func(s *Store) {
-			err := s.file.update(func(_ *bolt.Tx, m *meta) error {
-				m.replay, m.witness = s.wal.Last(),
+			err := s.file.Update(func(m *snapshot.Meta) {
+				m.Replay, m.DurableAtLeast = s.wal.Last(),
 					s.wal.Last()
-				return nil
 			})
 			s.snapshot.replay.Store(s.wal.Last())
 			if err != nil {
@@ -197,16 +210,12 @@ func TestInvariantsAreChecked(t *testing.T) {
 			}
 		},
 		"a count that does not match": func(s *Store) {
-			if err := s.file.update(func(_ *bolt.Tx, m *meta) error { m.count++; return nil }); err != nil {
+			if err := s.file.Update(func(m *snapshot.Meta) { m.Count++ }); err != nil {
 				t.Error(err)
 			}
 		},
 		"a witness ahead of the log": func(s *Store) {
-			if err := s.file.update(func(_ *bolt.Tx,
-				m *meta) error {
-				m.witness = s.wal.Last() + 1
-				return nil
-			}); err != nil {
+			if err := s.file.Update(func(m *snapshot.Meta) { m.DurableAtLeast = s.wal.Last() + 1 }); err != nil {
 				t.Error(err)
 			}
 		},
@@ -214,13 +223,13 @@ func TestInvariantsAreChecked(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := openStore(t, t.TempDir(), Options{SegmentSize: 64 << 10, SnapshotInterval: -1,
-				SnapshotBytes: -1, hooks: hooks{noSync: true}})
+				SnapshotBytes: -1, hooks: snapshot.Hooks{NoSync: true}})
 			spoiled(s)
-			runOps(t, s, []Op{count("a", 1), count("b", 2)})
+			runOps(t, s, []core.Op{count("a", 1), count("b", 2)})
 			if err := s.Snapshot(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			runOps(t, s, []Op{count("a", 1), reset("b"), count("c", 1)})
+			runOps(t, s, []core.Op{count("a", 1), reset("b"), count("c", 1)})
 			damage(s)
 			if err := s.invariants(); (err == nil) != (name == "nothing") {
 				t.Errorf("the check says %v", err)
@@ -230,10 +239,10 @@ func TestInvariantsAreChecked(t *testing.T) {
 }
 
 // runOps submits ops as one group and returns them with their outcomes.
-func runOps(t testing.TB, s *Store, ops []Op) []Op {
+func runOps(t testing.TB, s *Store, ops []core.Op) []core.Op {
 	t.Helper()
 	done := make(chan struct{})
-	g := &Group{Ops: ops, Done: func(*Group) { close(done) }}
+	g := &core.Group{Ops: ops, Done: func(*core.Group) { close(done) }}
 	s.Submit(g)
 	within(t, "the outcome of a group", done)
 	return g.Ops
@@ -269,11 +278,11 @@ func comes[T any](t testing.TB, what string, c <-chan T) (value T, ok bool) {
 func copySnapshot(t testing.TB, dir string) string {
 	t.Helper()
 	to := t.TempDir()
-	b, err := os.ReadFile(filepath.Join(dir, snapshotName))
+	b, err := os.ReadFile(filepath.Join(dir, snapshot.FileName))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(to, snapshotName), b, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(to, snapshot.FileName), b, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return to

@@ -3,7 +3,6 @@ package store
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -27,26 +26,26 @@ func imageOf(t *testing.T) string {
 		t.Fatal(err)
 	}
 	for _, topic := range []string{"b", "", "a", "\x02", strings.Repeat("y", 1025), strings.Repeat("x", 2000), strings.Repeat("z", 1024)} {
-		runOps(t, s, []Op{count(topic, 2)})
+		runOps(t, s, []core.Op{count(topic, 2)})
 	}
-	runOps(t, s, []Op{reset("b"), count("b", 9)})
+	runOps(t, s, []core.Op{reset("b"), count("b", 9)})
 	if err := s.Snapshot(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	runOps(t, s, []Op{count("a", 3)})
+	runOps(t, s, []core.Op{count("a", 3)})
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return dir
 }
 
-// TestReadSnapshot: a tool sees each entry once, in the order of CompareTopics, with its state and the index of its last change.
+// TestReadSnapshot: a tool sees each entry once, in the order of core.CompareTopics, with its state and the index of its last change.
 func TestReadSnapshot(t *testing.T) {
 	t.Parallel()
 	dir := imageOf(t)
 	var topics [][]byte
-	got := map[string]Entry{}
-	m, err := ReadSnapshot(SnapshotPath(dir), func(m SnapshotMeta, e Entry) error {
+	got := map[string]snapshot.Entry{}
+	m, err := snapshot.At(SnapshotPath(dir)).Read(func(m snapshot.Meta, e snapshot.Entry) error {
 		if m.Count != 7 || m.Replay != 8 {
 			t.Errorf("meta %+v beside an entry", m)
 		}
@@ -57,19 +56,19 @@ func TestReadSnapshot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.State != StateClosed || m.Witness != 9 || m.Replay != 8 || m.Count != 7 || m.Digest == [16]byte{} {
+	if m.State != snapshot.StateClosed || m.DurableAtLeast != 9 || m.Replay != 8 || m.Count != 7 || m.Digest == [16]byte{} {
 		t.Errorf("meta %+v", m)
 	}
-	if e := got["b"]; e.Value != (Value{Sum: 9, Epoch: 1}) || e.Last != 8 {
+	if e := got["b"]; e.Value != (core.Value{Sum: 9, Epoch: 1}) || e.Last != 8 {
 		t.Errorf("topic b was read as %+v", e)
 	}
-	if e := got["a"]; e.Value != (Value{Sum: 2}) || e.Last != 3 {
+	if e := got["a"]; e.Value != (core.Value{Sum: 2}) || e.Last != 3 {
 		t.Errorf("topic a was read as %+v", e)
 	}
-	if len(got) != 7 || len(topics) != 7 || !slices.IsSortedFunc(topics, CompareTopics) {
+	if len(got) != 7 || len(topics) != 7 || !slices.IsSortedFunc(topics, core.CompareTopics) {
 		t.Errorf("topics %.20q", topics)
 	}
-	again, err := ReadSnapshotMeta(SnapshotPath(dir))
+	again, err := snapshot.At(SnapshotPath(dir)).Meta()
 	if err != nil || again != m {
 		t.Errorf("meta alone: %+v, %v; want %+v", again, err, m)
 	}
@@ -79,25 +78,23 @@ func TestReadSnapshot(t *testing.T) {
 	}
 }
 
-// TestReadSnapshotDigest: the digest that a tool gets is the documented one, and one that does not fit the entries is refused after
+// TestReadSnapshotDigest: a digest that does not fit the entries is refused after
 // they were shown.
 func TestReadSnapshotDigest(t *testing.T) {
 	t.Parallel()
 	dir := imageOf(t)
-	f := snapshotFile{path: SnapshotPath(dir)}
-	if err := f.update(func(_ *bolt.Tx, m *meta) error { m.digest.lo++; return nil }); err != nil {
+	f := snapshot.At(SnapshotPath(dir))
+	if err := f.Update(func(m *snapshot.Meta) { m.Digest[15]++ }); err != nil {
 		t.Fatal(err)
 	}
 	n := 0
-	_, err := ReadSnapshot(f.path, func(SnapshotMeta, Entry) error { n++; return nil })
+	_, err := f.Read(func(snapshot.Meta, snapshot.Entry) error { n++; return nil })
 	var damage *wal.CorruptionError
-	if !errors.As(err, &damage) || damage.File != f.path || n != 7 {
+	if !errors.As(err, &damage) || damage.File != f.Path || n != 7 {
 		t.Errorf("%d entries, then %v", n, err)
 	}
-	m, err := ReadSnapshotMeta(f.path)
-	d := meta{digest: digest{hi: 0x0102030405060708, lo: 0x090a0b0c0d0e0f10}}.export().Digest
-	if err != nil || m.Count != 7 || d != [16]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16} {
-		t.Errorf("meta %+v, %v; digest %x", m, err, d)
+	if m, err := f.Meta(); err != nil || m.Count != 7 {
+		t.Errorf("meta %+v, %v", m, err)
 	}
 }
 
@@ -106,7 +103,7 @@ func TestReadSnapshotEnds(t *testing.T) {
 	t.Parallel()
 	enough := errors.New("enough")
 	n := 0
-	_, err := ReadSnapshot(SnapshotPath(imageOf(t)), func(SnapshotMeta, Entry) error { n++; return enough })
+	_, err := snapshot.At(SnapshotPath(imageOf(t))).Read(func(snapshot.Meta, snapshot.Entry) error { n++; return enough })
 	if n != 1 || !errors.Is(err, enough) {
 		t.Errorf("%d entries, %v", n, err)
 	}
@@ -128,7 +125,7 @@ func TestReadSnapshotWritesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ReadSnapshot(path, func(SnapshotMeta, Entry) error { return nil }); err != nil {
+	if _, err := snapshot.At(path).Read(func(snapshot.Meta, snapshot.Entry) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	after, err := os.ReadFile(path)
@@ -138,7 +135,7 @@ func TestReadSnapshotWritesNothing(t *testing.T) {
 	if now, err := os.Stat(path); err != nil || !now.ModTime().Equal(info.ModTime()) {
 		t.Errorf("its time changed (%v)", err)
 	}
-	if _, err := ReadSnapshotMeta(filepath.Join(t.TempDir(), "none")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := snapshot.At(filepath.Join(t.TempDir(), "none")).Meta(); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
 	empty := filepath.Join(t.TempDir(), "empty")
@@ -146,7 +143,7 @@ func TestReadSnapshotWritesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	var damage *wal.CorruptionError
-	if _, err := ReadSnapshotMeta(empty); !errors.As(err, &damage) || damage.File != empty {
+	if _, err := snapshot.At(empty).Meta(); !errors.As(err, &damage) || damage.File != empty {
 		t.Errorf("an empty file: %v", err)
 	}
 	if info, err := os.Stat(empty); err != nil || info.Size() != 0 {
@@ -159,7 +156,7 @@ func TestReadOpenSnapshot(t *testing.T) {
 	t.Parallel()
 	path := SnapshotPath(imageOf(t))
 	open := func() (*os.File, error) { return os.Open(path) }
-	m, err := ReadOpenSnapshot("elsewhere", open, nil, func(SnapshotMeta, Entry) error { return nil })
+	m, err := (&snapshot.File{Path: "elsewhere", Open: open}).Read(func(snapshot.Meta, snapshot.Entry) error { return nil })
 	if err != nil || m.Count != 7 {
 		t.Errorf("the open snapshot was read as %+v, %v, want 7 topics", m, err)
 	}
@@ -167,7 +164,7 @@ func TestReadOpenSnapshot(t *testing.T) {
 	if err := os.WriteFile(empty, []byte("no database, and too short for one"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err = ReadOpenSnapshot("elsewhere", func() (*os.File, error) { return os.Open(empty) }, nil, nil)
+	_, err = (&snapshot.File{Path: "elsewhere", Open: func() (*os.File, error) { return os.Open(empty) }}).Read(nil)
 	if err == nil || !strings.Contains(err.Error(), "elsewhere") {
 		t.Errorf("error %v does not name it", err)
 	}
@@ -178,8 +175,8 @@ func TestHoldSnapshot(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := openStore(t, dir, Options{SegmentSize: 64 << 10, SnapshotInterval: -1})
-	runOps(t, s, []Op{count("a", 2)})
-	release, err := HoldSnapshot(SnapshotPath(dir), time.Second)
+	runOps(t, s, []core.Op{count("a", 2)})
+	release, err := (&snapshot.File{Path: SnapshotPath(dir), Wait: time.Second}).Hold()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +189,7 @@ func TestHoldSnapshot(t *testing.T) {
 	if err := s.Snapshot(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if m, err := ReadSnapshotMeta(SnapshotPath(dir)); err != nil || m.Count != 1 || m.State != StateOpen {
+	if m, err := snapshot.At(SnapshotPath(dir)).Meta(); err != nil || m.Count != 1 || m.State != snapshot.StateOpen {
 		t.Errorf("after the hold the snapshot is %+v, %v, want one topic, and open", m, err)
 	}
 }
@@ -202,12 +199,12 @@ func TestCloseWaitsForATool(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := openStore(t, dir, Options{SegmentSize: 64 << 10, SnapshotInterval: -1})
-	runOps(t, s, []Op{count("a", 2)})
-	release, err := HoldSnapshot(SnapshotPath(dir), time.Second)
+	runOps(t, s, []core.Op{count("a", 2)})
+	release, err := (&snapshot.File{Path: SnapshotPath(dir), Wait: time.Second}).Hold()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.file.timeout = time.Nanosecond
+	s.file.Wait = time.Nanosecond
 	if err := s.Snapshot(t.Context()); err == nil {
 		t.Error("a snapshot was written to a file that a tool held")
 	}
@@ -215,9 +212,9 @@ func TestCloseWaitsForATool(t *testing.T) {
 	let := sync.OnceFunc(func() { // when the close has found the file held, or a moment before
 		time.AfterFunc(10*time.Millisecond, func() { released <- release() })
 	})
-	s.file.source = func() (*os.File, error) {
+	s.file.Open = func() (*os.File, error) {
 		let()
-		return os.OpenFile(s.file.path, os.O_RDWR, 0)
+		return os.OpenFile(s.file.Path, os.O_RDWR, 0)
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
@@ -225,74 +222,7 @@ func TestCloseWaitsForATool(t *testing.T) {
 	if err := within(t, "the release", released); err != nil {
 		t.Error(err)
 	}
-	if m, err := ReadSnapshotMeta(SnapshotPath(dir)); err != nil || m.State != StateClosed {
+	if m, err := snapshot.At(SnapshotPath(dir)).Meta(); err != nil || m.State != snapshot.StateClosed {
 		t.Errorf("after Close the snapshot is %+v, %v, want it closed", m, err)
-	}
-}
-
-// TestChanges yields what a batch holds, and an error where it is cut off.
-func TestChanges(t *testing.T) {
-	t.Parallel()
-	var payload []byte
-	want := []Change{{Topic: []byte("a"), Sum: 7, N: 3}, {Topic: []byte(""), Epoch: 3, Sum: 1<<64 - 1}, {Topic: []byte("b"), Epoch: 9, Sum: 1<<64 - 2, N: 1}}
-	for _, c := range want {
-		payload = (&change{topic: c.Topic, epoch: c.Epoch, sum: c.Sum, n: c.N}).append(payload)
-	}
-	var got []Change
-	for c, err := range Changes(payload) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		got = append(got, c)
-	}
-	if fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
-	for _, c := range []struct {
-		change        Change
-		before, after Value
-	}{{want[0], Value{Sum: 7}, Value{Sum: 10}}, {want[1], Value{Sum: 1<<64 - 1, Epoch: 3}, Value{Epoch: 4}}} {
-		if c.change.Before() != c.before || c.change.After() != c.after {
-			t.Errorf("%v goes from %v to %v", c.change, c.change.Before(), c.change.After())
-		}
-		for _, step := range []struct {
-			at, after     Value
-			held, follows bool
-		}{
-			{c.before, c.after, false, true},
-			{c.after, c.after, true, true},
-			{Value{Epoch: 5}, Value{Epoch: 5}, true, true},
-			{Value{}, c.after, false, false},
-		} {
-			if after, held, follows := c.change.Step(step.at); after != step.after || held != step.held || follows != step.follows {
-				t.Errorf("%v makes %v of %v: held %t, follows %t", c.change, after, step.at, held, follows)
-			}
-		}
-	}
-	for range Changes(payload) {
-		break
-	}
-	for n := range len(payload) {
-		var last error
-		for _, err := range Changes(payload[:n]) {
-			last = err
-		}
-		if whole := n == 5 || n == 5+12; (last == nil) != whole {
-			t.Errorf("the first %d of %d bytes: %v", n, len(payload), last)
-		}
-	}
-}
-
-// TestCompareTopics compares as the keys of the snapshot do.
-func TestCompareTopics(t *testing.T) {
-	t.Parallel()
-	topics := []string{"", "\x00", "\x01", "a", "a\x00", "aa", "b", "\xff", strings.Repeat("\xff", 1024), strings.Repeat("a", 1025), strings.Repeat("b", 1025), strings.Repeat("c", 65535)}
-	for _, a := range topics {
-		for _, b := range topics {
-			x, y := item{topic: []byte(a)}, item{topic: []byte(b)}
-			if got, want := CompareTopics(x.topic, y.topic), bytes.Compare(x.key(nil), y.key(nil)); got != want {
-				t.Errorf("%.8q (%d), %.8q (%d): %d, want %d", a, len(a), b, len(b), got, want)
-			}
-		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"gcd/internal/thin"
 	"gcd/internal/vfs/vfstest"
+	"gcd/store/core"
 )
 
 // largeRun is a life with batches of a few bytes to the longest record, of which each is a record.
@@ -16,14 +17,14 @@ func (sc *script) largeRun(t *testing.T) {
 	sc.open(t, Options{})
 	longest := sc.s.wal.MaxRecord()
 	batch := func(bytes int) { // of long topics, so that a model of it is small
-		var ops []Op
+		var ops []core.Op
 		for i := 0; bytes > 0; i++ {
-			size := min(bytes, sc.s.options.MaxTopicLen+maxChangeLen) - maxChangeLen
+			size := min(bytes, sc.s.options.MaxTopicLen+core.MaxChangeLen) - core.MaxChangeLen
 			if size < 8 {
 				size = 8
 			}
 			ops = append(ops, count(fmt.Sprintf("%d %s", i, strings.Repeat("x", size-4)), uint64(i+1)))
-			bytes -= size + maxChangeLen
+			bytes -= size + core.MaxChangeLen
 		}
 		sc.batch(t, ops...)
 	}

@@ -7,11 +7,13 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
+
+	"gcd/store/core"
 )
 
 // counterOp and counterResult are what a client asked and was answered; the model is one topic.
 type counterOp struct {
-	kind  Kind
+	kind  core.Kind
 	topic string
 }
 
@@ -30,15 +32,15 @@ var counterModel = porcupine.Model{
 		}
 		return parts
 	},
-	Init: func() any { return Value{} },
+	Init: func() any { return core.Value{} },
 	Step: func(state, input, output any) (bool, any) {
-		v, got := state.(Value), output.(counterResult)
+		v, got := state.(core.Value), output.(counterResult)
 		switch input.(counterOp).kind {
-		case Count:
+		case core.Count:
 			v.Sum++
 			return got == counterResult{v.Sum, v.Epoch}, v
-		case Reset:
-			return got == counterResult{v.Sum, v.Epoch}, Value{Epoch: v.Epoch + 1}
+		case core.Reset:
+			return got == counterResult{v.Sum, v.Epoch}, core.Value{Epoch: v.Epoch + 1}
 		default:
 			return got == counterResult{v.Sum, v.Epoch}, v
 		}
@@ -60,21 +62,21 @@ func TestLinearizable(t *testing.T) {
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(seed, uint64(client)))
 			for range 150 {
-				op := counterOp{kind: Count, topic: string(rune('a' + r.IntN(3)))}
+				op := counterOp{kind: core.Count, topic: string(rune('a' + r.IntN(3)))}
 				switch r.IntN(8) {
 				case 0:
-					op.kind = Reset
+					op.kind = core.Reset
 				case 1, 2:
-					op.kind = Read
+					op.kind = core.Read
 				}
 				call := time.Since(began)
 				var got counterResult
-				if op.kind == Read && client%2 == 0 {
+				if op.kind == core.Read && client%2 == 0 {
 					v := get(s, op.topic)
 					got = counterResult{v.Sum, v.Epoch}
 				} else {
 					done := make(chan struct{})
-					g := &Group{Ops: []Op{{Kind: op.kind, Topic: []byte(op.topic)}}, Done: func(*Group) { close(done) }}
+					g := &core.Group{Ops: []core.Op{{Kind: op.kind, Topic: []byte(op.topic)}}, Done: func(*core.Group) { close(done) }}
 					if client < 4 {
 						s.Submit(g)
 					} else if s.Enqueue(g) {

@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"gcd/store/snapshot"
 )
 
 // Open calls Locked once, when the directory is locked and nothing in it was read; an error of it
@@ -19,7 +21,7 @@ func TestLockedComesBeforeReading(t *testing.T) {
 		if _, err := open(t, dir, Options{LockWait: -1}); err == nil {
 			t.Error("the directory was not locked")
 		}
-		if _, err := os.Lstat(filepath.Join(dir, snapshotName)); err == nil {
+		if _, err := os.Lstat(filepath.Join(dir, snapshot.FileName)); err == nil {
 			t.Error("the snapshot was made before")
 		}
 		return stop

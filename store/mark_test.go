@@ -17,6 +17,8 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"gcd/internal/vfs/vfstest"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -38,7 +40,7 @@ func counted(t *testing.T, o Options, n int) (*Store, string) {
 	o.SegmentSize, o.SnapshotInterval = 64<<10, -1
 	s := openStore(t, dir, o)
 	for range n {
-		if op := runOps(t, s, []Op{count("a", 1)})[0]; op.Err != nil {
+		if op := runOps(t, s, []core.Op{count("a", 1)})[0]; op.Err != nil {
 			t.Fatal(op.Err)
 		}
 	}
@@ -50,7 +52,7 @@ func segmentOf(dir string) string { return filepath.Join(dir, logName, "00000000
 // notes reads what a snapshot says of the mark.
 func notes(t *testing.T, dir string) wal.MarkNote {
 	t.Helper()
-	m, err := ReadSnapshotMeta(SnapshotPath(dir))
+	m, err := snapshot.At(SnapshotPath(dir)).Meta()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,8 +71,8 @@ func older(t *testing.T, dir string, records int) {
 		t.Fatal(err)
 	}
 	for range records {
-		c := change{topic: []byte{'b', byte(l.Last())}, n: 1}
-		if _, err := l.Append(c.append(nil)); err != nil {
+		c := core.Change{Topic: []byte{'b', byte(l.Last())}, N: 1}
+		if _, err := l.Append(c.Append(nil)); err != nil {
 			t.Fatal(err)
 		}
 		if err := l.Sync(); err != nil {
@@ -83,7 +85,7 @@ func older(t *testing.T, dir string, records int) {
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
 		m := tx.Bucket(bucketMeta)
-		return errors.Join(m.Put(keyState, []byte{stateOpen}), m.Put(keyWitness,
+		return errors.Join(m.Put(keyState, []byte{byte(snapshot.StateOpen)}), m.Put(keyDurableAtLeast,
 			binary.LittleEndian.AppendUint64(nil, l.Last())))
 	})
 	if err := errors.Join(err, db.Close(), l.Close()); err != nil {
@@ -102,7 +104,7 @@ func TestLostEnd(t *testing.T) {
 		}
 		early := killed(t, dir)
 		for range 5 {
-			runOps(t, s, []Op{count("a", 1)})
+			runOps(t, s, []core.Op{count("a", 1)})
 		}
 		if err := s.do(s.syncLog); err != nil { // what --sync interval does now and then
 			t.Fatal(err)
@@ -197,7 +199,7 @@ func TestWithoutEvidence(t *testing.T) {
 				t.Errorf("it said %s", log.String())
 			}
 			for range 3 {
-				if op := runOps(t, s, []Op{count("a", 1)})[0]; op.Err != nil {
+				if op := runOps(t, s, []core.Op{count("a", 1)})[0]; op.Err != nil {
 					t.Error(op.Err)
 				}
 			}
@@ -256,13 +258,13 @@ func TestMarkNote(t *testing.T) {
 		}
 		return vfstest.Outcome{}
 	})
-	o := Options{fs: fault, logDir: "log", SegmentSize: 64 << 10, SnapshotInterval: -1, hooks: hooks{noSync: true}}
+	o := Options{fs: fault, logDir: "log", SegmentSize: 64 << 10, SnapshotInterval: -1, hooks: snapshot.Hooks{NoSync: true}}
 	dir := t.TempDir()
 	s := openStore(t, dir, o)
 	if notes(t, dir) != wal.MarkOld {
 		t.Error("a mark that could not be written is noted")
 	}
-	runOps(t, s, []Op{count("a", 1)})
+	runOps(t, s, []core.Op{count("a", 1)})
 	if err := s.Snapshot(t.Context()); err != nil || notes(t, dir) != wal.MarkOld {
 		t.Errorf("note %d, %v", notes(t, dir), err)
 	}
@@ -275,7 +277,7 @@ func TestMarkNote(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	runOps(t, s, []Op{count("a", 1)})
+	runOps(t, s, []core.Op{count("a", 1)})
 	if err := s.Snapshot(t.Context()); err != nil || notes(t, dir) != wal.MarkCurrent {
 		t.Errorf("note %d, %v", notes(t, dir), err)
 	}
@@ -289,13 +291,13 @@ func TestMarkNote(t *testing.T) {
 func TestFlagsOfARunBefore(t *testing.T) {
 	t.Parallel()
 	mem := vfstest.NewMem()
-	o := Options{fs: mem, logDir: "log", SegmentSize: 64 << 10, SnapshotInterval: -1, hooks: hooks{noSync: true}}
+	o := Options{fs: mem, logDir: "log", SegmentSize: 64 << 10, SnapshotInterval: -1, hooks: snapshot.Hooks{NoSync: true}}
 	dir := t.TempDir()
 	s, err := open(t, dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	runOps(t, s, []Op{count("a", 1)})
+	runOps(t, s, []core.Op{count("a", 1)})
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -310,7 +312,7 @@ func TestFlagsOfARunBefore(t *testing.T) {
 	})
 	s = openStore(t, dir, o)
 	for range 3 {
-		runOps(t, s, []Op{count("a", 1)})
+		runOps(t, s, []core.Op{count("a", 1)})
 	}
 	if hits.Load() == 0 {
 		t.Fatal("nothing was injected")
@@ -348,7 +350,7 @@ func TestMarkOnceASecond(t *testing.T) {
 			return vfstest.Outcome{}
 		})
 		o := Options{fs: fault, logDir: "log", SegmentSize: 64 << 10, SnapshotInterval: -1, SnapshotBytes: -1,
-			hooks: hooks{noSync: true}}
+			hooks: snapshot.Hooks{NoSync: true}}
 		s, err := open(t, t.TempDir(), o)
 		if err != nil {
 			t.Fatal(err)
@@ -369,11 +371,11 @@ func TestMarkOnceASecond(t *testing.T) {
 			t.Errorf("%d syncs though nothing moved", syncs.Load())
 		}
 		for range 3 {
-			runOps(t, s, []Op{count("a", 1)})
+			runOps(t, s, []core.Op{count("a", 1)})
 		}
 		durable(0)
 		tick()
-		runOps(t, s, []Op{count("a", 1)}) // the sync of the mark is under way, and the commit does not wait for it
+		runOps(t, s, []core.Op{count("a", 1)}) // the sync of the mark is under way, and the commit does not wait for it
 		durable(0)
 		tick()
 		if syncs.Load() != 3 {

@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"io/fs"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -11,21 +10,12 @@ import (
 	"gcd/internal/vfs/vfstest"
 )
 
-// TestNamed: an error of the system that bbolt has no file to says which file it is about, and is
-// no want of room, for it is that of a sync.
-func TestNamed(t *testing.T) {
+// TestFailedSyncIsNoWantOfRoom: whatever the system says of it.
+func TestFailedSyncIsNoWantOfRoom(t *testing.T) {
 	t.Parallel()
-	f := &snapshotFile{path: "data/counters.db"}
-	for _, system := range []syscall.Errno{syscall.EIO, syscall.ENOSPC} {
-		if err := f.named(system); !errors.Is(err, system) || !strings.Contains(err.Error(), f.path) || roomless(err) {
-			t.Errorf("%v became %v, for want of room: %t", system, err, roomless(err))
-		}
-	}
-	for _, err := range []error{
-		nil, errors.New("other"), &fs.PathError{Op: "write", Path: "data/counters.db", Err: syscall.ENOSPC},
-	} {
-		if got := f.named(err); got != err {
-			t.Errorf("%v became %v", err, got)
+	for op, want := range map[string]bool{"sync": false, "write": true} {
+		if got := roomless(&fs.PathError{Op: op, Path: "data/counters.db", Err: syscall.ENOSPC}); got != want {
+			t.Errorf("a %s for which there is no room is want of room: %t", op, got)
 		}
 	}
 }

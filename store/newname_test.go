@@ -9,6 +9,7 @@ import (
 
 	"gcd/internal/vfs"
 	"gcd/internal/vfs/vfstest"
+	"gcd/store/snapshot"
 )
 
 // TestNameOfANewStore: before a new store serves, or Init says that it made one, the name of its
@@ -26,7 +27,7 @@ func TestNameOfANewStore(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "data")
 			mkdir(t, dir)
 			synced := 0
-			o := Options{SegmentSize: 64 << 10, hooks: hooks{noSync: true}}
+			o := Options{SegmentSize: 64 << 10, hooks: snapshot.Hooks{NoSync: true}}
 			o.files = vfstest.NewFault(vfs.OS{}, func(op vfstest.Op) vfstest.Outcome {
 				if op.Kind == vfstest.KindSyncDir && op.Name == filepath.Dir(dir) {
 					synced++

@@ -1,14 +1,13 @@
 package store
 
 import (
-	"io"
-	"os"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	bolt "go.etcd.io/bbolt"
 
 	"gcd/internal/vfs"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -72,48 +71,15 @@ type Options struct {
 	logDir    string                                     // default: wal in the store's directory
 	roomRetry time.Duration                              // the longest pause between two looks for room; default 5 s
 	now       func() time.Time
-	hooks     hooks
-	marks     time.Duration // between two syncs of the mark; default markInterval
+	hooks     snapshot.Hooks // of the snapshot file; with NoSync the reserve is not synced either
+	closing   func(*Store)   // all is written, and the directory is still the store's; for tests
+	marks     time.Duration  // between two syncs of the mark; default markInterval
 }
 
 // Progress is how far a recovery is.
 type Progress struct {
 	Phase       string // "pages" (of the snapshot's file), "snapshot" (entries) or "log" (records)
 	Done, Total uint64
-}
-
-// hooks let a test stand at the places where a crash matters. A nil hook does nothing.
-type hooks struct {
-	beforeCommit func()                     // the snapshot file is about to change
-	afterCommit  func()                     // it has changed, durably
-	reader       func(*os.File) io.ReaderAt // what is read of the snapshot file by calls; nil: the file
-	opened       func(*bolt.DB)             // the snapshot file was opened, by bbolt
-	closing      func(*Store)               // all is written, and the directory is still the store's
-	noSync       bool                       // bbolt and the reserve need not sync: the test takes each commit as one step
-}
-
-func (h *hooks) before() {
-	if h.beforeCommit != nil {
-		h.beforeCommit()
-	}
-}
-
-func (h *hooks) after() {
-	if h.afterCommit != nil {
-		h.afterCommit()
-	}
-}
-
-func (h *hooks) open(db *bolt.DB) {
-	if h.opened != nil {
-		h.opened(db)
-	}
-}
-
-func (h *hooks) close(s *Store) {
-	if h.closing != nil {
-		h.closing(s)
-	}
 }
 
 func (o Options) withDefaults() Options {
@@ -132,8 +98,8 @@ func (o Options) withDefaults() Options {
 	if o.MaxTopics <= 0 {
 		o.MaxTopics = 1 << 24
 	}
-	if o.MaxTopicLen <= 0 || o.MaxTopicLen > MaxTopicLen {
-		o.MaxTopicLen = MaxTopicLen
+	if o.MaxTopicLen <= 0 || o.MaxTopicLen > core.MaxTopicLen {
+		o.MaxTopicLen = core.MaxTopicLen
 	}
 	if o.SegmentSize == 0 {
 		o.SegmentSize = wal.DefaultSegmentSize
@@ -164,6 +130,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.marks <= 0 {
 		o.marks = markInterval
+	}
+	if o.closing == nil {
+		o.closing = func(*Store) {}
 	}
 	if o.now == nil {
 		o.now = time.Now

@@ -14,6 +14,8 @@ import (
 
 	"gcd/internal/vfs"
 	"gcd/internal/vfs/vfstest"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -99,7 +101,7 @@ func (s powered) close(t *testing.T) {
 func (p *power) options(fsys vfs.FS) Options {
 	return Options{
 		fs: fsys, logDir: "log", SegmentSize: []int64{8192, 64 << 10, 1 << 20}[p.rand.IntN(3)],
-		SnapshotInterval: -1, SnapshotBytes: -1, hooks: hooks{noSync: true},
+		SnapshotInterval: -1, SnapshotBytes: -1, hooks: snapshot.Hooks{NoSync: true},
 		Sync:         []SyncMode{SyncAlways, SyncAlways, SyncInterval}[p.rand.IntN(3)],
 		SyncInterval: time.Duration(100+p.rand.IntN(2000)) * time.Microsecond,
 		marks:        time.Duration(50+p.rand.IntN(2000)) * time.Microsecond,
@@ -111,7 +113,7 @@ func (p *power) place(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	if p.snapshot != nil {
-		if err := os.WriteFile(filepath.Join(dir, snapshotName), p.snapshot, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, snapshot.FileName), p.snapshot, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -204,9 +206,9 @@ func (p *power) live(t *testing.T, where string) {
 		return vfstest.Outcome{}
 	})
 	o := p.options(fault)
-	o.hooks.beforeCommit = func() { mu.Lock(); committing = true; mu.Unlock() }
-	o.hooks.afterCommit = func() {
-		b, err := os.ReadFile(filepath.Join(dir, snapshotName))
+	o.hooks.BeforeCommit = func() { mu.Lock(); committing = true; mu.Unlock() }
+	o.hooks.AfterCommit = func() {
+		b, err := os.ReadFile(filepath.Join(dir, snapshot.FileName))
 		if err != nil {
 			t.Error(err)
 		}
@@ -231,7 +233,7 @@ func (p *power) live(t *testing.T, where string) {
 			break
 		}
 		p.figures.batches++
-		ops := []Op{count("a", 1), count(strings.Repeat("b", 1+p.rand.IntN(1500)), 1)}
+		ops := []core.Op{count("a", 1), count(strings.Repeat("b", 1+p.rand.IntN(1500)), 1)}
 		if p.rand.IntN(2) == 0 {
 			ops = ops[:1]
 		}

@@ -15,6 +15,8 @@ import (
 	"gcd/internal/powertest"
 	"gcd/internal/vfs"
 	"gcd/internal/vfs/vfstest"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 )
 
 // TestPowerLossOfARealRun: lives of a store on the system's own files, with snapshots, of which one
@@ -64,7 +66,7 @@ func recordedRun(t *testing.T, dir string, sent, acknowledged *atomic.Uint64) {
 		}
 		for i := range 20 {
 			sent.Add(1)
-			ops := []Op{count("a", 1), count(strings.Repeat("x", 900)+fmt.Sprint(i%5), 1)}
+			ops := []core.Op{count("a", 1), count(strings.Repeat("x", 900)+fmt.Sprint(i%5), 1)}
 			if op := runOps(t, s, ops)[0]; op.Err != nil {
 				t.Fatal(op.Err)
 			}
@@ -90,14 +92,14 @@ func recordedRun(t *testing.T, dir string, sent, acknowledged *atomic.Uint64) {
 func startsWith(t *testing.T, what string, disk *vfstest.Mem, dir string, least, most uint64) {
 	t.Helper()
 	again := t.TempDir()
-	b, err := disk.ReadFile(filepath.Join(dir, snapshotName))
+	b, err := disk.ReadFile(filepath.Join(dir, snapshot.FileName))
 	if err == nil {
-		err = os.WriteFile(filepath.Join(again, snapshotName), b, 0o600)
+		err = os.WriteFile(filepath.Join(again, snapshot.FileName), b, 0o600)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
-	o := Options{fs: disk, logDir: LogDir(dir), SegmentSize: 16 << 10, SnapshotInterval: -1, hooks: hooks{noSync: true}}
+	o := Options{fs: disk, logDir: LogDir(dir), SegmentSize: 16 << 10, SnapshotInterval: -1, hooks: snapshot.Hooks{NoSync: true}}
 	s, err := open(t, again, o)
 	if err != nil {
 		t.Errorf("%s: it does not start: %v", what, err)

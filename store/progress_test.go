@@ -3,6 +3,8 @@ package store
 import (
 	"fmt"
 	"testing"
+
+	"gcd/store/core"
 )
 
 // TestProgressOfPages: a start says how far it is also while it looks at the pages of the snapshot,
@@ -11,9 +13,9 @@ func TestProgressOfPages(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := openStore(t, dir, Options{})
-	ops := make([]Op, 0, 30_000)
+	ops := make([]core.Op, 0, 30_000)
 	for i := range cap(ops) {
-		ops = append(ops, Op{Kind: Count, Topic: fmt.Appendf(nil, "a topic with a longer name %08d", i)})
+		ops = append(ops, core.Op{Kind: core.Count, Topic: fmt.Appendf(nil, "a topic with a longer name %08d", i)})
 	}
 	runOps(t, s, ops)
 	if err := s.Snapshot(t.Context()); err != nil {

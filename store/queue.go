@@ -1,6 +1,10 @@
 package store
 
-import "sync"
+import (
+	"sync"
+
+	"gcd/store/core"
+)
 
 // queue is where groups wait and where it is decided who commits them.
 //
@@ -8,29 +12,23 @@ import "sync"
 // go only when it sees the queue empty under the lock, and otherwise hands over to the committer. So no group waits
 // without an owner, and no round runs beside another.
 type queue struct {
-	mu         sync.Mutex
-	idle       sync.Cond // signalled when held becomes false
-	head, tail *Group
-	tasks      []func() // run by the owner between two rounds
-	held       bool
-	closed     bool
+	mu     sync.Mutex
+	idle   sync.Cond // signalled when held becomes false
+	groups core.List
+	tasks  []func() // run by the owner between two rounds
+	held   bool
+	closed bool
 }
 
 // enqueue adds groups and reports whether the caller became the owner, and whether the queue took them: a closed one takes nothing.
-func (q *queue) enqueue(groups []*Group) (owner, ok bool) {
+func (q *queue) enqueue(groups []*core.Group) (owner, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
 		return false, false
 	}
 	for _, g := range groups {
-		g.next, g.pos = nil, 0
-		if q.tail == nil {
-			q.head = g
-		} else {
-			q.tail.next = g
-		}
-		q.tail = g
+		q.groups.Add(g)
 	}
 	return q.take(), true
 }
@@ -53,19 +51,19 @@ func (q *queue) take() bool {
 }
 
 // drain gives the owner everything that waits.
-func (q *queue) drain() (head *Group, tasks []func()) {
+func (q *queue) drain() (groups core.List, tasks []func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	head, tasks = q.head, q.tasks
-	q.head, q.tail, q.tasks = nil, nil, nil
-	return head, tasks
+	groups, tasks = q.groups, q.tasks
+	q.groups, q.tasks = core.List{}, nil
+	return groups, tasks
 }
 
 // release ends the ownership if nothing waits: neither in the queue nor, as more says, with the owner.
 func (q *queue) release(more bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if more || q.head != nil || q.tasks != nil {
+	if more || !q.groups.Empty() || q.tasks != nil {
 		return false
 	}
 	q.held = false

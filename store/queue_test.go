@@ -1,12 +1,16 @@
 package store
 
-import "testing"
+import (
+	"testing"
+
+	"gcd/store/core"
+)
 
 // An owner keeps the ownership while anything waits that it has not taken: nobody else would.
 func TestOwnerKeepsWhatWaits(t *testing.T) {
 	t.Parallel()
 	for name, enqueue := range map[string]func(*queue) bool{
-		"a group": func(q *queue) bool { owner, _ := q.enqueue([]*Group{{}}); return owner },
+		"a group": func(q *queue) bool { owner, _ := q.enqueue([]*core.Group{{}}); return owner },
 		"a task":  func(q *queue) bool { owner, _ := q.enqueueTask(func() {}); return owner },
 	} {
 		q := &queue{}

@@ -6,19 +6,16 @@ import (
 	"maps"
 	"os"
 	"path"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
-
-	bolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
 	"gcd/internal/vfs"
 	"gcd/internal/vfs/vfstest"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -53,7 +50,7 @@ func notDamage(t *testing.T, what string, err error, file string, cause error) {
 func closedDir(t *testing.T) string {
 	t.Helper()
 	s, dir := counted(t, Options{}, 3)
-	var ops []Op
+	var ops []core.Op
 	for i := range 500 {
 		ops = append(ops, count(strings.Repeat("topic ", 20)+string(rune('a'+i%26))+string(rune('a'+i/26)), 1))
 	}
@@ -61,7 +58,7 @@ func closedDir(t *testing.T) string {
 	if err := s.Snapshot(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	runOps(t, s, []Op{count("behind", 1)})
+	runOps(t, s, []core.Op{count("behind", 1)})
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +80,7 @@ func TestSnapshotThatCannotBeRead(t *testing.T) {
 			return vfstest.Outcome{}
 		})
 		o := Options{SegmentSize: 64 << 10, fs: disk,
-			hooks: hooks{reader: func(f *os.File) io.ReaderAt { return failingReader{f, &reads, n} }}}
+			hooks: snapshot.Hooks{Reader: func(f *os.File) io.ReaderAt { return failingReader{f, &reads, n} }}}
 		s, err := open(t, dir, o)
 		if err == nil {
 			done := reads.Load()
@@ -95,7 +92,7 @@ func TestSnapshotThatCannotBeRead(t *testing.T) {
 			}
 			return
 		}
-		notDamage(t, "a start", err, snapshotName, syscall.EIO)
+		notDamage(t, "a start", err, snapshot.FileName, syscall.EIO)
 		if writes.Load() == 0 && !maps.Equal(before, contents(t, dir)) {
 			t.Fatalf("read %d failed, and something was changed", n)
 		}
@@ -164,58 +161,19 @@ func TestReadersOfWhatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	path := SnapshotPath(closedDir(t))
 	closed := func() (*os.File, error) { return os.OpenFile(path, os.O_WRONLY, 0) }
-	_, err := ReadOpenSnapshot(path, closed, nil, func(SnapshotMeta, Entry) error { return nil })
-	notDamage(t, "reading", err, snapshotName, syscall.EBADF)
-	_, err = ReadOpenSnapshotMeta(path, closed, nil)
-	notDamage(t, "reading meta", err, snapshotName, syscall.EBADF)
-	_, err = CheckSnapshot(path, closed, nil, nil)
-	notDamage(t, "checking", err, snapshotName, syscall.EBADF)
+	_, err := (&snapshot.File{Path: path, Open: closed}).Read(func(snapshot.Meta, snapshot.Entry) error { return nil })
+	notDamage(t, "reading", err, snapshot.FileName, syscall.EBADF)
+	_, err = (&snapshot.File{Path: path, Open: closed}).Meta()
+	notDamage(t, "reading meta", err, snapshot.FileName, syscall.EBADF)
+	_, err = (&snapshot.File{Path: path, Open: closed}).Check(nil)
+	notDamage(t, "checking", err, snapshot.FileName, syscall.EBADF)
 	var reads atomic.Int64
 	for n := int64(1); n < 30; n++ {
 		reads.Store(0)
-		file := snapshotFile{path: path,
-			hooks: hooks{reader: func(f *os.File) io.ReaderAt { return failingReader{f, &reads, n} }}}
-		if err := file.check(); reads.Load() >= n {
-			notDamage(t, "checking pages", err, snapshotName, syscall.EIO)
-		}
-	}
-}
-
-// TestFaultOfTheMap: a page that was there when the file was opened and cannot be read through the
-// memory map is no damage; that bbolt panics on what it reads is. The file is closed after either.
-func TestFaultOfTheMap(t *testing.T) {
-	t.Parallel()
-	dir := closedDir(t)
-	for _, row := range []struct {
-		name   string
-		do     func(tx *bolt.Tx, path string) error
-		damage bool
-	}{
-		{"a page that cannot be read", func(tx *bolt.Tx, path string) error {
-			if err := os.Truncate(path, int64(os.Getpagesize())); err != nil {
-				return err
-			}
-			c := tx.Bucket(bucketTopics).Cursor()
-			for k, _ := c.First(); k != nil; k, _ = c.Next() {
-			}
-			return nil
-		}, false},
-		{"a page without sense", func(*bolt.Tx, string) error { panic("page 7: this is not a leaf") }, true},
-	} {
-		path := filepath.Join(killed(t, dir), snapshotName)
-		file := snapshotFile{path: path}
-		err := file.view(func(tx *bolt.Tx) error { return row.do(tx, path) })
-		if err == nil || errors.As(err, new(*wal.CorruptionError)) != row.damage || !strings.Contains(err.Error(), path) {
-			t.Errorf("%s: %v, want damage %t", row.name, err, row.damage)
-		}
-		writer := snapshotFile{path: path, timeout: time.Millisecond} // which any other that has it open would keep out
-		switch db, err := writer.open(false); {
-		case errors.Is(err, bolterrors.ErrTimeout):
-			t.Errorf("%s: the file is still locked: %v", row.name, err)
-		case err == nil:
-			if err := db.Close(); err != nil {
-				t.Error(err)
-			}
+		file := snapshot.File{Path: path,
+			Hooks: snapshot.Hooks{Reader: func(f *os.File) io.ReaderAt { return failingReader{f, &reads, n} }}}
+		if err := file.CheckPages(); reads.Load() >= n {
+			notDamage(t, "checking pages", err, snapshot.FileName, syscall.EIO)
 		}
 	}
 }

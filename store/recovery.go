@@ -9,14 +9,19 @@ import (
 	"path/filepath"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"gcd/internal/dirlock"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
-// logName is the log's in a store's directory.
-const logName = dirlock.LogName
+const (
+	// logName is the log's in a store's directory.
+	logName = dirlock.LogName
+	// lockPatience is how long a start and a close wait for a tool that reads the snapshot's file. A
+	// transaction of a running store is put off instead.
+	lockPatience = 30 * time.Second
+)
 
 // Recovery is what Open found.
 type Recovery struct {
@@ -75,16 +80,16 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s.log = &diskLog{log: s.wal, sync: s.options.Sync == SyncAlways}
 	s.recover.Store = s.wal.ID()
-	s.recover.Topics = s.machine.len()
-	s.recover.Index = s.machine.applied
+	s.recover.Topics = s.machine.Len()
+	s.recover.Index = s.machine.Applied()
 	s.recover.Duration = time.Since(began)
-	s.file.timeout = 0 // a snapshot that a tool is in the way of is made later
+	s.file.Wait = 0 // a snapshot that a tool is in the way of is made later
 	s.start()
 	return s, nil
 }
 
 func newStore(dir string, o Options) *Store {
-	s := &Store{dir: dir, options: o.withDefaults(), machine: newMachine()}
+	s := &Store{dir: dir, options: o.withDefaults(), machine: core.NewMachine()}
 	if s.options.logDir == "" {
 		s.options.logDir = filepath.Join(dir, logName)
 	}
@@ -101,7 +106,7 @@ func (s *Store) walOptions(note wal.MarkNote) wal.Options {
 
 // load does all that comes before the first acknowledgement. It writes nothing before everything was checked.
 func (s *Store) load() error {
-	s.file = &snapshotFile{path: filepath.Join(s.dir, snapshotName), hooks: s.options.hooks, timeout: lockPatience}
+	s.file = &snapshot.File{Path: SnapshotPath(s.dir), Hooks: s.options.hooks, Wait: lockPatience}
 	s.reserve = newReserve(s.dir, s.options)
 	if err := s.reserve.find(); err != nil {
 		s.options.Logger.Warn("the file that holds room for a snapshot cannot be used", "error", err)
@@ -112,19 +117,18 @@ func (s *Store) load() error {
 	if err != nil && !missing {
 		return err
 	}
-	o := s.walOptions(m.mark)
+	o := s.walOptions(m.Mark)
 	o.Ours = !missing
-	o.Covered = m.replay // what is kept for history must not make a start slower; 0 without a snapshot, then all is needed
+	o.Covered = m.Replay // what is kept for history must not make a start slower; 0 without a snapshot, then all is needed
 	s.wal, err = wal.Open(logDir, o)
 	if err != nil && !errors.Is(err, wal.ErrNoLog) {
 		return err
 	}
-	var snapshot *SnapshotMeta
-	if !missing {
-		found := m.export()
-		snapshot = &found
+	found := &m
+	if missing {
+		found = nil
 	}
-	if err := Fits(s.dir, snapshot, s.wal); err != nil {
+	if err := Fits(s.dir, found, s.wal); err != nil {
 		return err
 	}
 	if s.wal == nil {
@@ -136,54 +140,54 @@ func (s *Store) load() error {
 			return err
 		}
 	}
-	s.recover.Clean = m.state == stateClosed
-	if err := s.replay(m.replay); err != nil {
+	s.recover.Clean = m.State == snapshot.StateClosed
+	if err := s.replay(m.Replay); err != nil {
 		return err
 	}
 	// Everything has been checked: from here on it may write.
 	if missing && !s.recover.Created {
-		s.options.Logger.Warn("the snapshot is missing; making it anew from the log, which goes back to the first record", "file", s.file.path)
-		if err := s.withRoom(func() error { return s.file.create(s.options.files, s.wal.ID(), false) }); err != nil {
+		s.options.Logger.Warn("the snapshot is missing; making it anew from the log, which goes back to the first record", "file", s.file.Path)
+		if err := s.withRoom(func() error { return s.file.Create(s.options.files, s.wal.ID(), false) }); err != nil {
 			return fmt.Errorf("store: %w", err)
 		}
 	}
 	if err := s.withRoom(s.wal.Start); err != nil {
 		return err
 	}
-	if err := s.options.files.Remove(s.file.path + halfMade); err != nil &&
+	if err := s.options.files.Remove(s.file.Path + snapshot.HalfMade); err != nil &&
 		!errors.Is(err, fs.ErrNotExist) { // half made
 		return fmt.Errorf("store: %w", err)
 	}
-	s.file.marked = s.wal.Marked
-	s.snapshot.replay.Store(m.replay)
-	s.wal.Cover(m.replay)
+	s.file.Marked = s.wal.Marked
+	s.snapshot.replay.Store(m.Replay)
+	s.wal.Cover(m.Replay)
 	s.snapshot.grown.Store(int64(s.recover.Records)) // a lower bound: records are longer than a byte
-	if err := s.withRoom(func() error { return s.setState(stateOpen) }); err != nil {
+	if err := s.withRoom(func() error { return s.setState(snapshot.StateOpen) }); err != nil {
 		return err
 	}
-	if s.file.opened, err = os.Stat(s.file.path); err != nil {
+	if s.opened, err = os.Stat(s.file.Path); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
 	return nil
 }
 
 // create makes the files of a new store, or goes on where an interrupted first start stopped.
-func (s *Store) create(m meta, logDir string, missing bool) (meta, error) {
+func (s *Store) create(m snapshot.Meta, logDir string, missing bool) (snapshot.Meta, error) {
 	if missing {
 		id, err := wal.NewID()
 		if err != nil {
-			return meta{}, fmt.Errorf("store: %w", err)
+			return snapshot.Meta{}, fmt.Errorf("store: %w", err)
 		}
-		if err := s.withRoom(func() error { return s.file.create(s.options.files, id, true) }); err != nil {
-			return meta{}, fmt.Errorf("store: %w", err)
+		if err := s.withRoom(func() error { return s.file.Create(s.options.files, id, true) }); err != nil {
+			return snapshot.Meta{}, fmt.Errorf("store: %w", err)
 		}
-		m = meta{store: id, state: stateCreating, mark: wal.MarkCurrent}
+		m = snapshot.Meta{Store: id, State: snapshot.StateCreating, Mark: wal.MarkCurrent}
 	}
-	if err := s.withRoom(func() error { return wal.Create(logDir, m.store, 1, s.walOptions(m.mark)) }); err != nil {
-		return meta{}, err
+	if err := s.withRoom(func() error { return wal.Create(logDir, m.Store, 1, s.walOptions(m.Mark)) }); err != nil {
+		return snapshot.Meta{}, err
 	}
 	var err error
-	s.wal, err = wal.Open(logDir, s.walOptions(m.mark))
+	s.wal, err = wal.Open(logDir, s.walOptions(m.Mark))
 	return m, err
 }
 
@@ -194,33 +198,35 @@ const (
 	pagesEvery    = 1 << 8
 )
 
-func (s *Store) loadSnapshot() (meta, error) {
-	if _, err := os.Stat(s.file.path); err != nil {
-		return meta{}, err
+func (s *Store) loadSnapshot() (snapshot.Meta, error) {
+	if _, err := os.Stat(s.file.Path); err != nil {
+		return snapshot.Meta{}, err
 	}
-	l := s.machine.loader()
-	defer l.finish()
+	l := s.machine.Loader()
 	var pages uint64
-	s.file.rest = func() error { // before each page of the walk
+	s.file.Rest = func() error { // before each page of the walk
 		if pages++; pages%pagesEvery == 0 {
-			total := uint64(max(0, s.file.size)) / uint64(os.Getpagesize())
+			total := uint64(max(0, s.file.Size())) / uint64(os.Getpagesize())
 			s.options.Progress(Progress{Phase: "pages", Done: pages, Total: max(pages, total)})
 		}
 		return nil
 	}
-	defer func() { s.file.rest = nil }()
-	return s.file.read(func(m meta, it item) error {
+	defer func() { s.file.Rest = nil }()
+	m, err := s.file.Read(func(m snapshot.Meta, e snapshot.Entry) error {
 		if s.recover.Entries++; s.recover.Entries%progressEvery == 0 {
-			s.options.Progress(Progress{Phase: "snapshot", Done: s.recover.Entries, Total: m.count})
+			s.options.Progress(Progress{Phase: "snapshot", Done: s.recover.Entries, Total: m.Count})
 		}
-		l.add(it.topic, it.value)
+		l.Add(e.Topic, e.Value)
 		return nil
 	})
+	if err == nil {
+		l.Finish(m.Replay)
+	}
+	return m, err
 }
 
 // replay applies the log's records behind an index.
 func (s *Store) replay(behind uint64) error {
-	s.machine.applied = behind
 	total := s.wal.Last() - behind
 	s.recover.Torn = s.wal.Tail().Length
 	if total == 0 {
@@ -230,15 +236,15 @@ func (s *Store) replay(behind uint64) error {
 		if err != nil {
 			return err
 		}
-		if err := s.machine.replay(r.Index, r.Payload); err != nil {
+		if err := s.machine.Replay(r.Index, r.Payload); err != nil {
 			return &wal.CorruptionError{File: s.segmentPath(r.Segment), Offset: r.Offset, Index: r.Index, Err: err}
 		}
 		if s.recover.Records++; s.recover.Records%progressEvery == 0 {
 			s.options.Progress(Progress{Phase: "log", Done: s.recover.Records, Total: total})
 		}
 	}
-	if s.machine.applied != s.wal.Last() {
-		return &wal.CorruptionError{File: s.options.logDir, Err: fmt.Errorf("the log was read to record %d, but it ends at %d", s.machine.applied, s.wal.Last())}
+	if s.machine.Applied() != s.wal.Last() {
+		return &wal.CorruptionError{File: s.options.logDir, Err: fmt.Errorf("the log was read to record %d, but it ends at %d", s.machine.Applied(), s.wal.Last())}
 	}
 	return nil
 }
@@ -253,10 +259,9 @@ func (s *Store) segmentPath(number uint64) string {
 }
 
 // setState records how far the log reaches, as a witness for the next start.
-func (s *Store) setState(state byte) error {
-	err := s.file.update(func(_ *bolt.Tx, m *meta) error {
-		m.state, m.witness = state, s.wal.Last()
-		return nil
+func (s *Store) setState(state snapshot.State) error {
+	err := s.file.Update(func(m *snapshot.Meta) {
+		m.State, m.DurableAtLeast = state, s.wal.Last()
 	})
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
@@ -264,4 +269,4 @@ func (s *Store) setState(state byte) error {
 	return nil
 }
 
-func (s *Store) markClosed() error { return s.setState(stateClosed) }
+func (s *Store) markClosed() error { return s.setState(snapshot.StateClosed) }

@@ -17,20 +17,22 @@ import (
 
 	"gcd/internal/dirlock"
 	"gcd/internal/thin"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
 // liveDir makes a directory with several segments, a snapshot in the middle of the log and records behind it, and returns it with the
 // state it should recover. clean: closed, else as a kill leaves it.
-func liveDir(t testing.TB, clean bool) (dir string, want map[string]Value) {
+func liveDir(t testing.TB, clean bool) (dir string, want map[string]core.Value) {
 	t.Helper()
 	dir = t.TempDir()
 	s, err := open(t, dir, Options{SegmentSize: 8192, SnapshotInterval: -1, SnapshotBytes: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	model := modelStore{values: map[string]Value{}, maxTopics: 1 << 20, maxTopic: MaxTopicLen}
-	do := func(ops ...Op) {
+	model := modelStore{values: map[string]core.Value{}, maxTopics: 1 << 20, maxTopic: core.MaxTopicLen}
+	do := func(ops ...core.Op) {
 		for _, op := range ops {
 			model.do(op)
 		}
@@ -131,22 +133,22 @@ func TestRefusals(t *testing.T) {
 		is     error // instead of corruption
 	}{
 		{"snapshot missing", func(t *testing.T, dir string) string {
-			return remove(t, filepath.Join(dir, snapshotName))
+			return remove(t, filepath.Join(dir, snapshot.FileName))
 		}, nil},
 		{"snapshot empty", func(t *testing.T, dir string) string {
-			return truncate(t, filepath.Join(dir, snapshotName), 0)
+			return truncate(t, filepath.Join(dir, snapshot.FileName), 0)
 		}, nil},
 		{"snapshot cut off", func(t *testing.T, dir string) string {
-			return truncate(t, filepath.Join(dir, snapshotName), 3*4096)
+			return truncate(t, filepath.Join(dir, snapshot.FileName), 3*4096)
 		}, nil},
 		{"snapshot cut off behind its first page", func(t *testing.T, dir string) string {
-			return truncate(t, filepath.Join(dir, snapshotName), int64(os.Getpagesize()))
+			return truncate(t, filepath.Join(dir, snapshot.FileName), int64(os.Getpagesize()))
 		}, nil},
 		{"snapshot cut off in its second page", func(t *testing.T, dir string) string {
-			return truncate(t, filepath.Join(dir, snapshotName), 2*int64(os.Getpagesize())-1)
+			return truncate(t, filepath.Join(dir, snapshot.FileName), 2*int64(os.Getpagesize())-1)
 		}, nil},
 		{"snapshot of nonsense", func(t *testing.T, dir string) string {
-			path := filepath.Join(dir, snapshotName)
+			path := filepath.Join(dir, snapshot.FileName)
 			edit(t, path, func(b []byte) []byte { return []byte(strings.Repeat("nonsense", len(b)/8)) })
 			return path
 		}, nil},
@@ -166,7 +168,7 @@ func TestRefusals(t *testing.T) {
 			return editBolt(t, dir, func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyState, []byte{9}) })
 		}, nil},
 		{"snapshot with a page in use on the list of free ones", func(t *testing.T, dir string) string {
-			path := filepath.Join(dir, snapshotName)
+			path := filepath.Join(dir, snapshot.FileName)
 			freeRoot(t, path)
 			return path
 		}, nil},
@@ -183,11 +185,11 @@ func TestRefusals(t *testing.T) {
 		}, wal.ErrVersion},
 		{"snapshot of another store", func(t *testing.T, dir string) string {
 			other, _ := liveDir(t, true)
-			b, err := os.ReadFile(filepath.Join(other, snapshotName))
+			b, err := os.ReadFile(filepath.Join(other, snapshot.FileName))
 			if err != nil {
 				t.Fatal(err)
 			}
-			edit(t, filepath.Join(dir, snapshotName), func([]byte) []byte { return b })
+			edit(t, filepath.Join(dir, snapshot.FileName), func([]byte) []byte { return b })
 			return logName
 		}, nil},
 		{"log missing", func(t *testing.T, dir string) string {
@@ -297,7 +299,7 @@ func truncate(t testing.TB, path string, size int64) string {
 // editBolt changes the snapshot behind the store's back.
 func editBolt(t testing.TB, dir string, do func(tx *bolt.Tx) error) string {
 	t.Helper()
-	path := filepath.Join(dir, snapshotName)
+	path := filepath.Join(dir, snapshot.FileName)
 	db, err := bolt.Open(path, 0o600, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -366,14 +368,14 @@ func TestSnapshotMissingButLogWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	runOps(t, s, []Op{count("a", 3), reset("a"), count("a", 2)})
+	runOps(t, s, []core.Op{count("a", 3), reset("a"), count("a", 2)})
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	remove(t, filepath.Join(dir, snapshotName))
+	remove(t, filepath.Join(dir, snapshot.FileName))
 	for range 2 {
 		s := openStore(t, dir, Options{SegmentSize: 8192})
-		if got := get(s, "a"); got != (Value{2, 1}) {
+		if got := get(s, "a"); got != (core.Value{Sum: 2, Epoch: 1}) {
 			t.Errorf("topic a is at %+v, want {2 1}: the log is whole", got)
 		}
 		if err := s.Close(); err != nil {
@@ -395,7 +397,7 @@ func TestModes(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "new", "store")
 	s := openStore(t, dir, Options{SegmentSize: 8192})
-	runOps(t, s, []Op{count("a", 1)})
+	runOps(t, s, []core.Op{count("a", 1)})
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -442,7 +444,7 @@ func TestFlips(t *testing.T) {
 		}
 		path := filepath.Join(copied, strings.TrimPrefix(name, dir))
 		edit(t, path, func(b []byte) []byte { b[bit/8] ^= 1 << (bit % 8); return b })
-		s, err := open(t, copied, Options{SegmentSize: 8192, SnapshotInterval: -1, hooks: hooks{noSync: true}})
+		s, err := open(t, copied, Options{SegmentSize: 8192, SnapshotInterval: -1, hooks: snapshot.Hooks{NoSync: true}})
 		if err != nil {
 			refused++
 			continue

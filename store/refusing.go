@@ -3,6 +3,8 @@ package store
 import (
 	"sync/atomic"
 	"time"
+
+	"gcd/store/core"
 )
 
 // Refusing is why nothing can be counted just now: ErrFailed for good, ErrLogFull until there is
@@ -10,9 +12,9 @@ import (
 func (s *Store) Refusing() error {
 	switch {
 	case s.failure.Load() != nil:
-		return ErrFailed
+		return core.ErrFailed
 	case s.full.Load():
-		return ErrLogFull
+		return core.ErrLogFull
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"gcd/internal/vfs"
+	"gcd/store/core"
 )
 
 const (
@@ -62,7 +63,7 @@ type reserve struct {
 }
 
 func newReserve(dir string, o Options) *reserve {
-	return &reserve{fs: o.files, dir: dir, path: ReservePath(dir), free: o.free, on: o.Reserve, sync: !o.hooks.noSync}
+	return &reserve{fs: o.files, dir: dir, path: ReservePath(dir), free: o.free, on: o.Reserve, sync: !o.hooks.NoSync}
 }
 
 // find takes over the file that an earlier process left.
@@ -124,7 +125,7 @@ func (r *reserve) hold(room, until int64) error {
 		if held >= reserveSize(room) {
 			return nil
 		}
-		return fmt.Errorf("%w: the reserve for a snapshot has %d bytes and should have %d, and %d are free", ErrLogFull, held, size, free)
+		return fmt.Errorf("%w: the reserve for a snapshot has %d bytes and should have %d, and %d are free", core.ErrLogFull, held, size, free)
 	}
 	r.wanted.Store(size)
 	err := r.extend(size)

@@ -5,11 +5,11 @@ import (
 	"os"
 	"testing"
 
-	bolt "go.etcd.io/bbolt"
-
 	"gcd/internal/thin"
 	"gcd/internal/vfs"
 	"gcd/internal/vfs/vfstest"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 )
 
 // TestReserveIsEnough: a snapshot never needs more than is held for it, whatever is new or changed,
@@ -23,14 +23,14 @@ func TestReserveIsEnough(t *testing.T) {
 		t.Run(fmt.Sprint(length, " bytes"), func(t *testing.T) {
 			t.Parallel()
 			n := min(2<<20/(length+entryBytes), 11_000) // more than a transaction has
-			s := openStore(t, t.TempDir(), Options{SnapshotInterval: -1, SnapshotBytes: -1, SegmentSize: 16 << 20, hooks: hooks{noSync: true}})
+			s := openStore(t, t.TempDir(), Options{SnapshotInterval: -1, SnapshotBytes: -1, SegmentSize: 16 << 20, hooks: snapshot.Hooks{NoSync: true}})
 			before := int64(0)
 			for round, names := range []func(i int) int{
 				func(i int) int { return 3 * i },
 				func(i int) int { return 3 * i },
 				func(i int) int { return 3*i + 1 },
 			} {
-				ops := make([]Op, 0, n)
+				ops := make([]core.Op, 0, n)
 				for i := range n {
 					ops = append(ops, count(fmt.Sprintf("%0*x", length, names(i)), 1))
 				}
@@ -39,11 +39,12 @@ func TestReserveIsEnough(t *testing.T) {
 						t.Fatal(op.Err)
 					}
 				}
-				snapshot(t, s)
-				size := int64(0)
-				if err := s.file.view(func(tx *bolt.Tx) error { size = tx.Size(); return nil }); err != nil {
+				takeSnapshot(t, s)
+				pages, err := s.file.Check(nil)
+				if err != nil {
 					t.Fatal(err)
 				}
+				size := int64(pages.Pages) * int64(pages.PageSize)
 				if held := reserveSize(s.snapshotRoom()); size-before > held {
 					t.Errorf("round %d: the snapshot grew by %d bytes to %d, and %d were held for it", round+1, size-before, size, held)
 				}
@@ -57,11 +58,11 @@ func TestReserveIsEnough(t *testing.T) {
 // with.
 func TestCloseDoesNotWaitForTheReserve(t *testing.T) {
 	t.Parallel()
-	dir, topics := t.TempDir(), make([]Op, 4000) // a reserve of several pieces
+	dir, topics := t.TempDir(), make([]core.Op, 4000) // a reserve of several pieces
 	for i := range topics {
 		topics[i] = count(fmt.Sprintf("%0500d", i), 1)
 	}
-	s, err := open(t, dir, Options{SnapshotInterval: -1, hooks: hooks{noSync: true}})
+	s, err := open(t, dir, Options{SnapshotInterval: -1, hooks: snapshot.Hooks{NoSync: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +71,7 @@ func TestCloseDoesNotWaitForTheReserve(t *testing.T) {
 		t.Fatal(err)
 	}
 	begun, writes := make(chan struct{}), 0
-	o := Options{Reserve: true, SnapshotInterval: -1, hooks: hooks{noSync: true}}
+	o := Options{Reserve: true, SnapshotInterval: -1, hooks: snapshot.Hooks{NoSync: true}}
 	o.files = vfstest.NewFault(vfs.OS{}, func(op vfstest.Op) vfstest.Outcome {
 		if op.Kind == vfstest.KindWrite {
 			if writes++; writes == 1 {

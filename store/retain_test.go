@@ -13,6 +13,8 @@ import (
 
 	"gcd/internal/vfs"
 	"gcd/internal/vfs/vfstest"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -30,7 +32,7 @@ func (c *clock) advance(d time.Duration) { c.at.Add(int64(d)) }
 
 // retainOptions are those of a store with small segments that takes snapshots only when it is asked.
 func retainOptions(c *clock, r Retain) Options {
-	return Options{SegmentSize: 8192, SnapshotInterval: -1, SnapshotBytes: -1, Retain: r, now: c.now, hooks: hooks{noSync: true}}
+	return Options{SegmentSize: 8192, SnapshotInterval: -1, SnapshotBytes: -1, Retain: r, now: c.now, hooks: snapshot.Hooks{NoSync: true}}
 }
 
 // fill makes n records, an hour apart, of which eight fit into a segment.
@@ -38,13 +40,13 @@ func fill(t *testing.T, s *Store, c *clock, n int) {
 	t.Helper()
 	for range n {
 		c.advance(time.Hour)
-		if op := runOps(t, s, []Op{count(strings.Repeat("x", 900), 1)})[0]; op.Err != nil {
+		if op := runOps(t, s, []core.Op{count(strings.Repeat("x", 900), 1)})[0]; op.Err != nil {
 			t.Fatal(op.Err)
 		}
 	}
 }
 
-func snapshot(t *testing.T, s *Store) {
+func takeSnapshot(t *testing.T, s *Store) {
 	t.Helper()
 	if err := s.Snapshot(t.Context()); err != nil {
 		t.Fatal(err)
@@ -85,13 +87,13 @@ func TestRetain(t *testing.T) {
 			if segs := s.wal.Segments(); len(segs) != 6 || segs[5].First != 41 {
 				t.Fatalf("before a snapshot covers anything: %+v", segs)
 			}
-			snapshot(t, s)
+			takeSnapshot(t, s)
 			if got := s.wal.Segments()[0].Number; got != row.first {
 				t.Errorf("the log begins with segment %d, want %d", got, row.first)
 			}
 			done := s.Stats().Snapshots
 			c.advance(9 * time.Hour)
-			snapshot(t, s)
+			takeSnapshot(t, s)
 			if got := s.wal.Segments()[0].Number; got != row.later || s.Stats().Snapshots != done {
 				t.Errorf("later the log begins with segment %d, want %d; %d snapshots, want %d", got, row.later, s.Stats().Snapshots, done)
 			}
@@ -108,7 +110,7 @@ func TestRetainKeepsWhatRecoveryNeeds(t *testing.T) {
 		dir := t.TempDir()
 		s := openStore(t, dir, retainOptions(c, r))
 		fill(t, s, c, 20) // the snapshot ends within the third segment
-		snapshot(t, s)
+		takeSnapshot(t, s)
 		fill(t, s, c, 25)
 		c.advance(1000 * time.Hour)
 		if err := s.shorten(); err != nil {
@@ -135,7 +137,7 @@ func TestRetainedAcrossStarts(t *testing.T) {
 	r := Retain{Age: 24 * time.Hour}
 	s := openStore(t, dir, retainOptions(c, r))
 	fill(t, s, c, 41)
-	snapshot(t, s)
+	takeSnapshot(t, s)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +146,7 @@ func TestRetainedAcrossStarts(t *testing.T) {
 	if first := s.wal.First(); first != 9 {
 		t.Errorf("a start removed something: the log begins with record %d", first)
 	}
-	snapshot(t, s)
+	takeSnapshot(t, s)
 	if first := s.wal.First(); first != 17 {
 		t.Errorf("the log begins with record %d", first)
 	}
@@ -157,7 +159,7 @@ func TestRetainWhenTheClockWentBack(t *testing.T) {
 	s := openStore(t, t.TempDir(), retainOptions(c, Retain{Age: time.Hour, Bytes: 3 * 8192}))
 	fill(t, s, c, 41)
 	c.advance(-1000 * time.Hour)
-	snapshot(t, s)
+	takeSnapshot(t, s)
 	if first := s.wal.First(); first != 17 {
 		t.Errorf("the log begins with record %d", first)
 	}
@@ -171,7 +173,7 @@ func TestRetainedDamage(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir, retainOptions(c, Retain{Age: 20 * time.Hour}))
 	fill(t, s, c, 20)
-	snapshot(t, s)
+	takeSnapshot(t, s)
 	fill(t, s, c, 21)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -210,7 +212,7 @@ func TestRetainBySizeDespiteDamage(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir, retainOptions(c, Retain{Bytes: 1 << 30}))
 	fill(t, s, c, 41)
-	snapshot(t, s)
+	takeSnapshot(t, s)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +231,7 @@ func TestStartReadsOnlyHeadersOfHistory(t *testing.T) {
 	o := retainOptions(c, Retain{Age: 1000 * time.Hour})
 	s := openStore(t, dir, o)
 	fill(t, s, c, 20)
-	snapshot(t, s)
+	takeSnapshot(t, s)
 	fill(t, s, c, 21)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)

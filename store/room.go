@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gcd/internal/vfs"
+	"gcd/store/core"
 	"gcd/wal"
 )
 
@@ -63,7 +64,7 @@ func (s *Store) noticeTopics() {
 }
 
 func (s *Store) snapshotRoom() int64 {
-	return snapshotRoom(int64(s.machine.len()), s.machine.names.Load())
+	return snapshotRoom(int64(s.machine.Len()), s.machine.NameBytes())
 }
 
 func (s *Store) wakeSpareKeeper() {
@@ -227,7 +228,7 @@ func (k *keeper) tell(s *Store, spare, reserve error) {
 // roomless says whether an error is a refusal for want of room. A failed sync is none, whatever it
 // says.
 func roomless(err error) bool {
-	if errors.Is(err, wal.ErrFull) || errors.Is(err, ErrLogFull) || errors.Is(err, errReserved) {
+	if errors.Is(err, wal.ErrFull) || errors.Is(err, core.ErrLogFull) || errors.Is(err, errReserved) {
 		return true
 	}
 	var at *fs.PathError

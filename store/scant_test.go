@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"gcd/store/core"
 	"gcd/wal"
 )
 
@@ -20,11 +21,11 @@ func TestDiskBelowTheUsualSegments(t *testing.T) {
 	s := openStore(t, t.TempDir(), o)
 	topic := strings.Repeat("t", 900)
 	for sum := uint64(0); sum < 4*capacity/900; { // the log has four times the bytes of the disk
-		op := runOps(t, s, []Op{count(topic, 1)})[0]
+		op := runOps(t, s, []core.Op{count(topic, 1)})[0]
 		switch {
 		case op.Err == nil:
 			sum = op.Sum
-		case !errors.Is(op.Err, ErrLogFull):
+		case !errors.Is(op.Err, core.ErrLogFull):
 			t.Fatal(op.Err)
 		default: // a count takes no time here, so room may be made too late
 			log.wait(t, lineGoesOn, log.count(lineStopped))

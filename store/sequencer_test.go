@@ -9,21 +9,22 @@ import (
 	"testing"
 
 	"gcd/internal/thin"
+	"gcd/store/core"
 )
 
 // modelStore is what the counters should be: the plainest possible version of the sequencer and the machine.
 type modelStore struct {
-	values              map[string]Value
+	values              map[string]core.Value
 	maxTopics, maxTopic int
 }
 
 // do returns the outcome that an op should have, and takes it into account.
-func (m *modelStore) do(op Op) Op {
-	if len(op.Topic) > m.maxTopic && (op.Kind == Count || op.Kind == Reset) {
-		op.Err = ErrTopicTooLong
+func (m *modelStore) do(op core.Op) core.Op {
+	if len(op.Topic) > m.maxTopic && (op.Kind == core.Count || op.Kind == core.Reset) {
+		op.Err = core.ErrTopicTooLong
 		return op
 	}
-	if op.Kind == Size {
+	if op.Kind == core.Size {
 		for _, v := range m.values {
 			if v.Sum > 0 {
 				op.Sum++
@@ -38,18 +39,18 @@ func (m *modelStore) do(op Op) Op {
 		highest = math.MaxUint64
 	}
 	switch {
-	case op.Kind == Read, op.Kind == Delete && v.Sum == 0:
+	case op.Kind == core.Read, op.Kind == core.Delete && v.Sum == 0:
 		return op
-	case op.Kind == Count && (v.Sum > highest || n > highest-v.Sum):
-		op.Err = ErrOverflow
+	case op.Kind == core.Count && (v.Sum > highest || n > highest-v.Sum):
+		op.Err = core.ErrOverflow
 	case !known && len(m.values) >= m.maxTopics:
-		op.Err = ErrTooManyTopics
-	case op.Kind == Count:
+		op.Err = core.ErrTooManyTopics
+	case op.Kind == core.Count:
 		v.Sum += n
 		op.Sum = v.Sum
 		m.values[string(op.Topic)] = v
 	default:
-		m.values[string(op.Topic)] = Value{Epoch: v.Epoch + 1}
+		m.values[string(op.Topic)] = core.Value{Epoch: v.Epoch + 1}
 	}
 	return op
 }
@@ -81,8 +82,8 @@ func (m *modelStore) compare(t *testing.T, s *Store) {
 }
 
 // seen checks each topic of a scan: as the model has it, and never before.
-func (m *modelStore) seen(t *testing.T, before map[string]bool) func([]byte, Value) {
-	return func(topic []byte, v Value) {
+func (m *modelStore) seen(t *testing.T, before map[string]bool) func([]byte, core.Value) {
+	return func(topic []byte, v core.Value) {
 		if want, ok := m.values[string(topic)]; !ok || want != v || before[string(topic)] {
 			t.Errorf("a scan saw %.40q at %+v, want %+v; before: %v", topic, v, want, before[string(topic)])
 		}
@@ -91,12 +92,12 @@ func (m *modelStore) seen(t *testing.T, before map[string]bool) func([]byte, Val
 }
 
 // randomOp makes an op on one of a few topics, ordinary or hostile.
-func randomOp(r *rand.Rand) Op {
+func randomOp(r *rand.Rand) core.Op {
 	topics := []string{"", "a", "b", "c", "hot", "hot", "hot", "\xff\x00", "日本", "d", "e", "f", strings.Repeat("L", 2000), strings.Repeat("M", 70)}
-	op := Op{Topic: []byte(topics[r.IntN(len(topics))])}
+	op := core.Op{Topic: []byte(topics[r.IntN(len(topics))])}
 	switch x := r.IntN(20); {
 	case x < 13:
-		op.Kind = Count
+		op.Kind = core.Count
 		if x == 0 {
 			op.N = r.Uint64N(1000)
 		}
@@ -107,13 +108,13 @@ func randomOp(r *rand.Rand) Op {
 			op.N = math.MaxUint64 - r.Uint64N(2000)
 		}
 	case x < 14:
-		op.Kind = Reset
+		op.Kind = core.Reset
 	case x < 16:
-		op.Kind = Delete
+		op.Kind = core.Delete
 	case x < 17:
-		op = Op{Kind: Size}
+		op = core.Op{Kind: core.Size}
 	default:
-		op.Kind = Read
+		op.Kind = core.Read
 	}
 	return op
 }
@@ -139,27 +140,27 @@ func TestSequencerModel(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		s := openMemory(t, Options{MaxTopics: 5 + r.IntN(10), MaxTopicLen: 1999 + r.IntN(3)})
 		if r.IntN(2) == 0 {
-			s.own.seq.limits.maxBatch = s.options.MaxTopicLen + maxChangeLen + r.IntN(4000)
-			s.own.seq.limits.maxWhole = s.own.seq.limits.maxBatch - r.IntN(2)*500
+			s.own.seq.Limits.MaxBatch = s.options.MaxTopicLen + core.MaxChangeLen + r.IntN(4000)
+			s.own.seq.Limits.MaxWhole = s.own.seq.Limits.MaxBatch - r.IntN(2)*500
 		}
-		s.log = &boundedLog{t: t, log: s.log, limit: s.own.seq.limits.maxBatch}
-		model := &modelStore{values: map[string]Value{}, maxTopics: s.options.MaxTopics, maxTopic: s.options.MaxTopicLen}
+		s.log = &boundedLog{t: t, log: s.log, limit: s.own.seq.Limits.MaxBatch}
+		model := &modelStore{values: map[string]core.Value{}, maxTopics: s.options.MaxTopics, maxTopic: s.options.MaxTopicLen}
 		for range 100 {
-			done := make(chan *Group, 16)
-			var groups []*Group
-			var want [][]Op
+			done := make(chan *core.Group, 16)
+			var groups []*core.Group
+			var want [][]core.Op
 			for range 1 + r.IntN(8) {
-				g := &Group{Done: func(g *Group) { done <- g }, Whole: r.IntN(3) == 0}
+				g := &core.Group{Done: func(g *core.Group) { done <- g }, Whole: r.IntN(3) == 0}
 				for range r.IntN(20) {
 					g.Ops = append(g.Ops, randomOp(r))
 				}
 				fits := !g.Whole || s.Fits(g.Ops)
-				var outcomes []Op
+				var outcomes []core.Op
 				for _, op := range g.Ops {
 					if fits {
 						op = model.do(op)
 					} else {
-						op.Err = ErrTooLarge
+						op.Err = core.ErrTooLarge
 					}
 					outcomes = append(outcomes, op)
 				}
@@ -189,11 +190,11 @@ func TestSequencerModel(t *testing.T) {
 func TestFolding(t *testing.T) {
 	t.Parallel()
 	s := openMemory(t, Options{})
-	var ops []Op
+	var ops []core.Op
 	for i := range 10 {
-		ops = append(ops, Op{Kind: Count, Topic: []byte("a")}, Op{Kind: Count, Topic: fmt.Appendf(nil, "%d", i%2)}, Op{Kind: Reset, Topic: []byte("b")})
+		ops = append(ops, core.Op{Kind: core.Count, Topic: []byte("a")}, core.Op{Kind: core.Count, Topic: fmt.Appendf(nil, "%d", i%2)}, core.Op{Kind: core.Reset, Topic: []byte("b")})
 	}
-	ops = append(ops, Op{Kind: Reset, Topic: []byte("a")}, Op{Kind: Count, Topic: []byte("a")})
+	ops = append(ops, core.Op{Kind: core.Reset, Topic: []byte("a")}, core.Op{Kind: core.Count, Topic: []byte("a")})
 	runOps(t, s, ops)
 	st := s.Stats()
 	if want := uint64(1 + 2 + 10 + 2); st.Changes != want || st.Batches != 1 {
@@ -205,8 +206,8 @@ func TestFolding(t *testing.T) {
 func TestDeleteOfNothingIsNoReset(t *testing.T) {
 	t.Parallel()
 	s := openMemory(t, Options{})
-	del := Op{Kind: Delete, Topic: []byte("a")}
-	runOps(t, s, []Op{del, count("a", 5), del, del, reset("a")})
+	del := core.Op{Kind: core.Delete, Topic: []byte("a")}
+	runOps(t, s, []core.Op{del, count("a", 5), del, del, reset("a")})
 	if st := s.Stats(); st.Counts != 1 || st.Resets != 2 || st.Reads != 2 {
 		t.Errorf("%d counts, %d resets, %d reads, want 1, 2, 2", st.Counts, st.Resets, st.Reads)
 	}
@@ -217,17 +218,17 @@ func TestOverflow(t *testing.T) {
 	t.Parallel()
 	s := openMemory(t, Options{})
 	topic := []byte("full")
-	runOps(t, s, []Op{{Kind: Count, Topic: topic, N: math.MaxUint64}})
+	runOps(t, s, []core.Op{{Kind: core.Count, Topic: topic, N: math.MaxUint64}})
 	before := s.Stats()
-	for _, op := range runOps(t, s, []Op{{Kind: Count, Topic: topic}, {Kind: Count, Topic: topic, N: math.MaxUint64}, {Kind: Count, Topic: topic, Max: 5}}) {
-		if !errors.Is(op.Err, ErrOverflow) || op.Sum != math.MaxUint64 {
+	for _, op := range runOps(t, s, []core.Op{{Kind: core.Count, Topic: topic}, {Kind: core.Count, Topic: topic, N: math.MaxUint64}, {Kind: core.Count, Topic: topic, Max: 5}}) {
+		if !errors.Is(op.Err, core.ErrOverflow) || op.Sum != math.MaxUint64 {
 			t.Errorf("%v, sum %d", op.Err, op.Sum)
 		}
 	}
 	if after := s.Stats(); after.Batches != before.Batches || after.Refused != 3 {
 		t.Errorf("refused counts reached the log: %+v", after)
 	}
-	if ops := runOps(t, s, []Op{{Kind: Reset, Topic: topic}, {Kind: Count, Topic: topic}}); ops[1].Err != nil || ops[1].Sum != 1 {
+	if ops := runOps(t, s, []core.Op{{Kind: core.Reset, Topic: topic}, {Kind: core.Count, Topic: topic}}); ops[1].Err != nil || ops[1].Sum != 1 {
 		t.Errorf("after a reset: %+v", ops[1])
 	}
 }

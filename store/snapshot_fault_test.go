@@ -8,28 +8,31 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"gcd/store/core"
+	"gcd/store/snapshot"
 )
 
 // TestCountOfCapturedTopic: a topic that is counted again after it was copied, while neighbours of it still wait, is due for
 // the next snapshot.
 func TestCountOfCapturedTopic(t *testing.T) {
 	t.Parallel()
-	const topics = transactionEntries + 2000
+	const topics = snapshot.TransactionEntries + 2000
 	name := func(i int) string { return fmt.Sprintf("%06d", topics-i) } // keys come in the other order than ids
 	first, last := name(topics-1), name(0)
 	var s *Store
 	inSnapshot := false
-	s = openStore(t, t.TempDir(), Options{SegmentSize: 1 << 20, SnapshotInterval: -1, hooks: hooks{noSync: true, beforeCommit: func() {
+	s = openStore(t, t.TempDir(), Options{SegmentSize: 1 << 20, SnapshotInterval: -1, hooks: snapshot.Hooks{NoSync: true, BeforeCommit: func() {
 		if inSnapshot {
 			inSnapshot = false
-			var again []Op
-			for i := range 2 * transactionEntries / 10 { // captured: the first in the order of keys
+			var again []core.Op
+			for i := range 2 * snapshot.TransactionEntries / 10 { // captured: the first in the order of keys
 				again = append(again, count(name(topics-1-5*i), 1))
 			}
 			runOps(t, s, append(again, count(last, 1))) // the last is not captured yet: this snapshot has it
 		}
 	}}})
-	var ops []Op
+	var ops []core.Op
 	for i := range topics {
 		ops = append(ops, count(name(i), 1))
 	}
@@ -45,12 +48,12 @@ func TestCountOfCapturedTopic(t *testing.T) {
 	if err := s.Snapshot(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.Stats().SnapshotEntries - before; got != 2*transactionEntries/10 {
-		t.Errorf("%d entries in the second snapshot, want %d", got, 2*transactionEntries/10)
+	if got := s.Stats().SnapshotEntries - before; got != 2*snapshot.TransactionEntries/10 {
+		t.Errorf("%d entries in the second snapshot, want %d", got, 2*snapshot.TransactionEntries/10)
 	}
-	_, err := s.file.read(func(_ meta, it item) error {
-		if topic := string(it.topic); (topic == first || topic == last) && it.value.Sum != 2 {
-			t.Errorf("%s is at %d in the snapshot, want 2", topic, it.value.Sum)
+	_, err := s.file.Read(func(_ snapshot.Meta, e snapshot.Entry) error {
+		if topic := string(e.Topic); (topic == first || topic == last) && e.Value.Sum != 2 {
+			t.Errorf("%s is at %d in the snapshot, want 2", topic, e.Value.Sum)
 		}
 		return nil
 	})
@@ -63,9 +66,9 @@ func TestCountOfCapturedTopic(t *testing.T) {
 func TestReadBack(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	path := filepath.Join(dir, snapshotName)
+	path := filepath.Join(dir, snapshot.FileName)
 	armed, injected := false, false
-	s, err := open(t, dir, Options{SegmentSize: 8192, SnapshotInterval: -1, hooks: hooks{afterCommit: func() {
+	s, err := open(t, dir, Options{SegmentSize: 8192, SnapshotInterval: -1, hooks: snapshot.Hooks{AfterCommit: func() {
 		if !armed {
 			return
 		}
@@ -81,7 +84,7 @@ func TestReadBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 40 {
-		runOps(t, s, []Op{count("needle", 2), count(strings.Repeat("x", 900), 1), count(fmt.Sprint(i), 1)})
+		runOps(t, s, []core.Op{count("needle", 2), count(strings.Repeat("x", 900), 1), count(fmt.Sprint(i), 1)})
 	}
 	segments := s.Stats().Segments
 	armed = true
@@ -100,7 +103,7 @@ func TestReadBack(t *testing.T) {
 func TestCheckBeforeFirstSnapshot(t *testing.T) {
 	t.Parallel()
 	dir, want := liveDir(t, true)
-	path := filepath.Join(dir, snapshotName)
+	path := filepath.Join(dir, snapshot.FileName)
 	s, err := open(t, dir, Options{SegmentSize: 8192, SnapshotInterval: -1})
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +113,7 @@ func TestCheckBeforeFirstSnapshot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	runOps(t, s, []Op{count("a", 1)})
+	runOps(t, s, []core.Op{count("a", 1)})
 	if err := s.Snapshot(t.Context()); err == nil {
 		t.Error("a snapshot was written into a file that does not pass bbolt's check")
 	}

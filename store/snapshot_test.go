@@ -16,6 +16,8 @@ import (
 
 	"gcd/internal/vfs"
 	"gcd/internal/vfs/vfstest"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -24,7 +26,7 @@ import (
 func TestSnapshotUnderLoad(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	o := Options{SegmentSize: 32 << 20, SnapshotInterval: -1, SnapshotBytes: -1, Retain: Retain{Bytes: 1 << 30}, hooks: hooks{noSync: true}} // the log is kept whole
+	o := Options{SegmentSize: 32 << 20, SnapshotInterval: -1, SnapshotBytes: -1, Retain: Retain{Bytes: 1 << 30}, hooks: snapshot.Hooks{NoSync: true}} // the log is kept whole
 	s, err := open(t, dir, o)
 	if err != nil {
 		t.Fatal(err)
@@ -38,12 +40,12 @@ func TestSnapshotUnderLoad(t *testing.T) {
 		counted[w] = map[string]uint64{}
 		wg.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
-				g := &Group{}
+				g := &core.Group{}
 				for j := range 50 {
 					g.Ops = append(g.Ops, count(fmt.Sprintf("w%d/%d", w, (i*50+j)%7000), 1))
 				}
 				done := make(chan struct{})
-				g.Done = func(*Group) { close(done) }
+				g.Done = func(*core.Group) { close(done) }
 				s.Submit(g)
 				if _, ok := comes(t, "the outcome of a group", done); !ok {
 					return
@@ -103,12 +105,13 @@ func TestSnapshotUnderLoad(t *testing.T) {
 		t.Errorf("%d topics, want %d", s.Len(), total)
 	}
 	whole := replayWhole(t, s)
-	if whole.len() != total {
-		t.Errorf("the log alone leads to %d topics, want %d", whole.len(), total)
+	if whole.Len() != total {
+		t.Errorf("the log alone leads to %d topics, want %d", whole.Len(), total)
 	}
-	for id := range uint32(whole.len()) {
-		if got, want := get(s, string(whole.topic(id))), whole.entry(id).read(); got != want {
-			t.Fatalf("%s is at %+v, the log alone leads to %+v", whole.topic(id), got, want)
+	for id := range uint32(whole.Len()) {
+		topic, want := whole.At(id)
+		if got := get(s, string(topic)); got != want {
+			t.Fatalf("%s is at %+v, the log alone leads to %+v", topic, got, want)
 		}
 	}
 }
@@ -120,10 +123,10 @@ func TestCountBehindCapture(t *testing.T) {
 	dir := t.TempDir()
 	var s *Store
 	inSnapshot := false
-	o := Options{SegmentSize: 64 << 10, SnapshotInterval: -1, hooks: hooks{noSync: true, beforeCommit: func() {
+	o := Options{SegmentSize: 64 << 10, SnapshotInterval: -1, hooks: snapshot.Hooks{NoSync: true, BeforeCommit: func() {
 		if inSnapshot {
 			inSnapshot = false
-			for _, op := range runOps(t, s, []Op{count("late", 1), count("a", 1)}) {
+			for _, op := range runOps(t, s, []core.Op{count("late", 1), count("a", 1)}) {
 				if op.Err != nil {
 					t.Error(op.Err)
 				}
@@ -131,7 +134,7 @@ func TestCountBehindCapture(t *testing.T) {
 		}
 	}}}
 	s = openStore(t, dir, o)
-	runOps(t, s, []Op{count("a", 1), count("b", 1)})
+	runOps(t, s, []core.Op{count("a", 1), count("b", 1)})
 	inSnapshot = true
 	if err := s.Snapshot(t.Context()); err != nil {
 		t.Fatal(err)
@@ -144,24 +147,24 @@ func TestCountBehindCapture(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := openStore(t, killed, Options{SegmentSize: 64 << 10})
-	if got := get(again, "late"); got != (Value{1, 0}) {
+	if got := get(again, "late"); got != (core.Value{Sum: 1, Epoch: 0}) {
 		t.Errorf("late is at %+v", got)
 	}
-	if got := get(again, "a"); got != (Value{2, 0}) {
+	if got := get(again, "a"); got != (core.Value{Sum: 2, Epoch: 0}) {
 		t.Errorf("a is at %+v", got)
 	}
 }
 
 // replayWhole replays all that is kept of a store's log, from the first record, without the snapshot.
-func replayWhole(t *testing.T, s *Store) *machine {
+func replayWhole(t *testing.T, s *Store) *core.Machine {
 	t.Helper()
 	if s.wal.First() != 1 {
 		t.Fatalf("the log begins at %d: the test wants it whole", s.wal.First())
 	}
-	m := newMachine()
+	m := core.NewMachine()
 	for r, err := range s.wal.Records(1) {
 		if err == nil {
-			err = m.replay(r.Index, r.Payload)
+			err = m.Replay(r.Index, r.Payload)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -175,21 +178,21 @@ func TestSnapshotIncremental(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := openStore(t, dir, Options{SegmentSize: 256 << 10, SnapshotInterval: -1})
-	var ops []Op
+	var ops []core.Op
 	for i := range 2500 {
 		ops = append(ops, count(fmt.Sprint(i), uint64(i+1)))
 	}
 	long := strings.Repeat("l", 1025)
-	ops = append(ops, count("", 1), count(strings.Repeat("k", 1024), 2), count(long, 3), count(strings.Repeat("m", MaxTopicLen), 4))
+	ops = append(ops, count("", 1), count(strings.Repeat("k", 1024), 2), count(long, 3), count(strings.Repeat("m", core.MaxTopicLen), 4))
 	runOps(t, s, ops)
 	for _, step := range []struct {
-		ops     []Op
+		ops     []core.Op
 		entries uint64
 	}{
 		{nil, 2504},
 		{nil, 0},
-		{[]Op{count("7", 1), reset("8"), count(long, 1), count("7", 1), count("new", 1)}, 4},
-		{[]Op{count("7", 1)}, 1},
+		{[]core.Op{count("7", 1), reset("8"), count(long, 1), count("7", 1), count("new", 1)}, 4},
+		{[]core.Op{count("7", 1)}, 1},
 	} {
 		if step.ops != nil {
 			runOps(t, s, step.ops)
@@ -202,19 +205,19 @@ func TestSnapshotIncremental(t *testing.T) {
 			t.Errorf("%d entries were written, want %d", got, step.entries)
 		}
 	}
-	seen := map[string]item{}
-	m, err := s.file.read(func(_ meta, it item) error {
-		seen[string(it.topic)] = item{value: it.value, last: it.last}
+	seen := map[string]snapshot.Entry{}
+	m, err := s.file.Read(func(_ snapshot.Meta, e snapshot.Entry) error {
+		seen[string(e.Topic)] = snapshot.Entry{Value: e.Value, Last: e.Last}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.count != 2505 || m.replay != 3 || m.witness != 3 || len(seen) != 2505 {
+	if m.Count != 2505 || m.Replay != 3 || m.DurableAtLeast != 3 || len(seen) != 2505 {
 		t.Errorf("meta %+v, %d entries", m, len(seen))
 	}
-	for topic, want := range map[string]item{"7": {value: Value{11, 0}, last: 3}, "8": {value: Value{0, 1}, last: 2}, "9": {value: Value{10, 0}, last: 1}, long: {value: Value{4, 0}, last: 2}} {
-		if got := seen[topic]; got.value != want.value || got.last != want.last {
+	for topic, want := range map[string]snapshot.Entry{"7": {Value: core.Value{Sum: 11, Epoch: 0}, Last: 3}, "8": {Value: core.Value{Sum: 0, Epoch: 1}, Last: 2}, "9": {Value: core.Value{Sum: 10, Epoch: 0}, Last: 1}, long: {Value: core.Value{Sum: 4, Epoch: 0}, Last: 2}} {
+		if got := seen[topic]; got.Value != want.Value || got.Last != want.Last {
 			t.Errorf("%.10q: %+v, want %+v", topic, got, want)
 		}
 	}
@@ -225,16 +228,16 @@ func TestSnapshotPutOff(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := openStore(t, dir, Options{SegmentSize: 8192, SnapshotInterval: -1})
-	runOps(t, s, []Op{count("a", 1), count("b", 1)})
+	runOps(t, s, []core.Op{count("a", 1), count("b", 1)})
 	if err := s.Snapshot(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	reader, err := bolt.Open(filepath.Join(dir, snapshotName), 0o600, &bolt.Options{ReadOnly: true})
+	reader, err := bolt.Open(filepath.Join(dir, snapshot.FileName), 0o600, &bolt.Options{ReadOnly: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range 40 {
-		runOps(t, s, []Op{count("a", 1), count(strings.Repeat("x", 900), 1), count(fmt.Sprint(i), 1)})
+		runOps(t, s, []core.Op{count("a", 1), count(strings.Repeat("x", 900), 1), count(fmt.Sprint(i), 1)})
 	}
 	segments := s.Stats().Segments
 	if err := s.Snapshot(t.Context()); err == nil {
@@ -246,7 +249,7 @@ func TestSnapshotPutOff(t *testing.T) {
 	if err := reader.Close(); err != nil {
 		t.Fatal(err)
 	}
-	runOps(t, s, []Op{count("a", 1)})
+	runOps(t, s, []core.Op{count("a", 1)})
 	if err := s.Snapshot(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -254,14 +257,14 @@ func TestSnapshotPutOff(t *testing.T) {
 		t.Errorf("%d segments before, %d after the snapshot", segments, now)
 	}
 	n := 0
-	m, err := s.file.read(func(_ meta, it item) error {
+	m, err := s.file.Read(func(_ snapshot.Meta, e snapshot.Entry) error {
 		n++
-		if string(it.topic) == "a" && it.value.Sum != 42 {
-			t.Errorf("a is at %d in the snapshot", it.value.Sum)
+		if string(e.Topic) == "a" && e.Value.Sum != 42 {
+			t.Errorf("a is at %d in the snapshot", e.Value.Sum)
 		}
 		return nil
 	})
-	if err != nil || n != 43 || m.replay != 42 {
+	if err != nil || n != 43 || m.Replay != 42 {
 		t.Errorf("%d entries, %+v, %v", n, m, err)
 	}
 }
@@ -275,10 +278,10 @@ func TestSnapshotNeverWritesOverDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 40 {
-		runOps(t, s, []Op{count(strings.Repeat("x", 900), 1), count(fmt.Sprint(i), 1)})
+		runOps(t, s, []core.Op{count(strings.Repeat("x", 900), 1), count(fmt.Sprint(i), 1)})
 	}
 	segments := s.Stats().Segments
-	path := filepath.Join(dir, snapshotName)
+	path := filepath.Join(dir, snapshot.FileName)
 	edit(t, path, func(b []byte) []byte { // everything but the two meta pages
 		for i := 2 * 4096; i < len(b); i++ {
 			b[i] = 0xaa
@@ -304,8 +307,8 @@ func TestSnapshotNeverWritesOverDamage(t *testing.T) {
 func TestSnapshotByBytes(t *testing.T) {
 	t.Parallel()
 	taken := make(chan struct{}, 100)
-	s := openStore(t, t.TempDir(), Options{SegmentSize: 64 << 10, SnapshotInterval: -1, SnapshotBytes: 4096, hooks: hooks{
-		afterCommit: func() {
+	s := openStore(t, t.TempDir(), Options{SegmentSize: 64 << 10, SnapshotInterval: -1, SnapshotBytes: 4096, hooks: snapshot.Hooks{
+		AfterCommit: func() {
 			select {
 			case taken <- struct{}{}:
 			default:
@@ -315,7 +318,7 @@ func TestSnapshotByBytes(t *testing.T) {
 		<-taken // the commits of the start
 	}
 	for range 10 {
-		runOps(t, s, []Op{count(strings.Repeat("x", 900), 1)})
+		runOps(t, s, []core.Op{count(strings.Repeat("x", 900), 1)})
 	}
 	within(t, "a snapshot that nobody asked for", taken)
 }
@@ -332,9 +335,9 @@ func TestSegmentsGoAfterTheSnapshot(t *testing.T) {
 		}
 		return out
 	})
-	s := openStore(t, t.TempDir(), Options{fs: fault, logDir: "log", SegmentSize: 8192, SnapshotInterval: -1, hooks: hooks{noSync: true, afterCommit: func() { note("commit") }}})
+	s := openStore(t, t.TempDir(), Options{fs: fault, logDir: "log", SegmentSize: 8192, SnapshotInterval: -1, hooks: snapshot.Hooks{NoSync: true, AfterCommit: func() { note("commit") }}})
 	for i := range 40 {
-		runOps(t, s, []Op{count(strings.Repeat("x", 900), 1), count(fmt.Sprint(i), 1)})
+		runOps(t, s, []core.Op{count(strings.Repeat("x", 900), 1), count(fmt.Sprint(i), 1)})
 	}
 	mu.Lock()
 	events = nil
@@ -353,52 +356,33 @@ func TestSegmentsGoAfterTheSnapshot(t *testing.T) {
 func TestWitness(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	check := func(state byte, witness, replay uint64) {
+	check := func(state snapshot.State, witness, replay uint64) {
 		t.Helper()
-		f := snapshotFile{path: filepath.Join(dir, snapshotName)}
-		m, err := f.read(func(meta, item) error { return nil })
-		if err != nil || m.state != state || m.witness != witness || m.replay != replay {
-			t.Errorf("state %d, witness %d, replay %d (%v); want %d, %d, %d", m.state, m.witness, m.replay, err, state, witness, replay)
+		f := snapshot.File{Path: filepath.Join(dir, snapshot.FileName)}
+		m, err := f.Read(func(snapshot.Meta, snapshot.Entry) error { return nil })
+		if err != nil || m.State != state || m.DurableAtLeast != witness || m.Replay != replay {
+			t.Errorf("state %d, witness %d, replay %d (%v); want %d, %d, %d", m.State, m.DurableAtLeast, m.Replay, err, state, witness, replay)
 		}
 	}
 	s, err := open(t, dir, Options{SegmentSize: 8192})
 	if err != nil {
 		t.Fatal(err)
 	}
-	check(stateOpen, 0, 0)
-	runOps(t, s, []Op{count("a", 1)})
-	runOps(t, s, []Op{count("a", 1)})
-	check(stateOpen, 0, 0)
+	check(snapshot.StateOpen, 0, 0)
+	runOps(t, s, []core.Op{count("a", 1)})
+	runOps(t, s, []core.Op{count("a", 1)})
+	check(snapshot.StateOpen, 0, 0)
 	if err := s.Snapshot(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	check(stateOpen, 2, 2)
-	runOps(t, s, []Op{count("a", 1)})
+	check(snapshot.StateOpen, 2, 2)
+	runOps(t, s, []core.Op{count("a", 1)})
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	check(stateClosed, 3, 2)
+	check(snapshot.StateClosed, 3, 2)
 	openStore(t, dir, Options{SegmentSize: 8192})
-	check(stateOpen, 3, 2)
-}
-
-// TestItems: what is encoded decodes, for every kind of topic; what makes no sense does not.
-func TestItems(t *testing.T) {
-	t.Parallel()
-	for _, topic := range []string{"", "a", strings.Repeat("k", 1024), strings.Repeat("k", 1025), strings.Repeat("k", MaxTopicLen)} {
-		it := item{topic: []byte(topic), value: Value{1<<64 - 1, maxEpoch}, last: 300}
-		k, v := it.key(nil), it.encode(nil)
-		got, err := decodeItem(k, v)
-		if err != nil || string(got.topic) != topic || got.value != it.value || got.last != it.last {
-			t.Errorf("topic of %d bytes: %+v, %v", len(topic), got.value, err)
-		}
-		if _, err := decodeItem(k, append(v, 'x')); err == nil {
-			t.Errorf("topic of %d bytes: a value with something behind it was taken", len(topic))
-		}
-		if _, err := decodeItem(k[:0], v); err == nil {
-			t.Errorf("topic of %d bytes: an empty key was taken", len(topic))
-		}
-	}
+	check(snapshot.StateOpen, 3, 2)
 }
 
 func TestOpenRejectsOptions(t *testing.T) {
@@ -417,7 +401,7 @@ func TestSnapshotPatience(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, t.TempDir(), Options{SnapshotInterval: -1, SnapshotBytes: -1})
 	s.snapshot.patience = -1 // the snapshotter looks when it is asked for a snapshot
-	var ops []Op
+	var ops []core.Op
 	for i := range 100 {
 		ops = append(ops, count(fmt.Sprint(i), uint64(i)+1))
 	}
@@ -426,15 +410,15 @@ func TestSnapshotPatience(t *testing.T) {
 		t.Fatal(err)
 	}
 	found := 0
-	m, err := s.file.read(func(_ meta, it item) error {
-		if want := fmt.Sprint(it.value.Sum - 1); string(it.topic) != want {
-			return fmt.Errorf("topic %s has the sum %d", it.topic, it.value.Sum)
+	m, err := s.file.Read(func(_ snapshot.Meta, e snapshot.Entry) error {
+		if want := fmt.Sprint(e.Value.Sum - 1); string(e.Topic) != want {
+			return fmt.Errorf("topic %s has the sum %d", e.Topic, e.Value.Sum)
 		}
 		found++
 		return nil
 	})
-	if err != nil || found != 100 || m.replay != s.wal.Last() {
-		t.Errorf("%d entries, replay from %d, %v; want 100, %d", found, m.replay, err, s.wal.Last())
+	if err != nil || found != 100 || m.Replay != s.wal.Last() {
+		t.Errorf("%d entries, replay from %d, %v; want 100, %d", found, m.Replay, err, s.wal.Last())
 	}
 }
 
@@ -446,7 +430,7 @@ func TestStatsOfSnapshots(t *testing.T) {
 	under := false
 	at := time.Unix(1_700_000_000, 5)
 	o := Options{SegmentSize: 64 << 10, SnapshotInterval: -1, now: func() time.Time { return at }}
-	o.hooks.beforeCommit = func() {
+	o.hooks.BeforeCommit = func() {
 		if s != nil {
 			under = s.Stats().Snapshotting
 		}
@@ -466,7 +450,7 @@ func TestStatsOfSnapshots(t *testing.T) {
 		!known && before.DiskFree != -1 {
 		t.Errorf("%d bytes are free, and the disk says %d", before.DiskFree, free)
 	}
-	runOps(t, s, []Op{count("orders", 1)})
+	runOps(t, s, []core.Op{count("orders", 1)})
 	if err := s.Snapshot(t.Context()); err != nil {
 		t.Fatal(err)
 	}

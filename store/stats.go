@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gcd/internal/vfs"
+	"gcd/store/core"
 	"gcd/wal"
 )
 
@@ -41,22 +42,22 @@ type Stats struct {
 func (s Stats) Ops() uint64 { return s.Counts + s.Resets + s.Reads }
 
 type counters struct {
-	byKind           [Read + 1]atomic.Uint64
+	byKind           [core.Read + 1]atomic.Uint64
 	refused, unknown atomic.Uint64
 	batches, changes atomic.Uint64
 }
 
 // note counts the outcomes of a group.
-func (c *counters) note(g *Group) {
-	var byKind [Read + 1]uint64
+func (c *counters) note(g *core.Group) {
+	var byKind [core.Read + 1]uint64
 	var refused, unknown uint64
 	for i := range g.Ops {
 		switch op := &g.Ops[i]; {
-		case op.Err == nil && op.Kind == Delete && op.Sum > 0:
-			byKind[Reset]++
+		case op.Err == nil && op.Kind == core.Delete && op.Sum > 0:
+			byKind[core.Reset]++
 		case op.Err == nil:
-			byKind[min(op.Kind, Read)]++ // a Delete that found no sum has told that, and a Size reads, too
-		case errors.Is(op.Err, ErrUnknown):
+			byKind[min(op.Kind, core.Read)]++ // a Delete that found no sum has told that, and a Size reads, too
+		case errors.Is(op.Err, core.ErrUnknown):
 			unknown++
 		default:
 			refused++
@@ -78,10 +79,10 @@ func (c *counters) note(g *Group) {
 // Stats returns the store's figures. Each is exact; together they may be a batch apart.
 func (s *Store) Stats() Stats {
 	st := Stats{
-		Counts: s.stats.byKind[Count].Load(), Resets: s.stats.byKind[Reset].Load(), Reads: s.stats.byKind[Read].Load(),
+		Counts: s.stats.byKind[core.Count].Load(), Resets: s.stats.byKind[core.Reset].Load(), Reads: s.stats.byKind[core.Read].Load(),
 		Refused: s.stats.refused.Load(), Unknown: s.stats.unknown.Load(),
 		Batches: s.stats.batches.Load(), Changes: s.stats.changes.Load(),
-		Topics: s.machine.len(), Live: s.Live(), Full: s.full.Load(), RefusingSince: s.refusingSince(),
+		Topics: s.machine.Len(), Live: s.Live(), Full: s.full.Load(), RefusingSince: s.refusingSince(),
 		SnapshotFailed: s.snapshot.failed.Load(), LogUnshortened: s.snapshot.unshortened.Load(),
 		Snapshots: s.snapshot.done.Load(), SnapshotEntries: s.snapshot.entries.Load(), SnapshotIndex: s.snapshot.replay.Load(),
 	}

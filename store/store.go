@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"gcd/internal/dirlock"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -23,22 +26,22 @@ type Store struct {
 	dir     string
 	options Options
 	log     batchLog
-	wal     *wal.Log      // nil: memory only
-	file    *snapshotFile // nil: memory only
-	lock    *dirlock.Lock // nil: memory only
+	wal     *wal.Log       // nil: memory only
+	file    *snapshot.File // nil: memory only
+	opened  fs.FileInfo    // which file that is, from the end of load on
+	lock    *dirlock.Lock  // nil: memory only
 	recover Recovery
 
 	// The read view: entries are atomics.
-	machine *machine
-	wholes  atomic.Uint64 // WholeVersion
+	machine *core.Machine
 
 	queue    queue
 	handover chan struct{} // gives the ownership to the committer; never more than one in it
 
 	// The commit owner's alone.
 	own struct {
-		seq     *sequencer
-		waiting *Group // groups that a full batch left over
+		seq     *core.Sequencer
+		waiting core.List // groups that a full batch left over
 		payload []byte
 	}
 
@@ -78,16 +81,16 @@ func (s *Store) start() {
 	s.kick = make(chan struct{}, 1)
 	s.logGrew = make(chan struct{}, 1)
 	s.requests = make(chan chan error)
-	s.snapshot.patience, s.snapshot.transaction = snapshotPatience, transactionEntries
+	s.snapshot.patience, s.snapshot.transaction = snapshotPatience, snapshot.TransactionEntries
 	maxBatch := memoryBatch
 	if s.wal != nil {
 		maxBatch = s.wal.MaxRecord()
 	}
 	// One change must fit into a record, whatever the segment size is.
-	s.options.MaxTopicLen = min(s.options.MaxTopicLen, maxBatch-maxChangeLen)
-	s.own.seq = newSequencer(s.machine, limits{
-		maxTopics: s.options.MaxTopics, maxTopicLen: s.options.MaxTopicLen, maxBatch: maxBatch,
-		maxWhole: min(maxBatch, maxWhole),
+	s.options.MaxTopicLen = min(s.options.MaxTopicLen, maxBatch-core.MaxChangeLen)
+	s.own.seq = core.NewSequencer(s.machine, core.Limits{
+		MaxTopics: s.options.MaxTopics, MaxTopicLen: s.options.MaxTopicLen, MaxBatch: maxBatch,
+		MaxWhole: min(maxBatch, core.MaxWhole),
 	})
 	s.wg.Go(s.committer)
 	if s.wal != nil {
@@ -107,10 +110,10 @@ func (s *Store) start() {
 
 // Submit queues a group; the committer runs it. Submit does not wait. If the store is closed, g.Done is called before Submit
 // returns, with ErrClosed in every op.
-func (s *Store) Submit(g *Group) {
-	owner, ok := s.queue.enqueue([]*Group{g})
+func (s *Store) Submit(g *core.Group) {
+	owner, ok := s.queue.enqueue([]*core.Group{g})
 	if !ok {
-		g.finish(ErrClosed)
+		g.Refuse(core.ErrClosed)
 		return
 	}
 	if owner {
@@ -120,11 +123,11 @@ func (s *Store) Submit(g *Group) {
 
 // Enqueue queues groups in order, for a caller that can run a round itself. When it returns true the caller is the commit
 // owner and must call Round. On a closed store it behaves as Submit and returns false.
-func (s *Store) Enqueue(groups ...*Group) bool {
+func (s *Store) Enqueue(groups ...*core.Group) bool {
 	owner, ok := s.queue.enqueue(groups)
 	if !ok {
 		for _, g := range groups {
-			g.finish(ErrClosed)
+			g.Refuse(core.ErrClosed)
 		}
 	}
 	return owner
@@ -134,7 +137,7 @@ func (s *Store) Enqueue(groups ...*Group) bool {
 // waits by then the committer goes on. Only the owner may call it, once.
 func (s *Store) Round() {
 	s.round()
-	if !s.queue.release(s.own.waiting != nil) {
+	if !s.queue.release(!s.own.waiting.Empty()) {
 		s.handover <- struct{}{}
 	}
 }
@@ -144,7 +147,7 @@ func (s *Store) do(f func()) error {
 	done := make(chan struct{})
 	owner, ok := s.queue.enqueueTask(func() { f(); close(done) })
 	if !ok {
-		return ErrClosed
+		return core.ErrClosed
 	}
 	if owner {
 		s.handover <- struct{}{}
@@ -159,7 +162,7 @@ func (s *Store) committer() {
 		for {
 			runtime.Gosched() // let callers that were just answered submit again: they share this round, not the next
 			s.round()
-			if s.queue.release(s.own.waiting != nil) {
+			if s.queue.release(!s.own.waiting.Empty()) {
 				break
 			}
 		}
@@ -168,51 +171,27 @@ func (s *Store) committer() {
 
 // round takes everything that waits and commits one batch of it.
 func (s *Store) round() {
-	head, tasks := s.queue.drain()
+	groups, tasks := s.queue.drain()
 	for _, task := range tasks {
 		task()
 	}
-	if s.own.waiting == nil {
-		s.own.waiting = head
-	} else {
-		last := s.own.waiting
-		for last.next != nil {
-			last = last.next
-		}
-		last.next = head
-	}
-	first := s.own.waiting
-	if first == nil {
+	waiting, seq := &s.own.waiting, s.own.seq
+	if waiting.Append(groups); waiting.Empty() {
 		return
 	}
-	seq := s.own.seq
-	seq.begin()
-	stopped := s.Err() != nil
-	end := first // the group at which the batch is full, nil if none
-	for ; end != nil; end = end.next {
-		end.from = end.pos
-		if stopped {
-			end.settle(len(end.Ops), ErrFailed)
-		} else if !seq.add(end) {
-			break
-		}
+	if s.Err() != nil {
+		seq.Refuse(waiting, core.ErrFailed)
+	} else {
+		seq.Form(waiting)
 	}
-	if len(seq.changes) > 0 {
+	if seq.Changes() > 0 {
 		if err := s.commit(); err != nil {
-			for g := first; g != nil; g = g.next {
-				s.undo(g, err)
-				if g == end {
-					break
-				}
-			}
+			seq.Undo(err)
 		}
 	}
-	s.own.waiting = end
-	for g := first; g != end; {
-		next := g.next // Done gives g back to its maker
+	for g := seq.Through(); g != nil; g = seq.Through() {
 		s.stats.note(g)
 		g.Done(g)
-		g = next
 	}
 }
 
@@ -220,14 +199,11 @@ func (s *Store) round() {
 func (s *Store) commit() error {
 	seq := s.own.seq
 	if s.full.Load() {
-		return ErrLogFull
+		return core.ErrLogFull
 	}
-	s.own.payload = s.own.payload[:0]
-	for i := range seq.changes {
-		s.own.payload = seq.changes[i].append(s.own.payload)
-	}
+	s.own.payload = seq.Append(s.own.payload[:0])
 	index, err := s.log.commit(s.own.payload)
-	if errors.Is(err, ErrLogFull) {
+	if errors.Is(err, core.ErrLogFull) {
 		s.stopCounting(err)
 		return err
 	}
@@ -235,52 +211,17 @@ func (s *Store) commit() error {
 		err = s.Err() // the directory may have been taken away meanwhile, and the record with it
 	}
 	if err == nil {
-		err = s.apply(index)
+		err = seq.Apply(index)
 	}
 	if err != nil {
 		s.fail(err)
-		return fmt.Errorf("%w: %w", ErrUnknown, err)
+		return fmt.Errorf("%w: %w", core.ErrUnknown, err)
 	}
 	s.stats.batches.Add(1)
-	s.stats.changes.Add(uint64(len(seq.changes)))
+	s.stats.changes.Add(uint64(seq.Changes()))
 	s.noticeGrowth(len(s.own.payload))
 	s.noticeTopics()
 	return nil
-}
-
-// undo gives the ops of a batch that was not committed their outcome. What was refused for its own
-// sake stays so; a read of a rejected batch reports the applied state, but in a whole group it is
-// refused if it saw anything else.
-func (s *Store) undo(g *Group, err error) {
-	for i := g.from; i < g.pos; i++ {
-		op := &g.Ops[i]
-		if op.Err != nil {
-			continue
-		}
-		if (op.Kind == Read || op.Kind == Size) && errors.Is(err, ErrLogFull) {
-			at := s.applied(op)
-			if saw := (Value{op.Sum, op.Epoch}); !g.Whole || saw == at {
-				op.Sum, op.Epoch = at.Sum, at.Epoch
-				continue
-			}
-		}
-		op.Sum, op.Epoch, op.Err = 0, 0, err
-	}
-}
-
-// settle gives the ops of a group that have no outcome yet, up to one, an error.
-func (g *Group) settle(to int, err error) {
-	for ; g.pos < to; g.pos++ {
-		op := &g.Ops[g.pos]
-		op.Sum, op.Epoch, op.Err = 0, 0, err
-	}
-}
-
-// finish ends a group that the store does not take.
-func (g *Group) finish(err error) {
-	g.pos = 0
-	g.settle(len(g.Ops), err)
-	g.Done(g)
 }
 
 // fail ends the store's right to acknowledge anything.
@@ -313,26 +254,25 @@ func (s *Store) Err() error {
 }
 
 // Get returns the state of a topic, and whether it was ever counted or reset. It sees every op that was answered before.
-func (s *Store) Get(topic string) (Value, bool) { return s.machine.get([]byte(topic)) }
+func (s *Store) Get(topic string) (core.Value, bool) { return s.machine.Get([]byte(topic)) }
 
 // GetBytes is Get of a topic in bytes, which it does not keep.
-func (s *Store) GetBytes(topic []byte) (Value, bool) { return s.machine.get(topic) }
+func (s *Store) GetBytes(topic []byte) (core.Value, bool) { return s.machine.Get(topic) }
 
 // Len is the number of topics: all that were ever counted or reset.
-func (s *Store) Len() int { return s.machine.len() }
+func (s *Store) Len() int { return s.machine.Len() }
 
 // Live is the number of topics whose sum is not 0.
-func (s *Store) Live() int { return int(s.machine.live.Load()) }
+func (s *Store) Live() int { return s.machine.Live() }
 
 // Scan calls each with at most limit topics and their states, beginning where the cursor says, and returns the cursor to go
 // on with: 0 when it is through. Cursor 0 begins. A scan sees each topic that was there when it began exactly once: those of the snapshot that
 // was opened in its order, behind them others in that in which they appeared; those that appear meanwhile it may see. The order, and so a
 // cursor, is this Store's alone: another Open finds topics in another. The topic is not to be changed or kept.
-func (s *Store) Scan(cursor uint64, limit int, each func(topic []byte, v Value)) uint64 {
-	count := uint64(s.machine.len())
+func (s *Store) Scan(cursor uint64, limit int, each func(topic []byte, v core.Value)) uint64 {
+	count := uint64(s.machine.Len())
 	for ; limit > 0 && cursor < count; limit-- {
-		id := uint32(cursor)
-		each(s.machine.topic(id), s.machine.entry(id).read())
+		each(s.machine.At(uint32(cursor)))
 		cursor++
 	}
 	if cursor >= count {
@@ -341,30 +281,39 @@ func (s *Store) Scan(cursor uint64, limit int, each func(topic []byte, v Value))
 	return cursor
 }
 
+// Fits says whether ops can be a whole group: whether their changes, at their longest, fit into a
+// record. It does not depend on what the topics are at.
+func (s *Store) Fits(ops []core.Op) bool { return s.own.seq.Fits(ops) }
+
+// WholeVersion is odd while the changes of whole groups come into effect, one topic after the
+// other, and grows by two each time. Reads by Get, GetBytes, Live and Scan with the same even
+// version before and after them saw no whole group half; a Read in a group never does.
+func (s *Store) WholeVersion() uint64 { return s.machine.WholeVersion() }
+
 // Count adds one to a topic and returns its sum. When ctx ends first the error is ErrUnknown, and ctx's.
 func (s *Store) Count(ctx context.Context, topic string) (uint64, error) {
-	op, err := s.run(ctx, Op{Kind: Count, Topic: []byte(topic)})
+	op, err := s.run(ctx, core.Op{Kind: core.Count, Topic: []byte(topic)})
 	return op.Sum, err
 }
 
 // Reset ends a topic's epoch: its sum is zero afterwards. Errors as Count's.
 func (s *Store) Reset(ctx context.Context, topic string) error {
-	_, err := s.run(ctx, Op{Kind: Reset, Topic: []byte(topic)})
+	_, err := s.run(ctx, core.Op{Kind: core.Reset, Topic: []byte(topic)})
 	return err
 }
 
-func (s *Store) run(ctx context.Context, op Op) (Op, error) {
+func (s *Store) run(ctx context.Context, op core.Op) (core.Op, error) {
 	if err := ctx.Err(); err != nil {
-		return Op{}, err
+		return core.Op{}, err
 	}
 	done := make(chan struct{})
-	g := &Group{Ops: []Op{op}, Done: func(*Group) { close(done) }}
+	g := &core.Group{Ops: []core.Op{op}, Done: func(*core.Group) { close(done) }}
 	s.Submit(g)
 	select {
 	case <-done:
 		return g.Ops[0], g.Ops[0].Err
 	case <-ctx.Done():
-		return Op{}, fmt.Errorf("%w: %w", ErrUnknown, ctx.Err())
+		return core.Op{}, fmt.Errorf("%w: %w", core.ErrUnknown, ctx.Err())
 	}
 }
 
@@ -391,7 +340,7 @@ func (s *Store) close() error {
 		err = s.look()
 	}
 	if err == nil {
-		s.file.timeout = lockPatience
+		s.file.Wait = lockPatience
 		err = s.markClosed()
 	}
 	if roomless(err) {
@@ -399,7 +348,7 @@ func (s *Store) close() error {
 		err = nil
 	}
 	if err == nil {
-		s.options.hooks.close(s)
+		s.options.closing(s)
 	}
 	return errors.Join(err, s.wal.Close(), s.lock.Release())
 }
@@ -423,7 +372,7 @@ type diskLog struct {
 func (l *diskLog) commit(payload []byte) (uint64, error) {
 	index, err := l.log.Append(payload)
 	if errors.Is(err, wal.ErrFull) {
-		return 0, fmt.Errorf("%w: %w", ErrLogFull, err)
+		return 0, fmt.Errorf("%w: %w", core.ErrLogFull, err)
 	}
 	if err != nil {
 		return 0, err

@@ -10,6 +10,8 @@ import (
 
 	"gcd/internal/thin"
 	"gcd/internal/vfs/vfstest"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 )
 
 // TestGroupCommit: ops that wait while a sync is under way share the next one, and n counts of one topic are one run.
@@ -30,7 +32,7 @@ func TestGroupCommit(t *testing.T) {
 		}
 		return out
 	})
-	s := openStore(t, t.TempDir(), Options{fs: fault, logDir: "log", hooks: hooks{noSync: true}})
+	s := openStore(t, t.TempDir(), Options{fs: fault, logDir: "log", hooks: snapshot.Hooks{NoSync: true}})
 	before, logBefore := s.Stats(), s.wal.Stats()
 	mu.Lock()
 	gated = true
@@ -38,7 +40,7 @@ func TestGroupCommit(t *testing.T) {
 	for range rounds {
 		done := make(chan uint64, clients+1)
 		submit := func() {
-			s.Submit(&Group{Ops: []Op{{Kind: Count, Topic: []byte("orders")}}, Done: func(g *Group) { done <- g.Ops[0].Sum }})
+			s.Submit(&core.Group{Ops: []core.Op{{Kind: core.Count, Topic: []byte("orders")}}, Done: func(g *core.Group) { done <- g.Ops[0].Sum }})
 		}
 		submit()
 		within(t, "a sync", entered) // the first one's sync is under way: the others wait together
@@ -98,7 +100,7 @@ func TestDense(t *testing.T) {
 					}
 				} else {
 					done := make(chan struct{})
-					g := &Group{Ops: []Op{{Kind: Count, Topic: []byte(topic)}}, Done: func(*Group) { close(done) }}
+					g := &core.Group{Ops: []core.Op{{Kind: core.Count, Topic: []byte(topic)}}, Done: func(*core.Group) { close(done) }}
 					if s.Enqueue(g) {
 						s.Round()
 					}
@@ -138,7 +140,7 @@ func TestClose(t *testing.T) {
 		const n = 100
 		results := make(chan error, n)
 		for range n {
-			s.Submit(&Group{Ops: []Op{count("a", 1)}, Done: func(g *Group) { results <- g.Ops[0].Err }})
+			s.Submit(&core.Group{Ops: []core.Op{count("a", 1)}, Done: func(g *core.Group) { results <- g.Ops[0].Err }})
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
@@ -148,17 +150,17 @@ func TestClose(t *testing.T) {
 				t.Errorf("submitted before Close: %v", err)
 			}
 		}
-		if _, err := s.Count(context.Background(), "a"); !errors.Is(err, ErrClosed) {
+		if _, err := s.Count(context.Background(), "a"); !errors.Is(err, core.ErrClosed) {
 			t.Errorf("count after Close: %v", err)
 		}
-		g := &Group{Ops: []Op{count("a", 1)}, Done: func(g *Group) { results <- g.Ops[0].Err }}
+		g := &core.Group{Ops: []core.Op{count("a", 1)}, Done: func(g *core.Group) { results <- g.Ops[0].Err }}
 		if s.Enqueue(g) {
 			t.Error("Enqueue made the caller the owner of a closed store")
 		}
-		if err := within(t, "the outcome of a late group", results); !errors.Is(err, ErrClosed) {
+		if err := within(t, "the outcome of a late group", results); !errors.Is(err, core.ErrClosed) {
 			t.Errorf("enqueued after Close: %v", err)
 		}
-		if err := s.Snapshot(context.Background()); dir != "" && !errors.Is(err, ErrClosed) {
+		if err := s.Snapshot(context.Background()); dir != "" && !errors.Is(err, core.ErrClosed) {
 			t.Errorf("snapshot after Close: %v", err)
 		}
 		if err := s.Close(); err != nil {
@@ -196,11 +198,11 @@ func TestCountContext(t *testing.T) {
 	}()
 	within(t, "a sync", entered)
 	cancel()
-	if err := within(t, "the end of a count", result); !errors.Is(err, ErrUnknown) ||
+	if err := within(t, "the end of a count", result); !errors.Is(err, core.ErrUnknown) ||
 		!errors.Is(err, context.Canceled) {
 		t.Errorf("%v, want ErrUnknown and context.Canceled", err)
 	}
-	if _, err := s.Count(ctx, "a"); !errors.Is(err, context.Canceled) || errors.Is(err, ErrUnknown) {
+	if _, err := s.Count(ctx, "a"); !errors.Is(err, context.Canceled) || errors.Is(err, core.ErrUnknown) {
 		t.Errorf("with a context that had ended: %v, want a plain context.Canceled", err)
 	}
 	close(gate)
@@ -220,7 +222,7 @@ func TestLogFull(t *testing.T) {
 		}
 		return out
 	})
-	o := Options{fs: fault, logDir: "log", SegmentSize: 8192, SnapshotInterval: -1, hooks: hooks{noSync: true}}
+	o := Options{fs: fault, logDir: "log", SegmentSize: 8192, SnapshotInterval: -1, hooks: snapshot.Hooks{NoSync: true}}
 	dir := t.TempDir()
 	s := openStore(t, dir, o)
 	mu.Lock()
@@ -229,11 +231,11 @@ func TestLogFull(t *testing.T) {
 	pad := strings.Repeat("p", 500)
 	acked, refused := uint64(0), 0
 	for refused < 3 {
-		ops := runOps(t, s, []Op{count("a", 1), count(pad, 1), {Kind: Read, Topic: []byte("a")}})
+		ops := runOps(t, s, []core.Op{count("a", 1), count(pad, 1), {Kind: core.Read, Topic: []byte("a")}})
 		switch {
 		case ops[0].Err == nil:
 			acked = ops[0].Sum
-		case !errors.Is(ops[0].Err, ErrLogFull):
+		case !errors.Is(ops[0].Err, core.ErrLogFull):
 			t.Fatalf("%v, want ErrLogFull", ops[0].Err)
 		default:
 			refused++
@@ -245,7 +247,7 @@ func TestLogFull(t *testing.T) {
 			t.Fatal("the log never filled up")
 		}
 	}
-	if st := s.Stats(); !st.Full || st.RefusingSince.IsZero() || !errors.Is(s.Refusing(), ErrLogFull) {
+	if st := s.Stats(); !st.Full || st.RefusingSince.IsZero() || !errors.Is(s.Refusing(), core.ErrLogFull) {
 		t.Errorf("the figures do not tell that the log is full: %+v, %v", st, s.Refusing())
 	}
 	if s.Err() != nil {
@@ -254,10 +256,10 @@ func TestLogFull(t *testing.T) {
 	mu.Lock()
 	full = false
 	mu.Unlock()
-	for runOps(t, s, []Op{count("b", 1)})[0].Err != nil { // until the spare keeper has tried again
+	for runOps(t, s, []core.Op{count("b", 1)})[0].Err != nil { // until the spare keeper has tried again
 		s.wakeSpareKeeper()
 	}
-	if op := runOps(t, s, []Op{count("a", 1)})[0]; op.Err != nil || op.Sum != acked+1 {
+	if op := runOps(t, s, []core.Op{count("a", 1)})[0]; op.Err != nil || op.Sum != acked+1 {
 		t.Errorf("after space came back: %d, %v; want %d", op.Sum, op.Err, acked+1)
 	}
 	if st := s.Stats(); st.Full || !st.RefusingSince.IsZero() || s.Refusing() != nil {
@@ -269,13 +271,13 @@ func TestLogFull(t *testing.T) {
 func TestSyncInterval(t *testing.T) {
 	t.Parallel()
 	mem := vfstest.NewMem()
-	o := Options{fs: mem, logDir: "log", Sync: SyncInterval, SyncInterval: 1 << 40, SegmentSize: 64 << 10, hooks: hooks{noSync: true}}
+	o := Options{fs: mem, logDir: "log", Sync: SyncInterval, SyncInterval: 1 << 40, SegmentSize: 64 << 10, hooks: snapshot.Hooks{NoSync: true}}
 	dir := t.TempDir()
 	s, err := open(t, dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	runOps(t, s, []Op{count("a", 5)})
+	runOps(t, s, []core.Op{count("a", 5)})
 	if st := s.Stats(); st.Index != 0 || st.Batches != 1 {
 		t.Errorf("durable index %d after %d batches: synced already", st.Index, st.Batches)
 	}
@@ -285,7 +287,7 @@ func TestSyncInterval(t *testing.T) {
 	if st := s.Stats(); st.Index != 1 {
 		t.Errorf("a snapshot was taken of what the log does not hold durably: index %d", st.Index)
 	}
-	runOps(t, s, []Op{count("a", 5)})
+	runOps(t, s, []core.Op{count("a", 5)})
 	o.fs = mem.Crash(vfstest.Crash{})
 	if got := get(openStore(t, copySnapshot(t, dir), o), "a").Sum; got != 5 {
 		t.Errorf("after a power loss %d, want 5", got)
@@ -302,8 +304,8 @@ func TestSyncInterval(t *testing.T) {
 func TestTopicLimits(t *testing.T) {
 	t.Parallel()
 	s := openMemory(t, Options{MaxTopics: 3, MaxTopicLen: 4})
-	ops := runOps(t, s, []Op{count("1", 1), reset("2"), count("33333", 1), count("3", 1), count("4", 1), reset("5"), {Kind: Read, Topic: []byte("6")}, count("1", 1), count("", 1)})
-	want := []error{nil, nil, ErrTopicTooLong, nil, ErrTooManyTopics, ErrTooManyTopics, nil, nil, ErrTooManyTopics}
+	ops := runOps(t, s, []core.Op{count("1", 1), reset("2"), count("33333", 1), count("3", 1), count("4", 1), reset("5"), {Kind: core.Read, Topic: []byte("6")}, count("1", 1), count("", 1)})
+	want := []error{nil, nil, core.ErrTopicTooLong, nil, core.ErrTooManyTopics, core.ErrTooManyTopics, nil, nil, core.ErrTooManyTopics}
 	for i := range ops {
 		if !errors.Is(ops[i].Err, want[i]) {
 			t.Errorf("op %d: %v, want %v", i, ops[i].Err, want[i])
@@ -318,20 +320,20 @@ func TestTopicLimits(t *testing.T) {
 // whatever the limit, also in a whole group.
 func TestTopicLengths(t *testing.T) {
 	t.Parallel()
-	for _, most := range []int{1, 4, 1024, MaxTopicLen} {
+	for _, most := range []int{1, 4, 1024, core.MaxTopicLen} {
 		s := openMemory(t, Options{MaxTopicLen: most})
 		longest, longer := strings.Repeat("x", most), strings.Repeat("x", most+1)
 		for n, whole := range []bool{false, true} {
 			done := make(chan struct{})
-			g := &Group{Ops: []Op{count(longest, 1), count(longer, 1), reset(longer)}, Whole: whole,
-				Done: func(*Group) { close(done) }}
+			g := &core.Group{Ops: []core.Op{count(longest, 1), count(longer, 1), reset(longer)}, Whole: whole,
+				Done: func(*core.Group) { close(done) }}
 			s.Submit(g)
 			within(t, "a group", done)
 			if op := g.Ops[0]; op.Err != nil || op.Sum != uint64(n+1) {
 				t.Errorf("at most %d bytes, whole %t: the longest topic is at %d, %v", most, whole, op.Sum, op.Err)
 			}
 			for _, op := range g.Ops[1:] {
-				if !errors.Is(op.Err, ErrTopicTooLong) {
+				if !errors.Is(op.Err, core.ErrTopicTooLong) {
 					t.Errorf("at most %d bytes, whole %t: a byte more: %v", most, whole, op.Err)
 				}
 			}
@@ -343,26 +345,26 @@ func TestTopicLengths(t *testing.T) {
 func TestTopicLengthLowered(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	before := openStore(t, dir, Options{hooks: hooks{noSync: true}})
-	runOps(t, before, []Op{count("33333", 2)})
+	before := openStore(t, dir, Options{hooks: snapshot.Hooks{NoSync: true}})
+	runOps(t, before, []core.Op{count("33333", 2)})
 	if err := before.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s := openStore(t, dir, Options{MaxTopicLen: 4, hooks: hooks{noSync: true}})
+	s := openStore(t, dir, Options{MaxTopicLen: 4, hooks: snapshot.Hooks{NoSync: true}})
 	old, none := []byte("33333"), []byte("44444")
 	for _, test := range []struct {
-		op  Op
+		op  core.Op
 		sum uint64
 		err error
 	}{
-		{Op{Kind: Read, Topic: old}, 2, nil},
-		{Op{Kind: Read, Topic: none}, 0, nil},
-		{Op{Kind: Delete, Topic: none}, 0, nil},
-		{Op{Kind: Delete, Topic: old}, 2, ErrTopicTooLong},
-		{Op{Kind: Reset, Topic: old}, 0, ErrTopicTooLong},
-		{Op{Kind: Count, Topic: old}, 0, ErrTopicTooLong},
+		{core.Op{Kind: core.Read, Topic: old}, 2, nil},
+		{core.Op{Kind: core.Read, Topic: none}, 0, nil},
+		{core.Op{Kind: core.Delete, Topic: none}, 0, nil},
+		{core.Op{Kind: core.Delete, Topic: old}, 2, core.ErrTopicTooLong},
+		{core.Op{Kind: core.Reset, Topic: old}, 0, core.ErrTopicTooLong},
+		{core.Op{Kind: core.Count, Topic: old}, 0, core.ErrTopicTooLong},
 	} {
-		got := runOps(t, s, []Op{count("a", 1), test.op, {Kind: Read, Topic: old}})
+		got := runOps(t, s, []core.Op{count("a", 1), test.op, {Kind: core.Read, Topic: old}})
 		if got[1].Sum != test.sum || !errors.Is(got[1].Err, test.err) {
 			t.Errorf("kind %d of %s: %d, %v; want %d, %v", test.op.Kind, test.op.Topic, got[1].Sum, got[1].Err, test.sum, test.err)
 		}

@@ -15,6 +15,8 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"gcd/internal/vfs/vfstest"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -30,7 +32,7 @@ func inTime(t *testing.T, o Options, test func(t *testing.T, s *Store, mem *vfst
 		if o.fs == nil {
 			o.fs = mem
 		}
-		o.logDir, o.hooks.noSync = "log", true
+		o.logDir, o.hooks.NoSync = "log", true
 		s := openStore(t, t.TempDir(), o)
 		test(t, s, mem)
 	})
@@ -52,8 +54,8 @@ func TestSyncTimer(t *testing.T) {
 		inTime(t, o, func(t *testing.T, s *Store, mem *vfstest.Mem) {
 			time.Sleep(want / 2) // so that no tick is at the same moment as a count
 			for life := range uint64(5) {
-				runOps(t, s, []Op{count("a", 1)})
-				runOps(t, s, []Op{count("b", 1)})
+				runOps(t, s, []core.Op{count("a", 1)})
+				runOps(t, s, []core.Op{count("b", 1)})
 				if got := s.wal.Durable(); got != 2*life {
 					t.Errorf("interval %v: durable is %d at once, want %d", interval, got, 2*life)
 				}
@@ -88,14 +90,14 @@ func TestSyncTimerEndsBehindAnError(t *testing.T) {
 	})
 	o := Options{fs: fault, Sync: SyncInterval, SnapshotInterval: -1, SegmentSize: 64 << 10}
 	inTime(t, o, func(t *testing.T, s *Store, _ *vfstest.Mem) {
-		runOps(t, s, []Op{count("a", 1)})
+		runOps(t, s, []core.Op{count("a", 1)})
 		failing.Store(true)
 		pass(time.Second)
 		if !errors.Is(s.Err(), syscall.EIO) {
 			t.Errorf("a second behind a sync that fails: %v", s.Err())
 		}
 		failing.Store(false)
-		if op := runOps(t, s, []Op{count("a", 1)})[0]; !errors.Is(op.Err, ErrFailed) {
+		if op := runOps(t, s, []core.Op{count("a", 1)})[0]; !errors.Is(op.Err, core.ErrFailed) {
 			t.Errorf("a count behind it: %v", op.Err)
 		}
 	})
@@ -119,7 +121,7 @@ func TestSnapshotTimer(t *testing.T) {
 			}
 			time.Sleep(time.Millisecond)
 			for life := range uint64(4) {
-				runOps(t, s, []Op{count("a", 1), count(fmt.Sprint(life), 1)})
+				runOps(t, s, []core.Op{count("a", 1), count(fmt.Sprint(life), 1)})
 				pass(want - 2*time.Millisecond)
 				made(life, "before the interval is over")
 				pass(2 * time.Millisecond)
@@ -131,12 +133,12 @@ func TestSnapshotTimer(t *testing.T) {
 			pass(3 * want)
 			made(4, "though nothing changed")
 			pass(want / 2)
-			runOps(t, s, []Op{count("a", 1)})
+			runOps(t, s, []core.Op{count("a", 1)})
 			if err := s.Snapshot(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			made(5, "when one was asked for")
-			runOps(t, s, []Op{count("a", 1)})
+			runOps(t, s, []core.Op{count("a", 1)})
 			pass(want - time.Millisecond)
 			made(5, "before an interval is over from that one on")
 			pass(2 * time.Millisecond)
@@ -149,7 +151,7 @@ func TestSnapshotTimer(t *testing.T) {
 func TestSnapshotTimerOff(t *testing.T) {
 	t.Parallel()
 	inTime(t, Options{SnapshotInterval: -1, SegmentSize: 64 << 10}, func(t *testing.T, s *Store, _ *vfstest.Mem) {
-		runOps(t, s, []Op{count("a", 1)})
+		runOps(t, s, []core.Op{count("a", 1)})
 		pass(2 * time.Hour)
 		if n := s.Stats().Snapshots; n != 0 {
 			t.Errorf("%d snapshots", n)
@@ -162,26 +164,26 @@ func TestSnapshotTimerOff(t *testing.T) {
 func TestSnapshotIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	inTime(t, Options{SnapshotInterval: time.Hour, SegmentSize: 64 << 10}, func(t *testing.T, s *Store, _ *vfstest.Mem) {
-		runOps(t, s, []Op{count("a", 1)})
-		tool, err := bolt.Open(s.file.path, 0o600, &bolt.Options{ReadOnly: true})
+		runOps(t, s, []core.Op{count("a", 1)})
+		tool, err := bolt.Open(s.file.Path, 0o600, &bolt.Options{ReadOnly: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		pass(time.Hour + lockTimeout)
+		pass(time.Hour + time.Second)
 		for range 3 {
 			if s.Stats().Snapshots != 0 || !s.snapshot.failed.Load() {
 				t.Error("a snapshot was made under a tool's lock")
 			}
-			pass(snapshotRetry + lockTimeout)
+			pass(snapshotRetry + time.Second)
 		}
 		if err := tool.Close(); err != nil {
 			t.Fatal(err)
 		}
-		pass(snapshotRetry + lockTimeout)
+		pass(snapshotRetry + time.Second)
 		if s.Stats().Snapshots != 1 || s.snapshot.failed.Load() {
 			t.Error("no snapshot was made when the lock was free")
 		}
-		runOps(t, s, []Op{count("a", 1)})
+		runOps(t, s, []core.Op{count("a", 1)})
 		pass(time.Hour - time.Minute)
 		if s.Stats().Snapshots != 1 {
 			t.Error("behind one that was made the next one came too early")
@@ -201,7 +203,7 @@ func TestRetentionTimer(t *testing.T) {
 		Retain: Retain{Age: 3 * time.Hour}}
 	inTime(t, o, func(t *testing.T, s *Store, _ *vfstest.Mem) {
 		for range 20 {
-			runOps(t, s, []Op{count(strings.Repeat("x", 900), 1)})
+			runOps(t, s, []core.Op{count(strings.Repeat("x", 900), 1)})
 		}
 		segments := s.Stats().Segments
 		if segments < 3 {
@@ -232,7 +234,7 @@ func TestRetentionIsTriedAgain(t *testing.T) {
 	o := Options{fs: fault, SnapshotInterval: time.Hour, SegmentSize: 8192, SnapshotBytes: -1}
 	inTime(t, o, func(t *testing.T, s *Store, _ *vfstest.Mem) {
 		for range 20 {
-			runOps(t, s, []Op{count(strings.Repeat("x", 900), 1)})
+			runOps(t, s, []core.Op{count(strings.Repeat("x", 900), 1)})
 		}
 		segments := s.Stats().Segments
 		pass(time.Hour)
@@ -256,7 +258,7 @@ func TestLookTimer(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "data")
 			o := Options{fs: vfstest.NewMem(), logDir: "log", SnapshotInterval: -1, SegmentSize: 64 << 10,
-				hooks: hooks{noSync: true}}
+				hooks: snapshot.Hooks{NoSync: true}}
 			s := openStore(t, dir, o)
 			pass(before + lookEvery/2)
 			if s.Err() != nil {
@@ -289,16 +291,16 @@ func TestRoomTimer(t *testing.T) {
 		sum := uint64(0)
 		for _, length := range []time.Duration{0, 50 * time.Millisecond, time.Second, time.Hour} {
 			full.Store(true)
-			if op := runOps(t, s, []Op{count("a", 1)})[0]; !errors.Is(op.Err, ErrLogFull) {
+			if op := runOps(t, s, []core.Op{count("a", 1)})[0]; !errors.Is(op.Err, core.ErrLogFull) {
 				t.Fatalf("on a full disk: %v", op.Err)
 			}
 			pass(length)
-			if op := runOps(t, s, []Op{count("a", 1)})[0]; !errors.Is(op.Err, ErrLogFull) {
+			if op := runOps(t, s, []core.Op{count("a", 1)})[0]; !errors.Is(op.Err, core.ErrLogFull) {
 				t.Fatalf("on a disk that is full still: %v", op.Err)
 			}
 			full.Store(false)
 			pass(5 * time.Second)
-			op := runOps(t, s, []Op{count("a", 1)})[0]
+			op := runOps(t, s, []core.Op{count("a", 1)})[0]
 			if sum++; op.Err != nil || op.Sum != sum {
 				t.Fatalf("five seconds after there was room again, which was %v later: %d, %v; want %d", length,
 					op.Sum, op.Err, sum)
@@ -333,7 +335,7 @@ func TestMarkTimerGoesOn(t *testing.T) {
 		time.Sleep(markInterval / 2)
 		for i, kind := range []vfstest.Kind{"", vfstest.KindWrite, "", vfstest.KindSync, "", ""} {
 			failing.Store(kind)
-			runOps(t, s, []Op{count("a", 1)})
+			runOps(t, s, []core.Op{count("a", 1)})
 			pass(time.Duration(1+i) * markInterval)
 			if kind == "" {
 				continue
@@ -348,7 +350,7 @@ func TestMarkTimerGoesOn(t *testing.T) {
 			}
 		}
 		for i := range 5 {
-			runOps(t, s, []Op{count("a", 1)})
+			runOps(t, s, []core.Op{count("a", 1)})
 			pass(markInterval)
 			if got := marked(); got != uint64(7+i) {
 				t.Errorf("a second behind record %d the mark on the disk is at %d", 7+i, got)

@@ -9,6 +9,8 @@ import (
 
 	"gcd/internal/thin"
 	"gcd/internal/vfs/vfstest"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 )
 
 // TestWholeSurvivesACrash: two topics that are only ever counted together, in whole groups between
@@ -27,9 +29,9 @@ func TestWholeSurvivesACrash(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	long := strings.Repeat("long", 100)
 	for range 15 {
-		whole := &Group{Whole: true, Ops: []Op{count("one", 1), count(long+"1", 1), count(long+"2", 1),
+		whole := &core.Group{Whole: true, Ops: []core.Op{count("one", 1), count(long+"1", 1), count(long+"2", 1),
 			count("two", 1)}}
-		groups := []*Group{{}, whole, {Ops: []Op{count("behind", 1)}}}
+		groups := []*core.Group{{}, whole, {Ops: []core.Op{count("behind", 1)}}}
 		for i := range random.IntN(12) {
 			groups[0].Ops = append(groups[0].Ops, count(fmt.Sprint(long, "before", i), 1))
 		}
@@ -80,15 +82,15 @@ func TestLargestWholeSurvivesAPowerLoss(t *testing.T) {
 				t.Fatal(err)
 			}
 			// Topics of one length, and a last one that fills the room to its last byte.
-			length, left := min(int(segment/64), 4096), min(maxWhole, s.wal.MaxRecord())
+			length, left := min(int(segment/64), 4096), min(core.MaxWhole, s.wal.MaxRecord())
 			var topics []string
-			for left >= 2*(length+maxChangeLen) {
+			for left >= 2*(length+core.MaxChangeLen) {
 				topics = append(topics, fmt.Sprintf("%0*d", length, len(topics)))
-				left -= length + maxChangeLen
+				left -= length + core.MaxChangeLen
 			}
-			topics = append(topics, strings.Repeat("x", left-maxChangeLen))
+			topics = append(topics, strings.Repeat("x", left-core.MaxChangeLen))
 			for i := range 4 {
-				whole := &Group{Whole: true}
+				whole := &core.Group{Whole: true}
 				for _, topic := range topics {
 					whole.Ops = append(whole.Ops, count(topic, 1))
 				}
@@ -98,7 +100,7 @@ func TestLargestWholeSurvivesAPowerLoss(t *testing.T) {
 				r.mu.Lock()
 				r.issued++
 				r.mu.Unlock()
-				enqueueAll(t, s, &Group{Ops: []Op{count("before", 1)}}, whole, &Group{Ops: []Op{count("behind", 1)}})
+				enqueueAll(t, s, &core.Group{Ops: []core.Op{count("before", 1)}}, whole, &core.Group{Ops: []core.Op{count("behind", 1)}})
 				if err := whole.Ops[len(topics)-1].Err; err != nil {
 					t.Fatal(err)
 				}
@@ -156,7 +158,7 @@ func recoverSums(t *testing.T, where string, r *recorder, disk *vfstest.Mem, ver
 	dir := t.TempDir()
 	r.restore(t, dir, version)
 	s, err := open(t, dir, Options{fs: disk.Clone(), logDir: "log", SegmentSize: r.segment, SnapshotInterval: -1,
-		SnapshotBytes: -1, hooks: hooks{noSync: true}})
+		SnapshotBytes: -1, hooks: snapshot.Hooks{NoSync: true}})
 	if err != nil {
 		t.Fatalf("%s: it does not start: %v", where, err)
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -15,13 +14,15 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"gcd/internal/vfs/vfstest"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 )
 
 // runWhole submits ops as a whole group and waits for their outcomes.
-func runWhole(t testing.TB, s *Store, ops ...Op) []Op {
+func runWhole(t testing.TB, s *Store, ops ...core.Op) []core.Op {
 	t.Helper()
 	done := make(chan struct{})
-	s.Submit(&Group{Ops: ops, Whole: true, Done: func(*Group) { close(done) }})
+	s.Submit(&core.Group{Ops: ops, Whole: true, Done: func(*core.Group) { close(done) }})
 	select {
 	case <-done:
 	case <-time.After(time.Minute):
@@ -31,12 +32,12 @@ func runWhole(t testing.TB, s *Store, ops ...Op) []Op {
 }
 
 // enqueueAll has groups committed by the caller, and waits for all of them.
-func enqueueAll(t testing.TB, s *Store, groups ...*Group) {
+func enqueueAll(t testing.TB, s *Store, groups ...*core.Group) {
 	t.Helper()
 	var wg sync.WaitGroup
 	for _, g := range groups {
 		wg.Add(1)
-		g.Done = func(*Group) { wg.Done() }
+		g.Done = func(*core.Group) { wg.Done() }
 	}
 	if s.Enqueue(groups...) {
 		s.Round()
@@ -44,7 +45,7 @@ func enqueueAll(t testing.TB, s *Store, groups ...*Group) {
 	wg.Wait()
 }
 
-func read(topic string) Op { return Op{Kind: Read, Topic: []byte(topic)} }
+func read(topic string) core.Op { return core.Op{Kind: core.Read, Topic: []byte(topic)} }
 
 // keptLog remembers the topics of each batch.
 type keptLog struct {
@@ -54,12 +55,11 @@ type keptLog struct {
 
 func (l *keptLog) commit(payload []byte) (uint64, error) {
 	var topics []string
-	for rest := payload; len(rest) > 0; {
-		c, behind, err := decodeChange(rest)
+	for c, err := range core.Changes(payload) {
 		if err != nil {
 			return 0, err
 		}
-		topics, rest = append(topics, string(c.topic)), behind
+		topics = append(topics, string(c.Topic))
 	}
 	l.batches = append(l.batches, topics)
 	return l.batchLog.commit(payload)
@@ -73,16 +73,16 @@ func TestWholeIsOneRecord(t *testing.T) {
 	for before := range 12 {
 		for size := 2; size <= 7; size++ {
 			s := openMemory(t, Options{})
-			s.own.seq.limits.maxBatch, s.own.seq.limits.maxWhole = room, room
+			s.own.seq.Limits.MaxBatch, s.own.seq.Limits.MaxWhole = room, room
 			log := &keptLog{batchLog: s.log}
 			s.log = log
 			var want []string
-			name := func(kind string, i int) Op {
+			name := func(kind string, i int) core.Op {
 				topic := fmt.Sprintf("%s%0*d", kind, length-len(kind), i)
 				want = append(want, topic)
 				return count(topic, 1)
 			}
-			a, whole, b := &Group{}, &Group{Whole: true}, &Group{}
+			a, whole, b := &core.Group{}, &core.Group{Whole: true}, &core.Group{}
 			for i := range before {
 				a.Ops = append(a.Ops, name("a", i))
 			}
@@ -122,25 +122,25 @@ func TestWholeLimits(t *testing.T) {
 	for _, segment := range []int64{0, 8192, 64 << 10, 1 << 20, 4 << 20} {
 		t.Run(fmt.Sprint("segments of ", segment), func(t *testing.T) {
 			t.Parallel()
-			dir, most := "", maxWhole
+			dir, most := "", core.MaxWhole
 			if segment > 0 {
 				dir = t.TempDir()
 			}
-			s := openStore(t, dir, Options{SegmentSize: segment, hooks: hooks{noSync: true}})
+			s := openStore(t, dir, Options{SegmentSize: segment, hooks: snapshot.Hooks{NoSync: true}})
 			if s.wal != nil {
 				most = min(most, s.wal.MaxRecord())
 			}
 			// Topics of one length, and a last one that fills the room to its last byte.
 			const length = 60
-			var ops []Op
+			var ops []core.Op
 			left := most
-			for left >= 2*(length+maxChangeLen) {
+			for left >= 2*(length+core.MaxChangeLen) {
 				ops = append(ops, count(fmt.Sprintf("%0*d", length, len(ops)), 1<<62))
-				left -= length + maxChangeLen
+				left -= length + core.MaxChangeLen
 			}
-			last := strings.Repeat("x", left-maxChangeLen)
+			last := strings.Repeat("x", left-core.MaxChangeLen)
 			largest := append(ops[:len(ops):len(ops)], count(last, 1))
-			refused := map[string][]Op{
+			refused := map[string][]core.Op{
 				"one byte more":  append(ops[:len(ops):len(ops)], count(last+"x", 1)),
 				"one topic more": append(largest[:len(largest):len(largest)], count("", 1)),
 				"one reset more": append(largest[:len(largest):len(largest)], reset(last)),
@@ -150,8 +150,8 @@ func TestWholeLimits(t *testing.T) {
 				if s.Fits(ops) {
 					t.Errorf("%s fits", what)
 				}
-				for _, op := range runWhole(t, s, append([]Op(nil), ops...)...) {
-					if !errors.Is(op.Err, ErrTooLarge) {
+				for _, op := range runWhole(t, s, append([]core.Op(nil), ops...)...) {
+					if !errors.Is(op.Err, core.ErrTooLarge) {
 						t.Fatalf("%s: the operation on %.20q ended with %v, want ErrTooLarge", what, op.Topic, op.Err)
 					}
 				}
@@ -160,12 +160,12 @@ func TestWholeLimits(t *testing.T) {
 				t.Fatalf("refused groups left %d topics in %d batches", st.Topics, st.Batches)
 			}
 			// Reads, and counts of the same topic, need no room.
-			more := append(largest[:len(largest):len(largest)], read("nothing"), count(last, 1), Op{Kind: Size})
+			more := append(largest[:len(largest):len(largest)], read("nothing"), count(last, 1), core.Op{Kind: core.Size})
 			if !s.Fits(more) {
 				t.Error("the largest does not fit")
 			}
-			full := &Group{Ops: []Op{count("before", 1)}}
-			group := &Group{Ops: append([]Op(nil), more...), Whole: true}
+			full := &core.Group{Ops: []core.Op{count("before", 1)}}
+			group := &core.Group{Ops: append([]core.Op(nil), more...), Whole: true}
 			enqueueAll(t, s, full, group)
 			for _, op := range group.Ops {
 				if op.Err != nil {
@@ -182,37 +182,11 @@ func TestWholeLimits(t *testing.T) {
 	}
 }
 
-// TestFits: each change at its longest, and each that there may be.
-func TestFits(t *testing.T) {
-	t.Parallel()
-	const one = 1 + maxChangeLen
-	for _, c := range []struct {
-		ops     string // c counts, r resets, d deletes, g reads, s is a Size; each before its topic
-		changes int
-	}{
-		{"", 0}, {"ca", 1}, {"ca ca ca", 1}, {"ca cb ca cb", 2}, {"ca ra", 2}, {"ca ra ca", 3}, {"ca da ca ca",
-			3}, {"ca rb ca", 2},
-		{"ra ra", 2}, {"da da", 2}, {"ga gb sa", 0}, {"ca ga ca", 1}, {"ra ca ca", 2}, {"cb ca ra ca cb", 4},
-	} {
-		var ops []Op
-		for _, op := range strings.Fields(c.ops) {
-			kind := map[byte]Kind{'c': Count, 'r': Reset, 'd': Delete, 'g': Read, 's': Size}[op[0]]
-			ops = append(ops, Op{Kind: kind, Topic: []byte(op[1:])})
-		}
-		if !fits(ops, c.changes*one) {
-			t.Errorf("%q does not fit as %d changes", c.ops, c.changes)
-		}
-		if c.changes > 0 && fits(ops, c.changes*one-1) {
-			t.Errorf("%q fits a byte less than %d changes", c.ops, c.changes)
-		}
-	}
-}
-
 // TestWholeFolds: counts of a topic that are not parted by a reset take the room of one.
 func TestWholeFolds(t *testing.T) {
 	t.Parallel()
 	s := openMemory(t, Options{})
-	ops := make([]Op, 100_000)
+	ops := make([]core.Op, 100_000)
 	for i := range ops {
 		ops[i] = count(fmt.Sprint("topic", i%3), 1)
 	}
@@ -238,13 +212,13 @@ func TestWholeFolds(t *testing.T) {
 func TestWholeRefusesForItsOwnSake(t *testing.T) {
 	t.Parallel()
 	s := openMemory(t, Options{MaxTopics: 2, MaxTopicLen: 10})
-	ops := runWhole(t, s, count("a", 1), Op{Kind: Count, Topic: []byte("a"), Max: 1}, count("longer than that",
+	ops := runWhole(t, s, count("a", 1), core.Op{Kind: core.Count, Topic: []byte("a"), Max: 1}, count("longer than that",
 		1), count("b", 1),
-		count("c", 1), read("a"), read("c"), Op{Kind: Size}, reset("a"), Op{Kind: Size}, count("a", 2))
+		count("c", 1), read("a"), read("c"), core.Op{Kind: core.Size}, reset("a"), core.Op{Kind: core.Size}, count("a", 2))
 	want := []struct {
 		sum uint64
 		err error
-	}{{1, nil}, {1, ErrOverflow}, {0, ErrTopicTooLong}, {1, nil}, {0, ErrTooManyTopics}, {1, nil}, {0, nil}, {2,
+	}{{1, nil}, {1, core.ErrOverflow}, {0, core.ErrTopicTooLong}, {1, nil}, {0, core.ErrTooManyTopics}, {1, nil}, {0, nil}, {2,
 		nil}, {1, nil}, {1, nil}, {2, nil}}
 	for i, op := range ops {
 		if op.Sum != want[i].sum || !errors.Is(op.Err, want[i].err) {
@@ -269,14 +243,14 @@ func TestWholeOnAFullDisk(t *testing.T) {
 		return vfstest.Outcome{}
 	})
 	s := openStore(t, t.TempDir(), Options{fs: disk, logDir: "log", SegmentSize: 8192, roomRetry: time.Hour,
-		hooks: hooks{noSync: true}})
+		hooks: snapshot.Hooks{NoSync: true}})
 	runWhole(t, s, count("a", 7), count("b", 7))
 	fill(true)
 	before := s.Stats()
-	whole := &Group{Whole: true, Ops: []Op{read("a"), {Kind: Size}, count("a", 1), read("a"), read("b"),
+	whole := &core.Group{Whole: true, Ops: []core.Op{read("a"), {Kind: core.Size}, count("a", 1), read("a"), read("b"),
 		count("new", 1), read("new"),
-		{Kind: Size}, reset("b"), read("b"), {Kind: Delete, Topic: []byte("a")}}}
-	beside := &Group{Ops: []Op{count("a", 1), read("a")}}
+		{Kind: core.Size}, reset("b"), read("b"), {Kind: core.Delete, Topic: []byte("a")}}}
+	beside := &core.Group{Ops: []core.Op{count("a", 1), read("a")}}
 	enqueueAll(t, s, whole, beside)
 	want := []struct {
 		sum     uint64
@@ -284,7 +258,7 @@ func TestWholeOnAFullDisk(t *testing.T) {
 	}{{7, false}, {2, false}, {0, true}, {0, true}, {7, false}, {0, true}, {0, true}, {0, true}, {0, true}, {0,
 		true}, {0, true}}
 	for i, op := range whole.Ops {
-		if op.Sum != want[i].sum || errors.Is(op.Err, ErrLogFull) != want[i].refused || op.Err != nil &&
+		if op.Sum != want[i].sum || errors.Is(op.Err, core.ErrLogFull) != want[i].refused || op.Err != nil &&
 			!want[i].refused {
 			t.Errorf("op %d: %d, %v, want %+v", i, op.Sum, op.Err, want[i])
 		}
@@ -311,54 +285,20 @@ func TestWholeUnknown(t *testing.T) {
 		}
 		return vfstest.Outcome{}
 	})
-	s := openStore(t, t.TempDir(), Options{fs: disk, logDir: "log", SegmentSize: 8192, hooks: hooks{noSync: true}})
+	s := openStore(t, t.TempDir(), Options{fs: disk, logDir: "log", SegmentSize: 8192, hooks: snapshot.Hooks{NoSync: true}})
 	runWhole(t, s, count("a", 1))
 	mu.Lock()
 	fail = true
 	mu.Unlock()
-	for i, op := range runWhole(t, s, read("a"), count("a", 1), count("b", 1), Op{Kind: Size}) {
-		if !errors.Is(op.Err, ErrUnknown) {
+	for i, op := range runWhole(t, s, read("a"), count("a", 1), count("b", 1), core.Op{Kind: core.Size}) {
+		if !errors.Is(op.Err, core.ErrUnknown) {
 			t.Errorf("op %d: %v", i, op.Err)
 		}
 	}
 	for i, op := range runWhole(t, s, read("a"), count("a", 1)) {
-		if !errors.Is(op.Err, ErrFailed) {
+		if !errors.Is(op.Err, core.ErrFailed) {
 			t.Errorf("behind a failure, op %d: %v", i, op.Err)
 		}
-	}
-}
-
-// TestWholeVersionIsOddMeanwhile: from before the first change of a whole group comes into effect
-// until behind the last one WholeVersion is odd. The group is held up between two of its topics, by
-// a reader of where the second one is to be entered.
-func TestWholeVersionIsOddMeanwhile(t *testing.T) {
-	t.Parallel()
-	s := openMemory(t, Options{})
-	runWhole(t, s, count("a", 1))
-	before := s.WholeVersion()
-	shard := func(topic string) uint64 { return s.machine.hash([]byte(topic)) >> (64 - shardBits) }
-	other := "b"
-	for shard(other) == shard("a") {
-		other += "b"
-	}
-	held := &s.machine.shards[shard(other)].mu
-	held.RLock()
-	done := make(chan struct{})
-	s.Submit(&Group{Ops: []Op{count("a", 1), count(other, 1)}, Whole: true, Done: func(*Group) { close(done) }})
-	for late := time.Now().Add(time.Minute); get(s, "a").Sum != 2; runtime.Gosched() {
-		if time.Now().After(late) {
-			held.RUnlock()
-			t.Fatal("the first topic is not counted")
-		}
-	}
-	if v := s.WholeVersion(); v != before+1 || v%2 == 0 {
-		t.Errorf("the version is %d between two topics, and was %d", v, before)
-	}
-	held.RUnlock()
-	within(t, "the group", done)
-	if v := s.WholeVersion(); v != before+2 || get(s, other).Sum != 1 {
-		t.Errorf("the version is %d behind the group, and was %d; the second topic is at %d", v, before,
-			get(s, other).Sum)
 	}
 }
 
@@ -417,8 +357,8 @@ var pairModel = porcupine.Model{
 func TestWholeLinearizable(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, t.TempDir(), Options{SegmentSize: 64 << 10, SnapshotBytes: 16 << 10})
-	s.own.seq.limits.maxBatch = 300 // so that batches end everywhere
-	s.own.seq.limits.maxWhole = 300
+	s.own.seq.Limits.MaxBatch = 300 // so that batches end everywhere
+	s.own.seq.Limits.MaxWhole = 300
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	var mu sync.Mutex
@@ -430,7 +370,7 @@ func TestWholeLinearizable(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, uint64(client)))
 			for range 100 {
 				add := []pair{{0, 0}, {1, 1}, {1, 1}, {1, 0}, {0, 1}, {2, 3}}[r.IntN(6)]
-				var ops []Op
+				var ops []core.Op
 				for i, topic := range []string{"a", "b"} {
 					if add[i] > 0 {
 						ops = append(ops, count(topic, add[i]))
@@ -441,7 +381,7 @@ func TestWholeLinearizable(t *testing.T) {
 				for i := range r.IntN(3) {
 					ops = append(ops, count(fmt.Sprint("filler", client, i), 1))
 				}
-				g := &Group{Ops: ops, Whole: true}
+				g := &core.Group{Ops: ops, Whole: true}
 				call := time.Since(began)
 				enqueueAll(t, s, g)
 				returned := time.Since(began)

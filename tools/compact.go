@@ -14,6 +14,8 @@ import (
 	"gcd/internal/owner"
 	"gcd/internal/vfs"
 	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/tools/internal/bytopic"
 	"gcd/wal"
 )
@@ -75,7 +77,7 @@ type compact struct {
 	dir       string
 	path, new string // of the snapshot
 
-	before  store.SnapshotMeta
+	before  snapshot.Meta
 	missing bool // there was no snapshot: it is made from the whole log
 	log     *wal.Log
 	changes changesByTopic // after the snapshot
@@ -85,7 +87,7 @@ type compact struct {
 	placed   bool              // the new snapshot is in its place: from then on nothing is interrupted
 
 	// Under build.
-	b   *store.Builder
+	b   *snapshot.Builder
 	sum *entrySum
 }
 
@@ -162,7 +164,7 @@ func (c *compact) removed() int { return len(c.segments) - len(c.log.Segments())
 
 // open reads what a start reads before it replays, and refuses what a start refuses.
 func (c *compact) open() error {
-	m, err := store.ReadOpenSnapshotMeta(c.path, nil, c.pause)
+	m, err := (&snapshot.File{Path: c.path, Rest: c.pause}).Meta()
 	if c.missing = errors.Is(err, fs.ErrNotExist); err != nil && !c.missing {
 		return err
 	}
@@ -204,7 +206,7 @@ func (c *compact) readTail() error {
 		if err != nil {
 			return err
 		}
-		for change, err := range store.Changes(r.Payload) {
+		for change, err := range core.Changes(r.Payload) {
 			if err != nil {
 				return c.damaged(r, err)
 			}
@@ -263,7 +265,7 @@ func (c *compact) write() error {
 
 // build writes the new snapshot beside the old one, and reads it back.
 func (c *compact) build() (err error) {
-	if c.b, err = store.NewBuilder(c.fs, c.new, c.before.Store); err != nil {
+	if c.b, err = snapshot.NewBuilder(c.fs, c.new, c.before.Store); err != nil {
 		return err
 	}
 	c.b.Mark = c.before.Mark // the mark stays as it is
@@ -272,7 +274,7 @@ func (c *compact) build() (err error) {
 	}
 	c.sum = newEntrySum()
 	err = c.entries()
-	var m store.SnapshotMeta
+	var m snapshot.Meta
 	if err == nil {
 		m, err = c.b.Finish(c.log.Last())
 	}
@@ -285,7 +287,7 @@ func (c *compact) build() (err error) {
 	c.result.Topics = m.Count
 	back := newEntrySum()
 	var done uint64
-	read, err := store.ReadOpenSnapshot(c.new, nil, c.pause, func(_ store.SnapshotMeta, e store.Entry) error {
+	read, err := (&snapshot.File{Path: c.new, Rest: c.pause}).Read(func(_ snapshot.Meta, e snapshot.Entry) error {
 		back.add(e)
 		done++
 		return c.passed("reading back", "topics", done, m.Count)
@@ -315,12 +317,12 @@ func (c *compact) entries() error {
 }
 
 // old are the entries of the snapshot, if there is one.
-func (c *compact) old(each func(store.Entry) error) error {
+func (c *compact) old(each func(snapshot.Entry) error) error {
 	if c.missing {
 		return nil
 	}
 	var done uint64
-	_, err := store.ReadOpenSnapshot(c.path, nil, c.pause, func(m store.SnapshotMeta, e store.Entry) error {
+	_, err := (&snapshot.File{Path: c.path, Rest: c.pause}).Read(func(m snapshot.Meta, e snapshot.Entry) error {
 		if err := each(e); err != nil {
 			return err
 		}
@@ -331,7 +333,7 @@ func (c *compact) old(each func(store.Entry) error) error {
 }
 
 // broken is a notFollowing.
-func (c *compact) broken(topic []byte, index uint64, from, at store.Value) error {
+func (c *compact) broken(topic []byte, index uint64, from, at core.Value) error {
 	reason := doesNotFollow(topic, index, from, at)
 	for r, err := range c.log.Records(index) {
 		if err != nil {
@@ -344,14 +346,14 @@ func (c *compact) broken(topic []byte, index uint64, from, at store.Value) error
 
 // nothing says that the directory is compact already: the new snapshot is the old one, and no file can go.
 func (c *compact) nothing() (bool, error) {
-	if c.missing || c.result.Records > 0 || c.before.State != store.StateClosed || c.log.Tail().Length > 0 || c.releases() > 0 || c.removed() > 0 {
+	if c.missing || c.result.Records > 0 || c.before.State != snapshot.StateClosed || c.log.Tail().Length > 0 || c.releases() > 0 || c.removed() > 0 {
 		return false, nil
 	}
 	if _, err := os.Lstat(filepath.Join(store.LogDir(c.dir), "spare")); !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
 	var damage *wal.CorruptionError
-	if _, err := store.CheckSnapshot(c.path, nil, c.pause, nil); errors.As(err, &damage) {
+	if _, err := (&snapshot.File{Path: c.path, Rest: c.pause}).Check(nil); errors.As(err, &damage) {
 		return false, nil // of what no start reads, and the new one does not have
 	} else if err != nil {
 		return false, err

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -36,7 +38,7 @@ func TestCompactHasSomethingToDo(t *testing.T) {
 		{"a segment", func(string) error { return nil }, true},
 		{"a record", func(dir string) error {
 			s := openDir(t, dir, smallSegment)
-			counted(t, s, store.Op{Kind: store.Count, Topic: []byte("topic 1")})
+			counted(t, s, core.Op{Kind: core.Count, Topic: []byte("topic 1")})
 			if err := s.Close(); err != nil {
 				return err
 			}
@@ -50,7 +52,7 @@ func TestCompactHasSomethingToDo(t *testing.T) {
 			flip(t, lastSegment(t, dir), log.Tail().Offset+20)
 			return log.Close()
 		}, false},
-		{"not closed", func(dir string) error { setMeta(t, dir, "state", []byte{byte(store.StateOpen)}); return nil }, false},
+		{"not closed", func(dir string) error { setMeta(t, dir, "state", []byte{byte(snapshot.StateOpen)}); return nil }, false},
 		{"a spare", func(dir string) error { return os.WriteFile(filepath.Join(store.LogDir(dir), "spare"), nil, 0o600) }, false},
 		{"room in the snapshot", func(dir string) error { return os.Truncate(store.SnapshotPath(dir), 1<<20) }, false},
 	} {
@@ -71,7 +73,7 @@ func TestCompactHasSomethingToDo(t *testing.T) {
 		if again, err := Compact(t.Context(), dir, CompactOptions{}); err != nil || !again.Nothing {
 			t.Errorf("%s, again: %+v, %v", test.name, again, err)
 		}
-		if m, _ := readEntries(t, dir); segmentsIn(t, dir) != 1 || m.State != store.StateClosed {
+		if m, _ := readEntries(t, dir); segmentsIn(t, dir) != 1 || m.State != snapshot.StateClosed {
 			t.Errorf("%s: %d segments, %+v", test.name, segmentsIn(t, dir), m)
 		}
 		if got := servedSums(t, dir); got == nil || !equalValues(got, want) {

@@ -15,12 +15,14 @@ import (
 	"gcd/internal/vfs"
 	"gcd/internal/vfs/vfstest"
 	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
 // compactStore makes a store with history, a snapshot, and a tail of several segments behind it: topics in both and in one alone, and
 // resets. It is closed, or as a crash leaves it. The counters are those that it should have.
-func compactStore(t testing.TB, seed uint64, segment int, topics []string, closed bool) (dir string, want map[string]store.Value) {
+func compactStore(t testing.TB, seed uint64, segment int, topics []string, closed bool) (dir string, want map[string]core.Value) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "data")
 	s, err := store.Open(dir, store.Options{SegmentSize: int64(segment), SnapshotInterval: -1, SnapshotBytes: -1, Retain: store.Retain{Bytes: 1 << 30}})
@@ -30,11 +32,11 @@ func compactStore(t testing.TB, seed uint64, segment int, topics []string, close
 	r := rand.New(rand.NewPCG(seed, 0))
 	run := func(topics []string, n int) {
 		for range n {
-			var ops []store.Op
+			var ops []core.Op
 			for range 1 + r.IntN(20) {
-				op := store.Op{Kind: store.Count, Topic: []byte(topics[r.IntN(len(topics))])}
+				op := core.Op{Kind: core.Count, Topic: []byte(topics[r.IntN(len(topics))])}
 				if r.IntN(10) == 0 {
-					op.Kind = store.Reset
+					op.Kind = core.Reset
 				}
 				ops = append(ops, op)
 			}
@@ -54,9 +56,9 @@ func compactStore(t testing.TB, seed uint64, segment int, topics []string, close
 	}
 	run(topics[len(topics)/4:], 20)
 	run(big, 6)
-	want = map[string]store.Value{}
+	want = map[string]core.Value{}
 	for cursor := uint64(0); ; {
-		if cursor = s.Scan(cursor, 1000, func(topic []byte, v store.Value) { want[string(topic)] = v }); cursor == 0 {
+		if cursor = s.Scan(cursor, 1000, func(topic []byte, v core.Value) { want[string(topic)] = v }); cursor == 0 {
 			break
 		}
 	}
@@ -124,11 +126,11 @@ func TestCompact(t *testing.T) {
 		if !equalValues(valuesOf(entries), want) {
 			t.Errorf("%+v: the counters changed", test)
 		}
-		if now.State != store.StateClosed || now.Store != m.Store || now.Replay != now.Witness || now.Replay != c.Index || m.Replay+c.Records != c.Index || c.Records < 26 {
+		if now.State != snapshot.StateClosed || now.Store != m.Store || now.Replay != now.DurableAtLeast || now.Replay != c.Index || m.Replay+c.Records != c.Index || c.Records < 26 {
 			t.Errorf("%+v: %+v became %+v, said %+v", test, m, now, c)
 		}
 		newest := uint64(0)
-		old := map[string]store.Entry{}
+		old := map[string]snapshot.Entry{}
 		for _, e := range before {
 			old[string(e.Topic)] = e
 		}
@@ -202,14 +204,14 @@ func TestCompactNewerEntries(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, entries := readEntries(t, newer)
-	was := map[string]store.Entry{}
+	was := map[string]snapshot.Entry{}
 	for _, e := range old {
 		was[string(e.Topic)] = e
 	}
 	if err := os.Remove(store.SnapshotPath(dir)); err != nil {
 		t.Fatal(err)
 	}
-	b, err := store.NewBuilder(vfs.OS{}, store.SnapshotPath(dir), m.Store)
+	b, err := snapshot.NewBuilder(vfs.OS{}, store.SnapshotPath(dir), m.Store)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -310,7 +312,7 @@ func TestCompactRefuses(t *testing.T) {
 		if err := os.Remove(store.SnapshotPath(dir)); err != nil {
 			return err
 		}
-		b, err := store.NewBuilder(vfs.OS{}, store.SnapshotPath(dir), m.Store)
+		b, err := snapshot.NewBuilder(vfs.OS{}, store.SnapshotPath(dir), m.Store)
 		if err != nil {
 			return err
 		}
@@ -408,9 +410,9 @@ func BenchmarkCompact(b *testing.B) {
 	dir := filepath.Join(b.TempDir(), "data")
 	s := openDir(b, dir, testSegment)
 	for i := 0; i < n; i += 1000 {
-		ops := make([]store.Op, 1000)
+		ops := make([]core.Op, 1000)
 		for j := range ops {
-			ops[j] = store.Op{Kind: store.Count, Topic: fmt.Appendf(nil, "topic-%010d", (i+j)*7919%n)}
+			ops[j] = core.Op{Kind: core.Count, Topic: fmt.Appendf(nil, "topic-%010d", (i+j)*7919%n)}
 		}
 		submit(b, s, ops...)
 	}

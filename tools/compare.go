@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 
 	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/tools/internal/bytopic"
 	"gcd/wal"
 )
@@ -27,7 +29,7 @@ type comparison struct {
 // newer is an entry that was written while the log grew on: the record that it names says what it should be.
 type newer struct {
 	last        uint64
-	value, seen store.Value
+	value, seen core.Value
 	offset      int64 // of the entry in the file, bytes
 }
 
@@ -47,7 +49,7 @@ func (c *comparison) run() error {
 			return err
 		}
 	}
-	entries := func(func(store.Entry, error) bool) {}
+	entries := func(func(snapshot.Entry, error) bool) {}
 	if c.snapshot >= 0 {
 		entries = allOf(c.entries)
 	}
@@ -70,7 +72,7 @@ func (c *comparison) collect() error {
 		if err != nil {
 			return c.logDamage(c.log.Last(), err)
 		}
-		for change, err := range store.Changes(r.Payload) {
+		for change, err := range core.Changes(r.Payload) {
 			if err != nil {
 				if err := c.recordDamage(r, err); err != nil {
 					return err
@@ -97,7 +99,7 @@ func (c *comparison) collect() error {
 	return nil
 }
 
-func doesNotFollow(topic []byte, index uint64, from, at store.Value) error {
+func doesNotFollow(topic []byte, index uint64, from, at core.Value) error {
 	return fmt.Errorf("record %d takes topic %.64q from epoch %d, sum %d, but it was at epoch %d, sum %d", index, topic, from.Epoch, from.Sum, at.Epoch, at.Sum)
 }
 
@@ -113,7 +115,7 @@ func (c *comparison) logDamage(index uint64, err error) error {
 }
 
 // broken is told of two changes of a topic, the second of which does not follow.
-func (c *comparison) broken(topic []byte, index uint64, from, at store.Value) error {
+func (c *comparison) broken(topic []byte, index uint64, from, at core.Value) error {
 	for r, err := range c.log.Records(index) {
 		if err != nil {
 			return c.logDamage(index, err)
@@ -130,10 +132,10 @@ func (c *comparison) wrong(offset int64, format string, args ...any) error {
 }
 
 // entries calls each with the entries of the snapshot, and then looks up those that are newer.
-func (c *comparison) entries(each func(store.Entry) error) error {
+func (c *comparison) entries(each func(snapshot.Entry) error) error {
 	var done uint64
 	var ours error
-	_, err := c.readEntries(func(m store.SnapshotMeta, e store.Entry) error {
+	_, err := c.readEntries(func(m snapshot.Meta, e snapshot.Entry) error {
 		done++
 		c.Progress.report("comparing the snapshot", "topics", done, m.Count)
 		if ours = c.ctx.Err(); ours == nil {
@@ -166,7 +168,7 @@ func (c *comparison) topic(t *bytopic.Topic[delta]) error {
 }
 
 // entry compares an entry of the snapshot.
-func (c *comparison) entry(e store.Entry, log *delta) error {
+func (c *comparison) entry(e snapshot.Entry, log *delta) error {
 	last := c.log.Last()
 	switch {
 	case e.Last > last:
@@ -205,8 +207,8 @@ func (c *comparison) without(topic []byte, log *delta) error {
 	switch {
 	case log.upTo > 0: // so there is a snapshot
 		return c.wrong(0, "topic %.64q is missing, though record %d, which is said to be in the snapshot, changed it", topic, log.upTo)
-	case log.from != store.Value{}:
-		return c.broken(topic, log.first, log.from, store.Value{})
+	case log.from != core.Value{}:
+		return c.broken(topic, log.first, log.from, core.Value{})
 	}
 	return nil
 }
@@ -220,7 +222,7 @@ func (c *comparison) checkNewer() error {
 		if err != nil {
 			return c.logDamage(r.Index, err)
 		}
-		for change, err := range store.Changes(r.Payload) {
+		for change, err := range core.Changes(r.Payload) {
 			if err != nil {
 				break // said before
 			}

@@ -4,16 +4,18 @@ import (
 	"errors"
 
 	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
 // countTopics counts those that a directory has in all, in its snapshot and behind that in its log.
 // changes calls do with the changes of the records behind the snapshot, in their order; m is nil if
 // there is no snapshot that can be read. exact is false if some may have been counted twice.
-func (r *dirView) countTopics(m *store.SnapshotMeta, changes func(do func(index uint64,
-	c store.Change) error) error) (n uint64, exact bool, err error) {
+func (r *dirView) countTopics(m *snapshot.Meta, changes func(do func(index uint64,
+	c core.Change) error) error) (n uint64, exact bool, err error) {
 	if m == nil {
-		m = &store.SnapshotMeta{}
+		m = &snapshot.Meta{}
 	}
 	// A topic leaves its first state once, so the change that it leaves it by stands for it. A
 	// snapshot that was interrupted may have topics whose records are behind it.
@@ -21,11 +23,11 @@ func (r *dirView) countTopics(m *store.SnapshotMeta, changes func(do func(index 
 	var born, known, doubtful uint64
 	failed := error(nil)
 	topics := func(yield func([]byte) bool) {
-		failed = changes(func(index uint64, c store.Change) error {
-			if c.Before() != (store.Value{}) {
+		failed = changes(func(index uint64, c core.Change) error {
+			if c.Before() != (core.Value{}) {
 				return nil
 			}
-			if born++; m.Count == 0 || index > m.Witness {
+			if born++; m.Count == 0 || index > m.DurableAtLeast {
 				return nil
 			}
 			if doubtful++; look && !yield(c.Topic) {
@@ -35,8 +37,8 @@ func (r *dirView) countTopics(m *store.SnapshotMeta, changes func(do func(index 
 		})
 	}
 	if look {
-		_, err = store.FindInSnapshot(store.SnapshotPath(r.dir), r.open, r.pause, topics,
-			func(store.Entry) error { known++; return nil })
+		_, err = (&snapshot.File{Path: store.SnapshotPath(r.dir), Open: r.open, Rest: r.pause}).Find(topics,
+			func(snapshot.Entry) error { known++; return nil })
 	} else {
 		topics(func([]byte) bool { return true })
 	}
@@ -50,8 +52,8 @@ func (r *dirView) countTopics(m *store.SnapshotMeta, changes func(do func(index 
 var errEnough = errors.New("enough")
 
 // changesOf gives the changes of the records of a log behind an index.
-func changesOf(log *wal.Log, behind uint64) func(do func(index uint64, c store.Change) error) error {
-	return func(do func(index uint64, c store.Change) error) error {
+func changesOf(log *wal.Log, behind uint64) func(do func(index uint64, c core.Change) error) error {
+	return func(do func(index uint64, c core.Change) error) error {
 		if log == nil || behind >= log.Last() {
 			return nil
 		}
@@ -68,8 +70,8 @@ func changesOf(log *wal.Log, behind uint64) func(do func(index uint64, c store.C
 }
 
 // changesIn gives the changes of a record, those before the first that cannot be read.
-func changesIn(rec wal.Record, do func(index uint64, c store.Change) error) error {
-	for c, err := range store.Changes(rec.Payload) {
+func changesIn(rec wal.Record, do func(index uint64, c core.Change) error) error {
+	for c, err := range core.Changes(rec.Payload) {
 		if err != nil {
 			return nil // who reads the records says so
 		}

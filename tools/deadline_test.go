@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gcd/store"
+	"gcd/store/core"
 )
 
 // timeout is when a test that waits gives up; it decides nothing but how a failure looks.
@@ -40,9 +41,9 @@ func ended(wg *sync.WaitGroup) <-chan struct{} {
 }
 
 // submit has a store do ops as one group, and waits for it.
-func submit(t testing.TB, s *store.Store, ops ...store.Op) {
+func submit(t testing.TB, s *store.Store, ops ...core.Op) {
 	t.Helper()
 	done := make(chan struct{})
-	s.Submit(&store.Group{Ops: ops, Done: func(*store.Group) { close(done) }})
+	s.Submit(&core.Group{Ops: ops, Done: func(*core.Group) { close(done) }})
 	within(t, "the outcome of a group", done)
 }

@@ -5,22 +5,23 @@ import (
 	"iter"
 	"time"
 
-	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/tools/internal/bytopic"
 )
 
 // A delta is what a part of the log makes of one topic: its changes, each following from the one
 // before, as one.
 type delta struct {
-	first uint64      // index of the record with the first change; 0: there is no change
-	from  store.Value // that it starts from
-	last  uint64      // index of the record with the last change
-	at    store.Value // that it leads to
+	first uint64     // index of the record with the first change; 0: there is no change
+	from  core.Value // that it starts from
+	last  uint64     // index of the record with the last change
+	at    core.Value // that it leads to
 
 	// The last change up to the record at which the topic's state is asked for.
-	upTo   uint64      // its record; 0: none is so early
-	upToAt store.Value // that it leads to
-	time   uint64      // of its record, nanoseconds since 1970
+	upTo   uint64     // its record; 0: none is so early
+	upToAt core.Value // that it leads to
+	time   uint64     // of its record, nanoseconds since 1970
 }
 
 // deltaNumbers are what a delta consists of.
@@ -39,10 +40,10 @@ func newDeltas(o bytopic.Options) deltas { return deltas{bytopic.New(deltaNumber
 //
 // A change that does not follow from the one before it is added all the same, but not ok; before is
 // the state that that one led to. Where memory was full between the two, whole finds that later.
-func (d deltas) add(index uint64, at time.Time, c *store.Change, upTo bool) (before store.Value, ok bool, err error) {
+func (d deltas) add(index uint64, at time.Time, c *core.Change, upTo bool) (before core.Value, ok bool, err error) {
 	v, known, err := d.At(c.Topic)
 	if err != nil {
-		return store.Value{}, false, err
+		return core.Value{}, false, err
 	}
 	if !known {
 		v.first, v.from, v.at = index, c.Before(), c.Before()
@@ -58,7 +59,7 @@ func (d deltas) add(index uint64, at time.Time, c *store.Change, upTo bool) (bef
 
 // notFollowing is told of a change that does not follow from the one before it. Its error ends the
 // work.
-type notFollowing func(topic []byte, index uint64, from, at store.Value) error
+type notFollowing func(topic []byte, index uint64, from, at core.Value) error
 
 // whole is the delta of a topic over all records; zero if it has none.
 func whole(t *bytopic.Topic[delta], broken notFollowing) (d delta, err error) {
@@ -82,16 +83,16 @@ func whole(t *bytopic.Topic[delta], broken notFollowing) (d delta, err error) {
 
 // allOf makes an iterator of a function that calls each with every entry. An error of reading them
 // is its last step.
-func allOf(read func(each func(store.Entry) error) error) iter.Seq2[store.Entry, error] {
-	return func(yield func(store.Entry, error) bool) {
-		err := read(func(e store.Entry) error {
+func allOf(read func(each func(snapshot.Entry) error) error) iter.Seq2[snapshot.Entry, error] {
+	return func(yield func(snapshot.Entry, error) bool) {
+		err := read(func(e snapshot.Entry) error {
 			if !yield(e, nil) {
 				return errEnough
 			}
 			return nil
 		})
 		if err != nil && !errors.Is(err, errEnough) {
-			yield(store.Entry{}, err)
+			yield(snapshot.Entry{}, err)
 		}
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"gcd/store"
+	"gcd/store/core"
 	"gcd/tools/internal/bytopic"
 )
 
@@ -18,7 +18,7 @@ func TestDeltas(t *testing.T) {
 		d := newDeltas(bytopic.Options{Dir: t.TempDir(), Memory: memory})
 		defer d.Close()
 		told := 0
-		add := func(index uint64, c store.Change) {
+		add := func(index uint64, c core.Change) {
 			before, ok, err := d.add(index, time.Unix(-1, int64(index)), &c, index <= 4)
 			if err != nil {
 				t.Fatal(err)
@@ -31,18 +31,18 @@ func TestDeltas(t *testing.T) {
 			}
 		}
 		for _, topic := range []string{"b", "a"} { // one in memory sends the other one into the file
-			add(3, store.Change{Topic: []byte(topic), Epoch: 2, Sum: 5, N: 3})
+			add(3, core.Change{Topic: []byte(topic), Epoch: 2, Sum: 5, N: 3})
 		}
 		for _, topic := range []string{"b", "a"} {
-			add(4, store.Change{Topic: []byte(topic), Epoch: 2, Sum: 8, N: 1})
+			add(4, core.Change{Topic: []byte(topic), Epoch: 2, Sum: 8, N: 1})
 		}
-		add(5, store.Change{Topic: []byte("b"), Epoch: 2, Sum: 8}) // it has 9
+		add(5, core.Change{Topic: []byte("b"), Epoch: 2, Sum: 8}) // it has 9
 		var got []string
 		for topic, err := range d.All() {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w, err := whole(topic, func(topic []byte, index uint64, from, at store.Value) error {
+			w, err := whole(topic, func(topic []byte, index uint64, from, at core.Value) error {
 				if told++; string(topic) != "b" || index != 5 || from.Sum != 8 || at.Sum != 9 {
 					t.Errorf("memory %d: record %d takes %q from %v, which is at %v", memory, index, topic, from, at)
 				}
@@ -61,7 +61,7 @@ func TestDeltas(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := whole(topic, func([]byte, uint64, store.Value, store.Value) error { return failed }); (string(topic.Name) == "b" && memory == 1) != (err == failed) {
+			if _, err := whole(topic, func([]byte, uint64, core.Value, core.Value) error { return failed }); (string(topic.Name) == "b" && memory == 1) != (err == failed) {
 				t.Errorf("memory %d: %q: %v", memory, topic.Name, err)
 			}
 		}

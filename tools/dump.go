@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/tools/internal/bytopic"
 	"gcd/wal"
 )
@@ -193,7 +195,7 @@ func (d *dumper) collect() error {
 		if r.Index < d.from {
 			continue
 		}
-		for change, err := range store.Changes(r.Payload) {
+		for change, err := range core.Changes(r.Payload) {
 			if err != nil {
 				return d.src.damaged(r, err)
 			}
@@ -264,7 +266,7 @@ func (d *dumper) topic(t *bytopic.Topic[delta], log *delta) error {
 }
 
 // unchanged writes an entry that no record that was read has changed.
-func (d *dumper) unchanged(e store.Entry) error {
+func (d *dumper) unchanged(e snapshot.Entry) error {
 	if e.Last >= d.from {
 		return d.wrong(e.Topic, "it is said to be of record %d, which does not change it", e.Last)
 	}
@@ -273,7 +275,7 @@ func (d *dumper) unchanged(e store.Entry) error {
 
 // changed writes a topic that both have. An entry may be newer than the snapshot's replay index, and
 // then has changes of the log already.
-func (d *dumper) changed(e store.Entry, log *delta) error {
+func (d *dumper) changed(e snapshot.Entry, log *delta) error {
 	at, ok := e.Value, true
 	switch {
 	case e.Last < log.first:
@@ -298,7 +300,7 @@ func (d *dumper) changed(e store.Entry, log *delta) error {
 
 // new writes a topic that the snapshot does not have.
 func (d *dumper) new(topic []byte, log *delta) error {
-	if log.from != (store.Value{}) || log.first <= d.src.Replay() {
+	if log.from != (core.Value{}) || log.first <= d.src.Replay() {
 		return d.wrong(topic, "it is missing, but record %d takes it from epoch %d, sum %d", log.first, log.from.Epoch, log.from.Sum)
 	}
 	return d.atIndex(topic, log)
@@ -308,22 +310,22 @@ func (d *dumper) new(topic []byte, log *delta) error {
 // first one after it starts from.
 func (d *dumper) atIndex(topic []byte, log *delta) error {
 	if log.upTo > 0 {
-		return d.write(store.Entry{Topic: topic, Value: log.upToAt, Last: log.upTo}, time.Unix(0, int64(log.time)))
+		return d.write(snapshot.Entry{Topic: topic, Value: log.upToAt, Last: log.upTo}, time.Unix(0, int64(log.time)))
 	}
-	if log.from == (store.Value{}) {
+	if log.from == (core.Value{}) {
 		return nil // it was not there yet
 	}
-	return d.write(store.Entry{Topic: topic, Value: log.from}, time.Time{})
+	return d.write(snapshot.Entry{Topic: topic, Value: log.from}, time.Time{})
 }
 
-func (d *dumper) write(e store.Entry, at time.Time) error {
+func (d *dumper) write(e snapshot.Entry, at time.Time) error {
 	d.result.Entries++
 	d.counter = Counter{Entry: e, Time: at}
 	return d.w.Counter(&d.counter)
 }
 
 // less says whether a state comes before another.
-func less(a, b store.Value) bool { return a.Epoch < b.Epoch || a.Epoch == b.Epoch && a.Sum < b.Sum }
+func less(a, b core.Value) bool { return a.Epoch < b.Epoch || a.Epoch == b.Epoch && a.Sum < b.Sum }
 
 // wrong is an error about a topic's entry in the snapshot.
 func (d *dumper) wrong(topic []byte, format string, args ...any) error {
@@ -331,7 +333,7 @@ func (d *dumper) wrong(topic []byte, format string, args ...any) error {
 }
 
 // broken is a notFollowing.
-func (d *dumper) broken(topic []byte, index uint64, from, at store.Value) error {
+func (d *dumper) broken(topic []byte, index uint64, from, at core.Value) error {
 	reason := doesNotFollow(topic, index, from, at)
 	for r, err := range d.src.Records(index) {
 		if err != nil {

@@ -10,6 +10,8 @@ import (
 
 	"gcd/internal/vfs"
 	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -37,13 +39,13 @@ func wholeStore(b *testing.B, topics int) string {
 
 func buildSnapshot(b *testing.B, dir string, topics int, replay uint64, state func(i int) (sum, last uint64)) {
 	b.Helper()
-	builder, err := store.NewBuilder(vfs.OS{}, store.SnapshotPath(dir), wal.ID{1})
+	builder, err := snapshot.NewBuilder(vfs.OS{}, store.SnapshotPath(dir), wal.ID{1})
 	if err != nil {
 		b.Fatal(err)
 	}
 	for i := range topics {
 		sum, last := state(i)
-		if err := builder.Add(store.Entry{Topic: fmt.Appendf(nil, "topic %010d", i), Value: store.Value{Sum: sum}, Last: last}); err != nil {
+		if err := builder.Add(snapshot.Entry{Topic: fmt.Appendf(nil, "topic %010d", i), Value: core.Value{Sum: sum}, Last: last}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 )
 
 // failingWriter fails at one of its calls, or ends a context there.
@@ -32,7 +34,7 @@ func (w *failingWriter) Footer() error           { w.ended = true; return w.call
 // TestDumpStops: a dump that was interrupted, or could not be written, has no end, and the error is that.
 func TestDumpStops(t *testing.T) {
 	t.Parallel()
-	dir := handmade(t, 9, []store.Entry{{Topic: []byte("a"), Last: 9}, {Topic: []byte("c"), Last: 8}}, store.Change{Topic: []byte("b"), N: 1}, store.Change{Topic: []byte("d"), N: 1})
+	dir := handmade(t, 9, []snapshot.Entry{{Topic: []byte("a"), Last: 9}, {Topic: []byte("c"), Last: 8}}, core.Change{Topic: []byte("b"), N: 1}, core.Change{Topic: []byte("d"), N: 1})
 	const calls = 6
 	for at := 1; at <= calls; at++ {
 		failed := errors.New("failed")
@@ -53,7 +55,7 @@ func TestDumpStops(t *testing.T) {
 func TestDumpBeforeTheLog(t *testing.T) {
 	t.Parallel()
 	for index, want := range map[uint64]error{0: nil, 1: ErrNotKept} {
-		dir := handmade(t, index, nil, store.Change{Topic: []byte("a"), N: 1})
+		dir := handmade(t, index, nil, core.Change{Topic: []byte("a"), N: 1})
 		if _, err := Dump(t.Context(), dir, &collected{}, DumpOptions{Before: time.Unix(1, 0)}); !errors.Is(err, want) {
 			t.Errorf("behind record %d: %v, want %v", index, err, want)
 		}
@@ -81,9 +83,9 @@ func TestDumpRests(t *testing.T) {
 		}
 		return got
 	}
-	var ops []store.Op
+	var ops []core.Op
 	for i := range n * restEvery {
-		ops = append(ops, store.Op{Kind: store.Count, Topic: fmt.Append(nil, i)})
+		ops = append(ops, core.Op{Kind: core.Count, Topic: fmt.Append(nil, i)})
 	}
 	submit(t, s, ops...)
 	rests(n+n, "the log and the counters")

@@ -18,6 +18,8 @@ import (
 
 	"gcd/internal/thin"
 	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -60,7 +62,7 @@ type replayed struct {
 type replayedRecord struct {
 	index   uint64
 	time    time.Time
-	changes []store.Change
+	changes []core.Change
 }
 
 func replayOf(t testing.TB, dir string) *replayed {
@@ -75,7 +77,7 @@ func replayOf(t testing.TB, dir string) *replayed {
 			t.Fatal(err)
 		}
 		record := replayedRecord{index: r.Index, time: r.Time}
-		for c, err := range store.Changes(bytes.Clone(r.Payload)) {
+		for c, err := range core.Changes(bytes.Clone(r.Payload)) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -100,11 +102,11 @@ func (all *replayed) at(index, first uint64, times bool, prefix string) []Counte
 				continue
 			}
 			if at == nil {
-				at = &Counter{Entry: store.Entry{Topic: c.Topic}}
+				at = &Counter{Entry: snapshot.Entry{Topic: c.Topic}}
 				state[topic] = at
 			}
 			if c.N == 0 {
-				at.Value = store.Value{Epoch: at.Epoch + 1}
+				at.Value = core.Value{Epoch: at.Epoch + 1}
 			} else {
 				at.Sum += c.N
 			}
@@ -120,7 +122,7 @@ func (all *replayed) at(index, first uint64, times bool, prefix string) []Counte
 			counters = append(counters, *c)
 		}
 	}
-	slices.SortFunc(counters, func(a, b Counter) int { return store.CompareTopics(a.Topic, b.Topic) })
+	slices.SortFunc(counters, func(a, b Counter) int { return core.CompareTopics(a.Topic, b.Topic) })
 	return counters
 }
 
@@ -156,12 +158,12 @@ func livedStore(t testing.TB, r *rand.Rand, topics []string, segment int64, roun
 	}
 	work := func(r *rand.Rand, n int) {
 		for range n {
-			ops := make([]store.Op, 1+r.IntN(5))
+			ops := make([]core.Op, 1+r.IntN(5))
 			for i := range ops {
-				ops[i] = store.Op{Kind: store.Count, Topic: []byte(topics[r.IntN(len(topics))]), N: 1 + r.Uint64N(9)}
+				ops[i] = core.Op{Kind: core.Count, Topic: []byte(topics[r.IntN(len(topics))]), N: 1 + r.Uint64N(9)}
 				switch r.IntN(12) {
 				case 0:
-					ops[i].Kind, ops[i].N = store.Reset, 0
+					ops[i].Kind, ops[i].N = core.Reset, 0
 				case 1:
 					ops[i].N = r.Uint64() >> r.IntN(64)
 				case 2:
@@ -169,7 +171,7 @@ func livedStore(t testing.TB, r *rand.Rand, topics []string, segment int64, roun
 				}
 			}
 			done := make(chan struct{})
-			s.Submit(&store.Group{Ops: ops, Done: func(*store.Group) { close(done) }})
+			s.Submit(&core.Group{Ops: ops, Done: func(*core.Group) { close(done) }})
 			<-done // of whoever waits for this goroutine
 		}
 	}
@@ -197,7 +199,7 @@ func livedStore(t testing.TB, r *rand.Rand, topics []string, segment int64, roun
 // forget removes so many of the segments that the snapshot covers, oldest first, and says where the log begins now.
 func forget(t testing.TB, r *rand.Rand, dir string) (first uint64) {
 	t.Helper()
-	m, err := store.ReadSnapshotMeta(store.SnapshotPath(dir))
+	m, err := snapshot.At(store.SnapshotPath(dir)).Meta()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +234,7 @@ func TestDumpAt(t *testing.T) {
 		segment         int64
 		topics, longest int
 		rounds          int
-	}{{"tiny segments", 8192, 40, 1500, 12}, {"long topics", 512 << 10, 12, store.MaxTopicLen, 3}} {
+	}{{"tiny segments", 8192, 40, 1500, 12}, {"long topics", 512 << 10, 12, core.MaxTopicLen, 3}} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			r := seeded(t)
@@ -349,9 +351,9 @@ func TestDumpTimeWithoutRecords(t *testing.T) {
 		at    time.Time
 		want  error
 	}{{0, past, nil}, {0, future, nil}, {9, past, ErrNotKept}, {9, future, nil}} {
-		var entries []store.Entry
+		var entries []snapshot.Entry
 		if test.index > 0 {
-			entries = append(entries, store.Entry{Topic: []byte("a"), Value: store.Value{Sum: 4}, Last: test.index})
+			entries = append(entries, snapshot.Entry{Topic: []byte("a"), Value: core.Value{Sum: 4}, Last: test.index})
 		}
 		got := &collected{}
 		if _, err := Dump(t.Context(), handmade(t, test.index, entries), got, DumpOptions{Before: test.at}); !errors.Is(err, test.want) || err == nil && got.header.Index != test.index {
@@ -363,29 +365,29 @@ func TestDumpTimeWithoutRecords(t *testing.T) {
 // TestDumpRefuses: what a start refuses a dump does, and a log whose records do not follow from the snapshot.
 func TestDumpRefuses(t *testing.T) {
 	t.Parallel()
-	count := func(topic string, epoch, sum, n uint64) store.Change {
-		return store.Change{Topic: []byte(topic), Epoch: epoch, Sum: sum, N: n}
+	count := func(topic string, epoch, sum, n uint64) core.Change {
+		return core.Change{Topic: []byte(topic), Epoch: epoch, Sum: sum, N: n}
 	}
-	entry := func(topic string, sum, last uint64) store.Entry {
-		return store.Entry{Topic: []byte(topic), Value: store.Value{Sum: sum}, Last: last}
+	entry := func(topic string, sum, last uint64) snapshot.Entry {
+		return snapshot.Entry{Topic: []byte(topic), Value: core.Value{Sum: sum}, Last: last}
 	}
 	for _, test := range []struct {
 		name    string
-		entries []store.Entry
-		changes []store.Change // from record 10 on
+		entries []snapshot.Entry
+		changes []core.Change // from record 10 on
 		right   bool
 	}{
-		{"right", []store.Entry{entry("a", 4, 9)}, []store.Change{count("a", 0, 4, 2), count("b", 0, 0, 1)}, true},
-		{"newer entry", []store.Entry{entry("a", 6, 10)}, []store.Change{count("a", 0, 4, 2), count("a", 0, 6, 1)}, true},
-		{"newest entry", []store.Entry{entry("a", 7, 11)}, []store.Change{count("a", 0, 4, 2), count("a", 0, 6, 1)}, true},
-		{"does not follow", []store.Entry{entry("a", 4, 9)}, []store.Change{count("a", 0, 5, 2)}, false},
-		{"does not follow in the log", []store.Entry{entry("a", 4, 9)}, []store.Change{count("a", 0, 4, 2), count("a", 0, 7, 2)}, false},
-		{"not from the beginning", nil, []store.Change{count("a", 0, 4, 2)}, false},
-		{"newer entry, other sum", []store.Entry{entry("a", 8, 10)}, []store.Change{count("a", 0, 4, 2), count("a", 0, 6, 1)}, false},
-		{"newest entry, other sum", []store.Entry{entry("a", 6, 11)}, []store.Change{count("a", 0, 4, 2), count("a", 0, 6, 1)}, false},
-		{"entry without its record", []store.Entry{entry("a", 4, 10)}, []store.Change{count("b", 0, 0, 2)}, false},
-		{"entry behind the last", []store.Entry{entry("a", 6, 11)}, []store.Change{count("a", 0, 4, 2), count("b", 0, 0, 1)}, false},
-		{"behind an entry's own record", []store.Entry{entry("a", 4, 5), entry("c", 1, 12)}, []store.Change{count("a", 0, 4, 2), count("b", 0, 0, 1)}, false},
+		{"right", []snapshot.Entry{entry("a", 4, 9)}, []core.Change{count("a", 0, 4, 2), count("b", 0, 0, 1)}, true},
+		{"newer entry", []snapshot.Entry{entry("a", 6, 10)}, []core.Change{count("a", 0, 4, 2), count("a", 0, 6, 1)}, true},
+		{"newest entry", []snapshot.Entry{entry("a", 7, 11)}, []core.Change{count("a", 0, 4, 2), count("a", 0, 6, 1)}, true},
+		{"does not follow", []snapshot.Entry{entry("a", 4, 9)}, []core.Change{count("a", 0, 5, 2)}, false},
+		{"does not follow in the log", []snapshot.Entry{entry("a", 4, 9)}, []core.Change{count("a", 0, 4, 2), count("a", 0, 7, 2)}, false},
+		{"not from the beginning", nil, []core.Change{count("a", 0, 4, 2)}, false},
+		{"newer entry, other sum", []snapshot.Entry{entry("a", 8, 10)}, []core.Change{count("a", 0, 4, 2), count("a", 0, 6, 1)}, false},
+		{"newest entry, other sum", []snapshot.Entry{entry("a", 6, 11)}, []core.Change{count("a", 0, 4, 2), count("a", 0, 6, 1)}, false},
+		{"entry without its record", []snapshot.Entry{entry("a", 4, 10)}, []core.Change{count("b", 0, 0, 2)}, false},
+		{"entry behind the last", []snapshot.Entry{entry("a", 6, 11)}, []core.Change{count("a", 0, 4, 2), count("b", 0, 0, 1)}, false},
+		{"behind an entry's own record", []snapshot.Entry{entry("a", 4, 5), entry("c", 1, 12)}, []core.Change{count("a", 0, 4, 2), count("b", 0, 0, 1)}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -404,7 +406,7 @@ func TestDumpRefuses(t *testing.T) {
 		})
 	}
 	// A snapshot that lacks what it says that it has, which only a dump of the whole log can see.
-	behind := handmade(t, 9, []store.Entry{entry("a", 6, 10)}, count("a", 0, 4, 2), count("a", 0, 6, 1))
+	behind := handmade(t, 9, []snapshot.Entry{entry("a", 6, 10)}, count("a", 0, 4, 2), count("a", 0, 6, 1))
 	for replay, right := range map[uint64]bool{10: true, 11: false} {
 		setReplay(t, behind, replay)
 		var damage *wal.CorruptionError
@@ -415,11 +417,11 @@ func TestDumpRefuses(t *testing.T) {
 	}
 
 	// The same with more behind it, and of a topic that is missing; and an entry that is not what its own record made it, with the state of that record.
-	lacks := handmade(t, 9, []store.Entry{entry("a", 4, 9)}, count("a", 0, 4, 2), count("a", 0, 6, 1))
+	lacks := handmade(t, 9, []snapshot.Entry{entry("a", 4, 9)}, count("a", 0, 4, 2), count("a", 0, 6, 1))
 	setReplay(t, lacks, 10)
 	missing := handmade(t, 9, nil, count("b", 0, 0, 1), count("b", 0, 1, 1))
 	setReplay(t, missing, 10)
-	between := handmade(t, 9, []store.Entry{entry("a", 5, 10)}, count("a", 0, 4, 2), count("a", 0, 6, 1))
+	between := handmade(t, 9, []snapshot.Entry{entry("a", 5, 10)}, count("a", 0, 4, 2), count("a", 0, 6, 1))
 	at := uint64(10)
 	for _, dir := range []string{lacks, missing, between} {
 		var damage *wal.CorruptionError

@@ -14,7 +14,8 @@ import (
 	"math"
 	"time"
 
-	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -52,10 +53,10 @@ func (e *DumpError) Error() string {
 // Unwrap returns what is wrong.
 func (e *DumpError) Unwrap() error { return e.Err }
 
-// ReadDump reads a dump file, NDJSON or CSV, and calls each with every entry, in the order of store.CompareTopics. What each
+// ReadDump reads a dump file, NDJSON or CSV, and calls each with every entry, in the order of core.CompareTopics. What each
 // saw is to be believed only when the error is nil: the digest comes last. A topic is valid during the call. An error of each
 // ends the reading and is returned; what is wrong with the file is a *DumpError, a newer version is wal.ErrVersion, other errors are the reader's.
-func ReadDump(r io.Reader, each func(DumpHeader, store.Entry) error) (DumpHeader, DumpFooter, error) {
+func ReadDump(r io.Reader, each func(DumpHeader, snapshot.Entry) error) (DumpHeader, DumpFooter, error) {
 	d := dumpReader{lines: bufio.NewReaderSize(r, 64<<10), digest: sha256.New()}
 	header, footer, err := d.read(each)
 	if errors.As(err, new(*badLine)) {
@@ -96,7 +97,7 @@ type dumpReader struct {
 	again  []byte // a line, written from what was read of it
 }
 
-func (d *dumpReader) read(each func(DumpHeader, store.Entry) error) (h DumpHeader, f DumpFooter, err error) {
+func (d *dumpReader) read(each func(DumpHeader, snapshot.Entry) error) (h DumpHeader, f DumpFooter, err error) {
 	line, err := d.readLine()
 	if err == io.EOF {
 		return h, f, badf("the file is empty")
@@ -164,7 +165,7 @@ func (d *dumpReader) body() ([]byte, error) {
 }
 
 // check looks at what one line alone cannot tell of an entry.
-func (d *dumpReader) check(h DumpHeader, entries uint64, e store.Entry) error {
+func (d *dumpReader) check(h DumpHeader, entries uint64, e snapshot.Entry) error {
 	if h.Index == 0 {
 		return badf("the dump is of index 0, at which no topic was counted yet")
 	}
@@ -172,7 +173,7 @@ func (d *dumpReader) check(h DumpHeader, entries uint64, e store.Entry) error {
 		return badf("the topic changed last at %d, but the dump is of index %d", e.Last, h.Index)
 	}
 	if entries > 0 {
-		switch order := store.CompareTopics(d.before, e.Topic); {
+		switch order := core.CompareTopics(d.before, e.Topic); {
 		case order == 0:
 			return badf("the topic %.64q comes twice", e.Topic)
 		case order > 0:

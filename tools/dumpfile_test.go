@@ -20,7 +20,8 @@ import (
 	"unicode/utf8"
 
 	"gcd/internal/thin"
-	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -31,9 +32,9 @@ func hostileTopics() []string {
 		"a\nb", "\n", "\r", "\r\n", "\t", "a\tb ", " leading", "trailing ", "=1+1", "@x", "-1", "+1", "'", ";", "|", "\x00", "\x00\x00", "\x01", "\x1b[31mred", "\x7f", "\u0080", "\u0085", "\u009f",
 		"\u00a0", "\u200b", "\u200f", "\u2028", "\u2029", "\ufeff", "\ufeffbom", "\ufffd", "\ufffe", "\uffff", "\U0010ffff", "\U0001f600", "<b>&amp;</b>", `\.`,
 		"Ελληνικά", "русский", "עברית", "العربية", "हिन्दी", "ไทย", "한국어", "日本語", "中文", "ქართული", "አማርኛ", "தமிழ்", "é", "e\u0301", "𐍈𐌰", "👩‍👩‍👧",
-		"\xff", "a\xe2\x82", "\xc0\x80\n", strings.Repeat("\xfe", store.MaxTopicLen), strings.Repeat("k", 1024), strings.Repeat("k", 1025), strings.Repeat("é", 513),
-		strings.Repeat("\x00", store.MaxTopicLen), strings.Repeat("\n", store.MaxTopicLen), strings.Repeat(`"`, store.MaxTopicLen), strings.Repeat(`\`, store.MaxTopicLen),
-		strings.Repeat("日", store.MaxTopicLen/3), strings.Repeat("\u2028", store.MaxTopicLen/3),
+		"\xff", "a\xe2\x82", "\xc0\x80\n", strings.Repeat("\xfe", core.MaxTopicLen), strings.Repeat("k", 1024), strings.Repeat("k", 1025), strings.Repeat("é", 513),
+		strings.Repeat("\x00", core.MaxTopicLen), strings.Repeat("\n", core.MaxTopicLen), strings.Repeat(`"`, core.MaxTopicLen), strings.Repeat(`\`, core.MaxTopicLen),
+		strings.Repeat("日", core.MaxTopicLen/3), strings.Repeat("\u2028", core.MaxTopicLen/3),
 	}
 	for c := range rune(0x100) {
 		topics = append(topics, "c"+string(c))
@@ -42,12 +43,12 @@ func hostileTopics() []string {
 }
 
 // short leaves out the longest topics, which cost a thousand times as much as others, for what is done many times.
-func short(entries []store.Entry) []store.Entry {
-	return slices.DeleteFunc(entries, func(e store.Entry) bool { return len(e.Topic) > 2000 })
+func short(entries []snapshot.Entry) []snapshot.Entry {
+	return slices.DeleteFunc(entries, func(e snapshot.Entry) bool { return len(e.Topic) > 2000 })
 }
 
 // randomEntries are entries of hostile and random topics in their order, none newer than index.
-func randomEntries(r *rand.Rand, n int, index uint64) []store.Entry {
+func randomEntries(r *rand.Rand, n int, index uint64) []snapshot.Entry {
 	topics := hostileTopics()
 	r.Shuffle(len(topics), func(i, j int) { topics[i], topics[j] = topics[j], topics[i] })
 	topics = topics[:r.IntN(len(topics)+1)]
@@ -61,10 +62,10 @@ func randomEntries(r *rand.Rand, n int, index uint64) []store.Entry {
 		}
 		topics = append(topics, topic.String())
 	}
-	slices.SortFunc(topics, func(a, b string) int { return store.CompareTopics([]byte(a), []byte(b)) })
-	var entries []store.Entry
+	slices.SortFunc(topics, func(a, b string) int { return core.CompareTopics([]byte(a), []byte(b)) })
+	var entries []snapshot.Entry
 	for _, topic := range slices.Compact(topics) {
-		e := store.Entry{Topic: []byte(topic), Last: r.Uint64N(index + 1)}
+		e := snapshot.Entry{Topic: []byte(topic), Last: r.Uint64N(index + 1)}
 		e.Sum, e.Epoch = r.Uint64()>>r.IntN(64), r.Uint64()>>(1+r.IntN(63))
 		switch r.IntN(10) {
 		case 0:
@@ -79,12 +80,12 @@ func randomEntries(r *rand.Rand, n int, index uint64) []store.Entry {
 	return entries
 }
 
-func equalEntries(a, b store.Entry) bool {
+func equalEntries(a, b snapshot.Entry) bool {
 	return bytes.Equal(a.Topic, b.Topic) && a.Value == b.Value && a.Last == b.Last
 }
 
 // encodeDump writes a dump from its description, not with the code that dumps.
-func encodeDump(format string, h DumpHeader, entries []store.Entry, times bool) []byte {
+func encodeDump(format string, h DumpHeader, entries []snapshot.Entry, times bool) []byte {
 	var body bytes.Buffer
 	if format == "csv" {
 		body.WriteString("topic,sum,epoch,last")
@@ -185,8 +186,8 @@ func escaped(topic string) string {
 }
 
 // readDump collects what ReadDump reads.
-func readDump(r io.Reader) (h DumpHeader, entries []store.Entry, err error) {
-	h, _, err = ReadDump(r, func(_ DumpHeader, e store.Entry) error {
+func readDump(r io.Reader) (h DumpHeader, entries []snapshot.Entry, err error) {
+	h, _, err = ReadDump(r, func(_ DumpHeader, e snapshot.Entry) error {
 		e.Topic = bytes.Clone(e.Topic)
 		entries = append(entries, e)
 		return nil
@@ -231,10 +232,10 @@ func TestReadDump(t *testing.T) {
 }
 
 func smallDump(format string) []byte {
-	entries := []store.Entry{
-		{Topic: []byte("a"), Value: store.Value{Sum: 5, Epoch: 1}, Last: 7},
-		{Topic: []byte("b,\"\n"), Value: store.Value{Sum: math.MaxUint64}},
-		{Topic: []byte("ü"), Value: store.Value{Sum: 10}, Last: 9},
+	entries := []snapshot.Entry{
+		{Topic: []byte("a"), Value: core.Value{Sum: 5, Epoch: 1}, Last: 7},
+		{Topic: []byte("b,\"\n"), Value: core.Value{Sum: math.MaxUint64}},
+		{Topic: []byte("ü"), Value: core.Value{Sum: 10}, Last: 9},
 	}
 	return encodeDump(format, testHeader(), entries, false)
 }
@@ -292,7 +293,7 @@ func TestReadDumpRefuses(t *testing.T) {
 		{"ndjson", `{"topic":"\`, 2, "cut off"},
 		{"ndjson", "{\"topic\":\"\x01\",\"sum\":1,\"epoch\":0,\"last\":1}\n", 2, "not an entry"},
 		{"ndjson", "{\"topic\":\"\xff\",\"sum\":1,\"epoch\":0,\"last\":1}\n", 2, "not an entry"},
-		{"ndjson", `{"topic":"` + strings.Repeat("a", store.MaxTopicLen+1) + `","sum":1,"epoch":0,"last":1}` + "\n", 2, "longest"},
+		{"ndjson", `{"topic":"` + strings.Repeat("a", core.MaxTopicLen+1) + `","sum":1,"epoch":0,"last":1}` + "\n", 2, "longest"},
 		{"ndjson", strings.Repeat(" ", 10*maxDumpLine) + "\n", 2, "longer than"},
 		{"ndjson", strings.Repeat(" ", 10*maxDumpLine), 2, "longer than"},
 		{"ndjson", "\n", 2, "not an entry"},
@@ -403,7 +404,7 @@ func TestReadDumpOfIndexZero(t *testing.T) {
 		if _, _, err := readDump(bytes.NewReader(encodeDump(format, h, nil, false))); err != nil {
 			t.Error(err)
 		}
-		dump := encodeDump(format, h, []store.Entry{{Topic: []byte("a"), Value: store.Value{Sum: 1}}}, false)
+		dump := encodeDump(format, h, []snapshot.Entry{{Topic: []byte("a"), Value: core.Value{Sum: 1}}}, false)
 		if _, _, err := readDump(bytes.NewReader(dump)); !errors.As(err, new(*DumpError)) || !strings.Contains(err.Error(), "index 0") {
 			t.Errorf("%s: a topic at index 0 was read with %v, want a DumpError that says so", format, err)
 		}
@@ -456,14 +457,14 @@ func BenchmarkReadDump(b *testing.B) {
 	for _, format := range []string{"ndjson", "csv"} {
 		b.Run(format, func(b *testing.B) {
 			const n = 100_000
-			entries := make([]store.Entry, n)
+			entries := make([]snapshot.Entry, n)
 			for i := range entries {
-				entries[i] = store.Entry{Topic: fmt.Appendf(nil, "topic-%010d", i), Value: store.Value{Sum: uint64(i)}, Last: uint64(i)}
+				entries[i] = snapshot.Entry{Topic: fmt.Appendf(nil, "topic-%010d", i), Value: core.Value{Sum: uint64(i)}, Last: uint64(i)}
 			}
 			dump := encodeDump(format, testHeader(), entries, false)
 			b.SetBytes(int64(len(dump)))
 			for b.Loop() {
-				if _, _, err := ReadDump(bytes.NewReader(dump), func(DumpHeader, store.Entry) error { return nil }); err != nil {
+				if _, _, err := ReadDump(bytes.NewReader(dump), func(DumpHeader, snapshot.Entry) error { return nil }); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -476,13 +477,13 @@ func BenchmarkReadDump(b *testing.B) {
 func TestDumpThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"ndjson", "csv"} {
-		b, err := os.ReadFile(writeDump(t, format, testHeader(), []store.Entry{{Topic: []byte("a"), Value: store.Value{Sum: 1}, Last: 1}}))
+		b, err := os.ReadFile(writeDump(t, format, testHeader(), []snapshot.Entry{{Topic: []byte("a"), Value: core.Value{Sum: 1}, Last: 1}}))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for n := range b {
 			r := io.MultiReader(bytes.NewReader(b[:n]), iotest.ErrReader(syscall.EIO))
-			_, _, err := ReadDump(r, func(DumpHeader, store.Entry) error { return nil })
+			_, _, err := ReadDump(r, func(DumpHeader, snapshot.Entry) error { return nil })
 			if !errors.Is(err, syscall.EIO) || errors.As(err, new(*DumpError)) {
 				t.Fatalf("%s, at byte %d of %d: %v", format, n, len(b), err)
 			}

@@ -9,7 +9,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 )
 
 // dumpSyntax is what stands around the values in the first and the last line of a dump.
@@ -112,12 +113,12 @@ func (d *ndjsonDump) entry(line []byte) (c Counter, err error) {
 }
 
 // entry says what is wrong with an entry.
-func (p *parts) entry(e store.Entry) error {
+func (p *parts) entry(e snapshot.Entry) error {
 	if err := p.done("an entry of a dump"); err != nil {
 		return err
 	}
-	if len(e.Topic) > store.MaxTopicLen {
-		return badf("the topic has %d bytes, the longest may have %d", len(e.Topic), store.MaxTopicLen)
+	if len(e.Topic) > core.MaxTopicLen {
+		return badf("the topic has %d bytes, the longest may have %d", len(e.Topic), core.MaxTopicLen)
 	}
 	if e.Epoch > math.MaxInt64 {
 		return badf("the epoch %d is higher than a topic can reach", e.Epoch)

@@ -11,12 +11,13 @@ import (
 	"unicode/utf8"
 
 	"gcd/store"
+	"gcd/store/core"
 	"gcd/wal"
 )
 
 // A RecordWriter takes the records of a log. Changes and their topics are valid during the call.
 type RecordWriter interface {
-	Record(r wal.Record, changes []store.Change) error
+	Record(r wal.Record, changes []core.Change) error
 	Footer() error
 }
 
@@ -43,13 +44,13 @@ func DumpRecords(ctx context.Context, dir string, w RecordWriter, o DumpOptions)
 
 func dumpRecords(ctx context.Context, from *dirView, w RecordWriter, progress ProgressFunc) error {
 	var done uint64
-	var changes []store.Change
+	var changes []core.Change
 	for r, err := range wal.Scan(store.LogDir(from.dir), wal.Options{FS: from.fs}) {
 		if err != nil {
 			return err
 		}
 		changes = changes[:0]
-		for change, err := range store.Changes(r.Payload) {
+		for change, err := range core.Changes(r.Payload) {
 			if err != nil {
 				return &wal.CorruptionError{File: segmentPath(from.dir, r.Segment), Offset: r.Offset, Index: r.Index, Err: err}
 			}
@@ -120,7 +121,7 @@ type recordsNDJSON struct {
 	some     bool
 }
 
-func (w *recordsNDJSON) Record(r wal.Record, changes []store.Change) error {
+func (w *recordsNDJSON) Record(r wal.Record, changes []core.Change) error {
 	b := w.buf
 	if w.document {
 		if w.some {
@@ -170,7 +171,7 @@ type recordsCSV struct {
 	topic []byte
 }
 
-func (w *recordsCSV) Record(r wal.Record, changes []store.Change) error {
+func (w *recordsCSV) Record(r wal.Record, changes []core.Change) error {
 	for i := range changes {
 		c := &changes[i]
 		b := strconv.AppendUint(w.buf, r.Index, 10)

@@ -10,16 +10,16 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"gcd/store"
+	"gcd/store/snapshot"
 )
 
 // A Counter is one topic of a dump.
 type Counter struct {
-	store.Entry           // Last is 0 if it is not known
-	Time        time.Time // of the record Last; zero if it is not known, or was not asked for
+	snapshot.Entry           // Last is 0 if it is not known
+	Time           time.Time // of the record Last; zero if it is not known, or was not asked for
 }
 
-// A DumpWriter takes a dump: its header, then its counters in the order of store.CompareTopics, then its end. A counter's topic is valid during the call.
+// A DumpWriter takes a dump: its header, then its counters in the order of core.CompareTopics, then its end. A counter's topic is valid during the call.
 type DumpWriter interface {
 	Header(h DumpHeader) error
 	Counter(c *Counter) error

@@ -10,7 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -74,9 +75,9 @@ func TestDumpGolden(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	header := DumpHeader{Store: wal.ID{0xab}, Index: 123, Time: at, Prefix: "a\"\n"}
 	counters := []Counter{
-		{Entry: store.Entry{Topic: []byte("a\"\n,\\\x7f\u2028ß"), Value: store.Value{Sum: math.MaxUint64, Epoch: 7}, Last: 120}, Time: at},
-		{Entry: store.Entry{Topic: []byte("\xff")}},
-		{Entry: store.Entry{Topic: nil, Last: 3}},
+		{Entry: snapshot.Entry{Topic: []byte("a\"\n,\\\x7f\u2028ß"), Value: core.Value{Sum: math.MaxUint64, Epoch: 7}, Last: 120}, Time: at},
+		{Entry: snapshot.Entry{Topic: []byte("\xff")}},
+		{Entry: snapshot.Entry{Topic: nil, Last: 3}},
 	}
 	for format, want := range map[string]string{
 		"ndjson": `{"gcd_dump":1,"store":"ab000000-0000-0000-0000-000000000000","index":123,"time":"2026-01-02T03:04:05.000000006Z","prefix":"a\"\n","check":"CHECK"}

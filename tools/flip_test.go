@@ -12,6 +12,7 @@ import (
 
 	"gcd/internal/thin"
 	"gcd/store"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -25,7 +26,7 @@ func smallStore(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := store.ReadSnapshotMeta(path)
+	m, err := snapshot.At(path).Meta()
 	if err != nil || m.Mark != wal.MarkCurrent {
 		t.Fatalf("the small store has %+v, %v, want a mark that is current", m, err)
 	}
@@ -83,7 +84,7 @@ func TestSnapshotCutOff(t *testing.T) {
 	}
 	path := store.SnapshotPath(dir)
 	want := servedSums(t, dir)
-	pages, err := store.CheckSnapshot(path, nil, nil, nil)
+	pages, err := snapshot.At(path).Check(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +153,7 @@ func TestFlip(t *testing.T) {
 	want := servedSums(t, dir)
 	path := store.SnapshotPath(dir)
 	used := map[int]bool{}
-	if _, err := store.CheckSnapshot(path, nil, nil, func(off, n int64) {
+	if _, err := snapshot.At(path).Check(func(off, n int64) {
 		for i := off; i < off+n; i++ {
 			used[int(i)] = true
 		}

@@ -1,13 +1,14 @@
 package tools
 
 import (
-	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/tools/internal/bytopic"
 )
 
 // seen is the furthest state that anything shows a topic in.
 type seen struct {
-	store.Value
+	core.Value
 	last uint64 // the latest record that names the topic
 }
 
@@ -27,7 +28,7 @@ type furthest struct{ *bytopic.Collector[seen] }
 func newFurthest(o bytopic.Options) furthest { return furthest{bytopic.New(seenNumbers, o)} }
 
 // add adds that a topic was seen at a state, and that a record names it.
-func (f furthest) add(topic []byte, v store.Value, last uint64) error {
+func (f furthest) add(topic []byte, v core.Value, last uint64) error {
 	known, _, err := f.At(topic)
 	if err == nil {
 		known.join(seen{v, last})
@@ -36,7 +37,7 @@ func (f furthest) add(topic []byte, v store.Value, last uint64) error {
 }
 
 // each calls do with every topic, in the order of keys. The entry is valid until do returns.
-func (f furthest) each(do func(store.Entry) error) error {
+func (f furthest) each(do func(snapshot.Entry) error) error {
 	for t, err := range f.All() {
 		if err != nil {
 			return err
@@ -45,7 +46,7 @@ func (f furthest) each(do func(store.Entry) error) error {
 		for t.Next() {
 			s.join(t.Value)
 		}
-		if err := do(store.Entry{Topic: t.Name, Value: s.Value, Last: s.last}); err != nil {
+		if err := do(snapshot.Entry{Topic: t.Name, Value: s.Value, Last: s.last}); err != nil {
 			return err
 		}
 	}

@@ -4,7 +4,8 @@ import (
 	"slices"
 	"testing"
 
-	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/tools/internal/bytopic"
 )
 
@@ -12,7 +13,7 @@ import (
 // they come and wherever they are, and given back as often as they are asked for.
 func TestFurthest(t *testing.T) {
 	t.Parallel()
-	states := []seen{{store.Value{Sum: 5}, 9}, {store.Value{Sum: 3}, 4}, {store.Value{Epoch: 1}, 7}, {store.Value{Sum: 6}, 2}}
+	states := []seen{{core.Value{Sum: 5}, 9}, {core.Value{Sum: 3}, 4}, {core.Value{Epoch: 1}, 7}, {core.Value{Sum: 6}, 2}}
 	for _, memory := range []int{1, 1 << 20} {
 		w := newFurthest(bytopic.Options{Dir: t.TempDir(), Memory: memory})
 		for _, topic := range []string{"b", "a"} {
@@ -25,9 +26,9 @@ func TestFurthest(t *testing.T) {
 		}
 		for range 2 {
 			var topics string
-			err := w.each(func(e store.Entry) error {
+			err := w.each(func(e snapshot.Entry) error {
 				topics += string(e.Topic)
-				if e.Value != (store.Value{Epoch: 1}) || e.Last != 9 {
+				if e.Value != (core.Value{Epoch: 1}) || e.Last != 9 {
 					t.Errorf("memory %d: %+v", memory, e)
 				}
 				return nil

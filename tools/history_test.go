@@ -13,6 +13,8 @@ import (
 	"gcd/internal/vfs"
 	"gcd/internal/vfs/vfstest"
 	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -23,7 +25,7 @@ func TestHistory(t *testing.T) {
 	before := contents(t, dir)
 	want := servedSums(t, dir)
 	for topic, value := range want {
-		var at store.Value
+		var at core.Value
 		var middle time.Time
 		var steps []Step
 		found, err := History(t.Context(), []byte(topic), dir, HistoryOptions{}, func(s Step) error {
@@ -32,7 +34,7 @@ func TestHistory(t *testing.T) {
 				t.Errorf("topic %.20q: %+v does not follow from %+v", topic, s, at)
 			}
 			if at.Sum = s.Last; s.Reset {
-				at = store.Value{Epoch: at.Epoch + 1}
+				at = core.Value{Epoch: at.Epoch + 1}
 			}
 			return nil
 		})
@@ -74,7 +76,7 @@ func TestHistory(t *testing.T) {
 // TestHistoryNamesARecord that is whole and no batch, behind what was before it.
 func TestHistoryNamesARecord(t *testing.T) {
 	t.Parallel()
-	dir := handmade(t, 9, nil, store.Change{Topic: []byte("a"), N: 1})
+	dir := handmade(t, 9, nil, core.Change{Topic: []byte("a"), N: 1})
 	log, err := wal.Open(store.LogDir(dir), wal.Options{SegmentSize: 8192})
 	if err == nil {
 		err = log.Start()
@@ -97,7 +99,7 @@ func TestHistoryNamesARecord(t *testing.T) {
 func TestPartOfALog(t *testing.T) {
 	t.Parallel()
 	whole, other := closedStore(t, seeded(t), 400, 200), closedStore(t, seeded(t), 400, 200)
-	none := handmade(t, 9, []store.Entry{{Topic: []byte("topic 1"), Value: store.Value{Sum: 4}, Last: 9}})
+	none := handmade(t, 9, []snapshot.Entry{{Topic: []byte("topic 1"), Value: core.Value{Sum: 4}, Last: 9}})
 	last := func(log string) string {
 		found, err := filepath.Glob(filepath.Join(log, "*.seg"))
 		if err != nil || len(found) < 3 {

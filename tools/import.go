@@ -10,7 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/tools/internal/bytopic"
 	"gcd/wal"
 )
@@ -102,7 +103,7 @@ func Import(ctx context.Context, table io.Reader, dir string, o ImportOptions) (
 	if err := i.check(); err != nil {
 		return Imported{}, err
 	}
-	m.entries = func(each func(store.Entry) error) error { return i.all("building", each) }
+	m.entries = func(each func(snapshot.Entry) error) error { return i.all("building", each) }
 	err = m.replace()
 	return Imported{Topics: m.count, Zeros: i.zeros, Store: m.store}, err
 }
@@ -185,7 +186,7 @@ func (i *importing) add(r row, line uint64) error {
 // check looks for topics that come twice, and for what the whole store will be.
 func (i *importing) check() error {
 	sum := newEntrySum()
-	err := i.all("checking", func(e store.Entry) error {
+	err := i.all("checking", func(e snapshot.Entry) error {
 		i.count++
 		sum.add(e)
 		return nil
@@ -205,7 +206,7 @@ func (i *importing) check() error {
 
 // all calls each with every topic, in the order of keys. The first time it notes those that come
 // twice.
-func (i *importing) all(phase string, each func(store.Entry) error) error {
+func (i *importing) all(phase string, each func(snapshot.Entry) error) error {
 	var done, zeros uint64
 	total := i.count
 	for t, err := range i.topics.All() {
@@ -225,7 +226,7 @@ func (i *importing) all(phase string, each func(store.Entry) error) error {
 			zeros++
 			continue
 		}
-		if err := each(store.Entry{Topic: t.Name, Value: store.Value{Sum: v.sum}, Last: importIndex}); err != nil {
+		if err := each(snapshot.Entry{Topic: t.Name, Value: core.Value{Sum: v.sum}, Last: importIndex}); err != nil {
 			return err
 		}
 	}

@@ -19,7 +19,7 @@ import (
 	"gcd/internal/thin"
 	"gcd/internal/vfs"
 	"gcd/internal/vfs/vfstest"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 // importText imports a table into a directory that is not there.
@@ -45,17 +45,17 @@ func TestImport(t *testing.T) {
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
 	for round, memory := range []int{0, 1, 2000, 20_000} {
-		want := map[string]store.Value{
+		want := map[string]core.Value{
 			"": {Sum: 3}, ",": {Sum: 4}, `"`: {Sum: 5}, "a\r\nb\n": {Sum: 6}, `back\slash`: {Sum: 7},
 			" blank ": {Sum: 8}, "#": {Sum: 9}, "é\u2028": {Sum: 10},
-			"topic": {Sum: 11}, strings.Repeat(`"`, store.MaxTopicLen): {Sum: math.MaxUint64},
+			"topic": {Sum: 11}, strings.Repeat(`"`, core.MaxTopicLen): {Sum: math.MaxUint64},
 			strings.Repeat("long", 1000): {Sum: 1}, "\x00": {Sum: 1},
 		}
 		if round == 1 { // it is looked at anew with each byte that comes
-			delete(want, strings.Repeat(`"`, store.MaxTopicLen))
+			delete(want, strings.Repeat(`"`, core.MaxTopicLen))
 		}
 		for range r.IntN(300) {
-			want[fmt.Sprintf("t%x", r.Uint64())] = store.Value{Sum: 1 + r.Uint64()>>r.IntN(64)}
+			want[fmt.Sprintf("t%x", r.Uint64())] = core.Value{Sum: 1 + r.Uint64()>>r.IntN(64)}
 		}
 		var table strings.Builder
 		if round%2 == 0 {
@@ -126,7 +126,7 @@ func TestImport(t *testing.T) {
 // TestImportWrong names each line that is wrong by its number, and makes nothing.
 func TestImportWrong(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("x", store.MaxTopicLen+1)
+	long := strings.Repeat("x", core.MaxTopicLen+1)
 	for _, test := range []struct {
 		table string
 		want  string // lines of the error, of which each is to contain one

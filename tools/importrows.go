@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
-	"gcd/store"
+	"gcd/store/core"
 )
 
 // maxRow is the longest row of a table in bytes. The longest topic in quotes fits, though each of
@@ -178,8 +178,8 @@ func (t *rows) parse(text []byte) (row, error) {
 		return row{}, badf(`the topic %.64q has a quote ("): put it in quotes, and double the one in it`, t.topic)
 	case !quoted && len(t.topic) == 0:
 		return row{}, badf(`the topic is missing; the empty topic is ""`)
-	case len(t.topic) > store.MaxTopicLen:
-		return row{}, badf("the topic has %d bytes, the longest may have %d", len(t.topic), store.MaxTopicLen)
+	case len(t.topic) > core.MaxTopicLen:
+		return row{}, badf("the topic has %d bytes, the longest may have %d", len(t.topic), core.MaxTopicLen)
 	case !utf8.Valid(t.topic):
 		return row{}, badf("the topic %.64q is not UTF-8", t.topic)
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/tools/internal/bytopic"
 	"gcd/wal"
 )
@@ -85,20 +87,20 @@ func (r *dirView) inspect(tempDir string) (*Inspected, error) {
 		}
 	}
 	m, metaErr := r.snapshotMeta()
-	snapshot := &m
+	sound := &m
 	switch {
 	case errors.Is(metaErr, fs.ErrNotExist):
-		snapshot = nil
-	case refused(metaErr), errors.Is(metaErr, store.ErrByteOrder):
+		sound = nil
+	case refused(metaErr), errors.Is(metaErr, snapshot.ErrByteOrder):
 		problem(metaErr)
-		snapshot = nil
+		sound = nil
 	case metaErr != nil:
 		return nil, metaErr
 	default:
 		in.Store, in.State, in.Entries, in.Replay, in.Witness = m.Store.String(), m.State.String(), m.Count,
-			m.Replay, m.Witness
+			m.Replay, m.DurableAtLeast
 	}
-	o := wal.Options{FS: r.fs, Covered: in.Replay, Ours: snapshot != nil, Mark: wal.MarkOptions{Note: m.Mark}}
+	o := wal.Options{FS: r.fs, Covered: in.Replay, Ours: sound != nil, Mark: wal.MarkOptions{Note: m.Mark}}
 	log, logErr := wal.Open(store.LogDir(dir), o)
 	if errors.Is(logErr, wal.ErrNoLog) && errors.Is(metaErr, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s", store.ErrNoStore, dir)
@@ -107,7 +109,7 @@ func (r *dirView) inspect(tempDir string) (*Inspected, error) {
 		return nil, logErr
 	} else if logErr != nil && !errors.Is(logErr, wal.ErrNoLog) {
 		problem(logErr)
-	} else if fit := store.Fits(dir, snapshot, log); fit != nil {
+	} else if fit := store.Fits(dir, sound, log); fit != nil {
 		problem(fit)
 	}
 	segments := map[string]inspectedSegment{}
@@ -122,16 +124,16 @@ func (r *dirView) inspect(tempDir string) (*Inspected, error) {
 			}
 		}
 	} else if in.Problem != "" {
-		changes = func(do func(index uint64, c store.Change) error) error {
+		changes = func(do func(index uint64, c core.Change) error) error {
 			named := newFurthest(bytopic.Options{Dir: tempDir, Memory: repairMemory, Pause: r.pause})
 			err := r.survey(in, m.Store, o, segments, named)
 			if err == nil {
-				err = named.each(func(e store.Entry) error { return do(0, store.Change{Topic: e.Topic}) })
+				err = named.each(func(e snapshot.Entry) error { return do(0, core.Change{Topic: e.Topic}) })
 			}
 			return errors.Join(err, named.Close())
 		}
 	}
-	topics, exact, err := r.countTopics(snapshot, changes)
+	topics, exact, err := r.countTopics(sound, changes)
 	if in.Topics, in.AtMost = topics, !exact; err != nil {
 		return nil, err
 	}
@@ -142,7 +144,7 @@ func (r *dirView) inspect(tempDir string) (*Inspected, error) {
 	switch {
 	case errors.Is(metaErr, wal.ErrVersion):
 		kind = "snapshot, of another version"
-	case errors.Is(metaErr, store.ErrByteOrder):
+	case errors.Is(metaErr, snapshot.ErrByteOrder):
 		kind = "snapshot, of the other byte order"
 	case metaErr != nil:
 		kind = "snapshot, not readable"
@@ -193,7 +195,7 @@ func (r *dirView) survey(in *Inspected, id wal.ID, o wal.Options, segments map[s
 		if in.Behind++; !checked {
 			return nil
 		}
-		return changesIn(rec, func(index uint64, c store.Change) error { return named.add(c.Topic, c.After(), index) })
+		return changesIn(rec, func(index uint64, c core.Change) error { return named.add(c.Topic, c.After(), index) })
 	})
 	if errors.Is(err, wal.ErrNoLog) {
 		return nil

@@ -15,6 +15,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -94,7 +96,7 @@ func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 // another one serves that, and never what was put aside; at no moment before the work is done.
 func TestWaitingStartGetsTheNewDirectory(t *testing.T) {
 	t.Parallel()
-	dump := writeDump(t, "ndjson", testHeader(), []store.Entry{{Topic: []byte("new"), Value: store.Value{Sum: 41}, Last: 1}})
+	dump := writeDump(t, "ndjson", testHeader(), []snapshot.Entry{{Topic: []byte("new"), Value: core.Value{Sum: 41}, Last: 1}})
 	whole := closedStore(t, seeded(t), 60, 20)
 	damaged, _ := damagedStore(t)
 	empty := t.TempDir()
@@ -219,7 +221,7 @@ func TestReaderLetsGo(t *testing.T) {
 			t.Fatal("a start beside a reader:", err)
 		}
 		for i := range 200 {
-			counted(t, s, store.Op{Kind: store.Count, Topic: fmt.Appendf(nil, "topic %d", i%40)})
+			counted(t, s, core.Op{Kind: core.Count, Topic: fmt.Appendf(nil, "topic %d", i%40)})
 			if i%70 == 0 {
 				if err := s.Snapshot(inTime(t)); err != nil {
 					t.Fatal(err)
@@ -254,7 +256,7 @@ func tearEnd(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	crashed := filepath.Join(t.TempDir(), "crashed")
-	counted(t, s, store.Op{Kind: store.Count, Topic: []byte("a")})
+	counted(t, s, core.Op{Kind: core.Count, Topic: []byte("a")})
 	if err := os.CopyFS(crashed, os.DirFS(dir)); err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"gcd/internal/vfs"
 	"gcd/internal/vfs/vfstest"
 	"gcd/store"
+	"gcd/store/core"
 	"gcd/wal"
 )
 
@@ -30,7 +31,7 @@ func TestPinnedLogEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	ops := slices.Repeat([]store.Op{{Kind: store.Count, Topic: []byte("a")}}, 20)
+	ops := slices.Repeat([]core.Op{{Kind: core.Count, Topic: []byte("a")}}, 20)
 	counted(t, s, ops...)
 	r, err := openDirView(t.Context(), dir, dirViewOptions{})
 	if err != nil {
@@ -113,7 +114,7 @@ func TestPinnedLogIsOvertaken(t *testing.T) {
 	dir := t.TempDir()
 	s := openDir(t, dir, 64<<10) // so all is in one segment
 	for range 3 {
-		counted(t, s, store.Op{Kind: store.Count, Topic: []byte("a")})
+		counted(t, s, core.Op{Kind: core.Count, Topic: []byte("a")})
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -211,7 +212,7 @@ func TestSnapshotIsHeldWhileCopied(t *testing.T) {
 	if err := os.Truncate(store.SnapshotPath(dir), 40<<20); err != nil {
 		t.Fatal(err)
 	}
-	counted(t, s, store.Op{Kind: store.Count, Topic: []byte("a")})
+	counted(t, s, core.Op{Kind: core.Count, Topic: []byte("a")})
 	asked := false
 	r, err := openDirView(heldContext{t.Context(), func() {
 		if !asked && s.Snapshot(inTime(t)) == nil {
@@ -266,7 +267,7 @@ func TestSnapshotIsNotLetGo(t *testing.T) {
 // TestSourceWithoutItsRecords: a log that begins one record too late is refused.
 func TestSourceWithoutItsRecords(t *testing.T) {
 	t.Parallel()
-	dir := handmade(t, 9, nil, store.Change{Topic: []byte("a"), N: 1}, store.Change{Topic: []byte("b"), N: 1})
+	dir := handmade(t, 9, nil, core.Change{Topic: []byte("a"), N: 1}, core.Change{Topic: []byte("b"), N: 1})
 	for replay, right := range map[uint64]bool{9: true, 8: false} {
 		setReplay(t, dir, replay)
 		src, err := OpenView(t.Context(), dir, ViewOptions{})

@@ -14,6 +14,7 @@ import (
 	"gcd/internal/owner"
 	"gcd/internal/vfs"
 	"gcd/store"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -31,8 +32,8 @@ type maker struct {
 	// What the store is to hold.
 	index   uint64 // of the last record before its log
 	count   uint64
-	sum     [sha256.Size]byte                        // entrySum of the entries
-	entries func(each func(store.Entry) error) error // calls each with them, in the order of keys
+	sum     [sha256.Size]byte                           // entrySum of the entries
+	entries func(each func(snapshot.Entry) error) error // calls each with them, in the order of keys
 
 	given string        // the place as it was named
 	dir   string        // absolute, no link
@@ -169,7 +170,7 @@ func (m *maker) build(dir string) error {
 }
 
 func (m *maker) buildSnapshot(path string) error {
-	b, err := store.NewBuilder(m.fs, path, m.store)
+	b, err := snapshot.NewBuilder(m.fs, path, m.store)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"gcd/store"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -40,7 +41,7 @@ func markOf(dir string) string { return wal.MarkPath(store.LogDir(dir)) }
 // readMarkOf is what the mark of a directory is good for, judged with its snapshot.
 func readMarkOf(t *testing.T, dir string) wal.Mark {
 	t.Helper()
-	m, err := store.ReadSnapshotMeta(store.SnapshotPath(dir))
+	m, err := snapshot.At(store.SnapshotPath(dir)).Meta()
 	if err != nil {
 		t.Fatal(err)
 	}

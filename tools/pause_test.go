@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"gcd/store"
+	"gcd/store/core"
 	"gcd/wal"
 )
 
@@ -43,7 +44,7 @@ func TestInterruptedSoon(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range many {
-		counted(t, s, store.Op{Kind: store.Count,
+		counted(t, s, core.Op{Kind: core.Count,
 			Topic: fmt.Appendf(nil, "a topic with a name that is not short: %d", i)})
 	}
 	if err := errors.Join(s.Snapshot(inTime(t)), s.Close()); err != nil {
@@ -163,5 +164,5 @@ func TestInterruptedSoon(t *testing.T) {
 // noRecords takes records.
 type noRecords struct{}
 
-func (noRecords) Record(wal.Record, []store.Change) error { return nil }
-func (noRecords) Footer() error                           { return nil }
+func (noRecords) Record(wal.Record, []core.Change) error { return nil }
+func (noRecords) Footer() error                          { return nil }

@@ -16,6 +16,7 @@ import (
 	"gcd/internal/dirlock"
 	"gcd/internal/vfs"
 	"gcd/store"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -161,8 +162,8 @@ type built struct {
 func (b built) check(fsys vfs.FS, passed func(phase string, done, total uint64) error) error {
 	sum := newEntrySum()
 	var done uint64
-	m, err := store.ReadOpenSnapshot(store.SnapshotPath(b.dir), nil, b.pause, func(_ store.SnapshotMeta,
-		e store.Entry) error {
+	m, err := (&snapshot.File{Path: store.SnapshotPath(b.dir), Rest: b.pause}).Read(func(_ snapshot.Meta,
+		e snapshot.Entry) error {
 		done++
 		if err := passed("reading back", done, b.entries); err != nil {
 			return err
@@ -180,7 +181,7 @@ func (b built) check(fsys vfs.FS, passed func(phase string, done, total uint64) 
 	switch {
 	case sum.sum() != b.sum:
 		err = errors.New("the entries differ from those that were meant")
-	case m.State != store.StateClosed || m.Store != b.store || m.Replay != b.index || log.First() != b.index+1 || log.Last() != b.index:
+	case m.State != snapshot.StateClosed || m.Store != b.store || m.Replay != b.index || log.First() != b.index+1 || log.Last() != b.index:
 		err = fmt.Errorf("snapshot and log are not those of a closed store at index %d", b.index)
 	default:
 		err = store.Fits(b.dir, &m, log)
@@ -196,7 +197,7 @@ type entrySum struct {
 
 func newEntrySum() *entrySum { return &entrySum{hash: sha256.New()} }
 
-func (s *entrySum) add(e store.Entry) {
+func (s *entrySum) add(e snapshot.Entry) {
 	b := binary.AppendUvarint(s.buf[:0], uint64(len(e.Topic)))
 	b = append(b, e.Topic...)
 	b = binary.AppendUvarint(b, e.Sum)

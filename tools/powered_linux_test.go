@@ -16,6 +16,8 @@ import (
 	"gcd/internal/vfs"
 	"gcd/internal/vfs/vfstest"
 	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 )
 
 // TestPowerLossOfTools: what restore, import, compact and repair do to a directory on the system's
@@ -80,17 +82,17 @@ type poweredRow struct {
 	name    string
 	prepare func(t testing.TB, dir string)
 	run     func(dir string) error
-	old     map[string]store.Value // what the directory serves before; nil: it is missing or empty
-	damaged map[string]string      // its files, if it serves nothing
-	new     map[string]store.Value
+	old     map[string]core.Value // what the directory serves before; nil: it is missing or empty
+	damaged map[string]string     // its files, if it serves nothing
+	new     map[string]core.Value
 	aside   string // what the old one is called behind "data."; "": nothing is kept
 	moment  bool   // there is one without the directory, the old one beside its place
 }
 
 func poweredRows(t testing.TB) []poweredRow {
 	t.Helper()
-	entries := []store.Entry{{Topic: []byte("a"), Value: store.Value{Sum: 7, Epoch: 2}, Last: 3},
-		{Topic: []byte("b"), Value: store.Value{Sum: 1}, Last: 5}}
+	entries := []snapshot.Entry{{Topic: []byte("a"), Value: core.Value{Sum: 7, Epoch: 2}, Last: 3},
+		{Topic: []byte("b"), Value: core.Value{Sum: 1}, Last: 5}}
 	dump := writeDump(t, "ndjson", testHeader(), entries)
 	restoring := func(disk vfs.FS) func(dir string) error {
 		return func(dir string) error {
@@ -99,7 +101,7 @@ func poweredRows(t testing.TB) []poweredRow {
 			return err
 		}
 	}
-	old := map[string]store.Value{"old": {Sum: 1}}
+	old := map[string]core.Value{"old": {Sum: 1}}
 	rows := make([]poweredRow, 0, 12)
 	for _, c := range restoreCases(t) {
 		row := poweredRow{name: "restore, " + c.name, prepare: c.prepare, run: restoring(c.disk),
@@ -114,7 +116,7 @@ func poweredRows(t testing.TB) []poweredRow {
 			_, err := Import(t.Context(), strings.NewReader("topic,sum\na,5\nb,6\n"), dir,
 				ImportOptions{SegmentSize: smallSegment})
 			return err
-		}, new: map[string]store.Value{"a": {Sum: 5}, "b": {Sum: 6}}})
+		}, new: map[string]core.Value{"a": {Sum: 5}, "b": {Sum: 6}}})
 	damaged, repaired := damagedStore(t)
 	copied := func(from string) func(testing.TB, string) {
 		return func(t testing.TB, dir string) {

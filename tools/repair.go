@@ -15,6 +15,8 @@ import (
 	"gcd/internal/owner"
 	"gcd/internal/vfs"
 	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/tools/internal/bytopic"
 	"gcd/wal"
 )
@@ -28,7 +30,7 @@ type RepairOptions struct {
 	Progress    ProgressFunc
 
 	// Report, if not nil, is called with the topics that are not sure, in the order of
-	// store.CompareTopics, before anything is done. What it gets is valid for one step of the
+	// core.CompareTopics, before anything is done. What it gets is valid for one step of the
 	// iteration, whose error it returns; its error ends the repair.
 	Report func(unsure iter.Seq2[*Counter, error]) error
 
@@ -141,9 +143,9 @@ type repair struct {
 	place  string // the same without links, whose name the result gets
 	result *Repaired
 
-	meta    *store.SnapshotMeta // nil: cannot be read
-	sound   bool                // the snapshot is
-	missing bool                // it is not there
+	meta    *snapshot.Meta // nil: cannot be read
+	sound   bool           // the snapshot is
+	missing bool           // it is not there
 	id      wal.ID
 	topics  furthest
 	seen    []Range // records that were read, ascending and not touching
@@ -164,10 +166,10 @@ func (r *repair) passed(phase, unit string, done, total uint64) error {
 }
 
 // entries gives those of a snapshot that is sound.
-func (r *repair) entries(phase string, each func(store.Entry) error) (store.SnapshotMeta, error) {
+func (r *repair) entries(phase string, each func(snapshot.Entry) error) (snapshot.Meta, error) {
 	var done uint64
-	return store.ReadOpenSnapshot(store.SnapshotPath(r.dir), nil, r.pause, func(m store.SnapshotMeta,
-		e store.Entry) error {
+	return (&snapshot.File{Path: store.SnapshotPath(r.dir), Rest: r.pause}).Read(func(m snapshot.Meta,
+		e snapshot.Entry) error {
 		done++
 		if err := r.passed(phase, "topics", done, m.Count); err != nil {
 			return err
@@ -178,7 +180,7 @@ func (r *repair) entries(phase string, each func(store.Entry) error) (store.Snap
 
 // diagnose finds out whether a start refuses, and why.
 func (r *repair) diagnose() error {
-	m, snapshotErr := r.entries("checking the snapshot", func(store.Entry) error { return nil })
+	m, snapshotErr := r.entries("checking the snapshot", func(snapshot.Entry) error { return nil })
 	var damage *wal.CorruptionError
 	switch {
 	case snapshotErr == nil:
@@ -187,7 +189,7 @@ func (r *repair) diagnose() error {
 		r.missing = true
 	case errors.As(snapshotErr, &damage), errors.Is(snapshotErr, wal.ErrNotOurs):
 		r.result.Reason = snapshotErr.Error()
-		if m, err := store.ReadOpenSnapshotMeta(store.SnapshotPath(r.dir), nil, r.pause); err == nil {
+		if m, err := (&snapshot.File{Path: store.SnapshotPath(r.dir), Rest: r.pause}).Meta(); err == nil {
 			r.meta = &m
 		}
 	default:
@@ -245,7 +247,7 @@ func (r *repair) reading() wal.Options {
 
 // follows replays what a start would, and finds what it would refuse. The error is what keeps it from that.
 func (r *repair) follows(log *wal.Log, behind uint64) (refusal, err error) {
-	entries := func(each func(store.Entry) error) error {
+	entries := func(each func(snapshot.Entry) error) error {
 		if r.missing {
 			return nil
 		}
@@ -297,7 +299,7 @@ func (r *repair) gather() error {
 	}
 	r.known = mark.Index
 	if r.meta != nil {
-		r.known = max(r.known, r.meta.Witness)
+		r.known = max(r.known, r.meta.DurableAtLeast)
 	}
 	switch {
 	case r.sound:
@@ -320,7 +322,7 @@ func (r *repair) gather() error {
 	if len(r.seen) > 0 {
 		highest = max(highest, r.seen[len(r.seen)-1].Last)
 	}
-	return store.SalvageSnapshot(store.SnapshotPath(r.dir), r.pause, func(e store.Entry) error {
+	return (&snapshot.File{Path: store.SnapshotPath(r.dir), Rest: r.pause}).Salvage(func(e snapshot.Entry) error {
 		switch {
 		case highest > 0 && e.Last > highest: // the entry is damaged, or records are missing
 			r.behind = true
@@ -331,11 +333,11 @@ func (r *repair) gather() error {
 	})
 }
 
-func (r *repair) entry(e store.Entry) error { return r.topics.add(e.Topic, e.Value, e.Last) }
+func (r *repair) entry(e snapshot.Entry) error { return r.topics.add(e.Topic, e.Value, e.Last) }
 
 // record takes what a record says: where its changes lead, and so also where they start, whatever is lost between.
 func (r *repair) record(rec wal.Record, checked bool) error {
-	for c, err := range store.Changes(rec.Payload) {
+	for c, err := range core.Changes(rec.Payload) {
 		if err != nil {
 			return nil // an unchecked payload that is damaged: it counts as lost
 		}
@@ -375,7 +377,7 @@ func (r *repair) weigh() error {
 	}
 	res.Open = !r.proven()
 	res.Believed = !res.Open && r.meta == nil
-	err := r.topics.each(func(e store.Entry) error {
+	err := r.topics.each(func(e snapshot.Entry) error {
 		res.Topics++
 		if r.sure(e) {
 			res.Sure++
@@ -392,7 +394,7 @@ func (r *repair) weigh() error {
 
 // sure says whether no number of a topic can be handed out twice: a record behind all that are lost
 // is witness to it.
-func (r *repair) sure(e store.Entry) bool {
+func (r *repair) sure(e snapshot.Entry) bool {
 	behind := uint64(0)
 	if lost := r.result.Lost; len(lost) > 0 {
 		behind = lost[len(lost)-1].Last
@@ -403,7 +405,7 @@ func (r *repair) sure(e store.Entry) bool {
 
 // unsure yields the topics that are not sure, as they will be.
 func (r *repair) unsure(yield func(*Counter, error) bool) {
-	err := r.topics.each(func(e store.Entry) error {
+	err := r.topics.each(func(e snapshot.Entry) error {
 		if r.sure(e) {
 			return r.pause()
 		}
@@ -432,7 +434,7 @@ func (r *repair) proven() bool {
 	switch {
 	case r.meta == nil:
 		return r.ended && r.began == 1 && len(r.result.Lost) == 0 && !r.behind
-	case r.meta.State == store.StateClosed && last <= r.meta.Witness && r.known == r.meta.Witness:
+	case r.meta.State == snapshot.StateClosed && last <= r.meta.DurableAtLeast && r.known == r.meta.DurableAtLeast:
 		return true
 	}
 	return r.ended && last >= r.known
@@ -529,12 +531,12 @@ func (r *repair) build(dir string) error {
 }
 
 func (r *repair) buildSnapshot(path string, sum *entrySum) error {
-	b, err := store.NewBuilder(r.fs, path, r.result.Store)
+	b, err := snapshot.NewBuilder(r.fs, path, r.result.Store)
 	if err != nil {
 		return err
 	}
 	var done uint64
-	err = r.topics.each(func(e store.Entry) error {
+	err = r.topics.each(func(e snapshot.Entry) error {
 		done++
 		e.Last = min(e.Last, r.result.Index)
 		sum.add(e)

@@ -13,10 +13,12 @@ import (
 	"gcd/internal/thin"
 	"gcd/internal/vfs"
 	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 )
 
 // damagedStore makes a directory whose last segment is gone, and says what a repair makes of it.
-func damagedStore(t testing.TB) (dir string, repaired map[string]store.Value) {
+func damagedStore(t testing.TB) (dir string, repaired map[string]core.Value) {
 	t.Helper()
 	dir = closedStore(t, seeded(t), 100, 40)
 	if err := os.Remove(lastSegment(t, dir)); err != nil {
@@ -165,11 +167,11 @@ func TestRepairReadsBack(t *testing.T) {
 // TestRepairFollows: whether records follow from one another and from the snapshot decides whether there is anything to repair, as it does whether a server starts.
 func TestRepairFollows(t *testing.T) {
 	t.Parallel()
-	count := func(topic string, epoch, sum, n uint64) store.Change {
-		return store.Change{Topic: []byte(topic), Epoch: epoch, Sum: sum, N: n}
+	count := func(topic string, epoch, sum, n uint64) core.Change {
+		return core.Change{Topic: []byte(topic), Epoch: epoch, Sum: sum, N: n}
 	}
-	entries := []store.Entry{{Topic: []byte("a"), Value: store.Value{Sum: 4}, Last: 9}, {Topic: []byte("c"), Value: store.Value{Sum: 1, Epoch: 1}, Last: 3}}
-	for name, changes := range map[string][]store.Change{
+	entries := []snapshot.Entry{{Topic: []byte("a"), Value: core.Value{Sum: 4}, Last: 9}, {Topic: []byte("c"), Value: core.Value{Sum: 1, Epoch: 1}, Last: 3}}
+	for name, changes := range map[string][]core.Change{
 		"right":              {count("a", 0, 4, 2), count("b", 0, 0, 1), count("a", 0, 6, 0), count("a", 1, 0, 3), count("c", 1, 1, 1), count("d", 0, 0, 1)},
 		"held":               {count("a", 0, 1, 2), count("a", 0, 4, 2), count("c", 0, 7, 0)},
 		"a gap":              {count("a", 0, 4, 2), count("a", 0, 7, 1)},

@@ -20,6 +20,8 @@ import (
 	"gcd/internal/vfs"
 	"gcd/internal/vfs/vfstest"
 	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -122,7 +124,7 @@ func TestRepair(t *testing.T) {
 			if err != nil || !reflect.DeepEqual(tight, plan) {
 				t.Errorf("with little memory: %+v, %v; want %+v", tight, err, plan)
 			}
-			unsure := map[string]store.Value{}
+			unsure := map[string]core.Value{}
 			done, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true, SegmentSize: smallSegment,
 				memory: 2000,
 				Report: func(all iter.Seq2[*Counter, error]) error {
@@ -137,7 +139,7 @@ func TestRepair(t *testing.T) {
 			if err != nil || !done.Done {
 				t.Fatalf("the repair did %+v, %v, want that it is done", done, err)
 			}
-			if m, err := store.ReadSnapshotMeta(store.SnapshotPath(intact)); err != nil || (done.Store == m.Store) != row.whole {
+			if m, err := snapshot.At(store.SnapshotPath(intact)).Meta(); err != nil || (done.Store == m.Store) != row.whole {
 				t.Errorf("it is store %s, and was %s, %v", done.Store, m.Store, err)
 			}
 			got := servedSums(t, dir)
@@ -226,12 +228,12 @@ func flipEntry(t testing.TB, dir string) {
 	t.Helper()
 	path := store.SnapshotPath(dir)
 	size := int64(0) // of what holds something
-	if _, err := store.CheckSnapshot(path, nil, nil, func(off, n int64) { size = max(size, off+n) }); err != nil {
+	if _, err := snapshot.At(path).Check(func(off, n int64) { size = max(size, off+n) }); err != nil {
 		t.Fatal(err)
 	}
 	for at := size - 1; at >= 0; at-- { // the first bit that a start notices in the entries
 		flip(t, path, at)
-		if _, err := store.ReadSnapshot(path, func(store.SnapshotMeta, store.Entry) error { return nil }); err != nil {
+		if _, err := snapshot.At(path).Read(func(snapshot.Meta, snapshot.Entry) error { return nil }); err != nil {
 			return
 		}
 		flip(t, path, at)
@@ -259,9 +261,9 @@ func TestRepairDoubts(t *testing.T) {
 		t.Errorf("the plan is %+v, %v, want one doubtful topic, and record 25 alone lost", plan, err)
 	}
 
-	entries := []store.Entry{{Topic: []byte("a"), Value: store.Value{Sum: 4}, Last: 9}, {Topic: []byte("b"), Value: store.Value{Sum: 7}, Last: 1000}}
+	entries := []snapshot.Entry{{Topic: []byte("a"), Value: core.Value{Sum: 4}, Last: 9}, {Topic: []byte("b"), Value: core.Value{Sum: 7}, Last: 1000}}
 	dir = filepath.Join(t.TempDir(), "data")
-	if err := os.CopyFS(dir, os.DirFS(handmade(t, 10, entries, store.Change{Topic: []byte("c"), N: 1}))); err != nil {
+	if err := os.CopyFS(dir, os.DirFS(handmade(t, 10, entries, core.Change{Topic: []byte("c"), N: 1}))); err != nil {
 		t.Fatal(err)
 	}
 	setMeta(t, dir, "digest", make([]byte, 16))
@@ -269,7 +271,7 @@ func TestRepairDoubts(t *testing.T) {
 	if err != nil || done.Snapshot != "read in part" || done.Sure != 1 || len(done.Unsure) != 1 || string(done.Unsure[0]) != "a" {
 		t.Errorf("the repair did %+v, %v, want one topic sure, and topic a alone not", done, err)
 	}
-	if got := servedSums(t, dir); !maps.Equal(got, map[string]store.Value{"a": {Sum: 4}, "c": {Sum: 1}}) {
+	if got := servedSums(t, dir); !maps.Equal(got, map[string]core.Value{"a": {Sum: 4}, "c": {Sum: 1}}) {
 		t.Errorf("the repaired store serves %v, want a with 4 and c with 1", got)
 	}
 }
@@ -277,7 +279,7 @@ func TestRepairDoubts(t *testing.T) {
 // TestRepairOfAPart: where an entry of a snapshot is gone, and nothing else names its topic, something is lost, though all that is left is sure.
 func TestRepairOfAPart(t *testing.T) {
 	t.Parallel()
-	dir := handmade(t, 10, nil, store.Change{Topic: []byte("c"), N: 1})
+	dir := handmade(t, 10, nil, core.Change{Topic: []byte("c"), N: 1})
 	setMeta(t, dir, "count", binary.LittleEndian.AppendUint64(nil, 1))
 	done, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true})
 	if err != nil || !done.Partial() || done.Whole() || done.Sure != 1 || done.Topics != 1 || done.Store == (wal.ID{1}) {
@@ -312,7 +314,7 @@ func TestRepairOpen(t *testing.T) {
 	noLog := func(t *testing.T, dir string) error { return os.RemoveAll(store.LogDir(dir)) }
 	type row struct {
 		name    string
-		state   store.State
+		state   snapshot.State
 		witness uint64
 		damage  func(t *testing.T, dir string) error
 		open    bool
@@ -322,30 +324,30 @@ func TestRepairOpen(t *testing.T) {
 	}
 	var rows []row
 	for _, row := range []row{
-		{"the log is gone", store.StateOpen, 390, noLog, true, 390, []Range{{351, 390}}, false},
-		{"the log is gone, closed", store.StateClosed, 390, noLog, false, 390, []Range{{351, 390}}, false},
-		{"the log is gone, all of it in the snapshot", store.StateOpen, 350, noLog, true, 350, nil, false},
-		{"the log is gone, all of it in the snapshot, closed", store.StateClosed, 350, noLog, false, 350, nil, false},
-		{"the last segment is missing", store.StateOpen, 390, missing, true, 390, []Range{{351, 390}}, false},
-		{"the last segment is missing, closed", store.StateClosed, 390, missing, false, 390, []Range{{351, 390}}, false},
-		{"the last segment is missing, its records were in the snapshot", store.StateOpen, 350, missing, true, 350, nil, false},
-		{"the last segment is missing, its records were in the snapshot, closed", store.StateClosed, 350, missing, false, 350, nil, false},
-		{"the last segment is cut", store.StateOpen, 350, cut(64), true, 350, nil, false},
-		{"the last segment is cut to its header's half", store.StateOpen, 350, cut(32), true, 350, nil, false},
-		{"the last segment has no bytes", store.StateOpen, 350, cut(0), true, 350, nil, false},
-		{"the last segment has no bytes, and the snapshot not all", store.StateOpen, 390, cut(0), true, 390, []Range{{351, 390}}, false},
-		{"the last segment has no bytes, closed", store.StateClosed, 390, cut(0), false, 390, []Range{{351, 390}}, false},
-		{"the last segment is cut behind its records", store.StateOpen, 350, cut(end + 48), false, 390, nil, false},
-		{"the last segment's header", store.StateOpen, 350, header, false, 390, nil, false},
-		{"the snapshot", store.StateOpen, 390, unreadable, false, 390, nil, false},
-		{"the snapshot, and the last segment is missing", store.StateOpen, 390, func(t *testing.T, dir string) error {
+		{"the log is gone", snapshot.StateOpen, 390, noLog, true, 390, []Range{{351, 390}}, false},
+		{"the log is gone, closed", snapshot.StateClosed, 390, noLog, false, 390, []Range{{351, 390}}, false},
+		{"the log is gone, all of it in the snapshot", snapshot.StateOpen, 350, noLog, true, 350, nil, false},
+		{"the log is gone, all of it in the snapshot, closed", snapshot.StateClosed, 350, noLog, false, 350, nil, false},
+		{"the last segment is missing", snapshot.StateOpen, 390, missing, true, 390, []Range{{351, 390}}, false},
+		{"the last segment is missing, closed", snapshot.StateClosed, 390, missing, false, 390, []Range{{351, 390}}, false},
+		{"the last segment is missing, its records were in the snapshot", snapshot.StateOpen, 350, missing, true, 350, nil, false},
+		{"the last segment is missing, its records were in the snapshot, closed", snapshot.StateClosed, 350, missing, false, 350, nil, false},
+		{"the last segment is cut", snapshot.StateOpen, 350, cut(64), true, 350, nil, false},
+		{"the last segment is cut to its header's half", snapshot.StateOpen, 350, cut(32), true, 350, nil, false},
+		{"the last segment has no bytes", snapshot.StateOpen, 350, cut(0), true, 350, nil, false},
+		{"the last segment has no bytes, and the snapshot not all", snapshot.StateOpen, 390, cut(0), true, 390, []Range{{351, 390}}, false},
+		{"the last segment has no bytes, closed", snapshot.StateClosed, 390, cut(0), false, 390, []Range{{351, 390}}, false},
+		{"the last segment is cut behind its records", snapshot.StateOpen, 350, cut(end + 48), false, 390, nil, false},
+		{"the last segment's header", snapshot.StateOpen, 350, header, false, 390, nil, false},
+		{"the snapshot", snapshot.StateOpen, 390, unreadable, false, 390, nil, false},
+		{"the snapshot, and the last segment is missing", snapshot.StateOpen, 390, func(t *testing.T, dir string) error {
 			return errors.Join(unreadable(t, dir), missing(t, dir))
 		}, true, before, nil, false},
-		{"the snapshot, and the last segment has no bytes", store.StateOpen, 390, func(t *testing.T, dir string) error {
+		{"the snapshot, and the last segment has no bytes", snapshot.StateOpen, 390, func(t *testing.T, dir string) error {
 			return errors.Join(unreadable(t, dir), os.Truncate(lastSegment(t, dir), 0))
 		}, true, before, nil, false},
-		{"the log goes on behind what was said to be its end", store.StateClosed, 350, header, false, 390, nil, false},
-		{"the same, and it is cut", store.StateClosed, 350, cut(end), true, 390, nil, false},
+		{"the log goes on behind what was said to be its end", snapshot.StateClosed, 350, header, false, 390, nil, false},
+		{"the same, and it is cut", snapshot.StateClosed, 350, cut(end), true, 390, nil, false},
 	} {
 		// With the mark, which says 390, what is missing up to there is known to be lost, and a
 		// store that was closed before that was not closed.
@@ -370,7 +372,7 @@ func TestRepairOpen(t *testing.T) {
 			}
 			setMeta(t, dir, "state", []byte{byte(row.state)})
 			setMeta(t, dir, "witness", binary.LittleEndian.AppendUint64(nil, row.witness))
-			was, err := store.ReadSnapshotMeta(store.SnapshotPath(dir))
+			was, err := snapshot.At(store.SnapshotPath(dir)).Meta()
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -4,7 +4,8 @@ import (
 	"errors"
 	"iter"
 
-	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/tools/internal/bytopic"
 	"gcd/wal"
 )
@@ -28,17 +29,17 @@ func newChangesByTopic(o bytopic.Options) changesByTopic {
 }
 
 // add adds the next change of the log.
-func (l changesByTopic) add(index uint64, c store.Change) error {
+func (l changesByTopic) add(index uint64, c core.Change) error {
 	return l.Append(c.Topic, step{index, c.Epoch, c.Sum, c.N})
 }
 
 // replay yields every topic as a start would have it, in the order of keys: the entries of a
 // snapshot, with the changes applied to them. broken is told of a change that does not follow, and
 // its error ends the loop.
-func (l changesByTopic) replay(entries iter.Seq2[store.Entry, error], broken notFollowing) iter.Seq2[store.Entry, error] {
-	return func(yield func(store.Entry, error) bool) {
+func (l changesByTopic) replay(entries iter.Seq2[snapshot.Entry, error], broken notFollowing) iter.Seq2[snapshot.Entry, error] {
+	return func(yield func(snapshot.Entry, error) bool) {
 		for t, err := range bytopic.Join(entries, l.Collector) {
-			e := store.Entry{}
+			e := snapshot.Entry{}
 			if err == nil {
 				e, err = applied(t, broken)
 			}
@@ -50,13 +51,13 @@ func (l changesByTopic) replay(entries iter.Seq2[store.Entry, error], broken not
 }
 
 // applied is one topic behind all of its changes.
-func applied(t *bytopic.Topic[step], broken notFollowing) (store.Entry, error) {
-	e := store.Entry{Topic: t.Name}
+func applied(t *bytopic.Topic[step], broken notFollowing) (snapshot.Entry, error) {
+	e := snapshot.Entry{Topic: t.Name}
 	if t.Entry != nil {
 		e = *t.Entry
 	}
 	for t.Next() {
-		c := store.Change{Topic: t.Name, Epoch: t.Value.epoch, Sum: t.Value.sum, N: t.Value.n}
+		c := core.Change{Topic: t.Name, Epoch: t.Value.epoch, Sum: t.Value.sum, N: t.Value.n}
 		after, held, follows := c.Step(e.Value)
 		switch {
 		case !follows:
@@ -71,7 +72,7 @@ func applied(t *bytopic.Topic[step], broken notFollowing) (store.Entry, error) {
 // refusal replays the log after a record over the entries of a snapshot, and finds what a start
 // would refuse. err is what keeps it from that.
 func (l changesByTopic) refusal(
-	log *wal.Log, after uint64, entries iter.Seq2[store.Entry, error], passed func(done, total uint64) error,
+	log *wal.Log, after uint64, entries iter.Seq2[snapshot.Entry, error], passed func(done, total uint64) error,
 ) (refusal, err error) {
 	for rec, err := range log.Records(after + 1) {
 		var damage *wal.CorruptionError
@@ -81,7 +82,7 @@ func (l changesByTopic) refusal(
 		if err != nil {
 			return nil, err
 		}
-		for c, err := range store.Changes(rec.Payload) {
+		for c, err := range core.Changes(rec.Payload) {
 			if err != nil {
 				return err, nil
 			}
@@ -93,7 +94,7 @@ func (l changesByTopic) refusal(
 			return nil, err
 		}
 	}
-	broken := func(topic []byte, index uint64, from, at store.Value) error {
+	broken := func(topic []byte, index uint64, from, at core.Value) error {
 		refusal = doesNotFollow(topic, index, from, at)
 		return refusal
 	}

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"gcd/internal/vfs"
-	"gcd/store"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -104,7 +104,7 @@ func (r *restore) open(name string) error {
 // read is the first reading: the file is whole, its digest is right, and no sum would be too large.
 func (r *restore) read() error {
 	sum := newEntrySum()
-	header, footer, err := r.dump("checking the dump", 0, r.result.LeftOut, func(e store.Entry) error {
+	header, footer, err := r.dump("checking the dump", 0, r.result.LeftOut, func(e snapshot.Entry) error {
 		r.result.Entries++
 		sum.add(e)
 		return nil
@@ -120,7 +120,7 @@ func (r *restore) read() error {
 }
 
 // again is the second reading.
-func (r *restore) again(each func(store.Entry) error) error {
+func (r *restore) again(each func(snapshot.Entry) error) error {
 	header, footer, err := r.dump("building", r.footer.Entries, make([]uint64, len(r.Without)), each)
 	if err == nil && (header != r.result.From || footer != r.footer) {
 		err = fmt.Errorf("%s was changed while it was read", r.file.Name())
@@ -131,14 +131,14 @@ func (r *restore) again(each func(store.Entry) error) error {
 // dump reads the file from its beginning and calls each with the entries that are wanted, advanced.
 // Those that are not are counted in left.
 func (r *restore) dump(
-	phase string, total uint64, left []uint64, each func(store.Entry) error,
+	phase string, total uint64, left []uint64, each func(snapshot.Entry) error,
 ) (DumpHeader, DumpFooter, error) {
 	var (
 		done   uint64
 		failed error // of what is made, which is not the dump's fault
 	)
 	whole := pausingReader{io.NewSectionReader(r.file, 0, r.size), newPause(r.ctx, nil)}
-	header, footer, err := ReadDump(whole, func(_ DumpHeader, e store.Entry) error {
+	header, footer, err := ReadDump(whole, func(_ DumpHeader, e snapshot.Entry) error {
 		done++
 		r.Progress.report(phase, "topics", done, total)
 		if err := r.ctx.Err(); err != nil {

@@ -12,6 +12,8 @@ import (
 	"gcd/internal/thin"
 	"gcd/internal/vfs"
 	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 )
 
 // copyTree copies directories and files: what a crash at this moment would leave.
@@ -95,12 +97,12 @@ func TestRestoreStopped(t *testing.T) {
 
 // checkStopped checks that a stopped restore left what was there before or what is to be there, and nothing else but a half-made directory behind a
 // crash.
-func checkStopped(t *testing.T, what, parent string, test restoreCase, dumped map[string]store.Value, crash bool) {
+func checkStopped(t *testing.T, what, parent string, test restoreCase, dumped map[string]core.Value, crash bool) {
 	t.Helper()
 	dir := filepath.Join(parent, "data")
-	before := map[string]store.Value{"old": {Sum: 1}}
+	before := map[string]core.Value{"old": {Sum: 1}}
 	if !strings.HasPrefix(test.name, "used") {
-		before = map[string]store.Value{}
+		before = map[string]core.Value{}
 	}
 	names, err := os.ReadDir(parent)
 	if err != nil {
@@ -169,7 +171,7 @@ func refusesUnfinished(t *testing.T, what, dir string) {
 // and that name before Restore returns.
 func TestRestoreSyncs(t *testing.T) {
 	t.Parallel()
-	dump := writeDump(t, "ndjson", testHeader(), []store.Entry{{Topic: []byte("a"), Value: store.Value{Sum: 1}, Last: 1}})
+	dump := writeDump(t, "ndjson", testHeader(), []snapshot.Entry{{Topic: []byte("a"), Value: core.Value{Sum: 1}, Last: 1}})
 	for _, test := range restoreCases(t) {
 		parent := t.TempDir()
 		dir := filepath.Join(parent, "data")

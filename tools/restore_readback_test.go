@@ -10,21 +10,22 @@ import (
 	"testing"
 
 	"gcd/internal/vfs"
-	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
 // TestRestoreReadsBack changes what was built before it gets its place.
 func TestRestoreReadsBack(t *testing.T) {
 	t.Parallel()
-	entries := []store.Entry{{Topic: []byte("a"), Value: store.Value{Sum: 1}, Last: 1}, {Topic: []byte("b"), Value: store.Value{Sum: 2}, Last: 2}}
+	entries := []snapshot.Entry{{Topic: []byte("a"), Value: core.Value{Sum: 1}, Last: 1}, {Topic: []byte("b"), Value: core.Value{Sum: 2}, Last: 2}}
 	dump := writeDump(t, "ndjson", testHeader(), entries)
 	// Another state, right in itself.
-	other := func(change func(e *store.Entry)) func(*testing.T, string) {
+	other := func(change func(e *snapshot.Entry)) func(*testing.T, string) {
 		return func(t *testing.T, path string) {
 			entries := slices.Clone(entries)
 			change(&entries[1])
-			m, err := store.ReadSnapshotMeta(path)
+			m, err := snapshot.At(path).Meta()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -36,11 +37,11 @@ func TestRestoreReadsBack(t *testing.T) {
 	}
 	index := func(i uint64) []byte { return binary.LittleEndian.AppendUint64(nil, i) }
 	for i, spoil := range []func(t *testing.T, path string){
-		other(func(e *store.Entry) { e.Sum++ }),
-		other(func(e *store.Entry) { e.Epoch++ }),
-		other(func(e *store.Entry) { e.Last-- }),
-		other(func(e *store.Entry) { e.Topic = []byte("c") }),
-		meta("state", []byte{byte(store.StateOpen)}),
+		other(func(e *snapshot.Entry) { e.Sum++ }),
+		other(func(e *snapshot.Entry) { e.Epoch++ }),
+		other(func(e *snapshot.Entry) { e.Last-- }),
+		other(func(e *snapshot.Entry) { e.Topic = []byte("c") }),
+		meta("state", []byte{byte(snapshot.StateOpen)}),
 		meta("store", make([]byte, 16)),
 		meta("replay", index(testHeader().Index-1)),
 		meta("witness", index(testHeader().Index+1)),
@@ -78,12 +79,12 @@ func TestRestoreReadsBack(t *testing.T) {
 }
 
 // buildEntries puts a snapshot into the place of one.
-func buildEntries(t testing.TB, path string, id wal.ID, index uint64, entries []store.Entry) {
+func buildEntries(t testing.TB, path string, id wal.ID, index uint64, entries []snapshot.Entry) {
 	t.Helper()
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	b, err := store.NewBuilder(vfs.OS{}, path, id)
+	b, err := snapshot.NewBuilder(vfs.OS{}, path, id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,8 +101,8 @@ func buildEntries(t testing.TB, path string, id wal.ID, index uint64, entries []
 // TestRestoreChangedFile changes the dump between the two readings, for another whole dump.
 func TestRestoreChangedFile(t *testing.T) {
 	t.Parallel()
-	entry := store.Entry{Topic: []byte("a"), Value: store.Value{Sum: 1}, Last: 1}
-	dump := writeDump(t, "ndjson", testHeader(), []store.Entry{entry})
+	entry := snapshot.Entry{Topic: []byte("a"), Value: core.Value{Sum: 1}, Last: 1}
+	dump := writeDump(t, "ndjson", testHeader(), []snapshot.Entry{entry})
 	entry.Sum = 2
 	parent := t.TempDir()
 	o := RestoreOptions{SegmentSize: testSegment}
@@ -109,7 +110,7 @@ func TestRestoreChangedFile(t *testing.T) {
 		if step != "begun" {
 			return nil
 		}
-		return os.WriteFile(dump, encodeDump("ndjson", testHeader(), []store.Entry{entry}, false), 0o600)
+		return os.WriteFile(dump, encodeDump("ndjson", testHeader(), []snapshot.Entry{entry}, false), 0o600)
 	}
 	if _, err := Restore(t.Context(), dump, filepath.Join(parent, "data"), o); err == nil || !strings.Contains(err.Error(), "changed while") {
 		t.Error(err)

@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
@@ -25,7 +27,7 @@ const (
 )
 
 // writeDump writes a dump of entries into a file of its own.
-func writeDump(t testing.TB, format string, h DumpHeader, entries []store.Entry) string {
+func writeDump(t testing.TB, format string, h DumpHeader, entries []snapshot.Entry) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "dump."+format)
 	if err := os.WriteFile(path, encodeDump(format, h, entries, false), 0o600); err != nil {
@@ -35,14 +37,14 @@ func writeDump(t testing.TB, format string, h DumpHeader, entries []store.Entry)
 }
 
 // readEntries reads the snapshot of a stopped store.
-func readEntries(t testing.TB, dir string) (store.SnapshotMeta, []store.Entry) {
+func readEntries(t testing.TB, dir string) (snapshot.Meta, []snapshot.Entry) {
 	t.Helper()
 	return readSnapshot(t, store.SnapshotPath(dir))
 }
 
-func readSnapshot(t testing.TB, path string) (m store.SnapshotMeta, entries []store.Entry) {
+func readSnapshot(t testing.TB, path string) (m snapshot.Meta, entries []snapshot.Entry) {
 	t.Helper()
-	m, err := store.ReadSnapshot(path, func(_ store.SnapshotMeta, e store.Entry) error {
+	m, err := snapshot.At(path).Read(func(_ snapshot.Meta, e snapshot.Entry) error {
 		e.Topic = bytes.Clone(e.Topic)
 		entries = append(entries, e)
 		return nil
@@ -63,22 +65,22 @@ func openDir(t testing.TB, dir string, segment int64) *store.Store {
 }
 
 // sums starts a store in a directory, returns its counters, and counts on in it: the start is one of a whole store.
-func sums(t testing.TB, dir string) map[string]store.Value {
+func sums(t testing.TB, dir string) map[string]core.Value {
 	t.Helper()
 	return sumsOf(t, openDir(t, dir, testSegment))
 }
 
 // sumsOf is sums of a store that was started, and closes it.
-func sumsOf(t testing.TB, s *store.Store) map[string]store.Value {
+func sumsOf(t testing.TB, s *store.Store) map[string]core.Value {
 	t.Helper()
 	defer func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	}()
-	all := map[string]store.Value{}
+	all := map[string]core.Value{}
 	for cursor := uint64(0); ; {
-		cursor = s.Scan(cursor, 1000, func(topic []byte, v store.Value) { all[string(topic)] = v })
+		cursor = s.Scan(cursor, 1000, func(topic []byte, v core.Value) { all[string(topic)] = v })
 		if cursor == 0 {
 			break
 		}
@@ -95,15 +97,15 @@ func sumsOf(t testing.TB, s *store.Store) map[string]store.Value {
 	return all
 }
 
-func valuesOf(entries []store.Entry) map[string]store.Value {
-	all := map[string]store.Value{}
+func valuesOf(entries []snapshot.Entry) map[string]core.Value {
+	all := map[string]core.Value{}
 	for _, e := range entries {
 		all[string(e.Topic)] = e.Value
 	}
 	return all
 }
 
-func equalValues(a, b map[string]store.Value) bool {
+func equalValues(a, b map[string]core.Value) bool {
 	if len(a) != len(b) {
 		return false
 	}
@@ -252,10 +254,10 @@ func checkModes(t testing.TB, dir string) {
 
 func TestRestoreAdvance(t *testing.T) {
 	t.Parallel()
-	entries := []store.Entry{
-		{Topic: []byte("a"), Value: store.Value{Sum: 0, Epoch: 3}, Last: 2},
-		{Topic: []byte("b"), Value: store.Value{Sum: 10}, Last: 1},
-		{Topic: []byte("c"), Value: store.Value{Sum: math.MaxUint64 - 1000}, Last: 3},
+	entries := []snapshot.Entry{
+		{Topic: []byte("a"), Value: core.Value{Sum: 0, Epoch: 3}, Last: 2},
+		{Topic: []byte("b"), Value: core.Value{Sum: 10}, Last: 1},
+		{Topic: []byte("c"), Value: core.Value{Sum: math.MaxUint64 - 1000}, Last: 3},
 	}
 	dump := writeDump(t, "ndjson", testHeader(), entries)
 	parent := t.TempDir()
@@ -281,7 +283,7 @@ func TestRestoreAdvance(t *testing.T) {
 
 func TestRestoreRefuses(t *testing.T) {
 	t.Parallel()
-	good := writeDump(t, "csv", testHeader(), []store.Entry{{Topic: []byte("a"), Value: store.Value{Sum: 1}, Last: 1}})
+	good := writeDump(t, "csv", testHeader(), []snapshot.Entry{{Topic: []byte("a"), Value: core.Value{Sum: 1}, Last: 1}})
 	text, err := os.ReadFile(good)
 	if err != nil {
 		t.Fatal(err)
@@ -350,7 +352,7 @@ func TestRestorePutsStoresAsideAlone(t *testing.T) {
 }
 
 // oldStore makes a directory with a store that was used.
-func oldStore(t testing.TB, dir string) map[string]store.Value {
+func oldStore(t testing.TB, dir string) map[string]core.Value {
 	t.Helper()
 	s := openDir(t, dir, testSegment)
 	for i := range 20 {
@@ -456,9 +458,9 @@ func BenchmarkRestore(b *testing.B) {
 	const n = 300_000
 	for _, format := range []string{"ndjson", "csv"} {
 		b.Run(format, func(b *testing.B) {
-			entries := make([]store.Entry, n)
+			entries := make([]snapshot.Entry, n)
 			for i := range entries {
-				entries[i] = store.Entry{Topic: fmt.Appendf(nil, "topic-%010d", i), Value: store.Value{Sum: uint64(i)}, Last: uint64(i)}
+				entries[i] = snapshot.Entry{Topic: fmt.Appendf(nil, "topic-%010d", i), Value: core.Value{Sum: uint64(i)}, Last: uint64(i)}
 			}
 			dump := writeDump(b, format, testHeader(), entries)
 			parent := b.TempDir()

@@ -8,7 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 )
 
 // TestRestoreWithout leaves out the topics of some prefixes, and counts them.
@@ -20,12 +21,12 @@ func TestRestoreWithout(t *testing.T) {
 	entries := randomEntries(rand.New(rand.NewPCG(seed, 0)), 100, h.Index)
 	for _, topic := range []string{"bench:", "bench:000000000001", "bench:000000000002", "bench", "Bench:1",
 		"a,b:1", "\xffz", "bench:0" + strings.Repeat("x", 2000)} {
-		entries = append(entries, store.Entry{Topic: []byte(topic), Value: store.Value{Sum: 9, Epoch: 1}, Last: 3})
+		entries = append(entries, snapshot.Entry{Topic: []byte(topic), Value: core.Value{Sum: 9, Epoch: 1}, Last: 3})
 	}
-	slices.SortFunc(entries, func(a, b store.Entry) int { return store.CompareTopics(a.Topic, b.Topic) })
-	entries = slices.CompactFunc(entries, func(a, b store.Entry) bool { return string(a.Topic) == string(b.Topic) })
+	slices.SortFunc(entries, func(a, b snapshot.Entry) int { return core.CompareTopics(a.Topic, b.Topic) })
+	entries = slices.CompactFunc(entries, func(a, b snapshot.Entry) bool { return string(a.Topic) == string(b.Topic) })
 	without := []string{"bench:00", "a,b:", "bench:", "none of them", "\xff"}
-	want, left := map[string]store.Value{}, make([]uint64, len(without))
+	want, left := map[string]core.Value{}, make([]uint64, len(without))
 	for _, e := range entries {
 		kept := true
 		for i, prefix := range without {
@@ -35,7 +36,7 @@ func TestRestoreWithout(t *testing.T) {
 			}
 		}
 		if kept {
-			want[string(e.Topic)] = store.Value{Sum: e.Sum, Epoch: e.Epoch}
+			want[string(e.Topic)] = core.Value{Sum: e.Sum, Epoch: e.Epoch}
 		}
 	}
 	for _, format := range []string{"ndjson", "csv"} {
@@ -56,8 +57,8 @@ func TestRestoreWithout(t *testing.T) {
 		}
 	}
 	// What is left out cannot be too large, and nothing at all may be left.
-	dump := writeDump(t, "ndjson", h, []store.Entry{{Topic: []byte("bench:"),
-		Value: store.Value{Sum: math.MaxUint64}, Last: 1}})
+	dump := writeDump(t, "ndjson", h, []snapshot.Entry{{Topic: []byte("bench:"),
+		Value: core.Value{Sum: math.MaxUint64}, Last: 1}})
 	dir := filepath.Join(t.TempDir(), "data")
 	if _, err := Restore(t.Context(), dump, dir, RestoreOptions{SegmentSize: testSegment, Advance: 1,
 		Without: without}); err != nil {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"gcd/store"
+	"gcd/store/core"
 )
 
 // TestDumpBesideAServer: while a server counts, takes snapshots and removes segments each dump is exactly one moment of its log, later than
@@ -121,7 +122,7 @@ func TestDumpChangesNothing(t *testing.T) {
 	}
 	spareIsMade := watchSpare(t, store.LogDir(dir))
 	for i := range 300 {
-		counted(t, s, store.Op{Kind: store.Count, Topic: fmt.Appendf(nil, "topic %d", i%50)})
+		counted(t, s, core.Op{Kind: core.Count, Topic: fmt.Appendf(nil, "topic %d", i%50)})
 		if i == 100 {
 			if err := s.Snapshot(inTime(t)); err != nil {
 				t.Fatal(err)

@@ -6,15 +6,16 @@ import (
 	"path/filepath"
 	"testing"
 
-	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 )
 
 // TestWhoTookTheNameKeepsIt: what has the directory's name by the time is not touched, whatever the
 // step at which the directory that the tool had locked was moved away.
 func TestWhoTookTheNameKeepsIt(t *testing.T) {
 	t.Parallel()
-	dump := writeDump(t, "ndjson", testHeader(), []store.Entry{{Topic: []byte("new"),
-		Value: store.Value{Sum: 41}, Last: 1}})
+	dump := writeDump(t, "ndjson", testHeader(), []snapshot.Entry{{Topic: []byte("new"),
+		Value: core.Value{Sum: 41}, Last: 1}})
 	whole := closedStore(t, seeded(t), 60, 20)
 	damaged, _ := damagedStore(t)
 	other := closedStore(t, seeded(t), 60, 20)

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"gcd/store"
+	"gcd/store/snapshot"
 	"gcd/tools/internal/bytopic"
 	"gcd/wal"
 )
@@ -110,14 +111,14 @@ type verifier struct {
 	ctx    context.Context
 	result *Verified
 
-	meta         *store.SnapshotMeta // nil: there is no snapshot that can be read
-	snapshot     int                 // place in result.Files; -1: none
-	segments     map[uint64]int      // number → place in result.Files
-	log          *wal.Log            // nil: there is none that can be read
-	mark         wal.Mark            // of the log
-	newerEntries uint64              // of the snapshot, newer than its replay
-	rested       uint64              // topics whose sums no kept record can prove
-	contradicted bool                // records, or entries and records, that are whole in themselves do not go together
+	meta         *snapshot.Meta // nil: there is no snapshot that can be read
+	snapshot     int            // place in result.Files; -1: none
+	segments     map[uint64]int // number → place in result.Files
+	log          *wal.Log       // nil: there is none that can be read
+	mark         wal.Mark       // of the log
+	newerEntries uint64         // of the snapshot, newer than its replay
+	rested       uint64         // topics whose sums no kept record can prove
+	contradicted bool           // records, or entries and records, that are whole in themselves do not go together
 }
 
 // file adds a file.
@@ -189,7 +190,7 @@ func (v *verifier) readSnapshot() error {
 		return err
 	}
 	v.snapshot = v.file(path, size)
-	pages, err := store.CheckSnapshot(path, v.open, v.pause, nil)
+	pages, err := (&snapshot.File{Path: path, Open: v.open, Rest: v.pause}).Check(nil)
 	v.result.Files[v.snapshot].Used = pages.Used
 	if err != nil {
 		if err := v.damage(v.snapshot, err); err != nil {
@@ -331,13 +332,13 @@ func (v *verifier) states(at int) error {
 	}
 	tail, last := v.log.Tail(), v.log.Last()
 	switch {
-	case v.meta.State == store.StateCreating && (last >= v.log.First() || v.meta.Witness > 0 || v.meta.Count > 0):
+	case v.meta.State == snapshot.StateCreating && (last >= v.log.First() || v.meta.DurableAtLeast > 0 || v.meta.Count > 0):
 		return v.damage(v.snapshot, &wal.CorruptionError{File: store.SnapshotPath(v.dir), Err: errors.New("it says that the store was never used, but there are records")})
-	case v.meta.State != store.StateClosed:
+	case v.meta.State != snapshot.StateClosed:
 		return nil
-	case v.meta.Witness != last:
+	case v.meta.DurableAtLeast != last:
 		return v.damage(v.snapshot, &wal.CorruptionError{File: store.SnapshotPath(v.dir),
-			Err: fmt.Errorf("it says that the store was closed at record %d, but the log ends at %d", v.meta.Witness, last)})
+			Err: fmt.Errorf("it says that the store was closed at record %d, but the log ends at %d", v.meta.DurableAtLeast, last)})
 	case tail.Length > 0:
 		return v.damage(at, &wal.CorruptionError{File: tail.File, Offset: tail.Offset, Index: last + 1,
 			Err: fmt.Errorf("%d bytes behind the last record are not zero, though the store was closed cleanly; they hold nothing, and a start cuts them off", tail.Length)})
@@ -385,11 +386,11 @@ func (v *verifier) starts() error {
 }
 
 // eachEntry calls each with the snapshot's entries, if there is one.
-func (v *verifier) eachEntry(each func(store.Entry) error) error {
+func (v *verifier) eachEntry(each func(snapshot.Entry) error) error {
 	if v.meta == nil {
 		return nil
 	}
-	_, err := v.readEntries(func(_ store.SnapshotMeta, e store.Entry) error { return errors.Join(each(e), v.ctx.Err()) })
+	_, err := v.readEntries(func(_ snapshot.Meta, e snapshot.Entry) error { return errors.Join(each(e), v.ctx.Err()) })
 	return err
 }
 
@@ -411,7 +412,7 @@ func (v *verifier) caveats() {
 	switch {
 	case v.meta == nil && v.snapshot < 0:
 		v.unproven("there is no snapshot, and so no witness of how far the log reached")
-	case v.meta == nil || v.meta.State != store.StateOpen || v.running:
+	case v.meta == nil || v.meta.State != snapshot.StateOpen || v.running:
 	case v.mark.State == wal.MarkSound && !v.mark.Partial && !v.outrun():
 		v.unproven("the store was not closed: if it was the power that failed, up to a second of records behind %d may be gone without a trace; if the process was killed none is, for its mark says that the log was durable up to record %d (%d bytes are behind it)",
 			v.result.Last, v.mark.Index, v.log.Tail().Length)
@@ -430,12 +431,12 @@ func (v *verifier) caveats() {
 // outrun says that the mark is behind the log as no process that is killed leaves it: there it
 // lacks no more than the record that was being written.
 func (v *verifier) outrun() bool {
-	return !v.running && v.log != nil && v.mark.SyncEach && (v.meta == nil || v.meta.State == store.StateOpen) && v.log.Last() > v.mark.Index+1
+	return !v.running && v.log != nil && v.mark.SyncEach && (v.meta == nil || v.meta.State == snapshot.StateOpen) && v.log.Last() > v.mark.Index+1
 }
 
 // evidence says where the mark is none of how far the log reached.
 func (v *verifier) evidence() {
-	closed := v.meta != nil && v.meta.State == store.StateClosed
+	closed := v.meta != nil && v.meta.State == snapshot.StateClosed
 	if v.mark.Partial {
 		v.unproven("a part of the mark of how far the log was durable is damaged, as a power loss may leave it: it is no evidence of records behind %d", v.mark.Index)
 	}

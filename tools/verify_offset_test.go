@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 )
 
 // TestVerifySaysWhere: damage of the snapshot is named with the offset of the entry or the page, where it is about one.
@@ -15,9 +17,9 @@ func TestVerifySaysWhere(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := openDir(t, dir, testSegment)
-	counted(t, s, store.Op{Kind: store.Count, Topic: []byte("orders")})
+	counted(t, s, core.Op{Kind: core.Count, Topic: []byte("orders")})
 	for i := range 100 { // with a few, bbolt has the entries inside of another page
-		counted(t, s, store.Op{Kind: store.Count, Topic: fmt.Appendf(nil, "topic %d", i)})
+		counted(t, s, core.Op{Kind: core.Count, Topic: fmt.Appendf(nil, "topic %d", i)})
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -31,7 +33,7 @@ func TestVerifySaysWhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	var orders int64
-	if _, err := store.CheckSnapshot(path, nil, nil, func(off, n int64) { // the rest of the file is free
+	if _, err := snapshot.At(path).Check(func(off, n int64) { // the rest of the file is free
 		if i := bytes.Index(intact[off:off+n], []byte("orders")); i >= 0 {
 			orders = off + int64(i)
 		}

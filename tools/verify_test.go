@@ -16,14 +16,16 @@ import (
 
 	"gcd/internal/vfs"
 	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/wal"
 )
 
 // counted submits ops to a store, each in a record of its own.
-func counted(t testing.TB, s *store.Store, ops ...store.Op) {
+func counted(t testing.TB, s *store.Store, ops ...core.Op) {
 	t.Helper()
 	for _, op := range ops {
-		ops := []store.Op{op}
+		ops := []core.Op{op}
 		submit(t, s, ops...)
 		if err := ops[0].Err; err != nil {
 			t.Fatal(err)
@@ -46,10 +48,10 @@ func closedStoreOf(t testing.TB, r *rand.Rand, before, behind int, long bool) st
 	}
 	ops := func(n int) {
 		for range n {
-			op := store.Op{Kind: store.Count, Topic: fmt.Appendf(nil, "topic %d", r.IntN(30)), N: 1 + r.Uint64N(1000)}
+			op := core.Op{Kind: core.Count, Topic: fmt.Appendf(nil, "topic %d", r.IntN(30)), N: 1 + r.Uint64N(1000)}
 			switch r.IntN(12) {
 			case 0:
-				op.Kind, op.N = store.Reset, 0
+				op.Kind, op.N = core.Reset, 0
 			case 1:
 				if long {
 					op.Topic = []byte(strings.Repeat("l", 1030+r.IntN(3)))
@@ -73,7 +75,7 @@ func closedStoreOf(t testing.TB, r *rand.Rand, before, behind int, long bool) st
 }
 
 // servedSums are what a copy of the directory serves, and nil if a start refuses.
-func servedSums(t testing.TB, dir string) map[string]store.Value {
+func servedSums(t testing.TB, dir string) map[string]core.Value {
 	t.Helper()
 	copied := t.TempDir()
 	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
@@ -90,10 +92,10 @@ func servedSums(t testing.TB, dir string) map[string]store.Value {
 }
 
 // folded is what a directory's snapshot and log lead to.
-func folded(t testing.TB, dir string) map[string]store.Value {
+func folded(t testing.TB, dir string) map[string]core.Value {
 	t.Helper()
-	all := map[string]store.Value{}
-	m, err := store.ReadSnapshot(store.SnapshotPath(dir), func(_ store.SnapshotMeta, e store.Entry) error {
+	all := map[string]core.Value{}
+	m, err := snapshot.At(store.SnapshotPath(dir)).Read(func(_ snapshot.Meta, e snapshot.Entry) error {
 		all[string(e.Topic)] = e.Value
 		return nil
 	})
@@ -108,7 +110,7 @@ func folded(t testing.TB, dir string) map[string]store.Value {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for c, err := range store.Changes(r.Payload) {
+		for c, err := range core.Changes(r.Payload) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -179,8 +181,8 @@ func TestVerifyComparesSums(t *testing.T) {
 	r := seeded(t)
 	dir := closedStore(t, r, 400, 0)
 	path := store.SnapshotPath(dir)
-	var all []store.Entry
-	m, err := store.ReadSnapshot(path, func(_ store.SnapshotMeta, e store.Entry) error {
+	var all []snapshot.Entry
+	m, err := snapshot.At(path).Read(func(_ snapshot.Meta, e snapshot.Entry) error {
 		e.Topic = bytes.Clone(e.Topic)
 		all = append(all, e)
 		return nil
@@ -188,29 +190,29 @@ func TestVerifyComparesSums(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	build := func(index uint64, entries []store.Entry) {
+	build := func(index uint64, entries []snapshot.Entry) {
 		t.Helper()
 		buildEntries(t, path, m.Store, index, entries)
 	}
-	build(m.Witness, all)
+	build(m.DurableAtLeast, all)
 	if v := verified(t, dir, VerifyOptions{}); v.Err() != nil {
 		t.Fatal(v.Err())
 	}
-	changes := map[string]func(e []store.Entry) []store.Entry{
-		"lower sum":      func(e []store.Entry) []store.Entry { e[3].Sum--; return e },
-		"higher sum":     func(e []store.Entry) []store.Entry { e[3].Sum++; return e },
-		"other epoch":    func(e []store.Entry) []store.Entry { e[3].Epoch++; return e },
-		"earlier record": func(e []store.Entry) []store.Entry { e[3].Last--; return e },
-		"later record":   func(e []store.Entry) []store.Entry { e[3].Last += 1000; return e },
-		"before the log": func(e []store.Entry) []store.Entry { e[3].Last = 0; return e },
-		"missing topic":  func(e []store.Entry) []store.Entry { return append(e[:3], e[4:]...) },
-		"missing last":   func(e []store.Entry) []store.Entry { return e[:len(e)-1] },
-		"a topic too many": func(e []store.Entry) []store.Entry {
-			return append([]store.Entry{{Value: store.Value{Sum: 1}, Last: 3}}, e...)
+	changes := map[string]func(e []snapshot.Entry) []snapshot.Entry{
+		"lower sum":      func(e []snapshot.Entry) []snapshot.Entry { e[3].Sum--; return e },
+		"higher sum":     func(e []snapshot.Entry) []snapshot.Entry { e[3].Sum++; return e },
+		"other epoch":    func(e []snapshot.Entry) []snapshot.Entry { e[3].Epoch++; return e },
+		"earlier record": func(e []snapshot.Entry) []snapshot.Entry { e[3].Last--; return e },
+		"later record":   func(e []snapshot.Entry) []snapshot.Entry { e[3].Last += 1000; return e },
+		"before the log": func(e []snapshot.Entry) []snapshot.Entry { e[3].Last = 0; return e },
+		"missing topic":  func(e []snapshot.Entry) []snapshot.Entry { return append(e[:3], e[4:]...) },
+		"missing last":   func(e []snapshot.Entry) []snapshot.Entry { return e[:len(e)-1] },
+		"a topic too many": func(e []snapshot.Entry) []snapshot.Entry {
+			return append([]snapshot.Entry{{Value: core.Value{Sum: 1}, Last: 3}}, e...)
 		},
 	}
 	for name, change := range changes {
-		build(m.Witness, change(append([]store.Entry(nil), all...)))
+		build(m.DurableAtLeast, change(append([]snapshot.Entry(nil), all...)))
 		for _, memory := range []int{0, 1} {
 			v := verified(t, dir, VerifyOptions{memory: memory})
 			var damage *wal.CorruptionError
@@ -223,14 +225,14 @@ func TestVerifyComparesSums(t *testing.T) {
 		}
 	}
 	// The same where the entries are newer than what the snapshot is said to be whole up to.
-	build(m.Witness, changes["lower sum"](append([]store.Entry(nil), all...)))
+	build(m.DurableAtLeast, changes["lower sum"](append([]snapshot.Entry(nil), all...)))
 	setReplay(t, dir, 1)
 	for _, memory := range []int{0, 1} {
 		if v := verified(t, dir, VerifyOptions{memory: memory}); v.Err() == nil {
 			t.Errorf("newer entry with a lower sum: %+v", v)
 		}
 	}
-	build(m.Witness-1, all) // the log goes on behind what is said to be its end
+	build(m.DurableAtLeast-1, all) // the log goes on behind what is said to be its end
 	if v := verified(t, dir, VerifyOptions{}); v.Err() == nil {
 		t.Error("not noticed that the log goes on behind a clean end")
 	}
@@ -304,11 +306,11 @@ func setMeta(t testing.TB, dir, key string, value []byte) {
 }
 
 // handmade makes a directory of entries up to an index and records behind it, whether they fit each other or not.
-func handmade(t testing.TB, index uint64, entries []store.Entry, changes ...store.Change) string {
+func handmade(t testing.TB, index uint64, entries []snapshot.Entry, changes ...core.Change) string {
 	t.Helper()
 	dir := t.TempDir()
 	id := wal.ID{1}
-	b, err := store.NewBuilder(vfs.OS{}, store.SnapshotPath(dir), id)
+	b, err := snapshot.NewBuilder(vfs.OS{}, store.SnapshotPath(dir), id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -355,28 +357,28 @@ func handmade(t testing.TB, index uint64, entries []store.Entry, changes ...stor
 // TestVerifyFollowsChanges: records whose checksums are all right, and that do not follow from one another or from the snapshot.
 func TestVerifyFollowsChanges(t *testing.T) {
 	t.Parallel()
-	count := func(topic string, epoch, sum, n uint64) store.Change {
-		return store.Change{Topic: []byte(topic), Epoch: epoch, Sum: sum, N: n}
+	count := func(topic string, epoch, sum, n uint64) core.Change {
+		return core.Change{Topic: []byte(topic), Epoch: epoch, Sum: sum, N: n}
 	}
-	entry := func(topic string, sum, last uint64) store.Entry {
-		return store.Entry{Topic: []byte(topic), Value: store.Value{Sum: sum}, Last: last}
+	entry := func(topic string, sum, last uint64) snapshot.Entry {
+		return snapshot.Entry{Topic: []byte(topic), Value: core.Value{Sum: sum}, Last: last}
 	}
 	rows := []struct {
 		name    string
 		replay  uint64 // 0: as handmade
-		entries []store.Entry
-		changes []store.Change
+		entries []snapshot.Entry
+		changes []core.Change
 		file    string // of the damage; empty: none
 	}{
-		{"right", 0, []store.Entry{entry("a", 4, 9)}, []store.Change{count("a", 0, 4, 2), count("b", 0, 0, 1), count("a", 0, 6, 0), count("a", 1, 0, 3)}, ""},
-		{"a gap", 0, []store.Entry{entry("a", 4, 9)}, []store.Change{count("a", 0, 4, 2), count("b", 0, 0, 1), count("a", 0, 7, 1)}, "wal/0000000000000001.seg"},
-		{"twice", 0, []store.Entry{entry("a", 4, 9)}, []store.Change{count("a", 0, 4, 2), count("b", 0, 0, 1), count("a", 0, 4, 2)}, "wal/0000000000000001.seg"},
-		{"other epoch", 0, []store.Entry{entry("a", 4, 9)}, []store.Change{count("a", 0, 4, 2), count("b", 0, 0, 1), count("a", 1, 6, 2)}, "wal/0000000000000001.seg"},
-		{"a new topic above 0", 0, []store.Entry{entry("a", 4, 9)}, []store.Change{count("b", 0, 3, 2)}, "wal/0000000000000001.seg"},
-		{"a new last topic above 0", 0, nil, []store.Change{count("b", 0, 3, 2)}, "wal/0000000000000001.seg"},
-		{"not from the entry", 0, []store.Entry{entry("a", 4, 9)}, []store.Change{count("a", 0, 5, 2)}, "counters.db"},
-		{"said to be in the entry", 11, []store.Entry{entry("a", 4, 9)}, []store.Change{count("a", 0, 4, 2)}, "counters.db"},
-		{"in the entry", 11, []store.Entry{entry("a", 6, 11)}, []store.Change{count("a", 0, 4, 2)}, ""},
+		{"right", 0, []snapshot.Entry{entry("a", 4, 9)}, []core.Change{count("a", 0, 4, 2), count("b", 0, 0, 1), count("a", 0, 6, 0), count("a", 1, 0, 3)}, ""},
+		{"a gap", 0, []snapshot.Entry{entry("a", 4, 9)}, []core.Change{count("a", 0, 4, 2), count("b", 0, 0, 1), count("a", 0, 7, 1)}, "wal/0000000000000001.seg"},
+		{"twice", 0, []snapshot.Entry{entry("a", 4, 9)}, []core.Change{count("a", 0, 4, 2), count("b", 0, 0, 1), count("a", 0, 4, 2)}, "wal/0000000000000001.seg"},
+		{"other epoch", 0, []snapshot.Entry{entry("a", 4, 9)}, []core.Change{count("a", 0, 4, 2), count("b", 0, 0, 1), count("a", 1, 6, 2)}, "wal/0000000000000001.seg"},
+		{"a new topic above 0", 0, []snapshot.Entry{entry("a", 4, 9)}, []core.Change{count("b", 0, 3, 2)}, "wal/0000000000000001.seg"},
+		{"a new last topic above 0", 0, nil, []core.Change{count("b", 0, 3, 2)}, "wal/0000000000000001.seg"},
+		{"not from the entry", 0, []snapshot.Entry{entry("a", 4, 9)}, []core.Change{count("a", 0, 5, 2)}, "counters.db"},
+		{"said to be in the entry", 11, []snapshot.Entry{entry("a", 4, 9)}, []core.Change{count("a", 0, 4, 2)}, "counters.db"},
+		{"in the entry", 11, []snapshot.Entry{entry("a", 6, 11)}, []core.Change{count("a", 0, 4, 2)}, ""},
 	}
 	for _, row := range rows {
 		dir := handmade(t, 10, row.entries, row.changes...)
@@ -404,7 +406,7 @@ func TestVerifyFollowsChanges(t *testing.T) {
 // TestVerifyKnowsTheBeginning: where the log has every record, no entry can be older than it.
 func TestVerifyKnowsTheBeginning(t *testing.T) {
 	t.Parallel()
-	old := []store.Entry{{Topic: []byte("a"), Value: store.Value{Sum: 1}}}
+	old := []snapshot.Entry{{Topic: []byte("a"), Value: core.Value{Sum: 1}}}
 	if v := verified(t, handmade(t, 0, old), VerifyOptions{}); v.Err() == nil {
 		t.Error("an entry of no record is sound")
 	}

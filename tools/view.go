@@ -16,6 +16,7 @@ import (
 	"gcd/internal/dirlock"
 	"gcd/internal/vfs"
 	"gcd/store"
+	"gcd/store/snapshot"
 	"gcd/tools/internal/tempfile"
 	"gcd/wal"
 )
@@ -47,7 +48,7 @@ type dirView struct {
 
 // metaRead is what came of reading what a snapshot says of itself.
 type metaRead struct {
-	meta store.SnapshotMeta
+	meta snapshot.Meta
 	err  error
 }
 
@@ -167,8 +168,8 @@ func open(ctx context.Context, dir string, o dirViewOptions) (dirView, *logView,
 	}
 	path := store.SnapshotPath(dir)
 	if o.noEntries {
-		m, err := store.FindInSnapshot(path, nil, o.pause, o.wanted,
-			func(store.Entry) error { r.has = true; return nil })
+		m, err := (&snapshot.File{Path: path, Rest: o.pause}).Find(o.wanted,
+			func(snapshot.Entry) error { r.has = true; return nil })
 		r.meta = &metaRead{m, err}
 		return r, view, o.pause()
 	}
@@ -184,10 +185,10 @@ func open(ctx context.Context, dir string, o dirViewOptions) (dirView, *logView,
 	return r, view, nil
 }
 
-// holdSnapshot is store.HoldSnapshot that ends with ctx.
+// holdSnapshot is File.Hold of package snapshot that ends with ctx.
 func holdSnapshot(ctx context.Context, path string, timeout time.Duration) (release func() error, err error) {
 	for began := time.Now(); ; {
-		release, err = store.HoldSnapshot(path, min(timeout, 100*time.Millisecond))
+		release, err = (&snapshot.File{Path: path, Wait: min(timeout, 100*time.Millisecond)}).Hold()
 		switch {
 		case !errors.Is(err, bbolterrors.ErrTimeout):
 			return release, err
@@ -200,16 +201,16 @@ func holdSnapshot(ctx context.Context, path string, timeout time.Duration) (rele
 }
 
 // snapshotMeta is what the snapshot says of itself; fs.ErrNotExist if there is none.
-func (r *dirView) snapshotMeta() (store.SnapshotMeta, error) {
+func (r *dirView) snapshotMeta() (snapshot.Meta, error) {
 	if r.meta != nil {
 		return r.meta.meta, r.meta.err
 	}
-	return store.ReadOpenSnapshotMeta(store.SnapshotPath(r.dir), r.open, r.pause)
+	return (&snapshot.File{Path: store.SnapshotPath(r.dir), Open: r.open, Rest: r.pause}).Meta()
 }
 
-// readEntries is store.ReadSnapshot of the snapshot.
-func (r *dirView) readEntries(each func(store.SnapshotMeta, store.Entry) error) (store.SnapshotMeta, error) {
-	return store.ReadOpenSnapshot(store.SnapshotPath(r.dir), r.open, r.pause, each)
+// readEntries reads the snapshot.
+func (r *dirView) readEntries(each func(snapshot.Meta, snapshot.Entry) error) (snapshot.Meta, error) {
+	return (&snapshot.File{Path: store.SnapshotPath(r.dir), Open: r.open, Rest: r.pause}).Read(each)
 }
 
 // openLog opens the log, whose records at or below the snapshot's replay are not read yet: whoever reads them hears of their damage then.
@@ -257,8 +258,8 @@ type ViewOptions struct {
 // A View is a store's directory, opened for reading and checked. Beside a running server it shows one moment. Nothing is changed.
 type View struct {
 	dirView
-	Snapshot *store.SnapshotMeta // nil: there is none, and the log has everything
-	Log      *wal.Log            // nil: there is none yet, and no record
+	Snapshot *snapshot.Meta // nil: there is none, and the log has everything
+	Log      *wal.Log       // nil: there is none yet, and no record
 }
 
 // OpenView opens a store's directory and checks that its files fit together, as a start does: the errors are those of store.Open, but
@@ -332,12 +333,12 @@ func (s *View) ID() wal.ID {
 	return s.Log.ID() // one of them is there
 }
 
-// Entries calls each with every entry of the snapshot, as store.ReadSnapshot does.
-func (s *View) Entries(each func(store.Entry) error) error {
+// Entries calls each with every entry of the snapshot, as File.Read of package snapshot does.
+func (s *View) Entries(each func(snapshot.Entry) error) error {
 	if s.Snapshot == nil {
 		return nil
 	}
-	_, err := s.readEntries(func(_ store.SnapshotMeta, e store.Entry) error { return each(e) })
+	_, err := s.readEntries(func(_ snapshot.Meta, e snapshot.Entry) error { return each(e) })
 	return err
 }
 

@@ -14,7 +14,7 @@ import (
 
 	"gcd/internal/atomicfile"
 	"gcd/internal/cmdline"
-	"gcd/store"
+	"gcd/store/core"
 	"gcd/tools"
 	"gcd/wal"
 )
@@ -241,7 +241,7 @@ type recordTable struct {
 	pages pages
 }
 
-func (t *recordTable) Record(r wal.Record, changes []store.Change) error {
+func (t *recordTable) Record(r wal.Record, changes []core.Change) error {
 	t.pages.w, t.pages.header = t.w, table.Row{"record", "time", "segment", "offset", "epoch", "change", "topic"}
 	for _, c := range changes {
 		what := fmt.Sprintf("%d + %d", c.Sum, c.N)

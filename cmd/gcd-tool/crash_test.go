@@ -20,6 +20,7 @@ import (
 
 	"gcd/internal/cmdline"
 	"gcd/store"
+	"gcd/store/core"
 	"gcd/wal"
 )
 
@@ -111,25 +112,25 @@ func openDir(t *testing.T, dir string) *store.Store {
 func countMany(t *testing.T, s *store.Store, n int) {
 	t.Helper()
 	for i := 0; i < n; i += 1000 {
-		ops := make([]store.Op, 1000)
+		ops := make([]core.Op, 1000)
 		for j := range ops {
-			ops[j] = store.Op{Kind: store.Count, Topic: fmt.Appendf(nil, "topic-%d", (i+j)*7919%n)}
+			ops[j] = core.Op{Kind: core.Count, Topic: fmt.Appendf(nil, "topic-%d", (i+j)*7919%n)}
 		}
 		submit(t.Fatalf, s, ops...)
 	}
 }
 
-func counters(s *store.Store) map[string]store.Value {
-	all := map[string]store.Value{}
+func counters(s *store.Store) map[string]core.Value {
+	all := map[string]core.Value{}
 	for cursor := uint64(0); ; {
-		if cursor = s.Scan(cursor, 1000, func(topic []byte, v store.Value) { all[string(topic)] = v }); cursor == 0 {
+		if cursor = s.Scan(cursor, 1000, func(topic []byte, v core.Value) { all[string(topic)] = v }); cursor == 0 {
 			return all
 		}
 	}
 }
 
 // started starts a store on a directory and returns its counters.
-func started(t *testing.T, dir string) map[string]store.Value {
+func started(t *testing.T, dir string) map[string]core.Value {
 	t.Helper()
 	s := openDir(t, dir)
 	all := counters(s)
@@ -202,14 +203,14 @@ func TestKillRestore(t *testing.T) {
 }
 
 // writeDump writes a dump of n topics.
-func writeDump(t *testing.T, path string, n int) map[string]store.Value {
+func writeDump(t *testing.T, path string, n int) map[string]core.Value {
 	t.Helper()
 	var body bytes.Buffer
-	all := map[string]store.Value{}
+	all := map[string]core.Value{}
 	for i := range n {
 		topic := fmt.Sprintf("dumped-%08d", i)
 		fmt.Fprintf(&body, "{\"topic\":%q,\"sum\":%d,\"epoch\":%d,\"last\":%d}\n", topic, i+1, i%3, i)
-		all[topic] = store.Value{Sum: uint64(i + 1), Epoch: uint64(i % 3)}
+		all[topic] = core.Value{Sum: uint64(i + 1), Epoch: uint64(i % 3)}
 	}
 	head := fmt.Sprintf(`{"gcd_dump":1,"store":"%s","index":%d`, wal.ID{1}, n)
 	text := fmt.Sprintf("%s,\"check\":\"%08x\"}\n%s{\"entries\":%d,\"digest\":\"%x\"}\n", head,
@@ -243,11 +244,11 @@ func TestKillImport(t *testing.T) {
 	table, parent := filepath.Join(base, "table.csv"), filepath.Join(base, "parent")
 	dir := filepath.Join(parent, "data")
 	var text bytes.Buffer
-	want := map[string]store.Value{}
+	want := map[string]core.Value{}
 	for i := range 20_000 {
 		topic := fmt.Sprintf("topic-%d", i*7919%20_000)
 		fmt.Fprintf(&text, "%s,%d\n", topic, i+1)
-		want[topic] = store.Value{Sum: uint64(i + 1)}
+		want[topic] = core.Value{Sum: uint64(i + 1)}
 	}
 	if err := os.WriteFile(table, text.Bytes(), 0o600); err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gcd/store"
+	"gcd/store/core"
 )
 
 // hang is when a test that waits gives up; it decides nothing but how a failure looks.
@@ -30,9 +31,9 @@ func command(t *testing.T, name string, args ...string) *exec.Cmd {
 }
 
 // submit has a store do ops as one group, and waits for it.
-func submit(fatal func(format string, args ...any), s *store.Store, ops ...store.Op) {
+func submit(fatal func(format string, args ...any), s *store.Store, ops ...core.Op) {
 	done := make(chan struct{})
-	s.Submit(&store.Group{Ops: ops, Done: func(*store.Group) { close(done) }})
+	s.Submit(&core.Group{Ops: ops, Done: func(*core.Group) { close(done) }})
 	late := time.NewTimer(hang)
 	defer late.Stop()
 	select {

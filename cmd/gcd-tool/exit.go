@@ -10,6 +10,7 @@ import (
 	"gcd/internal/owner"
 	"gcd/internal/vfs"
 	"gcd/store"
+	"gcd/store/snapshot"
 	"gcd/tools"
 	"gcd/wal"
 )
@@ -49,7 +50,7 @@ func classify(err error) *cmdline.Failure {
 		return cmdline.Fail(cmdline.ExitCorruption, err, "nothing was changed; use another dump")
 	case errors.Is(err, tools.ErrPartial):
 		return cmdline.Fail(cmdline.ExitFailure, err, "restore a dump that was made without --prefix")
-	case errors.Is(err, store.ErrByteOrder):
+	case errors.Is(err, snapshot.ErrByteOrder):
 		return cmdline.Fail(cmdline.ExitForeign, err, tools.HintByteOrder)
 	case errors.Is(err, tools.ErrLayer):
 		return cmdline.Fail(cmdline.ExitFailure, err,

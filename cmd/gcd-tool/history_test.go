@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"gcd/store"
+	"gcd/store/core"
 	"gcd/tools"
 )
 
@@ -18,9 +18,9 @@ func TestHistoryTableHasAll(t *testing.T) {
 	dir := t.TempDir()
 	s := openDir(t, dir)
 	for range groups {
-		var ops []store.Op
+		var ops []core.Op
 		for i := range steps { // each is a step of its own, though many are in one record
-			ops = append(ops, store.Op{Kind: []store.Kind{store.Count, store.Reset}[i%2], Topic: []byte("k")})
+			ops = append(ops, core.Op{Kind: []core.Kind{core.Count, core.Reset}[i%2], Topic: []byte("k")})
 		}
 		submit(t.Fatalf, s, ops...)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"gcd/internal/scripttest"
 	"gcd/store"
+	"gcd/store/core"
 )
 
 func TestMain(m *testing.M) {
@@ -48,11 +49,11 @@ func cmdCount(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	s := openScriptStore(ts, args[0])
 	for _, topic := range args[1:] {
-		op := store.Op{Kind: store.Count, Topic: []byte(topic)}
+		op := core.Op{Kind: core.Count, Topic: []byte(topic)}
 		if name, reset := strings.CutPrefix(topic, "!"); reset {
-			op = store.Op{Kind: store.Reset, Topic: []byte(name)}
+			op = core.Op{Kind: core.Reset, Topic: []byte(name)}
 		}
-		ops := []store.Op{op}
+		ops := []core.Op{op}
 		submit(ts.Fatalf, s, ops...)
 		ts.Check(ops[0].Err)
 	}

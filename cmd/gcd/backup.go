@@ -17,6 +17,7 @@ import (
 	"gcd/internal/cmdline"
 	"gcd/resp"
 	"gcd/store"
+	"gcd/store/snapshot"
 	"gcd/tools"
 )
 
@@ -165,7 +166,7 @@ func (b *backup) receive(conn io.ReadWriter, w io.Writer) (uint64, error) {
 	}
 	content := resp.NewStreamReader(bufio.NewReaderSize(conn, 64<<10))
 	header, _, err := tools.ReadDump(io.TeeReader(content, &tally{w, &b.bytes}),
-		func(tools.DumpHeader, store.Entry) error {
+		func(tools.DumpHeader, snapshot.Entry) error {
 			if b.topics++; b.topics%4096 == 0 {
 				b.meter.Report("backup", b.topics, 0, "topics")
 			}

@@ -17,6 +17,8 @@ import (
 	"gcd/internal/cmdline"
 	"gcd/server"
 	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/tools"
 	"gcd/wal"
 )
@@ -33,7 +35,7 @@ func dumpOf(t *testing.T, format string, topics int) string {
 	err = w.Header(tools.DumpHeader{Store: wal.ID{1}, Index: uint64(topics)})
 	for i := range uint64(topics) {
 		topic := fmt.Appendf(nil, "topic-%08d", i)
-		entry := store.Entry{Topic: topic, Value: store.Value{Sum: i + 1}, Last: i + 1}
+		entry := snapshot.Entry{Topic: topic, Value: core.Value{Sum: i + 1}, Last: i + 1}
 		err = errors.Join(err, w.Counter(&tools.Counter{Entry: entry}))
 	}
 	if err = errors.Join(err, w.Footer()); err != nil {

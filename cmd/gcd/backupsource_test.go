@@ -12,6 +12,7 @@ import (
 
 	"gcd/internal/vfs"
 	"gcd/store"
+	"gcd/store/snapshot"
 	"gcd/tools"
 )
 
@@ -63,7 +64,7 @@ func TestRoomForBackup(t *testing.T) {
 	if err := backupOf(dir, t.TempDir(), 1<<20)(t.Context(), &b, tools.FormatCSV); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := tools.ReadDump(&b, func(tools.DumpHeader, store.Entry) error { return nil }); err != nil {
+	if _, _, err := tools.ReadDump(&b, func(tools.DumpHeader, snapshot.Entry) error { return nil }); err != nil {
 		t.Error(err)
 	}
 	nowhere := backupOf(dir, filepath.Join(dir, "nowhere"), 1<<20)

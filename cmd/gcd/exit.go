@@ -10,6 +10,7 @@ import (
 	"gcd/internal/owner"
 	"gcd/internal/vfs"
 	"gcd/store"
+	"gcd/store/snapshot"
 	"gcd/tools"
 	"gcd/wal"
 )
@@ -72,7 +73,7 @@ func classify(err error) *cmdline.Failure {
 	case errors.Is(err, client.ErrNotSent):
 		return cmdline.Fail(cmdline.ExitNotSent, err, hintNotDone+"; is the server running, and is --addr right?")
 
-	case errors.Is(err, store.ErrByteOrder):
+	case errors.Is(err, snapshot.ErrByteOrder):
 		return cmdline.Fail(cmdline.ExitForeign, err, tools.HintByteOrder)
 	case errors.As(err, &damage):
 		return cmdline.Fail(cmdline.ExitCorruption, err,

@@ -18,6 +18,7 @@ import (
 	"gcd/client"
 	"gcd/internal/dirlock"
 	"gcd/store"
+	"gcd/store/core"
 )
 
 // lockRounds is how often each of what follows is done: GCD_LOCK_ROUNDS, by default 2.
@@ -110,12 +111,12 @@ func storeAndDump(t *testing.T, p programs, topics int) (dir, dump string) {
 		t.Fatal(err)
 	}
 	for left := topics; left > 0; left -= 1000 {
-		g := &store.Group{Ops: make([]store.Op, min(left, 1000))}
+		g := &core.Group{Ops: make([]core.Op, min(left, 1000))}
 		for i := range g.Ops {
-			g.Ops[i] = store.Op{Kind: store.Count, Topic: fmt.Appendf(nil, "topic-%d", left-i)}
+			g.Ops[i] = core.Op{Kind: core.Count, Topic: fmt.Appendf(nil, "topic-%d", left-i)}
 		}
 		done := make(chan struct{})
-		g.Done = func(*store.Group) { close(done) }
+		g.Done = func(*core.Group) { close(done) }
 		s.Submit(g)
 		receive(t, "a commit", done)
 	}

@@ -13,6 +13,7 @@ import (
 	"gcd/internal/servertest"
 	"gcd/server"
 	"gcd/store"
+	"gcd/store/core"
 )
 
 // answerWith answers each connection with a text, when it has heard something, and returns where.
@@ -85,8 +86,8 @@ func TestPingWhatCannotCount(t *testing.T) {
 		reason error
 		says   string
 	}{
-		{store.ErrLogFull, "gcd: the server cannot count: MISCONF no room for the log"},
-		{store.ErrFailed, "gcd: the server cannot count: MISCONF stopped after a disk error"},
+		{core.ErrLogFull, "gcd: the server cannot count: MISCONF no room for the log"},
+		{core.ErrFailed, "gcd: the server cannot count: MISCONF stopped after a disk error"},
 	} {
 		counters, err := store.Open("", store.Options{})
 		if err != nil {

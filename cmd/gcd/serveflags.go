@@ -15,6 +15,7 @@ import (
 	"gcd/internal/cmdline"
 	"gcd/server"
 	"gcd/store"
+	"gcd/store/core"
 )
 
 const defaultData = "gcd-data"
@@ -78,7 +79,7 @@ func serveFlags() []cli.Flag {
 
 		&cli.IntFlag{Name: "max-topics", Value: 1 << 24, Category: limitFlags,
 			Usage: "The most topics, `N`. A topic takes about 55 bytes of memory and its name, and stays for ever."},
-		&cli.IntFlag{Name: "max-topic-length", Value: store.MaxTopicLen, Category: limitFlags,
+		&cli.IntFlag{Name: "max-topic-length", Value: core.MaxTopicLen, Category: limitFlags,
 			Usage: "The longest topic in bytes, `N`, at most 65535."},
 		&cli.IntFlag{Name: "max-connections", Value: 10_000, Category: limitFlags,
 			Usage: "The most TCP connections at once, `N`."},
@@ -261,7 +262,7 @@ func (s *settings) check(c *cli.Context) error {
 		least, most int64
 	}{
 		{"max-topics", int64(s.store.MaxTopics), 1, 1<<32 - 1},
-		{"max-topic-length", int64(s.store.MaxTopicLen), 1, store.MaxTopicLen},
+		{"max-topic-length", int64(s.store.MaxTopicLen), 1, core.MaxTopicLen},
 		{"max-connections", int64(s.server.MaxConns), 1, 1 << 24},
 		{"max-connections-per-address", int64(s.server.MaxConnsPerSource), 0, 1 << 24},
 		{"max-in-flight", int64(s.server.MaxInFlight), 1, 1 << 30},

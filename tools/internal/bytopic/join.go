@@ -9,15 +9,16 @@ import (
 	"io"
 	"iter"
 
-	"gcd/store"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 	"gcd/tools/internal/tempfile"
 )
 
 // A Topic is a topic with what is known of it. All of it is valid until the next one.
 type Topic[V any] struct {
 	Name  []byte
-	Entry *store.Entry // nil: the snapshot does not have it
-	Value V            // the one that Next has found
+	Entry *snapshot.Entry // nil: the snapshot does not have it
+	Value V               // the one that Next has found
 
 	values *merged[V]
 	some   bool // there may be values that Next has not found yet
@@ -37,7 +38,7 @@ func (t *Topic[V]) Next() bool {
 
 // All yields the topics that were collected, in the order of keys.
 func (c *Collector[V]) All() iter.Seq2[*Topic[V], error] {
-	return Join(func(func(store.Entry, error) bool) {}, c)
+	return Join(func(func(snapshot.Entry, error) bool) {}, c)
 }
 
 // Join yields every topic that a snapshot has, or for which something was collected, or both, in
@@ -46,7 +47,7 @@ func (c *Collector[V]) All() iter.Seq2[*Topic[V], error] {
 // With an error there is no topic. One of entries ends these, and a loop that goes on gets what was
 // collected for the topics after them. An error of the temporary file ends the loop: what it got
 // before is to be believed only without one.
-func Join[V any](entries iter.Seq2[store.Entry, error], c *Collector[V]) iter.Seq2[*Topic[V], error] {
+func Join[V any](entries iter.Seq2[snapshot.Entry, error], c *Collector[V]) iter.Seq2[*Topic[V], error] {
 	return func(yield func(*Topic[V], error) bool) {
 		values, err := c.merge()
 		if err != nil {
@@ -55,7 +56,7 @@ func Join[V any](entries iter.Seq2[store.Entry, error], c *Collector[V]) iter.Se
 		}
 		t := &Topic[V]{values: values}
 		var (
-			entry store.Entry
+			entry snapshot.Entry
 			name  []byte
 		)
 		// next yields a topic, and steps over its values. It is false if the loop has ended.
@@ -86,7 +87,7 @@ func Join[V any](entries iter.Seq2[store.Entry, error], c *Collector[V]) iter.Se
 			order := 1
 			head := values.head()
 			for ; head != nil; head = values.head() {
-				if order = store.CompareTopics(head.topic, e.Topic); order >= 0 {
+				if order = core.CompareTopics(head.topic, e.Topic); order >= 0 {
 					break
 				}
 				if !without(head) {
@@ -171,7 +172,7 @@ func readTopic(r *bufio.Reader, into []byte) ([]byte, error) {
 	if err != nil {
 		return into, err
 	}
-	if n > store.MaxTopicLen {
+	if n > core.MaxTopicLen {
 		return into, errChanged
 	}
 	if uint64(cap(into)) < n {
@@ -254,7 +255,7 @@ func (m *merged[V]) Push(s any)    { m.left = append(m.left, s.(*source[V])) }
 
 func (m *merged[V]) Less(i, j int) bool {
 	a, b := m.left[i], m.left[j]
-	order := store.CompareTopics(a.topic, b.topic)
+	order := core.CompareTopics(a.topic, b.topic)
 	return order < 0 || order == 0 && a.order < b.order
 }
 

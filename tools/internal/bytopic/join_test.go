@@ -7,21 +7,21 @@ import (
 	"strings"
 	"testing"
 
-	"gcd/store"
+	"gcd/store/snapshot"
 )
 
 func number(v *uint64, to []*uint64) []*uint64 { return append(to, v) }
 
 // words are entries with these topics, and then an error, if there is one.
-func words(topics string, err error) iter.Seq2[store.Entry, error] {
-	return func(yield func(store.Entry, error) bool) {
+func words(topics string, err error) iter.Seq2[snapshot.Entry, error] {
+	return func(yield func(snapshot.Entry, error) bool) {
 		for _, topic := range strings.Fields(topics) {
-			if !yield(store.Entry{Topic: []byte(topic)}, nil) {
+			if !yield(snapshot.Entry{Topic: []byte(topic)}, nil) {
 				return
 			}
 		}
 		if err != nil {
-			yield(store.Entry{}, err)
+			yield(snapshot.Entry{}, err)
 		}
 	}
 }

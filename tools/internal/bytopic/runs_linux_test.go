@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"testing"
 
-	"gcd/store"
+	"gcd/store/core"
 	"gcd/tools/internal/tempfile"
 )
 
@@ -118,7 +118,7 @@ func TestRunsThatChanged(t *testing.T) {
 			t.Errorf("cut to %d bytes: %v", n, err)
 		}
 	}
-	for _, length := range []uint64{99, store.MaxTopicLen + 1} { // of the first topic
+	for _, length := range []uint64{99, core.MaxTopicLen + 1} { // of the first topic
 		err := read(func(r *runs) error { _, err := r.file.WriteAt(binary.AppendUvarint(nil, length), 0); return err })
 		if !errors.Is(err, errChanged) {
 			t.Errorf("with a topic of %d bytes: %v", length, err)

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"hash/maphash"
 
-	"gcd/store"
+	"gcd/store/core"
 )
 
 // topicSize is about what a topic takes in memory beside its bytes and its value, in bytes: its
@@ -83,7 +83,7 @@ func (s *set[V]) sorted() []uint32 {
 	for i := range list {
 		list[i] = uint32(i)
 	}
-	store.SortTopics(list, s.topic, nil)
+	core.SortTopics(list, s.topic, nil)
 	return list
 }
 

@@ -1,8 +1,6 @@
 package bytopic
 
-import (
-	"testing"
-)
+import "testing"
 
 // TestTopicsWithOneHash: topics that have a hash in common are told apart.
 func TestTopicsWithOneHash(t *testing.T) {

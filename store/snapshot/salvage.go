@@ -1,4 +1,4 @@
-package store
+package snapshot
 
 import (
 	"encoding/binary"
@@ -10,14 +10,13 @@ import (
 	"gcd/internal/vfs"
 )
 
-// SalvageSnapshot reads what can be read of a damaged snapshot file: it looks at each page on its
-// own, those of older transactions included, and calls each with every entry that makes sense, in
-// no order. The same topic may come several times: what is furthest (the highest epoch, then the
-// highest sum) is newest. Nothing says that an entry is right, and none that all are there. An
-// entry's topic is valid during the call. Errors are each's and those of reading. rest is as in
-// ReadOpenSnapshot, or nil.
-func SalvageSnapshot(path string, rest func() error, each func(Entry) error) error {
-	file, err := vfs.OpenRegular(path, os.O_RDONLY)
+// Salvage reads what can be read of a damaged file, which it opens by its Path: it looks at each
+// page on its own, those of older transactions included, and calls each with every entry that makes
+// sense, in no order. The same topic may come several times: what is furthest (the highest epoch,
+// then the highest sum) is newest. Nothing says that an entry is right, and none that all are
+// there. An entry's topic is valid during the call. Errors are each's and those of reading.
+func (f *File) Salvage(each func(Entry) error) error {
+	file, err := vfs.OpenRegular(f.Path, os.O_RDONLY)
 	if err != nil {
 		return err
 	}
@@ -28,19 +27,19 @@ func SalvageSnapshot(path string, rest func() error, each func(Entry) error) err
 	}
 	size, err := salvagePageSize(file, info.Size())
 	if err != nil {
-		return fmt.Errorf("reading %s: %w", path, err)
+		return fmt.Errorf("reading %s: %w", f.Path, err)
 	}
 	ne := binary.NativeEndian
 	head := make([]byte, size)
 	pages := info.Size() / int64(size)
 	for id := range pages {
-		if rest != nil {
-			if err := rest(); err != nil {
+		if f.Rest != nil {
+			if err := f.Rest(); err != nil {
 				return err
 			}
 		}
 		if _, err := file.ReadAt(head, id*int64(size)); err != nil {
-			return fmt.Errorf("reading %s: %w", path, err)
+			return fmt.Errorf("reading %s: %w", f.Path, err)
 		}
 		if ne.Uint64(head) != uint64(id) {
 			continue
@@ -50,7 +49,7 @@ func SalvageSnapshot(path string, rest func() error, each func(Entry) error) err
 		if overflow > 0 && overflow < pages-id && overflow*int64(size) <= 1<<20 { // the longest entry takes a sixteenth of that
 			page = make([]byte, (1+overflow)*int64(size))
 			if _, err := file.ReadAt(page, id*int64(size)); err != nil {
-				return fmt.Errorf("reading %s: %w", path, err)
+				return fmt.Errorf("reading %s: %w", f.Path, err)
 			}
 		}
 		if err := salvagePage(page, size, true, each); err != nil {
@@ -87,11 +86,11 @@ func salvagePage(page []byte, head int, above bool, each func(Entry) error) erro
 			}
 			continue
 		}
-		it, err := decodeItem(page[begin:begin+key], value)
+		found, err := decodeEntry(page[begin:begin+key], value)
 		if ne.Uint32(e) != 0 || err != nil {
 			continue // the pages have other things, too: the bucket meta, and what is damaged
 		}
-		if err := each(Entry{Topic: it.topic, Value: it.value, Last: it.last}); err != nil {
+		if err := each(found); err != nil {
 			return err
 		}
 	}

@@ -1,4 +1,4 @@
-package store
+package snapshot
 
 import (
 	"encoding/binary"
@@ -6,12 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"gcd/store/core"
 )
 
 // FuzzSnapshotEdit changes eight bytes of a snapshot file: reading it says so, or finds what was there before. It never faults,
 // reads memory that is not the file's, or finds something else.
 func FuzzSnapshotEdit(f *testing.F) {
-	kept, err := os.ReadFile(filepath.Join("testdata", "v1", snapshotName))
+	kept, err := os.ReadFile(filepath.Join("..", "testdata", "v1", FileName))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -20,13 +22,13 @@ func FuzzSnapshotEdit(f *testing.F) {
 		f.Add(page*4096+16, uint64(1)<<63)
 		f.Add(page*4096+24, uint64(0xff))
 	}
-	entries := func(path string) (map[string]Value, error) {
-		seen := map[string]Value{}
-		file := snapshotFile{path: path}
-		_, err := file.read(func(_ meta, it item) error { seen[string(it.topic)] = it.value; return nil })
+	entries := func(path string) (map[string]core.Value, error) {
+		seen := map[string]core.Value{}
+		file := At(path)
+		_, err := file.Read(func(_ Meta, e Entry) error { seen[string(e.Topic)] = e.Value; return nil })
 		return seen, err
 	}
-	want, err := entries(filepath.Join("testdata", "v1", snapshotName))
+	want, err := entries(filepath.Join("..", "testdata", "v1", FileName))
 	if err != nil || len(want) != 7 {
 		f.Fatalf("%d entries, %v", len(want), err)
 	}
@@ -34,7 +36,7 @@ func FuzzSnapshotEdit(f *testing.F) {
 		b := append([]byte(nil), kept...)
 		at %= uint32(len(b) - 8)
 		binary.LittleEndian.PutUint64(b[at:], binary.LittleEndian.Uint64(b[at:])^flip)
-		path := filepath.Join(t.TempDir(), snapshotName)
+		path := filepath.Join(t.TempDir(), FileName)
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -1,11 +1,6 @@
-package store
+package core
 
-import (
-	"errors"
-
-	"gcd/internal/dirlock"
-	"gcd/internal/vfs"
-)
+import "errors"
 
 // Kind says what an Op does.
 type Kind uint8
@@ -55,7 +50,53 @@ type Group struct {
 
 	next *Group
 	pos  int // ops before pos have their outcome, or will have it with the batch in flight
-	from int // where the batch in flight began
+}
+
+// Refuse ends a group that the store does not take: every op has the error, and Done is called.
+func (g *Group) Refuse(err error) {
+	g.pos = 0
+	g.settle(err)
+	g.Done(g)
+}
+
+// settle gives the ops of a group that have no outcome yet an error.
+func (g *Group) settle(err error) {
+	for ; g.pos < len(g.Ops); g.pos++ {
+		op := &g.Ops[g.pos]
+		op.Sum, op.Epoch, op.Err = 0, 0, err
+	}
+}
+
+// List is groups in the order in which they wait.
+type List struct{ head, tail *Group }
+
+// Empty says whether nothing waits.
+func (l *List) Empty() bool { return l.head == nil }
+
+// Add puts a group at the end.
+func (l *List) Add(g *Group) {
+	g.next, g.pos = nil, 0
+	l.Append(List{g, g})
+}
+
+// Append puts another list, which is not used again, at the end.
+func (l *List) Append(other List) {
+	switch {
+	case other.head == nil:
+		return
+	case l.head == nil:
+		l.head = other.head
+	default:
+		l.tail.next = other.head
+	}
+	l.tail = other.tail
+}
+
+// from leaves out what comes before a group; nil leaves nothing.
+func (l *List) from(g *Group) {
+	if l.head = g; g == nil {
+		l.tail = nil
+	}
 }
 
 // Value is the state of a topic.
@@ -73,25 +114,4 @@ var (
 	ErrLogFull       = errors.New("store: no room to write the log")
 	ErrClosed        = errors.New("store: closed")
 	ErrFailed        = errors.New("store: stopped after a disk error")
-)
-
-// The errors of Open, beside *wal.CorruptionError, wal.ErrNotOurs and wal.ErrVersion.
-var (
-	// ErrLocked says that a server has the directory: another try does not help.
-	ErrLocked = dirlock.ErrLocked
-	// ErrBusy says that a tool has the directory, and had it for as long as Options.LockWait: it
-	// ends by itself.
-	ErrBusy = dirlock.ErrBusy
-	// ErrMoved says that the directory, or the log in it, is not the one any more that was opened:
-	// removed, renamed, or something else has its name. It is also the error of a store that this
-	// has stopped.
-	ErrMoved = dirlock.ErrMoved
-	// ErrNoStore says that a directory holds no store: neither a snapshot nor a log.
-	ErrNoStore = errors.New("store: there is no store here")
-	// ErrUnfinished says that there is no store in the directory, while beside it stands what a
-	// restore or a repair left there, or put there.
-	ErrUnfinished = errors.New("store: the directory was put aside, or not put back")
-	// ErrNotRegular says that what has the name of a store's file is none: a directory, a named
-	// pipe, a socket or a device.
-	ErrNotRegular = vfs.ErrNotRegular
 )

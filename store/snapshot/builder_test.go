@@ -1,8 +1,7 @@
-package store
+package snapshot
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -14,26 +13,28 @@ import (
 
 	"gcd/internal/vfs"
 	"gcd/internal/vfs/vfstest"
+	"gcd/store/core"
 	"gcd/wal"
 )
 
-// buildEntries are entries in their order, with topics and numbers that are hard on a format.
-func buildEntries(r *rand.Rand, n int) []Entry {
+// BuildEntries are entries in their order, with topics and numbers that are hard on a format.
+func BuildEntries(r *rand.Rand, n int) []Entry {
 	topics := [][]byte{{}, []byte("a"), []byte("a\x00"), []byte("line\nline"), bytes.Repeat([]byte("k"), 1024), bytes.Repeat([]byte("k"), 1025),
-		bytes.Repeat([]byte("x"), MaxTopicLen), bytes.Repeat([]byte("y"), MaxTopicLen)}
+		bytes.Repeat([]byte("x"), core.MaxTopicLen), bytes.Repeat([]byte("y"), core.MaxTopicLen)}
 	for i := range n {
 		topics = append(topics, fmt.Appendf(nil, "topic/%d/%s", i, strings.Repeat("é", r.IntN(20))))
 	}
-	slices.SortFunc(topics, CompareTopics)
+	slices.SortFunc(topics, core.CompareTopics)
 	entries := make([]Entry, len(topics))
 	for i, topic := range topics {
-		entries[i] = Entry{Topic: topic, Value: Value{Sum: r.Uint64() >> r.IntN(64), Epoch: r.Uint64() >> (1 + r.IntN(63))}, Last: uint64(i + 1)}
+		entries[i] = Entry{Topic: topic, Value: core.Value{Sum: r.Uint64() >> r.IntN(64), Epoch: r.Uint64() >> (1 + r.IntN(63))}, Last: uint64(i + 1)}
 	}
-	entries[0].Value = Value{Sum: math.MaxUint64, Epoch: maxEpoch}
+	entries[0].Value = core.Value{Sum: math.MaxUint64, Epoch: core.MaxEpoch}
 	return entries
 }
 
-func build(t testing.TB, path string, id wal.ID, entries []Entry, index uint64) SnapshotMeta {
+// Build builds a file of entries.
+func Build(t testing.TB, path string, id wal.ID, entries []Entry, index uint64) Meta {
 	t.Helper()
 	b, err := NewBuilder(vfs.OS{}, path, id)
 	if err != nil {
@@ -54,63 +55,9 @@ func build(t testing.TB, path string, id wal.ID, entries []Entry, index uint64) 
 	return m
 }
 
-func equalEntries(a, b Entry) bool {
+// EqualEntries compares what a Builder takes.
+func EqualEntries(a, b Entry) bool {
 	return bytes.Equal(a.Topic, b.Topic) && a.Value == b.Value && a.Last == b.Last
-}
-
-// TestBuilder builds a snapshot of several transactions, reads it back, and starts a store on it that counts on.
-func TestBuilder(t *testing.T) {
-	t.Parallel()
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	entries := buildEntries(rand.New(rand.NewPCG(seed, 0)), 25_000)
-	dir, id := t.TempDir(), wal.ID{1}
-	const index uint64 = 1 << 40
-	built := build(t, SnapshotPath(dir), id, entries, index)
-
-	var got []Entry
-	m, err := ReadSnapshot(SnapshotPath(dir), func(_ SnapshotMeta, e Entry) error {
-		e.Topic = bytes.Clone(e.Topic)
-		got = append(got, e)
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if m != built || m.Store != id || m.State != StateClosed || m.Replay != index || m.Witness != index {
-		t.Errorf("the file says %+v, Finish said %+v", m, built)
-	}
-	if !slices.EqualFunc(got, entries, equalEntries) {
-		t.Errorf("%d entries read back differ from the %d that were added", len(got), len(entries))
-	}
-	if err := (&snapshotFile{path: SnapshotPath(dir)}).check(); err != nil {
-		t.Errorf("bbolt's check: %v", err)
-	}
-	if info, err := os.Stat(SnapshotPath(dir)); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v, mode %v, want 0600", err, info.Mode())
-	}
-
-	if err := wal.Create(LogDir(dir), id, index+1, wal.Options{SegmentSize: 1 << 20}); err != nil {
-		t.Fatal(err)
-	}
-	s := openStore(t, dir, Options{SegmentSize: 1 << 20})
-	if r := s.Recovery(); !r.Clean || r.Index != index || r.Topics != len(entries) {
-		t.Errorf("recovered %+v", r)
-	}
-	for _, e := range entries {
-		if v, ok := s.GetBytes(e.Topic); !ok || v != e.Value {
-			t.Fatalf("topic %.64q is at %+v, want %+v", e.Topic, v, e.Value)
-		}
-	}
-	if sum, err := s.Count(context.Background(), string(entries[1].Topic)); err != nil || sum != entries[1].Sum+1 {
-		t.Errorf("counted to %d, %v; want %d", sum, err, entries[1].Sum+1)
-	}
-	if err := s.Snapshot(context.Background()); err != nil {
-		t.Errorf("a snapshot on top: %v", err)
-	}
-	if s.wal.Last() != index+1 {
-		t.Errorf("the log ends at %d, want %d", s.wal.Last(), index+1)
-	}
 }
 
 // TestBuilderIsTight compares the file with one that a store grew.
@@ -118,12 +65,11 @@ func TestBuilderIsTight(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "new")
 	var bytes int64
-	entries := buildEntries(rand.New(rand.NewPCG(1, 1)), 50_000)
+	entries := BuildEntries(rand.New(rand.NewPCG(1, 1)), 50_000)
 	for _, e := range entries {
-		it := item{topic: e.Topic, value: e.Value, last: e.Last}
-		bytes += pageElementSize + int64(len(it.key(nil))+len(it.encode(nil)))
+		bytes += pageElementSize + int64(len(e.key(nil))+len(e.encode(nil)))
 	}
-	build(t, path, wal.ID{1}, entries, 99)
+	Build(t, path, wal.ID{1}, entries, 99)
 	info, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)
@@ -141,9 +87,9 @@ func TestBuilderRefuses(t *testing.T) {
 	}{
 		{"twice", []Entry{{Topic: []byte("a")}, {Topic: []byte("a")}}},
 		{"order", []Entry{{Topic: []byte("b")}, {Topic: []byte("a")}}},
-		{"long before short", []Entry{{Topic: make([]byte, maxPlainKey+1)}, {Topic: []byte("zzz")}}},
-		{"too long", []Entry{{Topic: make([]byte, MaxTopicLen+1)}}},
-		{"epoch", []Entry{{Topic: []byte("a"), Value: Value{Epoch: maxEpoch + 1}}}},
+		{"long before short", []Entry{{Topic: make([]byte, core.MaxPlainTopic+1)}, {Topic: []byte("zzz")}}},
+		{"too long", []Entry{{Topic: make([]byte, core.MaxTopicLen+1)}}},
+		{"epoch", []Entry{{Topic: []byte("a"), Value: core.Value{Epoch: core.MaxEpoch + 1}}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -186,7 +132,7 @@ func TestBuilderFails(t *testing.T) {
 		})
 		b, err := NewBuilder(disk, path, wal.ID{1})
 		if err == nil {
-			if err = b.Add(Entry{Topic: []byte("a"), Value: Value{Sum: 1}, Last: 1}); err == nil {
+			if err = b.Add(Entry{Topic: []byte("a"), Value: core.Value{Sum: 1}, Last: 1}); err == nil {
 				_, err = b.Finish(1)
 			}
 			if abort := b.Abort(); abort != nil {
@@ -217,7 +163,7 @@ func BenchmarkBuilder(b *testing.B) {
 	var topic []byte
 	for i := 0; b.Loop(); i++ {
 		topic = fmt.Appendf(topic[:0], "topic-%010d", i)
-		if err := builder.Add(Entry{Topic: topic, Value: Value{Sum: uint64(i)}, Last: uint64(i)}); err != nil {
+		if err := builder.Add(Entry{Topic: topic, Value: core.Value{Sum: uint64(i)}, Last: uint64(i)}); err != nil {
 			b.Fatal(err)
 		}
 	}

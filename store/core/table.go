@@ -1,4 +1,4 @@
-package store
+package core
 
 import (
 	"bytes"
@@ -72,15 +72,18 @@ func newTable() *table {
 
 func (t *table) hash(topic []byte) uint64 { return maphash.Bytes(t.seed, topic) }
 
-// len is the number of topics.
-func (t *table) len() int { return int(t.count.Load()) }
+// Len is the number of topics: all that were ever counted or reset. Any goroutine.
+func (t *table) Len() int { return int(t.count.Load()) }
+
+// NameBytes is how many bytes all topics have together; any goroutine.
+func (t *table) NameBytes() int64 { return t.names.Load() }
 
 func (t *table) entry(id uint32) *entry {
 	return &(*t.chunks.Load())[id/chunkEntries][id%chunkEntries]
 }
 
-// topic returns the bytes of an entry's topic; they never change.
-func (t *table) topic(id uint32) []byte {
+// Topic returns the bytes of an entry's topic; they never change. Any goroutine.
+func (t *table) Topic(id uint32) []byte {
 	at := unpackName(t.entry(id).topic)
 	return (*t.arenas.Load())[at.arena][at.offset : at.offset+at.length : at.offset+at.length]
 }
@@ -110,7 +113,7 @@ func (t *table) find(hash uint64, topic []byte) (id uint32, ok bool) {
 			return 0, false
 		}
 		if uint32(slot>>32) == tag {
-			if id := uint32(slot) - 1; bytes.Equal(t.topic(id), topic) {
+			if id := uint32(slot) - 1; bytes.Equal(t.Topic(id), topic) {
 				return id, true
 			}
 		}
@@ -133,8 +136,8 @@ func (t *table) candidate(hash uint64) uint32 {
 	return 0
 }
 
-// get reads a topic's state; any goroutine. A topic that is not there is at (0, 0).
-func (t *table) get(topic []byte) (Value, bool) {
+// Get reads a topic's state; any goroutine. A topic that is not there is at (0, 0).
+func (t *table) Get(topic []byte) (Value, bool) {
 	hash := t.hash(topic)
 	s := &t.shards[hash>>(64-shardBits)]
 	s.mu.RLock()
@@ -293,13 +296,6 @@ func (t *table) marked(id uint32) uint64 {
 		return t.changed[c].index[id%chunkEntries]
 	}
 	return 0
-}
-
-// takeDirty returns the ids that changed since the last call and starts a new list. Their marks stay until clear.
-func (t *table) takeDirty() []uint32 {
-	ids := t.dirty
-	t.dirty = nil
-	return ids
 }
 
 // clear takes an entry's mark away and returns the index of its last change.

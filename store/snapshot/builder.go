@@ -1,4 +1,4 @@
-package store
+package snapshot
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"gcd/internal/vfs"
+	"gcd/store/core"
 	"gcd/wal"
 )
 
@@ -21,10 +22,11 @@ const buildBytes = 4 << 20
 // A Builder writes a new snapshot file from entries that come in order, without gaps between its pages. It is for tools; a
 // running store changes its file in place. A Builder is used by one goroutine, and ended by Finish or Abort.
 type Builder struct {
-	fs   vfs.FS
-	file snapshotFile
-	db   *bolt.DB
-	meta meta
+	fs     vfs.FS
+	file   File
+	db     *bolt.DB
+	meta   Meta
+	digest digest // of the entries so far
 
 	ends    []int // where each pending entry's key ends in pending, and where its value does
 	pending []byte
@@ -41,7 +43,7 @@ type Builder struct {
 // NewBuilder begins a snapshot file for a store. There must be no file of that name. The file has no good state before Finish, so
 // it wants a name that nobody takes for a snapshot.
 func NewBuilder(fsys vfs.FS, path string, id wal.ID) (*Builder, error) {
-	b := &Builder{fs: fsys, file: snapshotFile{path: path, size: math.MaxInt64}, meta: meta{store: id, state: stateCreating}, Mark: wal.MarkCurrent}
+	b := &Builder{fs: fsys, file: File{Path: path, size: math.MaxInt64}, meta: Meta{Store: id, State: StateCreating}, Mark: wal.MarkCurrent}
 	empty, err := fsys.Create(path)
 	if err != nil {
 		return nil, fmt.Errorf("creating a snapshot: %w", err)
@@ -65,7 +67,7 @@ func NewBuilder(fsys vfs.FS, path string, id wal.ID) (*Builder, error) {
 		if err != nil {
 			return err
 		}
-		return m.Put(keyFormat, binary.LittleEndian.AppendUint32(nil, snapshotFormat))
+		return m.Put(keyFormat, binary.LittleEndian.AppendUint32(nil, format))
 	})
 	if err != nil {
 		return nil, errors.Join(err, b.Abort())
@@ -73,21 +75,20 @@ func NewBuilder(fsys vfs.FS, path string, id wal.ID) (*Builder, error) {
 	return b, nil
 }
 
-// Add adds an entry, which must come behind the one before it in the order of CompareTopics. The topic is copied. Every
+// Add adds an entry, which must come behind the one before it in the order of core.CompareTopics. The topic is copied. Every
 // error is final.
 func (b *Builder) Add(e Entry) error {
 	if b.err != nil {
 		return b.err
 	}
-	if len(e.Topic) > MaxTopicLen || e.Epoch > maxEpoch {
-		b.err = fmt.Errorf("topic %.64q of %d bytes in epoch %d: longest is %d, highest %d", e.Topic, len(e.Topic), e.Epoch, MaxTopicLen, uint64(maxEpoch))
+	if len(e.Topic) > core.MaxTopicLen || e.Epoch > core.MaxEpoch {
+		b.err = fmt.Errorf("topic %.64q of %d bytes in epoch %d: longest is %d, highest %d", e.Topic, len(e.Topic), e.Epoch, core.MaxTopicLen, uint64(core.MaxEpoch))
 		return b.err
 	}
-	it := item{topic: e.Topic, value: e.Value, last: e.Last}
 	start := len(b.pending)
-	b.pending = it.key(b.pending)
+	b.pending = e.key(b.pending)
 	keyEnd := len(b.pending)
-	b.pending = it.encode(b.pending)
+	b.pending = e.encode(b.pending)
 	key, value := b.pending[start:keyEnd], b.pending[keyEnd:]
 	if bytes.Compare(key, b.before) <= 0 {
 		b.err = fmt.Errorf("topic %.64q comes out of order", e.Topic)
@@ -95,9 +96,9 @@ func (b *Builder) Add(e Entry) error {
 	}
 	b.before = append(b.before[:0], key...)
 	b.ends = append(b.ends, keyEnd, len(b.pending))
-	b.meta.count++
-	b.meta.digest.add(entryHash(&b.scratch, key, value))
-	if len(b.pending) >= buildBytes || len(b.ends) >= 2*transactionEntries {
+	b.meta.Count++
+	b.digest.add(entryHash(&b.scratch, key, value))
+	if len(b.pending) >= buildBytes || len(b.ends) >= 2*TransactionEntries {
 		b.err = b.flush()
 	}
 	return b.err
@@ -125,16 +126,16 @@ func (b *Builder) flush() error {
 // Finish completes the file as that of a store that was closed cleanly behind the record at index, and makes its bytes durable; that
 // its name is, is up to the caller. It returns what the file says of itself. The entries of the file are then as they
 // were added only as far as memory can be trusted: who is careful reads it back.
-func (b *Builder) Finish(index uint64) (SnapshotMeta, error) {
+func (b *Builder) Finish(index uint64) (Meta, error) {
 	if b.err != nil {
-		return SnapshotMeta{}, b.err
+		return Meta{}, b.err
 	}
 	b.err = errors.New("the snapshot is finished")
 	if err := b.flush(); err != nil {
-		return SnapshotMeta{}, err
+		return Meta{}, err
 	}
-	b.meta.state, b.meta.witness, b.meta.replay = stateClosed, index, index
-	b.meta.mark = b.Mark
+	b.meta.State, b.meta.DurableAtLeast, b.meta.Replay = StateClosed, index, index
+	b.meta.Digest, b.meta.Mark = b.digest.bytes(), b.Mark
 	err := b.update(func(tx *bolt.Tx) error {
 		m := tx.Bucket(bucketMeta)
 		if err := b.meta.put(m); err != nil || b.Mark == wal.MarkUnknown {
@@ -143,13 +144,13 @@ func (b *Builder) Finish(index uint64) (SnapshotMeta, error) {
 		return putMark(m, tx, b.Mark == wal.MarkCurrent)
 	})
 	if err != nil {
-		return SnapshotMeta{}, err
+		return Meta{}, err
 	}
 	if err := b.seal(); err != nil {
-		return SnapshotMeta{}, fmt.Errorf("writing a snapshot: %w", err)
+		return Meta{}, fmt.Errorf("writing a snapshot: %w", err)
 	}
 	b.done = true
-	return b.meta.export(), nil
+	return b.meta, nil
 }
 
 // seal closes the file and makes it durable.
@@ -159,10 +160,10 @@ func (b *Builder) seal() error {
 	if err = errors.Join(err, b.db.Close()); err != nil {
 		return err
 	}
-	if err := os.Truncate(b.file.path, size); err != nil { // bbolt makes its file longer in large steps
+	if err := os.Truncate(b.file.Path, size); err != nil { // bbolt makes its file longer in large steps
 		return err
 	}
-	file, err := b.fs.Open(b.file.path)
+	file, err := b.fs.Open(b.file.Path)
 	if err != nil {
 		return err
 	}
@@ -175,13 +176,13 @@ func (b *Builder) Abort() error {
 		return nil
 	}
 	b.done, b.err = true, errors.New("the building was given up")
-	return errors.Join(b.db.Close(), b.fs.Remove(b.file.path)) // bbolt takes a second Close
+	return errors.Join(b.db.Close(), b.fs.Remove(b.file.Path)) // bbolt takes a second Close
 }
 
 func (b *Builder) update(do func(*bolt.Tx) error) error {
 	err := b.file.guard(b.db, func() error { return b.db.Update(do) })
 	if err != nil {
-		return fmt.Errorf("writing %s: %w", b.file.path, err)
+		return fmt.Errorf("writing %s: %w", b.file.Path, err)
 	}
 	return nil
 }

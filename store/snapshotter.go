@@ -7,17 +7,16 @@ import (
 	"sync/atomic"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"gcd/internal/priority"
+	"gcd/store/core"
+	"gcd/store/snapshot"
 )
 
 const (
-	captureEntries     = 200                    // topics copied between two batches
-	transactionEntries = 10_000                 // topics written in one transaction
-	transactionRest    = 2                      // rest behind a transaction, in times that it took
-	mostRest           = 200 * time.Millisecond // the transaction may have waited for a processor most of the time
-	snapshotRetry      = 10 * time.Second
+	captureEntries  = 200                    // topics copied between two batches
+	transactionRest = 2                      // rest behind a transaction, in times that it took
+	mostRest        = 200 * time.Millisecond // the transaction may have waited for a processor most of the time
+	snapshotRetry   = 10 * time.Second
 	// snapshotPatience is how long a snapshot is written when nothing else is to be done. Where there is always something else, it goes on like
 	// everything else: the log must not grow for ever.
 	snapshotPatience = time.Minute
@@ -35,7 +34,7 @@ type snapshotState struct {
 	doubted       atomic.Bool   // another process may have written the file: LOCK was gone for a while
 	checked       bool          // bbolt's check has passed; the snapshotter's alone
 	patience      time.Duration // snapshotPatience, but in tests
-	transaction   int           // transactionEntries, but in tests
+	transaction   int           // snapshot.TransactionEntries, but in tests
 }
 
 // noticeGrowth wakes the snapshotter when the log has grown enough. Called by the owner.
@@ -62,7 +61,7 @@ func (s *Store) Snapshot(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-s.ctx.Done():
-		return ErrClosed
+		return core.ErrClosed
 	}
 	select {
 	case err := <-result:
@@ -123,13 +122,13 @@ func (s *Store) takeSnapshot() error {
 		return err
 	}
 	if s.snapshot.doubted.Load() {
-		if err := s.file.update(func(*bolt.Tx, *meta) error { return nil }); err != nil { // which finds out
+		if err := s.file.Update(func(*snapshot.Meta) {}); err != nil { // which finds out
 			return err
 		}
 		s.snapshot.doubted.Store(false)
 	}
 	if !s.snapshot.checked {
-		if err := s.file.check(); err != nil {
+		if err := s.file.CheckPages(); err != nil {
 			return err
 		}
 		s.snapshot.checked = true
@@ -137,7 +136,7 @@ func (s *Store) takeSnapshot() error {
 	var ids []uint32
 	var begun uint64
 	err := s.do(func() {
-		ids, begun = s.machine.takeDirty(), s.machine.applied
+		ids, begun = s.machine.TakeChanged(), s.machine.Applied()
 		s.snapshot.grown.Store(0)
 	})
 	if err != nil {
@@ -157,15 +156,14 @@ func (s *Store) takeSnapshot() error {
 		rest, err = s.writeEntries(rest, time.Time{}, nil)
 	}
 	if err != nil {
-		return errors.Join(err, s.do(func() { s.machine.dirty = append(s.machine.dirty, rest...) }))
+		return errors.Join(err, s.do(func() { s.machine.GiveBack(rest) }))
 	}
 	witness, err := s.durable()
 	if err != nil {
 		return err
 	}
-	err = s.file.update(func(_ *bolt.Tx, m *meta) error {
-		m.replay, m.witness = begun, max(m.witness, witness)
-		return nil
+	err = s.file.Update(func(m *snapshot.Meta) {
+		m.Replay, m.DurableAtLeast = begun, max(m.DurableAtLeast, witness)
 	})
 	if err != nil {
 		return err
@@ -193,7 +191,7 @@ func (s *Store) writeAside(ids []uint32) (rest []uint32, err error) {
 				priority.Yield()
 			}
 		}
-		SortTopics(ids, s.machine.topic, yield) // neighbours in the file are written together; topics never change, so this needs no owner
+		core.SortTopics(ids, s.machine.Topic, yield) // neighbours in the file are written together; topics never change, so this needs no owner
 		rest, err = s.writeEntries(ids, until, yield)
 	}()
 	<-done
@@ -203,12 +201,12 @@ func (s *Store) writeAside(ids []uint32) (rest []uint32, err error) {
 // writeEntries writes the present state of topics, a transaction at a time, until then; the zero time is never. It returns the topics that it did not come to, whose marks
 // are as they were. After an error the entries that are not in the file are marked again.
 func (s *Store) writeEntries(ids []uint32, until time.Time, yield func()) (rest []uint32, err error) {
-	items := make([]item, 0, min(len(ids), s.snapshot.transaction))
+	entries := make([]snapshot.Entry, 0, min(len(ids), s.snapshot.transaction))
 	for len(ids) > 0 && (until.IsZero() || time.Now().Before(until)) {
 		part := ids[:min(len(ids), s.snapshot.transaction)]
-		items = items[:0]
+		entries = entries[:0]
 		for piece := range slices.Chunk(part, captureEntries) {
-			if err := s.do(func() { items = s.capture(items, piece) }); err != nil {
+			if err := s.do(func() { entries = s.capture(entries, piece) }); err != nil {
 				return ids, err
 			}
 		}
@@ -216,32 +214,31 @@ func (s *Store) writeEntries(ids []uint32, until time.Time, yield func()) (rest 
 		began := time.Now()
 		witness, err := s.durable()
 		if err == nil {
-			err = s.file.write(items, witness, yield)
+			err = s.file.Write(entries, witness, yield)
 		}
 		if err == nil && len(ids) > 0 {
 			err = s.pace(min(transactionRest*time.Since(began), mostRest))
 		}
 		if err != nil {
-			return ids, errors.Join(err, s.do(func() { s.restoreMarks(part, items) }))
+			return ids, errors.Join(err, s.do(func() { s.uncapture(part, entries) }))
 		}
 	}
 	return ids, nil
 }
 
 // capture copies topics' states and clears their marks. On the owner.
-func (s *Store) capture(items []item, ids []uint32) []item {
+func (s *Store) capture(entries []snapshot.Entry, ids []uint32) []snapshot.Entry {
 	for _, id := range ids {
-		items = append(items, item{topic: s.machine.topic(id), value: s.machine.entry(id).read(), last: s.machine.clear(id)})
+		topic, v, last := s.machine.Capture(id)
+		entries = append(entries, snapshot.Entry{Topic: topic, Value: v, Last: last})
 	}
-	return items
+	return entries
 }
 
-// restoreMarks makes captured entries due again. On the owner.
-func (s *Store) restoreMarks(ids []uint32, items []item) {
-	for i, it := range items {
-		if c := s.machine.changed[ids[i]/chunkEntries]; c == nil || c.index[ids[i]%chunkEntries] == 0 {
-			s.machine.mark(ids[i], it.last)
-		}
+// uncapture makes captured entries due again. On the owner.
+func (s *Store) uncapture(ids []uint32, entries []snapshot.Entry) {
+	for i := range entries {
+		s.machine.Uncapture(ids[i], entries[i].Last)
 	}
 }
 
@@ -269,6 +266,6 @@ func (s *Store) pace(d time.Duration) error {
 	case <-t.C:
 		return nil
 	case <-s.ctx.Done():
-		return ErrClosed
+		return core.ErrClosed
 	}
 }

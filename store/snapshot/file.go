@@ -1,4 +1,4 @@
-package store
+package snapshot
 
 import (
 	"cmp"
@@ -16,27 +16,72 @@ import (
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 
+	"gcd/internal/dirlock"
 	"gcd/internal/vfs"
 	"gcd/wal"
 )
 
-// snapshotFile is counters.db. It is opened for each use, so that tools can take its lock in
-// between.
-type snapshotFile struct {
-	path    string
-	hooks   hooks
-	timeout time.Duration            // how long to wait for its lock; 0: lockTimeout
-	opened  fs.FileInfo              // which file it is, from the end of load on
-	known   *meta                    // what update wrote last, so it must say that still; nil: nothing yet, or it is not known whether it did
-	knownAt int                      // id of that transaction, so it must be the last one
-	source  func() (*os.File, error) // opens it for reading, if it is not to be found under path
-	marked  func() bool              // the log's mark on the disk is of this run; nil: it is not
-	rest    func() error             // called before each page that a walk looks at; its error ends that; nil: nothing
-	size    int64                    // of the file when it was opened last, bytes; -1: it could not be
+// lockTimeout is how long an opening waits for the file's lock where File.Wait does not say it.
+const lockTimeout = time.Second
+
+// File is a snapshot's file. It is opened for each use, so that tools can take its lock in between.
+// Fields are set before the first use. A File is used by one goroutine at a time.
+type File struct {
+	Path string
+	// Open opens the file for reading, each time anew, if it is not to be found by its Path: it may
+	// have no name any more. Errors name it by Path all the same.
+	Open func() (*os.File, error)
+	// Rest, if not nil, is called before each page that a walk looks at, and may wait; an error of
+	// it ends the walk and is returned.
+	Rest func() error
+	// Wait is how long to wait for the file's lock, which a transaction of another process has;
+	// default 1 s.
+	Wait time.Duration
+	// Marked says whether the log's mark on the disk is of this run, for Update and Write. Default:
+	// it is not.
+	Marked func() bool
+	Hooks  Hooks
+
+	known   *Meta // what update wrote last, so it must say that still; nil: nothing yet, or it is not known
+	knownAt int   // id of that transaction, so it must be the last one
+	size    int64 // of the file when it was opened last, bytes; -1: it could not be
 }
 
+// At is the file at a path.
+func At(path string) *File { return &File{Path: path} }
+
+// Hooks let a test stand at the places where a crash matters. A nil hook does nothing.
+type Hooks struct {
+	BeforeCommit func()                     // the file is about to change
+	AfterCommit  func()                     // it has changed, durably
+	Reader       func(*os.File) io.ReaderAt // what is read of the file by calls; nil: the file
+	Opened       func(*bolt.DB)             // the file was opened, by bbolt
+	NoSync       bool                       // bbolt need not sync: the test takes each commit as one step
+}
+
+func (h *Hooks) before() {
+	if h.BeforeCommit != nil {
+		h.BeforeCommit()
+	}
+}
+
+func (h *Hooks) after() {
+	if h.AfterCommit != nil {
+		h.AfterCommit()
+	}
+}
+
+func (h *Hooks) open(db *bolt.DB) {
+	if h.Opened != nil {
+		h.Opened(db)
+	}
+}
+
+// Size is how many bytes the file had when it was opened last; less than 0 if it could not be.
+func (f *File) Size() int64 { return f.size }
+
 // with runs do with the file open, and closes it whatever do does.
-func (f *snapshotFile) with(readOnly bool, do func(db *bolt.DB) error) (err error) {
+func (f *File) with(readOnly bool, do func(db *bolt.DB) error) (err error) {
 	var db *bolt.DB
 	if err := f.guard(nil, func() (err error) { db, err = f.open(readOnly); return err }); err != nil {
 		return err
@@ -48,7 +93,7 @@ func (f *snapshotFile) with(readOnly bool, do func(db *bolt.DB) error) (err erro
 // guard runs do with faults of the memory map turned into errors: bbolt panics on pages that make
 // no sense, which are damage, and a page that the system cannot read faults, which is none. db is
 // the file if it is open.
-func (f *snapshotFile) guard(db *bolt.DB, do func() error) (err error) {
+func (f *File) guard(db *bolt.DB, do func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		r := recover()
@@ -57,7 +102,7 @@ func (f *snapshotFile) guard(db *bolt.DB, do func() error) (err error) {
 		}
 		fault, ok := r.(interface{ Addr() uintptr }) // of runtime.Error, if it is about an address
 		if ok && f.within(db, fault.Addr()) {
-			err = fmt.Errorf("reading %s: the system cannot read a page of it: %v", f.path, r)
+			err = fmt.Errorf("reading %s: the system cannot read a page of it: %v", f.Path, r)
 			return
 		}
 		err = f.damaged(fmt.Errorf("unreadable page: %v", r))
@@ -67,7 +112,7 @@ func (f *snapshotFile) guard(db *bolt.DB, do func() error) (err error) {
 
 // within says whether an address is one of the file's bytes, as long as it was when it was opened.
 // Where that cannot be told, it is.
-func (f *snapshotFile) within(db *bolt.DB, addr uintptr) bool {
+func (f *File) within(db *bolt.DB, addr uintptr) bool {
 	if db == nil {
 		return true
 	}
@@ -77,15 +122,15 @@ func (f *snapshotFile) within(db *bolt.DB, addr uintptr) bool {
 
 // damaged is the error for what is wrong with the file; that the system cannot read it is not
 // damage.
-func (f *snapshotFile) damaged(err error) error {
+func (f *File) damaged(err error) error {
 	var ended *stopped
 	if errors.As(err, &ended) {
 		return ended.err
 	}
 	if errors.As(err, new(syscall.Errno)) {
-		return fmt.Errorf("reading %s: %w", f.path, err)
+		return fmt.Errorf("reading %s: %w", f.Path, err)
 	}
-	e := &wal.CorruptionError{File: f.path, Err: err}
+	e := &wal.CorruptionError{File: f.Path, Err: err}
 	var at *misplaced
 	if errors.As(err, &at) {
 		e.Offset = at.offset
@@ -95,16 +140,16 @@ func (f *snapshotFile) damaged(err error) error {
 
 // reader is what is read of the file by calls, which tell of an error of the disk where the memory
 // map faults.
-func (f *snapshotFile) reader(file *os.File) io.ReaderAt {
-	if f.hooks.reader != nil {
-		return f.hooks.reader(file)
+func (f *File) reader(file *os.File) io.ReaderAt {
+	if f.Hooks.Reader != nil {
+		return f.Hooks.Reader(file)
 	}
 	return file
 }
 
 // readable reads the two pages with which bbolt begins, before it does: it takes a page that cannot
 // be read for one that is damaged.
-func (f *snapshotFile) readable(file *os.File, size int64) error {
+func (f *File) readable(file *os.File, size int64) error {
 	r := f.reader(file)
 	if err := checkByteOrder(r); err != nil {
 		return err
@@ -121,7 +166,7 @@ func (f *snapshotFile) readable(file *os.File, size int64) error {
 
 // readableAgain is readable behind what bbolt has against a file: a disk that began to fail meanwhile
 // has bbolt say the same as damage.
-func (f *snapshotFile) readableAgain() error {
+func (f *File) readableAgain() error {
 	file, err := f.openFile(os.O_RDONLY)
 	if err != nil {
 		return err
@@ -130,10 +175,10 @@ func (f *snapshotFile) readableAgain() error {
 }
 
 // open opens the existing file. It never creates one.
-func (f *snapshotFile) open(readOnly bool) (*bolt.DB, error) {
+func (f *File) open(readOnly bool) (*bolt.DB, error) {
 	f.size = -1
-	db, err := bolt.Open(f.path, 0o600, &bolt.Options{
-		Timeout: cmp.Or(f.timeout, lockTimeout), ReadOnly: readOnly, FreelistType: bolt.FreelistMapType, NoStatistics: true, NoSync: f.hooks.noSync,
+	db, err := bolt.Open(f.Path, 0o600, &bolt.Options{
+		Timeout: cmp.Or(f.Wait, lockTimeout), ReadOnly: readOnly, FreelistType: bolt.FreelistMapType, NoStatistics: true, NoSync: f.Hooks.NoSync,
 		OpenFile: func(_ string, flag int, _ os.FileMode) (*os.File, error) {
 			file, err := f.openFile(flag &^ os.O_CREATE)
 			if err != nil {
@@ -161,28 +206,28 @@ func (f *snapshotFile) open(readOnly bool) (*bolt.DB, error) {
 	case errors.As(err, &damage):
 		return nil, damage
 	case errors.Is(err, ErrByteOrder):
-		return nil, fmt.Errorf("%s: %w", f.path, err)
+		return nil, fmt.Errorf("%s: %w", f.Path, err)
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum):
 		return nil, f.damaged(fmt.Errorf("neither of its first two pages is one of bbolt's: %w", err))
 	case errors.Is(err, bolterrors.ErrVersionMismatch):
-		return nil, fmt.Errorf("%s: %w: %w", f.path, wal.ErrVersion, err)
+		return nil, fmt.Errorf("%s: %w: %w", f.Path, wal.ErrVersion, err)
 	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, fmt.Errorf("%s: another process, a server or a tool, has had it locked for %s: %w", f.path, cmp.Or(f.timeout, lockTimeout), err)
+		return nil, fmt.Errorf("%s: another process, a server or a tool, has had it locked for %s: %w", f.Path, cmp.Or(f.Wait, lockTimeout), err)
 	case err != nil && f.size >= 0 && !errors.As(err, &system): // what else bbolt has against a file: that it ends before its first two pages do
 		return nil, f.damaged(&misplaced{f.size, fmt.Errorf("the file ends too early: %w", err)})
 	case err != nil:
-		return nil, fmt.Errorf("opening %s: %w", f.path, err)
+		return nil, fmt.Errorf("opening %s: %w", f.Path, err)
 	}
-	f.hooks.open(db)
+	f.Hooks.open(db)
 	return db, nil
 }
 
 // openFile opens the file itself; one of no bytes is refused, since bbolt would make it a new,
 // empty database.
-func (f *snapshotFile) openFile(flag int) (*os.File, error) {
-	open := f.source
+func (f *File) openFile(flag int) (*os.File, error) {
+	open := f.Open
 	if open == nil {
-		open = func() (*os.File, error) { return vfs.OpenRegular(f.path, flag) }
+		open = func() (*os.File, error) { return vfs.OpenRegular(f.Path, flag) }
 	}
 	file, err := open()
 	if err != nil {
@@ -199,36 +244,41 @@ func (f *snapshotFile) openFile(flag int) (*os.File, error) {
 }
 
 // view runs do in a read transaction of a fresh open.
-func (f *snapshotFile) view(do func(tx *bolt.Tx) error) error {
+func (f *File) view(do func(tx *bolt.Tx) error) error {
 	return f.with(true, func(db *bolt.DB) error { return db.View(do) })
 }
 
+// Update changes what the file says of itself, in one durable transaction.
+func (f *File) Update(do func(*Meta)) error {
+	return f.update(func(_ *bolt.Tx, m *Meta) error { do(m); return nil })
+}
+
 // update runs do in one durable transaction.
-func (f *snapshotFile) update(do func(tx *bolt.Tx, m *meta) error) error {
+func (f *File) update(do func(tx *bolt.Tx, m *Meta) error) error {
 	return f.with(false, func(db *bolt.DB) error {
-		var wrote *meta
+		var wrote *Meta
 		err := db.Update(func(tx *bolt.Tx) error {
 			m, err := f.readMeta(tx)
 			if err != nil {
 				return err
 			}
 			if f.known != nil && (!m.same(*f.known) || tx.ID() != f.knownAt+1) {
-				return fmt.Errorf("%w: %s was replaced", ErrMoved, f.path)
+				return fmt.Errorf("%w: %s was replaced", dirlock.ErrMoved, f.Path)
 			}
 			if err := do(tx, &m); err != nil {
 				return err
 			}
 			b := tx.Bucket(bucketMeta)
-			if err := errors.Join(m.put(b), putMark(b, tx, f.marked != nil && f.marked())); err != nil {
+			if err := errors.Join(m.put(b), putMark(b, tx, f.Marked != nil && f.Marked())); err != nil {
 				return err
 			}
 			f.known, f.knownAt, wrote = nil, tx.ID(), &m
-			f.hooks.before()
+			f.Hooks.before()
 			return nil
 		})
 		if err == nil {
 			f.known = wrote
-			f.hooks.after()
+			f.Hooks.after()
 		}
 		return f.named(err)
 	})
@@ -236,28 +286,28 @@ func (f *snapshotFile) update(do func(tx *bolt.Tx, m *meta) error) error {
 
 // named gives an error of the system the name of the file, which bbolt's calls leave out where it
 // syncs.
-func (f *snapshotFile) named(err error) error {
+func (f *File) named(err error) error {
 	var system syscall.Errno
 	var path *fs.PathError
 	if !errors.As(err, &system) || errors.As(err, &path) {
 		return err
 	}
-	return &fs.PathError{Op: "sync", Path: f.path, Err: err}
+	return &fs.PathError{Op: "sync", Path: f.Path, Err: err}
 }
 
-// create makes the file for a store: durable under its name when create returns, or not there.
+// Create makes the file for a store: durable under its name when Create returns, or not there.
 // marked says that the log's mark is made with it; the flags of one that is there are not known
 // then.
-func (f *snapshotFile) create(fsys vfs.FS, id wal.ID, marked bool) error {
-	tmp := f.path + halfMade
+func (f *File) Create(fsys vfs.FS, id wal.ID, marked bool) error {
+	tmp := f.Path + HalfMade
 	if err := fsys.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	db, err := bolt.Open(tmp, 0o600, &bolt.Options{Timeout: lockTimeout, FreelistType: bolt.FreelistMapType, NoSync: f.hooks.noSync})
+	db, err := bolt.Open(tmp, 0o600, &bolt.Options{Timeout: lockTimeout, FreelistType: bolt.FreelistMapType, NoSync: f.Hooks.NoSync})
 	if err != nil {
 		return fmt.Errorf("creating %s: %w", tmp, err)
 	}
-	f.hooks.open(db)
+	f.Hooks.open(db)
 	err = db.Update(func(tx *bolt.Tx) error {
 		if _, err := tx.CreateBucket(bucketTopics); err != nil {
 			return err
@@ -266,22 +316,22 @@ func (f *snapshotFile) create(fsys vfs.FS, id wal.ID, marked bool) error {
 		if err != nil {
 			return err
 		}
-		if err := b.Put(keyFormat, binary.LittleEndian.AppendUint32(nil, snapshotFormat)); err != nil {
+		if err := b.Put(keyFormat, binary.LittleEndian.AppendUint32(nil, format)); err != nil {
 			return err
 		}
-		m := meta{store: id, state: stateCreating}
+		m := Meta{Store: id, State: StateCreating}
 		return errors.Join(m.put(b), putMark(b, tx, marked))
 	})
 	if err = errors.Join(err, db.Close()); err != nil {
 		return fmt.Errorf("creating %s: %w", tmp, err)
 	}
-	f.hooks.before()
-	if err := fsys.Rename(tmp, f.path); err != nil {
+	f.Hooks.before()
+	if err := fsys.Rename(tmp, f.Path); err != nil {
 		return err
 	}
-	if err := fsys.SyncDir(filepath.Dir(f.path)); err != nil {
+	if err := fsys.SyncDir(filepath.Dir(f.Path)); err != nil {
 		return err
 	}
-	f.hooks.after()
+	f.Hooks.after()
 	return nil
 }

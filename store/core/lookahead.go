@@ -1,4 +1,4 @@
-package store
+package core
 
 import "bytes"
 
@@ -55,7 +55,7 @@ func (l *lookahead) over(t *table, g *Group) {
 			l.n++
 		}
 	}
-	if t.len() >= lookAheadTopics {
+	if t.Len() >= lookAheadTopics {
 		l.visit(t, l.found[:l.n])
 	}
 }

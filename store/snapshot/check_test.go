@@ -1,18 +1,16 @@
-package store
+package snapshot
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
 	"gcd/internal/thin"
 	"gcd/internal/vfs"
+	"gcd/store/core"
 	"gcd/wal"
 )
 
@@ -24,14 +22,14 @@ func TestCheckSnapshotTakesWhatIsWritten(t *testing.T) {
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 1))
 	for round := 0; round < 6; round += thin.Step(2) {
-		path := filepath.Join(t.TempDir(), snapshotName)
-		file := snapshotFile{path: path, hooks: hooks{noSync: true}}
-		if err := file.create(vfs.OS{}, wal.ID{1}, false); err != nil {
+		path := filepath.Join(t.TempDir(), FileName)
+		file := File{Path: path, Hooks: Hooks{NoSync: true}}
+		if err := file.Create(vfs.OS{}, wal.ID{1}, false); err != nil {
 			t.Fatal(err)
 		}
 		check := func() {
 			t.Helper()
-			found, err := CheckSnapshot(path, nil, nil, nil)
+			found, err := At(path).Check(nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -42,7 +40,7 @@ func TestCheckSnapshotTakesWhatIsWritten(t *testing.T) {
 		check()
 		names := 50 << (2 * round)
 		for range 12 {
-			var items []item
+			var entries []Entry
 			seen := map[string]bool{}
 			for range 1 + r.IntN(min(names, 4000)) {
 				topic := fmt.Sprintf("topic %d", r.IntN(names))
@@ -54,10 +52,10 @@ func TestCheckSnapshotTakesWhatIsWritten(t *testing.T) {
 				}
 				if !seen[topic] {
 					seen[topic] = true
-					items = append(items, item{topic: []byte(topic), value: Value{Sum: r.Uint64() >> r.IntN(64), Epoch: uint64(r.IntN(3))}, last: r.Uint64() >> r.IntN(64)})
+					entries = append(entries, Entry{Topic: []byte(topic), Value: core.Value{Sum: r.Uint64() >> r.IntN(64), Epoch: uint64(r.IntN(3))}, Last: r.Uint64() >> r.IntN(64)})
 				}
 			}
-			if err := file.write(items, 5, nil); err != nil {
+			if err := file.Write(entries, 5, nil); err != nil {
 				t.Fatal(err)
 			}
 			check()
@@ -69,14 +67,14 @@ func TestCheckSnapshotTakesWhatIsWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 30_000 {
-		if err := b.Add(Entry{Topic: fmt.Appendf(nil, "%08d", i), Value: Value{Sum: uint64(i)}}); err != nil {
+		if err := b.Add(Entry{Topic: fmt.Appendf(nil, "%08d", i), Value: core.Value{Sum: uint64(i)}}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if _, err := b.Finish(7); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := CheckSnapshot(path, nil, nil, nil); err != nil {
+	if _, err := At(path).Check(nil); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -85,18 +83,18 @@ func TestCheckSnapshotTakesWhatIsWritten(t *testing.T) {
 // one that CheckSnapshot says holds nothing, but for the few values in meta that a log is needed to judge.
 func TestCheckSnapshotSeesEveryBit(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), snapshotName)
-	file := snapshotFile{path: path, hooks: hooks{noSync: true}, marked: func() bool { return true }}
-	if err := file.create(vfs.OS{}, wal.ID{1}, true); err != nil {
+	path := filepath.Join(t.TempDir(), FileName)
+	file := File{Path: path, Hooks: Hooks{NoSync: true}, Marked: func() bool { return true }}
+	if err := file.Create(vfs.OS{}, wal.ID{1}, true); err != nil {
 		t.Fatal(err)
 	}
 	for round := range 3 {
-		var items []item
+		var entries []Entry
 		for i := range 60 {
-			items = append(items, item{topic: fmt.Appendf(nil, "topic %03d %d", i, round), value: Value{Sum: uint64(i)}, last: 1})
-			items = append(items, item{topic: []byte(strings.Repeat(string(rune('a'+i%26)), 300+5*i)), value: Value{Sum: uint64(i)}, last: 1})
+			entries = append(entries, Entry{Topic: fmt.Appendf(nil, "topic %03d %d", i, round), Value: core.Value{Sum: uint64(i)}, Last: 1})
+			entries = append(entries, Entry{Topic: []byte(strings.Repeat(string(rune('a'+i%26)), 300+5*i)), Value: core.Value{Sum: uint64(i)}, Last: 1})
 		}
-		if err := file.write(items, 5, nil); err != nil {
+		if err := file.Write(entries, 5, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -105,18 +103,18 @@ func TestCheckSnapshotSeesEveryBit(t *testing.T) {
 		t.Fatal(err)
 	}
 	used := make([]bool, len(intact))
-	if _, err := CheckSnapshot(path, nil, nil, func(off, n int64) {
+	if _, err := At(path).Check(func(off, n int64) {
 		for i := off; i < off+n; i++ {
 			used[i] = true
 		}
 	}); err != nil {
 		t.Fatal(err)
 	}
-	sound := func() (SnapshotMeta, error) {
-		if _, err := CheckSnapshot(path, nil, nil, nil); err != nil {
-			return SnapshotMeta{}, err
+	sound := func() (Meta, error) {
+		if _, err := At(path).Check(nil); err != nil {
+			return Meta{}, err
 		}
-		return ReadSnapshot(path, func(SnapshotMeta, Entry) error { return nil })
+		return At(path).Read(func(Meta, Entry) error { return nil })
 	}
 	want, err := sound()
 	if err != nil {
@@ -155,45 +153,5 @@ func TestCheckSnapshotSeesEveryBit(t *testing.T) {
 	}
 	if noticed == 0 {
 		t.Error("nothing was noticed")
-	}
-}
-
-// TestOtherByteOrder: a file of a machine of the other byte order is told from a damaged one, also
-// if one of bbolt's first two pages is damaged, and nothing of it is changed.
-func TestOtherByteOrder(t *testing.T) {
-	t.Parallel()
-	page := int64(os.Getpagesize())
-	swap := func(b []byte) { // magic, version, size of pages, flags
-		for i := 0; i < 16; i += 4 {
-			slices.Reverse(b[pageHeaderSize+i : pageHeaderSize+i+4])
-		}
-	}
-	for _, damaged := range []int64{-1, 0, page} {
-		dir := t.TempDir()
-		if _, _, err := Init(t.Context(), dir, Options{SegmentSize: 8192}); err != nil {
-			t.Fatal(err)
-		}
-		path := SnapshotPath(dir)
-		b, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		swap(b)
-		swap(b[page:])
-		if damaged >= 0 {
-			clear(b[damaged : damaged+page])
-		}
-		if err := os.WriteFile(path, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := open(t, dir, Options{}); !errors.Is(err, ErrByteOrder) || !strings.Contains(err.Error(), path) {
-			t.Errorf("page at %d damaged: %v, want %v", damaged, err, ErrByteOrder)
-		}
-		if _, err := ReadSnapshotMeta(path); !errors.Is(err, ErrByteOrder) {
-			t.Errorf("page at %d damaged: %v, want %v", damaged, err, ErrByteOrder)
-		}
-		if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, b) {
-			t.Errorf("it was changed, %v", err)
-		}
 	}
 }

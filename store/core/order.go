@@ -1,4 +1,4 @@
-package store
+package core
 
 import (
 	"bytes"
@@ -15,6 +15,24 @@ type keyed struct {
 	rest uint8 // bytes of the topic in word, and 9 if there are more behind
 }
 
+// MaxPlainTopic is the longest topic, in bytes, that is ordered by its own bytes.
+const MaxPlainTopic = 1024
+
+// CompareTopics orders topics as a snapshot does, by their keys: the short ones, of MaxPlainTopic
+// bytes at most, byte by byte, then the long ones by their SHA-256.
+func CompareTopics(a, b []byte) int {
+	switch longA, longB := len(a) > MaxPlainTopic, len(b) > MaxPlainTopic; {
+	case !longA && !longB:
+		return bytes.Compare(a, b)
+	case !longA:
+		return -1
+	case !longB:
+		return 1
+	}
+	sumA, sumB := sha256.Sum256(a), sha256.Sum256(b)
+	return bytes.Compare(sumA[:], sumB[:])
+}
+
 // SortTopics orders ids of different topics as a snapshot does, by CompareTopics. topic returns the bytes of one, which stay. yield, if
 // it is not nil, is called again and again.
 //
@@ -22,13 +40,13 @@ type keyed struct {
 // only topics that have them in common go on with the next eight (as in a multikey quicksort that caches; Bentley and
 // Sedgewick, "Fast algorithms for sorting and searching strings", SODA 1997).
 func SortTopics(ids []uint32, topic func(id uint32) []byte, yield func()) {
-	s := sorter{topic: topic, breath: breath{yield: yield}}
+	s := sorter{topic: topic, Yielder: Yielder{Yield: yield}}
 	plain := make([]keyed, 0, len(ids))
 	var long []hashed
 	for _, id := range ids {
 		t := topic(id)
-		s.after(1, len(t))
-		if len(t) > maxPlainKey {
+		s.After(1, len(t))
+		if len(t) > MaxPlainTopic {
 			long = append(long, hashed{sha256.Sum256(t), id})
 		} else {
 			plain = append(plain, keyed{id: id})
@@ -53,17 +71,17 @@ type hashed struct {
 // sorter is one SortTopics.
 type sorter struct {
 	topic func(id uint32) []byte
-	breath
+	Yielder
 }
 
 // sortFrom orders topics that have their first depth bytes in common.
 func (s *sorter) sortFrom(list []keyed, depth int) {
 	for i := range list {
-		s.after(1, 0)
+		s.After(1, 0)
 		list[i].load(s.topic(list[i].id)[depth:])
 	}
 	slices.SortFunc(list, func(a, b keyed) int {
-		s.after(1, 0)
+		s.After(1, 0)
 		// A topic that ends in word is a prefix of what else has the same word, which has zeros there.
 		return cmp.Or(cmp.Compare(a.word, b.word), cmp.Compare(a.rest, b.rest))
 	})
@@ -92,18 +110,18 @@ func (k *keyed) load(topic []byte) {
 // yieldWork is how much is done between two yields, in steps, of some 50 nanoseconds each: some 50 microseconds' work.
 const yieldWork = 1024
 
-// breath calls yield again and again while there is work.
-type breath struct {
-	yield func() // or nil
+// Yielder has other work come first, again and again, in work of seconds.
+type Yielder struct {
+	Yield func() // or nil
 	work  int    // since the last call
 }
 
-// after is called after some steps, and so many bytes that were hashed or copied.
-func (b *breath) after(steps, bytes int) {
-	if b.work += steps + bytes/64; b.work >= yieldWork {
-		b.work = 0
-		if b.yield != nil {
-			b.yield()
+// After is called after some steps, and so many bytes that were hashed or copied.
+func (y *Yielder) After(steps, bytes int) {
+	if y.work += steps + bytes/64; y.work >= yieldWork {
+		y.work = 0
+		if y.Yield != nil {
+			y.Yield()
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package store
+package core
 
 import (
 	"fmt"
@@ -31,16 +31,16 @@ func TestTableModel(t *testing.T) {
 	for i := range 40 { // long topics cross the borders of arenas
 		add(fmt.Sprintf("%d%s", i, strings.Repeat("z", MaxTopicLen-10)))
 	}
-	if tab.len() != len(model) {
-		t.Fatalf("%d topics, want %d", tab.len(), len(model))
+	if tab.Len() != len(model) {
+		t.Fatalf("%d topics, want %d", tab.Len(), len(model))
 	}
 	for topic, id := range model {
 		got, ok := tab.find(tab.hash([]byte(topic)), []byte(topic))
-		if !ok || got != id || string(tab.topic(id)) != topic {
-			t.Fatalf("topic %.40q: id %d %v, want %d; kept as %.40q", topic, got, ok, id, tab.topic(id))
+		if !ok || got != id || string(tab.Topic(id)) != topic {
+			t.Fatalf("topic %.40q: id %d %v, want %d; kept as %.40q", topic, got, ok, id, tab.Topic(id))
 		}
 	}
-	if _, ok := tab.get([]byte("topic-50000")); ok {
+	if _, ok := tab.Get([]byte("topic-50000")); ok {
 		t.Fatal("found a topic that was never inserted")
 	}
 }
@@ -78,7 +78,7 @@ func TestReadersSeePairs(t *testing.T) {
 // TestReadersBesideInserts grows the table under readers; the race detector is the judge.
 func TestReadersBesideInserts(t *testing.T) {
 	t.Parallel()
-	m := newMachine()
+	m := NewMachine()
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -88,18 +88,18 @@ func TestReadersBesideInserts(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				m.get(fmt.Appendf(nil, "k%d", r.IntN(5_000)))
+				m.Get(fmt.Appendf(nil, "k%d", r.IntN(5_000)))
 			}
 		}
 	})
 	for i := range 5_000 {
-		if err := m.apply(uint64(i+1), []change{{topic: fmt.Appendf(nil, "k%d", i), n: 1}}); err != nil {
+		if err := m.Apply(uint64(i+1), []Change{{Topic: fmt.Appendf(nil, "k%d", i), N: 1}}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	close(stop)
 	wg.Wait()
-	if ids := m.takeDirty(); len(ids) != 5_000 {
+	if ids := m.TakeChanged(); len(ids) != 5_000 {
 		t.Fatalf("%d topics are marked, want 5000", len(ids))
 	}
 }

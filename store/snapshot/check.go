@@ -1,4 +1,4 @@
-package store
+package snapshot
 
 import (
 	"encoding/binary"
@@ -21,23 +21,20 @@ const (
 	metaSumOffset = 56
 )
 
-// SnapshotPages is what CheckSnapshot found of a snapshot file's pages.
-type SnapshotPages struct {
+// Pages is what Check found of a file's pages.
+type Pages struct {
 	PageSize int   // bytes
 	Pages    int   // in the file, as far as bbolt uses it
 	Free     int   // of them, on bbolt's list
 	Used     int64 // bytes that hold something; the others nobody reads
 }
 
-// CheckSnapshot looks at each byte of a snapshot file that holds something, more strictly than a
-// start does: both of bbolt's meta pages, where a start is content with one; every element in its
-// place and no page lost or twice; bbolt's own check. It does not look into the entries, which
-// ReadSnapshot does. open and rest are as in ReadOpenSnapshot, or nil. used, if not nil, is told of
-// the bytes that hold something. Errors as ReadSnapshot's.
-func CheckSnapshot(path string, open func() (*os.File, error), rest func() error,
-	used func(off, n int64)) (SnapshotPages, error) {
-	f := snapshotFile{path: path, source: open, rest: rest}
-	var found SnapshotPages
+// Check looks at each byte of the file that holds something, more strictly than a start does: both
+// of bbolt's meta pages, where a start is content with one; every element in its place and no page
+// lost or twice; bbolt's own check. It does not look into the entries, which Read does. used, if
+// not nil, is told of the bytes that hold something. Errors as Read's.
+func (f *File) Check(used func(off, n int64)) (Pages, error) {
+	var found Pages
 	err := f.view(func(tx *bolt.Tx) error {
 		err := f.pages(tx, func(_ *os.File, w *pageWalk) error {
 			if err := checkMetaPages(w.file, w.pageSize, uint64(tx.ID())); err != nil {
@@ -63,6 +60,68 @@ func CheckSnapshot(path string, open func() (*os.File, error), rest func() error
 		return f.checkBolt(tx)
 	})
 	return found, err
+}
+
+// CheckPages looks at every page, ours and bbolt's way, as a store does before it writes into the
+// file for the first time.
+func (f *File) CheckPages() error {
+	return f.view(func(tx *bolt.Tx) error {
+		if err := f.checkPages(tx); err != nil {
+			return err
+		}
+		return f.checkBolt(tx)
+	})
+}
+
+// checkBolt runs bbolt's own consistency check over what a transaction can reach. Nothing ends it
+// before it is through, so of a large tree it is one part after the other: that these go together
+// was found by the walk over pages, which came before.
+func (f *File) checkBolt(tx *bolt.Tx) error {
+	parts, err := f.parts(tx)
+	if err != nil {
+		return err
+	}
+	if len(parts) == 0 {
+		return f.checkPart(tx)
+	}
+	for _, id := range parts {
+		if f.Rest != nil {
+			if err := f.Rest(); err != nil {
+				return err
+			}
+		}
+		if err := f.checkPart(tx, bolt.WithPageId(id)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *File) checkPart(tx *bolt.Tx, options ...bolt.CheckOption) (first error) {
+	for err := range tx.Check(options...) { // it must be read to its end
+		if first == nil {
+			first = f.damaged(err)
+		}
+	}
+	return first
+}
+
+// parts are the pages below the root of the tree of topics; none if that has one page alone.
+func (f *File) parts(tx *bolt.Tx) (ids []uint64, err error) {
+	topics := tx.Bucket(bucketTopics)
+	if topics == nil || topics.Root() == 0 {
+		return nil, nil
+	}
+	err = f.pages(tx, func(_ *os.File, w *pageWalk) error {
+		w.inUse = make([]bool, w.pages)
+		page, err := w.read(uint64(topics.Root()))
+		if err != nil {
+			return f.damaged(err)
+		}
+		ids = below(page)
+		return nil
+	})
+	return ids, err
 }
 
 // ErrByteOrder says that a machine of the other byte order made a snapshot file: bbolt writes
