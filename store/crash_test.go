@@ -56,8 +56,13 @@ func (r *recorder) options(o Options) Options {
 	o.SegmentSize = r.segment
 	o.SnapshotInterval = -1
 	o.SnapshotBytes = -1
-	o.hooks = snapshot.Hooks{NoSync: true,
-		BeforeCommit: func() { r.mu.Lock(); r.committing = true; r.mu.Unlock() },
+	o.hooks = snapshot.Hooks{
+		NoSync: true,
+		BeforeCommit: func() {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.committing = true
+		},
 		AfterCommit: func() {
 			r.mu.Lock()
 			defer r.mu.Unlock()

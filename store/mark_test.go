@@ -235,7 +235,11 @@ func TestOlderGcdInBetween(t *testing.T) {
 		t.Errorf("records that the mark has are gone: %v", err)
 	}
 	torn := killed(t, dir)
-	edit(t, segmentOf(torn), func(b []byte) []byte { b[64+13*48+4000] = 1; copy(b[64+13*48:], "torn"); return b })
+	edit(t, segmentOf(torn), func(b []byte) []byte {
+		b[64+13*48+4000] = 1
+		copy(b[64+13*48:], "torn")
+		return b
+	})
 	s := openStore(t, torn, Options{})
 	if r := s.Recovery(); r.Index != 13 || r.Torn < 4000 {
 		t.Errorf("the torn tail was recovered as %+v", r)

@@ -206,7 +206,11 @@ func (p *power) live(t *testing.T, where string) {
 		return vfstest.Outcome{}
 	})
 	o := p.options(fault)
-	o.hooks.BeforeCommit = func() { mu.Lock(); committing = true; mu.Unlock() }
+	o.hooks.BeforeCommit = func() {
+		mu.Lock()
+		defer mu.Unlock()
+		committing = true
+	}
 	o.hooks.AfterCommit = func() {
 		b, err := os.ReadFile(filepath.Join(dir, snapshot.FileName))
 		if err != nil {

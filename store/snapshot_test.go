@@ -328,7 +328,11 @@ func TestSegmentsGoAfterTheSnapshot(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var events []string
-	note := func(e string) { mu.Lock(); events = append(events, e); mu.Unlock() }
+	note := func(e string) {
+		mu.Lock()
+		defer mu.Unlock()
+		events = append(events, e)
+	}
 	fault := vfstest.NewFault(vfstest.NewMem(), func(op vfstest.Op) (out vfstest.Outcome) {
 		if op.Kind == vfstest.KindRemove && strings.HasSuffix(op.Name, ".seg") {
 			note("remove")

@@ -233,7 +233,11 @@ func TestWholeOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	full := false
 	var mu sync.Mutex
-	fill := func(is bool) { mu.Lock(); defer mu.Unlock(); full = is }
+	fill := func(is bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		full = is
+	}
 	disk := vfstest.NewFault(vfstest.NewMem(), func(op vfstest.Op) vfstest.Outcome {
 		mu.Lock()
 		defer mu.Unlock()

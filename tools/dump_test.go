@@ -315,7 +315,10 @@ func TestDumpClockBackwards(t *testing.T) {
 	base := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	seconds := []int{10, 20, 30, 25, 15, 40, 20}
 	next := 0
-	log, err := wal.Open(store.LogDir(dir), wal.Options{SegmentSize: 8192, Now: func() time.Time { next++; return base.Add(time.Duration(seconds[next-1]) * time.Second) }})
+	log, err := wal.Open(store.LogDir(dir), wal.Options{SegmentSize: 8192, Now: func() time.Time {
+		next++
+		return base.Add(time.Duration(seconds[next-1]) * time.Second)
+	}})
 	if err == nil {
 		err = log.Start()
 	}

@@ -48,7 +48,11 @@ func TestCrash(t *testing.T) {
 			old, disk{"d/old": "new"},
 		},
 		"synced bytes": {
-			func(t *testing.T, m *Mem) { f := open(t, m, "d/old"); write(t, f, "new", 0); must(t, f.Sync()) },
+			func(t *testing.T, m *Mem) {
+				f := open(t, m, "d/old")
+				write(t, f, "new", 0)
+				must(t, f.Sync())
+			},
 			disk{"d/old": "new"}, disk{"d/old": "new"},
 		},
 		"unsynced growth": {
