@@ -8,6 +8,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -180,7 +181,11 @@ func listens(line, network string) string {
 // patience is how long a count may take. Over UDP one that is sent again counts twice.
 const patience = 5 * time.Second
 
+// count counts n times, one after another: over RESP as clients of Redis do.
 func count(ctx context.Context, network, address string, n int) error {
+	if network == "resp" {
+		return incr(address, n)
+	}
 	c, err := client.New(address, client.Options{Network: network, Timeout: patience})
 	if err != nil {
 		return err
@@ -193,6 +198,32 @@ func count(ctx context.Context, network, address string, n int) error {
 		}
 		if sum != uint64(i+1) {
 			return fmt.Errorf("count %d is answered by %d", i+1, sum)
+		}
+	}
+	return nil
+}
+
+// incr counts n times by INCR.
+func incr(address string, n int) error {
+	c, err := net.DialTimeout("tcp", address, patience)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	answers := bufio.NewReader(c)
+	for i := range n {
+		if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+			return err
+		}
+		if _, err := c.Write([]byte("*2\r\n$4\r\nINCR\r\n$5\r\ntopic\r\n")); err != nil {
+			return err
+		}
+		answer, err := answers.ReadString('\n')
+		if err != nil {
+			return err
+		}
+		if want := fmt.Sprintf(":%d\r\n", i+1); answer != want {
+			return fmt.Errorf("INCR is answered by %q, want %q", answer, want)
 		}
 	}
 	return nil

@@ -26,6 +26,9 @@ const (
 	firstRead = 536
 	// talkRead is how many bytes of commands are read at once.
 	talkRead = 16 << 10
+	// littleAnswer is how long an answer is at most that is charged to nobody while its client takes
+	// it: far less than a connection has for nothing.
+	littleAnswer = 1 << 10
 	// crowded is time for the system to take what it has room for, when the client is not waited
 	// for.
 	crowded = 100 * time.Millisecond
@@ -296,7 +299,7 @@ func (c *conn) write(b []byte) bool {
 	}
 	o := &c.d.o
 	timeout := o.WriteTimeout
-	if !c.session.Untaken() {
+	if len(b) > littleAnswer && !c.session.Untaken() {
 		timeout = min(crowded, timeout)
 	}
 	c.clock = session.Unhurried

@@ -79,15 +79,14 @@ type Admission interface {
 
 // Admit takes places for requests among those in flight; Done gives them back.
 func (g *Gate) Admit(c Claim) bool {
-	requests, bytes := g.addInFlight(c)
-	mine, mineBytes := g.shares.add(c)
+	all, mine := g.count(c, c)
 	most, mostBytes := int64(g.Options.MaxInFlight), int64(g.Options.MaxInFlightBytes)
-	if requests <= most/2 && bytes <= mostBytes/2 {
+	if all.requests <= most/2 && all.bytes <= mostBytes/2 {
 		return true
 	}
-	first := mine == int64(c.Requests)
-	if g.shares.grant(requests, mine, int64(c.Requests), most, 1, first) &&
-		g.shares.grant(bytes, mineBytes, int64(c.Bytes), mostBytes, littleBytes, first) {
+	first := mine.requests == int64(c.Requests)
+	if g.shares.grant(all.requests, mine.requests, int64(c.Requests), most, 1, first) &&
+		g.shares.grant(all.bytes, mine.bytes, int64(c.Bytes), mostBytes, littleBytes, first) {
 		return true
 	}
 	g.Done(c)
@@ -97,28 +96,31 @@ func (g *Gate) Admit(c Claim) bool {
 // Done gives back what Admit took.
 func (g *Gate) Done(c Claim) {
 	c.Clients, c.Requests, c.Bytes = -c.Clients, -c.Requests, -c.Bytes
-	g.addInFlight(c)
-	g.shares.add(c)
+	g.count(c, c)
 }
 
-// addInFlight counts a claim, or what is given back, which is less than nothing, for all together,
-// and returns what all have with it.
-func (g *Gate) addInFlight(c Claim) (requests, bytes int64) {
-	g.shares.clients.Add(int64(c.Clients))
-	return g.inFlight.Add(int64(c.Requests)), g.inFlightBytes.Add(int64(c.Bytes))
-}
+// amount is how much is in flight.
+type amount struct{ requests, bytes int64 }
 
-// add is addInFlight for the source.
-func (h *shares) add(c Claim) (requests, bytes int64) {
-	bytes = c.From.bytes.Add(int64(c.Bytes))
-	requests = c.From.requests.Add(int64(c.Requests))
-	switch {
-	case c.Requests > 0 && requests == int64(c.Requests):
-		h.sources.Add(1)
-	case c.Requests < 0 && requests == 0:
-		h.sources.Add(-1)
+// count counts a claim, or what is given back, which is less than nothing: all of it, and the part
+// of it that one source has, if any. It returns what all have with it, and what that source has.
+func (g *Gate) count(all, part Claim) (total, mine amount) {
+	h := &g.shares
+	if all.Clients != 0 || all.Requests != 0 || all.Bytes != 0 {
+		h.clients.Add(int64(all.Clients))
+		total = amount{g.inFlight.Add(int64(all.Requests)), g.inFlightBytes.Add(int64(all.Bytes))}
 	}
-	return requests, bytes
+	if part.Requests != 0 || part.Bytes != 0 {
+		mine.bytes = part.From.bytes.Add(int64(part.Bytes))
+		mine.requests = part.From.requests.Add(int64(part.Requests))
+		switch {
+		case part.Requests > 0 && mine.requests == int64(part.Requests):
+			h.sources.Add(1)
+		case part.Requests < 0 && mine.requests == 0:
+			h.sources.Add(-1)
+		}
+	}
+	return total, mine
 }
 
 // grant decides over a claim of what there is most of, all of which would be in flight with it, and

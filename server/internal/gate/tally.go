@@ -46,8 +46,8 @@ func (t *Tally) Done(c Claim) {
 
 func (t *Tally) add(c Claim) {
 	if t.last.From != c.From {
-		if t.last.Requests != 0 || t.last.Bytes != 0 {
-			t.gate.shares.add(t.last)
+		if t.last.From != nil {
+			t.gate.count(Claim{}, t.last)
 		}
 		t.last = Claim{From: c.From}
 	}
@@ -60,12 +60,8 @@ func (t *Tally) add(c Claim) {
 
 // Settle tells the gate.
 func (t *Tally) Settle() {
-	if t.last.Requests != 0 || t.last.Bytes != 0 {
-		t.gate.shares.add(t.last)
-	}
-	t.last = Claim{}
-	if t.all != (Claim{}) {
-		t.gate.addInFlight(t.all)
-		t.all = Claim{}
+	if t.last.From != nil {
+		t.gate.count(t.all, t.last)
+		t.all, t.last = Claim{}, Claim{}
 	}
 }

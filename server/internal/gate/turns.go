@@ -74,10 +74,11 @@ func (g *Gate) TurnTime(now time.Duration) (long time.Duration, commands int) {
 // AtOnce is how many new connections and datagrams one turn takes: none while so much is in flight,
 // or so many connections are on their way to the loop that serves them, that others have to wait.
 func (g *Gate) AtOnce(now time.Duration) (connections, datagrams int) {
+	last := g.askers.talkers.Load()
 	switch {
 	case g.Migrating.Load() > mostMigrating:
 		return 0, 0
-	case !g.IsConversing(now):
+	case last == 0 || int64(now)-last >= int64(lately): // nobody talks
 		return acceptBatch, datagramsAtOnce
 	case g.inFlight.Load() > sharedInFlight:
 		return 0, 0

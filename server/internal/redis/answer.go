@@ -64,9 +64,13 @@ func (x *exchange) answer() {
 			ops = ops[n:]
 		default:
 			for i := 0; i < n && known; i++ {
-				if op := &ops[i]; op.Err == nil && s.form == formInteger {
+				op := &ops[i]
+				switch {
+				case op.Err == nil && s.form == formInteger:
 					x.out = resp.AppendInt(x.out, int64(op.Sum)) // fits: Max was 2^63−1
-				} else {
+				case op.Err == nil && s.form == formDecimal:
+					x.out = resp.AppendDecimal(x.out, op.Sum)
+				default:
 					x.out, known = x.appendReply(x.out, s, ops[i:i+1])
 				}
 			}

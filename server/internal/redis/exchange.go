@@ -146,33 +146,31 @@ func (x *exchange) takeAdmitted(now time.Duration) bool {
 	for {
 		taken := x.taken
 		x.take()
-		if len(x.ops) == 0 {
-			x.measure(x.taken - taken)
+		asked := len(x.ops)
+		if asked > 0 {
+			x.claim = gate.Claim{From: x.client.from, Clients: 1, Requests: asked, Bytes: x.size}
+			if !x.admission.Admit(x.claim) {
+				x.refuse(gate.ErrTooManyRequests)
+				if !x.more {
+					return false
+				}
+				x.answer()
+				continue
+			}
+		} else if asked = x.taken - taken; asked == 0 {
 			return false
 		}
-		x.claim = gate.Claim{From: x.client.from, Clients: 1, Requests: len(x.ops), Bytes: x.size}
-		if x.admission.Admit(x.claim) {
-			x.measure(len(x.ops))
-			return true
-		}
-		x.refuse(gate.ErrTooManyRequests)
-		if !x.more {
-			return false
-		}
-		x.answer()
+		x.measure(asked)
+		return len(x.ops) > 0
 	}
 }
 
-// measure takes down whether the turn asks for little: so many operations, or commands, of which
-// one may read many topics. Who asks nothing of topics, as when a client connects, is no reason for
+// measure takes down whether the turn asks for little: so many operations, or commands, of which one
+// may read many topics. Who asks nothing of topics, as when a client connects, is no reason for
 // others to have short turns. One turn does not make him who asks for little, since it may be the
 // rest of a long pipeline.
 func (x *exchange) measure(asked int) {
-	if asked == 0 {
-		return
-	}
-	asked = max(asked, x.read)
-	c, little := x.client, asked <= gate.LittleOps && !x.more
+	c, little := x.client, max(asked, x.read) <= gate.LittleOps && !x.more
 	c.modest, c.little = little && c.little, little
 	if c.modest && (x.read > 0 || len(x.ops) > 0) {
 		x.door.gate.NoteLittle(x.now, true)
