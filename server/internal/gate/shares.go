@@ -152,7 +152,7 @@ func (g *Gate) roomBeside(more Claim, from *Source, now time.Duration) (ops, byt
 	clients := g.shares.clients.Load() + int64(more.Clients)
 	requests, size := g.inFlight.Load()+int64(more.Requests), g.inFlightBytes.Load()+int64(more.Bytes)
 	turn := int64(fullTurnOps)
-	if g.IsShared(now) {
+	if last := g.askers.anybody.Load(); last > 0 && int64(now)-last < int64(lately) { // IsShared
 		turn = sharedTurnOps
 	}
 	turn = min(MaxTurnOps, max(LittleOps, turn/(clients+1)))

@@ -143,38 +143,34 @@ func (c *clock) over() bool {
 // only one at a time might have found a place.
 func (x *exchange) takeAdmitted(now time.Duration) bool {
 	x.now = now
+	asked := 0 // operations, or commands, of which one may read many topics
 	for {
 		taken := x.taken
 		x.take()
-		asked := len(x.ops)
-		if asked > 0 {
-			x.claim = gate.Claim{From: x.client.from, Clients: 1, Requests: asked, Bytes: x.size}
-			if !x.admission.Admit(x.claim) {
-				x.refuse(gate.ErrTooManyRequests)
-				if !x.more {
-					return false
-				}
-				x.answer()
-				continue
-			}
-		} else if asked = x.taken - taken; asked == 0 {
+		if asked = len(x.ops); asked == 0 {
+			asked = x.taken - taken
+			break
+		}
+		x.claim = gate.Claim{From: x.client.from, Clients: 1, Requests: asked, Bytes: x.size}
+		if x.admission.Admit(x.claim) {
+			break
+		}
+		x.refuse(gate.ErrTooManyRequests)
+		if !x.more {
 			return false
 		}
-		x.measure(asked)
-		return len(x.ops) > 0
+		x.answer()
 	}
-}
-
-// measure takes down whether the turn asks for little: so many operations, or commands, of which one
-// may read many topics. Who asks nothing of topics, as when a client connects, is no reason for
-// others to have short turns. One turn does not make him who asks for little, since it may be the
-// rest of a long pipeline.
-func (x *exchange) measure(asked int) {
-	c, little := x.client, max(asked, x.read) <= gate.LittleOps && !x.more
-	c.modest, c.little = little && c.little, little
-	if c.modest && (x.read > 0 || len(x.ops) > 0) {
-		x.door.gate.NoteLittle(x.now, true)
+	// Who asks nothing of topics, as when a client connects, is no reason for others to have short
+	// turns. Nor does one turn make him who asks for little: it may be the rest of a long pipeline.
+	if c := x.client; asked > 0 {
+		little := max(asked, x.read) <= gate.LittleOps && !x.more
+		c.modest, c.little = little && c.little, little
+		if c.modest && (x.read > 0 || len(x.ops) > 0) {
+			x.door.gate.NoteLittle(x.now, true)
+		}
 	}
+	return len(x.ops) > 0
 }
 
 // lacksRoom tells that there is no room for more of what the turn has taken.

@@ -143,7 +143,7 @@ func (c *Session) Advance(e session.Event) session.Action {
 		}
 		c.answer()
 	case session.Written:
-		c.wrote()
+		c.phase = answered
 	case session.Late:
 		c.late()
 	case session.Undetached:
@@ -173,10 +173,10 @@ func (c *Session) next() session.Action {
 			if len(c.out) > 0 {
 				return session.Action{Next: session.Write, Out: c.out}
 			}
-			// There was a line without an answer: the time for a command begins anew.
-			anew := c.x.at > 0 && !c.x.more && !c.x.closing && c.x.backup == ""
-			if c.wrote(); anew {
-				c.x.compact()
+			c.phase = answered
+			if x := c.x; x.at > 0 && !x.more && !x.closing && x.backup == "" {
+				// There was a line without an answer: the time for a command begins anew.
+				x.compact()
 				return session.Action{Next: session.Again}
 			}
 		case answered:
@@ -199,7 +199,7 @@ func (c *Session) next() session.Action {
 func (c *Session) wait() session.Action {
 	a := session.Action{Next: session.Read}
 	switch {
-	case c.x != nil && !c.x.idle():
+	case c.x != nil && c.x.at < len(c.x.in): // there is a part of a command
 		a.Clock, a.Most = session.Command, c.x.missing()
 	case c.transaction != nil && c.queues():
 		a.Clock = session.Silence
@@ -222,16 +222,6 @@ func (c *Session) answer() {
 	c.phase = answering
 }
 
-// wrote is called when all answers were sent.
-func (c *Session) wrote() {
-	x := c.x
-	x.out, c.out = keptRoom(c.out, 2*maxTurnReplies), nil
-	c.door.gate.Answered.Add(uint64(x.done))
-	c.door.gate.Commands.Add(uint64(x.done))
-	x.done = 0
-	c.phase = answered
-}
-
 // Untaken charges for answers that wait for their client.
 func (c *Session) Untaken() bool {
 	return c.x.holdAnswer(cap(c.out))
@@ -241,6 +231,10 @@ func (c *Session) Untaken() bool {
 // needed for the wait is given back.
 func (c *Session) afterAnswer() session.Next {
 	x := c.x
+	x.out, c.out = keptRoom(c.out, 2*maxTurnReplies), nil
+	c.door.gate.Answered.Add(uint64(x.done))
+	c.door.gate.Commands.Add(uint64(x.done))
+	x.done = 0
 	switch {
 	case x.backup != "":
 		return session.Detach
@@ -256,7 +250,7 @@ func (c *Session) afterAnswer() session.Next {
 	}
 	c.phase = waiting
 	switch {
-	case !x.idle():
+	case x.at < len(x.in):
 		x.compact()
 		if !x.hold(0) && !c.last {
 			c.door.gate.Refused(codec.CodeTooManyRequests, c.peer, x.in)
