@@ -158,7 +158,7 @@ func TestEverySplitAndOrder(t *testing.T) {
 			in, runs := talk.in(), 0
 			for pieces := range 3 {
 				n := 0
-				sessiontest.Splits(in, pieces+1, func(cut []string) {
+				sessiontest.Splits(in, pieces+1, 1, func(cut []string) {
 					n++
 					for mode := range 16 {
 						// Of three pieces there are very many, and of their orders with a client
@@ -194,7 +194,7 @@ func explore(t *testing.T, l *lab, talk *conversation, ready func(w *sessiontest
 	runs := 0
 	for pieces := range 2 {
 		n := 0
-		sessiontest.Splits(talk.in(), pieces+1, func(cut []string) {
+		sessiontest.Splits(talk.in(), pieces+1, 1, func(cut []string) {
 			n++
 			for mode := range 16 {
 				// That answers are taken late has its own test.

@@ -57,6 +57,8 @@ type Client struct {
 	Late   int           // how often its clocks ran out
 	RanOut session.Clock // the last of them
 	Read   int           // bytes that the session has got
+	Empty  []int         // how many they were each time that a read left nothing
+	Quiet  int           // how often nothing came for the settle time
 
 	// Detached, if there is one, is what happens when the session has the connection to itself;
 	// else it gets the client's end of it, which takes everything.
@@ -123,6 +125,7 @@ func (w *World) moves(byItself bool) (moves []move) {
 		})
 		quiet := waits && c.action.Clock == session.Settling
 		add(quiet && byItself == (w.Clocks > 0 && arrives), func(*Choices) error {
+			c.Quiet++
 			w.tell(c, session.Event{Kind: session.Bytes, Drained: true, Quiet: true})
 			return nil
 		})
@@ -202,6 +205,9 @@ func (w *World) read(c *Client) {
 	e.Last = w.parting && e.Drained
 	c.arrived = c.arrived[n:]
 	c.Read += n
+	if e.Drained {
+		c.Empty = append(c.Empty, c.Read)
+	}
 	w.tell(c, e)
 	clear(e.Bytes) // they are ours again
 }
@@ -310,15 +316,15 @@ func (w *World) check() error {
 	return nil
 }
 
-// Splits calls each with all ways to cut a text into so many pieces.
-func Splits(text string, pieces int, each func(pieces []string)) {
+// Splits calls each with all ways to cut a text into so many pieces, at every step-th place.
+func Splits(text string, pieces, step int, each func(pieces []string)) {
 	var cut func(rest string, done []string)
 	cut = func(rest string, done []string) {
 		if len(done) == pieces-1 {
 			each(append(slices.Clone(done), rest))
 			return
 		}
-		for i := 1; i < len(rest); i++ {
+		for i := 1; i < len(rest); i += step {
 			cut(rest[i:], append(done, rest[:i]))
 		}
 	}
