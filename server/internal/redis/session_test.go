@@ -66,6 +66,22 @@ func (l *lab) talk(t *testing.T, in string) (got string, last session.Next) {
 	return string(w.Clients[0].Got), w.Clients[0].Last
 }
 
+// hear tells a session what was read, and returns what it says until it waits for something.
+func hear(c *Session, in string) (out string, a session.Action) {
+	e := session.Event{Kind: session.Bytes, Bytes: []byte(in), Drained: true}
+	for {
+		switch a = c.Advance(e); a.Next {
+		case session.Write:
+			out += string(a.Out)
+			e = session.Event{Kind: session.Written}
+		case session.Again, session.Look:
+			e = session.Event{Kind: session.Turn}
+		default:
+			return out, a
+		}
+	}
+}
+
 // Backups are for clients on the server's own machine, unless they are allowed for all.
 func TestBackupFromElsewhere(t *testing.T) {
 	t.Parallel()
@@ -206,6 +222,84 @@ func TestAnswersThatWaitAreCharged(t *testing.T) {
 		c.Advance(session.Event{Kind: session.Ended, Err: nil})
 		if g.Hold(&others, 0); g.Stats().Held != 0 {
 			t.Errorf("%d bytes are held at the end", g.Stats().Held)
+		}
+	}
+}
+
+// Who waits for his client keeps no buffers, but what one worker's clients need at once.
+func TestIdleSessionsKeepNothing(t *testing.T) {
+	t.Parallel()
+	l := newLab(nil)
+	w := l.world(false)
+	worker := l.door.NewWorker(&w.Worker, false)
+	for range 3 {
+		c := w.Add(worker.NewSession(here, netip.AddrPort{}), "INCR x\r\nINCR x\r\n")
+		if err := w.Run(new(sessiontest.Choices)); err != nil {
+			t.Fatal(err)
+		}
+		if s := c.Session.(*Session); s.x != nil || s.out != nil || len(worker.spare) != 1 {
+			t.Errorf("an exchange: %v, %d bytes, %d exchanges were made", s.x != nil, cap(s.out), len(worker.spare))
+		}
+		w.Clients = nil
+	}
+}
+
+// While somebody asks for little, connections with long pipelines have short turns; all are done in
+// the end, and without him they are long.
+func TestLongPipelinesHaveShortTurnsBesideALittleOne(t *testing.T) {
+	t.Parallel()
+	const clients, commands = 50, 200
+	for _, row := range []struct {
+		name        string
+		little      bool
+		least, most int // operations of all in their first turn
+	}{
+		{"alone", false, clients * commands, clients * commands},
+		{"beside a little one", true, clients * gate.LittleOps, 1500},
+	} {
+		l := newLab(nil)
+		g := l.door.gate
+		worker := l.door.NewWorker(&session.Worker{Gate: g, Admission: g, Now: time.Hour}, false)
+		if row.little {
+			g.NoteLittle(1<<62, true)
+		}
+		in := []byte(strings.Repeat("INCR x\r\n", commands))
+		sessions, turns := make([]*Session, clients), make([]session.Action, clients)
+		for i := range sessions {
+			sessions[i] = worker.NewSession(here, netip.AddrPort{})
+			turns[i] = sessions[i].Advance(session.Event{Kind: session.Bytes, Bytes: in, Drained: true})
+		}
+		total := 0
+		for round := 0; ; round++ {
+			ops := 0
+			for _, a := range turns {
+				if a.Next == session.Commit {
+					ops += len(a.Group.Ops)
+				}
+			}
+			if total += ops; ops == 0 {
+				break
+			}
+			if round == 0 && (ops < row.least || ops > row.most) {
+				t.Errorf("%s: %d operations in the first turn, want %d to %d", row.name, ops, row.least, row.most)
+			}
+			for _, a := range turns {
+				if a.Next == session.Commit {
+					g.Done(a.Claim)
+				}
+			}
+			for i, c := range sessions {
+				if turns[i].Next != session.Commit {
+					continue
+				}
+				c.Advance(session.Event{Kind: session.Outcome})
+				if turns[i] = c.Advance(session.Event{Kind: session.Written}); turns[i].Next == session.Again {
+					turns[i] = c.Advance(session.Event{Kind: session.Turn})
+				}
+			}
+		}
+		if total != clients*commands {
+			t.Errorf("%s: %d operations in all, want %d", row.name, total, clients*commands)
 		}
 	}
 }
