@@ -84,6 +84,9 @@ func (l *lab) judge(w *sessiontest.World, msg string, outcome error) error {
 	if c.Broken {
 		return nil
 	}
+	if c.Read < MaxRead && c.Left > 0 {
+		return fmt.Errorf("%d bytes are taken for the message, though there are %d more", c.Read, c.Left)
+	}
 	whole := c.Read == len(msg) || c.Quiet > 0 || c.Late > 0 || w.Parting() || codec.Complete(got)
 	if !whole {
 		return fmt.Errorf("%d bytes are taken for the message", c.Read)
@@ -130,6 +133,9 @@ func TestEverySplitAndOrder(t *testing.T) {
 					w := l.world(cut...)
 					w.Loops, w.Clients[0].Ends, w.Clocks = mode&1 > 0, mode&2 > 0, mode&4>>2
 					w.Slow, w.Stops, w.Breaks = mode>>3 == 1, mode>>3 == 2, mode>>3 == 3
+					if len(msg) < 20 {
+						w.Most = mode % 3 // 0: all
+					}
 					err := w.Run(ch)
 					if err == nil {
 						err = l.judge(w, msg, outcome)

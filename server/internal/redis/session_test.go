@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/netip"
 	"strings"
@@ -302,4 +303,50 @@ func TestLongPipelinesHaveShortTurnsBesideALittleOne(t *testing.T) {
 			t.Errorf("%s: %d operations in all, want %d", row.name, total, clients*commands)
 		}
 	}
+}
+
+// Looks at more topics than a turn looks at go on in the next turns, and find each topic once.
+func TestLooksGoByTurns(t *testing.T) {
+	t.Parallel()
+	l := newLab(nil)
+	l.world(false)
+	const topics = 3 * maxLook
+	for i := range topics {
+		l.backend.Set(fmt.Sprintf("t%05d", i), uint64(1+i%2))
+	}
+	c := l.door.NewWorker(&session.Worker{Gate: l.door.gate, Admission: l.door.gate}, false).
+		NewSession(here, netip.AddrPort{})
+	count := func(in string) (turns, found int, out string) {
+		e := session.Event{Kind: session.Bytes, Bytes: []byte(in), Drained: true}
+		for a := c.Advance(e); ; a = c.Advance(e) {
+			switch a.Next {
+			case session.Look:
+				turns++
+				e = session.Event{Kind: session.Turn}
+			case session.Write:
+				out += string(a.Out)
+				e = session.Event{Kind: session.Written}
+			default:
+				return turns, strings.Count(out, "$6\r\nt"), out
+			}
+		}
+	}
+	if turns, found, _ := count("KEYS *\r\n"); turns < 3 || found != topics {
+		t.Errorf("KEYS finds %d topics in %d turns", found, turns)
+	}
+	if turns, found, _ := count("KEYS t*7\r\n"); turns < 3 || found != (topics+2)/10 {
+		t.Errorf("KEYS finds %d topics that end in 7, in %d turns", found, turns)
+	}
+	found, calls := 0, 0
+	for cursor := "0"; cursor != "0" || calls == 0; calls++ {
+		_, n, out := count("SCAN " + cursor + " COUNT 5000\r\n")
+		found += n
+		_, cursor, _ = strings.Cut(out, "\r\n")    // behind the array's head
+		_, cursor, _ = strings.Cut(cursor, "\r\n") // and the cursor's
+		cursor, _, _ = strings.Cut(cursor, "\r\n")
+	}
+	if found != topics || calls != topics/maxLook {
+		t.Errorf("SCAN finds %d topics in %d calls", found, calls)
+	}
+	c.Advance(session.Event{Kind: session.Ended})
 }

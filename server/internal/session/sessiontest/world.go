@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"gcd/codec"
@@ -20,24 +21,23 @@ type World struct {
 	Worker  session.Worker
 	Clients []*Client
 
-	Loops     bool // a session hears of others' turns before it reads, as on a loop
-	Slow      bool // answers may be taken late, and in two parts
-	Clocks    int  // how often clocks may run out, for each client
-	Stops     bool // the server may stop at any time
-	Breaks    bool // clients may break their connections
-	Undetach  bool // there may be no Detached
-	Most      int  // bytes of a read; 0: as many as there are
-	stopping  bool
-	parting   bool
-	steps     int
-	mostSteps int
+	Loops    bool // a session hears of others' turns before it reads, as on a loop
+	Slow     bool // answers may be taken late, and in two parts
+	Clocks   int  // how often clocks may run out, for each client
+	Stops    bool // the server may stop at any time
+	Breaks   bool // clients may break their connections
+	Undetach bool // there may be no Detached
+	Most     int  // bytes of a read; 0: as many as there are
+	stopping bool
+	parting  bool
+	steps    int
 }
 
 // New makes a world in which somebody has just asked for little.
 func New(g *gate.Gate, b *Backend) *World {
 	// Turns are not ended by the clock, which no run has to itself.
 	g.FullTime, g.SharedTime = time.Hour, time.Hour
-	w := &World{Gate: g, Backend: b, mostSteps: 1_000_000}
+	w := &World{Gate: g, Backend: b}
 	w.Worker = session.Worker{Gate: g, Admission: g, Now: time.Hour}
 	g.NoteLittle(w.Worker.Now, true)
 	return w
@@ -57,6 +57,7 @@ type Client struct {
 	Late   int           // how often its clocks ran out
 	RanOut session.Clock // the last of them
 	Read   int           // bytes that the session has got
+	Left   int           // bytes that had arrived, and it had not got, when it began to answer
 	Empty  []int         // how many they were each time that a read left nothing
 	Quiet  int           // how often nothing came for the settle time
 
@@ -87,8 +88,12 @@ func (w *World) Run(ch *Choices) error {
 	for _, c := range w.Clients {
 		w.tell(c, session.Event{Kind: session.Turn})
 	}
+	most := 1000
+	for _, c := range w.Clients {
+		most += 20 * len(strings.Join(c.Pieces, ""))
+	}
 	for ; ; w.steps++ {
-		if w.steps > w.mostSteps {
+		if w.steps > most {
 			return errors.New("it does not come to an end")
 		}
 		moves := w.moves(true)
@@ -273,6 +278,9 @@ func (w *World) tell(c *Client, e session.Event) {
 	c.action = c.Session.Advance(e)
 	if w.Loops && c.action.Next == session.Read {
 		c.action = c.Session.Advance(session.Event{Kind: session.Turn})
+	}
+	if next := c.action.Next; c.Last == session.Read && (next == session.Commit || next == session.Write) {
+		c.Left = len(c.arrived)
 	}
 	c.Last, c.Clock = c.action.Next, c.action.Clock
 	switch c.action.Next {
