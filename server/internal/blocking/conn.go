@@ -26,8 +26,8 @@ const (
 	firstRead = 536
 	// talkRead is how many bytes of commands are read at once.
 	talkRead = 16 << 10
-	// littleAnswer is how long an answer is at most that is charged to nobody while its client takes
-	// it: far less than a connection has for nothing.
+	// littleAnswer is how long an answer is at most that is charged to nobody while its client
+	// takes it: far less than a connection has for nothing.
 	littleAnswer = 1 << 10
 	// crowded is time for the system to take what it has room for, when the client is not waited
 	// for.

@@ -162,8 +162,8 @@ func TestEverySplitAndOrder(t *testing.T) {
 	}
 }
 
-// Who finds no place among the requests in flight is refused, and so is who comes while the counters
-// are loaded; both ask nothing of the backend.
+// Who finds no place among the requests in flight is refused, and so is who comes while the
+// counters are loaded; both ask nothing of the backend.
 func TestRefusedMessages(t *testing.T) {
 	t.Parallel()
 	for _, code := range []codec.Code{codec.CodeTooManyRequests, codec.CodeLoading} {
@@ -183,7 +183,8 @@ func TestRefusedMessages(t *testing.T) {
 	}
 }
 
-// A message that was cut off by its client is one broken connection, and one without a byte is none.
+// A message that was cut off by its client is one broken connection, and one without a byte is
+// none.
 func TestBrokenConnections(t *testing.T) {
 	t.Parallel()
 	for msg, want := range map[string]uint64{"": 0, "\x00": 1} {
