@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -221,4 +222,40 @@ func codeSpans(cell string) []string {
 		}
 	}
 	return spans
+}
+
+// TestRooms: the drawing of the rooms has no arrow that the table has not.
+func TestRooms(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(arrowsPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, drawing, _ := strings.Cut(string(text), "```mermaid\nflowchart TB\n")
+	drawing, _, _ = strings.Cut(drawing, "```")
+	imports, names := make(map[string][]string), make(map[string]string)
+	for _, r := range arrowTable(string(text)) {
+		imports[r.name] = r.imports
+	}
+	for _, node := range regexp.MustCompile(`(\w+)\["([^"]+)"\]`).FindAllStringSubmatch(drawing, -1) {
+		names[node[1]] = node[2]
+	}
+	word, drawn := regexp.MustCompile(`^\s*\w+`), 0
+	for line := range strings.Lines(drawing) {
+		from, to, isArrow := strings.Cut(line, "-->")
+		if !isArrow {
+			continue
+		}
+		for _, a := range strings.Split(from, "&") {
+			for _, b := range strings.Split(to, "&") {
+				a, b := names[strings.TrimSpace(word.FindString(a))], names[strings.TrimSpace(word.FindString(b))]
+				if drawn++; a == "" || b == "" || !slices.Contains(imports[a], b) {
+					t.Errorf("%s draws %q → %q, which its table does not have: %s", arrowsPage, a, b, strings.TrimSpace(line))
+				}
+			}
+		}
+	}
+	if drawn < 15 {
+		t.Errorf("only %d arrows were found in the drawing", drawn)
+	}
 }

@@ -37,7 +37,7 @@ var (
 		"tools",
 	}
 	widePages = []string{
-		"docs/architecture.md", "docs/benchmarks.md",
+		"docs/benchmarks.md",
 	}
 )
 
@@ -171,12 +171,13 @@ func pages(t *testing.T) []string {
 var (
 	linkTargets  = regexp.MustCompile(`\]\([^)\n]*\)`)
 	sentenceEnds = regexp.MustCompile("[.!?][)\\]\"”*_]* +[\\p{Lu}\\d`*\\[(“\"]")
+	listOfNames  = regexp.MustCompile("^`[^`]+`(, `[^`]+`)*$")
 	generated    = regexp.MustCompile(`^<!-- (/?)bench:`)
 )
 
 // wideProse returns what is too wide on a page, each with its line. Code is as wide as it has to be,
 // and so are figures that a program writes between marks. The targets of links are not read, so they
-// take no columns.
+// take no columns. A list of names has as many as there are.
 func wideProse(text string) []string {
 	var problems []string
 	fenced, figures := false, false
@@ -198,7 +199,8 @@ func wideProse(text string) []string {
 		columns := utf8.RuneCountInString(line)
 		if strings.HasPrefix(line, "|") {
 			for _, cell := range strings.Split(strings.ReplaceAll(line, `\|`, "/"), "|") {
-				if n := utf8.RuneCountInString(strings.TrimSpace(cell)); n > cellColumns {
+				cell = strings.TrimSpace(cell)
+				if n := utf8.RuneCountInString(cell); n > cellColumns && !listOfNames.MatchString(cell) {
 					add("a cell has %d columns, want at most %d: say it below the table", n, cellColumns)
 				}
 			}
@@ -309,6 +311,7 @@ func TestWidthsAreFound(t *testing.T) {
 		"[x](" + strings.Repeat("y", 300) + ")":                        "",
 		"```\n" + strings.Repeat(long, 3) + "\n```\n" + long:           "",
 		"| a | " + strings.Repeat("b", 121) + " |":                     "1: a cell has 121",
+		"| a | `" + strings.Repeat("b`, `", 40) + "b` |":               "",
 		"| a | " + strings.Repeat("b", 120) + " |":                     "",
 		"\n<!-- bench:x -->\n" + strings.Repeat(long, 3) + "\n":        "",
 		"<!-- bench:x -->\n<!-- /bench:x -->\n| " + long + long + " |": "3: a cell",
