@@ -35,13 +35,17 @@ var unused = map[string]string{
 
 const storeAlone = "it is for programs that have a store and no server; a server has faster ways"
 
-// TestPackagesPage: each package that others can import is in the table, and says how stable it is.
+// TestPackagesPage: each package says what it is, and each that others can import is in the table,
+// with how stable it is.
 func TestPackagesPage(t *testing.T) {
 	t.Parallel()
 	documented := stability(t)
 	for name, p := range goPackages(t, "linux") {
 		if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil {
 			continue // a module of its own
+		}
+		if p.Doc == "" {
+			t.Errorf("%s has no comment that says what the package is", name)
 		}
 		if p.Name == "main" || strings.Contains("/"+name+"/", "/internal/") {
 			continue

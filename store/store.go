@@ -1,3 +1,6 @@
+// Package store keeps counters in a directory: it makes operations durable in the log before it
+// tells their outcomes, takes snapshots so that a start need not read the whole log, and finds
+// everything again at the next start.
 package store
 
 import (

@@ -1,3 +1,6 @@
+// Package core decides what operations do to counters: it takes groups of operations, gives each its
+// outcome, and makes of them the changes that a log keeps and that a machine applies. It has no
+// files, no clock and no goroutines.
 package core
 
 import "errors"
