@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"gcd/internal/priority"
+	"gcd/internal/sched"
 	"gcd/loadgen"
 )
 
@@ -60,9 +60,9 @@ func serveBare(kind string) error {
 // acceptLoop accepts, reads, writes and closes, one connection after the other.
 func acceptLoop(fd int) error {
 	buf := make([]byte, 65536)
-	begun, stint := time.Now(), priority.Stint{}
+	begun, courtesy := time.Now(), sched.Courtesy{}
 	for {
-		stint.Turn(time.Since(begun))
+		courtesy.Turn(time.Since(begun))
 		conn, _, err := unix.Accept4(fd, unix.SOCK_CLOEXEC)
 		if err == unix.EINTR || err == unix.ECONNABORTED {
 			continue
@@ -95,9 +95,9 @@ func echoLoop(fd int) error {
 		names    [echoBatch]unix.RawSockaddrInet4
 		buffers  [echoBatch][2048]byte
 	)
-	begun, stint := time.Now(), priority.Stint{}
+	begun, courtesy := time.Now(), sched.Courtesy{}
 	for {
-		stint.Turn(time.Since(begun))
+		courtesy.Turn(time.Since(begun))
 		for i := range messages {
 			vectors[i].Base = &buffers[i][0]
 			vectors[i].SetLen(len(buffers[i]))

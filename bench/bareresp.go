@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"gcd/internal/priority"
+	"gcd/internal/sched"
 )
 
 // durableEvents is how many connections one system call finds ready at most.
@@ -35,17 +35,17 @@ func durableLoop(listener int) error {
 		return os.NewSyscallError("epoll_ctl", err)
 	}
 	var (
-		events  [durableEvents]unix.EpollEvent
-		buf     = make([]byte, 64<<10)
-		asked   = map[int]int{} // commands of this turn, by connection
-		answers = bytes.Repeat([]byte(":1\r\n"), len(buf))
-		record  = make([]byte, recordSize)
-		at      int64
-		begun   = time.Now()
-		stint   priority.Stint
+		events   [durableEvents]unix.EpollEvent
+		buf      = make([]byte, 64<<10)
+		asked    = map[int]int{} // commands of this turn, by connection
+		answers  = bytes.Repeat([]byte(":1\r\n"), len(buf))
+		record   = make([]byte, recordSize)
+		at       int64
+		begun    = time.Now()
+		courtesy sched.Courtesy
 	)
 	for {
-		stint.Turn(time.Since(begun))
+		courtesy.Turn(time.Since(begun))
 		n, err := unix.EpollWait(poller, events[:], -1)
 		if err != nil && err != unix.EINTR {
 			return os.NewSyscallError("epoll_wait", err)

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"gcd/internal/priority"
+	"gcd/internal/sched"
 )
 
 const (
@@ -38,21 +38,21 @@ type conn struct {
 // loop drives connections from one goroutine, by readiness.
 type loop struct {
 	lane
-	family  int
-	peer    unix.Sockaddr
-	poll    int
-	timer   int
-	conns   []conn
-	idle    []*conn // the next request is not due yet
-	paused  []*conn // after a failure
-	busy    int     // how many connections are
-	armed   int64   // when the timer goes off
-	swept   int64
-	stint   priority.Stint
-	events  [maxEvents]unix.EpollEvent
-	buffer  [readBuffer]byte
-	out     []byte
-	scratch [8]byte
+	family   int
+	peer     unix.Sockaddr
+	poll     int
+	timer    int
+	conns    []conn
+	idle     []*conn // the next request is not due yet
+	paused   []*conn // after a failure
+	busy     int     // how many connections are
+	armed    int64   // when the timer goes off
+	swept    int64
+	courtesy sched.Courtesy
+	events   [maxEvents]unix.EpollEvent
+	buffer   [readBuffer]byte
+	out      []byte
+	scratch  [8]byte
 }
 
 func newLoop(ln lane, clients int, peer *net.TCPAddr) (driver, error) {
@@ -239,7 +239,7 @@ func (l *loop) drive() {
 			l.sweep(now)
 		}
 		l.wake(now)
-		l.stint.Turn(time.Duration(now))
+		l.courtesy.Turn(time.Duration(now))
 	}
 }
 

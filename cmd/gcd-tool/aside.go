@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"gcd/internal/priority"
+	"gcd/internal/throttle"
 	"gcd/tools"
 )
 
@@ -16,7 +17,7 @@ func aside(ctx context.Context, dir string, work func(rest func()) error) error 
 	done := make(chan error)
 	go func() {
 		priority.Least()
-		done <- work(priority.NewRester(ctx).Rest)
+		done <- work(throttle.New(ctx).Rest)
 	}()
 	return <-done
 }

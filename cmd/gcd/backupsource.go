@@ -7,7 +7,7 @@ import (
 	"io"
 	"os"
 
-	"gcd/internal/priority"
+	"gcd/internal/throttle"
 	"gcd/internal/vfs"
 	"gcd/store"
 	"gcd/tools"
@@ -28,7 +28,7 @@ func backupOf(dir, tempDir string, segmentSize int64) func(ctx context.Context, 
 			return err
 		}
 		_, err = tools.Dump(ctx, dir, out,
-			tools.DumpOptions{TempDir: cmp.Or(tempDir, dir), Rest: priority.NewRester(ctx).Rest})
+			tools.DumpOptions{TempDir: cmp.Or(tempDir, dir), Rest: throttle.New(ctx).Rest})
 		return err
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gcd/codec"
-	"gcd/internal/priority"
+	"gcd/internal/sched"
 	"gcd/server/internal/counter"
 	"gcd/server/internal/gate"
 	"gcd/server/internal/redis"
@@ -31,7 +31,7 @@ type loop struct {
 	completions completions
 	began       time.Time     // of the gate's clock
 	now         time.Duration // by it, read once a turn
-	stint       priority.Stint
+	courtesy    sched.Courtesy
 
 	scratch []byte         // what a read returns, counter.MaxRead bytes
 	groups  []*store.Group // this turn's requests
@@ -134,7 +134,7 @@ func (l *loop) run() {
 		}
 		l.p.o.Gate.Account(l.now, l.in, l.out)
 		l.in, l.out = 0, 0
-		l.stint.Turn(l.now)
+		l.courtesy.Turn(l.now)
 		if stage := l.p.stage.Load(); stage != serving && l.end(stage) {
 			return
 		}

@@ -1,20 +1,20 @@
-package priority_test
+package sched_test
 
 import (
 	"testing"
 	"time"
 
-	"gcd/internal/priority"
+	"gcd/internal/sched"
 )
 
 // A loop goes through the scheduler before the runtime's monitor, which allows 10 ms, thinks ill of
 // it, and not in each turn.
-func TestStint(t *testing.T) {
+func TestCourtesy(t *testing.T) {
 	t.Parallel()
-	var s priority.Stint
+	var c sched.Courtesy
 	last, times := time.Duration(0), 0
 	for now := time.Duration(0); now < time.Second; now += 150 * time.Microsecond {
-		if s.Turn(now) {
+		if c.Turn(now) {
 			if now-last > 8*time.Millisecond {
 				t.Errorf("%v passed before %v", now-last, now)
 			}

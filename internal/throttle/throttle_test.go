@@ -1,4 +1,4 @@
-package priority
+package throttle
 
 import (
 	"context"
@@ -8,11 +8,11 @@ import (
 )
 
 // What worked rests nine times as long; what it slept is no work, and little work is gone on with.
-func TestRester(t *testing.T) {
+func TestThrottle(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1, 0)
 	var slept []time.Duration
-	r := Rester{now: func() time.Time { return now }, sleep: func(d time.Duration) {
+	r := Throttle{now: func() time.Time { return now }, sleep: func(d time.Duration) {
 		slept = append(slept, d)
 		now = now.Add(d + time.Second) // it overslept: that is no work
 	}}
@@ -30,5 +30,5 @@ func TestRestEnds(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	NewRester(ctx).sleep(time.Hour)
+	New(ctx).sleep(time.Hour)
 }
