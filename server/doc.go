@@ -10,27 +10,28 @@
 //     spread.
 //   - Goroutine: one goroutine for each connection and each datagram. Portable and simple.
 //
+// A protocol is written once for both, as sessions without sockets (internal/session); the doors
+// carry its bytes.
+//
 // Goroutines, their owners and their ends:
 //
 //	Serve               the caller's; returns when all below have ended
-//	run                 Serve's; the dispatch itself, until it is drained or aborted
-//	loop (pool)         run's; Options.Workers of them
-//	backup (pool)       run's; one at a time (in goroutine dispatch the connection's own goroutine sends it); drain ends it
+//	doors               of AnswerLoading, Serve or Shutdown, one for each; until they are drained or aborted
+//	run's end           likewise, one; when all doors have ended, for which Serve and Shutdown wait
+//	holding             of a timer, for an instant, a second after AnswerLoading; Use and Shutdown stop the timer
+//	loop (pool)         a door's; Options.Workers of them
+//	backup (pool)       a door's; one at a time (in goroutine dispatch the connection's own goroutine sends it); drain ends it
 //	accept (pool)       of a timer, for an instant, some time after accepting failed; drain stops the timer
-//	parting (pool)      of a timer, for an instant, some time after drain; the end of run stops the timer
-//	accept, receive     run's (goroutine dispatch); until the end that drain sets
+//	parting (pool)      of a timer, for an instant, some time after drain; the end of the door stops the timer
+//	accept, receive     a door's (goroutine dispatch); until the end that drain sets
 //	connection          accept's (goroutine dispatch); bounded by Options.MaxConns and MaxLingering
 //	datagram            receive's (goroutine dispatch); bounded by Options.MaxInFlight
 //
-// Before Serve, from AnswerLoading on: accept and receive of its own, which Use, Serve and Shutdown
-// wait for when they take the sockets, and one for each of at most 64 connections that are told to
-// try again, which Serve waits for at its end, as Shutdown does where nothing was served; then it
-// tells all who wait at once, at most Options.MaxConns.
-//
-// A server that stops (Shutdown) refuses what its backend does not have yet: Server.stopping says
-// so to decode, which all messages of gcd's own protocol come through, and to exchange.take, which
-// all commands do. Connections and doors go on as before for the time of parting; then each
-// connection reads for the last time, and ends.
+// The doors run from AnswerLoading on. While the counters are loaded the gate says so, and sessions
+// refuse what needs counters. A server that stops (Shutdown) refuses in the same way what its
+// backend does not have yet: messages of gcd's own protocol in counter.Protocol.Decode, commands in
+// the redis sessions' take. Connections and doors go on as before for the time of parting; then
+// each connection reads for the last time, and ends.
 //
 // Every resource that a client can claim is bounded by an option or a constant of this package.
 // What is over a bound is refused with a code, counted (Stats) and logged at a bounded rate.
