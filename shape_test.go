@@ -31,6 +31,7 @@ var variables = map[string]string{
 	"benchmath.DefaultThresholds": "benchstat's package takes them by their address",
 	"castagnoli":                  "crc32 makes this table",
 	"curveColours":                "colours of another package's type",
+	"completionScripts":           "the compiler fills it with files",
 	"csvEscapes":                  "a function fills this table, and it is handed on by its address since it is long",
 	"errNoLineEnd":                "an error of a function of ours",
 	"errOpenQuote":                "an error of a function of ours",

@@ -1,6 +1,7 @@
 package cmdline
 
 import (
+	"embed"
 	"fmt"
 	"strings"
 
@@ -12,78 +13,11 @@ import (
 // They never evaluate what was typed. Each line of the answer is a candidate and, after a tab, what
 // it is; or it tells the shell to offer files or directories itself. PROGRAM stands for the
 // program's name, FUNCTION for a name that a shell takes for a function.
-var completionScripts = map[string]string{
-	// Bash takes "--flag=value" apart, and replaces only what follows the "=".
-	"bash": `# bash completion for PROGRAM; load it with: source <(PROGRAM completion bash)
-_FUNCTION() {
-  local line=${COMP_LINE:0:COMP_POINT} word cur strip= about
-  local -a words=()
-  for word in "${COMP_WORDS[@]:0:COMP_CWORD+1}"; do
-    if [[ ${#words[@]} -eq 0 || $line == [[:space:]]* ]]; then
-      words+=("$word")
-      line=${line#"${line%%[![:space:]]*}"}
-    else
-      words[${#words[@]}-1]+=$word
-    fi
-    line=${line#"$word"}
-  done
-  cur=${words[${#words[@]}-1]}
-  [[ $cur == --*=* && $COMP_WORDBREAKS == *=* ]] && strip=${cur%%=*}=
-  COMPREPLY=()
-  while IFS=$'\t' read -r word about; do
-    case $word in
-      ENDFILES) compopt -o default 2>/dev/null ;;
-      ENDDIRECTORIES) compopt -o dirnames 2>/dev/null ;;
-      "$cur"*) COMPREPLY+=("${word#"$strip"}") ;;
-    esac
-  done < <(command PROGRAM complete "${words[@]:1}" 2>/dev/null)
-}
-complete -F _FUNCTION PROGRAM
-`,
-	"zsh": `#compdef PROGRAM
-# zsh completion for PROGRAM; load it with: source <(PROGRAM completion zsh)
-_FUNCTION() {
-  local -a candidates
-  local line word
-  for line in "${(@f)$(command PROGRAM complete "${(@Q)words[2,CURRENT]}" 2>/dev/null)}"; do
-    case $line in
-      (ENDFILES) [[ $PREFIX == --*=* ]] && compset -P '*='; _files ;;
-      (ENDDIRECTORIES) [[ $PREFIX == --*=* ]] && compset -P '*='; _files -/ ;;
-      (*$'\t'*) word=${line%%$'\t'*}; candidates+=("${word//:/\\:}:${line#*$'\t'}") ;;
-      (?*) candidates+=("${line//:/\\:}") ;;
-    esac
-  done
-  (( ${#candidates} )) && _describe PROGRAM candidates
-}
-if [[ ${funcstack[1]} == _FUNCTION ]]; then
-  _FUNCTION "$@"
-else
-  compdef _FUNCTION PROGRAM
-fi
-`,
-	"fish": `# fish completion for PROGRAM; load it with: PROGRAM completion fish | source
-function __FUNCTION_complete
-    set -l typed (commandline -opc) (commandline -ct)
-    set -l flag (string match -r '^--[^=]*=' -- $typed[-1])
-    set -l path (string replace -r '^--[^=]*=' '' -- $typed[-1])
-    for line in (command PROGRAM complete $typed[2..-1] 2>/dev/null)
-        switch $line
-            case ENDFILES
-                for found in (__fish_complete_path $path)
-                    echo "$flag$found"
-                end
-            case ENDDIRECTORIES
-                for found in (__fish_complete_directories $path)
-                    echo "$flag$found"
-                end
-            case '*'
-                echo $line
-        end
-    end
-end
-complete -c PROGRAM -f -a '(__FUNCTION_complete)'
-`,
-}
+//
+// Bash takes "--flag=value" apart, and replaces only what follows the "=".
+//
+//go:embed completion
+var completionScripts embed.FS
 
 var completionShells = []string{"bash", "zsh", "fish"}
 
@@ -113,12 +47,11 @@ To keep it, in bash, zsh and fish:
 			if err := TakesArgs(c, 1); err != nil {
 				return err
 			}
-			shell := c.Args().First()
-			script, ok := completionScripts[shell]
-			if !ok {
+			script, err := completionScripts.ReadFile("completion/" + c.Args().First())
+			if err != nil { // there is none
 				return Usagef(c.App.Name, "completion", "name a shell: %s", strings.Join(completionShells, ", "))
 			}
-			_, err := named.WriteString(c.App.Writer, script)
+			_, err = named.WriteString(c.App.Writer, string(script))
 			return err
 		},
 	}
