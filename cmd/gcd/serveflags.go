@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -256,43 +257,35 @@ func (s *settings) check(c *cli.Context) error {
 	if s.store.SegmentSize%4096 != 0 {
 		return wrongFlag(c, "segment-size", "is %d bytes: it must be a multiple of 4096", s.store.SegmentSize)
 	}
-	for _, bound := range []struct {
-		flag        string
-		value       int64
-		least, most int64
-	}{
-		{"max-topics", int64(s.store.MaxTopics), 1, 1<<32 - 1},
-		{"max-topic-length", int64(s.store.MaxTopicLen), 1, core.MaxTopicLen},
-		{"max-connections", int64(s.server.MaxConns), 1, 1 << 24},
-		{"max-connections-per-address", int64(s.server.MaxConnsPerSource), 0, 1 << 24},
-		{"max-in-flight", int64(s.server.MaxInFlight), 1, 1 << 30},
-		{"max-in-flight-bytes", int64(s.server.MaxInFlightBytes), 1 << 20, 1 << 40},
-		{"refusal-rate", int64(s.server.RefusalRate), 1, 1 << 30},
-		{"workers", int64(s.server.Workers), 0, 1024},
-		{"segment-size", s.store.SegmentSize, 64 << 10, 1 << 32},
-	} {
-		if bound.value < bound.least || bound.value > bound.most {
-			return wrongFlag(c, bound.flag, "is %d: it must be between %d and %d", bound.value, bound.least, bound.most)
-		}
-	}
-	for _, bound := range []struct {
-		flag        string
-		value       time.Duration
-		least, most time.Duration
-	}{
-		{"lock-wait", s.store.LockWait, 0, time.Hour},
-		{"sync-interval", s.store.SyncInterval, time.Millisecond, time.Hour},
-		{"snapshot-interval", s.store.SnapshotInterval, 0, 1000 * time.Hour},
-		{"settle", s.server.Settle, time.Microsecond, time.Minute},
-		{"read-timeout", s.server.ReadTimeout, time.Millisecond, 24 * time.Hour},
-		{"write-timeout", s.server.WriteTimeout, time.Millisecond, 24 * time.Hour},
-		{"shutdown-timeout", s.shutdownTimeout, time.Millisecond, time.Hour},
-	} {
-		if bound.value < bound.least || bound.value > bound.most {
-			return wrongFlag(c, bound.flag, "is %v: it must be between %v and %v", bound.value, bound.least, bound.most)
-		}
+	if err := cmp.Or(
+		within(c, "max-topics", int64(s.store.MaxTopics), 1, 1<<32-1),
+		within(c, "max-topic-length", int64(s.store.MaxTopicLen), 1, core.MaxTopicLen),
+		within(c, "max-connections", int64(s.server.MaxConns), 1, 1<<24),
+		within(c, "max-connections-per-address", int64(s.server.MaxConnsPerSource), 0, 1<<24),
+		within(c, "max-in-flight", int64(s.server.MaxInFlight), 1, 1<<30),
+		within(c, "max-in-flight-bytes", int64(s.server.MaxInFlightBytes), 1<<20, 1<<40),
+		within(c, "refusal-rate", int64(s.server.RefusalRate), 1, 1<<30),
+		within(c, "workers", int64(s.server.Workers), 0, 1024),
+		within(c, "segment-size", s.store.SegmentSize, 64<<10, 1<<32),
+		within(c, "lock-wait", s.store.LockWait, 0, time.Hour),
+		within(c, "sync-interval", s.store.SyncInterval, time.Millisecond, time.Hour),
+		within(c, "snapshot-interval", s.store.SnapshotInterval, 0, 1000*time.Hour),
+		within(c, "settle", s.server.Settle, time.Microsecond, time.Minute),
+		within(c, "read-timeout", s.server.ReadTimeout, time.Millisecond, 24*time.Hour),
+		within(c, "write-timeout", s.server.WriteTimeout, time.Millisecond, 24*time.Hour),
+		within(c, "shutdown-timeout", s.shutdownTimeout, time.Millisecond, time.Hour),
+	); err != nil {
+		return err
 	}
 	return s.checkIdle(c)
+}
+
+// within refuses a flag's value that is below the least or above the most.
+func within[T cmp.Ordered](c *cli.Context, flag string, value, least, most T) error {
+	if value < least || value > most {
+		return wrongFlag(c, flag, "is %v: it must be between %v and %v", value, least, most)
+	}
+	return nil
 }
 
 // idleFlags are flags that have no effect, and the reason.
