@@ -7,12 +7,10 @@ import (
 	"io/fs"
 
 	"gcd/internal/cmdline"
+	"gcd/internal/diagnosis"
 	"gcd/internal/owner"
-	"gcd/internal/vfs"
 	"gcd/store"
-	"gcd/store/snapshot"
 	"gcd/tools"
-	"gcd/wal"
 )
 
 // report prints err, when there is one, and returns the exit code.
@@ -23,7 +21,8 @@ func report(stderr io.Writer, err error) int {
 	return cmdline.Report(stderr, "gcd-tool", err, classify, "tools", "store", "wal")
 }
 
-// interrupted is the error of a command that a signal has ended. what says what became of a file or a directory, and may be empty.
+// interrupted is the error of a command that a signal has ended. what says what became of a file or
+// a directory, and may be empty.
 func interrupted(what string) error {
 	text := "interrupted"
 	if what != "" {
@@ -32,14 +31,25 @@ func interrupted(what string) error {
 	return cmdline.Fail(cmdline.ExitInterrupted, errors.New(text), "")
 }
 
+// hints are what whoever runs gcd-tool is advised.
+func hints() diagnosis.Hints {
+	return diagnosis.Hints{
+		Damage:     "keep a copy of the directory",
+		Locked:     "stop the server that has the directory",
+		Busy:       "try again when the other gcd-tool has ended, or wait longer with --lock-wait",
+		Moved:      "find out who removed, renamed or covered it, and try again",
+		NotRegular: "gcd's files are regular files; find out what put this there, nothing was changed",
+		Version:    "a newer gcd wrote this; use its gcd-tool",
+		NotOurs:    "gcd did not write this",
+	}
+}
+
 // classify finds the exit code and the hint for an error of any of the parts.
 func classify(err error) *cmdline.Failure {
 	var (
-		known    *cmdline.Failure
-		usage    *cmdline.UsageError
-		damage   *wal.CorruptionError
-		dangling *vfs.DanglingError
-		badDump  *tools.DumpError
+		known   *cmdline.Failure
+		usage   *cmdline.UsageError
+		badDump *tools.DumpError
 	)
 	switch {
 	case errors.As(err, &known):
@@ -50,31 +60,17 @@ func classify(err error) *cmdline.Failure {
 		return cmdline.Fail(cmdline.ExitCorruption, err, "nothing was changed; use another dump")
 	case errors.Is(err, tools.ErrPartial):
 		return cmdline.Fail(cmdline.ExitFailure, err, "restore a dump that was made without --prefix")
-	case errors.Is(err, snapshot.ErrByteOrder):
-		return cmdline.Fail(cmdline.ExitForeign, err, tools.HintByteOrder)
 	case errors.Is(err, tools.ErrLayer):
 		return cmdline.Fail(cmdline.ExitFailure, err,
 			"restore into a new directory, or have the data in a volume and not in the image; nothing was changed")
 	case errors.Is(err, tools.ErrMountPoint):
 		return cmdline.Fail(cmdline.ExitFailure, err,
 			"restore into a directory below it, and give \"gcd serve --data\" that one; nothing was changed")
-	case errors.As(err, &damage):
-		return cmdline.Fail(cmdline.ExitCorruption, err, "keep a copy of the directory; "+tools.HintDamage(err))
-	case errors.Is(err, store.ErrLocked):
-		return cmdline.Fail(cmdline.ExitLocked, err, "stop the server that has the directory")
-	case errors.Is(err, store.ErrBusy):
-		return cmdline.Fail(cmdline.ExitFailure, err, "try again when the other gcd-tool has ended, or wait longer with --lock-wait")
-	case errors.Is(err, store.ErrMoved):
-		return cmdline.Fail(cmdline.ExitForeign, err, "find out who removed, renamed or covered it, and try again")
-	case errors.As(err, &dangling):
-		return cmdline.Fail(cmdline.ExitForeign, err,
-			"make what the link names, or mount it there; nothing was changed")
-	case errors.Is(err, store.ErrNotRegular):
-		return cmdline.Fail(cmdline.ExitForeign, err, "gcd's files are regular files; find out what put this there, nothing was changed")
-	case errors.Is(err, wal.ErrVersion):
-		return cmdline.Fail(cmdline.ExitForeign, err, "a newer gcd wrote this; use its gcd-tool")
-	case errors.Is(err, wal.ErrNotOurs):
-		return cmdline.Fail(cmdline.ExitForeign, err, "gcd did not write this")
+	}
+	if f := diagnosis.Of(err, hints()); f != nil {
+		return f
+	}
+	switch {
 	case errors.Is(err, tools.ErrTemp):
 		return cmdline.Fail(cmdline.ExitFailure, err, "name a directory for temporary files with --temp-dir, or in TMPDIR")
 	case errors.Is(err, store.ErrNoStore), errors.Is(err, fs.ErrNotExist):

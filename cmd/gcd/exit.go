@@ -7,12 +7,9 @@ import (
 
 	"gcd/client"
 	"gcd/internal/cmdline"
+	"gcd/internal/diagnosis"
 	"gcd/internal/owner"
-	"gcd/internal/vfs"
 	"gcd/store"
-	"gcd/store/snapshot"
-	"gcd/tools"
-	"gcd/wal"
 )
 
 const (
@@ -47,14 +44,25 @@ func plain(err error) string {
 	return cmdline.OneLine(err, packages()...)
 }
 
+// hints are what the server's operator is advised.
+func hints() diagnosis.Hints {
+	return diagnosis.Hints{
+		Damage:     "nothing was changed; keep a copy of the directory",
+		Locked:     "one server at a time: stop the other one, or give this one its own --data",
+		Busy:       "start again when that gcd-tool has ended, or wait longer with --lock-wait",
+		Moved:      "find out who removed, renamed or covered it, put it back, and start again",
+		NotRegular: "a store's files are regular files; find out what put this there, nothing was changed",
+		Version:    "a newer gcd wrote this directory; run that version, nothing was changed",
+		NotOurs:    "gcd did not write this; give --data a directory of its own, nothing was changed",
+	}
+}
+
 // classify finds the exit code and the hint for an error of any of the parts.
 func classify(err error) *cmdline.Failure {
 	var (
-		known    *cmdline.Failure
-		usage    *cmdline.UsageError
-		refused  *client.RefusedError
-		damage   *wal.CorruptionError
-		dangling *vfs.DanglingError
+		known   *cmdline.Failure
+		usage   *cmdline.UsageError
+		refused *client.RefusedError
 	)
 	switch {
 	case errors.As(err, &known):
@@ -72,37 +80,15 @@ func classify(err error) *cmdline.Failure {
 		return cmdline.Fail(cmdline.ExitUnknown, err, hintUnknown)
 	case errors.Is(err, client.ErrNotSent):
 		return cmdline.Fail(cmdline.ExitNotSent, err, hintNotDone+"; is the server running, and is --addr right?")
-
-	case errors.Is(err, snapshot.ErrByteOrder):
-		return cmdline.Fail(cmdline.ExitForeign, err, tools.HintByteOrder)
-	case errors.As(err, &damage):
-		return cmdline.Fail(cmdline.ExitCorruption, err,
-			"nothing was changed; keep a copy of the directory; "+tools.HintDamage(err))
-	case errors.Is(err, store.ErrLocked):
-		return cmdline.Fail(cmdline.ExitLocked, err,
-			"one server at a time: stop the other one, or give this one its own --data")
-	case errors.Is(err, store.ErrBusy):
-		return cmdline.Fail(cmdline.ExitFailure, err,
-			"start again when that gcd-tool has ended, or wait longer with --lock-wait")
-	case errors.Is(err, store.ErrMoved):
-		return cmdline.Fail(cmdline.ExitForeign, err,
-			"find out who removed, renamed or covered it, put it back, and start again")
+	}
+	if f := diagnosis.Of(err, hints()); f != nil {
+		return f
+	}
+	switch {
 	case errors.Is(err, store.ErrUnfinished):
 		return cmdline.Fail(cmdline.ExitForeign, err,
 			"rename the right one (\"gcd-tool inspect\" looks into it) to that name; if a new store is wanted, move "+
 				"what stands beside it elsewhere")
-	case errors.As(err, &dangling):
-		return cmdline.Fail(cmdline.ExitForeign, err,
-			"make what the link names, or mount it there; nothing was changed")
-	case errors.Is(err, store.ErrNotRegular):
-		return cmdline.Fail(cmdline.ExitForeign, err,
-			"a store's files are regular files; find out what put this there, nothing was changed")
-	case errors.Is(err, wal.ErrVersion):
-		return cmdline.Fail(cmdline.ExitForeign, err,
-			"a newer gcd wrote this directory; run that version, nothing was changed")
-	case errors.Is(err, wal.ErrNotOurs):
-		return cmdline.Fail(cmdline.ExitForeign, err,
-			"gcd did not write this; give --data a directory of its own, nothing was changed")
 	case errors.Is(err, store.ErrNoStore):
 		return cmdline.Fail(cmdline.ExitForeign, err,
 			"is the right volume mounted there? \"gcd init DIR\" makes a store; nothing was changed")
