@@ -22,9 +22,6 @@ const (
 	mostLines = 600 // of a Go file
 )
 
-// crowded are the folders that have more Go files than they should, and why.
-var crowded = map[string]string{}
-
 // variables are those that look as if they could change, and why they do not.
 var variables = map[string]string{
 	"bareAnswer":                  "a system call reads it, by its address",
@@ -46,23 +43,17 @@ var variables = map[string]string{
 // TestFolders: a folder has no more files than one can look over, and is named after what it holds.
 func TestFolders(t *testing.T) {
 	t.Parallel()
-	full := make(map[string]bool)
 	for _, folder := range goFolders(t) {
 		files, err := filepath.Glob(filepath.Join(filepath.FromSlash(folder), "*.go"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		files = slices.DeleteFunc(files, func(name string) bool { return strings.HasSuffix(name, "_test.go") })
-		if full[folder] = len(files) > mostFiles; full[folder] && crowded[folder] == "" {
+		if len(files) > mostFiles {
 			t.Errorf("%s has %d Go files that are no tests, want at most %d: it is more than one package", folder, len(files), mostFiles)
 		}
 		if says := path.Base(folder); saysNothing(says) {
 			t.Errorf("%s: a package named %q is one for odds and ends; name it after what it does", folder, says)
-		}
-	}
-	for folder := range crowded {
-		if !full[folder] {
-			t.Errorf("%s is among the folders with too many files, and has no more than %d: take it out", folder, mostFiles)
 		}
 	}
 }
@@ -110,7 +101,7 @@ func TestNoGlobalState(t *testing.T) {
 	excused := make(map[string]bool)
 	for which, problem := range found {
 		if variables[which.name] == "" {
-			t.Errorf("%s: %s %s", which.folder, which.name, problem)
+			t.Errorf("in %s: %s %s", which.folder, which.name, problem)
 		}
 		excused[which.name] = true
 	}

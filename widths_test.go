@@ -46,7 +46,7 @@ func TestProse(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, problem := range wideProse(string(text)) {
-			t.Errorf("%s:%s", page, problem)
+			t.Errorf("in %s:%s", page, problem)
 		}
 	}
 }

@@ -98,7 +98,7 @@ func TestEachDoorAloneAtAShutdown(t *testing.T) {
 			select {
 			case err := <-wait.c:
 				if err != nil {
-					t.Errorf("%s: %v", wait.what, err)
+					t.Errorf("%s returned %v, want nothing", wait.what, err)
 				}
 			case <-ctx.Done():
 				t.Fatalf("%s does not return", wait.what)

@@ -288,7 +288,7 @@ func TestRESPRefusedCommands(t *testing.T) {
 			send(t, c, []byte(command+"\r\n"))
 			got := readUntil(t, c, "\r\n")
 			if !strings.HasPrefix(got, "-ERR "+name+" is not supported: ") || len(got) < 45 {
-				t.Errorf("%s: %q", command, got)
+				t.Errorf("%s was answered %q, want that it is not supported, and what to do", command, got)
 			}
 		}
 		for _, command := range []string{"CLUSTER INFO", "CLUSTER SLOTS", "READONLY", "READWRITE", "ASKING"} {

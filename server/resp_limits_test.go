@@ -21,18 +21,19 @@ func TestRESPProtocolErrors(t *testing.T) {
 		f := newFake()
 		t.Cleanup(f.close)
 		s := serve(t, f, o, func(s *server.Server) { s.SetLinger(time.Hour) }) // a slow client is not cut off
-		bad := map[string]string{
-			"*1\r\n:1\r\n":                    `Protocol error: expected '$', got ':'`,
-			"*x\r\n":                          "Protocol error: invalid multibulk length",
-			"*70000\r\n":                      "Protocol error: invalid multibulk length",
-			"*1\r\n$2000000\r\n":              "Protocol error: invalid bulk length",
-			"*1\r\n$1\r\nabc":                 "Protocol error: expected the end of a line",
-			"GET \"x\r\n":                     "Protocol error: unbalanced quotes",
-			long("x", 1<<16+1):                "Protocol error: too big inline request",
-			long("x", 1<<16+1) + "\r\n":       "Protocol error: too big inline request",
-			"*1\r\n$1\n\n" + long("x", 1<<20): "Protocol error: invalid bulk length",
+		bad := [][2]string{
+			{"*1\r\n:1\r\n", `Protocol error: expected '$', got ':'`},
+			{"*x\r\n", "Protocol error: invalid multibulk length"},
+			{"*70000\r\n", "Protocol error: invalid multibulk length"},
+			{"*1\r\n$2000000\r\n", "Protocol error: invalid bulk length"},
+			{"*1\r\n$1\r\nabc", "Protocol error: expected the end of a line"},
+			{"GET \"x\r\n", "Protocol error: unbalanced quotes"},
+			{long("x", 1<<16+1), "Protocol error: too big inline request"},
+			{long("x", 1<<16+1) + "\r\n", "Protocol error: too big inline request"},
+			{"*1\r\n$1\n\n" + long("x", 1<<20), "Protocol error: invalid bulk length"},
 		}
-		for in, want := range bad {
+		for _, row := range bad {
+			in, want := row[0], row[1]
 			c := dialRESP(t, s, 2)
 			send(t, c, []byte("INCR before\r\nPING\r\n"+in))
 			got := string(answer(t, c))
@@ -376,7 +377,11 @@ func TestRESPFloodOfClients(t *testing.T) {
 		s := serve(t, f, o, func(s *server.Server) {
 			s.SetLinger(time.Hour)
 			s.SetFirstByte(time.Hour) // one may be beyond the door already, and speak late
-			s.SetBeforeAccept(func() error { door.Lock(); defer door.Unlock(); return nil })
+			s.SetBeforeAccept(func() error {
+				door.Lock()
+				defer door.Unlock()
+				return nil
+			})
 		})
 		first := dialRESP(t, s, 2)
 		say(t, first, "PING\r\n", "+PONG\r\n")

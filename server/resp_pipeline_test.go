@@ -42,7 +42,7 @@ func TestRESPLongPipeline(t *testing.T) {
 		say(t, c, strings.Repeat(array("INCR", "long"), commands), want.String())
 		say(t, c, strings.Repeat("DEL long\n", commands), ":1\r\n"+strings.Repeat(":0\r\n", commands-1))
 		if v, _ := st.Get("long"); v.Sum != 0 || v.Epoch != 1 {
-			t.Errorf("%+v", v)
+			t.Errorf("after the pipeline of DEL the topic is at %+v, want {0 1}", v)
 		}
 	})
 }

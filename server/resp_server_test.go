@@ -101,19 +101,20 @@ func TestRESPConfig(t *testing.T) {
 // What CONFIG GET and INFO tell of durability is no more than is so.
 func TestRESPDurability(t *testing.T) {
 	t.Parallel()
-	for name, row := range map[string]struct {
+	for _, row := range []struct {
+		name      string
 		options   store.Options
 		appendOp  string
 		info      string
 		intervals string
 	}{
-		"always":        {store.Options{}, "always", "sync:always\r\n", "1s"},
-		"each second":   {store.Options{Sync: store.SyncInterval}, "everysec", "sync:interval\r\nsync_interval_ms:1000\r\n", "1s"},
-		"more often":    {store.Options{Sync: store.SyncInterval, SyncInterval: 20 * time.Millisecond}, "everysec", "sync:interval\r\nsync_interval_ms:20\r\n", "20ms"},
-		"less often":    {store.Options{Sync: store.SyncInterval, SyncInterval: time.Minute}, "no", "sync:interval\r\nsync_interval_ms:60000\r\n", "1m0s"},
-		"nothing taken": {store.Options{SnapshotInterval: -1, SnapshotBytes: -1}, "always", "sync:always\r\n", "1s"},
+		{"always", store.Options{}, "always", "sync:always\r\n", "1s"},
+		{"each second", store.Options{Sync: store.SyncInterval}, "everysec", "sync:interval\r\nsync_interval_ms:1000\r\n", "1s"},
+		{"more often", store.Options{Sync: store.SyncInterval, SyncInterval: 20 * time.Millisecond}, "everysec", "sync:interval\r\nsync_interval_ms:20\r\n", "20ms"},
+		{"less often", store.Options{Sync: store.SyncInterval, SyncInterval: time.Minute}, "no", "sync:interval\r\nsync_interval_ms:60000\r\n", "1m0s"},
+		{"nothing taken", store.Options{SnapshotInterval: -1, SnapshotBytes: -1}, "always", "sync:always\r\n", "1s"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			row.options.SegmentSize, row.options.Retain = 1<<20, store.Retain{Age: time.Hour, Bytes: 5}
 			st, err := store.Open(t.TempDir(), row.options)

@@ -301,7 +301,7 @@ func TestReadOnly(t *testing.T) {
 		"syncdir":  fsys.SyncDir("d"),
 	} {
 		if !errors.Is(err, fs.ErrPermission) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: it returned %v, want ErrPermission", name, err)
 		}
 	}
 	if a, err := disk.ReadFile("d/a"); string(a) != "a" || err != nil {

@@ -270,6 +270,6 @@ func TestManualPage(t *testing.T) {
 	t.Parallel()
 	page, err := sayWhatWasGiven().app(nil, nil).ToMan()
 	if err != nil || !strings.HasPrefix(page, ".nh\n.TH p 8\n") || !strings.Contains(page, `\fB--times, -n\fP=`) {
-		t.Errorf("%v\n%s", err, page)
+		t.Errorf("the manual page is (%v)\n%s", err, page)
 	}
 }

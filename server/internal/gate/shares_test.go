@@ -46,11 +46,14 @@ func wantUse(t *testing.T, s *Gate, clients, sources, requests, bytes int64) {
 // Who is alone may have all, be it in one claim or in many, and no more than that.
 func TestAloneMayHaveAll(t *testing.T) {
 	t.Parallel()
-	for name, limit := range map[string]struct{ requests, bytes, each int }{
-		"requests": {100, 1 << 20, 1},
-		"bytes":    {1 << 20, 100 << 10, 1 << 10},
+	for _, limit := range []struct {
+		name                  string
+		requests, bytes, each int
+	}{
+		{"requests", 100, 1 << 20, 1},
+		{"bytes", 1 << 20, 100 << 10, 1 << 10},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(limit.name, func(t *testing.T) {
 			s := newSharing(t, limit.requests, limit.bytes)
 			one := sourcesOf(s, 1)[0]
 			all := Claim{one, 1, 100, 100 * limit.each}

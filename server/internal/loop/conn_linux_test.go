@@ -397,7 +397,7 @@ func TestCompletionAfterAbort(t *testing.T) {
 			finish()
 		}
 		if st := l.p.o.Gate.Stats(); st.InFlight != 0 || st.Connections != 0 || st.Answered != 0 {
-			t.Errorf("%+v", st)
+			t.Errorf("the gate still has something, or counts an answer: %+v", st)
 		}
 	}
 }

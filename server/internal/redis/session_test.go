@@ -62,7 +62,7 @@ func (l *lab) talk(t *testing.T, in string) (got string, last session.Next) {
 	t.Helper()
 	w := l.world(false, []string{in})
 	if err := w.Run(new(sessiontest.Choices)); err != nil {
-		t.Fatalf("%.200q: %v", in, err)
+		t.Fatalf("%.200q: the session broke its contract: %v", in, err)
 	}
 	return string(w.Clients[0].Got), w.Clients[0].Last
 }

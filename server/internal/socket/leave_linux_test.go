@@ -59,7 +59,7 @@ func TestClosedBox(t *testing.T) {
 			box.SetDeadline(time.Now().Add(time.Minute))
 			n, oobn, _, peer, err := box.ReadMsgUDPAddrPort(b, oob)
 			if err != nil || string(b[:n]) != "before" {
-				t.Fatalf("%q, %v", b[:n], err)
+				t.Fatalf("read was %q, %v, want the datagram from before", b[:n], err)
 			}
 			if _, _, err := box.WriteMsgUDPAddrPort([]byte("answer"), AnswerControl(oob[:oobn]), peer); err != nil {
 				t.Fatal(err)
@@ -100,7 +100,7 @@ func TestClosedDoor(t *testing.T) {
 		b := make([]byte, 10)
 		c.SetDeadline(time.Now().Add(time.Minute))
 		if m, err := c.Read(b); err != nil || string(b[:m]) != "queued" {
-			t.Errorf("%q, %v", b[:m], err)
+			t.Errorf("read was %q, %v, want what the queued connection sent", b[:m], err)
 		}
 	}); err != nil {
 		t.Fatal(err)
