@@ -33,7 +33,7 @@ func TestHomes(t *testing.T) {
 		}
 		answer := make([]byte, 7)
 		if _, err := io.ReadFull(c, answer); err != nil || string(answer) != "+PONG\r\n" {
-			t.Fatalf("%q, %v", answer, err)
+			t.Fatalf("the PING was answered %q, %v, want +PONG", answer, err)
 		}
 	}
 	var clients []net.Conn
