@@ -32,7 +32,7 @@ const (
 var wideFolders = []string{
 	".", "clients", "cmd/gcd-tool", "codec",
 	"server", "server/internal/gate", "server/internal/loop", "server/internal/redis",
-	"server/internal/socket", "store", "store/core", "store/snapshot",
+	"store", "store/core", "store/snapshot",
 	"tools",
 }
 

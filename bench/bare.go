@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"gcd/internal/epoll"
 	"gcd/internal/sched"
 	"gcd/loadgen"
 )
@@ -80,17 +81,10 @@ func acceptLoop(fd int) error {
 // echoBatch is how many datagrams one system call moves at most.
 const echoBatch = 64
 
-// message is struct mmsghdr.
-type message struct {
-	header unix.Msghdr
-	_      uint32 // the length, as the system fills it in
-	_      [4]byte
-}
-
 // echoLoop answers every datagram, as many as there are with two system calls.
 func echoLoop(fd int) error {
 	var (
-		messages [echoBatch]message
+		messages [echoBatch]epoll.Message
 		vectors  [echoBatch]unix.Iovec
 		names    [echoBatch]unix.RawSockaddrInet4
 		buffers  [echoBatch][2048]byte
@@ -101,25 +95,24 @@ func echoLoop(fd int) error {
 		for i := range messages {
 			vectors[i].Base = &buffers[i][0]
 			vectors[i].SetLen(len(buffers[i]))
-			h := &messages[i].header
-			h.Name, h.Namelen, h.Iov = (*byte)(unsafe.Pointer(&names[i])), unix.SizeofSockaddrInet4, &vectors[i]
-			h.SetIovlen(1)
+			m := &messages[i]
+			m.Name, m.Namelen, m.Iov = (*byte)(unsafe.Pointer(&names[i])), unix.SizeofSockaddrInet4, &vectors[i]
+			m.SetIovlen(1)
 		}
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd),
-			uintptr(unsafe.Pointer(&messages)), echoBatch, unix.MSG_WAITFORONE, 0, 0)
-		if errno == unix.EINTR {
+		n, err := epoll.ReceiveMessages(fd, messages[:], unix.MSG_WAITFORONE)
+		if err == unix.EINTR {
 			continue
 		}
-		if errno != 0 {
-			return os.NewSyscallError("recvmmsg", errno)
+		if err != nil {
+			return os.NewSyscallError("recvmmsg", err)
 		}
 		for i := range n {
 			vectors[i].Base = &bareAnswer[0]
 			vectors[i].SetLen(len(bareAnswer))
 		}
-		_, _, errno = unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&messages)), n, 0, 0, 0)
-		if errno != 0 && errno != unix.EINTR && errno != unix.ECONNREFUSED {
-			return os.NewSyscallError("sendmmsg", errno)
+		_, err = epoll.SendMessages(fd, messages[:n], 0)
+		if err != nil && err != unix.EINTR && err != unix.ECONNREFUSED {
+			return os.NewSyscallError("sendmmsg", err)
 		}
 	}
 }

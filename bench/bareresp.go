@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"gcd/internal/epoll"
 	"gcd/internal/sched"
 )
 
@@ -24,18 +25,17 @@ func durableLoop(listener int) error {
 		return err
 	}
 	defer log.close()
-	poller, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	poller, err := epoll.New(durableEvents)
 	if err != nil {
 		return os.NewSyscallError("epoll_create1", err)
 	}
 	watch := func(fd int) error {
-		return unix.EpollCtl(poller, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
+		return os.NewSyscallError("epoll_ctl", poller.Add(fd, unix.EPOLLIN, int32(fd), 0))
 	}
 	if err := watch(listener); err != nil {
-		return os.NewSyscallError("epoll_ctl", err)
+		return err
 	}
 	var (
-		events   [durableEvents]unix.EpollEvent
 		buf      = make([]byte, 64<<10)
 		asked    = map[int]int{} // commands of this turn, by connection
 		answers  = bytes.Repeat([]byte(":1\r\n"), len(buf))
@@ -46,15 +46,11 @@ func durableLoop(listener int) error {
 	)
 	for {
 		courtesy.Turn(time.Since(begun))
-		n, err := unix.EpollWait(poller, events[:], -1)
-		if err != nil && err != unix.EINTR {
-			return os.NewSyscallError("epoll_wait", err)
-		}
 		clear(asked)
-		for _, e := range events[:max(n, 0)] {
+		for _, e := range poller.Wait(-1) {
 			fd := int(e.Fd)
 			if fd == listener {
-				conn, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
+				conn, _, err := epoll.Accept(listener)
 				if err == nil {
 					err = errors.Join(unix.SetsockoptInt(conn, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1), watch(conn))
 				}
@@ -63,7 +59,7 @@ func durableLoop(listener int) error {
 				}
 				continue
 			}
-			n, err := unix.Read(fd, buf)
+			n, err := epoll.Read(fd, buf)
 			if err != nil || n == 0 {
 				_ = unix.Close(fd)
 				continue
@@ -80,7 +76,7 @@ func durableLoop(listener int) error {
 		}
 		at = (at + recordSize) % recordFile
 		for fd, n := range asked {
-			_, _ = unix.Write(fd, answers[:4*n]) // whoever has gone gets none
+			_, _ = epoll.Write(fd, answers[:4*n], false) // whoever has gone gets none
 		}
 	}
 }

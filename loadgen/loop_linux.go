@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"gcd/internal/epoll"
 	"gcd/internal/sched"
 )
 
@@ -40,7 +41,7 @@ type loop struct {
 	lane
 	family   int
 	peer     unix.Sockaddr
-	poll     int
+	poll     *epoll.Poller
 	timer    int
 	conns    []conn
 	idle     []*conn // the next request is not due yet
@@ -49,14 +50,13 @@ type loop struct {
 	armed    int64   // when the timer goes off
 	swept    int64
 	courtesy sched.Courtesy
-	events   [maxEvents]unix.EpollEvent
 	buffer   [readBuffer]byte
 	out      []byte
 	scratch  [8]byte
 }
 
 func newLoop(ln lane, clients int, peer *net.TCPAddr) (driver, error) {
-	l := &loop{lane: ln, poll: -1, timer: -1, conns: make([]conn, clients)}
+	l := &loop{lane: ln, timer: -1, conns: make([]conn, clients)}
 	for i := range l.conns {
 		l.conns[i].slot, l.conns[i].fd = int32(i), -1
 	}
@@ -70,15 +70,14 @@ func newLoop(ln lane, clients int, peer *net.TCPAddr) (driver, error) {
 		l.family, l.peer = unix.AF_INET6, address
 	}
 	var err error
-	if l.poll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+	if l.poll, err = epoll.New(maxEvents); err != nil {
 		return nil, fmt.Errorf("loadgen: epoll: %w", err)
 	}
 	if l.timer, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK); err != nil {
 		l.close()
 		return nil, fmt.Errorf("loadgen: timer: %w", err)
 	}
-	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: timerSlot}
-	if err := unix.EpollCtl(l.poll, unix.EPOLL_CTL_ADD, l.timer, &event); err != nil {
+	if err := l.poll.Add(l.timer, unix.EPOLLIN, timerSlot, 0); err != nil {
 		l.close()
 		return nil, fmt.Errorf("loadgen: epoll: %w", err)
 	}
@@ -89,12 +88,11 @@ func (l *loop) close() {
 	for i := range l.conns {
 		l.hangUp(&l.conns[i])
 	}
-	for _, fd := range []int{l.timer, l.poll} {
-		if fd >= 0 {
-			_ = unix.Close(fd)
-		}
+	if l.timer >= 0 {
+		_ = unix.Close(l.timer)
+		l.timer = -1
 	}
-	l.timer, l.poll = -1, -1
+	l.poll.Close()
 }
 
 // open connects those that stay connected, one after the other, so that a queue of the server does
@@ -203,12 +201,13 @@ func (l *loop) want(c *conn, interest uint32) error {
 	if c.interest == interest {
 		return nil
 	}
-	op := unix.EPOLL_CTL_MOD
+	var err error
 	if c.interest == 0 {
-		op = unix.EPOLL_CTL_ADD
+		err = l.poll.Add(c.fd, interest, c.slot, 0)
+	} else {
+		err = l.poll.Modify(c.fd, interest, c.slot, 0)
 	}
-	event := unix.EpollEvent{Events: interest, Fd: c.slot}
-	if err := unix.EpollCtl(l.poll, op, c.fd, &event); err != nil {
+	if err != nil {
 		return os.NewSyscallError("epoll_ctl", err)
 	}
 	c.interest = interest
@@ -222,13 +221,9 @@ func (l *loop) drive() {
 		l.next(&l.conns[i], now)
 	}
 	for l.busy+len(l.idle)+len(l.paused) > 0 {
-		n, err := unix.EpollWait(l.poll, l.events[:], l.waitMillis())
-		if err != nil && err != unix.EINTR {
-			panic(fmt.Sprintf("loadgen: epoll_wait: %v", err)) // only a wrong argument makes it fail
-		}
-		for i := range max(n, 0) {
-			if e := &l.events[i]; e.Fd == timerSlot {
-				_, _ = unix.Read(l.timer, l.scratch[:]) // that it went off is all there is to know
+		for _, e := range l.poll.Wait(l.longestWait()) {
+			if e.Fd == timerSlot {
+				_, _ = epoll.Read(l.timer, l.scratch[:]) // that it went off is all there is to know
 				l.armed = 0
 			} else {
 				l.handle(&l.conns[e.Fd], e.Events)
@@ -243,12 +238,12 @@ func (l *loop) drive() {
 	}
 }
 
-// waitMillis is how long to wait for events, in milliseconds.
-func (l *loop) waitMillis() int {
+// longestWait is how long to wait for events.
+func (l *loop) longestWait() time.Duration {
 	if len(l.paused) > 0 {
-		return int(pause.Milliseconds())
+		return pause
 	}
-	return int(sweepEvery.Milliseconds())
+	return sweepEvery
 }
 
 // sweep gives up what has waited too long.
@@ -319,7 +314,7 @@ func (l *loop) alarm(now, wait int64) {
 
 // write sends requests. What the socket does not take is sent when it does.
 func (l *loop) write(c *conn, out []byte, now int64) {
-	n, err := unix.Write(c.fd, out)
+	n, err := epoll.Write(c.fd, out, false)
 	if err == unix.EAGAIN {
 		n, err = 0, nil
 	}
@@ -378,7 +373,7 @@ func (l *loop) handle(c *conn, events uint32) {
 		return
 	}
 	begun := copy(l.buffer[:], c.part)
-	n, err := unix.Read(c.fd, l.buffer[begun:])
+	n, err := epoll.Read(c.fd, l.buffer[begun:])
 	now := l.run.now()
 	if err == unix.EAGAIN {
 		return

@@ -20,7 +20,7 @@ func TestCompletions(t *testing.T) {
 	}
 	q.setAsleep(false)
 	one := &conn{}
-	if q.put(one); len(l.poll.wait(0)) != 0 {
+	if q.put(one); len(l.poll.Wait(0)) != 0 {
 		t.Error("was woken while it was awake")
 	}
 	if q.setAsleep(true) {
@@ -34,10 +34,10 @@ func TestCompletions(t *testing.T) {
 	}
 	q.put(one)
 	q.put(one)
-	if events := l.poll.wait(patience); len(events) != 1 || events[0].Fd != wakeToken {
+	if events := l.poll.Wait(patience); len(events) != 1 || events[0].Fd != wakeToken {
 		t.Error("was not woken")
 	}
-	if events := l.poll.wait(0); len(events) != 0 {
+	if events := l.poll.Wait(0); len(events) != 0 {
 		t.Error("was woken twice")
 	}
 	if q.closeEmpty() {

@@ -1,16 +1,17 @@
 package loop
 
 import (
+	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"gcd/internal/epoll"
 	"gcd/resp"
 	"gcd/server/internal/counter"
 	"gcd/server/internal/dispatch"
 	"gcd/server/internal/gate"
 	"gcd/server/internal/session"
-	"gcd/server/internal/socket"
 	"gcd/store"
 )
 
@@ -187,7 +188,7 @@ func (c *conn) read() (e session.Event, is bool) {
 	if c.most > 0 && c.most < len(room) {
 		room = room[:c.most]
 	}
-	n, err := socket.Read(c.fd, room)
+	n, err := epoll.Read(c.fd, room)
 	if n > 0 {
 		l.in += n
 		if last {
@@ -292,12 +293,12 @@ func (c *conn) watch(events uint32) bool {
 	var err error
 	const always = unix.EPOLLET | unix.EPOLLRDHUP // RDHUP becomes c.hung
 	if !c.watched {
-		err = c.l.poll.add(c.fd, events|always, c.slot, c.generation)
+		err = c.l.poll.Add(c.fd, events|always, c.slot, c.generation)
 	} else if events&unix.EPOLLOUT != 0 {
-		err = c.l.poll.modify(c.fd, events|always, c.slot, c.generation)
+		err = c.l.poll.Modify(c.fd, events|always, c.slot, c.generation)
 	}
 	if err != nil {
-		c.close(err)
+		c.close(fmt.Errorf("server: epoll_ctl: %w", err))
 		return false
 	}
 	c.watched = true
@@ -313,7 +314,7 @@ func (c *conn) goOnLater(list *[]later) {
 // write sends what is to be sent. It returns false if not all of that is sent yet.
 func (c *conn) write() bool {
 	for c.sent < len(c.out) {
-		n, err := socket.Write(c.fd, c.out[c.sent:], !c.kept)
+		n, err := epoll.Write(c.fd, c.out[c.sent:], !c.kept)
 		if err == unix.EAGAIN {
 			c.waitForClient()
 			return false
@@ -373,7 +374,7 @@ func (c *conn) linger() {
 // discard reads and forgets what a client still sends that was told the last.
 func (c *conn) discard() {
 	for c.lingered < dispatch.LingerBytes {
-		n, err := socket.Read(c.fd, c.l.scratch)
+		n, err := epoll.Read(c.fd, c.l.scratch)
 		if err == unix.EAGAIN {
 			c.watch(unix.EPOLLIN)
 			return

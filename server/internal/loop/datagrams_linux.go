@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gcd/codec"
+	"gcd/internal/epoll"
 	"gcd/server/internal/counter"
 	"gcd/server/internal/gate"
 	"gcd/server/internal/socket"
@@ -29,7 +30,7 @@ type datagramDoor struct {
 
 	// What a receiving call fills: message i has names[i], controls[i] and
 	// bytes[i*counter.MaxRead:].
-	messages []socket.Message
+	messages []epoll.Message
 	vectors  []unix.Iovec
 	names    []unix.RawSockaddrInet6
 	controls [][controlSize]byte
@@ -40,7 +41,7 @@ type datagramDoor struct {
 		bytes   [answerSize]byte
 		to      sender
 		vector  unix.Iovec
-		message [1]socket.Message
+		message [1]epoll.Message
 	}
 
 	filling     *batch // that has no datagram yet, or nil
@@ -59,7 +60,7 @@ type batch struct {
 	bytes   []byte   // the messages, which the ops' topics are parts of
 
 	// What a sending call takes: the answers of those ops that get one.
-	messages []socket.Message
+	messages []epoll.Message
 	vectors  []unix.Iovec
 	answers  [][answerSize]byte
 }
@@ -79,7 +80,7 @@ type sender struct {
 func newDatagramDoor(l *loop, fd int) *datagramDoor {
 	d := &datagramDoor{
 		l: l, fd: fd,
-		messages: make([]socket.Message, batchSize),
+		messages: make([]epoll.Message, batchSize),
 		vectors:  make([]unix.Iovec, batchSize),
 		names:    make([]unix.RawSockaddrInet6, batchSize),
 		controls: make([][controlSize]byte, batchSize),
@@ -114,7 +115,7 @@ func (d *datagramDoor) receive(most int) (more bool) {
 			m.Namelen = unix.SizeofSockaddrInet6
 			m.SetControllen(controlSize)
 		}
-		n, err := socket.ReceiveMessages(d.fd, room)
+		n, err := epoll.ReceiveMessages(d.fd, room, unix.MSG_DONTWAIT)
 		if err == unix.EAGAIN {
 			break
 		}
@@ -148,7 +149,7 @@ func (d *datagramDoor) take(b *batch, i int) {
 	o := &d.l.p.o
 	m := &d.messages[i]
 	msg := d.bytes[i*counter.MaxRead:][:m.Length]
-	peer := gate.Peer{Addr: socket.AddrPort(&d.names[i])}
+	peer := gate.Peer{Addr: epoll.AddrPort(&d.names[i])}
 	if !o.Counter.IsAnswerable(msg, peer) || !d.l.p.isOpen.Load() {
 		return
 	}
@@ -190,7 +191,7 @@ func (d *datagramDoor) refuse(from *sender, peer gate.Peer, code codec.Code, msg
 	r.vector.Base = &r.bytes[0]
 	r.vector.SetLen(len(b))
 	r.to.address(&r.message[0], &r.vector)
-	if _, err := socket.SendMessages(d.fd, r.message[:]); err == nil {
+	if _, err := epoll.SendMessages(d.fd, r.message[:], unix.MSG_DONTWAIT); err == nil {
 		d.l.out += len(b)
 	} else {
 		d.l.p.o.Gate.Happened(gate.LostAnswer, peer, err)
@@ -198,7 +199,7 @@ func (d *datagramDoor) refuse(from *sender, peer gate.Peer, code codec.Code, msg
 }
 
 // address makes m an answer to the sender.
-func (from *sender) address(m *socket.Message, v *unix.Iovec) {
+func (from *sender) address(m *epoll.Message, v *unix.Iovec) {
 	m.Name = (*byte)(unsafe.Pointer(&from.name))
 	m.Namelen = from.nameLen
 	m.Iov = v
@@ -237,7 +238,7 @@ func (b *batch) finish() {
 		n := max(len(b.ops), batchSize)
 		b.answers = make([][answerSize]byte, n)
 		b.vectors = make([]unix.Iovec, n)
-		b.messages = make([]socket.Message, n)
+		b.messages = make([]epoll.Message, n)
 	}
 	b.answers, b.vectors, b.messages = b.answers[:len(b.ops)], b.vectors[:len(b.ops)], b.messages[:len(b.ops)]
 	n := 0
@@ -248,7 +249,7 @@ func (b *batch) finish() {
 		if op.Err == nil {
 			answer = counter.AppendAnswer(answer, op)
 		} else {
-			answer = d.l.p.o.Counter.AppendFailure(answer, op, gate.Peer{Addr: socket.AddrPort(&from.name)})
+			answer = d.l.p.o.Counter.AppendFailure(answer, op, gate.Peer{Addr: epoll.AddrPort(&from.name)})
 		}
 		if len(answer) == 0 {
 			continue
@@ -276,13 +277,13 @@ func (b *batch) send() {
 	d := b.door
 	for sent := 0; sent < len(b.messages); {
 		rest := b.messages[sent:min(len(b.messages), sent+batchSize)]
-		n, err := socket.SendMessages(d.fd, rest)
+		n, err := epoll.SendMessages(d.fd, rest, unix.MSG_DONTWAIT)
 		if err == unix.EAGAIN && d.room() {
 			continue
 		}
 		if err != nil {
 			to := (*unix.RawSockaddrInet6)(unsafe.Pointer(rest[0].Name))
-			d.l.p.o.Gate.Happened(gate.LostAnswer, gate.Peer{Addr: socket.AddrPort(to)}, err)
+			d.l.p.o.Gate.Happened(gate.LostAnswer, gate.Peer{Addr: epoll.AddrPort(to)}, err)
 			n = 1 // the first of the rest is what failed
 		} else {
 			for i := range n {

@@ -26,7 +26,7 @@ func (c *conn) detach() (e session.Event, failed bool) {
 	}
 	file := os.NewFile(uintptr(fd), "connection")
 	if c.watched {
-		c.l.poll.remove(c.fd)
+		c.l.poll.Remove(c.fd)
 		c.watched = false
 	}
 	c.state = detached

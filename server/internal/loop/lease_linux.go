@@ -60,8 +60,8 @@ func (s *lease) begin(loops []*loop) error {
 	for _, l := range loops {
 		// Of the loops that sleep one is enough. Nobody reads the timer: setting it anew is what
 		// makes the next edge.
-		if err := l.poll.add(s.alarm, unix.EPOLLIN|unix.EPOLLET|unix.EPOLLEXCLUSIVE, alarmToken, 0); err != nil {
-			return err
+		if err := l.poll.Add(s.alarm, unix.EPOLLIN|unix.EPOLLET|unix.EPOLLEXCLUSIVE, alarmToken, 0); err != nil {
+			return fmt.Errorf("server: epoll_ctl: %w", err)
 		}
 	}
 	s.holder = loops[0]
@@ -71,14 +71,14 @@ func (s *lease) begin(loops []*loop) error {
 // grant has a loop's poller watch the sockets.
 func (s *lease) grant(l *loop) error {
 	if s.datagrams >= 0 {
-		if err := l.poll.add(s.datagrams, unix.EPOLLIN, datagramsToken, 0); err != nil {
-			return err
+		if err := l.poll.Add(s.datagrams, unix.EPOLLIN, datagramsToken, 0); err != nil {
+			return fmt.Errorf("server: epoll_ctl: %w", err)
 		}
 	}
 	if s.listener >= 0 && s.resume == nil && !s.shut {
-		if err := l.poll.add(s.listener, unix.EPOLLIN, listenerToken, 0); err != nil {
-			l.poll.remove(s.datagrams)
-			return err
+		if err := l.poll.Add(s.listener, unix.EPOLLIN, listenerToken, 0); err != nil {
+			l.poll.Remove(s.datagrams)
+			return fmt.Errorf("server: epoll_ctl: %w", err)
 		}
 	}
 	return nil
@@ -92,7 +92,7 @@ func (s *lease) open() {
 		return
 	}
 	s.shut = false
-	if s.listener >= 0 && !s.drained && !s.onHold && s.holder.poll.add(s.listener, unix.EPOLLIN, listenerToken, 0) != nil {
+	if s.listener >= 0 && !s.drained && !s.onHold && s.holder.poll.Add(s.listener, unix.EPOLLIN, listenerToken, 0) != nil {
 		s.resume = time.AfterFunc(s.failing.Next(), s.accept)
 	}
 }
@@ -101,7 +101,7 @@ func (s *lease) open() {
 func (s *lease) release() {
 	for _, fd := range []int{s.listener, s.datagrams} {
 		if fd >= 0 {
-			s.holder.poll.remove(fd)
+			s.holder.poll.Remove(fd)
 		}
 	}
 }
@@ -126,7 +126,7 @@ func (s *lease) pause() {
 		return
 	}
 	s.troubled.Store(true)
-	s.holder.poll.remove(s.listener)
+	s.holder.poll.Remove(s.listener)
 	s.resume = time.AfterFunc(s.failing.Next(), s.accept)
 }
 
@@ -137,7 +137,7 @@ func (s *lease) accept() {
 	if s.drained {
 		return
 	}
-	if s.holder.poll.add(s.listener, unix.EPOLLIN, listenerToken, 0) != nil {
+	if s.holder.poll.Add(s.listener, unix.EPOLLIN, listenerToken, 0) != nil {
 		s.resume.Reset(s.failing.Next())
 		return
 	}

@@ -107,9 +107,9 @@ func TestLongCommitIsRelieved(t *testing.T) {
 		}
 		s.since = began
 		// Of the loops' pollers one hears of the alarm at least, when it is time.
-		events := b.poll.wait(patience)
+		events := b.poll.Wait(patience)
 		for len(events) == 0 { // a wait may end too soon
-			events = b.poll.wait(patience)
+			events = b.poll.Wait(patience)
 		}
 		if len(events) != 1 || events[0].Fd != alarmToken {
 			t.Fatalf("%d events", len(events))

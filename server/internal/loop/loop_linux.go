@@ -5,6 +5,7 @@ package loop
 import (
 	"fmt"
 	"math"
+	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gcd/codec"
+	"gcd/internal/epoll"
 	"gcd/internal/sched"
 	"gcd/server/internal/counter"
 	"gcd/server/internal/gate"
@@ -27,7 +29,7 @@ import (
 // nothing else is said.
 type loop struct {
 	p           *Pool
-	poll        *poller
+	poll        *epoll.Poller
 	completions completions
 	began       time.Time     // of the gate's clock
 	now         time.Duration // by it, read once a turn
@@ -72,14 +74,26 @@ type later struct {
 	generation int32
 }
 
+// The tokens of what is no connection in a poller. A connection's token is its slot, which is never
+// negative.
+const (
+	alarmToken     = -1 // the lease's
+	listenerToken  = -2
+	datagramsToken = -3
+	wakeToken      = -4
+)
+
+// mostEvents is how many sockets a loop finds ready at once.
+const mostEvents = 256
+
 func newLoop(p *Pool) (*loop, error) {
-	poll, err := newPoller()
+	poll, err := epoll.New(mostEvents)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("server: epoll_create: %w", err)
 	}
 	wakeFD, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
-		poll.close()
+		poll.Close()
 		return nil, fmt.Errorf("server: eventfd: %w", err)
 	}
 	o := &p.o
@@ -100,10 +114,10 @@ func newLoop(p *Pool) (*loop, error) {
 	if o.Redis != nil {
 		l.redis = o.Redis.NewWorker(&l.worker, false)
 	}
-	err = poll.add(wakeFD, unix.EPOLLIN|unix.EPOLLET, wakeToken, 0)
+	err = poll.Add(wakeFD, unix.EPOLLIN|unix.EPOLLET, wakeToken, 0)
 	if err != nil {
 		l.close()
-		return nil, err
+		return nil, fmt.Errorf("server: epoll_ctl: %w", err)
 	}
 	if p.datagrams >= 0 {
 		l.datagrams = newDatagramDoor(l, p.datagrams)
@@ -113,7 +127,7 @@ func newLoop(p *Pool) (*loop, error) {
 
 func (l *loop) close() {
 	l.completions.close()
-	l.poll.close()
+	l.poll.Close()
 }
 
 func (l *loop) run() {
@@ -156,11 +170,11 @@ func (l *loop) wait() (events []unix.EpollEvent) {
 			most = max(0, l.due-time.Since(l.began))
 		}
 		l.p.lease.enter(l, asleep, false)
-		events = l.poll.wait(most)
+		events = l.poll.Wait(most)
 		l.p.lease.enter(l, working, false)
 		l.completions.setAsleep(false)
 	} else {
-		events = l.poll.wait(0)
+		events = l.poll.Wait(0)
 	}
 	l.now = time.Since(l.began)
 	l.worker.Now = l.now
@@ -199,7 +213,17 @@ func (l *loop) handle(ev unix.EpollEvent) {
 func (l *loop) accept(most int) bool {
 	o := &l.p.o
 	for range most {
-		fd, addr, err := socket.Accept(l.p.listener, o.BeforeAccept)
+		var (
+			fd   int
+			addr netip.AddrPort
+			err  error
+		)
+		if o.BeforeAccept != nil {
+			err = o.BeforeAccept()
+		}
+		if err == nil {
+			fd, addr, err = epoll.Accept(l.p.listener)
+		}
 		if err == unix.EAGAIN || err != nil && l.p.stage.Load() >= parting {
 			return false
 		}
@@ -240,9 +264,9 @@ func (l *loop) letIn(fd int, peer gate.Peer) {
 // turnAway refuses a connection for which not even a place to linger is free: it is told, if it
 // listens.
 func (l *loop) turnAway(fd int, peer gate.Peer, code codec.Code) {
-	n, _ := socket.Read(fd, l.scratch) // what was sent already would else reset the connection
+	n, _ := epoll.Read(fd, l.scratch) // what was sent already would else reset the connection
 	l.in += max(0, n)
-	n, _ = socket.Write(fd, l.p.o.Refuser(peer, code).Append(nil, l.scratch[:max(0, n)]), true)
+	n, _ = epoll.Write(fd, l.p.o.Refuser(peer, code).Append(nil, l.scratch[:max(0, n)]), true)
 	l.out += max(0, n)
 	_ = unix.Shutdown(fd, unix.SHUT_WR)
 	unix.Close(fd)

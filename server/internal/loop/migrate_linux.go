@@ -5,9 +5,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"gcd/internal/epoll"
 	"gcd/server/internal/gate"
 	"gcd/server/internal/session"
-	"gcd/server/internal/socket"
 )
 
 // A conversation has a home: the loop that serves it as long as it is open. Conversations that are
@@ -54,7 +54,7 @@ func (c *conn) becomeRedis(first session.Event) bool {
 // converse begins the conversation at its home.
 func (c *conn) converse() {
 	c.kept, c.fresh = true, false
-	c.session = c.l.redis.NewSession(c.peer, socket.LocalAddr(c.fd))
+	c.session = c.l.redis.NewSession(c.peer, epoll.LocalAddr(c.fd))
 	if c.timed {
 		c.stopTimers()
 	}
@@ -74,7 +74,7 @@ func (c *conn) migrate(to *loop, first session.Event) {
 	first.Bytes = slices.Clone(first.Bytes)
 	m := &migrating{to: to, fd: c.fd, peer: c.peer, first: first, unread: c.unread, hung: c.hung}
 	if c.watched {
-		c.l.poll.remove(c.fd)
+		c.l.poll.Remove(c.fd)
 	}
 	from := c.l
 	c.release()

@@ -193,7 +193,7 @@ func TestMigrationHearsWhatCameMeanwhile(t *testing.T) {
 	}
 	home.deliver()
 	for range 2 {
-		for _, ev := range home.poll.wait(0) {
+		for _, ev := range home.poll.Wait(0) {
 			home.handle(ev)
 		}
 		home.goOn()

@@ -192,9 +192,9 @@ func overfill(g *gate.Gate) (end func()) {
 
 // watches tells whether a loop watches a socket: to add what is there already fails.
 func watches(l *loop, fd int) bool {
-	err := l.poll.add(fd, unix.EPOLLIN, datagramsToken, 0)
+	err := l.poll.Add(fd, unix.EPOLLIN, datagramsToken, 0)
 	if err == nil {
-		l.poll.remove(fd)
+		l.poll.Remove(fd)
 	}
 	return errors.Is(err, unix.EEXIST)
 }

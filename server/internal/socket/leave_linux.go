@@ -7,6 +7,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"gcd/internal/epoll"
 )
 
 // CloseDoor ends what comes to a listening socket and leaves what has come: the system drops every
@@ -35,7 +37,7 @@ func AcceptQueued(l *net.TCPListener, each func(*net.TCPConn)) error {
 	const most = 1 << 16 // more than any queue has, should closing the door have failed
 	return Apply(l, func(listener int) error {
 		for range most {
-			fd, _, err := Accept(listener, nil)
+			fd, _, err := epoll.Accept(listener)
 			if err == unix.EAGAIN {
 				return nil
 			}

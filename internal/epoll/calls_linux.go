@@ -1,4 +1,4 @@
-package socket
+package epoll
 
 import (
 	"encoding/binary"
@@ -8,18 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The calls on sockets that a loop makes for every request, without the allocations that the
-// general ones make. Sockets are non-blocking, so no call waits and none is interrupted: EINTR is
-// told of calls that wait.
+// Sockets are non-blocking unless a call says otherwise, so no call waits and none is interrupted:
+// EINTR is of calls that wait.
 
-// Accept accepts a connection. Its errors are unix.Errno values, and those of before, which comes
-// first if it is not nil.
-func Accept(listener int, before func() error) (int, netip.AddrPort, error) {
-	if before != nil {
-		if err := before(); err != nil {
-			return -1, netip.AddrPort{}, err
-		}
-	}
+// Accept accepts a connection, which does not block.
+func Accept(listener int) (int, netip.AddrPort, error) {
 	var name unix.RawSockaddrInet6 // is long enough for IPv4, too
 	length := uint32(unix.SizeofSockaddrInet6)
 	fd, _, errno := unix.Syscall6(unix.SYS_ACCEPT4, uintptr(listener), uintptr(unsafe.Pointer(&name)),
@@ -34,13 +27,15 @@ func Accept(listener int, before func() error) (int, netip.AddrPort, error) {
 func LocalAddr(fd int) netip.AddrPort {
 	var name unix.RawSockaddrInet6
 	length := uint32(unix.SizeofSockaddrInet6)
-	unix.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(fd), uintptr(unsafe.Pointer(&name)), uintptr(unsafe.Pointer(&length)))
+	unix.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(fd),
+		uintptr(unsafe.Pointer(&name)), uintptr(unsafe.Pointer(&length)))
 	return AddrPort(&name)
 }
 
 // Read is read(2). The call never blocks, so the scheduler need not hear of it.
 func Read(fd int, b []byte) (int, error) {
-	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd),
+		uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
 	if errno != 0 {
 		return -1, errno
 	}
@@ -82,10 +77,11 @@ type Message struct {
 	Length uint32
 }
 
-// ReceiveMessages receives up to len(ms) datagrams.
-func ReceiveMessages(fd int, ms []Message) (int, error) {
+// ReceiveMessages receives up to len(ms) datagrams. The flags are of recvmmsg(2), whose
+// MSG_WAITFORONE waits for the first on a socket that blocks.
+func ReceiveMessages(fd int, ms []Message, flags int) (int, error) {
 	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(ms))),
-		uintptr(len(ms)), unix.MSG_DONTWAIT, 0, 0)
+		uintptr(len(ms)), uintptr(flags), 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}
@@ -93,10 +89,10 @@ func ReceiveMessages(fd int, ms []Message) (int, error) {
 }
 
 // SendMessages sends datagrams in order. It returns how many it sent, and an error if it could not
-// send the first.
-func SendMessages(fd int, ms []Message) (int, error) {
+// send the first. The flags are of sendmmsg(2).
+func SendMessages(fd int, ms []Message, flags int) (int, error) {
 	n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(ms))),
-		uintptr(len(ms)), unix.MSG_DONTWAIT, 0, 0)
+		uintptr(len(ms)), uintptr(flags), 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}
