@@ -40,7 +40,8 @@ func TestArrows(t *testing.T) {
 	// Whatever the table says, these never reach each other, by way of others neither.
 	for _, never := range [][2]string{{"client", "store"}, {"wal", "store"}} {
 		if slices.Contains(reached(found, never[0]), never[1]) {
-			t.Errorf("%s must not reach %s; it reaches %s", never[0], never[1], strings.Join(reached(found, never[0]), ", "))
+			t.Errorf("%s must not reach %s; it reaches %s", never[0], never[1],
+				strings.Join(reached(found, never[0]), ", "))
 		}
 	}
 }
@@ -89,7 +90,8 @@ func strays(rows []row, found map[string]map[string]string) (problems []string) 
 	for _, r := range rows {
 		table[r.name] = r.imports
 		if found[r.name] == nil {
-			problems = append(problems, fmt.Sprintf("%s has a row for %s, a package that does not exist", arrowsPage, r.name))
+			problems = append(problems,
+				fmt.Sprintf("%s has a row for %s, a package that does not exist", arrowsPage, r.name))
 			continue
 		}
 		for _, imported := range r.imports {
@@ -107,8 +109,9 @@ func strays(rows []row, found map[string]map[string]string) (problems []string) 
 		}
 		for _, imported := range slices.Sorted(maps.Keys(found[name])) {
 			if !slices.Contains(allowed, imported) {
-				problems = append(problems, fmt.Sprintf("%s: %s imports %s, which its row in %s does not name; it names: %s",
-					found[name][imported], name, imported, arrowsPage, strings.Join(allowed, ", ")))
+				problems = append(problems,
+					fmt.Sprintf("%s: %s imports %s, which its row in %s does not name; it names: %s",
+						found[name][imported], name, imported, arrowsPage, strings.Join(allowed, ", ")))
 			}
 		}
 	}
@@ -140,7 +143,8 @@ func arrows(t *testing.T) map[string]map[string]string {
 func TestArrowsAreFound(t *testing.T) {
 	t.Parallel()
 	table := func(lines ...string) string {
-		return "# Page\n\n| package | what | imports (ours) |\n|---|---|---|\n" + strings.Join(lines, "\n") + "\n\n| `x` | no | `y` |\n"
+		return "# Page\n\n| package | what | imports (ours) |\n|---|---|---|\n" + strings.Join(lines, "\n") +
+			"\n\n| `x` | no | `y` |\n"
 	}
 	none := map[string]string{}
 	for _, c := range []struct {
@@ -163,11 +167,13 @@ func TestArrowsAreFound(t *testing.T) {
 			"docs/architecture.md has no row for the package a/internal/b",
 		},
 		{
-			"a row without a package", table("| `a` | first | |", "| `b` | second | |"), map[string]map[string]string{"a": none},
+			"a row without a package", table("| `a` | first | |", "| `b` | second | |"),
+			map[string]map[string]string{"a": none},
 			"docs/architecture.md has a row for b, a package that does not exist",
 		},
 		{
-			"a row that names too much", table("| `a` | first | |", "| `b` | second | `a` |"), map[string]map[string]string{"a": none, "b": none},
+			"a row that names too much", table("| `a` | first | |", "| `b` | second | `a` |"),
+			map[string]map[string]string{"a": none, "b": none},
 			"docs/architecture.md: the row of b names a, which it does not import",
 		},
 		{
@@ -176,7 +182,8 @@ func TestArrowsAreFound(t *testing.T) {
 			"docs/architecture.md: the row of a names b, whose row is not above it: an arrow upward, or a circle",
 		},
 		{
-			"a package that nobody knows", table("| `a` | first | `z` |"), map[string]map[string]string{"a": {"z": "a/x.go:3"}},
+			"a package that nobody knows", table("| `a` | first | `z` |"),
+			map[string]map[string]string{"a": {"z": "a/x.go:3"}},
 			"docs/architecture.md: the row of a names z, which has no row of its own",
 		},
 		{
@@ -250,7 +257,8 @@ func TestRooms(t *testing.T) {
 			for _, b := range strings.Split(to, "&") {
 				a, b := names[strings.TrimSpace(word.FindString(a))], names[strings.TrimSpace(word.FindString(b))]
 				if drawn++; a == "" || b == "" || !slices.Contains(imports[a], b) {
-					t.Errorf("%s draws %q → %q, which its table does not have: %s", arrowsPage, a, b, strings.TrimSpace(line))
+					t.Errorf("%s draws %q → %q, which its table does not have: %s", arrowsPage, a, b,
+						strings.TrimSpace(line))
 				}
 			}
 		}

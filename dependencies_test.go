@@ -17,7 +17,8 @@ func TestDependencies(t *testing.T) {
 		t.Fatal(err)
 	}
 	documented := make(map[string]string) // module → version
-	for _, row := range regexp.MustCompile(`(?m)^\| \[([^\]]+)\]\([^)]*\) \| (v[^ ]+) \|`).FindAllStringSubmatch(string(text), -1) {
+	rows := regexp.MustCompile(`(?m)^\| \[([^\]]+)\]\([^)]*\) \| (v[^ ]+) \|`)
+	for _, row := range rows.FindAllStringSubmatch(string(text), -1) {
 		documented[row[1]] = row[2]
 	}
 

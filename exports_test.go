@@ -25,14 +25,16 @@ const packagesPage = "docs/packages.md"
 
 // unused are exported names that nothing of ours uses but tests, and why they are there.
 var unused = map[string]string{
-	"store.Store.Count":                     storeAlone,
-	"store.Store.Get":                       storeAlone,
-	"store.Store.Len":                       storeAlone,
-	"store.Store.Reset":                     storeAlone,
-	"server.Server.Listen":                  "a program whose counters are there already has its addresses by it before it serves",
+	"store.Store.Count": storeAlone,
+	"store.Store.Get":   storeAlone,
+	"store.Store.Len":   storeAlone,
+	"store.Store.Reset": storeAlone,
+	"server.Server.Listen": "a program whose counters are there already has its addresses by it " +
+		"before it serves",
 	"server/internal/redis.Door.Rejected":   "the server's own tests are in another package",
 	"server/internal/redis.Door.SetCommand": "the server's own tests are in another package",
-	"wal.Log.Mark":                          "tests of three packages ask how far a log that was opened again was durable",
+	"wal.Log.Mark": "tests of three packages ask how far a log that was opened again was " +
+		"durable",
 }
 
 const storeAlone = "it is for programs that have a store and no server; a server has faster ways"
@@ -164,7 +166,8 @@ type importing func(path string) (*types.Package, error)
 func (f importing) Import(path string) (*types.Package, error) { return f(path) }
 
 // unusedExports are the names that packages export and nothing uses, methods with their type. Those
-// of stable packages are for programs of others, and some packages are for tests. named are names that code without types asks for, by package.
+// of stable packages are for programs of others, and some packages are for tests. named are names
+// that code without types asks for, by package.
 func unusedExports(all []typedPackage, stable map[string]string, named map[string]map[string]bool) (names []string) {
 	used := make(map[types.Object]bool)
 	for _, p := range all {

@@ -10,7 +10,8 @@ import (
 	"unicode"
 )
 
-// TestLinks: what a page links to within the tree is there, its pictures and the headings of other pages included.
+// TestLinks: what a page links to within the tree is there, its pictures and the headings of other
+// pages included.
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	for _, page := range pages(t) {
@@ -28,12 +29,14 @@ func TestLinks(t *testing.T) {
 
 func TestLinksAreFound(t *testing.T) {
 	t.Parallel()
-	const text = "See [a](a.md) and ![b](b.svg \"title\"), [c [d]](<#e f>).\n```\n[no](no.md)\n```\n`[no](no.md)` and [g](g.md#h)\n\n[i]: i.md\n"
+	const text = "See [a](a.md) and ![b](b.svg \"title\"), [c [d]](<#e f>).\n```\n[no](no.md)\n```\n`[no](no.md)` " +
+		"and [g](g.md#h)\n\n[i]: i.md\n"
 	if got, want := strings.Join(links(text), " | "), "a.md | b.svg | #e f | g.md#h | i.md"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 	for target, ok := range map[string]bool{
-		"https://example.com/x": true, "../README.md": true, "../docs": true, "testing.md": true, "#rooms-and-arrows": true, "protocol.md#opcodes-that-are-not-in-use": true,
+		"https://example.com/x": true, "../README.md": true, "../docs": true, "testing.md": true,
+		"#rooms-and-arrows": true, "protocol.md#opcodes-that-are-not-in-use": true,
 		"page-growth.svg": false, "README.md": false, "#rooms": false, "protocol.md#nothing": false,
 	} {
 		if problem := brokenLink("docs/architecture.md", target); (problem == "") != ok {
@@ -49,7 +52,8 @@ var (
 	reference = regexp.MustCompile(`(?m)^\[[^\]\n]+\]: +(\S+)`)
 )
 
-// links returns the targets of a page's links and pictures, in the order of their kinds. Code has none.
+// links returns the targets of a page's links and pictures, in the order of their kinds. Code has
+// none.
 func links(text string) []string {
 	text = codeParts.ReplaceAllString(fences.ReplaceAllString(text, ""), "``")
 	var targets []string
@@ -86,7 +90,8 @@ func brokenLink(page, target string) string {
 		return err.Error()
 	}
 	for _, line := range strings.Split(fences.ReplaceAllString(string(text), ""), "\n") {
-		if title := strings.TrimLeft(line, "#"); title != line && strings.HasPrefix(title, " ") && anchor(title) == to.Fragment {
+		if title := strings.TrimLeft(line, "#"); title != line && strings.HasPrefix(title, " ") &&
+			anchor(title) == to.Fragment {
 			return ""
 		}
 	}

@@ -33,8 +33,8 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// wordless returns the lines of a file where Errorf or Fatalf, and not fmt's, has a format without a
-// word. src is as ParseFile takes it.
+// wordless returns the lines of a file where Errorf or Fatalf, and not fmt's, has a format without
+// a word. src is as ParseFile takes it.
 func wordless(t *testing.T, name string, src any) (lines []int) {
 	t.Helper()
 	set := token.NewFileSet()

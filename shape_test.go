@@ -50,7 +50,8 @@ func TestFolders(t *testing.T) {
 		}
 		files = slices.DeleteFunc(files, func(name string) bool { return strings.HasSuffix(name, "_test.go") })
 		if len(files) > mostFiles {
-			t.Errorf("%s has %d Go files that are no tests, want at most %d: it is more than one package", folder, len(files), mostFiles)
+			t.Errorf("%s has %d Go files that are no tests, want at most %d: it is more than one package", folder,
+				len(files), mostFiles)
 		}
 		if says := path.Base(folder); saysNothing(says) {
 			t.Errorf("%s: a package named %q is one for odds and ends; name it after what it does", folder, says)
@@ -86,7 +87,8 @@ func TestFiles(t *testing.T) {
 }
 
 // TestNoGlobalState: nothing runs before main, and no variable of a package changes. A table or an
-// error that is made where it is declared, and never written, is a constant that Go has no word for.
+// error that is made where it is declared, and never written, is a constant that Go has no word
+// for.
 func TestNoGlobalState(t *testing.T) {
 	t.Parallel()
 	found, seen := make(map[global]string), make(map[string]bool)
@@ -116,14 +118,15 @@ func TestNoGlobalState(t *testing.T) {
 // name), or a function init.
 type global struct{ folder, name string }
 
-// globalState finds what a package has of state of its own. Imports are not followed: what is called
-// or asked for elsewhere has no type here.
+// globalState finds what a package has of state of its own. Imports are not followed: what is
+// called or asked for elsewhere has no type here.
 func globalState(t *testing.T, folder string, p *build.Package) map[global]string {
 	t.Helper()
 	set := token.NewFileSet()
 	var files []*ast.File
 	for _, name := range p.GoFiles {
-		file, err := parser.ParseFile(set, filepath.Join(filepath.FromSlash(folder), name), nil, parser.SkipObjectResolution)
+		file, err := parser.ParseFile(set, filepath.Join(filepath.FromSlash(folder), name), nil,
+			parser.SkipObjectResolution)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -178,7 +181,9 @@ func (s *state) declared(declaration ast.Decl) {
 			for i, name := range spec.(*ast.ValueSpec).Names {
 				values := spec.(*ast.ValueSpec).Values
 				if name.Name != "_" && (i >= len(values) || !s.plain(values[i])) {
-					s.tell(name.Name, "at %s is a variable that is not made as an error or a table where it is declared", s.place(name))
+					s.tell(name.Name,
+						"at %s is a variable that is not made as an error or a table where it is declared",
+						s.place(name))
 				}
 			}
 		}
@@ -256,7 +261,8 @@ func under[T types.Type](t types.Type) (T, bool) {
 	return u, ok
 }
 
-// note takes down what happens to a variable, if the expression is one of a package, or a part of one.
+// note takes down what happens to a variable, if the expression is one of a package, or a part of
+// one.
 func (s *state) note(to ast.Expr, what string) {
 	for {
 		switch e := to.(type) {

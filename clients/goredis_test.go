@@ -13,9 +13,11 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// dialGoRedis makes a client that counts once for each call: go-redis sends again what got no answer unless it is told not to.
+// dialGoRedis makes a client that counts once for each call: go-redis sends again what got no
+// answer unless it is told not to.
 func dialGoRedis(t *testing.T, s *running, version int, change func(*redis.Options)) *redis.Client {
-	o := &redis.Options{Dialer: s.dial, Protocol: version, MaxRetries: -1, PoolSize: 4, DialerRetries: 1, ReadTimeout: patience, WriteTimeout: patience, ClientName: "tests"}
+	o := &redis.Options{Dialer: s.dial, Protocol: version, MaxRetries: -1, PoolSize: 4, DialerRetries: 1,
+		ReadTimeout: patience, WriteTimeout: patience, ClientName: "tests"}
 	if change != nil {
 		change(o)
 	}
@@ -24,7 +26,8 @@ func dialGoRedis(t *testing.T, s *running, version int, change func(*redis.Optio
 	return c
 }
 
-// wantRefused checks that a command failed with an error of the server's own that begins with the words.
+// wantRefused checks that a command failed with an error of the server's own that begins with the
+// words.
 func wantRefused(t *testing.T, err error, words string) {
 	t.Helper()
 	var refused redis.Error
@@ -47,7 +50,10 @@ func TestGoRedisCounts(t *testing.T) {
 			{"INCR", func() (any, error) { return c.Incr(ctx, topic).Result() }, int64(1)},
 			{"INCRBY", func() (any, error) { return c.IncrBy(ctx, topic, 10).Result() }, int64(11)},
 			{"GET", func() (any, error) { return c.Get(ctx, topic).Uint64() }, uint64(11)},
-			{"MGET", func() (any, error) { v, err := c.MGet(ctx, topic, other).Result(); return fmt.Sprint(v), err }, "[11 <nil>]"},
+			{"MGET", func() (any, error) {
+				v, err := c.MGet(ctx, topic, other).Result()
+				return fmt.Sprint(v), err
+			}, "[11 <nil>]"},
 			{"EXISTS", func() (any, error) { return c.Exists(ctx, topic, other).Result() }, int64(1)},
 			{"TOUCH", func() (any, error) { return c.Touch(ctx, topic, other).Result() }, int64(1)},
 			{"TYPE", func() (any, error) { return c.Type(ctx, topic).Result() }, "string"},
@@ -61,7 +67,8 @@ func TestGoRedisCounts(t *testing.T) {
 			{"SET 0", func() (any, error) { return c.Set(ctx, other, 0, 0).Result() }, "OK"},
 			{"DEL of what is not there", func() (any, error) { return c.Del(ctx, topic, other).Result() }, int64(0)},
 			{"UNLINK", func() (any, error) { return c.Unlink(ctx, topic).Result() }, int64(0)},
-			{"GCD.COUNT", func() (any, error) { return c.Do(ctx, "GCD.COUNT", topic, uint64(1<<64-1)).Text() }, "18446744073709551615"},
+			{"GCD.COUNT", func() (any, error) { return c.Do(ctx, "GCD.COUNT", topic, uint64(1<<64-1)).Text() },
+				"18446744073709551615"},
 			{"GCD.RESET", func() (any, error) { return c.Do(ctx, "GCD.RESET", topic).Text() }, "OK"},
 		} {
 			if got, err := step.do(); err != nil || got != step.want {
@@ -72,13 +79,15 @@ func TestGoRedisCounts(t *testing.T) {
 			t.Errorf("GET behind a reset: %v, want nil", err)
 		}
 		info, err := c.Do(ctx, "GCD.INFO", topic).Result()
-		if want := map[int]string{2: "[sum 0 epoch 3]", 3: "map[epoch:3 sum:0]"}[version]; err != nil || fmt.Sprint(info) != want {
+		if want := map[int]string{2: "[sum 0 epoch 3]", 3: "map[epoch:3 sum:0]"}[version]; err != nil ||
+			fmt.Sprint(info) != want {
 			t.Errorf("GCD.INFO: %v (%v), want %s", info, err, want)
 		}
 	})
 }
 
-// What would break a promise fails with a reason, and what comes behind on the same connection is served.
+// What would break a promise fails with a reason, and what comes behind on the same connection is
+// served.
 func TestGoRedisRefusals(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, s *running, version int) {
@@ -222,7 +231,8 @@ func TestGoRedisScan(t *testing.T) {
 	})
 }
 
-// What the library asks and tells when it connects, and what it can parse of what the server says of itself.
+// What the library asks and tells when it connects, and what it can parse of what the server says
+// of itself.
 func TestGoRedisConnection(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, s *running, version int) {
@@ -247,7 +257,8 @@ func TestGoRedisConnection(t *testing.T) {
 			t.Errorf("CONFIG GET: %v (%v)", settings, err)
 		}
 		commands, err := c.Command(ctx).Result()
-		if err != nil || commands["incr"] == nil || commands["incr"].Arity != 2 || commands["get"] == nil || !commands["get"].ReadOnly {
+		if err != nil || commands["incr"] == nil || commands["incr"].Arity != 2 || commands["get"] == nil ||
+			!commands["get"].ReadOnly {
 			t.Errorf("COMMAND: %d commands (%v)", len(commands), err)
 		}
 		hello, err := c.Do(ctx, "HELLO", version).Result()
@@ -260,8 +271,10 @@ func TestGoRedisConnection(t *testing.T) {
 		if pong, err := c.Ping(ctx).Result(); err != nil || pong != "PONG" {
 			t.Errorf("PING: %q (%v)", pong, err)
 		}
-		wantRefused(t, dialGoRedis(t, s, version, func(o *redis.Options) { o.DB = 1 }).Ping(ctx).Err(), "ERR DB index is out of range")
-		if err := dialGoRedis(t, s, version, func(o *redis.Options) { o.Password = "secret" }).Ping(ctx).Err(); err == nil ||
+		wantRefused(t, dialGoRedis(t, s, version, func(o *redis.Options) { o.DB = 1 }).Ping(ctx).Err(),
+			"ERR DB index is out of range")
+		if err := dialGoRedis(t, s, version,
+			func(o *redis.Options) { o.Password = "secret" }).Ping(ctx).Err(); err == nil ||
 			!strings.Contains(err.Error(), "without any password configured") {
 			t.Errorf("with a password: %v", err)
 		}
@@ -303,7 +316,8 @@ func TestGoRedisReconnects(t *testing.T) {
 			if err == nil {
 				t.Fatal("counted without a server")
 			}
-			// Once for a connection to the old server, and until the pool forgets that it could not connect.
+			// Once for a connection to the old server, and until the pool forgets that it could not
+			// connect.
 			for deadline := time.Now().Add(patience); err != nil && time.Now().Before(deadline); {
 				err = count()
 			}

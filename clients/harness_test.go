@@ -93,7 +93,8 @@ func (s *running) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	return d.DialContext(ctx, "tcp", addr)
 }
 
-// countAtOnce counts with several callers at once, each so often, and checks that the numbers are 1 to their number, each once.
+// countAtOnce counts with several callers at once, each so often, and checks that the numbers are 1
+// to their number, each once.
 func countAtOnce(t *testing.T, callers, each int, incr func() (int64, error)) {
 	t.Helper()
 	var (

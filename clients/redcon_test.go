@@ -70,8 +70,9 @@ func theirs(b []byte) (got commands) {
 	return got
 }
 
-// common cuts a stream before the first command that redcon means to read otherwise than Redis, and so than we: an inline command with a blank
-// other than a space, with quotes or with a dollar at its beginning; and an array of less than no arguments.
+// common cuts a stream before the first command that redcon means to read otherwise than Redis, and
+// so than we: an inline command with a blank other than a space, with quotes or with a dollar at
+// its beginning; and an array of less than no arguments.
 func common(b []byte) []byte {
 	var p resp.Parser
 	for rest := slices.Clone(b); len(rest) > 0; {
@@ -90,8 +91,9 @@ func common(b []byte) []byte {
 	return b
 }
 
-// FuzzAgainstRedcon: both parsers find the same commands in the same bytes, and what is good for ours is good for theirs. Ours refuses more:
-// lengths that Redis refuses too, and what is over its bounds.
+// FuzzAgainstRedcon: both parsers find the same commands in the same bytes, and what is good for
+// ours is good for theirs. Ours refuses more: lengths that Redis refuses too, and what is over its
+// bounds.
 func FuzzAgainstRedcon(f *testing.F) {
 	for _, seed := range seeds {
 		f.Add([]byte(seed))
@@ -114,7 +116,8 @@ var seeds = []string{
 	"PING\r\nINCR orders\r\n  GET \t orders  \r\n\r\n",
 	"INCR \"two words\"\r\nECHO 'it\\'s'\r\nECHO \"\\x41\\n\"\r\n",
 	"ECHO \"open\r\n", "ECHO a\"b\r\n", "*0\r\nPING\r\n", "*-1\r\nPING\r\n", "*1\r\n$0\r\n\r\n",
-	"*1\r\n:1\r\n", "*a\r\n", "*1\r\n$-1\r\n", "*1\r\n$4\r\nPINGxx", "$4 PING\r\n", "*1\r\n$-2\r\n", "PING\r\n*+1\r\n$04\r\nPING\r\n",
+	"*1\r\n:1\r\n", "*a\r\n", "*1\r\n$-1\r\n", "*1\r\n$4\r\nPINGxx", "$4 PING\r\n", "*1\r\n$-2\r\n",
+	"PING\r\n*+1\r\n$04\r\nPING\r\n",
 	"*12\r\n" + strings.Repeat("$1\r\ny\r\n", 12), "*1\r\n$100\r\n" + strings.Repeat("x", 100) + "\r\n",
 	"*2\r\n$4\r\nINCR\r\n$65000\r\n" + string(bytes.Repeat([]byte("é"), 32500)) + "\r\n",
 }

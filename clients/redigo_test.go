@@ -24,7 +24,8 @@ func dialRedigo(t *testing.T, s *running, options ...redis.DialOption) redis.Con
 }
 
 func redigo(s *running, options ...redis.DialOption) (redis.Conn, error) {
-	options = append(options, redis.DialContextFunc(s.dial), redis.DialReadTimeout(patience), redis.DialWriteTimeout(patience))
+	options = append(options, redis.DialContextFunc(s.dial), redis.DialReadTimeout(patience),
+		redis.DialWriteTimeout(patience))
 	return redis.DialContext(context.Background(), "tcp", "", options...)
 }
 
@@ -153,7 +154,10 @@ func TestRedigoPool(t *testing.T) {
 	t.Parallel()
 	eachServer(t, func(t *testing.T, s *running) {
 		pool := &redis.Pool{MaxActive: 4, MaxIdle: 4, Wait: true, Dial: func() (redis.Conn, error) { return redigo(s) },
-			TestOnBorrowContext: func(_ context.Context, c redis.Conn, _ time.Time) error { _, err := c.Do("PING"); return err }}
+			TestOnBorrowContext: func(_ context.Context, c redis.Conn, _ time.Time) error {
+				_, err := c.Do("PING")
+				return err
+			}}
 		defer pool.Close()
 		countAtOnce(t, 16, 50, func() (int64, error) {
 			c := pool.Get()

@@ -26,7 +26,8 @@ func stretch(msg []byte, fill uint8) []byte {
 // addSeeds gives the fuzzer the short messages of all tables, stretched in every way, and fails
 // when a kind of outcome, as named by kind, has no seed.
 func addSeeds(f *testing.F, kind func(msg []byte) string, want ...string) {
-	seeds := []string{"\x80\x00\x00\x00\x00\x00\x00\x01\x00", "\x81", "\xff\x06at most 1000000 topics", "\xff\x04\x1b[2J", "\x00a\xe2\x82"}
+	seeds := []string{"\x80\x00\x00\x00\x00\x00\x00\x01\x00", "\x81", "\xff\x06at most 1000000 topics",
+		"\xff\x04\x1b[2J", "\x00a\xe2\x82"}
 	for _, c := range requests {
 		seeds = append(seeds, c.msg)
 	}
@@ -73,7 +74,8 @@ func requestKind(msg []byte) string {
 // FuzzParseRequest: what decodes encodes to the same bytes; what does not, comes with nothing and
 // cannot be encoded.
 func FuzzParseRequest(f *testing.F) {
-	addSeeds(f, requestKind, "count", "reset", "malformed request", "unknown opcode", "message too long", "topic is not UTF-8")
+	addSeeds(f, requestKind, "count", "reset", "malformed request", "unknown opcode", "message too long",
+		"topic is not UTF-8")
 	f.Fuzz(func(t *testing.T, msg []byte, fill uint8) {
 		msg = stretch(msg, fill)
 		before := bytes.Clone(msg)
@@ -107,7 +109,8 @@ func FuzzParseRequest(f *testing.F) {
 			t.Fatalf("got %v, want one of the first four codes", err)
 		}
 		if len(msg) > 0 {
-			if again, err := AppendRequest([]byte("before"), Op(msg[0]), msg[1:]); err == nil || string(again) != "before" {
+			if again, err := AppendRequest([]byte("before"), Op(msg[0]), msg[1:]); err == nil ||
+				string(again) != "before" {
 				t.Fatalf("what is refused could be encoded: %q, %v", again, err)
 			}
 		}
@@ -137,7 +140,8 @@ func replyKind(msg []byte) string {
 
 // FuzzParseReply: what decodes encodes to the same value in the fewest bytes.
 func FuzzParseReply(f *testing.F) {
-	addSeeds(f, replyKind, "error", "leading zeros", "sum", "reset", "refusal", "refusal with text", "refusal with bad text")
+	addSeeds(f, replyKind, "error", "leading zeros", "sum", "reset", "refusal", "refusal with text",
+		"refusal with bad text")
 	f.Fuzz(func(t *testing.T, msg []byte, fill uint8) {
 		msg = stretch(msg, fill)
 		r, err := ParseReply(msg)

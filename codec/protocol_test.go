@@ -50,8 +50,10 @@ func TestIsReply(t *testing.T) {
 
 // codes is every code in the order of its number, which begins at 1.
 var codes = []Code{
-	CodeMalformed, CodeUnknownOpcode, CodeMessageTooLong, CodeNotUTF8, CodeTopicTooLong, CodeTooManyTopics, CodeSumAtMaximum,
-	CodeTooManyRequests, CodeTooManyConns, CodeTooManyConnsAddr, CodeNoRoom, CodeShuttingDown, CodeNothingArrived, CodeLoading,
+	CodeMalformed, CodeUnknownOpcode, CodeMessageTooLong, CodeNotUTF8, CodeTopicTooLong, CodeTooManyTopics,
+	CodeSumAtMaximum,
+	CodeTooManyRequests, CodeTooManyConns, CodeTooManyConnsAddr, CodeNoRoom, CodeShuttingDown, CodeNothingArrived,
+	CodeLoading,
 	CodeTooManyRefusals, CodeStoppedAfterError,
 }
 

@@ -34,17 +34,20 @@ var words = [...]struct {
 	advice string // what a client of the protocol may do about it, if the code alone does not say so
 	redis  string // the error for a client of RESP, whose first word is one that Redis has for what is most like it
 }{
-	CodeMalformed:        {reason: "malformed request"},
-	CodeUnknownOpcode:    {reason: "unknown opcode"},
-	CodeMessageTooLong:   {reason: "message too long"},
-	CodeNotUTF8:          {reason: "topic is not UTF-8"},
-	CodeTopicTooLong:     {"topic too long", "this server's limit", "ERR topic is too long for this server"},
-	CodeTooManyTopics:    {"too many topics", "this server's limit", "OOM too many topics: the server holds as many as it may"},
-	CodeSumAtMaximum:     {"sum is at its maximum", "only a RESET helps", "ERR increment or decrement would overflow"},
-	CodeTooManyRequests:  {"too many requests in flight", "try again later", "BUSY too many requests in flight: try again later"},
-	CodeTooManyConns:     {"too many connections", "try again later", "ERR max number of clients reached"},
-	CodeTooManyConnsAddr: {"too many connections from this address", "try again later", "ERR max number of clients reached"},
-	CodeNoRoom:           {"no room for the log", "", "MISCONF no room for the log: the disk is full"},
+	CodeMalformed:      {reason: "malformed request"},
+	CodeUnknownOpcode:  {reason: "unknown opcode"},
+	CodeMessageTooLong: {reason: "message too long"},
+	CodeNotUTF8:        {reason: "topic is not UTF-8"},
+	CodeTopicTooLong:   {"topic too long", "this server's limit", "ERR topic is too long for this server"},
+	CodeTooManyTopics: {"too many topics", "this server's limit",
+		"OOM too many topics: the server holds as many as it may"},
+	CodeSumAtMaximum: {"sum is at its maximum", "only a RESET helps", "ERR increment or decrement would overflow"},
+	CodeTooManyRequests: {"too many requests in flight", "try again later",
+		"BUSY too many requests in flight: try again later"},
+	CodeTooManyConns: {"too many connections", "try again later", "ERR max number of clients reached"},
+	CodeTooManyConnsAddr: {"too many connections from this address", "try again later",
+		"ERR max number of clients reached"},
+	CodeNoRoom: {"no room for the log", "", "MISCONF no room for the log: the disk is full"},
 	CodeShuttingDown: {"shutting down", "try again when it is back",
 		"LOADING the server is shutting down: try again when it is back"},
 	CodeNothingArrived: {"no complete message arrived in time", "send the message in one write after connecting",
@@ -133,7 +136,8 @@ func (e *RefusalError) Error() string {
 // The refusals that need no more than a message's bytes to be decided. They are made once, so that
 // refusing costs no allocation.
 var (
-	errEmpty         = &RefusalError{CodeMalformed, "an empty message; the first byte is the opcode, 0 counts and 1 resets"}
+	errEmpty = &RefusalError{CodeMalformed,
+		"an empty message; the first byte is the opcode, 0 counts and 1 resets"}
 	errUnknownOpcode = &RefusalError{CodeUnknownOpcode, "the first byte is the opcode, 0 counts and 1 resets"}
 	errTooLong       = &RefusalError{CodeMessageTooLong, "a message has at most 65536 bytes, opcode included"}
 	errNotUTF8       = &RefusalError{CodeNotUTF8, "encode the topic as UTF-8"}

@@ -204,7 +204,8 @@ func TestComplete(t *testing.T) {
 // exactly when it is a request by itself.
 func TestCompletePrefixes(t *testing.T) {
 	t.Parallel()
-	for _, r := range []rune{0, 0x7f, 0x80, 0x7ff, 0x800, 0xfff, 0x1000, 0xd7ff, 0xe000, 0xfffd, 0xffff, 0x10000, 0x3ffff, 0x40000, 0x10ffff} {
+	for _, r := range []rune{0, 0x7f, 0x80, 0x7ff, 0x800, 0xfff, 0x1000, 0xd7ff, 0xe000, 0xfffd, 0xffff, 0x10000,
+		0x3ffff, 0x40000, 0x10ffff} {
 		msg := append([]byte{0}, strings.Repeat("a"+string(r), 3)...)
 		for n := 2; n <= len(msg); n++ {
 			if got, want := Complete(msg[:n]), utf8.Valid(msg[1:n]); got != want {
