@@ -284,8 +284,8 @@ type takenLog struct {
 	then func()
 }
 
-func (l *takenLog) commit(payload []byte) (uint64, error) {
-	index, err := l.batchLog.commit(payload)
+func (l *takenLog) commit(recordType uint8, payload []byte) (uint64, error) {
+	index, err := l.batchLog.commit(recordType, payload)
 	l.then()
 	return index, err
 }

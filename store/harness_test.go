@@ -101,7 +101,7 @@ func (s *Store) invariants() error {
 func (s *Store) leadsHere(what string, m *core.Machine, behind uint64, held map[string]core.Value) error {
 	for r, err := range s.wal.Records(behind + 1) {
 		if err == nil {
-			err = m.Replay(r.Index, r.Payload)
+			err = m.Replay(r.Index, r.Type, r.Payload)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", what, err)

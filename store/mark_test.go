@@ -72,7 +72,7 @@ func older(t *testing.T, dir string, records int) {
 	}
 	for range records {
 		c := core.Change{Topic: []byte{'b', byte(l.Last())}, N: 1}
-		if _, err := l.Append(c.Append(nil)); err != nil {
+		if _, err := l.Append(1, c.Append(nil)); err != nil {
 			t.Fatal(err)
 		}
 		if err := l.Sync(); err != nil {

@@ -236,7 +236,7 @@ func (s *Store) replay(behind uint64) error {
 		if err != nil {
 			return err
 		}
-		if err := s.machine.Replay(r.Index, r.Payload); err != nil {
+		if err := s.machine.Replay(r.Index, r.Type, r.Payload); err != nil {
 			return &wal.CorruptionError{File: s.segmentPath(r.Segment), Offset: r.Offset, Index: r.Index, Err: err}
 		}
 		if s.recover.Records++; s.recover.Records%progressEvery == 0 {

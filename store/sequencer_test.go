@@ -126,11 +126,11 @@ type boundedLog struct {
 	limit int
 }
 
-func (l *boundedLog) commit(payload []byte) (uint64, error) {
+func (l *boundedLog) commit(recordType uint8, payload []byte) (uint64, error) {
 	if len(payload) > l.limit {
 		l.t.Errorf("a batch of %d bytes, the limit is %d", len(payload), l.limit)
 	}
-	return l.log.commit(payload)
+	return l.log.commit(recordType, payload)
 }
 
 // TestSequencerModel runs random groups, many to a round and through batches too small for them, against the model.

@@ -164,7 +164,7 @@ func replayWhole(t *testing.T, s *Store) *core.Machine {
 	m := core.NewMachine()
 	for r, err := range s.wal.Records(1) {
 		if err == nil {
-			err = m.Replay(r.Index, r.Payload)
+			err = m.Replay(r.Index, r.Type, r.Payload)
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -72,7 +72,7 @@ type Store struct {
 // batchLog makes a batch durable. There are three outcomes: committed (nil), rejected (ErrLogFull: surely not in the log, now or
 // after a restart), and unknown (any other error: the log is not to be used again). One caller at a time.
 type batchLog interface {
-	commit(payload []byte) (index uint64, err error)
+	commit(recordType uint8, payload []byte) (index uint64, err error)
 }
 
 // start brings up what a recovered (or memory-only) store needs to take groups.
@@ -204,8 +204,9 @@ func (s *Store) commit() error {
 	if s.full.Load() {
 		return core.ErrLogFull
 	}
-	s.own.payload = seq.Append(s.own.payload[:0])
-	index, err := s.log.commit(s.own.payload)
+	var recordType uint8
+	recordType, s.own.payload = seq.Record(s.own.payload[:0])
+	index, err := s.log.commit(recordType, s.own.payload)
 	if errors.Is(err, core.ErrLogFull) {
 		s.stopCounting(err)
 		return err
@@ -361,7 +362,7 @@ const memoryBatch = 1 << 20
 // memoryLog is the log of a store without a directory.
 type memoryLog struct{ index uint64 }
 
-func (l *memoryLog) commit([]byte) (uint64, error) {
+func (l *memoryLog) commit(uint8, []byte) (uint64, error) {
 	l.index++
 	return l.index, nil
 }
@@ -372,8 +373,8 @@ type diskLog struct {
 	sync bool
 }
 
-func (l *diskLog) commit(payload []byte) (uint64, error) {
-	index, err := l.log.Append(payload)
+func (l *diskLog) commit(recordType uint8, payload []byte) (uint64, error) {
+	index, err := l.log.Append(recordType, payload)
 	if errors.Is(err, wal.ErrFull) {
 		return 0, fmt.Errorf("%w: %w", core.ErrLogFull, err)
 	}

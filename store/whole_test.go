@@ -53,16 +53,16 @@ type keptLog struct {
 	batches [][]string
 }
 
-func (l *keptLog) commit(payload []byte) (uint64, error) {
+func (l *keptLog) commit(recordType uint8, payload []byte) (uint64, error) {
 	var topics []string
-	for c, err := range core.Changes(payload) {
+	for c, err := range core.Changes(recordType, payload) {
 		if err != nil {
 			return 0, err
 		}
 		topics = append(topics, string(c.Topic))
 	}
 	l.batches = append(l.batches, topics)
-	return l.batchLog.commit(payload)
+	return l.batchLog.commit(recordType, payload)
 }
 
 // TestWholeIsOneRecord: wherever the end of a batch would fall, the changes of a whole group are in

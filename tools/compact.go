@@ -206,7 +206,7 @@ func (c *compact) readTail() error {
 		if err != nil {
 			return err
 		}
-		for change, err := range core.Changes(r.Payload) {
+		for change, err := range core.Changes(r.Type, r.Payload) {
 			if err != nil {
 				return c.damaged(r, err)
 			}

@@ -72,7 +72,7 @@ func (c *comparison) collect() error {
 		if err != nil {
 			return c.logDamage(c.log.Last(), err)
 		}
-		for change, err := range core.Changes(r.Payload) {
+		for change, err := range core.Changes(r.Type, r.Payload) {
 			if err != nil {
 				if err := c.recordDamage(r, err); err != nil {
 					return err
@@ -222,7 +222,7 @@ func (c *comparison) checkNewer() error {
 		if err != nil {
 			return c.logDamage(r.Index, err)
 		}
-		for change, err := range core.Changes(r.Payload) {
+		for change, err := range core.Changes(r.Type, r.Payload) {
 			if err != nil {
 				break // said before
 			}

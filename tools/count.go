@@ -71,7 +71,7 @@ func changesOf(log *wal.Log, behind uint64) func(do func(index uint64, c core.Ch
 
 // changesIn gives the changes of a record, those before the first that cannot be read.
 func changesIn(rec wal.Record, do func(index uint64, c core.Change) error) error {
-	for c, err := range core.Changes(rec.Payload) {
+	for c, err := range core.Changes(rec.Type, rec.Payload) {
 		if err != nil {
 			return nil // who reads the records says so
 		}

@@ -195,7 +195,7 @@ func (d *dumper) collect() error {
 		if r.Index < d.from {
 			continue
 		}
-		for change, err := range core.Changes(r.Payload) {
+		for change, err := range core.Changes(r.Type, r.Payload) {
 			if err != nil {
 				return d.src.damaged(r, err)
 			}

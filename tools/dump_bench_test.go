@@ -72,7 +72,7 @@ func appendCounts(b *testing.B, dir string, first uint64, topics int, from func(
 		payload = append(append(payload, 2*16), fmt.Sprintf("topic %010d", i)...)
 		payload = append(binary.AppendUvarint(append(payload, 0), from(i)), 1) // epoch 0, one
 		if i%countsOfRecord == countsOfRecord-1 || i == topics-1 {
-			if _, err := log.Append(payload); err != nil {
+			if _, err := log.Append(1, payload); err != nil {
 				b.Fatal(err)
 			}
 			payload = payload[:0]

@@ -77,7 +77,7 @@ func replayOf(t testing.TB, dir string) *replayed {
 			t.Fatal(err)
 		}
 		record := replayedRecord{index: r.Index, time: r.Time}
-		for c, err := range core.Changes(bytes.Clone(r.Payload)) {
+		for c, err := range core.Changes(r.Type, bytes.Clone(r.Payload)) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -326,7 +326,7 @@ func TestDumpClockBackwards(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range seconds {
-		if _, err := log.Append([]byte{2, 'a', 0, byte(i), 1}); err != nil { // a count of "a" from i
+		if _, err := log.Append(1, []byte{2, 'a', 0, byte(i), 1}); err != nil { // a count of "a" from i
 			t.Fatal(err)
 		}
 	}

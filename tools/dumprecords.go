@@ -50,7 +50,7 @@ func dumpRecords(ctx context.Context, from *dirView, w RecordWriter, progress Pr
 			return err
 		}
 		changes = changes[:0]
-		for change, err := range core.Changes(r.Payload) {
+		for change, err := range core.Changes(r.Type, r.Payload) {
 			if err != nil {
 				return &wal.CorruptionError{File: segmentPath(from.dir, r.Segment), Offset: r.Offset, Index: r.Index, Err: err}
 			}

@@ -76,7 +76,7 @@ func History(ctx context.Context, topic []byte, dir string, o HistoryOptions, ea
 		if early && found.Known {
 			continue
 		}
-		for c, err := range core.Changes(rec.Payload) {
+		for c, err := range core.Changes(rec.Type, rec.Payload) {
 			if err != nil {
 				return found, &wal.CorruptionError{File: segmentPath(dir, rec.Segment), Offset: rec.Offset, Index: rec.Index, Err: err}
 			}

@@ -82,7 +82,7 @@ func TestHistoryNamesARecord(t *testing.T) {
 		err = log.Start()
 	}
 	if err == nil {
-		_, err = log.Append([]byte("no batch"))
+		_, err = log.Append(1, []byte("no batch"))
 	}
 	if err := errors.Join(err, log.Sync(), log.Close()); err != nil {
 		t.Fatal(err)

@@ -337,7 +337,7 @@ func (r *repair) entry(e snapshot.Entry) error { return r.topics.add(e.Topic, e.
 
 // record takes what a record says: where its changes lead, and so also where they start, whatever is lost between.
 func (r *repair) record(rec wal.Record, checked bool) error {
-	for c, err := range core.Changes(rec.Payload) {
+	for c, err := range core.Changes(rec.Type, rec.Payload) {
 		if err != nil {
 			return nil // an unchecked payload that is damaged: it counts as lost
 		}

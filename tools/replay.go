@@ -82,7 +82,7 @@ func (l changesByTopic) refusal(
 		if err != nil {
 			return nil, err
 		}
-		for c, err := range core.Changes(rec.Payload) {
+		for c, err := range core.Changes(rec.Type, rec.Payload) {
 			if err != nil {
 				return err, nil
 			}

@@ -110,7 +110,7 @@ func folded(t testing.TB, dir string) map[string]core.Value {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for c, err := range core.Changes(r.Payload) {
+		for c, err := range core.Changes(r.Type, r.Payload) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -344,7 +344,7 @@ func handmade(t testing.TB, index uint64, entries []snapshot.Entry, changes ...c
 		if c.N > 0 {
 			p = binary.AppendUvarint(p, c.N)
 		}
-		if _, err := log.Append(p); err != nil {
+		if _, err := log.Append(1, p); err != nil {
 			t.Fatal(err)
 		}
 	}

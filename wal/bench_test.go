@@ -52,7 +52,7 @@ func BenchmarkAppendSync(b *testing.B) {
 			b.Fatal(err)
 		}
 		middle := time.Now()
-		if _, err := l.Append(p); err != nil {
+		if _, err := l.Append(typeBatch, p); err != nil {
 			b.Fatal(err)
 		}
 		if err := l.Sync(); err != nil {
@@ -78,7 +78,7 @@ func BenchmarkAppend(b *testing.B) {
 	b.SetBytes(recordSize(60))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := l.Append(p); err != nil {
+		if _, err := l.Append(typeBatch, p); err != nil {
 			b.Fatal(err)
 		}
 		if l.Last()%500_000 == 0 {
@@ -96,7 +96,7 @@ func BenchmarkRead(b *testing.B) {
 			l, _ := benchLog(b, 16<<20)
 			p := payload(1, size)
 			for l.off+recordSize(size) <= l.current.size {
-				if _, err := l.Append(p); err != nil {
+				if _, err := l.Append(typeBatch, p); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -28,7 +28,7 @@ func TestCheckComesBeforeNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	for len(l.Segments()) < 2 {
-		if _, err := l.Append(make([]byte, 1000)); err != nil {
+		if _, err := l.Append(typeBatch, make([]byte, 1000)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -49,14 +49,14 @@ func TestCheckComesBeforeNames(t *testing.T) {
 	}
 	for range minSegmentSize / 500 { // more than what is left of the segment
 		if err == nil {
-			_, err = l.Append(make([]byte, 1000))
+			_, err = l.Append(typeBatch, make([]byte, 1000))
 		}
 	}
 	if !errors.Is(err, moved) {
 		t.Errorf("a rotation: %v", err)
 	}
 	gone = nil
-	if _, err := l.Append([]byte("x")); !errors.Is(err, moved) {
+	if _, err := l.Append(typeBatch, []byte("x")); !errors.Is(err, moved) {
 		t.Errorf("after that: %v", err)
 	}
 	if now := list(); !slices.Equal(was, now) {

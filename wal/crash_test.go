@@ -72,7 +72,7 @@ func (h *history) script(o Options, seed uint64) error {
 		sizes := []int{1 + r.IntN(60), 1 + r.IntN(60), 200 + r.IntN(1500), l.MaxRecord()}
 		p := payload(i+1, sizes[r.IntN(len(sizes))])
 		h.payloads = append(h.payloads, p)
-		if _, err := l.Append(p); err != nil {
+		if _, err := l.Append(typeBatch, p); err != nil {
 			return err
 		}
 		h.synced = max(h.synced, l.Durable()) // a rotation syncs
@@ -170,7 +170,7 @@ func recoverTwice(disk *vfstest.Mem, h *history, nested bool) error {
 	for _, size := range []int{30, 1000} {
 		p := payload(l.Last()+1000, size) // not what the first life wrote at this index
 		again.payloads = append(again.payloads, p)
-		if _, err := l.Append(p); err != nil {
+		if _, err := l.Append(typeBatch, p); err != nil {
 			return err
 		}
 		if err := l.Sync(); err != nil {

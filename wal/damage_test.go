@@ -36,7 +36,7 @@ func otherLife(t *testing.T, id ID) frozen {
 	add(t, l, 2000, 2000, 2000, 1000)
 	for _, size := range []int{2000, 2000, 2000, 1000, 2000} {
 		p := payload(1000+l.Last(), size)
-		if _, err := l.Append(p); err != nil {
+		if _, err := l.Append(typeBatch, p); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -130,7 +130,7 @@ func TestDamage(t *testing.T) {
 			b := f[name(2)][second:]
 			seg, _ := knownFormats().decodeSegmentHeader(f[name(2)])
 			link := le.Uint32(f[name(2)][segmentHeaderSize+36:])
-			encodeRecord(b[:2040], seg.seedSum(), link, 7, 5, 0, payload(7, 2000))
+			encodeRecord(b[:2040], typeBatch, seg.seedSum(), link, 7, 5, 0, payload(7, 2000))
 		}, nil, name(2), second, 6},
 		{"a file of another program among ours",
 			func(f frozen) { f[name(3)] = []byte(strings.Repeat("hello\n", 2000)) },

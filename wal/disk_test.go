@@ -102,7 +102,7 @@ func add(t testing.TB, l *Log, sizes ...int) [][]byte {
 	var all [][]byte
 	for _, size := range sizes {
 		p := payload(l.Last()+1, size)
-		if _, err := l.Append(p); err != nil {
+		if _, err := l.Append(typeBatch, p); err != nil {
 			t.Fatal(err)
 		}
 		if err := l.Sync(); err != nil {

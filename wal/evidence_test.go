@@ -118,7 +118,7 @@ func TestTornTailOfOneRecord(t *testing.T) {
 	add(t, l, 100)
 	off := l.off
 	for _, size := range []int{100, 200} { // nobody syncs them: two records where one could be
-		if _, err := l.Append(payload(l.Last()+1, size)); err != nil {
+		if _, err := l.Append(typeBatch, payload(l.Last()+1, size)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -141,7 +141,7 @@ func TestTornTailOfOneRecord(t *testing.T) {
 		{"the last byte of the segment, no header", func(b []byte) { clear(b[off:]); b[len(b)-1] = 1 }, false},
 		{"the header of another index", func(b []byte) {
 			clear(b[off:])
-			encodeRecord(b[off:off+48], l.seed, l.link, 9, 1, 0, []byte("x"))
+			encodeRecord(b[off:off+48], typeBatch, l.seed, l.link, 9, 1, 0, []byte("x"))
 			b[off+48] = 1
 		}, false},
 	} {
@@ -199,7 +199,8 @@ func TestLeftoverIsNoSecondRecord(t *testing.T) {
 	l := create(t, o(disk))
 	add(t, l, int(2*512-l.off-recordHeaderSize)) // the next record begins a sector
 	payloads := [][]byte{payload(1, int(2*512-segmentHeaderSize-recordHeaderSize))}
-	if _, err := l.Append(payload(2, 5000)); err != nil { // torn: its beginning does not reach the disk, its end does
+	// It is torn: its beginning does not reach the disk, its end does.
+	if _, err := l.Append(typeBatch, payload(2, 5000)); err != nil {
 		t.Fatal(err)
 	}
 	disk = disk.Crash(vfstest.Crash{Keep: 1})
@@ -226,7 +227,7 @@ func TestLeftoverIsNoSecondRecord(t *testing.T) {
 	}
 	l = start(t, o(disk))
 	payloads = append(payloads, add(t, l, 512-recordHeaderSize)...)
-	if _, err := l.Append(payload(3, 100)); err != nil {
+	if _, err := l.Append(typeBatch, payload(3, 100)); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.file.Sync(); err != nil { // record 3 came to the disk by itself
@@ -266,7 +267,7 @@ func TestTornText(t *testing.T) {
 		l := create(t, markedOptions(disk, row.each))
 		add(t, l, 8)
 		off := l.off
-		if _, err := l.Append(payload(2, 100)); err != nil {
+		if _, err := l.Append(typeBatch, payload(2, 100)); err != nil {
 			t.Fatal(err)
 		}
 		f := freeze(disk)

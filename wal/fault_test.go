@@ -87,7 +87,7 @@ func errorAt(t *testing.T, n int, marked bool, way func(vfstest.Op) vfstest.Outc
 
 	for i := range 16 {
 		p := payload(uint64(len(h.payloads))+1, 700+100*i)
-		index, err := l.Append(p)
+		index, err := l.Append(typeBatch, p)
 		if err == nil || !errors.Is(err, ErrFull) {
 			h.payloads = append(h.payloads, p)
 		}
@@ -113,7 +113,7 @@ func errorAt(t *testing.T, n int, marked bool, way func(vfstest.Op) vfstest.Outc
 			_ = l.Release(h.synced)
 		}
 		if errors.Is(err, ErrFull) && l.PrepareSpare() == nil { // the operation that failed works now
-			if _, err := l.Append(p); err != nil {
+			if _, err := l.Append(typeBatch, p); err != nil {
 				t.Fatalf("%s: append after a spare was made: %v", where(), err)
 			}
 			h.payloads = append(h.payloads, p)
@@ -125,7 +125,7 @@ func errorAt(t *testing.T, n int, marked bool, way func(vfstest.Op) vfstest.Outc
 		}
 		for name, call := range map[string]func() error{
 			"Sync":         l.Sync,
-			"Append":       func() error { _, err := l.Append([]byte{1}); return err },
+			"Append":       func() error { _, err := l.Append(typeBatch, []byte{1}); return err },
 			"PrepareSpare": l.PrepareSpare,
 			"Release":      func() error { return l.Release(h.synced) },
 		} {
@@ -173,7 +173,7 @@ func TestFirstSyncErrorIsFinal(t *testing.T) {
 	})
 	l := create(t, testOptions(fault))
 	add(t, l, 10)
-	if _, err := l.Append([]byte("x")); err != nil {
+	if _, err := l.Append(typeBatch, []byte("x")); err != nil {
 		t.Fatal(err)
 	}
 	failing = true
@@ -185,7 +185,7 @@ func TestFirstSyncErrorIsFinal(t *testing.T) {
 	if again := l.Sync(); !errors.Is(again, syscall.EIO) {
 		t.Errorf("the second sync says %v", again)
 	}
-	if _, again := l.Append([]byte("x")); !errors.Is(again, syscall.EIO) {
+	if _, again := l.Append(typeBatch, []byte("x")); !errors.Is(again, syscall.EIO) {
 		t.Errorf("an append says %v", again)
 	}
 	if l.Durable() != 1 || fault.Count(vfstest.KindWrite) != writes || fault.Count(vfstest.KindSync) != syncs {
@@ -224,7 +224,7 @@ func TestOrderOfRotationAndRelease(t *testing.T) {
 		}
 	}
 	appendOne := func() {
-		if _, err := l.Append(payload(1, 4000)); err != nil {
+		if _, err := l.Append(typeBatch, payload(1, 4000)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -313,7 +313,8 @@ func TestFullDisk(t *testing.T) {
 	payloads = append(payloads, add(t, l, 4000)...)
 	for range 3 {
 		before := fault.Total()
-		if _, err := l.Append(payload(3, 2000)); !errors.Is(err, ErrFull) || !errors.Is(err, syscall.ENOSPC) {
+		if _, err := l.Append(typeBatch, payload(3, 2000)); !errors.Is(err, ErrFull) ||
+			!errors.Is(err, syscall.ENOSPC) {
 			t.Fatalf("append without room: %v", err)
 		}
 		if l.Last() != 2 || l.Err() != nil {
@@ -330,7 +331,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	payloads = append(payloads, add(t, l, 900)...) // there is room for a small one
 	full = false
-	if _, err := l.Append(payload(4, 2000)); !errors.Is(err, ErrFull) {
+	if _, err := l.Append(typeBatch, payload(4, 2000)); !errors.Is(err, ErrFull) {
 		t.Errorf("append before PrepareSpare succeeded: %v", err)
 	}
 	if err := l.PrepareSpare(); err != nil {
@@ -371,7 +372,7 @@ func TestStartThatFails(t *testing.T) {
 			t.Errorf("operation %d: Start says %v", n, err)
 		}
 		if more {
-			if _, appended := l.Append([]byte("x")); appended == nil || l.Start() == nil {
+			if _, appended := l.Append(typeBatch, []byte("x")); appended == nil || l.Start() == nil {
 				t.Errorf("operation %d: the log works though Start failed", n)
 			}
 		}

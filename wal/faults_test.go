@@ -77,7 +77,7 @@ func errorBehind(t *testing.T, what string, n, m int, first, second func(vfstest
 	l = create(t, h.options(fault))
 	for i := range 14 {
 		p := payload(100*uint64(i)+l.Last(), 500+150*i)
-		_, err := l.Append(p)
+		_, err := l.Append(typeBatch, p)
 		if err == nil || !errors.Is(err, ErrFull) {
 			h.payloads = append(h.payloads, p)
 		}

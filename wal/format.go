@@ -61,6 +61,9 @@ type format struct {
 	types   uint32 // records have types 1 to this
 }
 
+// has says whether the segments may have records of a type.
+func (f format) has(recordType uint8) bool { return recordType > 0 && uint32(recordType) <= f.types }
+
 // formats are those that a program knows, by version. A log may have segments of several, in any
 // order, and goes on in the version that its last segment has.
 type formats []format
@@ -104,6 +107,16 @@ func (h segmentHeader) encode() []byte {
 	le.PutUint32(b[56:], h.previous)
 	le.PutUint32(b[60:], crc32.Checksum(b[:60], castagnoli))
 	return b
+}
+
+// holding is the first format, from one on, whose segments may have records of a type.
+func (k formats) holding(recordType uint8, from format) (format, error) {
+	for _, f := range k {
+		if f.version >= from.version && f.has(recordType) {
+			return f, nil
+		}
+	}
+	return format{}, fmt.Errorf("%w: a record of type %d: this program knows %s", ErrVersion, recordType, k.known())
 }
 
 // sealed is the format whose version a header was written with, by its checksum: magic and version
@@ -176,8 +189,8 @@ func (h segmentHeader) seedSum() uint32 {
 
 // recordHeader is the 40 bytes before a payload.
 type recordHeader struct {
-	kind       uint8 // the record's type
-	length     int   // of the payload, without padding
+	recordType uint8
+	length     int // of the payload, without padding
 	index      uint64
 	durable    uint64
 	time       int64
@@ -192,9 +205,10 @@ func recordSize(n int) int64 {
 
 // encodeRecord writes the record into b, which is recordSize(len(payload)) long and may hold
 // anything, and returns the record's header sum.
-func encodeRecord(b []byte, seedSum, link uint32, index, durable uint64, time int64, payload []byte) uint32 {
+func encodeRecord(b []byte, recordType uint8, seedSum, link uint32, index, durable uint64, time int64,
+	payload []byte) uint32 {
 	le.PutUint32(b[0:], uint32(len(payload)))
-	le.PutUint32(b[4:], typeBatch)
+	le.PutUint32(b[4:], uint32(recordType))
 	le.PutUint64(b[8:], index)
 	le.PutUint64(b[16:], durable)
 	le.PutUint64(b[24:], uint64(time))
@@ -219,8 +233,8 @@ var (
 // left from the header on. It does not look at the payload. The cheap questions come first: the
 // search behind a torn tail asks this at every eighth byte.
 func (f format) decodeRecordHeader(b []byte, seedSum uint32, room int64) (recordHeader, error) {
-	kind := le.Uint32(b[4:])
-	if kind == 0 || kind > f.types {
+	recordType := le.Uint32(b[4:])
+	if recordType == 0 || recordType > f.types {
 		return recordHeader{}, errRecordHeader
 	}
 	length := le.Uint32(b)
@@ -228,7 +242,7 @@ func (f format) decodeRecordHeader(b []byte, seedSum uint32, room int64) (record
 		return recordHeader{}, errRecordLength
 	}
 	h := recordHeader{
-		kind:       uint8(kind),
+		recordType: uint8(recordType),
 		length:     int(length),
 		index:      le.Uint64(b[8:]),
 		durable:    le.Uint64(b[16:]),

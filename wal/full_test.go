@@ -94,7 +94,7 @@ func noRoomAt(t *testing.T, n, length int, marked bool, way func(vfstest.Op) vfs
 			// Another record each time, so that one that was refused shows.
 			p := payload(l.Last()+1+1000*uint64(attempt), []int{700, 2500, 40}[i%3]+100*attempt)
 			h.payloads = append(h.payloads, p)
-			index, err := l.Append(p)
+			index, err := l.Append(typeBatch, p)
 			if final := l.Err(); final != nil {
 				if strings.Contains(final.Error(), "take back a record") {
 					return first.N > 0 // it is there, and nothing can be written: the outcome is not known
@@ -172,7 +172,8 @@ func TestZerosBeforeWhatComesNext(t *testing.T) {
 	}
 	refused := func(size int) {
 		t.Helper()
-		if _, err := l.Append(payload(2, size)); !errors.Is(err, ErrFull) || !errors.Is(err, syscall.ENOSPC) {
+		if _, err := l.Append(typeBatch, payload(2, size)); !errors.Is(err, ErrFull) ||
+			!errors.Is(err, syscall.ENOSPC) {
 			t.Fatalf("append on a full disk: %v", err)
 		}
 	}
@@ -187,7 +188,7 @@ func TestZerosBeforeWhatComesNext(t *testing.T) {
 		t.Fatalf("Resume on a full disk: %v", err)
 	}
 	full, ops = false, nil
-	if _, err := l.Append(payload(3, 4000)); err != nil {
+	if _, err := l.Append(typeBatch, payload(3, 4000)); err != nil {
 		t.Fatal(err)
 	}
 	expect("when there is room", "write 1.seg 5144+2040, sync 1.seg 0+0, rename spare 0+0, write 2.seg 64+4040")
@@ -212,7 +213,7 @@ func TestRecordThatIsThereThoughRefused(t *testing.T) {
 	payloads := add(t, l, 10)
 	full = true
 	last := append(payload(2, 40), make([]byte, 8)...)
-	if _, err := l.Append(last); err == nil || errors.Is(err, ErrFull) || l.Err() == nil {
+	if _, err := l.Append(typeBatch, last); err == nil || errors.Is(err, ErrFull) || l.Err() == nil {
 		t.Fatalf("%v, and the log goes on: %v", err, l.Err())
 	}
 	if err := recoverTwice(disk.Clone(), &history{payloads: append(payloads, last), synced: 1}, false); err != nil {
@@ -239,7 +240,7 @@ func TestFailedSyncForWantOfRoomIsFinal(t *testing.T) {
 		}
 		armed = true
 		for i := range uint64(4) {
-			_, err := l.Append(payload(i, 3000))
+			_, err := l.Append(typeBatch, payload(i, 3000))
 			if err == nil {
 				err = l.Sync()
 			}
@@ -267,7 +268,7 @@ func TestStartWithoutRoom(t *testing.T) {
 	l := create(t, testOptions(disk))
 	payloads := add(t, l, 100, 200)
 	p := payload(3, 300)
-	if _, err := l.Append(p); err != nil {
+	if _, err := l.Append(typeBatch, p); err != nil {
 		t.Fatal(err)
 	}
 	h := &history{payloads: append(payloads, p), synced: 2}
@@ -301,7 +302,7 @@ func TestStartWithoutRoom(t *testing.T) {
 			if refused++; refused > 3 {
 				break
 			}
-			if _, err := l.Append([]byte("x")); !errors.Is(err, ErrNotStarted) {
+			if _, err := l.Append(typeBatch, []byte("x")); !errors.Is(err, ErrNotStarted) {
 				t.Fatalf("append before Start worked: %v", err)
 			}
 			if err := recoverTwice(copied.Crash(vfstest.Crash{Seed: uint64(n), Keep: 0.5}), h, true); err != nil {
@@ -349,7 +350,7 @@ func TestHistoryGoesBeforeACountIsRefused(t *testing.T) {
 	l.Cover(5)                                                                         // two of them
 	add := func() error {
 		p := payload(l.Last()+1, 4000)
-		_, err := l.Append(p)
+		_, err := l.Append(typeBatch, p)
 		if err == nil {
 			h.payloads = append(h.payloads, p)
 			err = l.Sync()
@@ -403,7 +404,7 @@ func TestNoSpareWithoutLeave(t *testing.T) {
 	if err := l.PrepareSpare(); !errors.Is(err, refusal) {
 		t.Errorf("PrepareSpare: %v", err)
 	}
-	if _, err := l.Append(payload(3, 4000)); !errors.Is(err, ErrFull) || !errors.Is(err, refusal) {
+	if _, err := l.Append(typeBatch, payload(3, 4000)); !errors.Is(err, ErrFull) || !errors.Is(err, refusal) {
 		t.Errorf("Append: %v", err)
 	}
 	if fault.Count(vfstest.KindCreate) != created {

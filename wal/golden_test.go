@@ -31,7 +31,7 @@ func writeGolden(t *testing.T, disk vfs.FS) {
 	}
 	l := start(t, o)
 	for i := range 12 {
-		if _, err := l.Append([]byte(strings.Repeat(string(rune('a'+i)), 1+i*150))); err != nil {
+		if _, err := l.Append(typeBatch, []byte(strings.Repeat(string(rune('a'+i)), 1+i*150))); err != nil {
 			t.Fatal(err)
 		}
 		if i%3 == 0 {
@@ -121,7 +121,7 @@ func TestFormatByHand(t *testing.T) {
 	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
 	for _, p := range []string{"first payload", "x"} {
-		if _, err := l.Append([]byte(p)); err != nil {
+		if _, err := l.Append(typeBatch, []byte(p)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -27,7 +27,7 @@ func TestRecordLengthIsBounded(t *testing.T) {
 		{math.MaxUint32, 1 << 40, errRecordLength},
 	} {
 		b := make([]byte, recordSize(1))
-		encodeRecord(b, seed, 0, 2, 1, 0, []byte("x"))
+		encodeRecord(b, typeBatch, seed, 0, 2, 1, 0, []byte("x"))
 		le.PutUint32(b, test.length)
 		le.PutUint32(b[36:], crc32.Update(seed, castagnoli, b[:36]))
 		h, err := knownFormats().first().decodeRecordHeader(b, seed, test.room)

@@ -152,7 +152,7 @@ func TestEverySizeIsDurable(t *testing.T) {
 				for range 3 {
 					for _, size := range []int{l.MaxRecord(), 1, l.MaxRecord() - 1} {
 						payloads = append(payloads, payload(l.Last()+1, size))
-						if _, err := l.Append(payloads[l.Last()]); err != nil {
+						if _, err := l.Append(typeBatch, payloads[l.Last()]); err != nil {
 							t.Fatal(err)
 						}
 					}
@@ -231,7 +231,7 @@ func TestUnsyncedTailOfEverySize(t *testing.T) {
 							break
 						}
 						payloads = append(payloads, p)
-						if _, err := l.Append(p); err != nil {
+						if _, err := l.Append(typeBatch, p); err != nil {
 							t.Fatal(err)
 						}
 					}
@@ -306,7 +306,7 @@ func TestEvidenceAtEveryDistance(t *testing.T) {
 						t.Fatal(err)
 					}
 					b := make([]byte, smallestRecord)
-					encodeRecord(b, l.seed, 0, 3, 2, 0, []byte("x"))
+					encodeRecord(b, typeBatch, l.seed, 0, 3, 2, 0, []byte("x"))
 					err = writeAt(f, b, l.off+distance)
 					if between != 0 {
 						err = errors.Join(err, writeAt(f, bytes.Repeat([]byte{between}, int(distance)), l.off))
@@ -357,7 +357,7 @@ func TestSecondRecordAtEveryDistance(t *testing.T) {
 					}
 					b := make([]byte, recordSize(length))
 					if length > 0 {
-						encodeRecord(b, l.seed, l.link, 2, 1, 0, payload(2, length))
+						encodeRecord(b, typeBatch, l.seed, l.link, 2, 1, 0, payload(2, length))
 						b = b[:recordHeaderSize]
 					} else {
 						b[0] = 1
@@ -512,7 +512,7 @@ func TestCrashOverSizes(t *testing.T) {
 				for i, size := range []int{1, 9000, longest, 64<<10 + 1, longest - 1, longest, 5000, longest, 30} {
 					p := payload(l.Last()+1, min(size, longest))
 					h.payloads = append(h.payloads, p)
-					if _, err := l.Append(p); err != nil {
+					if _, err := l.Append(typeBatch, p); err != nil {
 						t.Fatal(err)
 					}
 					h.synced = max(h.synced, l.Durable()) // a rotation syncs

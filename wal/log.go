@@ -109,7 +109,9 @@ type Log struct {
 	// anything else is written.
 	unclean int64
 	refused int64 // size of the record that was refused last, in bytes; 0 if the last one was taken
-	writer  markWriter
+
+	refusedType uint8 // its type
+	writer      markWriter
 
 	place atomic.Pointer[place] // of the last segment, from Start on; for InPlace
 
@@ -351,26 +353,27 @@ func (l *Log) clearRoom(zeros []byte) bool {
 	return true
 }
 
-// Append writes one record behind the last one and returns its index. It is not durable before a
-// Sync that returned nil. ErrTooLarge if payload is empty or longer than MaxRecord; ErrFull if
-// there was no room for it, or for a new segment that it needed: after either the record is not in
-// the log, and no later Open finds it. Every other error is final: nothing is written any more.
+// Append writes one record of a type behind the last one and returns its index. It is not durable
+// before a Sync that returned nil. ErrTooLarge if payload is empty or longer than MaxRecord;
+// ErrVersion if no version that this program knows has the type; ErrFull if there was no room for
+// it, or for a new segment that it needed: after each of these the record is not in the log, and no
+// later Open finds it. Every other error is final: nothing is written any more.
 //
 // Before it says ErrFull it gives up what is kept for history only (GiveUp).
-func (l *Log) Append(payload []byte) (uint64, error) {
-	index, err := l.append(payload)
+func (l *Log) Append(recordType uint8, payload []byte) (uint64, error) {
+	index, err := l.append(recordType, payload)
 	for err != nil && errors.Is(err, ErrFull) {
 		bytes, kept := l.GiveUp()
 		if bytes == 0 {
-			l.refused = recordSize(len(payload))
+			l.refused, l.refusedType = recordSize(len(payload)), recordType
 			return 0, errors.Join(err, kept)
 		}
-		index, err = l.append(payload)
+		index, err = l.append(recordType, payload)
 	}
 	return index, err
 }
 
-func (l *Log) append(payload []byte) (uint64, error) {
+func (l *Log) append(recordType uint8, payload []byte) (uint64, error) {
 	if err := l.usable(); err != nil {
 		return 0, err
 	}
@@ -383,14 +386,14 @@ func (l *Log) append(payload []byte) (uint64, error) {
 		}
 	}
 	size := recordSize(len(payload))
-	if l.off+size > l.current.size {
-		if err := l.rotate(size); err != nil {
+	if !l.takes(recordType, size) {
+		if err := l.rotate(recordType, size); err != nil {
 			return 0, err
 		}
 	}
 	b := l.buffer(size)
 	index := l.last.Load() + 1
-	link := encodeRecord(b, l.seed, l.link, index, l.durable.Load(), l.o.Now().UnixNano(), payload)
+	link := encodeRecord(b, recordType, l.seed, l.link, index, l.durable.Load(), l.o.Now().UnixNano(), payload)
 	if err := put(l.file, b, l.off); errors.Is(err, ErrFull) {
 		return 0, l.takeBack(size, err)
 	} else if err != nil {
@@ -403,6 +406,12 @@ func (l *Log) append(payload []byte) (uint64, error) {
 	l.stats.records.Add(1)
 	l.stats.bytes.Add(size)
 	return index, nil
+}
+
+// takes says whether the last segment has room for a record of so many bytes, and may hold one of
+// the type.
+func (l *Log) takes(recordType uint8, size int64) bool {
+	return l.off+size <= l.current.size && l.current.format.has(recordType)
 }
 
 // buffer returns size bytes to put together what is written.

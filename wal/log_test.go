@@ -53,7 +53,7 @@ func TestOnTheRealDisk(t *testing.T) {
 		if err := errors.Join(l.Close(), l.Close()); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := l.Append([]byte("x")); !errors.Is(err, ErrClosed) {
+		if _, err := l.Append(typeBatch, []byte("x")); !errors.Is(err, ErrClosed) {
 			t.Errorf("append to a closed log: %v", err)
 		}
 		if err := errors.Join(l.Sync(), l.PrepareSpare()); !errors.Is(err, ErrClosed) {
@@ -144,7 +144,7 @@ func TestAppendLimits(t *testing.T) {
 	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
 	for _, size := range []int{0, l.MaxRecord() + 1} {
-		if _, err := l.Append(make([]byte, size)); !errors.Is(err, ErrTooLarge) {
+		if _, err := l.Append(typeBatch, make([]byte, size)); !errors.Is(err, ErrTooLarge) {
 			t.Errorf("%d bytes: %v", size, err)
 		}
 	}
@@ -159,7 +159,7 @@ func TestAppendLimits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = unstarted.Append([]byte("x"))
+	_, err = unstarted.Append(typeBatch, []byte("x"))
 	for _, err := range []error{err, unstarted.Sync(), unstarted.PrepareSpare(), unstarted.Release(1)} {
 		if !errors.Is(err, ErrNotStarted) {
 			t.Errorf("before Start: %v", err)
@@ -209,7 +209,7 @@ func TestRecordsFrom(t *testing.T) {
 	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
 	payloads := add(t, l, 2000, 2000, 2000, 2000, 2000, 2000, 2000)
-	if _, err := l.Append([]byte("not durable")); err != nil {
+	if _, err := l.Append(typeBatch, []byte("not durable")); err != nil {
 		t.Fatal(err)
 	}
 	for from := uint64(1); from <= 9; from++ {
@@ -264,7 +264,7 @@ func TestAppendDoesNotAllocate(t *testing.T) {
 	p := payload(1, 60)
 	add(t, l, 60)
 	allocs := testing.AllocsPerRun(100, func() {
-		if _, err := l.Append(p); err != nil {
+		if _, err := l.Append(typeBatch, p); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -162,7 +162,7 @@ func TestMarkAllocates(t *testing.T) {
 			t.Fatal(err)
 		}
 		return testing.AllocsPerRun(50, func() {
-			if _, err := l.Append([]byte("payload")); err != nil {
+			if _, err := l.Append(typeBatch, []byte("payload")); err != nil {
 				t.Fatal(err)
 			}
 			if err := l.Sync(); err != nil {

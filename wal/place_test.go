@@ -33,7 +33,7 @@ func TestInPlace(t *testing.T) {
 			t.Fatal(err)
 		}
 		for len(l.Segments()) < 3 {
-			if _, err := l.Append(make([]byte, 1000)); err != nil {
+			if _, err := l.Append(typeBatch, make([]byte, 1000)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -98,8 +98,8 @@ func (l *Log) Resume() error {
 	if l.unclean > 0 {
 		err = l.clean()
 	}
-	if err == nil && l.off+l.refused > l.current.size {
-		err = l.rotate(0) // a scant one lets shorter records go on
+	if err == nil && !l.takes(l.refusedType, l.refused) {
+		err = l.rotate(l.refusedType, 0) // a scant one lets shorter records go on
 	}
 	if err == nil {
 		l.refused = 0

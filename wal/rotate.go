@@ -186,8 +186,13 @@ func rename(fsys vfs.FS, dir, from, to string) error {
 }
 
 // rotate makes everything durable and goes on in a new segment, which has room for a record of so
-// many bytes. ErrFull leaves the log as it was; other errors are final.
-func (l *Log) rotate(size int64) error {
+// many bytes. It has the version of the segment before it, or the first later one that has records
+// of the type. ErrFull and ErrVersion leave the log as it was; other errors are final.
+func (l *Log) rotate(recordType uint8, size int64) error {
+	format, err := l.o.formats.holding(recordType, l.current.format)
+	if err != nil {
+		return err
+	}
 	if err := l.Sync(); err != nil {
 		return err
 	}
@@ -203,7 +208,7 @@ func (l *Log) rotate(size int64) error {
 		return err
 	}
 	h := segmentHeader{
-		format:   l.current.format,
+		format:   format,
 		store:    l.id,
 		number:   l.current.number + 1,
 		first:    l.last.Load() + 1,

@@ -31,7 +31,7 @@ func scanned(t *testing.T) (string, []Record) {
 		t.Fatal(err)
 	}
 	for i := range 60 {
-		if _, err := l.Append(fmt.Appendf(nil, "%d %500d", 7+i, i)); err != nil {
+		if _, err := l.Append(typeBatch, fmt.Appendf(nil, "%d %500d", 7+i, i)); err != nil {
 			t.Fatal(err)
 		}
 		if err := l.Sync(); err != nil {
@@ -200,7 +200,7 @@ func TestLive(t *testing.T) {
 	if err := l.Start(); err == nil {
 		t.Error("a log that another process writes was started")
 	}
-	if _, err := l.Append([]byte("x")); err == nil {
+	if _, err := l.Append(typeBatch, []byte("x")); err == nil {
 		t.Error("appended")
 	}
 }

@@ -47,7 +47,7 @@ func TestScantSpare(t *testing.T) {
 		if err := l.PrepareScantSpare(); err != nil {
 			t.Fatal(err)
 		}
-		_, err := l.Append(payload(l.Last()+1, l.MaxRecord()))
+		_, err := l.Append(typeBatch, payload(l.Last()+1, l.MaxRecord()))
 		if err == nil {
 			h.payloads = append(h.payloads, payload(l.Last(), l.MaxRecord()))
 			continue

@@ -239,7 +239,7 @@ func (s *scanner) record() (Record, error) {
 func (s *scanner) step(h recordHeader, b []byte, off int64) Record {
 	s.off, s.next = off+recordSize(h.length), h.index+1
 	le.PutUint32(s.link[:], h.sum)
-	return Record{Index: h.index, Durable: h.durable, Time: time.Unix(0, h.time), Type: h.kind,
+	return Record{Index: h.index, Durable: h.durable, Time: time.Unix(0, h.time), Type: h.recordType,
 		Payload: b[recordHeaderSize : recordHeaderSize+h.length], Segment: s.seg.number, Offset: off}
 }
 

@@ -115,7 +115,7 @@ func TestHousekeepingBesideAppend(t *testing.T) {
 		}
 	})
 	for i := uint64(1); i <= records; i++ {
-		if _, err := l.Append(payload(i, int(i%200)+1)); err != nil {
+		if _, err := l.Append(typeBatch, payload(i, int(i%200)+1)); err != nil {
 			t.Fatal(err)
 		}
 		if err := l.Sync(); err != nil {

@@ -73,7 +73,7 @@ func unsyncedRun(t *testing.T, synced int) (*vfstest.Mem, [][]byte, []int64) {
 	for i := range 4 {
 		p := payload(l.Last()+1, 500)
 		payloads, offsets = append(payloads, p), append(offsets, l.off)
-		if _, err := l.Append(p); err != nil {
+		if _, err := l.Append(typeBatch, p); err != nil {
 			t.Fatal(err)
 		}
 		if i < synced {
@@ -135,7 +135,7 @@ func TestOldLifeDoesNotComeBack(t *testing.T) {
 	payloads := add(t, l, toSector)
 	// Records 2, 3, 4 of a life that nobody was told of.
 	for _, size := range []int{512 - recordHeaderSize, 512 - recordHeaderSize, 300} {
-		if _, err := l.Append(payload(l.Last()+1, size)); err != nil {
+		if _, err := l.Append(typeBatch, payload(l.Last()+1, size)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -192,7 +192,7 @@ func TestTailIsRewrittenBeforeStartReturns(t *testing.T) {
 	for _, size := range []int{700, 900} {
 		p := payload(l.Last()+1, size)
 		payloads = append(payloads, p)
-		if _, err := l.Append(p); err != nil {
+		if _, err := l.Append(typeBatch, p); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -255,7 +255,7 @@ func TestImpossibleHeaderInATornTail(t *testing.T) {
 	} {
 		f := freeze(disk)
 		b := f[segmentName(1)][l.off+c.distance:]
-		encodeRecord(b[:smallestRecord], l.seed, 0, c.index, c.durable, 0, []byte("x"))
+		encodeRecord(b[:smallestRecord], typeBatch, l.seed, 0, c.index, c.durable, 0, []byte("x"))
 		opened, err := Open(testDir, testOptions(f))
 		var damage *CorruptionError
 		if errors.As(err, &damage) != c.damage || err == nil && opened.Last() != 1 {

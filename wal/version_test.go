@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"gcd/internal/vfs/vfstest"
@@ -29,10 +29,7 @@ func handmade(t *testing.T, disk *vfstest.Mem, h segmentHeader, kinds ...uint8) 
 		index := h.first + uint64(i)
 		p := payload(index, 100)
 		record := b[off : off+recordSize(len(p))]
-		encodeRecord(record, h.seedSum(), link, index, index-1, testNow().UnixNano(), p)
-		record[4] = kind
-		link = crc32.Update(h.seedSum(), castagnoli, record[:36])
-		le.PutUint32(record[36:], link)
+		link = encodeRecord(record, kind, h.seedSum(), link, index, index-1, testNow().UnixNano(), p)
 		off += int64(len(record))
 	}
 	if err := disk.WriteFile(path.Join(testDir, segmentName(h.number)), b); err != nil {
@@ -137,6 +134,88 @@ func TestNewLogsAreOld(t *testing.T) {
 	}
 	if l, err := Open(testDir, testOptions(freeze(disk))); err != nil || l.Last() != 5 || len(l.segs) < 3 {
 		t.Errorf("an older program: %v", err)
+	}
+}
+
+// TestLaterTypeBeginsSegment: a record of the second type begins a segment of the version that has
+// it, where the log is not in such a one, and the log stays in that version.
+func TestLaterTypeBeginsSegment(t *testing.T) {
+	t.Parallel()
+	disk := vfstest.NewMem()
+	o := testOptions(disk)
+	o.SegmentSize, o.formats = 64<<10, later()
+	l := create(t, o)
+	for _, row := range []struct {
+		recordType uint8
+		segment    uint64
+		err        error
+	}{{1, 1, nil}, {3, 1, ErrVersion}, {1, 1, nil}, {2, 2, nil}, {1, 2, nil}, {2, 2, nil}, {0, 2, ErrVersion}} {
+		index, err := l.Append(row.recordType, payload(l.Last()+1, 100))
+		if err == nil {
+			err = l.Sync()
+		}
+		if !errors.Is(err, row.err) || l.current.number != row.segment {
+			t.Fatalf("a record of type %d: %v, in segment %d; want %v, in segment %d", row.recordType, err,
+				l.current.number, row.err, row.segment)
+		}
+		if err == nil && index != l.Last() {
+			t.Errorf("a record of type %d has index %d, and the last one %d", row.recordType, index, l.Last())
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := Open(testDir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	records, err := read(l, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var types []uint8
+	for _, rec := range records {
+		types = append(types, rec.Type)
+		if !bytes.Equal(rec.Payload, payload(rec.Index, 100)) {
+			t.Errorf("record %d holds other bytes than were appended", rec.Index)
+		}
+	}
+	if want := []uint8{1, 1, 2, 1, 2}; !slices.Equal(types, want) {
+		t.Errorf("types %d, want %d", types, want)
+	}
+	if l.segs[0].format != o.formats.first() || l.segs[1].format != o.formats.newest() {
+		t.Errorf("the segments have %+v and %+v", l.segs[0].format, l.segs[1].format)
+	}
+}
+
+// TestLaterTypeWithoutRoom: where there is no room for the segment that a record of the second type
+// needs, it is refused, also by Resume, until there is.
+func TestLaterTypeWithoutRoom(t *testing.T) {
+	t.Parallel()
+	disk := vfstest.NewMem()
+	full := false
+	o := testOptions(vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
+		if full && op.Kind == vfstest.KindCreate {
+			return vfstest.Fail(syscall.ENOSPC)
+		}
+		return vfstest.Outcome{}
+	}))
+	o.SegmentSize, o.formats = 64<<10, later()
+	l := create(t, o)
+	add(t, l, 100)
+	full = true
+	if _, err := l.Append(2, payload(2, 100)); !errors.Is(err, ErrFull) {
+		t.Fatalf("without room: %v", err)
+	}
+	if err := l.Resume(); !errors.Is(err, ErrFull) {
+		t.Fatalf("resumed without room: %v", err)
+	}
+	full = false
+	if err := errors.Join(l.PrepareSpare(), l.Resume()); err != nil {
+		t.Fatalf("resumed with room: %v", err)
+	}
+	if index, err := l.Append(2, payload(2, 100)); index != 2 || err != nil || l.current.number != 2 {
+		t.Errorf("with room: record %d in segment %d, %v", index, l.current.number, err)
 	}
 }
 

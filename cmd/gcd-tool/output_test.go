@@ -40,7 +40,7 @@ func writeRecords(t *testing.T, n int, at func(i int) time.Time) string {
 	}
 	for ; i < n; i++ {
 		record := append([]byte{2, 'a', 0}, binary.AppendUvarint(nil, uint64(i))...)
-		if _, err := log.Append(append(record, 1)); err != nil {
+		if _, err := log.Append(1, append(record, 1)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -49,6 +49,10 @@ func (c *Change) Step(at Value) (after Value, held, follows bool) {
 	return c.After(), false, at == c.Before()
 }
 
+// batch is the type of the records that changes are in. A later type is encoded and decoded here;
+// package wal has to know a format version whose segments have it.
+const batch = 1
+
 const (
 	// MaxTopicLen is the longest topic in bytes: what a record's format and the protocol hold.
 	MaxTopicLen = 65535
@@ -88,9 +92,12 @@ func (c *Change) Append(b []byte) []byte {
 
 var errBatchFormat = errors.New("not a batch of changes")
 
-// decodeChange reads the first change of a batch and returns what follows it. The topic is part of
-// b. Whatever b claims is compared with what it has.
-func decodeChange(b []byte) (c Change, rest []byte, err error) {
+// decodeChange reads the first change in the payload of a record of a type, and returns what
+// follows it. The topic is part of b. Whatever b claims is compared with what it has.
+func decodeChange(recordType uint8, b []byte) (c Change, rest []byte, err error) {
+	if recordType != batch {
+		return Change{}, nil, fmt.Errorf("%w: a record of type %d", errBatchFormat, recordType)
+	}
 	head, n := binary.Uvarint(b)
 	if n <= 0 {
 		return Change{}, nil, fmt.Errorf("%w: no head", errBatchFormat)
@@ -121,9 +128,9 @@ func decodeChange(b []byte) (c Change, rest []byte, err error) {
 	return c, b, nil
 }
 
-// Changes yields the changes in a record's payload, in their order. A topic is part of payload.
-// What is no batch of changes is an error, which ends the loop.
-func Changes(payload []byte) iter.Seq2[Change, error] {
+// Changes yields the changes in the payload of a record of a type, in their order. A topic is part of
+// payload. What is no batch of changes is an error, which ends the loop.
+func Changes(recordType uint8, payload []byte) iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {
 		if len(payload) == 0 {
 			yield(Change{}, errBatchFormat)
@@ -132,7 +139,7 @@ func Changes(payload []byte) iter.Seq2[Change, error] {
 		for rest := payload; len(rest) > 0; {
 			var c Change
 			var err error
-			if c, rest, err = decodeChange(rest); err != nil {
+			if c, rest, err = decodeChange(recordType, rest); err != nil {
 				yield(Change{}, err)
 				return
 			}

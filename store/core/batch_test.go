@@ -1,6 +1,7 @@
 package core
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 )
@@ -14,7 +15,7 @@ func TestChanges(t *testing.T) {
 		payload = c.Append(payload)
 	}
 	var got []Change
-	for c, err := range Changes(payload) {
+	for c, err := range Changes(batch, payload) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -44,16 +45,26 @@ func TestChanges(t *testing.T) {
 			}
 		}
 	}
-	for range Changes(payload) {
+	for range Changes(batch, payload) {
 		break
 	}
 	for n := range len(payload) {
 		var last error
-		for _, err := range Changes(payload[:n]) {
+		for _, err := range Changes(batch, payload[:n]) {
 			last = err
 		}
 		if whole := n == 5 || n == 5+12; (last == nil) != whole {
 			t.Errorf("the first %d of %d bytes: %v", n, len(payload), last)
+		}
+	}
+	for _, other := range []uint8{0, batch + 1} {
+		for _, err := range Changes(other, payload) {
+			if !errors.Is(err, errBatchFormat) {
+				t.Errorf("a record of type %d: %v", other, err)
+			}
+		}
+		if err := NewMachine().Replay(1, other, payload); !errors.Is(err, errBatchFormat) {
+			t.Errorf("replay of a record of type %d: %v", other, err)
 		}
 	}
 }

@@ -82,12 +82,12 @@ func (m *Machine) applyChange(index uint64, c *Change) error {
 }
 
 // Replay applies the payload of a record that was read back.
-func (m *Machine) Replay(index uint64, payload []byte) error {
+func (m *Machine) Replay(index uint64, recordType uint8, payload []byte) error {
 	if len(payload) == 0 {
 		return errBatchFormat
 	}
 	for len(payload) > 0 {
-		c, rest, err := decodeChange(payload)
+		c, rest, err := decodeChange(recordType, payload)
 		if err != nil {
 			return err
 		}

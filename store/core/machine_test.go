@@ -45,7 +45,7 @@ func TestApply(t *testing.T) {
 				if (err == nil) != row.ok {
 					t.Fatalf("apply: %v", err)
 				}
-				err = m.Replay(9, row.change.Append(nil))
+				err = m.Replay(9, batch, row.change.Append(nil))
 				if (err == nil) != row.ok {
 					t.Fatalf("replay: %v", err)
 				}
@@ -83,18 +83,18 @@ func FuzzReplay(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if err := NewMachine().Replay(1, b); err == nil && len(b) == 0 {
+		if err := NewMachine().Replay(1, batch, b); err == nil && len(b) == 0 {
 			t.Fatal("an empty batch was applied")
 		}
 		for len(b) > 0 {
-			c, rest, err := decodeChange(b)
+			c, rest, err := decodeChange(batch, b)
 			if err != nil {
 				if c.Topic != nil || rest != nil {
 					t.Fatal("something was returned beside an error")
 				}
 				return
 			}
-			again, left, err := decodeChange(c.Append(nil))
+			again, left, err := decodeChange(batch, c.Append(nil))
 			if err != nil || len(left) != 0 || !bytes.Equal(again.Topic, c.Topic) || again.Epoch != c.Epoch || again.Sum != c.Sum || again.N != c.N {
 				t.Fatalf("%+v became %+v: %v", c, again, err)
 			}

@@ -102,12 +102,13 @@ func (s *Sequencer) begin(waiting *List) {
 // Changes is how many changes the batch has; without any there is nothing to log.
 func (s *Sequencer) Changes() int { return len(s.changes) }
 
-// Append appends the bytes of the batch.
-func (s *Sequencer) Append(payload []byte) []byte {
+// Record appends the bytes of the batch to payload, and says which type the record has that they
+// are for.
+func (s *Sequencer) Record(payload []byte) (recordType uint8, _ []byte) {
 	for i := range s.changes {
 		payload = s.changes[i].Append(payload)
 	}
-	return payload
+	return batch, payload
 }
 
 // Apply puts the batch, which is durable, into effect as the record at index.
