@@ -4,7 +4,7 @@ FUZZTIME ?= 10s
 ROUNDS   ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race ten lint check fuzz bench compare versions clients libraries crash transactions locks fulldisk damage power starts flip cover stuckpipe mutants
+.PHONY: help build test race ten lint check fuzz bench compare versions clients libraries crash transactions locks fulldisk damage power starts flip cover stuckpipe mutants drawings
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ versions: ## this gcd beside another build of it, OTHER=PATH, in 15 pairs of run
 
 clients: ## the tests with Redis client libraries, a module of its own; libraries that are not here are left out
 	cd clients && go test -race ./...
+
+drawings: ## parses the drawings of the docs as a forge does; needs Node, and takes its packages from npm
+	cd .ci/drawings && npm ci --silent
+	node .ci/drawings/check.js README.md docs/*.md docs/decisions/*.md
 
 libraries: ## what "make clients" tries, from Debian's packages and npm; needs root
 	.ci/clients-install
