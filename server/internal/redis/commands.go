@@ -2,9 +2,11 @@ package redis
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 
+	"gcd/codec"
 	"gcd/server/internal/gate"
 )
 
@@ -28,10 +30,12 @@ type command struct {
 	inMulti     inMulti
 }
 
-// whileLoading tells whether the command is run before the counters are there.
-func (c *command) whileLoading() bool {
-	return strings.HasPrefix(c.flags, "loading ") || strings.Contains(c.flags, " loading ")
+// runsDespite tells whether the command is run although others are refused with a code.
+func (c *command) runsDespite(code codec.Code) bool {
+	return code == codec.CodeLoading && c.has("loading") // it needs no counters
 }
+
+func (c *command) has(flag string) bool { return slices.Contains(strings.Fields(c.flags), flag) }
 
 // keys is which arguments are topics: the first, or all from it on, and what is done to them, in
 // Redis' words.

@@ -226,11 +226,11 @@ func (x *exchange) whichCommand(at int) *command {
 // refuses tells whether the command that was parsed is refused because the server loads or stops:
 // while it loads there are commands that it can answer.
 func (x *exchange) refuses(code codec.Code) bool {
-	if x.client.told != 0 || code != codec.CodeLoading {
-		return true
+	if x.client.told != 0 {
+		code = x.client.told
 	}
 	c := x.whichCommand(0)
-	return c == nil || !c.whileLoading()
+	return c == nil || !c.runsDespite(code)
 }
 
 // sayRefusing refuses the command that was parsed, whatever it is and however far it was done. Who
