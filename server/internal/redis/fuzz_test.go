@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"gcd/internal/thin"
 	"gcd/server/internal/session/sessiontest"
 )
 
@@ -161,8 +162,7 @@ func tryAny(t *testing.T, l *lab, talk *conversation, ch *sessiontest.Choices) {
 		n := ch.Of(len(in) + 1)
 		pieces, in = append(pieces, in[:n]), in[n:]
 	}
-	w := l.world(ch.Of(2) > 0, append(pieces, in))
-	modes(w, ch.Of(8))
+	w := l.worldIn(ch.Of(modes), append(pieces, in))
 	w.Stops, w.Clocks, w.Most = ch.Of(4) == 0, ch.Of(2), []int{0, 1, 7, 100}[ch.Of(4)]
 	err := w.Run(ch)
 	if err == nil {
@@ -178,7 +178,7 @@ func tryAny(t *testing.T, l *lab, talk *conversation, ch *sessiontest.Choices) {
 func TestAnyConversation(t *testing.T) {
 	t.Parallel()
 	l := backupLab()
-	for seed := range uint64(3000) {
+	for seed := range uint64(3000 / thin.Step(10)) {
 		ch := sessiontest.Random(seed)
 		words := make([]byte, ch.Of(40))
 		for i := range words {

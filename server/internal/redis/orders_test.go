@@ -144,10 +144,14 @@ func (c *conversation) judge(w *sessiontest.World, b *sessiontest.Backend) error
 	return fmt.Errorf("answered %q with sums of %d, want %q and %d", client.Got, b.Sum(), want+late, sum)
 }
 
-// modes are the switches of a world: each set of them has a number.
-func modes(w *sessiontest.World, mode int) {
-	w.Loops, w.Slow = mode&1 > 0, mode&2 > 0
-	w.Clients[0].Ends = mode&4 > 0
+// fast is how many modes there are without a client that is slow, and modes how many in all.
+const fast, modes = 8, 16
+
+// worldIn is a world with one client, whose switches have numbers.
+func (l *lab) worldIn(mode int, pieces []string) *sessiontest.World {
+	w := l.world(mode&1 > 0, pieces)
+	w.Loops, w.Clients[0].Ends, w.Slow = mode&2 > 0, mode&4 > 0, mode&8 > 0
+	return w
 }
 
 // However a conversation is cut into two or three pieces, and whatever comes first of them, the
@@ -163,15 +167,15 @@ func TestEverySplitAndOrder(t *testing.T) {
 				n := 0
 				sessiontest.Splits(in, pieces+1, 1, func(cut []string) {
 					n++
-					for mode := range 16 {
+					for mode := range modes {
 						// Of three pieces there are very many, and of their orders with a client
 						// that is slow.
-						if pieces == 2 && (mode&2 > 0 || (mode+n)%(16*thin.Step(10)) != 0) {
+						if pieces == 1 && (mode+n)%(2*thin.Step(5)) != 0 ||
+							pieces == 2 && (mode >= fast || (mode+n)%(fast*thin.Step(20)) != 0) {
 							continue
 						}
 						runs += sessiontest.Each(func(ch *sessiontest.Choices) bool {
-							w := l.world(mode&8 > 0, cut)
-							modes(w, mode)
+							w := l.worldIn(mode, cut)
 							err := w.Run(ch)
 							if err == nil {
 								err = talk.judge(w, l.backend)
@@ -199,14 +203,12 @@ func explore(t *testing.T, l *lab, talk *conversation, ready func(w *sessiontest
 		n := 0
 		sessiontest.Splits(talk.in(), pieces+1, 1, func(cut []string) {
 			n++
-			for mode := range 16 {
-				// That answers are taken late has its own test.
-				if mode&2 > 0 || pieces == 1 && (mode+n)%(4*thin.Step(5)) != 0 {
+			for mode := range fast { // that answers are taken late has its own test
+				if pieces == 1 && (mode+n)%(4*thin.Step(5)) != 0 {
 					continue
 				}
 				runs += sessiontest.Each(func(ch *sessiontest.Choices) bool {
-					w := l.world(mode&8 > 0, cut)
-					modes(w, mode)
+					w := l.worldIn(mode, cut)
 					ready(w)
 					err := w.Run(ch)
 					if err == nil {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"gcd/codec"
+	"gcd/internal/thin"
 	"gcd/server/internal/gate"
 	"gcd/server/internal/session"
 	"gcd/server/internal/session/sessiontest"
@@ -60,7 +61,7 @@ func TestOutcomes(t *testing.T) {
 			}
 			return nil
 		}
-		sessiontest.Splits(row.in, 2, 1, func(cut []string) {
+		sessiontest.Splits(row.in, 2, thin.Step(5), func(cut []string) {
 			for mode := range 4 {
 				sessiontest.Each(func(ch *sessiontest.Choices) bool {
 					w := l.world(false, cut)
