@@ -28,9 +28,9 @@ type World struct {
 	Breaks   bool // clients may break their connections
 	Undetach bool // there may be no Detached
 	Most     int  // bytes of a read; 0: as many as there are
-	stopping bool
-	parting  bool
-	steps    int
+
+	stopping, parting bool
+	room              []move // for moves
 }
 
 // New makes a world in which somebody has just asked for little.
@@ -61,10 +61,6 @@ type Client struct {
 	Empty  []int         // how many they were each time that a read left nothing
 	Quiet  int           // how often nothing came for the settle time
 
-	// Detached, if there is one, is what happens when the session has the connection to itself;
-	// else it gets the client's end of it, which takes everything.
-	Detached func(s session.Session, c session.Conn) bool
-
 	action  session.Action
 	arrived []byte
 	decided bool   // the backend has called Done
@@ -79,23 +75,34 @@ func (w *World) Add(s session.Session, pieces ...string) *Client {
 	return c
 }
 
-// move is something that may happen.
-type move func(ch *Choices) error
+// move is something that may happen, to a client or to all.
+type move struct {
+	what what
+	c    *Client
+}
+
+type what uint8
+
+const (
+	steps   what = iota // the session hears what it waits for
+	arrives             // the client's next piece
+	quiet               // nothing comes for the settle time
+	runsOut             // the clock
+	breaks              // the connection, by its client
+	commits             // the backend
+	stops               // the server: it refuses
+	parts               // and reads what has arrived for the last time
+)
 
 // Run has happen what may, until nothing more does, and returns what went against the contract of
 // sessions.
 func (w *World) Run(ch *Choices) error {
+	most := 1000 // moves
 	for _, c := range w.Clients {
 		w.tell(c, session.Event{Kind: session.Turn})
-	}
-	most := 1000
-	for _, c := range w.Clients {
 		most += 20 * len(strings.Join(c.Pieces, ""))
 	}
-	for ; ; w.steps++ {
-		if w.steps > most {
-			return errors.New("it does not come to an end")
-		}
+	for range most {
 		moves := w.moves(true)
 		if len(moves) == 0 {
 			moves = w.moves(false)
@@ -103,63 +110,79 @@ func (w *World) Run(ch *Choices) error {
 		if len(moves) == 0 {
 			return w.check()
 		}
-		if err := moves[ch.Of(len(moves))](ch); err != nil {
+		if err := w.make(moves[ch.Of(len(moves))], ch); err != nil {
 			return err
 		}
 	}
+	return errors.New("it does not come to an end")
 }
 
 // moves are what may happen now: what does by itself, or what does when nothing else happens.
-func (w *World) moves(byItself bool) (moves []move) {
-	add := func(may bool, do func(ch *Choices) error) {
-		if may {
-			moves = append(moves, do)
-		}
-	}
+func (w *World) moves(byItself bool) []move {
+	all := w.room[:0]
 	for _, c := range w.Clients {
 		if c.Over {
 			continue
 		}
-		waits := c.action.Next == session.Read && len(c.arrived) == 0 && !c.hasEnded() && !w.parting
-		arrives := len(c.Pieces) > 0 && !w.parting
-		add(byItself && w.mayStep(c), func(ch *Choices) error { return w.step(c, ch) })
-		add(byItself && arrives, func(*Choices) error {
-			c.arrived = append(c.arrived, c.Pieces[0]...)
-			c.Pieces = c.Pieces[1:]
-			return nil
-		})
-		quiet := waits && c.action.Clock == session.Settling
-		add(quiet && byItself == (w.Clocks > 0 && arrives), func(*Choices) error {
-			c.Quiet++
-			w.tell(c, session.Event{Kind: session.Bytes, Drained: true, Quiet: true})
-			return nil
-		})
-		runs := waits && c.action.Clock != session.Unhurried && c.Late < w.Clocks
-		add(runs && byItself == arrives, func(*Choices) error {
-			c.Late, c.RanOut = c.Late+1, c.action.Clock
-			w.tell(c, session.Event{Kind: session.Late})
-			return nil
-		})
-		add(byItself && w.Breaks, func(*Choices) error {
-			c.Broken = true
-			w.end(c, errors.New("broken by the client"))
-			return nil
-		})
+		more := len(c.Pieces) > 0 && !w.parting
+		if byItself && w.mayStep(c) {
+			all = append(all, move{steps, c})
+		}
+		if byItself && more {
+			all = append(all, move{arrives, c})
+		}
+		if c.action.Next == session.Read && len(c.arrived) == 0 && !c.hasEnded() && !w.parting {
+			if c.action.Clock == session.Settling && byItself == (more && w.Clocks > 0) {
+				all = append(all, move{quiet, c})
+			}
+			if c.action.Clock != session.Unhurried && byItself == more && c.Late < w.Clocks {
+				all = append(all, move{runsOut, c})
+			}
+		}
+		if byItself && w.Breaks {
+			all = append(all, move{breaks, c})
+		}
 	}
-	add(byItself && len(w.Backend.waiting) > 0, func(*Choices) error {
+	if byItself && len(w.Backend.waiting) > 0 {
+		all = append(all, move{what: commits})
+	}
+	if byItself && w.Stops && !w.parting {
+		next := stops
+		if w.stopping {
+			next = parts
+		}
+		all = append(all, move{what: next})
+	}
+	w.room = all
+	return all
+}
+
+// make has a move happen.
+func (w *World) make(m move, ch *Choices) error {
+	switch c := m.c; m.what {
+	case steps:
+		return w.step(c, ch)
+	case arrives:
+		c.arrived = append(c.arrived, c.Pieces[0]...)
+		c.Pieces = c.Pieces[1:]
+	case quiet:
+		c.Quiet++
+		w.tell(c, session.Event{Kind: session.Bytes, Drained: true, Quiet: true})
+	case runsOut:
+		c.Late, c.RanOut = c.Late+1, c.action.Clock
+		w.tell(c, session.Event{Kind: session.Late})
+	case breaks:
+		c.Broken = true
+		w.end(c, errors.New("broken by the client"))
+	case commits:
 		w.Backend.Commit()
-		return nil
-	})
-	add(byItself && w.Stops && !w.stopping, func(*Choices) error {
+	case stops:
 		w.stopping = true
 		w.Gate.Refusing.Store(uint32(codec.CodeShuttingDown))
-		return nil
-	})
-	add(byItself && w.stopping && !w.parting, func(*Choices) error {
+	case parts:
 		w.parting = true
-		return nil
-	})
-	return moves
+	}
+	return nil
 }
 
 func (c *Client) hasEnded() bool { return c.Ends && len(c.Pieces) == 0 }
@@ -246,17 +269,13 @@ func (w *World) write(c *Client, ch *Choices) error {
 	return nil
 }
 
-// detach lets the session have the connection.
+// detach lets the session have the connection, of which the client takes everything.
 func (w *World) detach(c *Client, ch *Choices) {
 	if w.Undetach && ch.Of(2) == 1 {
 		w.tell(c, session.Event{Kind: session.Undetached, Err: errors.New("out of descriptors")})
 		return
 	}
-	detached := c.Detached
-	if detached == nil {
-		detached = session.Session.Detached
-	}
-	if !detached(c.Session, (*ownConn)(c)) {
+	if !c.Session.Detached((*ownConn)(c)) {
 		w.end(c, nil)
 		return
 	}
