@@ -292,6 +292,29 @@ func TestConversationDeadlines(t *testing.T) {
 		t.Error("there is a deadline although nothing has begun")
 	}
 	p.want(":1\r\n:2\r\n")
+
+	// Silence in a transaction has a time of its own, and so has what ends it.
+	p.send("MULTI\r\nINCR x\r\n")
+	p.turn()
+	due(l.now+wait, "in a transaction")
+	l.now += wait / 2
+	p.send("INCR")
+	p.turn()
+	due(l.now+wait, "a command has begun in a transaction")
+	began := l.now
+	l.now += wait / 2
+	p.send(" x\r\nEX")
+	p.turn()
+	due(l.now+wait, "the next has begun")
+	l.now = began + wait
+	l.expire()
+	p.want("+OK\r\n+QUEUED\r\n+QUEUED\r\n")
+	l.now = l.due
+	l.expire()
+	p.want("-ERR Protocol error: the command was not complete in time\r\n")
+	if p.c.state != lingering {
+		t.Errorf("state %d behind a command that was late", p.c.state)
+	}
 }
 
 // A server that stops answers what is under way and refuses the rest; at the end a conversation is
