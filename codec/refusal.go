@@ -35,8 +35,8 @@ var words = [...]struct {
 	redis  string // the error for a client of RESP, whose first word is one that Redis has for what is most like it
 }{
 	CodeMalformed:      {reason: "malformed request"},
-	CodeUnknownOpcode:  {reason: "unknown opcode"},
-	CodeMessageTooLong: {reason: "message too long"},
+	CodeUnknownOpcode:  {reason: "unknown opcode", redis: "ERR unknown command"},
+	CodeMessageTooLong: {reason: "message too long", redis: "ERR topic is too long: it has at most 65535 bytes"},
 	CodeNotUTF8:        {reason: "topic is not UTF-8"},
 	CodeTopicTooLong:   {"topic too long", "this server's limit", "ERR topic is too long for this server"},
 	CodeTooManyTopics: {"too many topics", "this server's limit",

@@ -183,3 +183,19 @@ func TestReplyTextIsBounded(t *testing.T) { // not parallel: it counts allocated
 		t.Errorf("%d bytes allocated for a text of at most %d", n, MaxText)
 	}
 }
+
+// TestRedisErrors: a client of RESP knows the code by the error that it was refused with, but where
+// RESP has one error for two codes.
+func TestRedisErrors(t *testing.T) {
+	t.Parallel()
+	want := map[Code]Code{CodeTooManyConnsAddr: CodeTooManyConns, CodeTooManyRefusals: CodeMalformed}
+	for c := CodeMalformed; c <= CodeStoppedAfterError; c++ {
+		code, also := want[c]
+		if !also {
+			code = c
+		}
+		if got := CodeOfRedisError([]byte(c.RedisError())); got != code {
+			t.Errorf("code %d is %q over RESP, which is read as code %d, want %d", c, c.RedisError(), got, code)
+		}
+	}
+}

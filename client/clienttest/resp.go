@@ -143,7 +143,7 @@ func (t *respSession) answer(words []string) {
 	case name == "PING" && len(words) == 1:
 		switch t.s.refusal {
 		case codec.CodeNoRoom, codec.CodeShuttingDown, codec.CodeLoading, codec.CodeStoppedAfterError:
-			t.out = resp.AppendError(t.out, refusalText(t.s.refusal))
+			t.out = resp.AppendError(t.out, t.s.refusal.RedisError())
 		default:
 			t.out = resp.AppendSimple(t.out, "PONG")
 		}
@@ -199,38 +199,7 @@ func (t *respSession) change(topic string, n uint64) (sum uint64, ok bool) {
 	sum, refused, lost := t.s.apply(topic, n)
 	t.over = t.over || lost
 	if refused != 0 {
-		t.out = resp.AppendError(t.out, refusalText(refused))
+		t.out = resp.AppendError(t.out, refused.RedisError())
 	}
 	return sum, refused == 0
-}
-
-// refusalText is what a gcd server says over RESP by a code.
-func refusalText(code codec.Code) string {
-	switch code {
-	case codec.CodeUnknownOpcode:
-		return "ERR unknown command"
-	case codec.CodeMessageTooLong:
-		return "ERR topic is too long: it has at most 65535 bytes"
-	case codec.CodeSumAtMaximum:
-		return "ERR increment or decrement would overflow"
-	case codec.CodeTopicTooLong:
-		return "ERR topic is too long for this server"
-	case codec.CodeTooManyTopics:
-		return "OOM too many topics"
-	case codec.CodeTooManyRequests:
-		return "BUSY too many requests in flight"
-	case codec.CodeTooManyConns, codec.CodeTooManyConnsAddr:
-		return "ERR max number of clients reached"
-	case codec.CodeNoRoom:
-		return "MISCONF no room for the log"
-	case codec.CodeShuttingDown:
-		return "LOADING the server is shutting down"
-	case codec.CodeNothingArrived:
-		return "ERR Protocol error: the command was not complete in time"
-	case codec.CodeLoading:
-		return "LOADING gcd is loading its counters"
-	case codec.CodeStoppedAfterError:
-		return "MISCONF stopped after a disk error"
-	}
-	return "ERR " + code.String()
 }

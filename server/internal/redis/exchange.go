@@ -456,7 +456,7 @@ func (x *exchange) isTopic(topic []byte) bool {
 	switch {
 	case len(topic) > codec.MaxTopic:
 		x.door.gate.Refused(codec.CodeMessageTooLong, x.client.peer, topic)
-		x.fail("ERR topic is too long: it has at most 65535 bytes")
+		x.fail(codec.CodeMessageTooLong.RedisError())
 	case !codec.IsText(topic):
 		x.door.gate.Refused(codec.CodeNotUTF8, x.client.peer, topic)
 		x.fail("ERR topic is not UTF-8")
