@@ -28,7 +28,7 @@ type CompactOptions struct {
 	Progress ProgressFunc
 
 	fs   vfs.FS                  // default the OS
-	step func(done string) error // called behind each step; an error ends the work as it is
+	step func(done string) error // called after each step; an error ends the work as it is
 	run  int                     // bytes of changes in memory; default replayMemory
 }
 
@@ -43,10 +43,12 @@ type Compacted struct {
 	Before, After int64  // bytes of all files
 }
 
-// Compact brings the snapshot of a stopped store up to the end of its log, writes its file anew without gaps, and removes the
-// segments that it covers, history that was kept included. It refuses what a start would refuse, with the same errors; nothing was changed then. store.ErrLocked
-// while a server runs, store.ErrNoStore where there is no store. Interrupted at any moment it leaves a directory that starts, with the
-// same counters. Memory does not grow with the number of topics.
+// Compact brings the snapshot of a stopped store up to the end of its log, writes its file anew
+// without gaps, and removes the segments that it covers, with the history that they hold. It
+// refuses what a start would refuse, with the same errors, and has changed nothing then. It is
+// store.ErrLocked while a server runs, and store.ErrNoStore where there is no store. Interrupted at
+// any moment it leaves a directory that starts, with the same counters. Memory does not grow with
+// the number of topics.
 func Compact(ctx context.Context, dir string, o CompactOptions) (Compacted, error) {
 	if o.fs == nil {
 		o.fs = vfs.OS{}
@@ -64,7 +66,8 @@ func Compact(ctx context.Context, dir string, o CompactOptions) (Compacted, erro
 	if err != nil {
 		return Compacted{}, err
 	}
-	c := &compact{CompactOptions: o, ctx: ctx, lock: lock, dir: dir, path: store.SnapshotPath(dir), new: store.SnapshotPath(dir) + ".new"}
+	c := &compact{CompactOptions: o, ctx: ctx, lock: lock, dir: dir, path: store.SnapshotPath(dir),
+		new: store.SnapshotPath(dir) + ".new"}
 	err = c.do()
 	return c.result, errors.Join(err, lock.Release())
 }
@@ -133,9 +136,9 @@ func (c *compact) fold() error {
 	return errors.Join(err, c.changes.Close())
 }
 
-// makeRoom gives up what is not needed when the disk is full: the reserve, the spare, and of the
-// log what the old snapshot covers and would go anyway. freed says that there was any; else the
-// error is full, which was had without that room.
+// makeRoom gives up what is not needed when the disk is full: the reserve, the spare, and the part
+// of the log that the old snapshot covers and that would be removed anyway. freed says that there
+// was something. If not, the error is full, which is the one of the full disk.
 func (c *compact) makeRoom(full error) (freed bool, err error) {
 	err = c.fs.Remove(store.ReservePath(c.dir))
 	if freed = err == nil; freed {
@@ -196,7 +199,7 @@ func (c *compact) open() error {
 	return nil
 }
 
-// readTail sorts the changes behind the snapshot by topic.
+// readTail collects the changes after the snapshot by topic.
 func (c *compact) readTail() error {
 	if c.log.Last() == c.before.Replay {
 		return nil
@@ -220,7 +223,8 @@ func (c *compact) readTail() error {
 		}
 	}
 	if c.result.Records != total {
-		return fmt.Errorf("%s: %d records were read, but there should be %d", store.LogDir(c.dir), c.result.Records, total)
+		return fmt.Errorf("%s: %d records were read, but there should be %d", store.LogDir(c.dir), c.result.Records,
+			total)
 	}
 	return nil
 }
@@ -240,7 +244,8 @@ func (c *compact) damaged(r wal.Record, err error) error {
 	return &wal.CorruptionError{File: file, Offset: r.Offset, Index: r.Index, Err: err}
 }
 
-// write makes the new snapshot, and if that changes anything puts it into its place and removes what it covers.
+// write makes the new snapshot. If that changes anything, it puts it into its place and removes
+// what it covers.
 func (c *compact) write() error {
 	if err := c.fs.Remove(c.new); err != nil && !errors.Is(err, fs.ErrNotExist) { // half made, as a start removes it
 		return err
@@ -344,9 +349,11 @@ func (c *compact) broken(topic []byte, index uint64, from, at core.Value) error 
 	return reason
 }
 
-// nothing says that the directory is compact already: the new snapshot is the old one, and no file can go.
+// nothing says that the directory is compact already: the new snapshot is like the old one, and no
+// file can go.
 func (c *compact) nothing() (bool, error) {
-	if c.missing || c.result.Records > 0 || c.before.State != snapshot.StateClosed || c.log.Tail().Length > 0 || c.releases() > 0 || c.removed() > 0 {
+	if c.missing || c.result.Records > 0 || c.before.State != snapshot.StateClosed || c.log.Tail().Length > 0 ||
+		c.releases() > 0 || c.removed() > 0 {
 		return false, nil
 	}
 	if _, err := os.Lstat(filepath.Join(store.LogDir(c.dir), "spare")); !errors.Is(err, fs.ErrNotExist) {
@@ -374,8 +381,9 @@ func (c *compact) releases() int {
 	return len(c.log.Segments()) - 1
 }
 
-// place puts the new snapshot into the place of the old one, and when that is durable removes the segments that it covers. placed
-// says that it has its place, whatever the error is.
+// place puts the new snapshot into the place of the old one. When that is durable it removes the
+// segments that the snapshot covers. placed says that the snapshot is in its place, even if there
+// is an error.
 func (c *compact) place() (placed bool, err error) {
 	from := c.path
 	if c.missing {

@@ -44,22 +44,23 @@ func TestCompactOnAFullDisk(t *testing.T) {
 			}
 			before := segmentFiles(t, dir)
 			tries := 0
-			c, err := Compact(t.Context(), dir, CompactOptions{KeepLog: test.keepLog, TempDir: t.TempDir(), step: func(done string) error {
-				switch done {
-				case "begun":
-					if tries++; tries <= test.times {
-						return full
+			c, err := Compact(t.Context(), dir,
+				CompactOptions{KeepLog: test.keepLog, TempDir: t.TempDir(), step: func(done string) error {
+					switch done {
+					case "begun":
+						if tries++; tries <= test.times {
+							return full
+						}
+					case "room made":
+						if _, err := os.Stat(reserve); err == nil {
+							t.Error("the reserve is there when room was made")
+						}
+						if left := segmentFiles(t, dir); test.keepLog != (left == before) {
+							t.Errorf("%d segments are there when room was made, of %d", left, before)
+						}
 					}
-				case "room made":
-					if _, err := os.Stat(reserve); err == nil {
-						t.Error("the reserve is there when room was made")
-					}
-					if left := segmentFiles(t, dir); test.keepLog != (left == before) {
-						t.Errorf("%d segments are there when room was made, of %d", left, before)
-					}
-				}
-				return nil
-			}})
+					return nil
+				}})
 			if test.fails != errors.Is(err, syscall.ENOSPC) || !test.fails && err != nil {
 				t.Fatalf("compact returned %v, want that there is no room: %t", err, test.fails)
 			}

@@ -12,7 +12,8 @@ import (
 	"gcd/wal"
 )
 
-// TestCompactHasSomethingToDo: a directory that was compacted has nothing to do, and each small thing that a start would have, or that takes room, is something.
+// TestCompactHasSomethingToDo: a directory that was compacted has nothing to do, and each small
+// thing that a start would have, or that takes room, is something.
 func TestCompactHasSomethingToDo(t *testing.T) {
 	t.Parallel()
 	compacted := closedStore(t, seeded(t), 200, 20)
@@ -52,8 +53,15 @@ func TestCompactHasSomethingToDo(t *testing.T) {
 			flip(t, lastSegment(t, dir), log.Tail().Offset+20)
 			return log.Close()
 		}, false},
-		{"not closed", func(dir string) error { setMeta(t, dir, "state", []byte{byte(snapshot.StateOpen)}); return nil }, false},
-		{"a spare", func(dir string) error { return os.WriteFile(filepath.Join(store.LogDir(dir), "spare"), nil, 0o600) }, false},
+		{"not closed", func(dir string) error {
+			setMeta(t, dir, "state",
+				[]byte{byte(snapshot.StateOpen)})
+			return nil
+		}, false},
+		{"a spare", func(dir string) error {
+			return os.WriteFile(filepath.Join(store.LogDir(dir), "spare"), nil,
+				0o600)
+		}, false},
 		{"room in the snapshot", func(dir string) error { return os.Truncate(store.SnapshotPath(dir), 1<<20) }, false},
 	} {
 		dir := copyTree(t, compacted)

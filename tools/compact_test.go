@@ -20,12 +20,15 @@ import (
 	"gcd/wal"
 )
 
-// compactStore makes a store with history, a snapshot, and a tail of several segments behind it: topics in both and in one alone, and
-// resets. It is closed, or as a crash leaves it. The counters are those that it should have.
-func compactStore(t testing.TB, seed uint64, segment int, topics []string, closed bool) (dir string, want map[string]core.Value) {
+// compactStore makes a store with history, a snapshot, and a tail of several segments behind it:
+// topics in both and in one alone, and resets. It is closed, or as a crash leaves it. The counters
+// are those that it should have.
+func compactStore(t testing.TB, seed uint64, segment int, topics []string, closed bool) (dir string,
+	want map[string]core.Value) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "data")
-	s, err := store.Open(dir, store.Options{SegmentSize: int64(segment), SnapshotInterval: -1, SnapshotBytes: -1, Retain: store.Retain{Bytes: 1 << 30}})
+	s, err := store.Open(dir, store.Options{SegmentSize: int64(segment), SnapshotInterval: -1, SnapshotBytes: -1,
+		Retain: store.Retain{Bytes: 1 << 30}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +113,8 @@ func TestCompact(t *testing.T) {
 	for _, test := range []struct {
 		closed, keep bool
 		run          int
-	}{{closed: true}, {closed: false}, {closed: true, keep: true}, {closed: true, run: 1}, {closed: false, run: 100_000}} {
+	}{{closed: true}, {closed: false}, {closed: true, keep: true}, {closed: true, run: 1}, {closed: false,
+		run: 100_000}} {
 		dir, want := compactStore(t, seed, testSegment, shuffledTopics(seed), test.closed)
 		m, before := readEntries(t, dir)
 		were := segmentsIn(t, dir)
@@ -126,7 +130,8 @@ func TestCompact(t *testing.T) {
 		if !equalValues(valuesOf(entries), want) {
 			t.Errorf("%+v: the counters changed", test)
 		}
-		if now.State != snapshot.StateClosed || now.Store != m.Store || now.Replay != now.DurableAtLeast || now.Replay != c.Index || m.Replay+c.Records != c.Index || c.Records < 26 {
+		if now.State != snapshot.StateClosed || now.Store != m.Store || now.Replay != now.DurableAtLeast ||
+			now.Replay != c.Index || m.Replay+c.Records != c.Index || c.Records < 26 {
 			t.Errorf("%+v: %+v became %+v, said %+v", test, m, now, c)
 		}
 		newest := uint64(0)
@@ -136,7 +141,8 @@ func TestCompact(t *testing.T) {
 		}
 		for _, e := range entries { // one is not said to have changed unless it has
 			newest = max(newest, e.Last)
-			if was, ok := old[string(e.Topic)]; ok && was.Value == e.Value && was.Last != e.Last || ok && was.Value != e.Value && e.Last <= m.Replay {
+			if was, ok := old[string(e.Topic)]; ok && was.Value == e.Value && was.Last != e.Last || ok &&
+				was.Value != e.Value && e.Last <= m.Replay {
 				t.Errorf("topic %.64q was %+v and is %+v", e.Topic, was, e)
 			}
 		}
@@ -144,7 +150,8 @@ func TestCompact(t *testing.T) {
 			t.Errorf("the newest entry is of record %d, not %d", newest, c.Index)
 		}
 		left := segmentsIn(t, dir)
-		if test.keep && (left != were || c.Segments > 0) || !test.keep && (left != 1 || c.Segments != were-1 || c.First != 1 || c.Last == 0 || c.After >= c.Before) {
+		if test.keep && (left != were || c.Segments > 0) || !test.keep &&
+			(left != 1 || c.Segments != were-1 || c.First != 1 || c.Last == 0 || c.After >= c.Before) {
 			t.Errorf("%+v: %d of %d segments are left, said %+v", test, left, were, c)
 		}
 
@@ -193,8 +200,8 @@ func TestCompactWithoutSnapshot(t *testing.T) {
 	}
 }
 
-// TestCompactNewerEntries has a snapshot that was under way when the store crashed: some of its entries are newer than its index,
-// and a part of the log's changes is in them already.
+// TestCompactNewerEntries has a snapshot that was under way when the store crashed: some of its
+// entries are newer than its index, and a part of the log's changes is in them already.
 func TestCompactNewerEntries(t *testing.T) {
 	t.Parallel()
 	dir, want := compactStore(t, 4, testSegment, shuffledTopics(4), true)
@@ -274,8 +281,10 @@ func TestCompactRefuses(t *testing.T) {
 	}
 	onDamaged("no log", func(dir string) error { return os.RemoveAll(store.LogDir(dir)) })
 	onDamaged("no snapshot, and the log does not reach back", func(dir string) error {
-		first, second := filepath.Join(store.LogDir(dir), "0000000000000001.seg"), filepath.Join(store.LogDir(dir), "0000000000000002.seg")
-		return errors.Join(os.Remove(store.SnapshotPath(dir)), os.Remove(first), os.Remove(second)) // the first may be empty
+		first, second := filepath.Join(store.LogDir(dir), "0000000000000001.seg"), filepath.Join(store.LogDir(dir),
+			"0000000000000002.seg")
+		// the first may be empty
+		return errors.Join(os.Remove(store.SnapshotPath(dir)), os.Remove(first), os.Remove(second))
 	})
 	onDamaged("a bit in the tail", func(dir string) error {
 		m, _ := readEntries(t, dir)
@@ -343,7 +352,8 @@ func TestCompactRefuses(t *testing.T) {
 	onlyNames(t, dir, "LOCK", "counters.db", "wal")
 }
 
-// TestCompactStopped stops it at each operation on the disk and at each step, by a crash and by errors.
+// TestCompactStopped stops it at each operation on the disk and at each step, by a crash and by
+// errors.
 func TestCompactStopped(t *testing.T) {
 	t.Parallel()
 	topics := []string{"a", "b", "c", strings.Repeat("long", 275), "d", "e", "f", strings.Repeat("x", 600), "g", "h"}
@@ -360,7 +370,8 @@ func TestCompactStopped(t *testing.T) {
 					dir := copyTree(t, dir)
 					i := interruption{way: way, n: n}
 					i.crash = func() { dir = copyTree(t, dir) }
-					_, err := Compact(t.Context(), dir, CompactOptions{step: i.step, fs: i.disk(vfstest.KindRead, vfstest.KindSize)})
+					_, err := Compact(t.Context(), dir,
+						CompactOptions{step: i.step, fs: i.disk(vfstest.KindRead, vfstest.KindSize)})
 					if i.over(t, err) {
 						break
 					}
@@ -379,8 +390,8 @@ func TestCompactStopped(t *testing.T) {
 	}
 }
 
-// TestCompactSyncs checks the order that a power loss must not undo: the new snapshot's bytes, the log that it speaks of, its
-// name, and only then is anything removed.
+// TestCompactSyncs checks the order that a power loss must not undo: the new snapshot's bytes, the
+// log that it speaks of, its name, and only then is anything removed.
 func TestCompactSyncs(t *testing.T) {
 	t.Parallel()
 	dir, _ := compactStore(t, 6, testSegment, shuffledTopics(6), false)

@@ -12,9 +12,10 @@ import (
 	"gcd/wal"
 )
 
-// A comparison compares the snapshot with the records that are kept: each topic's changes follow one
-// from another, the snapshot's entry is what they lead to at the record that it names, and it lacks
-// none that it should have. The topics of the log are collected, and read beside the snapshot.
+// A comparison compares the snapshot with the records that are kept: each topic's changes follow
+// one from another, the snapshot's entry is what they lead to at the record that it names, and it
+// lacks none that it should have. The topics of the log are collected, and read beside the
+// snapshot.
 type comparison struct {
 	*verifier
 	log    *wal.Log // nil: there is none that the snapshot could be compared with
@@ -22,11 +23,12 @@ type comparison struct {
 	first  uint64   // record that is kept
 	deltas deltas
 
-	newer map[string]newer // entries newer than replay, not looked for yet
+	newer map[string]newer // entries newer than replay that are not compared yet
 	size  int              // of newer, bytes
 }
 
-// newer is an entry that was written while the log grew on: the record that it names says what it should be.
+// newer is an entry that was written while the log grew. The record that it names says what it
+// should be.
 type newer struct {
 	last        uint64
 	value, seen core.Value
@@ -34,7 +36,8 @@ type newer struct {
 }
 
 func newComparison(v *verifier, log *wal.Log) *comparison {
-	c := &comparison{verifier: v, log: log, newer: map[string]newer{}, deltas: newDeltas(v.collecting()), first: v.result.First}
+	c := &comparison{verifier: v, log: log, newer: map[string]newer{}, deltas: newDeltas(v.collecting()),
+		first: v.result.First}
 	if v.meta != nil {
 		c.replay = v.meta.Replay
 	}
@@ -100,16 +103,18 @@ func (c *comparison) collect() error {
 }
 
 func doesNotFollow(topic []byte, index uint64, from, at core.Value) error {
-	return fmt.Errorf("record %d takes topic %.64q from epoch %d, sum %d, but it was at epoch %d, sum %d", index, topic, from.Epoch, from.Sum, at.Epoch, at.Sum)
+	return fmt.Errorf("record %d takes topic %.64q from epoch %d, sum %d, but it was at epoch %d, sum %d", index, topic,
+		from.Epoch, from.Sum, at.Epoch, at.Sum)
 }
 
 func (c *comparison) recordDamage(r wal.Record, err error) error {
 	c.contradicted = true
 	at := c.segments[r.Segment]
-	return c.damage(at, &wal.CorruptionError{File: filepath.Join(c.dir, c.result.Files[at].Name), Offset: r.Offset, Index: r.Index, Err: err})
+	return c.damage(at, &wal.CorruptionError{File: filepath.Join(c.dir, c.result.Files[at].Name), Offset: r.Offset,
+		Index: r.Index, Err: err})
 }
 
-// logDamage is for what a record that was read before says now, too.
+// logDamage notes an error of reading a record, at the segment that holds it.
 func (c *comparison) logDamage(index uint64, err error) error {
 	return c.damage(c.segmentFile(index), err)
 }
@@ -125,10 +130,11 @@ func (c *comparison) broken(topic []byte, index uint64, from, at core.Value) err
 	return nil
 }
 
-// wrong notes damage of the snapshot, at an offset or, with 0, of the whole.
+// wrong notes damage of the snapshot at an offset; 0: of the whole file.
 func (c *comparison) wrong(offset int64, format string, args ...any) error {
 	c.contradicted = true
-	return c.damage(c.snapshot, &wal.CorruptionError{File: store.SnapshotPath(c.dir), Offset: offset, Err: fmt.Errorf(format, args...)})
+	return c.damage(c.snapshot,
+		&wal.CorruptionError{File: store.SnapshotPath(c.dir), Offset: offset, Err: fmt.Errorf(format, args...)})
 }
 
 // entries calls each with the entries of the snapshot, and then looks up those that are newer.
@@ -172,23 +178,28 @@ func (c *comparison) entry(e snapshot.Entry, log *delta) error {
 	last := c.log.Last()
 	switch {
 	case e.Last > last:
-		return c.wrong(e.Offset, "topic %.64q was changed last by record %d, but the log ends at %d", e.Topic, e.Last, last)
+		return c.wrong(e.Offset, "topic %.64q was changed last by record %d, but the log ends at %d", e.Topic, e.Last,
+			last)
 	case e.Last == 0 && c.first == 1:
-		return c.wrong(e.Offset, "topic %.64q is said to be older than what the log keeps, but it has every record", e.Topic)
+		return c.wrong(e.Offset, "topic %.64q is said to be older than what the log keeps, but it has every record",
+			e.Topic)
 	case e.Last < c.first && log.first == 0:
 		c.rested++
 	case log.first == 0:
 		return c.wrong(e.Offset, "topic %.64q was changed last by record %d, which does not change it", e.Topic, e.Last)
 	case e.Last < c.first:
 		if log.upTo > 0 {
-			return c.wrong(e.Offset, "topic %.64q is as record %d left it, but record %d changed it and is said to be in the snapshot", e.Topic, e.Last, log.upTo)
+			return c.wrong(e.Offset, "topic %.64q is as record %d left it, but record %d changed it and is said to "+
+				"be in the snapshot", e.Topic, e.Last, log.upTo)
 		}
 		if e.Value != log.from {
-			return c.wrong(e.Offset, "topic %.64q is at epoch %d, sum %d, but record %d takes it from epoch %d, sum %d", e.Topic, e.Epoch, e.Sum, log.first, log.from.Epoch, log.from.Sum)
+			return c.wrong(e.Offset, "topic %.64q is at epoch %d, sum %d, but record %d takes it from epoch %d, sum %d",
+				e.Topic, e.Epoch, e.Sum, log.first, log.from.Epoch, log.from.Sum)
 		}
 	case e.Last <= c.replay:
 		if log.upTo != e.Last || log.upToAt != e.Value {
-			return c.wrong(e.Offset, "topic %.64q is at epoch %d, sum %d by record %d, but the log has it at epoch %d, sum %d by record %d",
+			return c.wrong(e.Offset, "topic %.64q is at epoch %d, sum %d by record %d, but the log has it at epoch "+
+				"%d, sum %d by record %d",
 				e.Topic, e.Epoch, e.Sum, e.Last, log.upToAt.Epoch, log.upToAt.Sum, log.upTo)
 		}
 	default:
@@ -201,12 +212,13 @@ func (c *comparison) entry(e snapshot.Entry, log *delta) error {
 	return nil
 }
 
-// without is for a topic that the log has, and the snapshot does not.
+// without checks a topic that the log has and the snapshot does not.
 func (c *comparison) without(topic []byte, log *delta) error {
 	c.result.Topics++
 	switch {
 	case log.upTo > 0: // so there is a snapshot
-		return c.wrong(0, "topic %.64q is missing, though record %d, which is said to be in the snapshot, changed it", topic, log.upTo)
+		return c.wrong(0, "topic %.64q is missing, though record %d, which is said to be in the snapshot, changed it",
+			topic, log.upTo)
 	case log.from != core.Value{}:
 		return c.broken(topic, log.first, log.from, core.Value{})
 	}
@@ -224,7 +236,7 @@ func (c *comparison) checkNewer() error {
 		}
 		for change, err := range core.Changes(r.Type, r.Payload) {
 			if err != nil {
-				break // said before
+				break // collect has said so
 			}
 			if n, ok := c.newer[string(change.Topic)]; ok && n.last == r.Index {
 				n.seen = change.After()
@@ -238,7 +250,8 @@ func (c *comparison) checkNewer() error {
 	var errs []error
 	for topic, n := range c.newer {
 		if n.seen != n.value {
-			errs = append(errs, c.wrong(n.offset, "topic %.64q is at epoch %d, sum %d by record %d, but that record left it at epoch %d, sum %d",
+			errs = append(errs, c.wrong(n.offset,
+				"topic %.64q is at epoch %d, sum %d by record %d, but that record left it at epoch %d, sum %d",
 				topic, n.value.Epoch, n.value.Sum, n.last, n.seen.Epoch, n.seen.Sum))
 		}
 	}

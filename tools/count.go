@@ -9,16 +9,16 @@ import (
 	"gcd/wal"
 )
 
-// countTopics counts those that a directory has in all, in its snapshot and behind that in its log.
-// changes calls do with the changes of the records behind the snapshot, in their order; m is nil if
-// there is no snapshot that can be read. exact is false if some may have been counted twice.
+// countTopics counts the topics of a directory, in its snapshot and after it in the log. changes
+// calls do with the changes of the records after the snapshot, in their order. m is nil if there is
+// no snapshot that can be read. exact is false if some topics may have been counted twice.
 func (r *dirView) countTopics(m *snapshot.Meta, changes func(do func(index uint64,
 	c core.Change) error) error) (n uint64, exact bool, err error) {
 	if m == nil {
 		m = &snapshot.Meta{}
 	}
-	// A topic leaves its first state once, so the change that it leaves it by stands for it. A
-	// snapshot that was interrupted may have topics whose records are behind it.
+	// A topic leaves its first state once, so the change that starts from it stands for the topic.
+	// An interrupted snapshot may already have topics whose records come after it.
 	look := m.Count > 0 && r.meta == nil
 	var born, known, doubtful uint64
 	failed := error(nil)
@@ -51,7 +51,7 @@ func (r *dirView) countTopics(m *snapshot.Meta, changes func(do func(index uint6
 // errEnough ends an iteration.
 var errEnough = errors.New("enough")
 
-// changesOf gives the changes of the records of a log behind an index.
+// changesOf gives the changes of the records of a log after an index.
 func changesOf(log *wal.Log, behind uint64) func(do func(index uint64, c core.Change) error) error {
 	return func(do func(index uint64, c core.Change) error) error {
 		if log == nil || behind >= log.Last() {

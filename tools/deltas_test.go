@@ -51,7 +51,8 @@ func TestDeltas(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got = append(got, fmt.Sprint(string(topic.Name), w.first, w.from, w.last, w.at, w.upTo, w.upToAt, time.Unix(0, int64(w.time)).Nanosecond()))
+			got = append(got, fmt.Sprint(string(topic.Name), w.first, w.from, w.last, w.at, w.upTo, w.upToAt,
+				time.Unix(0, int64(w.time)).Nanosecond()))
 		}
 		if want := "[a3 {5 2} 4 {9 2} 4 {9 2} 4 b3 {5 2} 5 {0 3} 4 {9 2} 4]"; fmt.Sprint(got) != want || told != 1 {
 			t.Errorf("memory %d: %v, told of %d changes that do not follow; want %s, 1", memory, got, told, want)
@@ -61,7 +62,10 @@ func TestDeltas(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := whole(topic, func([]byte, uint64, core.Value, core.Value) error { return failed }); (string(topic.Name) == "b" && memory == 1) != (err == failed) {
+			if _, err := whole(topic, func([]byte, uint64, core.Value,
+				core.Value) error {
+				return failed
+			}); (string(topic.Name) == "b" && memory == 1) != (err == failed) {
 				t.Errorf("memory %d: %q: %v", memory, topic.Name, err)
 			}
 		}

@@ -24,33 +24,39 @@ type DumpOptions struct {
 	TempDir  string // for what does not fit into memory, and the copy of a running server's snapshot; "": os.TempDir
 	Progress ProgressFunc
 
-	// Rest, if not nil, is called between small pieces of the work, and may wait: for who shares processor and disk with what counts.
+	// Rest, if not nil, is called between small pieces of the work, and may wait. It leaves
+	// processor and disk to a server that counts.
 	Rest func()
 
 	memory int // of the log's topics before they go to a temporary file, bytes; 0: dumpMemory
 }
 
-// restEvery is how many changes, records or counters lie between two rests: some tens of microseconds.
+// restEvery is how many changes, records or counters lie between two rests: some tens of
+// microseconds.
 const restEvery = 32
 
-// dumpMemory is how much of the log's topics is collected before it goes to a temporary file, in bytes. It fits into the processor's caches, and is
-// sorted in a few milliseconds, in which there is no rest.
+// dumpMemory is how many bytes of the log's topics are collected before they go to a temporary
+// file. They fit into the processor's caches, and are sorted in a few milliseconds, without a rest.
 const dumpMemory = 2 << 20
 
-// ErrNotKept says that the log does not reach back, or not reach, to the state that was asked for.
+// ErrNotKept says that the log does not reach back to the state that was asked for, or not up to
+// it.
 var ErrNotKept = errors.New("tools: the log is not kept for that")
 
 // Dumped is what a dump was of.
 type Dumped struct {
-	Header    DumpHeader
-	Entries   uint64
-	Running   bool   // a server has the directory
-	Backwards uint64 // with Before: records behind the index whose times are not later, because the clock went backwards
+	Header  DumpHeader
+	Entries uint64
+	Running bool // a server has the directory
+
+	// With Before: records after the index whose times are not later, because the clock went back.
+	Backwards uint64
 }
 
-// Dump writes the counters of a store's directory as they were at one index, and changes nothing. Beside a running server it is of the last record that there was
-// when it began. Errors are those of OpenView, ErrNotKept, the writer's and, if the entries do not fit to the log, *wal.CorruptionError.
-// Memory does not grow with the number of topics.
+// Dump writes the counters of a store's directory as they were at one index, and changes nothing.
+// Beside a running server it shows the last record that there was when it began. Errors are those
+// of OpenView, ErrNotKept, those of the writer, and *wal.CorruptionError if entries do not fit the
+// log. Memory does not grow with the number of topics.
 func Dump(ctx context.Context, dir string, w DumpWriter, o DumpOptions) (result Dumped, err error) {
 	if o.Rest == nil {
 		o.Rest = func() {}
@@ -101,8 +107,8 @@ func (d *dumper) dump() error {
 	err := d.collect()
 	var damage *wal.CorruptionError
 	if needed := min(d.index, d.src.Replay()) + 1; errors.As(err, &damage) && d.from < needed && !d.Times {
-		// The records before that would only say which of them changed a topic last. The state at the
-		// index does not depend on them.
+		// The records before that would only say which of them changed a topic last. The state at
+		// the index does not depend on them.
 		_ = d.deltas.Close()
 		d.deltas, d.from = newDeltas(d.collecting()), needed
 		err = d.collect()
@@ -152,7 +158,8 @@ func (d *dumper) chooseBefore() error {
 		case found && !later:
 			d.result.Backwards++
 		case !found && later && r.Index == first && first > 1:
-			return fmt.Errorf("%w: its first record, %d, is of %s, later than that", ErrNotKept, first, appendTime(nil, r.Time))
+			return fmt.Errorf("%w: its first record, %d, is of %s, later than that", ErrNotKept, first,
+				appendTime(nil, r.Time))
 		case !found && later:
 			d.index, found = r.Index-1, true
 		}
@@ -273,8 +280,8 @@ func (d *dumper) unchanged(e snapshot.Entry) error {
 	return d.write(e, time.Time{})
 }
 
-// changed writes a topic that both have. An entry may be newer than the snapshot's replay index, and
-// then has changes of the log already.
+// changed writes a topic that both have. An entry may be newer than the snapshot's replay index,
+// and then has changes of the log already.
 func (d *dumper) changed(e snapshot.Entry, log *delta) error {
 	at, ok := e.Value, true
 	switch {
@@ -301,7 +308,8 @@ func (d *dumper) changed(e snapshot.Entry, log *delta) error {
 // new writes a topic that the snapshot does not have.
 func (d *dumper) new(topic []byte, log *delta) error {
 	if log.from != (core.Value{}) || log.first <= d.src.Replay() {
-		return d.wrong(topic, "it is missing, but record %d takes it from epoch %d, sum %d", log.first, log.from.Epoch, log.from.Sum)
+		return d.wrong(topic, "it is missing, but record %d takes it from epoch %d, sum %d", log.first, log.from.Epoch,
+			log.from.Sum)
 	}
 	return d.atIndex(topic, log)
 }
@@ -329,7 +337,8 @@ func less(a, b core.Value) bool { return a.Epoch < b.Epoch || a.Epoch == b.Epoch
 
 // wrong is an error about a topic's entry in the snapshot.
 func (d *dumper) wrong(topic []byte, format string, args ...any) error {
-	return &wal.CorruptionError{File: store.SnapshotPath(d.src.dir), Err: fmt.Errorf("topic %.64q: "+format, append([]any{bytes.Clone(topic)}, args...)...)}
+	return &wal.CorruptionError{File: store.SnapshotPath(d.src.dir),
+		Err: fmt.Errorf("topic %.64q: "+format, append([]any{bytes.Clone(topic)}, args...)...)}
 }
 
 // broken is a notFollowing.

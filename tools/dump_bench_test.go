@@ -15,7 +15,8 @@ import (
 	"gcd/wal"
 )
 
-// bigStore is a directory with a snapshot of many topics of 16 bytes, and records behind it that count so many of them once more, from the first on.
+// bigStore is a directory with a snapshot of many topics of 16 bytes, and records behind it that
+// count so many of them once more, from the first on.
 func bigStore(b *testing.B, topics, behind int) string {
 	b.Helper()
 	dir := b.TempDir()
@@ -27,7 +28,8 @@ func bigStore(b *testing.B, topics, behind int) string {
 // countsOfRecord is how many counts appendCounts puts into a record.
 const countsOfRecord = 10_000
 
-// wholeStore is a directory as a server leaves it that has counted on many topics of 16 bytes once: all of it is in the snapshot, and in the log still.
+// wholeStore is a directory as a server leaves it that has counted on many topics of 16 bytes once:
+// all of it is in the snapshot, and in the log still.
 func wholeStore(b *testing.B, topics int) string {
 	b.Helper()
 	dir := b.TempDir()
@@ -45,7 +47,8 @@ func buildSnapshot(b *testing.B, dir string, topics int, replay uint64, state fu
 	}
 	for i := range topics {
 		sum, last := state(i)
-		if err := builder.Add(snapshot.Entry{Topic: fmt.Appendf(nil, "topic %010d", i), Value: core.Value{Sum: sum}, Last: last}); err != nil {
+		if err := builder.Add(snapshot.Entry{Topic: fmt.Appendf(nil, "topic %010d", i), Value: core.Value{Sum: sum},
+			Last: last}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -31,10 +31,12 @@ func (w *failingWriter) Header(DumpHeader) error { return w.call() }
 func (w *failingWriter) Counter(*Counter) error  { return w.call() }
 func (w *failingWriter) Footer() error           { w.ended = true; return w.call() }
 
-// TestDumpStops: a dump that was interrupted, or could not be written, has no end, and the error is that.
+// TestDumpStops: a dump that was interrupted, or could not be written, has no end, and the error is
+// that.
 func TestDumpStops(t *testing.T) {
 	t.Parallel()
-	dir := handmade(t, 9, []snapshot.Entry{{Topic: []byte("a"), Last: 9}, {Topic: []byte("c"), Last: 8}}, core.Change{Topic: []byte("b"), N: 1}, core.Change{Topic: []byte("d"), N: 1})
+	dir := handmade(t, 9, []snapshot.Entry{{Topic: []byte("a"), Last: 9}, {Topic: []byte("c"), Last: 8}},
+		core.Change{Topic: []byte("b"), N: 1}, core.Change{Topic: []byte("d"), N: 1})
 	const calls = 6
 	for at := 1; at <= calls; at++ {
 		failed := errors.New("failed")
@@ -51,7 +53,8 @@ func TestDumpStops(t *testing.T) {
 	}
 }
 
-// TestDumpBeforeTheLog: of a time before the first record that is kept nothing is known, but before the first record of all there was nothing.
+// TestDumpBeforeTheLog: of a time before the first record that is kept nothing is known, but before
+// the first record of all there was nothing.
 func TestDumpBeforeTheLog(t *testing.T) {
 	t.Parallel()
 	for index, want := range map[uint64]error{0: nil, 1: ErrNotKept} {
@@ -62,7 +65,8 @@ func TestDumpBeforeTheLog(t *testing.T) {
 	}
 }
 
-// TestDumpRests: each part of the work lets others go on: the copy of a snapshot, its pages, the log, however few records it has, the counters.
+// TestDumpRests: each part of the work lets others go on: the copy of a snapshot, its pages, the
+// log, however few records it has, the counters.
 func TestDumpRests(t *testing.T) {
 	t.Parallel()
 	const n = 100 // rests

@@ -54,7 +54,8 @@ func dumped(t testing.TB, dir string, o DumpOptions) *collected {
 	return c
 }
 
-// replayed is what a log leads to, read with nothing but the log's reader: the states at each index are found by undoing nothing.
+// replayed is what a log leads to, read with nothing but the log's reader: the states at each index
+// are found by undoing nothing.
 type replayed struct {
 	records []replayedRecord
 }
@@ -128,7 +129,8 @@ func (all *replayed) at(index, first uint64, times bool, prefix string) []Counte
 
 func (all *replayed) last() uint64 { return uint64(len(all.records)) }
 
-// compare holds a dump against the replay. A dump without times may have some: those it came across.
+// compare holds a dump against the replay. A dump without times may have some: those it came
+// across.
 func compareCounters(t testing.TB, what string, got, want []Counter, times bool) {
 	t.Helper()
 	if len(got) != len(want) {
@@ -141,18 +143,21 @@ func compareCounters(t testing.TB, what string, got, want []Counter, times bool)
 		}
 		if !equalEntries(got[i].Entry, want[i].Entry) || !got[i].Time.Equal(want[i].Time) {
 			t.Errorf("%s: %.40q is %+v, record %d of %v; want %.40q, %+v, record %d of %v", what,
-				got[i].Topic, got[i].Value, got[i].Last, got[i].Time, want[i].Topic, want[i].Value, want[i].Last, want[i].Time)
+				got[i].Topic, got[i].Value, got[i].Last, got[i].Time,
+				want[i].Topic, want[i].Value, want[i].Last, want[i].Time)
 			return
 		}
 	}
 }
 
-// livedStore makes a directory that keeps its whole log: random ops on few topics, so that each has many changes, from several goroutines, with
-// snapshots meanwhile, whose entries may be newer than their replay index.
+// livedStore makes a directory that keeps its whole log: random ops on few topics, so that each has
+// many changes, from several goroutines, with snapshots meanwhile, whose entries may be newer than
+// their replay index.
 func livedStore(t testing.TB, r *rand.Rand, topics []string, segment int64, rounds int) string {
 	t.Helper()
 	dir := t.TempDir()
-	s, err := store.Open(dir, store.Options{SegmentSize: segment, SnapshotInterval: -1, SnapshotBytes: -1, Retain: store.Retain{Bytes: math.MaxInt64}})
+	s, err := store.Open(dir, store.Options{SegmentSize: segment, SnapshotInterval: -1, SnapshotBytes: -1,
+		Retain: store.Retain{Bytes: math.MaxInt64}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +201,8 @@ func livedStore(t testing.TB, r *rand.Rand, topics []string, segment int64, roun
 	return dir
 }
 
-// forget removes so many of the segments that the snapshot covers, oldest first, and says where the log begins now.
+// forget removes so many of the segments that the snapshot covers, oldest first, and says where the
+// log begins now.
 func forget(t testing.TB, r *rand.Rand, dir string) (first uint64) {
 	t.Helper()
 	m, err := snapshot.At(store.SnapshotPath(dir)).Meta()
@@ -225,8 +231,9 @@ func fewTopics(r *rand.Rand, n, longest int) []string {
 	return topics[:n]
 }
 
-// TestDumpAt: the state at each index and at random times is what the replay of the whole log to there leads to, also where much of the log
-// is gone, with or without times, and where the topics of the log do not fit into memory.
+// TestDumpAt: the state at each index and at random times is what the replay of the whole log to
+// there leads to, also where much of the log is gone, with or without times, and where the topics
+// of the log do not fit into memory.
 func TestDumpAt(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -259,11 +266,14 @@ func TestDumpAt(t *testing.T) {
 						what := fmt.Sprintf("index %d of %d to %d", index, first, last)
 						got := dumped(t, dir, DumpOptions{At: &index, Times: times, Prefix: prefix, memory: memory})
 						compareCounters(t, what, got.counters, all.at(index, first, times, prefix), times)
-						if got.header.Index != index || index >= first && !got.header.Time.Equal(all.records[index-1].time) || index < first && !got.header.Time.IsZero() {
+						if got.header.Index != index || index >= first &&
+							!got.header.Time.Equal(all.records[index-1].time) || index < first &&
+							!got.header.Time.IsZero() {
 							t.Errorf("%s: header %+v", what, got.header)
 						}
 					}
-					compareCounters(t, "no index", dumped(t, dir, DumpOptions{memory: memory}).counters, all.at(last, first, false, ""), false)
+					compareCounters(t, "no index", dumped(t, dir, DumpOptions{memory: memory}).counters,
+						all.at(last, first, false, ""), false)
 					for range 4 {
 						at := all.records[first-1+r.Uint64N(last-first+1)].time.Add(time.Duration(r.IntN(3) - 1))
 						index := last
@@ -287,7 +297,8 @@ func TestDumpAt(t *testing.T) {
 					}
 				}
 				for _, index := range []uint64{all.last() + 1, math.MaxUint64, first - 2} {
-					if _, err := Dump(t.Context(), dir, &collected{}, DumpOptions{At: &index}); first > 1 || index > 0 && index < math.MaxUint64 {
+					if _, err := Dump(t.Context(), dir, &collected{}, DumpOptions{At: &index}); first > 1 ||
+						index > 0 && index < math.MaxUint64 {
 						if !errors.Is(err, ErrNotKept) {
 							t.Errorf("index %d of %d to %d: %v", index, first, all.last(), err)
 						}
@@ -301,7 +312,8 @@ func TestDumpAt(t *testing.T) {
 	}
 }
 
-// TestDumpClockBackwards: the state before the first later record in the order of the log, and how many behind it are not later.
+// TestDumpClockBackwards: the state before the first later record in the order of the log, and how
+// many behind it are not later.
 func TestDumpClockBackwards(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -333,11 +345,13 @@ func TestDumpClockBackwards(t *testing.T) {
 	if err := errors.Join(log.Sync(), log.Close()); err != nil {
 		t.Fatal(err)
 	}
-	for at, want := range map[int][2]uint64{5: {0, 0}, 10: {1, 0}, 15: {1, 1}, 20: {2, 2}, 24: {2, 2}, 25: {2, 3}, 29: {2, 3}, 30: {5, 1}, 39: {5, 1}, 40: {7, 0}, 99: {7, 0}} {
+	for at, want := range map[int][2]uint64{5: {0, 0}, 10: {1, 0}, 15: {1, 1}, 20: {2, 2}, 24: {2, 2}, 25: {2, 3},
+		29: {2, 3}, 30: {5, 1}, 39: {5, 1}, 40: {7, 0}, 99: {7, 0}} {
 		got := &collected{}
 		done, err := Dump(t.Context(), dir, got, DumpOptions{Before: base.Add(time.Duration(at) * time.Second)})
 		if err != nil || done.Header.Index != want[0] || done.Backwards != want[1] {
-			t.Errorf("after %d s: index %d, %d behind it, %v; want %v", at, done.Header.Index, done.Backwards, err, want)
+			t.Errorf("after %d s: index %d, %d behind it, %v; want %v", at, done.Header.Index, done.Backwards, err,
+				want)
 		}
 		if want[0] > 0 && (len(got.counters) != 1 || got.counters[0].Sum != want[0]) {
 			t.Errorf("after %d s: %+v", at, got.counters)
@@ -345,7 +359,8 @@ func TestDumpClockBackwards(t *testing.T) {
 	}
 }
 
-// TestDumpTimeWithoutRecords: of a state whose records are all gone nothing says since when it is, unless it is that of no record.
+// TestDumpTimeWithoutRecords: of a state whose records are all gone nothing says since when it is,
+// unless it is that of no record.
 func TestDumpTimeWithoutRecords(t *testing.T) {
 	t.Parallel()
 	past, future := time.Unix(0, 0), time.Now().Add(time.Hour)
@@ -359,13 +374,15 @@ func TestDumpTimeWithoutRecords(t *testing.T) {
 			entries = append(entries, snapshot.Entry{Topic: []byte("a"), Value: core.Value{Sum: 4}, Last: test.index})
 		}
 		got := &collected{}
-		if _, err := Dump(t.Context(), handmade(t, test.index, entries), got, DumpOptions{Before: test.at}); !errors.Is(err, test.want) || err == nil && got.header.Index != test.index {
+		if _, err := Dump(t.Context(), handmade(t, test.index, entries), got,
+			DumpOptions{Before: test.at}); !errors.Is(err, test.want) || err == nil && got.header.Index != test.index {
 			t.Errorf("index %d at %v: %d, %v; want %v", test.index, test.at, got.header.Index, err, test.want)
 		}
 	}
 }
 
-// TestDumpRefuses: what a start refuses a dump does, and a log whose records do not follow from the snapshot.
+// TestDumpRefuses: what a start refuses a dump does, and a log whose records do not follow from the
+// snapshot.
 func TestDumpRefuses(t *testing.T) {
 	t.Parallel()
 	count := func(topic string, epoch, sum, n uint64) core.Change {
@@ -381,16 +398,23 @@ func TestDumpRefuses(t *testing.T) {
 		right   bool
 	}{
 		{"right", []snapshot.Entry{entry("a", 4, 9)}, []core.Change{count("a", 0, 4, 2), count("b", 0, 0, 1)}, true},
-		{"newer entry", []snapshot.Entry{entry("a", 6, 10)}, []core.Change{count("a", 0, 4, 2), count("a", 0, 6, 1)}, true},
-		{"newest entry", []snapshot.Entry{entry("a", 7, 11)}, []core.Change{count("a", 0, 4, 2), count("a", 0, 6, 1)}, true},
+		{"newer entry", []snapshot.Entry{entry("a", 6, 10)}, []core.Change{count("a", 0, 4, 2), count("a", 0, 6, 1)},
+			true},
+		{"newest entry", []snapshot.Entry{entry("a", 7, 11)}, []core.Change{count("a", 0, 4, 2), count("a", 0, 6, 1)},
+			true},
 		{"does not follow", []snapshot.Entry{entry("a", 4, 9)}, []core.Change{count("a", 0, 5, 2)}, false},
-		{"does not follow in the log", []snapshot.Entry{entry("a", 4, 9)}, []core.Change{count("a", 0, 4, 2), count("a", 0, 7, 2)}, false},
+		{"does not follow in the log", []snapshot.Entry{entry("a", 4, 9)},
+			[]core.Change{count("a", 0, 4, 2), count("a", 0, 7, 2)}, false},
 		{"not from the beginning", nil, []core.Change{count("a", 0, 4, 2)}, false},
-		{"newer entry, other sum", []snapshot.Entry{entry("a", 8, 10)}, []core.Change{count("a", 0, 4, 2), count("a", 0, 6, 1)}, false},
-		{"newest entry, other sum", []snapshot.Entry{entry("a", 6, 11)}, []core.Change{count("a", 0, 4, 2), count("a", 0, 6, 1)}, false},
+		{"newer entry, other sum", []snapshot.Entry{entry("a", 8, 10)},
+			[]core.Change{count("a", 0, 4, 2), count("a", 0, 6, 1)}, false},
+		{"newest entry, other sum", []snapshot.Entry{entry("a", 6, 11)},
+			[]core.Change{count("a", 0, 4, 2), count("a", 0, 6, 1)}, false},
 		{"entry without its record", []snapshot.Entry{entry("a", 4, 10)}, []core.Change{count("b", 0, 0, 2)}, false},
-		{"entry behind the last", []snapshot.Entry{entry("a", 6, 11)}, []core.Change{count("a", 0, 4, 2), count("b", 0, 0, 1)}, false},
-		{"behind an entry's own record", []snapshot.Entry{entry("a", 4, 5), entry("c", 1, 12)}, []core.Change{count("a", 0, 4, 2), count("b", 0, 0, 1)}, false},
+		{"entry behind the last", []snapshot.Entry{entry("a", 6, 11)},
+			[]core.Change{count("a", 0, 4, 2), count("b", 0, 0, 1)}, false},
+		{"behind an entry's own record", []snapshot.Entry{entry("a", 4, 5), entry("c", 1, 12)},
+			[]core.Change{count("a", 0, 4, 2), count("b", 0, 0, 1)}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -419,7 +443,8 @@ func TestDumpRefuses(t *testing.T) {
 		}
 	}
 
-	// The same with more behind it, and of a topic that is missing; and an entry that is not what its own record made it, with the state of that record.
+	// The same with more behind it, and of a topic that is missing; and an entry that is not what
+	// its own record made it, with the state of that record.
 	lacks := handmade(t, 9, []snapshot.Entry{entry("a", 4, 9)}, count("a", 0, 4, 2), count("a", 0, 6, 1))
 	setReplay(t, lacks, 10)
 	missing := handmade(t, 9, nil, count("b", 0, 0, 1), count("b", 0, 1, 1))
@@ -428,7 +453,8 @@ func TestDumpRefuses(t *testing.T) {
 	at := uint64(10)
 	for _, dir := range []string{lacks, missing, between} {
 		var damage *wal.CorruptionError
-		if _, err := Dump(t.Context(), dir, &collected{}, DumpOptions{At: &at, Times: true}); !errors.As(err, &damage) ||
+		if _, err := Dump(t.Context(), dir, &collected{}, DumpOptions{At: &at, Times: true}); !errors.As(err,
+			&damage) ||
 			damage.File != store.SnapshotPath(dir) {
 			t.Errorf("%s: the dump returned %v, want damage of the snapshot", dir, err)
 		}
@@ -447,12 +473,14 @@ func TestDumpRefuses(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Dump(ended, copyWithoutLock(t, closedStore(t, r, 100, 50)), &collected{}, DumpOptions{}); !errors.Is(err, context.Canceled) {
+	if _, err := Dump(ended, copyWithoutLock(t, closedStore(t, r, 100, 50)), &collected{},
+		DumpOptions{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}
 }
 
-// copyWithoutLock copies a store's files as an operator may: nothing keeps a server away from the copy, so it is read as beside one.
+// copyWithoutLock copies a store's files as an operator may: nothing keeps a server away from the
+// copy, so it is read as beside one.
 func copyWithoutLock(t testing.TB, dir string) string {
 	t.Helper()
 	dir = copyTree(t, dir)
@@ -483,7 +511,8 @@ func TestDumpCopy(t *testing.T) {
 	}
 }
 
-// TestDumpAtBehindDamage: a dump of an index needs no record before it that the snapshot has, and where those are damaged does without.
+// TestDumpAtBehindDamage: a dump of an index needs no record before it that the snapshot has, and
+// where those are damaged does without.
 func TestDumpAtBehindDamage(t *testing.T) {
 	t.Parallel()
 	dir := closedStoreOf(t, seeded(t), 450, 100, false) // some 140 records in a segment
@@ -492,7 +521,8 @@ func TestDumpAtBehindDamage(t *testing.T) {
 	for _, memory := range []int{0, 500} {
 		for _, index := range []uint64{440, 450, 500, 549} {
 			got := dumped(t, dir, DumpOptions{At: &index, memory: memory})
-			compareCounters(t, fmt.Sprintf("index %d", index), got.counters, all.at(index, min(index, 450)+1, false, ""), false)
+			compareCounters(t, fmt.Sprintf("index %d", index), got.counters,
+				all.at(index, min(index, 450)+1, false, ""), false)
 			if got.header.Index != index || got.header.Time.IsZero() {
 				t.Errorf("the dump's header is %+v, want index %d and a time", got.header, index)
 			}

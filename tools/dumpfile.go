@@ -19,7 +19,8 @@ import (
 	"gcd/wal"
 )
 
-// maxDumpLine is the longest line of a dump in bytes; a topic in which each byte is escaped as six fits.
+// maxDumpLine is the longest line of a dump in bytes; a topic in which each byte is escaped as six
+// fits.
 const maxDumpLine = 400_000
 
 // DumpHeader is the first line of a dump file.
@@ -28,7 +29,8 @@ type DumpHeader struct {
 	Index uint64    // of the state that the dump holds
 	Time  time.Time // of the record at Index; zero if it is not known
 
-	// Prefix is what all topics of the dump begin with; others were left out. Such a dump cannot be restored, and ReadDump refuses it.
+	// Prefix is what all topics of the dump begin with; others were left out. Such a dump cannot be
+	// restored, and ReadDump refuses it.
 	Prefix string
 }
 
@@ -53,9 +55,11 @@ func (e *DumpError) Error() string {
 // Unwrap returns what is wrong.
 func (e *DumpError) Unwrap() error { return e.Err }
 
-// ReadDump reads a dump file, NDJSON or CSV, and calls each with every entry, in the order of core.CompareTopics. What each
-// saw is to be believed only when the error is nil: the digest comes last. A topic is valid during the call. An error of each
-// ends the reading and is returned; what is wrong with the file is a *DumpError, a newer version is wal.ErrVersion, other errors are the reader's.
+// ReadDump reads a dump file, NDJSON or CSV, and calls each with every entry, in the order of
+// core.CompareTopics. What each saw is to be believed only when the error is nil: the digest comes
+// last. A topic is valid during the call. An error of each ends the reading and is returned; what
+// is wrong with the file is a *DumpError, a newer version is wal.ErrVersion, other errors are the
+// reader's.
 func ReadDump(r io.Reader, each func(DumpHeader, snapshot.Entry) error) (DumpHeader, DumpFooter, error) {
 	d := dumpReader{lines: bufio.NewReaderSize(r, 64<<10), digest: sha256.New()}
 	header, footer, err := d.read(each)
@@ -91,7 +95,7 @@ type dumpReader struct {
 	buf    []byte // a line that is longer than the reader's buffer
 	line   uint64 // number of the current line
 	start  int64  // its offset
-	next   int64  // offset of the one behind it
+	next   int64  // offset of the next one
 	digest hash.Hash
 	before []byte // the last topic
 	again  []byte // a line, written from what was read of it
@@ -155,7 +159,7 @@ func (d *dumpReader) read(each func(DumpHeader, snapshot.Entry) error) (h DumpHe
 	}
 }
 
-// body reads a line behind the first one.
+// body reads a line after the first one.
 func (d *dumpReader) body() ([]byte, error) {
 	line, err := d.readLine()
 	if err == io.EOF {
@@ -184,13 +188,14 @@ func (d *dumpReader) check(h DumpHeader, entries uint64, e snapshot.Entry) error
 	return nil
 }
 
-// end compares the last line with what came before it, and looks for anything behind it.
+// end compares the last line with what came before it, and finds what comes after it.
 func (d *dumpReader) end(f DumpFooter, entries uint64) error {
 	if f.Entries != entries {
 		return badf("the file holds %d entries, but should hold %d", entries, f.Entries)
 	}
 	if sum := d.digest.Sum(nil); !bytes.Equal(sum, f.Digest[:]) {
-		return badf("the lines between the first and this one were changed: their digest is %x, but should be %x", sum, f.Digest)
+		return badf("the lines between the first and this one were changed: their digest is %x, but should be %x", sum,
+			f.Digest)
 	}
 	if _, err := d.readLine(); err == nil || errors.As(err, new(*badLine)) {
 		return badf("something comes behind what should be the last line")
@@ -235,14 +240,17 @@ func dumpFormatOf(line []byte) (dumpFormat, dumpSyntax, error) {
 	case bytes.HasPrefix(line, []byte(`# gcd_dump `)):
 		return &csvDump{}, csvSyntax, nil
 	case bytes.HasPrefix(line, []byte(`{"header":`)):
-		return nil, dumpSyntax{}, badf("this is a dump in the format json, which cannot be read back; ndjson and csv can")
+		return nil, dumpSyntax{}, badf("this is a dump in the format json, which cannot be read back; ndjson and csv " +
+			"can")
 	}
-	return nil, dumpSyntax{}, badf("the file does not begin as a dump does; \"gcd-tool import\" takes a table of topics and sums")
+	return nil, dumpSyntax{}, badf("the file does not begin as a dump does; \"gcd-tool import\" takes a table of " +
+		"topics and sums")
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// parts takes a line apart from its beginning. After the first thing that is not there it is bad, and everything is zero.
+// parts takes a line apart from its beginning. When something is missing it is bad, and takes
+// nothing more.
 type parts struct {
 	rest []byte
 	bad  bool
@@ -264,7 +272,7 @@ func (p *parts) try(text string) bool {
 	return true
 }
 
-// until takes what is before a byte, which it leaves.
+// until takes what comes before a byte, and leaves the byte.
 func (p *parts) until(end byte) []byte {
 	i := bytes.IndexByte(p.rest, end)
 	if p.bad || i < 0 {
@@ -341,7 +349,8 @@ func (p *parts) sum(line []byte, introduction string) error {
 	return nil
 }
 
-// version takes the number of the format. A first line of any version ends with its checksum, so one that was changed is not taken for a newer one.
+// version takes the number of the format. A first line of any version ends with its checksum, so
+// one that was changed is not taken for a newer one.
 func (p *parts) version(line []byte, introduction string) error {
 	v := p.number()
 	if p.bad || v == 1 {
@@ -371,7 +380,7 @@ func (p *parts) prefix(introduction string) error {
 	return fmt.Errorf("%w: only topics that begin with %.64q", ErrPartial, prefix)
 }
 
-// done says what a line is, if it is anything else than it should be.
+// done is an error if the line is not what it should be, or has something more.
 func (p *parts) done(what string) error {
 	if p.bad || len(p.rest) > 0 {
 		return badf("this is not %s", what)

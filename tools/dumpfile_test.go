@@ -28,12 +28,18 @@ import (
 // hostileTopics are hard on formats that have lines, quotes and commas.
 func hostileTopics() []string {
 	topics := []string{
-		"", " ", "#", "# entries 0 digest 00", "# gcd_dump 1", `{"entries":0}`, "topic", "topic,sum,epoch,last", "orders", "a,b", `"`, `""`, `a"b`, `"quoted"`, `\`, `\n`, `\u0041`, `\\`,
-		"a\nb", "\n", "\r", "\r\n", "\t", "a\tb ", " leading", "trailing ", "=1+1", "@x", "-1", "+1", "'", ";", "|", "\x00", "\x00\x00", "\x01", "\x1b[31mred", "\x7f", "\u0080", "\u0085", "\u009f",
-		"\u00a0", "\u200b", "\u200f", "\u2028", "\u2029", "\ufeff", "\ufeffbom", "\ufffd", "\ufffe", "\uffff", "\U0010ffff", "\U0001f600", "<b>&amp;</b>", `\.`,
-		"Ελληνικά", "русский", "עברית", "العربية", "हिन्दी", "ไทย", "한국어", "日本語", "中文", "ქართული", "አማርኛ", "தமிழ்", "é", "e\u0301", "𐍈𐌰", "👩‍👩‍👧",
-		"\xff", "a\xe2\x82", "\xc0\x80\n", strings.Repeat("\xfe", core.MaxTopicLen), strings.Repeat("k", 1024), strings.Repeat("k", 1025), strings.Repeat("é", 513),
-		strings.Repeat("\x00", core.MaxTopicLen), strings.Repeat("\n", core.MaxTopicLen), strings.Repeat(`"`, core.MaxTopicLen), strings.Repeat(`\`, core.MaxTopicLen),
+		"", " ", "#", "# entries 0 digest 00", "# gcd_dump 1", `{"entries":0}`, "topic",
+		"topic,sum,epoch,last", "orders", "a,b", `"`, `""`, `a"b`, `"quoted"`, `\`, `\n`, `\u0041`, `\\`,
+		"a\nb", "\n", "\r", "\r\n", "\t", "a\tb ", " leading", "trailing ", "=1+1", "@x", "-1", "+1", "'",
+		";", "|", "\x00", "\x00\x00", "\x01", "\x1b[31mred", "\x7f", "\u0080", "\u0085", "\u009f",
+		"\u00a0", "\u200b", "\u200f", "\u2028", "\u2029", "\ufeff", "\ufeffbom", "\ufffd", "\ufffe", "\uffff",
+		"\U0010ffff", "\U0001f600", "<b>&amp;</b>", `\.`,
+		"Ελληνικά", "русский", "עברית", "العربية", "हिन्दी", "ไทย", "한국어", "日本語", "中文", "ქართული", "አማርኛ",
+		"தமிழ்", "é", "e\u0301", "𐍈𐌰", "👩‍👩‍👧",
+		"\xff", "a\xe2\x82", "\xc0\x80\n", strings.Repeat("\xfe", core.MaxTopicLen), strings.Repeat("k",
+			1024), strings.Repeat("k", 1025), strings.Repeat("é", 513),
+		strings.Repeat("\x00", core.MaxTopicLen), strings.Repeat("\n", core.MaxTopicLen), strings.Repeat(`"`,
+			core.MaxTopicLen), strings.Repeat(`\`, core.MaxTopicLen),
 		strings.Repeat("日", core.MaxTopicLen/3), strings.Repeat("\u2028", core.MaxTopicLen/3),
 	}
 	for c := range rune(0x100) {
@@ -42,7 +48,8 @@ func hostileTopics() []string {
 	return topics
 }
 
-// short leaves out the longest topics, which cost a thousand times as much as others, for what is done many times.
+// short leaves out the longest topics, which cost a thousand times as much as others, for what is
+// done many times.
 func short(entries []snapshot.Entry) []snapshot.Entry {
 	return slices.DeleteFunc(entries, func(e snapshot.Entry) bool { return len(e.Topic) > 2000 })
 }
@@ -144,7 +151,8 @@ func frameDump(format string, h DumpHeader, body []byte, entries int) []byte {
 
 // checkedLine is a first line with its checksum.
 func checkedLine(first, check, end string) string {
-	return fmt.Sprintf("%s%s%08x%s\n", first, check, crc32.Checksum([]byte(first), crc32.MakeTable(crc32.Castagnoli)), end)
+	return fmt.Sprintf("%s%s%08x%s\n", first, check, crc32.Checksum([]byte(first), crc32.MakeTable(crc32.Castagnoli)),
+		end)
 }
 
 func jsonTopic(topic string) string {
@@ -249,8 +257,10 @@ func TestReadDumpFindsDamage(t *testing.T) {
 			var bad *DumpError
 			if _, _, err := readDump(bytes.NewReader(dump)); !errors.As(err, &bad) {
 				t.Errorf("%s: %s at byte %d of %d gives %v", format, what, at, len(whole), err)
-			} else if bad.Line == 0 || bad.Line > uint64(bytes.Count(whole, []byte("\n")))+2 || bad.Offset > int64(len(dump)) {
-				t.Errorf("%s: %s at byte %d is said to be in line %d, offset %d", format, what, at, bad.Line, bad.Offset)
+			} else if bad.Line == 0 || bad.Line > uint64(bytes.Count(whole, []byte("\n")))+2 ||
+				bad.Offset > int64(len(dump)) {
+				t.Errorf("%s: %s at byte %d is said to be in line %d, offset %d", format, what, at, bad.Line,
+					bad.Offset)
 			}
 		}
 		for n := range whole {
@@ -275,8 +285,10 @@ func TestReadDumpRefuses(t *testing.T) {
 		line         uint64
 		says         string
 	}{
-		{"ndjson", `{"topic":"a","sum":1,"epoch":0,"last":1}` + "\n" + `{"topic":"a","sum":1,"epoch":0,"last":1}` + "\n", 3, "twice"},
-		{"ndjson", `{"topic":"b","sum":1,"epoch":0,"last":1}` + "\n" + `{"topic":"a","sum":1,"epoch":0,"last":1}` + "\n", 3, "behind"},
+		{"ndjson", `{"topic":"a","sum":1,"epoch":0,"last":1}` + "\n" + `{"topic":"a","sum":1,"epoch":0,"last":1}` +
+			"\n", 3, "twice"},
+		{"ndjson", `{"topic":"b","sum":1,"epoch":0,"last":1}` + "\n" + `{"topic":"a","sum":1,"epoch":0,"last":1}` +
+			"\n", 3, "behind"},
 		{"ndjson", `{"topic":"a","sum":18446744073709551616,"epoch":0,"last":1}` + "\n", 2, "not an entry"},
 		{"ndjson", `{"topic":"a","sum":01,"epoch":0,"last":1}` + "\n", 2, "not an entry"},
 		{"ndjson", `{"topic":"a","sum":-1,"epoch":0,"last":1}` + "\n", 2, "not an entry"},
@@ -293,7 +305,8 @@ func TestReadDumpRefuses(t *testing.T) {
 		{"ndjson", `{"topic":"\`, 2, "cut off"},
 		{"ndjson", "{\"topic\":\"\x01\",\"sum\":1,\"epoch\":0,\"last\":1}\n", 2, "not an entry"},
 		{"ndjson", "{\"topic\":\"\xff\",\"sum\":1,\"epoch\":0,\"last\":1}\n", 2, "not an entry"},
-		{"ndjson", `{"topic":"` + strings.Repeat("a", core.MaxTopicLen+1) + `","sum":1,"epoch":0,"last":1}` + "\n", 2, "longest"},
+		{"ndjson", `{"topic":"` + strings.Repeat("a", core.MaxTopicLen+1) + `","sum":1,"epoch":0,"last":1}` + "\n", 2,
+			"longest"},
 		{"ndjson", strings.Repeat(" ", 10*maxDumpLine) + "\n", 2, "longer than"},
 		{"ndjson", strings.Repeat(" ", 10*maxDumpLine), 2, "longer than"},
 		{"ndjson", "\n", 2, "not an entry"},
@@ -308,10 +321,14 @@ func TestReadDumpRefuses(t *testing.T) {
 		{"ndjson", `{"topic_hex":"","sum":1,"epoch":0,"last":1}` + "\n", 2, "not an entry"},
 		{"ndjson", `{"topic_hex":"FF","sum":1,"epoch":0,"last":1}` + "\n", 2, "not an entry"},
 		{"ndjson", "{\"topic\":\"\u2028\",\"sum\":1,\"epoch\":0,\"last\":1}\n", 2, "not an entry"},
-		{"ndjson", `{"topic":"a","sum":1,"epoch":0,"last":1,"time":"2026-01-02T03:04:05.10Z"}` + "\n", 2, "not an entry"},
-		{"ndjson", `{"topic":"a","sum":1,"epoch":0,"last":1,"time":"2026-01-02T03:04:05.000Z"}` + "\n", 2, "not an entry"},
-		{"ndjson", `{"topic":"a","sum":1,"epoch":0,"last":1,"time":"2026-01-02T03:04:05+00:00"}` + "\n", 2, "not an entry"},
-		{"ndjson", `{"topic":"a","sum":1,"epoch":0,"last":1,"time":"2026-01-02T03:04:05,1Z"}` + "\n", 2, "not an entry"},
+		{"ndjson", `{"topic":"a","sum":1,"epoch":0,"last":1,"time":"2026-01-02T03:04:05.10Z"}` + "\n", 2,
+			"not an entry"},
+		{"ndjson", `{"topic":"a","sum":1,"epoch":0,"last":1,"time":"2026-01-02T03:04:05.000Z"}` + "\n", 2,
+			"not an entry"},
+		{"ndjson", `{"topic":"a","sum":1,"epoch":0,"last":1,"time":"2026-01-02T03:04:05+00:00"}` + "\n", 2,
+			"not an entry"},
+		{"ndjson", `{"topic":"a","sum":1,"epoch":0,"last":1,"time":"2026-01-02T03:04:05,1Z"}` + "\n", 2,
+			"not an entry"},
 		{"csv", "", 2, "columns"},
 		{"csv", "topic,sum\n", 2, "columns"},
 		{"csv", csvColumns + "a,1,0,1\na,1,0,1\n", 4, "twice"},
@@ -371,8 +388,10 @@ func TestReadDumpHeaders(t *testing.T) {
 		{"# gcd_dump 2 anything\n", "not the first line"},
 		{`{"gcd_dump":3,"anything":1,"check":"00000000"}` + "\n", "was changed"},
 		{checkedLine(`{"gcd_dump":0,"anything":1`, `,"check":"`, `"}`), "not the first line"},
-		{checkedLine(`{"gcd_dump":1,"store":"00000000-0000-0000-0000-000000000000","index":0,"time":"2026-01-02T03:04:05.10Z"`, `,"check":"`, `"}`), "not the first line"},
-		{checkedLine(`# gcd_dump 1 store 00000000-0000-0000-0000-000000000000 index 0 time 2026-01-02T03:04:05.10Z`, ` check `, ""), "not the first line"},
+		{checkedLine(`{"gcd_dump":1,"store":"00000000-0000-0000-0000-000000000000","index":0,`+
+			`"time":"2026-01-02T03:04:05.10Z"`, `,"check":"`, `"}`), "not the first line"},
+		{checkedLine(`# gcd_dump 1 store 00000000-0000-0000-0000-000000000000 index 0 time 2026-01-02T03:04:05.10Z`,
+			` check `, ""), "not the first line"},
 		{"# gcd_dump 1\n", "not the first line"},
 	} {
 		_, _, err := readDump(strings.NewReader(test.text))
@@ -390,7 +409,8 @@ func TestReadDumpOfNewerVersion(t *testing.T) {
 		checkedLine(`{"gcd_dump":2,"anything":1`, `,"check":"`, `"}`),
 		checkedLine(`# gcd_dump 12 anything`, ` check `, ` more`),
 	} {
-		if _, _, err := readDump(strings.NewReader(text)); !errors.Is(err, wal.ErrVersion) || errors.As(err, new(*DumpError)) {
+		if _, _, err := readDump(strings.NewReader(text)); !errors.Is(err, wal.ErrVersion) ||
+			errors.As(err, new(*DumpError)) {
 			t.Errorf("%s: reading it returned %v, want ErrVersion alone", text, err)
 		}
 	}
@@ -405,7 +425,8 @@ func TestReadDumpOfIndexZero(t *testing.T) {
 			t.Error(err)
 		}
 		dump := encodeDump(format, h, []snapshot.Entry{{Topic: []byte("a"), Value: core.Value{Sum: 1}}}, false)
-		if _, _, err := readDump(bytes.NewReader(dump)); !errors.As(err, new(*DumpError)) || !strings.Contains(err.Error(), "index 0") {
+		if _, _, err := readDump(bytes.NewReader(dump)); !errors.As(err, new(*DumpError)) ||
+			!strings.Contains(err.Error(), "index 0") {
 			t.Errorf("%s: a topic at index 0 was read with %v, want a DumpError that says so", format, err)
 		}
 	}
@@ -414,17 +435,19 @@ func TestReadDumpOfIndexZero(t *testing.T) {
 func TestReadDumpOfPrefix(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
-		`{"gcd_dump":1,"store":"00000000-0000-0000-0000-000000000000","index":1,"prefix":"a\"b","check":"00000000"}` + "\n",
+		`{"gcd_dump":1,"store":"00000000-0000-0000-0000-000000000000","index":1,"prefix":"a\"b","check":"00000000"}` +
+			"\n",
 		`# gcd_dump 1 store 00000000-0000-0000-0000-000000000000 index 1 prefix "a\"b" check 00000000` + "\n",
 	} {
-		if _, _, err := readDump(strings.NewReader(text)); !errors.Is(err, ErrPartial) || !strings.Contains(err.Error(), `"a\"b"`) {
+		if _, _, err := readDump(strings.NewReader(text)); !errors.Is(err, ErrPartial) ||
+			!strings.Contains(err.Error(), `"a\"b"`) {
 			t.Errorf("%s: reading it returned %v, want ErrPartial and the prefix", text, err)
 		}
 	}
 }
 
-// FuzzReadDump reads what a fuzzer makes of dumps: as it is, and as a body between a right first and last line. What is
-// read must be read again from what its entries are written as.
+// FuzzReadDump reads what a fuzzer makes of dumps: as it is, and as a body between a right first
+// and last line. What is read must be read again from what its entries are written as.
 func FuzzReadDump(f *testing.F) {
 	for _, format := range []string{"ndjson", "csv"} {
 		whole := smallDump(format)
@@ -459,12 +482,14 @@ func BenchmarkReadDump(b *testing.B) {
 			const n = 100_000
 			entries := make([]snapshot.Entry, n)
 			for i := range entries {
-				entries[i] = snapshot.Entry{Topic: fmt.Appendf(nil, "topic-%010d", i), Value: core.Value{Sum: uint64(i)}, Last: uint64(i)}
+				entries[i] = snapshot.Entry{Topic: fmt.Appendf(nil, "topic-%010d", i),
+					Value: core.Value{Sum: uint64(i)}, Last: uint64(i)}
 			}
 			dump := encodeDump(format, testHeader(), entries, false)
 			b.SetBytes(int64(len(dump)))
 			for b.Loop() {
-				if _, _, err := ReadDump(bytes.NewReader(dump), func(DumpHeader, snapshot.Entry) error { return nil }); err != nil {
+				if _, _, err := ReadDump(bytes.NewReader(dump),
+					func(DumpHeader, snapshot.Entry) error { return nil }); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -477,7 +502,8 @@ func BenchmarkReadDump(b *testing.B) {
 func TestDumpThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"ndjson", "csv"} {
-		b, err := os.ReadFile(writeDump(t, format, testHeader(), []snapshot.Entry{{Topic: []byte("a"), Value: core.Value{Sum: 1}, Last: 1}}))
+		b, err := os.ReadFile(writeDump(t, format, testHeader(),
+			[]snapshot.Entry{{Topic: []byte("a"), Value: core.Value{Sum: 1}, Last: 1}}))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -126,7 +126,8 @@ func (p *parts) entry(e snapshot.Entry) error {
 	return nil
 }
 
-// jsonString takes the rest of a string behind its opening quote, and the closing one, and appends what it means to to.
+// jsonString takes the rest of a string behind its opening quote, and the closing one, and appends
+// what it means to to.
 func (p *parts) jsonString(to []byte) []byte {
 	for !p.bad {
 		n := bytes.IndexAny(p.rest, `"\`)
@@ -153,7 +154,8 @@ func (p *parts) hexString(to []byte) []byte {
 	return to
 }
 
-// escape takes what follows a backslash: one of these bytes, which stand for themselves, or what stands for a character.
+// escape takes what follows a backslash: one of these bytes, which stand for themselves, or what
+// stands for a character.
 func (p *parts) escape(to []byte, themselves string) []byte {
 	const letters, meanings = `\nrt`, "\\\n\r\t"
 	if len(p.rest) > 0 {

@@ -21,11 +21,11 @@ type RecordWriter interface {
 	Footer() error
 }
 
-// DumpRecords writes the records of a store's log, oldest first, up to the first damage, which is
-// then the error: *wal.CorruptionError, wal.ErrNotOurs or wal.ErrVersion. It changes nothing. Of
-// the snapshot, if it can be read, only that the log is all that it knows of is looked at, behind
-// the records: *wal.CorruptionError. Beside a running server it ends with
-// the last record that there was when it began. Of the options Rest and Progress count.
+// DumpRecords writes the records of a store's log, oldest first, and changes nothing. It ends at
+// the first damage, which is the error: *wal.CorruptionError, wal.ErrNotOurs or wal.ErrVersion.
+// After the last record it checks that the snapshot, if it can be read, knows of no later ones:
+// *wal.CorruptionError. Beside a running server it ends with the last record that there was when it
+// began. Of the options it needs Rest and Progress.
 func DumpRecords(ctx context.Context, dir string, w RecordWriter, o DumpOptions) (err error) {
 	r, err := openDirView(ctx, dir, dirViewOptions{rest: o.Rest, noEntries: true})
 	if err != nil {
@@ -52,7 +52,8 @@ func dumpRecords(ctx context.Context, from *dirView, w RecordWriter, progress Pr
 		changes = changes[:0]
 		for change, err := range core.Changes(r.Type, r.Payload) {
 			if err != nil {
-				return &wal.CorruptionError{File: segmentPath(from.dir, r.Segment), Offset: r.Offset, Index: r.Index, Err: err}
+				return &wal.CorruptionError{File: segmentPath(from.dir, r.Segment), Offset: r.Offset, Index: r.Index,
+					Err: err}
 			}
 			changes = append(changes, change)
 		}
@@ -76,8 +77,8 @@ func segmentPath(dir string, number uint64) string {
 	return path.Join(store.LogDir(dir), fmt.Sprintf("%016x.seg", number))
 }
 
-// NewRecordWriter makes the writer of a format. docs/dump.md has every byte. Nothing is left unwritten when
-// Footer returned.
+// NewRecordWriter makes the writer of a format. docs/dump.md has every byte. Nothing is left
+// unwritten when Footer returned.
 func NewRecordWriter(w io.Writer, format string) (RecordWriter, error) {
 	lines := recordLines{w: w}
 	switch format {

@@ -42,7 +42,9 @@ func TestDumpRecords(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := fmt.Sprintf(`{"index":%d,"time":"%s","segment":%d,"offset":%d,"durable":%d,"changes":[{"topic`, rec.Index, rec.Time.UTC().Format(time.RFC3339Nano), rec.Segment, rec.Offset, rec.Durable); !strings.HasPrefix(lines[i], want) {
+		want := fmt.Sprintf(`{"index":%d,"time":"%s","segment":%d,"offset":%d,"durable":%d,"changes":[{"topic`,
+			rec.Index, rec.Time.UTC().Format(time.RFC3339Nano), rec.Segment, rec.Offset, rec.Durable)
+		if !strings.HasPrefix(lines[i], want) {
 			t.Fatalf("line %d: %s, want %s…", i, lines[i], want)
 		}
 		i++
@@ -54,7 +56,8 @@ func TestDumpRecords(t *testing.T) {
 		t.Errorf("%d lines, want %d", len(lines)-1, i)
 	}
 	document, err := write(dir, "json")
-	if want := "{\"records\":[\n" + strings.ReplaceAll(strings.TrimSuffix(all, "\n"), "\n", ",\n") + "]}\n"; err != nil || document != want {
+	if want := "{\"records\":[\n" + strings.ReplaceAll(strings.TrimSuffix(all, "\n"), "\n", ",\n") +
+		"]}\n"; err != nil || document != want {
 		t.Errorf("json: %v", err)
 	}
 	rows, err := write(dir, "csv")
@@ -63,11 +66,13 @@ func TestDumpRecords(t *testing.T) {
 	}
 
 	damaged := copyTree(t, dir)
-	flip(t, filepath.Join(store.LogDir(damaged), "0000000000000002.seg"), second.Offset+40) // the first byte of its payload
+	// the first byte of its payload
+	flip(t, filepath.Join(store.LogDir(damaged), "0000000000000002.seg"), second.Offset+40)
 	part, err := write(damaged, "ndjson")
 	var damage *wal.CorruptionError
 	if !errors.As(err, &damage) || damage.Offset != second.Offset || part != strings.Join(lines[:second.Index-1], "") {
-		t.Errorf("%d lines, %v; want %d and damage at %d", strings.Count(part, "\n"), err, second.Index-1, second.Offset)
+		t.Errorf("%d lines, %v; want %d and damage at %d", strings.Count(part, "\n"), err, second.Index-1,
+			second.Offset)
 	}
 	if _, err := write(t.TempDir(), "csv"); !errors.Is(err, store.ErrNoStore) {
 		t.Errorf("no store: %v", err)

@@ -19,7 +19,8 @@ type Counter struct {
 	Time           time.Time // of the record Last; zero if it is not known, or was not asked for
 }
 
-// A DumpWriter takes a dump: its header, then its counters in the order of core.CompareTopics, then its end. A counter's topic is valid during the call.
+// A DumpWriter takes a dump: its header, then its counters in the order of core.CompareTopics, then
+// its end. A counter's topic is valid during the call.
 type DumpWriter interface {
 	Header(h DumpHeader) error
 	Counter(c *Counter) error
@@ -208,7 +209,8 @@ func appendField(b, field []byte) []byte {
 	return append(b, '"')
 }
 
-// escapes are what each byte below U+0080 becomes; "": itself. Above it controls, U+2028, U+2029 and U+FEFF become \uXXXX for both.
+// escapes are what each byte below U+0080 becomes; "": itself. Above it controls, U+2028, U+2029
+// and U+FEFF become \uXXXX for both.
 type escapes [utf8.RuneSelf]string
 
 var (

@@ -15,7 +15,8 @@ import (
 	"gcd/wal"
 )
 
-// TestDumpedBytes: what is written is what docs/dump.md says, byte by byte, and is read back whole; of a part of it nobody takes it for the whole.
+// TestDumpedBytes: what is written is what docs/dump.md says, byte by byte, and is read back whole;
+// of a part of it nobody takes it for the whole.
 func TestDumpedBytes(t *testing.T) {
 	t.Parallel()
 	r := seeded(t)
@@ -47,7 +48,8 @@ func TestDumpedBytes(t *testing.T) {
 			}
 			h, got, err := readDump(bytes.NewReader(b.Bytes()))
 			if err != nil || h != header || !slices.EqualFunc(got, entries, equalEntries) {
-				t.Fatalf("%s: read back %+v with %d entries, %v; want %+v with %d", format, h, len(got), err, header, len(entries))
+				t.Fatalf("%s: read back %+v with %d entries, %v; want %+v with %d", format, h, len(got), err, header,
+					len(entries))
 			}
 			if format == "csv" && !bytes.Equal(b.Bytes(), encodeDump(format, header, entries, false)) {
 				t.Error("csv: other bytes than the description has")
@@ -75,25 +77,31 @@ func TestDumpGolden(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	header := DumpHeader{Store: wal.ID{0xab}, Index: 123, Time: at, Prefix: "a\"\n"}
 	counters := []Counter{
-		{Entry: snapshot.Entry{Topic: []byte("a\"\n,\\\x7f\u2028ß"), Value: core.Value{Sum: math.MaxUint64, Epoch: 7}, Last: 120}, Time: at},
+		{Entry: snapshot.Entry{Topic: []byte("a\"\n,\\\x7f\u2028ß"), Value: core.Value{Sum: math.MaxUint64, Epoch: 7},
+			Last: 120}, Time: at},
 		{Entry: snapshot.Entry{Topic: []byte("\xff")}},
 		{Entry: snapshot.Entry{Topic: nil, Last: 3}},
 	}
 	for format, want := range map[string]string{
-		"ndjson": `{"gcd_dump":1,"store":"ab000000-0000-0000-0000-000000000000","index":123,"time":"2026-01-02T03:04:05.000000006Z","prefix":"a\"\n","check":"CHECK"}
-{"topic":"a\"\n,\\\u007f\u2028ß","sum":18446744073709551615,"epoch":7,"last":120,"time":"2026-01-02T03:04:05.000000006Z"}
+		"ndjson": `{"gcd_dump":1,"store":"ab000000-0000-0000-0000-000000000000","index":123,` +
+			`"time":"2026-01-02T03:04:05.000000006Z","prefix":"a\"\n","check":"CHECK"}
+{"topic":"a\"\n,\\\u007f\u2028ß","sum":18446744073709551615,"epoch":7,"last":120,` +
+			`"time":"2026-01-02T03:04:05.000000006Z"}
 {"topic_hex":"ff","sum":0,"epoch":0,"last":0}
 {"topic":"","sum":0,"epoch":0,"last":3}
 {"entries":3,"digest":"DIGEST"}
 `,
-		"json": `{"header":{"gcd_dump":1,"store":"ab000000-0000-0000-0000-000000000000","index":123,"time":"2026-01-02T03:04:05.000000006Z","prefix":"a\"\n","check":"CHECK"},
+		"json": `{"header":{"gcd_dump":1,"store":"ab000000-0000-0000-0000-000000000000","index":123,` +
+			`"time":"2026-01-02T03:04:05.000000006Z","prefix":"a\"\n","check":"CHECK"},
 "counters":[
-{"topic":"a\"\n,\\\u007f\u2028ß","sum":18446744073709551615,"epoch":7,"last":120,"time":"2026-01-02T03:04:05.000000006Z"},
+{"topic":"a\"\n,\\\u007f\u2028ß","sum":18446744073709551615,"epoch":7,"last":120,` +
+			`"time":"2026-01-02T03:04:05.000000006Z"},
 {"topic_hex":"ff","sum":0,"epoch":0,"last":0},
 {"topic":"","sum":0,"epoch":0,"last":3}],
 "footer":{"entries":3,"digest":"DIGEST"}}
 `,
-		"csv": `# gcd_dump 1 store ab000000-0000-0000-0000-000000000000 index 123 time 2026-01-02T03:04:05.000000006Z prefix "a\"\n" check CHECK
+		"csv": `# gcd_dump 1 store ab000000-0000-0000-0000-000000000000 index 123` +
+			` time 2026-01-02T03:04:05.000000006Z prefix "a\"\n" check CHECK
 topic,sum,epoch,last,time
 "a""\n,\\\u007f\u2028ß",18446744073709551615,7,120,2026-01-02T03:04:05.000000006Z
 \xff,0,0,0,

@@ -16,8 +16,9 @@ import (
 	"gcd/wal"
 )
 
-// smallStore is as small as a cleanly closed directory of several segments and a snapshot gets: bbolt's pages are made 1 KiB, which every reader
-// takes from the file, and what its file is longer than its pages is cut off.
+// smallStore is as small as a cleanly closed directory of several segments and a snapshot gets:
+// bbolt's pages are made 1 KiB, which every reader takes from the file, and what its file is longer
+// than its pages is cut off.
 func smallStore(t testing.TB) string {
 	t.Helper()
 	dir := closedStoreOf(t, seeded(t), 140, 12, false)
@@ -42,7 +43,8 @@ func smallStore(t testing.TB) string {
 			if err != nil {
 				return err
 			}
-			if err := from.View(func(old *bolt.Tx) error { return old.Bucket([]byte(name)).ForEach(bucket.Put) }); err != nil {
+			err = from.View(func(old *bolt.Tx) error { return old.Bucket([]byte(name)).ForEach(bucket.Put) })
+			if err != nil {
 				return err
 			}
 		}
@@ -73,8 +75,9 @@ func isDamage(err error) bool {
 	return errors.As(err, new(*wal.CorruptionError))
 }
 
-// TestSnapshotCutOff cuts a snapshot off as it is written, with pages of the system's size, at each length beside a page's end, some between, and with nonsense in its place: that is
-// damage, and as the log goes back to the first record a repair makes all of it again.
+// TestSnapshotCutOff cuts a snapshot off as it is written, with pages of the system's size, at each
+// length beside a page's end, some between, and with nonsense in its place: that is damage, and as
+// the log goes back to the first record a repair makes all of it again.
 func TestSnapshotCutOff(t *testing.T) {
 	t.Parallel()
 	r := seeded(t)
@@ -138,9 +141,10 @@ func TestSnapshotCutOff(t *testing.T) {
 	}
 }
 
-// TestFlip flips bits of a cleanly closed directory, and cuts its files off: whatever is done to it, Verify reports damage, or says that
-// the directory was not closed cleanly or that its snapshot was interrupted, or the bit is in a part of bbolt's file that holds nothing. In the two last cases a start serves the same sums. With
-// GCD_FLIP set each bit and each length is tried.
+// TestFlip flips bits of a cleanly closed directory, and cuts its files off: whatever is done to
+// it, Verify reports damage, or says that the directory was not closed cleanly or that its snapshot
+// was interrupted, or the bit is in a part of bbolt's file that holds nothing. In the two last
+// cases a start serves the same sums. With GCD_FLIP set each bit and each length is tried.
 func TestFlip(t *testing.T) {
 	t.Parallel()
 	exhaustive := os.Getenv("GCD_FLIP") != ""
@@ -160,7 +164,8 @@ func TestFlip(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	// What a start takes for a crash, or for a snapshot that was interrupted, is no damage that a file can prove; but it is said.
+	// What a start takes for a crash, or for a snapshot that was interrupted, is no damage that a
+	// file can prove; but it is said.
 	doubtful := func(v *Verified) bool { return v.State != whole.State || len(v.Unproven) > len(whole.Unproven) }
 	var total, found, empty, unclean int
 	starts := 32 // one in so many of what is found is started: that takes its time
@@ -179,7 +184,8 @@ func TestFlip(t *testing.T) {
 			if found++; found%starts == 0 && v.Starts != (servedSums(t, dir) != nil) {
 				t.Errorf("%s, offset %d: %s: verify says that a server starts here: %t", file, offset, what, v.Starts)
 			}
-			if !isDamage(v.Err()) && !(file == path && errors.Is(v.Err(), wal.ErrVersion)) { // the number of the snapshot's format has no checksum
+			// the number of the snapshot's format has no checksum
+			if !isDamage(v.Err()) && !(file == path && errors.Is(v.Err(), wal.ErrVersion)) {
 				t.Errorf("%s, offset %d: %s: verify takes it for no damage: %v", file, offset, what, v.Err())
 			}
 			return
@@ -192,7 +198,8 @@ func TestFlip(t *testing.T) {
 		}
 		if total%32 == 0 || doubtful(v) { // what a start makes of it takes its time
 			if got := servedSums(t, dir); !maps.Equal(got, want) {
-				t.Errorf("%s, offset %d: %s: verify says that it is fine, and other sums are served", file, offset, what)
+				t.Errorf("%s, offset %d: %s: verify says that it is fine, and other sums are served", file, offset,
+					what)
 			}
 		}
 	}
@@ -235,11 +242,13 @@ func TestFlip(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Logf("%d bytes in %d files; %d changes: %d found, %d where nothing is held, %d look like a crash", bytes, len(whole.Files), total, found, empty, unclean)
+	t.Logf("%d bytes in %d files; %d changes: %d found, %d where nothing is held, %d look like a crash", bytes,
+		len(whole.Files), total, found, empty, unclean)
 	if verified(t, dir, VerifyOptions{}).Err() != nil {
 		t.Error("the directory was not put back")
 	}
-	if bytes > 24<<10 || unclean > 16+8*(4+8) { // of the key mark, and of its value, each bit makes the mark an older one
+	// of the key mark, and of its value, each bit makes the mark an older one
+	if bytes > 24<<10 || unclean > 16+8*(4+8) {
 		t.Errorf("%d bytes, %d look like a crash", bytes, unclean)
 	}
 }

@@ -13,7 +13,8 @@ import (
 // they come and wherever they are, and given back as often as they are asked for.
 func TestFurthest(t *testing.T) {
 	t.Parallel()
-	states := []seen{{core.Value{Sum: 5}, 9}, {core.Value{Sum: 3}, 4}, {core.Value{Epoch: 1}, 7}, {core.Value{Sum: 6}, 2}}
+	states := []seen{{core.Value{Sum: 5}, 9}, {core.Value{Sum: 3}, 4}, {core.Value{Epoch: 1}, 7},
+		{core.Value{Sum: 6}, 2}}
 	for _, memory := range []int{1, 1 << 20} {
 		w := newFurthest(bytopic.Options{Dir: t.TempDir(), Memory: memory})
 		for _, topic := range []string{"b", "a"} {

@@ -14,7 +14,7 @@ import (
 type Step struct {
 	Index uint64
 	Time  time.Time
-	Epoch uint64 // that the numbers belong to; of a reset the one that it ended
+	Epoch uint64 // of the numbers; for a reset the epoch that it ended
 	Reset bool
 	First uint64 // number that was handed out; 0 for a reset
 	Last  uint64 // for a reset the sum that the topic had
@@ -30,16 +30,19 @@ type HistoryOptions struct {
 // HistoryRange is what is kept.
 type HistoryRange struct {
 	Store       wal.ID
-	First, Last uint64 // records; First is behind Last if there is none
-	Steps       uint64 // of the topic, told of
+	First, Last uint64 // records; First comes after Last if there is none
+	Steps       uint64 // of the topic that History told of
 	Covered     bool   // the topic's history is whole: the log goes back to record 1
-	Known       bool   // there is such a topic, also if nothing is told of it
+	Known       bool   // there is such a topic, even if History told nothing of it
 }
 
-// History calls each with what the kept records say of a topic, in their order. Several changes of a record that follow each other are told one by
-// one. Damage, or that the log is not all that the snapshot knows of, is the error behind what can be told before: *wal.CorruptionError,
-// wal.ErrNotOurs or wal.ErrVersion.
-func History(ctx context.Context, topic []byte, dir string, o HistoryOptions, each func(Step) error) (found HistoryRange, err error) {
+// History calls each with what the kept records say of a topic, in their order. Several changes of
+// one record come one by one. Damage is the error, after everything that comes before it. So is a
+// snapshot that knows of later records than the log has. Errors are *wal.CorruptionError,
+// wal.ErrNotOurs and wal.ErrVersion.
+func History(
+	ctx context.Context, topic []byte, dir string, o HistoryOptions, each func(Step) error,
+) (found HistoryRange, err error) {
 	if topic == nil {
 		topic = []byte{}
 	}
@@ -78,7 +81,8 @@ func History(ctx context.Context, topic []byte, dir string, o HistoryOptions, ea
 		}
 		for c, err := range core.Changes(rec.Type, rec.Payload) {
 			if err != nil {
-				return found, &wal.CorruptionError{File: segmentPath(dir, rec.Segment), Offset: rec.Offset, Index: rec.Index, Err: err}
+				return found, &wal.CorruptionError{File: segmentPath(dir, rec.Segment), Offset: rec.Offset,
+					Index: rec.Index, Err: err}
 			}
 			if string(c.Topic) != string(topic) {
 				continue

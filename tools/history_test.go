@@ -18,7 +18,8 @@ import (
 	"gcd/wal"
 )
 
-// TestHistory: the steps of a topic, one behind the other, are what was handed out, and each starts where the one before ended.
+// TestHistory: the steps of a topic, one behind the other, are what was handed out, and each starts
+// where the one before ended.
 func TestHistory(t *testing.T) {
 	t.Parallel()
 	dir := closedStore(t, seeded(t), 400, 200)
@@ -55,20 +56,23 @@ func TestHistory(t *testing.T) {
 	if after := contents(t, dir); len(after) != len(before) {
 		t.Error("files changed")
 	}
-	found, err := History(t.Context(), []byte("nobody counts this"), dir, HistoryOptions{}, func(Step) error { return nil })
+	found, err := History(t.Context(), []byte("nobody counts this"), dir, HistoryOptions{},
+		func(Step) error { return nil })
 	if err != nil || found.Steps != 0 {
 		t.Error(found, err)
 	}
 	if err := os.Remove(filepath.Join(store.LogDir(dir), "0000000000000001.seg")); err != nil {
 		t.Fatal(err)
 	}
-	if found, err := History(t.Context(), []byte("topic 1"), dir, HistoryOptions{}, func(Step) error { return nil }); err != nil || found.Covered || found.First == 1 {
+	if found, err := History(t.Context(), []byte("topic 1"), dir, HistoryOptions{},
+		func(Step) error { return nil }); err != nil || found.Covered || found.First == 1 {
 		t.Error(found, err)
 	}
 	path := filepath.Join(store.LogDir(dir), "0000000000000002.seg")
 	flip(t, path, 64+45)
 	var damage *wal.CorruptionError
-	if _, err := History(t.Context(), []byte("topic 1"), dir, HistoryOptions{}, func(Step) error { return nil }); !errors.As(err, &damage) || damage.File != path {
+	if _, err := History(t.Context(), []byte("topic 1"), dir, HistoryOptions{},
+		func(Step) error { return nil }); !errors.As(err, &damage) || damage.File != path {
 		t.Error(err)
 	}
 }
@@ -90,12 +94,14 @@ func TestHistoryNamesARecord(t *testing.T) {
 	steps := 0
 	_, err = History(t.Context(), []byte("a"), dir, HistoryOptions{}, func(Step) error { steps++; return nil })
 	var damage *wal.CorruptionError
-	if !errors.As(err, &damage) || damage.File != segmentPath(dir, 1) || damage.Index != 11 || damage.Offset <= 64 || steps != 1 {
+	if !errors.As(err, &damage) || damage.File != segmentPath(dir, 1) || damage.Index != 11 || damage.Offset <= 64 ||
+		steps != 1 {
 		t.Errorf("%d steps, %v", steps, err)
 	}
 }
 
-// TestPartOfALog: what is left of a log is told, and then that it is not all; a log without a record is whole.
+// TestPartOfALog: what is left of a log is told, and then that it is not all; a log without a
+// record is whole.
 func TestPartOfALog(t *testing.T) {
 	t.Parallel()
 	whole, other := closedStore(t, seeded(t), 400, 200), closedStore(t, seeded(t), 400, 200)
@@ -129,12 +135,14 @@ func TestPartOfALog(t *testing.T) {
 			}
 			check := func(told bool, err error) {
 				t.Helper()
-				if damaged := errors.As(err, new(*wal.CorruptionError)); told != test.told || damaged != test.damaged || !damaged && err != nil {
+				if damaged := errors.As(err, new(*wal.CorruptionError)); told != test.told || damaged != test.damaged ||
+					!damaged && err != nil {
 					t.Errorf("told: %v, %v", told, err)
 				}
 			}
 			told := false
-			found, err := History(t.Context(), []byte("topic 1"), dir, HistoryOptions{}, func(Step) error { told = true; return nil })
+			found, err := History(t.Context(), []byte("topic 1"), dir, HistoryOptions{},
+				func(Step) error { told = true; return nil })
 			check(told, err)
 			if test.name == "no records" && (found.Covered || found.First != 10 || found.Last != 9) {
 				t.Errorf("found was %+v, want nothing covered, from 10 to 9", found)
@@ -180,13 +188,15 @@ func kindOf(in *Inspected, name string) string {
 func TestInspect(t *testing.T) {
 	t.Parallel()
 	dir := closedStore(t, seeded(t), 300, 100)
-	for _, name := range []string{"notes", "counters.db.new", "reserve", filepath.Join("wal", "spare"), filepath.Join("wal", "counters.db")} {
+	for _, name := range []string{"notes", "counters.db.new", "reserve", filepath.Join("wal", "spare"),
+		filepath.Join("wal", "counters.db")} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	in, err := Inspect(t.Context(), dir, InspectOptions{})
-	if err != nil || in.Running || in.State != "closed cleanly" || in.First != 1 || in.Last != 400 || in.Replay != 300 || in.Witness != 400 || in.Problem != "" || in.Tail == 0 || in.Estimate <= 0 {
+	if err != nil || in.Running || in.State != "closed cleanly" || in.First != 1 || in.Last != 400 ||
+		in.Replay != 300 || in.Witness != 400 || in.Problem != "" || in.Tail == 0 || in.Estimate <= 0 {
 		t.Fatalf("the closed store was read as %+v, %v", in, err)
 	}
 	kinds := map[string]int{}
@@ -199,8 +209,10 @@ func TestInspect(t *testing.T) {
 			t.Errorf("a segment has no first record, or no time: %+v", f)
 		}
 	}
-	if segments := kinds["segment, format 1"]; segments < 2 || !maps.Equal(kinds, map[string]int{"segment, format 1": segments, "snapshot, format 1": 1, "lock": 1, "not ours": 2,
-		"half-made snapshot, removed at a start": 1, "room held for the next snapshot": 1, "the next segment's zeros": 1, "mark of how far the log was durable": 1}) {
+	if segments := kinds["segment, format 1"]; segments < 2 ||
+		!maps.Equal(kinds, map[string]int{"segment, format 1": segments, "snapshot, format 1": 1, "lock": 1,
+			"not ours": 2, "half-made snapshot, removed at a start": 1, "room held for the next snapshot": 1,
+			"the next segment's zeros": 1, "mark of how far the log was durable": 1}) {
 		t.Errorf("the files are of the kinds %v", kinds)
 	}
 	if in.Tail != tail || in.Tail < smallSegment || in.Tail > int64(kinds["segment, format 1"]-1)*smallSegment {

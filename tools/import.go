@@ -204,8 +204,8 @@ func (i *importing) check() error {
 	return nil
 }
 
-// all calls each with every topic, in the order of keys. The first time it notes those that come
-// twice.
+// all calls each with every topic, in the order of keys. It notes lines with a topic that was on an
+// earlier one.
 func (i *importing) all(phase string, each func(snapshot.Entry) error) error {
 	var done, zeros uint64
 	total := i.count

@@ -144,7 +144,8 @@ func TestImportWrong(t *testing.T) {
 		{"a,18446744073709551615\nb,18446744073709551616\n",
 			`line 2: the sum "18446744073709551616" is no whole number from 0 to 18446744073709551615`},
 		{"a,\"1\"\nb,\"1\nc,1\n", "line 2: the sum \"\\\"1\""},
-		{"a,1\n\xff,2\n\"\xe9\",3\n", "line 2: the topic \"\\xff\" is not UTF-8\nline 3: the topic \"\\xe9\" is not UTF-8"},
+		{"a,1\n\xff,2\n\"\xe9\",3\n",
+			"line 2: the topic \"\\xff\" is not UTF-8\nline 3: the topic \"\\xe9\" is not UTF-8"},
 		{long + ",1\nb,1\n", "line 1: the topic has 65536 bytes, the longest may have 65535"},
 		{strings.Repeat(long, 5) + ",1\nb,x\n", "line 1: the line is longer than 262144 bytes\nline 2: the sum"},
 		{`"` + strings.Repeat(long+"\n", 5) + "b,x\n",
@@ -303,8 +304,8 @@ func TestImportInterrupted(t *testing.T) {
 	}
 }
 
-// TestImportSyncs: everything of the new directory is durable before it gets its name, and that name
-// before Import returns.
+// TestImportSyncs: everything of the new directory is durable before it gets its name, and that
+// name before Import returns.
 func TestImportSyncs(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")

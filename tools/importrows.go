@@ -16,8 +16,8 @@ import (
 // its bytes is a quote.
 const maxRow = 256 << 10
 
-// rows reads a table of topics and sums: CSV as RFC 4180 has it, so that a line is a row, but for
-// line ends in quotes. Behind a row that is wrong it goes on with the next line.
+// rows reads a table of topics and sums: CSV as RFC 4180 describes it, where a line is a row,
+// unless a field in quotes has line ends. After a row that is wrong it goes on with the next line.
 type rows struct {
 	from  *bufio.Reader
 	line  uint64 // of the present row, from 1
@@ -32,14 +32,15 @@ type row struct {
 	names bool // it has the names of the columns, and nothing else
 }
 
-// What is wrong with a row already by its extent.
+// What may be wrong with a row before its fields are looked at.
 var (
 	errRowTooLong = badf("the line is longer than %d bytes", maxRow)
 	errOpenQuote  = badf(`the quote (") that it begins with has no end`)
-	errNoLineEnd  = badf("the line has no end, so the table may be cut off in it; if it is whole, end it with a newline")
+	errNoLineEnd  = badf("the line has no end, so the table may be cut off in it; if it is whole, " +
+		"end it with a newline")
 )
 
-// newRows begins to read. What is something else than a table is a *badLine.
+// newRows begins to read. Something that is not a table is a *badLine.
 func newRows(from io.Reader) (*rows, error) {
 	t := &rows{from: bufio.NewReaderSize(from, maxRow), next: 1}
 	for _, other := range []struct{ begins, means string }{
@@ -68,12 +69,12 @@ func newRows(from io.Reader) (*rows, error) {
 	return t, nil
 }
 
-// packed says what a table is in, and how it is read all the same.
+// packed says what a table is packed in, and how to read it all the same.
 func packed(in, program string) string {
 	return fmt.Sprintf(`it is %s: "%s FILE | gcd-tool import - DIR" reads it`, in, program)
 }
 
-// read reads the next row. What is wrong with it is a *badLine, and behind the last it is io.EOF.
+// read reads the next row. What is wrong with it is a *badLine. After the last row it is io.EOF.
 func (t *rows) read() (row, error) {
 	text, err := t.extent()
 	if err != nil {
@@ -90,7 +91,7 @@ func (t *rows) extent() ([]byte, error) {
 		if end := rowEnd(text); end >= 0 {
 			return bytes.TrimSuffix(t.take(text[:end+1]), []byte{'\r'}), nil
 		}
-		switch _, err := t.from.Peek(len(text) + 1); { // more than there is: it reads
+		switch _, err := t.from.Peek(len(text) + 1); { // more than there is, so that it reads
 		case err == nil:
 		case err != io.EOF && err != bufio.ErrBufferFull:
 			return nil, err
@@ -102,7 +103,7 @@ func (t *rows) extent() ([]byte, error) {
 	}
 }
 
-// rowEnd is where the newline is with which a row ends, that text begins with; -1 if it is not
+// rowEnd is the place of the newline that ends the row with which text begins; -1 if it is not
 // there.
 func rowEnd(text []byte) int {
 	from := 0
@@ -118,8 +119,8 @@ func rowEnd(text []byte) int {
 	return from + end
 }
 
-// closingQuote is where the quote is that ends the field in quotes that text begins with; -1 if it
-// is not there.
+// closingQuote is the place of the quote that ends the field in quotes with which text begins; -1
+// if it is not there.
 func closingQuote(text []byte) int {
 	for at := 1; ; at += 2 {
 		next := bytes.IndexByte(text[at:], '"')
@@ -132,15 +133,15 @@ func closingQuote(text []byte) int {
 	}
 }
 
-// take steps over a row, with its newline, which it leaves out of what it returns.
+// take steps over a row and its newline, and returns the row without the newline.
 func (t *rows) take(line []byte) []byte {
 	t.next += uint64(bytes.Count(line, []byte{'\n'}))
 	_, _ = t.from.Discard(len(line)) // which were seen, and stay where they are until more is read
 	return line[:len(line)-1]
 }
 
-// broken steps over what is no row, because the end of the table, or of the room for one, comes
-// before its own.
+// broken steps over a row without an end: the table ends before, or the row is longer than a row
+// may be.
 func (t *rows) broken(text []byte, why error) error {
 	if text[0] == '"' && closingQuote(text) < 0 {
 		if end := bytes.IndexByte(text, '\n'); end >= 0 { // the next line is a row of its own

@@ -17,10 +17,11 @@ import (
 	"gcd/wal"
 )
 
-// How fast a start is, for an estimate: measured by the benchmarks of package store on two slow cores. It is the order of magnitude that matters.
+// How fast a start is, for an estimate: measured by the benchmarks of package store on two slow
+// cores. The order of magnitude is what matters.
 const (
 	loadRate   = 2_000_000 // entries of a snapshot, a second
-	replayRate = 500 << 20 // bytes of the log behind the snapshot, a second
+	replayRate = 500 << 20 // bytes of the log after the snapshot, a second
 )
 
 // An InspectedFile is one file or directory entry.
@@ -45,13 +46,13 @@ type Inspected struct {
 	Entries  uint64          `json:"entries"`         // in the snapshot
 	Replay   uint64          `json:"replay"`          // record up to which the snapshot reaches
 	Witness  uint64          `json:"witness"`
-	First    uint64          `json:"first"` // record of the log that can be read; behind Last if there is none
+	First    uint64          `json:"first"` // record of the log that can be read; after Last if there is none
 	Last     uint64          `json:"last"`
 	Records  uint64          `json:"records"` // of the log that can be read
-	Behind   uint64          `json:"behind"`  // of them behind the snapshot
+	Behind   uint64          `json:"behind"`  // of them after the snapshot
 	Mark     string          `json:"mark"`    // what the log's mark is good for: sound, missing, and so on
-	Durable  uint64          `json:"durable"` // record up to which the log was durable, by its mark; 0 if that does not say
-	Tail     int64           `json:"tail"`    // bytes of the log behind the snapshot, about
+	Durable  uint64          `json:"durable"` // record up to which the mark says that the log was durable; or 0
+	Tail     int64           `json:"tail"`    // bytes of the log after the snapshot, about
 	Files    []InspectedFile `json:"files"`
 	Estimate time.Duration   `json:"estimate_ns"`       // of how long a start takes: an estimate; 0 if one would refuse
 	Problem  string          `json:"problem,omitempty"` // why a start would refuse
@@ -63,8 +64,9 @@ type InspectOptions struct {
 	Rest    func() // nil or as in DumpOptions
 }
 
-// Inspect lists what is in a store's directory. It reads what a start reads of the log, and of the snapshot its pages. What a start would refuse
-// is Problem, and no error; the error is what the system says against reading.
+// Inspect lists what is in a store's directory. It reads what a start reads of the log, and the
+// pages of the snapshot. Problem says what a start would refuse; that is no error. The error is
+// what the system says against reading.
 func Inspect(ctx context.Context, dir string, o InspectOptions) (result *Inspected, err error) {
 	r, err := openDirView(ctx, dir, dirViewOptions{tempDir: o.TempDir, rest: o.Rest})
 	if errors.Is(err, ErrTemp) { // the snapshot cannot be copied
@@ -152,7 +154,8 @@ func (r *dirView) inspect(tempDir string) (*Inspected, error) {
 	if err := in.list(dir, "", kind, log, segments); err != nil {
 		return nil, err
 	}
-	if err := in.list(store.LogDir(dir), filepath.Base(store.LogDir(dir)), kind, log, segments); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := in.list(store.LogDir(dir), filepath.Base(store.LogDir(dir)), kind, log, segments); err != nil &&
+		!errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	if in.Problem != "" {
@@ -179,8 +182,8 @@ type inspectedSegment struct {
 	begun       time.Time
 }
 
-// survey reads what can be read of a log that a start refuses, and adds the topics that it names
-// behind the snapshot: the change by which a topic became one may be lost.
+// survey reads what can be read of a log that a start refuses. It collects the topics that records
+// after the snapshot name, since the change by which a topic came into being may be lost.
 func (r *dirView) survey(in *Inspected, id wal.ID, o wal.Options, segments map[string]inspectedSegment,
 	named furthest) error {
 	in.Records, in.First, in.Last = 0, 1, 0
@@ -235,7 +238,8 @@ func (in *Inspected) list(dir, under, snapshot string, log *wal.Log, segments ma
 		if info.IsDir() {
 			continue
 		}
-		f := InspectedFile{Name: filepath.Join(under, e.Name()), Bytes: info.Size(), Time: info.ModTime(), Kind: "not ours"}
+		f := InspectedFile{Name: filepath.Join(under, e.Name()), Bytes: info.Size(), Time: info.ModTime(),
+			Kind: "not ours"}
 		switch {
 		case under == "" && e.Name() == filepath.Base(store.SnapshotPath("")):
 			f.Kind = snapshot

@@ -14,9 +14,12 @@ import (
 
 var errStopped = errors.New("stopped")
 
-// interruption stops a work at its n-th moment, which is an operation on the disk or a step of its own.
+// interruption stops a work at its n-th moment, which is an operation on the disk or a step of its
+// own.
 type interruption struct {
-	way   string // "crash": what is there is copied, and the work goes on; "error" of the operation, or "error behind" it
+	// "crash": what is there is copied, and the work goes on; "error" of the operation, or "error
+	// behind" it
+	way   string
 	n     int
 	below vfs.FS // the disk; nil: vfs.OS
 	crash func() // makes the copy
@@ -46,7 +49,8 @@ func (i *interruption) step(step string) error {
 	return nil
 }
 
-// disk is likewise. Operations of the kinds that are passed are no moments, closing (of a file that was read, or is durable) among them.
+// disk is likewise. Operations of the kinds that are passed are no moments, closing (of a file that
+// was read, or is durable) among them.
 func (i *interruption) disk(passed ...vfstest.Kind) vfs.FS {
 	if i.below == nil {
 		i.below = vfs.OS{}
@@ -75,8 +79,8 @@ func (d noExchange) Exchange(string, string) error { return d.err }
 // withoutExchange is the system's disk where names cannot be exchanged.
 func withoutExchange() vfs.FS { return noExchange{vfs.OS{}, errors.ErrUnsupported} }
 
-// unsynced is a disk that need not sync: what a process leaves, and what is copied of it, is the same. TestCompactSyncs and TestRestoreSyncs look at what a
-// power loss would leave.
+// unsynced is a disk that need not sync: what a process leaves, and what is copied of it, is the
+// same. TestCompactSyncs and TestRestoreSyncs look at what a power loss would leave.
 type unsynced struct{ vfs.FS }
 
 func (unsynced) SyncDir(string) error { return nil }
@@ -95,7 +99,8 @@ func unsyncedFile(f vfs.File, err error) (vfs.File, error) {
 	return fileWithoutSync{f}, nil
 }
 
-// over checks how the work ended, and says whether it had fewer moments than n, so that all were tried.
+// over checks how the work ended, and says whether it had fewer moments than n, so that all were
+// tried.
 func (i *interruption) over(t *testing.T, err error) bool {
 	t.Helper()
 	if i.moment < i.n {

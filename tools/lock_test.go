@@ -37,11 +37,13 @@ func TestLockIsHeld(t *testing.T) {
 			return err
 		}},
 		{"restore", whole, func(dir string, step func(string) error) error {
-			_, err := Restore(t.Context(), dump, dir, RestoreOptions{Force: true, SegmentSize: smallSegment, seams: seams{step: step}})
+			_, err := Restore(t.Context(), dump, dir,
+				RestoreOptions{Force: true, SegmentSize: smallSegment, seams: seams{step: step}})
 			return err
 		}},
 		{"repair", damaged, func(dir string, step func(string) error) error {
-			_, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true, SegmentSize: smallSegment, seams: seams{step: step}})
+			_, err := Repair(t.Context(), dir,
+				RepairOptions{AcceptLoss: true, SegmentSize: smallSegment, seams: seams{step: step}})
 			return err
 		}},
 	} {
@@ -61,7 +63,8 @@ func TestLockIsHeld(t *testing.T) {
 					return nil
 				}
 				tried = true
-				if s, err := store.Open(dir, store.Options{SegmentSize: smallSegment, LockWait: -1}); !errors.Is(err, store.ErrBusy) {
+				if s, err := store.Open(dir, store.Options{SegmentSize: smallSegment, LockWait: -1}); !errors.Is(err,
+					store.ErrBusy) {
 					t.Errorf("%s, lock file %t: a server starts meanwhile: %v", work.name, lockFile, err)
 					if err == nil {
 						return s.Close()
@@ -96,7 +99,8 @@ func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 // another one serves that, and never what was put aside; at no moment before the work is done.
 func TestWaitingStartGetsTheNewDirectory(t *testing.T) {
 	t.Parallel()
-	dump := writeDump(t, "ndjson", testHeader(), []snapshot.Entry{{Topic: []byte("new"), Value: core.Value{Sum: 41}, Last: 1}})
+	dump := writeDump(t, "ndjson", testHeader(),
+		[]snapshot.Entry{{Topic: []byte("new"), Value: core.Value{Sum: 41}, Last: 1}})
 	whole := closedStore(t, seeded(t), 60, 20)
 	damaged, _ := damagedStore(t)
 	empty := t.TempDir()
@@ -134,7 +138,8 @@ func TestWaitingStartGetsTheNewDirectory(t *testing.T) {
 				switch step {
 				case "begun":
 					go func() {
-						s, err := store.Open(dir, store.Options{SegmentSize: smallSegment, LockWait: time.Hour, Logger: logger})
+						s, err := store.Open(dir,
+							store.Options{SegmentSize: smallSegment, LockWait: time.Hour, Logger: logger})
 						start <- opened{s, err}
 					}()
 					select {
@@ -235,7 +240,8 @@ func TestReaderLetsGo(t *testing.T) {
 	if _, err := Compact(t.Context(), dir, CompactOptions{LockWait: -1}); err != nil {
 		t.Fatal(err)
 	}
-	v := &verifier{VerifyOptions: VerifyOptions{memory: verifyMemory}, ctx: t.Context(), dirView: r, result: &Verified{Dir: dir, Unproven: []string{}}}
+	v := &verifier{VerifyOptions: VerifyOptions{memory: verifyMemory}, ctx: t.Context(), dirView: r,
+		result: &Verified{Dir: dir, Unproven: []string{}}}
 	if err := v.verify(); err != nil {
 		t.Fatal(err)
 	}

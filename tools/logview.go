@@ -15,7 +15,8 @@ import (
 	"gcd/wal"
 )
 
-// readOnly is a file system on which nothing can be written. Whatever would is a bug that must not reach the disk.
+// readOnly is a file system that refuses to write. Who tries has a bug, which must not reach the
+// disk.
 type readOnly struct{ vfs.FS }
 
 func refuse(op, name string) error { return &fs.PathError{Op: op, Path: name, Err: fs.ErrPermission} }
@@ -28,7 +29,8 @@ func (readOnly) Remove(name string) error             { return refuse("remove", 
 func (readOnly) MkdirAll(dir string) error            { return refuse("mkdir", dir) }
 func (readOnly) SyncDir(dir string) error             { return refuse("syncdir", dir) }
 
-// logView is a log's directory as it was when its files were opened. Those that are removed afterwards stay readable.
+// logView is a log's directory as it was when its files were opened. Those that are removed
+// afterwards stay readable.
 type logView struct {
 	readOnly
 	dir   string
@@ -40,16 +42,17 @@ type logView struct {
 	markErr error  // why it could not be read
 
 	last string // path of the last segment, if it ends
-	end  int64  // there: what is behind is not shown
-	tail []byte // what is shown there; behind it are zeros
+	end  int64  // its offset there: what was written after it is not shown
+	tail []byte // what is shown after that offset, before zeros
 }
 
-// openLogView opens the segments in dir. A server removes the oldest first and only what a snapshot covers, so when one is gone between the
-// listing and the opening then those before it are not needed either.
+// openLogView opens the segments in dir. A server removes the oldest first, and only what a
+// snapshot covers. So when one is gone between the listing and the opening, those before it are not
+// needed either.
 func openLogView(fsys vfs.FS, dir string, pause pause) (*logView, error) {
 	p := &logView{readOnly: readOnly{fsys}, dir: dir, files: make(map[string]vfs.File), pause: pause}
-	// The server writes the mark behind the log, so a log that is read behind the mark has all that
-	// the mark says.
+	// The server writes the mark after the log, and here the mark is read before the log. So the
+	// log has all that the mark says.
 	p.mark, p.markErr = readFile(fsys, wal.MarkPath(dir), mostMark)
 	names, err := fsys.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -100,8 +103,8 @@ func (p *logView) OpenRead(name string) (vfs.File, error) {
 	return logViewFile{file, math.MaxInt64, nil, p.pause}, nil
 }
 
-// logViewFile is a file that stays open, and from an offset on reads as it was: some bytes, and then
-// zeros.
+// logViewFile is a file that stays open, and from an offset on reads as it was: some bytes, and
+// then zeros.
 type logViewFile struct {
 	vfs.File
 	end   int64
@@ -150,9 +153,10 @@ func (f readFileBack) Sync() error                        { return refuse("sync"
 func (f readFileBack) Size() (int64, error)               { return f.Reader.Size(), nil }
 func (f readFileBack) Close() error                       { return nil }
 
-// cutOff ends the log where it ends now: what is appended later is not shown, and what is shown is on the disk. The server may have written a record
-// that it has not acknowledged yet, and that a power loss would take back. (What is in the segments before the last one is durable since that one
-// began.) A damaged log stays as it is, for whoever reads it to say so.
+// cutOff ends the log where it ends now: what is appended later is not shown, and what is shown is
+// on the disk. It syncs the last segment, since the server may have written a record there that it
+// has not acknowledged, and that a power loss would take back. The segments before it were durable
+// when it began. A damaged log stays as it is, and who reads it gets the error.
 func (p *logView) cutOff() error {
 	log, err := wal.Open(p.dir, wal.Options{FS: p, Live: true, Covered: math.MaxUint64})
 	if refused(err) {
@@ -165,29 +169,33 @@ func (p *logView) cutOff() error {
 	if err := log.Close(); err != nil {
 		return err
 	}
-	if err := p.files[tail.File].Sync(); err != nil && !(runtime.GOOS == "windows" && errors.Is(err, fs.ErrPermission)) { // Windows flushes no file that is open for reading
+	err = p.files[tail.File].Sync()
+	if runtime.GOOS == "windows" && errors.Is(err, fs.ErrPermission) {
+		err = nil // Windows flushes no file that is open for reading
+	}
+	if err != nil {
 		return fmt.Errorf("making %s durable: %w", tail.File, err)
 	}
 	p.last, p.end = tail.File, tail.Offset
 	return nil
 }
 
-// refused says whether an error of opening a log or a snapshot is about what is in it; others are
-// the system's, which may not come again.
+// refused says whether an error of opening a log or a snapshot is about what the files hold. Other
+// errors are the system's, and may not come again.
 func refused(err error) bool {
 	return errors.As(err, new(*wal.CorruptionError)) || errors.Is(err, wal.ErrNotOurs) ||
 		errors.Is(err, wal.ErrVersion) || errors.Is(err, wal.ErrNoLog)
 }
 
-// mostTail is how much is kept of what a crash left behind the last record, in bytes: more than a
-// record has.
+// mostTail is how many bytes after the last record are kept, which a crash may have left: more than
+// a record has.
 const mostTail = 4 << 20
 
-// errLongTail says that more was left.
+// errLongTail says that a crash left more than that.
 var errLongTail = errors.New("more than a record is behind the log's end")
 
-// freeze keeps the end of the log of a stopped server as it is now: one that starts zeroes what is
-// behind the last record, and writes there. In a log that is damaged none does.
+// freeze keeps the end of a stopped server's log as it is now. A server that starts overwrites what
+// comes after the last record with zeros, and goes on there. It does not start on a damaged log.
 func (p *logView) freeze() error {
 	log, err := wal.Open(p.dir, wal.Options{FS: p, Covered: math.MaxUint64})
 	if refused(err) {

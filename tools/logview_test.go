@@ -22,7 +22,8 @@ import (
 	"gcd/wal"
 )
 
-// TestPinnedLogEnds: what a server appends after a reading was opened is not there for whoever reads it, however often.
+// TestPinnedLogEnds: what a server appends after a reading was opened is not there for whoever
+// reads it, however often.
 func TestPinnedLogEnds(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -78,7 +79,8 @@ func TestPinnedLogIsOnDisk(t *testing.T) {
 	}
 }
 
-// overtakenFS reads the last record but one as zeros once: the server wrote both between the readings of the one and of the other.
+// overtakenFS reads the last record but one as zeros once: the server wrote both between the
+// readings of the one and of the other.
 type overtakenFS struct {
 	vfs.FS
 	path     string
@@ -108,7 +110,8 @@ func (f overtakenFile) ReadAt(b []byte, off int64) (int, error) {
 	return n, err
 }
 
-// TestPinnedLogIsOvertaken: a record that the server writes while the end is looked for is no damage, and the log ends behind it.
+// TestPinnedLogIsOvertaken: a record that the server writes while the end is looked for is no
+// damage, and the log ends behind it.
 func TestPinnedLogIsOvertaken(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -150,7 +153,8 @@ func TestPinnedLogIsOvertaken(t *testing.T) {
 	}
 }
 
-// TestPinnedLogShrinks: segments that are removed between the listing and the opening take those before them along, and every file that was opened is closed.
+// TestPinnedLogShrinks: segments that are removed between the listing and the opening take those
+// before them along, and every file that was opened is closed.
 func TestPinnedLogShrinks(t *testing.T) {
 	t.Parallel()
 	dir := store.LogDir(closedStore(t, seeded(t), 400, 100))
@@ -199,7 +203,8 @@ func (c heldContext) Err() error {
 	return c.Context.Err()
 }
 
-// TestSnapshotIsHeldWhileCopied: the server cannot change its snapshot before the copy is whole, and can afterwards.
+// TestSnapshotIsHeldWhileCopied: the server cannot change its snapshot before the copy is whole,
+// and can afterwards.
 func TestSnapshotIsHeldWhileCopied(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -237,7 +242,8 @@ func TestSnapshotIsHeldWhileCopied(t *testing.T) {
 	}
 }
 
-// TestSnapshotIsNotLetGo: a server that never ends its transaction is not waited for without end, and nothing stays open.
+// TestSnapshotIsNotLetGo: a server that never ends its transaction is not waited for without end,
+// and nothing stays open.
 func TestSnapshotIsNotLetGo(t *testing.T) {
 	t.Parallel()
 	dir, temp := t.TempDir(), t.TempDir()

@@ -29,7 +29,7 @@ type maker struct {
 	lockWait    time.Duration // as RestoreOptions has it
 	progress    ProgressFunc
 
-	// What the store is to hold.
+	// What the store will hold.
 	index   uint64 // of the last record before its log
 	count   uint64
 	sum     [sha256.Size]byte                           // entrySum of the entries
@@ -44,7 +44,7 @@ type maker struct {
 	aside string // path of the directory whose place was taken; empty if there was none
 }
 
-// passed is called behind each entry: it reports now and then, and looks whether to go on.
+// passed is called after each entry: it reports now and then, and ends the work with the context.
 func (m *maker) passed(phase string, done, total uint64) error {
 	m.progress.report(phase, "topics", done, total)
 	return m.ctx.Err()
@@ -64,7 +64,7 @@ func (m *maker) target(dir string) (err error) {
 	if m.dir, err = filepath.Abs(dir); err != nil {
 		return err
 	}
-	if real, err := filepath.EvalSymlinks(m.dir); err == nil { // or a link would take the place of what it points at
+	if real, err := filepath.EvalSymlinks(m.dir); err == nil { // or the link would be replaced, and not the directory
 		m.dir = real
 	}
 	wait := m.lockWait
@@ -100,12 +100,12 @@ func (m *maker) replaceable() error {
 	if there || err != nil {
 		return err
 	}
-	// What is something else may be the directory above that of a server, which would go on in what
-	// was put aside.
+	// Something that is not a store may be the directory above that of a server. It would go on
+	// running in what was put aside.
 	return store.Empty(m.given)
 }
 
-// parent looks for the directory that the new one is to be in: a name that was mistyped makes none.
+// parent looks for the directory above the new one. It makes none, since the name may be mistyped.
 func (m *maker) parent() error {
 	parent := filepath.Dir(m.dir)
 	_, err := os.Stat(parent)
@@ -181,8 +181,8 @@ func (m *maker) buildSnapshot(path string) error {
 }
 
 // replaceEmpty puts the new directory into the place of an empty one, in one step where the system
-// can: a start finds the one or the other. It fails if somebody, who takes no lock, has put
-// something into it.
+// can: a start finds the one or the other. It fails if the empty one is empty no more, because
+// somebody who takes no lock has put something into it.
 func (m *maker) replaceEmpty(build string) (placed bool, err error) {
 	if err := m.lock.Check(); err != nil {
 		return false, err
@@ -204,7 +204,8 @@ func (m *maker) replaceEmpty(build string) (placed bool, err error) {
 	return err == nil, err
 }
 
-// place gives the new directory its name. placed says that it has it, whatever the error is.
+// place gives the new directory its name. placed says that it has the name, even if there is an
+// error.
 func (m *maker) place(build string) (placed bool, err error) {
 	parent := filepath.Dir(m.dir)
 	if err := m.fs.SyncDir(parent); err != nil {

@@ -87,8 +87,9 @@ func TestVerifyAndTheMark(t *testing.T) {
 			dir := copyTree(t, killed)
 			row.change(t, dir)
 			v := verified(t, dir, VerifyOptions{})
-			if said := strings.Join(v.Unproven, "\n"); v.Err() != nil || !v.Starts || v.Mark != row.name || !strings.Contains(said,
-				row.says) {
+			if said := strings.Join(v.Unproven, "\n"); v.Err() != nil || !v.Starts || v.Mark != row.name ||
+				!strings.Contains(said,
+					row.says) {
 				t.Errorf("%v, not proved: %s", v.Err(), said)
 			}
 			if in, err := Inspect(t.Context(), dir, InspectOptions{}); err != nil || in.Mark != row.name ||
@@ -146,7 +147,8 @@ func TestVerifyAndAPartOfTheMark(t *testing.T) {
 		v := verified(t, dir, VerifyOptions{})
 		said := strings.Join(v.Unproven, "\n")
 		if v.Err() != nil || strings.Contains(said, "if the process was killed none is") ||
-			!strings.Contains(said, "a part of the mark") || !strings.Contains(said, "records behind 9 would look like") {
+			!strings.Contains(said, "a part of the mark") ||
+			!strings.Contains(said, "records behind 9 would look like") {
 			t.Errorf("%s: %v, not proved: %s", name, v.Err(), said)
 		}
 	}

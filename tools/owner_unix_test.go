@@ -12,7 +12,8 @@ import (
 	"gcd/store"
 )
 
-// TestOwnerIsKept: what root makes belongs to the user of what it takes the place of. Who is not root can only make what is their own.
+// TestOwnerIsKept: what root makes belongs to the user of what it takes the place of. Who is not
+// root can only make what is their own.
 func TestOwnerIsKept(t *testing.T) {
 	t.Parallel()
 	owner := os.Getuid()

@@ -8,9 +8,9 @@ import (
 	"gcd/internal/vfs"
 )
 
-// A pause is called between small pieces of a work: it rests, where somebody is not to be
-// disturbed, and its error, which ends the work, is that of the context. Every loop that may be
-// long has one, or reads through something that has.
+// A pause is called between small pieces of a work. It rests, where a server must not be disturbed,
+// and its error is that of the context, which ends the work. Every loop that may be long has one,
+// or reads through something that has one.
 type pause func() error
 
 func newPause(ctx context.Context, rest func()) pause {

@@ -20,12 +20,13 @@ import (
 	"gcd/wal"
 )
 
-// What restore and repair have in common: a directory is built beside another one, read back, and takes its place.
+// What restore and repair have in common: a directory is built beside another one, read back, and
+// takes its place.
 
-// seams are where a test stands in the work on a directory. The zero value is the real thing.
+// seams are where tests take part in the work on a directory. The zero value is the real thing.
 type seams struct {
 	fs   vfs.FS                  // default the OS
-	step func(done string) error // called behind each step; an error ends the work as it is
+	step func(done string) error // called after each step; an error ends the work as it is
 	now  func() time.Time
 }
 
@@ -42,8 +43,8 @@ func (o seams) withDefaults() seams {
 	return o
 }
 
-// makeBeside makes an empty directory beside dir, to build in, with a name that begins with dir's and kind. It has mode 0700 whatever the umask takes
-// away: the owner of dir, who may be another user, gets it.
+// makeBeside makes an empty directory beside dir, to build in. Its name begins with dir's and kind.
+// It has mode 0700, whatever the umask: later it gets the owner of dir, who may be another user.
 func makeBeside(dir, kind string) (string, error) {
 	build, err := os.MkdirTemp(filepath.Dir(dir), filepath.Base(dir)+kind)
 	if err != nil {
@@ -55,8 +56,8 @@ func makeBeside(dir, kind string) (string, error) {
 	return build, nil
 }
 
-// holding does something while nobody else can have a directory that was built: who waits for the
-// one that it takes the place of gets it when all is done.
+// holding does something while a directory that was built is locked. So who waits for the directory
+// that it replaces gets the new one when all is done.
 func (o seams) holding(ctx context.Context, build string, do func() error) error {
 	lock, err := dirlock.Own(ctx, build, dirlock.Options{NoFile: true})
 	if err != nil {
@@ -65,9 +66,9 @@ func (o seams) holding(ctx context.Context, build string, do func() error) error
 	return errors.Join(do(), lock.Release())
 }
 
-// swap puts a directory that was built into the place of dir, which is locked, and kept aside by
-// that name or one like it that is free. Where the system can exchange two names there is no moment
-// without a directory in that place: the new one gets the name of the other's future, and then they
+// swap puts a directory that was built into the place of dir, which is locked. The old one is kept
+// aside under the name, or one like it that is free. Where the system can exchange two names there
+// is always a directory in that place: the new one gets the name for the old one, and then the two
 // are exchanged. After an error everything is as before.
 func (o seams) swap(build, dir string, lock *dirlock.Lock, name string) (aside string, err error) {
 	if aside, err = freeName(name); err != nil {
@@ -83,7 +84,7 @@ func (o seams) swap(build, dir string, lock *dirlock.Lock, name string) (aside s
 	if err := o.fs.SyncDir(filepath.Dir(aside)); err != nil {
 		return "", back(err)
 	}
-	if err := lock.Check(); err != nil { // or it would put aside what it has not locked
+	if err := lock.Check(); err != nil { // or it would put aside a directory that it has not locked
 		return "", back(err)
 	}
 	err = immovable(dir, o.fs.Exchange(aside, dir))
@@ -116,8 +117,8 @@ var (
 	ErrMountPoint = errors.New("tools: it is a mount point, which cannot be renamed")
 )
 
-// immovable explains an error of giving a directory another name. Beside it, in the same file
-// system, there is the one with which it is exchanged.
+// immovable explains why a directory cannot be renamed. The other name is in the same directory, so
+// the file system is the same.
 func immovable(dir string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EXDEV):
@@ -128,7 +129,7 @@ func immovable(dir string, err error) error {
 	return err
 }
 
-// freeName is a name that nothing has: this one, or it with a number.
+// freeName is a name that nothing has yet: this one, or the same with a number.
 func freeName(name string) (string, error) {
 	for i := 1; ; i++ {
 		free := name
@@ -148,7 +149,7 @@ func newLog(fsys vfs.FS, segmentSize int64) wal.Options {
 	return wal.Options{FS: fsys, SegmentSize: segmentSize, Mark: wal.MarkOptions{Keep: true}}
 }
 
-// built is a new directory, and what it is meant to hold.
+// built is a new directory, and what it should hold.
 type built struct {
 	dir     string
 	store   wal.ID
@@ -181,7 +182,8 @@ func (b built) check(fsys vfs.FS, passed func(phase string, done, total uint64) 
 	switch {
 	case sum.sum() != b.sum:
 		err = errors.New("the entries differ from those that were meant")
-	case m.State != snapshot.StateClosed || m.Store != b.store || m.Replay != b.index || log.First() != b.index+1 || log.Last() != b.index:
+	case m.State != snapshot.StateClosed || m.Store != b.store || m.Replay != b.index || log.First() != b.index+1 ||
+		log.Last() != b.index:
 		err = fmt.Errorf("snapshot and log are not those of a closed store at index %d", b.index)
 	default:
 		err = store.Fits(b.dir, &m, log)
@@ -189,7 +191,7 @@ func (b built) check(fsys vfs.FS, passed func(phase string, done, total uint64) 
 	return errors.Join(err, log.Close())
 }
 
-// entrySum is a digest of entries in their order, of our own so that it depends on no file's format.
+// entrySum is a digest of entries in their order. It depends on no format of a file.
 type entrySum struct {
 	hash hash.Hash
 	buf  []byte

@@ -30,8 +30,9 @@ type RepairOptions struct {
 	Progress    ProgressFunc
 
 	// Report, if not nil, is called with the topics that are not sure, in the order of
-	// core.CompareTopics, before anything is done. What it gets is valid for one step of the
-	// iteration, whose error it returns; its error ends the repair.
+	// core.CompareTopics, before anything is done. A counter is valid for one step of the
+	// iteration. Report returns the iteration's error, if there is one, and its own; either ends
+	// the repair.
 	Report func(unsure iter.Seq2[*Counter, error]) error
 
 	seams
@@ -64,12 +65,12 @@ type Repaired struct {
 	Needless bool     // a server starts here: nothing was changed
 	Reason   string   // why one does not start
 	Lost     []Range  // records that cannot be read and that no sound snapshot has
-	Open     bool     // more may have been lost behind Index: nothing says where the log ended
-	Believed bool     // the log's end is taken for what it looks like: no snapshot that can be read is witness to it
+	Open     bool     // more may have been lost after Index: nothing says where the log ended
+	Believed bool     // the log is taken to end where it seems to: no snapshot that can be read says so
 	Snapshot string   // what becomes of the snapshot: "sound", "missing", "not needed", "read in part"
-	Index    uint64   // the highest index that is known of; the result goes on behind it
+	Index    uint64   // the highest index that is known of; the result goes on after it
 	Topics   uint64   // of the result
-	Sure     uint64   // of them: whose sums are what they were, or higher; of the others numbers may be handed out again
+	Sure     uint64   // of them: whose sums are what they were, or higher; of the others numbers may come again
 	Unsure   [][]byte // the first few of those others, in the order of CompareTopics
 	Doubtful uint64   // records whose payload had nothing to be compared with, taken all the same
 
@@ -80,7 +81,8 @@ type Repaired struct {
 
 const readInPart = "read in part"
 
-// Partial says that there is a damaged snapshot whose entries are needed. Those that cannot be read may be all that there was of their topics.
+// Partial says that there is a damaged snapshot whose entries are needed. There may have been
+// topics that only entries which cannot be read had.
 func (r *Repaired) Partial() bool { return r.Snapshot == readInPart }
 
 // Whole says that nothing is lost.
@@ -88,13 +90,19 @@ func (r *Repaired) Whole() bool {
 	return len(r.Lost) == 0 && !r.Open && !r.Partial() && r.Sure == r.Topics
 }
 
-// ErrTwoStores says that a snapshot and a log are of different stores: which of them is wanted no program can tell.
-var ErrTwoStores = errors.New("tools: snapshot and log are of different stores; put the one that does not belong here somewhere else, and try again")
+// ErrTwoStores says that a snapshot and a log are of different stores: which of them is wanted no
+// program can tell.
+var ErrTwoStores = errors.New("tools: snapshot and log are of different stores; put the one that does not belong " +
+	"here somewhere else, and try again")
 
-// Repair makes a directory that no server starts in into one that starts, and loses what cannot be read. Without AcceptLoss it
-// only says what that is. The result is built beside dir from everything that can be read; a topic has the furthest state that anything is witness to, so that a number is
-// handed out again only where nothing is left to tell. Then it takes dir's place, and the old directory is kept whole as dir.broken-TIME. Interrupted at any moment it leaves what was there before, or the
-// result; and perhaps a directory dir.repair-… beside it. Memory does not grow with the number of topics.
+// Repair makes a directory in which no server starts into one in which a server starts, and loses
+// what cannot be read. Without AcceptLoss it only says what would be lost.
+//
+// The result is built beside dir from everything that can be read. Each topic gets the furthest
+// state that anything shows, so that a number is handed out again only where nothing is left to
+// show it. Then the result takes dir's place, and the old directory is kept whole as
+// dir.broken-TIME. Interrupted at any moment it leaves what was there before, or the result; and
+// perhaps a directory dir.repair-… beside it. Memory does not grow with the number of topics.
 func Repair(ctx context.Context, dir string, o RepairOptions) (result *Repaired, err error) {
 	o.seams = o.seams.withDefaults()
 	if o.memory == 0 {
@@ -118,7 +126,8 @@ func Repair(ctx context.Context, dir string, o RepairOptions) (result *Repaired,
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
-	r := &repair{RepairOptions: o, ctx: ctx, lock: lock, dir: dir, place: place, pause: newPause(ctx, nil), result: &Repaired{}}
+	r := &repair{RepairOptions: o, ctx: ctx, lock: lock, dir: dir, place: place, pause: newPause(ctx, nil),
+		result: &Repaired{}}
 	r.topics = newFurthest(r.collecting())
 	defer func() { err = errors.Join(err, r.topics.Close()) }()
 	if err := r.diagnose(); err != nil || r.result.Needless {
@@ -152,7 +161,7 @@ type repair struct {
 	began   uint64  // first index that the log has, as far as can be read; 0: none
 	ended   bool    // the log was read to its end
 	known   uint64  // the log reached at least this index, as the snapshot or the mark says
-	behind  bool    // a snapshot that is damaged names records behind those of the log
+	behind  bool    // a snapshot that is damaged names records after those of the log
 }
 
 func (r *repair) collecting() bytopic.Options {
@@ -245,7 +254,8 @@ func (r *repair) reading() wal.Options {
 	return o
 }
 
-// follows replays what a start would, and finds what it would refuse. The error is what keeps it from that.
+// follows replays what a start would replay, and finds what a start would refuse. err is what keeps
+// it from that.
 func (r *repair) follows(log *wal.Log, behind uint64) (refusal, err error) {
 	entries := func(each func(snapshot.Entry) error) error {
 		if r.missing {
@@ -261,7 +271,8 @@ func (r *repair) follows(log *wal.Log, behind uint64) (refusal, err error) {
 	return refusal, errors.Join(err, changes.Close())
 }
 
-// gather reads all records, and of a snapshot that is damaged what makes sense, if the log cannot do without.
+// gather reads all records, and of a snapshot that is damaged what makes sense, if the log cannot
+// do without.
 func (r *repair) gather() error {
 	if r.sound {
 		if _, err := r.entries("reading the snapshot", r.entry); err != nil {
@@ -280,7 +291,7 @@ func (r *repair) gather() error {
 		for _, damage := range s.Damage {
 			var torn *wal.CorruptionError
 			if !errors.As(damage, &torn) && !errors.Is(damage, wal.ErrNotOurs) {
-				return damage // a newer version's, or what the system cannot read just now: it is not lost
+				return damage // of a newer version, or the system cannot read it just now: it is not lost
 			}
 		}
 		if r.id == (wal.ID{}) {
@@ -294,7 +305,7 @@ func (r *repair) gather() error {
 		}
 	}
 	mark, err := wal.FindMark(store.LogDir(r.dir), r.id, r.reading())
-	if err = errors.Join(err, mark.Err); err != nil { // it may know of more than can be read of it
+	if err = errors.Join(err, mark.Err); err != nil { // what cannot be read of it may name a later record
 		return err
 	}
 	r.known = mark.Index
@@ -311,12 +322,14 @@ func (r *repair) gather() error {
 	default:
 		r.result.Snapshot = readInPart
 	}
-	needed := r.began != 1 || len(r.seen) != 1 // else the log has everything, and without a snapshot the entries are the one witness to its end
+	// Where it is not needed the log has everything. But without what a snapshot says of itself,
+	// its entries alone show how far the log reached.
+	needed := r.began != 1 || len(r.seen) != 1
 	if r.sound || r.missing || !needed && r.meta != nil {
 		return nil
 	}
 	if needed {
-		r.result.Snapshot = readInPart // also where it is to make up for records that are lost
+		r.result.Snapshot = readInPart // also where its entries replace records that are lost
 	}
 	highest := r.known
 	if len(r.seen) > 0 {
@@ -335,7 +348,8 @@ func (r *repair) gather() error {
 
 func (r *repair) entry(e snapshot.Entry) error { return r.topics.add(e.Topic, e.Value, e.Last) }
 
-// record takes what a record says: where its changes lead, and so also where they start, whatever is lost between.
+// record takes what a record says: where its changes lead, and so where they start too, whatever is
+// lost between.
 func (r *repair) record(rec wal.Record, checked bool) error {
 	for c, err := range core.Changes(rec.Type, rec.Payload) {
 		if err != nil {
@@ -392,8 +406,8 @@ func (r *repair) weigh() error {
 	return err
 }
 
-// sure says whether no number of a topic can be handed out twice: a record behind all that are lost
-// is witness to it.
+// sure says whether no number of a topic can be handed out twice: a record after all lost ones
+// names the topic.
 func (r *repair) sure(e snapshot.Entry) bool {
 	behind := uint64(0)
 	if lost := r.result.Lost; len(lost) > 0 {
@@ -420,12 +434,13 @@ func (r *repair) unsure(yield func(*Counter, error) bool) {
 	}
 }
 
-// proven says whether the directory proves where the log ended. If the store was closed, the
-// snapshot names the last record. If not, the end itself must have been read, at or behind the
-// record that snapshot and mark are witness to: one that lies before it was the end of a segment
-// whose successors are missing, also where the snapshot has their records. The mark is a witness of
-// the same kind as the snapshot. Where no snapshot is witness to anything, a log that is whole from
-// the first record on is believed, as at a start.
+// proven says whether the directory proves where the log ended.
+//
+// If the store was closed, the snapshot names the last record. If not, the end of the log must have
+// been read, and must not come before the record that snapshot or mark name: such an end is that of
+// a segment whose successors are missing, even where the snapshot has their records. Where there is
+// no snapshot that says anything, a log that is whole from the first record on is believed, as at a
+// start.
 func (r *repair) proven() bool {
 	last := max(r.began, 1) - 1
 	if n := len(r.seen); n > 0 {
@@ -498,7 +513,7 @@ func (r *repair) asGiven(path string) string {
 	return path
 }
 
-// build makes the result: a snapshot of everything, and an empty log behind it.
+// build makes the result: a snapshot of everything, and an empty log that goes on after it.
 func (r *repair) build(dir string) error {
 	res := r.result
 	if err := r.step("begun"); err != nil {
@@ -518,7 +533,10 @@ func (r *repair) build(dir string) error {
 		return err
 	}
 	built := built{dir: dir, store: res.Store, index: res.Index, entries: res.Topics, sum: sum.sum(), pause: r.pause}
-	if err := built.check(r.fs, func(phase string, done, total uint64) error { return r.passed(phase, "topics", done, total) }); err != nil {
+	err := built.check(r.fs, func(phase string, done, total uint64) error {
+		return r.passed(phase, "topics", done, total)
+	})
+	if err != nil {
 		return fmt.Errorf("what was built does not read back: %w", err)
 	}
 	if err := owner.Keep(r.place, dir); err != nil {

@@ -34,8 +34,9 @@ func damagedStore(t testing.TB) (dir string, repaired map[string]core.Value) {
 	return dir, servedSums(t, whole)
 }
 
-// TestRepairStopped stops a repair at each operation on the disk and at each of its steps, as TestRestoreStopped does a restore: the directory is the
-// damaged one, untouched, or the repaired one, and then the damaged one is beside it.
+// TestRepairStopped stops a repair at each operation on the disk and at each of its steps, as
+// TestRestoreStopped does a restore: the directory is the damaged one, untouched, or the repaired
+// one, and then the damaged one is beside it.
 func TestRepairStopped(t *testing.T) {
 	t.Parallel()
 	damaged, repaired := damagedStore(t)
@@ -45,45 +46,49 @@ func TestRepairStopped(t *testing.T) {
 			if !exchanged && way == "error behind" {
 				continue // a rename that was done and yet failed is undone only where it cannot leave the place free
 			}
-			t.Run(strings.TrimSuffix(way+", no exchange", map[bool]string{true: ", no exchange"}[exchanged]), func(t *testing.T) {
-				t.Parallel()
-				for n := 1; ; n += thin.Step(5) {
-					parent := t.TempDir()
-					if err := os.CopyFS(filepath.Join(parent, "data"), os.DirFS(damaged)); err != nil {
-						t.Fatal(err)
-					}
-					i := interruption{way: way, n: n}
-					if !exchanged {
-						i.below = withoutExchange()
-					}
-					i.crash = func() { parent = copyTree(t, parent) }
-					o := RepairOptions{AcceptLoss: true, SegmentSize: smallSegment, seams: seams{step: i.step, fs: i.disk()}}
-					if _, err := Repair(t.Context(), filepath.Join(parent, "data"), o); i.over(t, err) {
-						break
-					}
-					dir := filepath.Join(parent, "data")
-					aside, _ := filepath.Glob(dir + ".broken-*")
-					left, _ := filepath.Glob(dir + ".repair-*")
-					if len(aside) > 1 || len(left) > 0 && way != "crash" {
-						t.Errorf("%s: %q and %q are there", i.what, aside, left)
-					}
-					if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && !exchanged && way == "crash" && len(aside) == 1 {
-						dir = aside[0] // the moment that a system without exchange has
-					}
-					if maps.Equal(relativeContents(t, dir), original) {
-						if way == "error" && exchanged && len(aside) > 0 { // without exchange it may be the way back that failed
-							t.Errorf("%s: %q is left over", i.what, aside)
+			t.Run(strings.TrimSuffix(way+", no exchange", map[bool]string{true: ", no exchange"}[exchanged]),
+				func(t *testing.T) {
+					t.Parallel()
+					for n := 1; ; n += thin.Step(5) {
+						parent := t.TempDir()
+						if err := os.CopyFS(filepath.Join(parent, "data"), os.DirFS(damaged)); err != nil {
+							t.Fatal(err)
 						}
-						continue
+						i := interruption{way: way, n: n}
+						if !exchanged {
+							i.below = withoutExchange()
+						}
+						i.crash = func() { parent = copyTree(t, parent) }
+						o := RepairOptions{AcceptLoss: true, SegmentSize: smallSegment,
+							seams: seams{step: i.step, fs: i.disk()}}
+						if _, err := Repair(t.Context(), filepath.Join(parent, "data"), o); i.over(t, err) {
+							break
+						}
+						dir := filepath.Join(parent, "data")
+						aside, _ := filepath.Glob(dir + ".broken-*")
+						left, _ := filepath.Glob(dir + ".repair-*")
+						if len(aside) > 1 || len(left) > 0 && way != "crash" {
+							t.Errorf("%s: %q and %q are there", i.what, aside, left)
+						}
+						if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && !exchanged && way == "crash" &&
+							len(aside) == 1 {
+							dir = aside[0] // the moment that a system without exchange has
+						}
+						if maps.Equal(relativeContents(t, dir), original) {
+							// without exchange it may be the way back that failed
+							if way == "error" && exchanged && len(aside) > 0 {
+								t.Errorf("%s: %q is left over", i.what, aside)
+							}
+							continue
+						}
+						if !maps.Equal(servedSums(t, dir), repaired) {
+							t.Errorf("%s: neither what was there nor the result", i.what)
+						}
+						if len(aside) != 1 || !maps.Equal(relativeContents(t, aside[0]), original) {
+							t.Errorf("%s: the damaged directory is not kept: %q", i.what, aside)
+						}
 					}
-					if !maps.Equal(servedSums(t, dir), repaired) {
-						t.Errorf("%s: neither what was there nor the result", i.what)
-					}
-					if len(aside) != 1 || !maps.Equal(relativeContents(t, aside[0]), original) {
-						t.Errorf("%s: the damaged directory is not kept: %q", i.what, aside)
-					}
-				}
-			})
+				})
 		}
 	}
 }
@@ -125,7 +130,8 @@ func TestRepairSyncs(t *testing.T) {
 	}
 }
 
-// TestRepairReadsBack changes what was built before it gets its place, and then interrupts the repair.
+// TestRepairReadsBack changes what was built before it gets its place, and then interrupts the
+// repair.
 func TestRepairReadsBack(t *testing.T) {
 	t.Parallel()
 	damaged, _ := damagedStore(t)
@@ -164,15 +170,18 @@ func TestRepairReadsBack(t *testing.T) {
 	}
 }
 
-// TestRepairFollows: whether records follow from one another and from the snapshot decides whether there is anything to repair, as it does whether a server starts.
+// TestRepairFollows: whether records follow from one another and from the snapshot decides whether
+// there is anything to repair, as it does whether a server starts.
 func TestRepairFollows(t *testing.T) {
 	t.Parallel()
 	count := func(topic string, epoch, sum, n uint64) core.Change {
 		return core.Change{Topic: []byte(topic), Epoch: epoch, Sum: sum, N: n}
 	}
-	entries := []snapshot.Entry{{Topic: []byte("a"), Value: core.Value{Sum: 4}, Last: 9}, {Topic: []byte("c"), Value: core.Value{Sum: 1, Epoch: 1}, Last: 3}}
+	entries := []snapshot.Entry{{Topic: []byte("a"), Value: core.Value{Sum: 4}, Last: 9},
+		{Topic: []byte("c"), Value: core.Value{Sum: 1, Epoch: 1}, Last: 3}}
 	for name, changes := range map[string][]core.Change{
-		"right":              {count("a", 0, 4, 2), count("b", 0, 0, 1), count("a", 0, 6, 0), count("a", 1, 0, 3), count("c", 1, 1, 1), count("d", 0, 0, 1)},
+		"right": {count("a", 0, 4, 2), count("b", 0, 0, 1), count("a", 0, 6, 0), count("a", 1, 0, 3),
+			count("c", 1, 1, 1), count("d", 0, 0, 1)},
 		"held":               {count("a", 0, 1, 2), count("a", 0, 4, 2), count("c", 0, 7, 0)},
 		"a gap":              {count("a", 0, 4, 2), count("a", 0, 7, 1)},
 		"not from the entry": {count("a", 0, 5, 2)},

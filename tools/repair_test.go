@@ -25,8 +25,9 @@ import (
 	"gcd/wal"
 )
 
-// TestRepair damages directories in ways that stop a start. A repair that may not do it changes nothing. One that may leaves a directory that starts, in which no
-// topic that it calls sure has less than it had, and keeps the old one whole.
+// TestRepair damages directories in ways that stop a start. A repair that may not do it changes
+// nothing. One that may leaves a directory that starts, in which no topic that it calls sure has
+// less than it had, and keeps the old one whole.
 func TestRepair(t *testing.T) {
 	t.Parallel()
 	seg := func(dir string, n int) string { return filepath.Join(store.LogDir(dir), fmt.Sprintf("%016x.seg", n)) }
@@ -53,14 +54,20 @@ func TestRepair(t *testing.T) {
 				flip(t, seg(dir, 7), 64+r.Int64N(5000))
 			}
 		}, false, true, false},
-		{"a segment header", func(t *testing.T, _ *rand.Rand, dir string) { flip(t, seg(dir, 7), 33) }, true, true, true},
+		{"a segment header", func(t *testing.T, _ *rand.Rand, dir string) { flip(t, seg(dir, 7), 33) }, true, true,
+			true},
 		{"a segment header, and history", func(t *testing.T, _ *rand.Rand, dir string) {
 			flip(t, seg(dir, 2), 64+45)
 			flip(t, seg(dir, 7), 33)
 		}, true, true, true},
-		{"the magic of a header", func(t *testing.T, _ *rand.Rand, dir string) { flip(t, seg(dir, 7), 1) }, true, true, true},
-		{"the version of a header", func(t *testing.T, _ *rand.Rand, dir string) { flip(t, seg(dir, 7), 8) }, true, true, true},
-		{"the whole of a header", func(t *testing.T, _ *rand.Rand, dir string) { overwrite(t, seg(dir, 7), make([]byte, 64)) }, true, true, true},
+		{"the magic of a header", func(t *testing.T, _ *rand.Rand, dir string) { flip(t, seg(dir, 7), 1) }, true, true,
+			true},
+		{"the version of a header", func(t *testing.T, _ *rand.Rand, dir string) { flip(t, seg(dir, 7), 8) }, true,
+			true, true},
+		{"the whole of a header", func(t *testing.T, _ *rand.Rand,
+			dir string) {
+			overwrite(t, seg(dir, 7), make([]byte, 64))
+		}, true, true, true},
 		{"every magic", func(t *testing.T, _ *rand.Rand, dir string) {
 			for n := 1; ; n++ {
 				if _, err := os.Stat(seg(dir, n)); err != nil {
@@ -69,14 +76,17 @@ func TestRepair(t *testing.T) {
 				overwrite(t, seg(dir, n), []byte("nonsense"))
 			}
 		}, true, true, true},
-		{"a missing segment", func(t *testing.T, _ *rand.Rand, dir string) { remove(t, seg(dir, 7)) }, false, true, false},
+		{"a missing segment", func(t *testing.T, _ *rand.Rand, dir string) { remove(t, seg(dir, 7)) }, false, true,
+			false},
 		{"a segment cut off", func(t *testing.T, _ *rand.Rand, dir string) {
 			if err := os.Truncate(seg(dir, 7), 5000); err != nil {
 				t.Fatal(err)
 			}
 		}, false, true, false},
-		{"the log gone", func(t *testing.T, _ *rand.Rand, dir string) { remove(t, store.LogDir(dir)) }, false, false, false},
-		{"the snapshot damaged, the log from 1", func(t *testing.T, _ *rand.Rand, dir string) { flipEntry(t, dir) }, true, true, true},
+		{"the log gone", func(t *testing.T, _ *rand.Rand, dir string) { remove(t, store.LogDir(dir)) }, false, false,
+			false},
+		{"the snapshot damaged, the log from 1", func(t *testing.T, _ *rand.Rand, dir string) { flipEntry(t, dir) },
+			true, true, true},
 		{"the snapshot missing, the log later", func(t *testing.T, _ *rand.Rand, dir string) {
 			remove(t, store.SnapshotPath(dir))
 			remove(t, seg(dir, 1))
@@ -91,7 +101,8 @@ func TestRepair(t *testing.T) {
 			}
 			remove(t, seg(dir, 1))
 		}, false, false, true},
-		{"the last segment missing", func(t *testing.T, _ *rand.Rand, dir string) { remove(t, lastSegment(t, dir)) }, false, false, false},
+		{"the last segment missing", func(t *testing.T, _ *rand.Rand, dir string) { remove(t, lastSegment(t, dir)) },
+			false, false, false},
 		{"the last record damaged behind a clean end", func(t *testing.T, _ *rand.Rand, dir string) {
 			log, err := wal.Open(store.LogDir(dir), wal.Options{})
 			if err != nil {
@@ -139,7 +150,8 @@ func TestRepair(t *testing.T) {
 			if err != nil || !done.Done {
 				t.Fatalf("the repair did %+v, %v, want that it is done", done, err)
 			}
-			if m, err := snapshot.At(store.SnapshotPath(intact)).Meta(); err != nil || (done.Store == m.Store) != row.whole {
+			if m, err := snapshot.At(store.SnapshotPath(intact)).Meta(); err != nil ||
+				(done.Store == m.Store) != row.whole {
 				t.Errorf("it is store %s, and was %s, %v", done.Store, m.Store, err)
 			}
 			got := servedSums(t, dir)
@@ -149,7 +161,8 @@ func TestRepair(t *testing.T) {
 			if uint64(len(got)) != done.Topics || done.Sure+uint64(len(unsure)) != done.Topics ||
 				len(done.Unsure) != min(len(unsure), mostUnsure) || row.sure && done.Sure == 0 || done.Open &&
 				done.Sure > 0 {
-				t.Errorf("%d topics; %d, of which %d are sure; lost %v, open %t", len(got), done.Topics, done.Sure, done.Lost, done.Open)
+				t.Errorf("%d topics; %d, of which %d are sure; lost %v, open %t", len(got), done.Topics, done.Sure,
+					done.Lost, done.Open)
 			}
 			for topic, v := range had {
 				now, there := got[topic]
@@ -241,7 +254,8 @@ func flipEntry(t testing.TB, dir string) {
 	t.Fatal("nothing is noticed")
 }
 
-// TestRepairDoubts: a record whose payload nothing proves is counted, and an entry of a damaged snapshot that names a record that never was is not taken.
+// TestRepairDoubts: a record whose payload nothing proves is counted, and an entry of a damaged
+// snapshot that names a record that never was is not taken.
 func TestRepairDoubts(t *testing.T) {
 	t.Parallel()
 	dir := closedStore(t, seeded(t), 20, 30)
@@ -261,14 +275,16 @@ func TestRepairDoubts(t *testing.T) {
 		t.Errorf("the plan is %+v, %v, want one doubtful topic, and record 25 alone lost", plan, err)
 	}
 
-	entries := []snapshot.Entry{{Topic: []byte("a"), Value: core.Value{Sum: 4}, Last: 9}, {Topic: []byte("b"), Value: core.Value{Sum: 7}, Last: 1000}}
+	entries := []snapshot.Entry{{Topic: []byte("a"), Value: core.Value{Sum: 4}, Last: 9},
+		{Topic: []byte("b"), Value: core.Value{Sum: 7}, Last: 1000}}
 	dir = filepath.Join(t.TempDir(), "data")
 	if err := os.CopyFS(dir, os.DirFS(handmade(t, 10, entries, core.Change{Topic: []byte("c"), N: 1}))); err != nil {
 		t.Fatal(err)
 	}
 	setMeta(t, dir, "digest", make([]byte, 16))
 	done, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true})
-	if err != nil || done.Snapshot != "read in part" || done.Sure != 1 || len(done.Unsure) != 1 || string(done.Unsure[0]) != "a" {
+	if err != nil || done.Snapshot != "read in part" || done.Sure != 1 || len(done.Unsure) != 1 ||
+		string(done.Unsure[0]) != "a" {
 		t.Errorf("the repair did %+v, %v, want one topic sure, and topic a alone not", done, err)
 	}
 	if got := servedSums(t, dir); !maps.Equal(got, map[string]core.Value{"a": {Sum: 4}, "c": {Sum: 1}}) {
@@ -276,19 +292,23 @@ func TestRepairDoubts(t *testing.T) {
 	}
 }
 
-// TestRepairOfAPart: where an entry of a snapshot is gone, and nothing else names its topic, something is lost, though all that is left is sure.
+// TestRepairOfAPart: where an entry of a snapshot is gone, and nothing else names its topic,
+// something is lost, though all that is left is sure.
 func TestRepairOfAPart(t *testing.T) {
 	t.Parallel()
 	dir := handmade(t, 10, nil, core.Change{Topic: []byte("c"), N: 1})
 	setMeta(t, dir, "count", binary.LittleEndian.AppendUint64(nil, 1))
 	done, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true})
-	if err != nil || !done.Partial() || done.Whole() || done.Sure != 1 || done.Topics != 1 || done.Store == (wal.ID{1}) {
+	if err != nil || !done.Partial() || done.Whole() || done.Sure != 1 || done.Topics != 1 ||
+		done.Store == (wal.ID{1}) {
 		t.Errorf("the repair did %+v, %v, want a part, with one topic that is sure", done, err)
 	}
 }
 
-// TestRepairOpen: a repair says that nothing is lost only where the directory proves it: the store was closed, and its snapshot names the last record; or the end of
-// the log was read, and lies where the snapshot says that the log came to, or behind it. The snapshot has every record up to 350, and the log goes on to 390.
+// TestRepairOpen: a repair says that nothing is lost only where the directory proves it: the store
+// was closed, and its snapshot names the last record; or the end of the log was read, and lies
+// where the snapshot says that the log came to, or behind it. The snapshot has every record up to
+// 350, and the log goes on to 390.
 func TestRepairOpen(t *testing.T) {
 	t.Parallel()
 	intact := closedStoreOf(t, seeded(t), 350, 40, false)
@@ -327,26 +347,35 @@ func TestRepairOpen(t *testing.T) {
 		{"the log is gone", snapshot.StateOpen, 390, noLog, true, 390, []Range{{351, 390}}, false},
 		{"the log is gone, closed", snapshot.StateClosed, 390, noLog, false, 390, []Range{{351, 390}}, false},
 		{"the log is gone, all of it in the snapshot", snapshot.StateOpen, 350, noLog, true, 350, nil, false},
-		{"the log is gone, all of it in the snapshot, closed", snapshot.StateClosed, 350, noLog, false, 350, nil, false},
+		{"the log is gone, all of it in the snapshot, closed", snapshot.StateClosed, 350, noLog, false, 350, nil,
+			false},
 		{"the last segment is missing", snapshot.StateOpen, 390, missing, true, 390, []Range{{351, 390}}, false},
-		{"the last segment is missing, closed", snapshot.StateClosed, 390, missing, false, 390, []Range{{351, 390}}, false},
-		{"the last segment is missing, its records were in the snapshot", snapshot.StateOpen, 350, missing, true, 350, nil, false},
-		{"the last segment is missing, its records were in the snapshot, closed", snapshot.StateClosed, 350, missing, false, 350, nil, false},
+		{"the last segment is missing, closed", snapshot.StateClosed, 390, missing, false, 390, []Range{{351, 390}},
+			false},
+		{"the last segment is missing, its records were in the snapshot", snapshot.StateOpen, 350, missing, true, 350,
+			nil, false},
+		{"the last segment is missing, its records were in the snapshot, closed", snapshot.StateClosed, 350, missing,
+			false, 350, nil, false},
 		{"the last segment is cut", snapshot.StateOpen, 350, cut(64), true, 350, nil, false},
 		{"the last segment is cut to its header's half", snapshot.StateOpen, 350, cut(32), true, 350, nil, false},
 		{"the last segment has no bytes", snapshot.StateOpen, 350, cut(0), true, 350, nil, false},
-		{"the last segment has no bytes, and the snapshot not all", snapshot.StateOpen, 390, cut(0), true, 390, []Range{{351, 390}}, false},
-		{"the last segment has no bytes, closed", snapshot.StateClosed, 390, cut(0), false, 390, []Range{{351, 390}}, false},
+		{"the last segment has no bytes, and the snapshot not all", snapshot.StateOpen, 390, cut(0), true, 390,
+			[]Range{{351, 390}}, false},
+		{"the last segment has no bytes, closed", snapshot.StateClosed, 390, cut(0), false, 390, []Range{{351, 390}},
+			false},
 		{"the last segment is cut behind its records", snapshot.StateOpen, 350, cut(end + 48), false, 390, nil, false},
 		{"the last segment's header", snapshot.StateOpen, 350, header, false, 390, nil, false},
 		{"the snapshot", snapshot.StateOpen, 390, unreadable, false, 390, nil, false},
-		{"the snapshot, and the last segment is missing", snapshot.StateOpen, 390, func(t *testing.T, dir string) error {
-			return errors.Join(unreadable(t, dir), missing(t, dir))
-		}, true, before, nil, false},
-		{"the snapshot, and the last segment has no bytes", snapshot.StateOpen, 390, func(t *testing.T, dir string) error {
-			return errors.Join(unreadable(t, dir), os.Truncate(lastSegment(t, dir), 0))
-		}, true, before, nil, false},
-		{"the log goes on behind what was said to be its end", snapshot.StateClosed, 350, header, false, 390, nil, false},
+		{"the snapshot, and the last segment is missing", snapshot.StateOpen, 390,
+			func(t *testing.T, dir string) error {
+				return errors.Join(unreadable(t, dir), missing(t, dir))
+			}, true, before, nil, false},
+		{"the snapshot, and the last segment has no bytes", snapshot.StateOpen, 390,
+			func(t *testing.T, dir string) error {
+				return errors.Join(unreadable(t, dir), os.Truncate(lastSegment(t, dir), 0))
+			}, true, before, nil, false},
+		{"the log goes on behind what was said to be its end", snapshot.StateClosed, 350, header, false, 390, nil,
+			false},
 		{"the same, and it is cut", snapshot.StateClosed, 350, cut(end), true, 390, nil, false},
 	} {
 		// With the mark, which says 390, what is missing up to there is known to be lost, and a
@@ -385,7 +414,8 @@ func TestRepairOpen(t *testing.T) {
 			}
 			whole := !row.open && row.lost == nil
 			done.Unsure = nil // of whom there are many
-			if done.Open != row.open || !slices.Equal(done.Lost, row.lost) || done.Index != row.index || done.Whole() != whole || row.open && done.Sure > 0 {
+			if done.Open != row.open || !slices.Equal(done.Lost, row.lost) || done.Index != row.index ||
+				done.Whole() != whole || row.open && done.Sure > 0 {
 				t.Errorf("%+v, want open %t, lost %v, index %d", done, row.open, row.lost, row.index)
 			}
 			if believed := strings.TrimSuffix(row.name, ", marked") == "the snapshot"; done.Believed != believed {
@@ -422,7 +452,8 @@ func TestRepairRefuses(t *testing.T) {
 	flip(t, filepath.Join(store.LogDir(damagedToo), "0000000000000001.seg"), 33)
 	for _, dir := range []string{newer, newerLog, damagedToo} {
 		before := contents(t, dir)
-		if _, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true}); !errors.Is(err, wal.ErrVersion) || !maps.Equal(before, contents(t, dir)) {
+		if _, err := Repair(t.Context(), dir, RepairOptions{AcceptLoss: true}); !errors.Is(err, wal.ErrVersion) ||
+			!maps.Equal(before, contents(t, dir)) {
 			t.Error(err)
 		}
 	}

@@ -36,7 +36,9 @@ func (l changesByTopic) add(index uint64, c core.Change) error {
 // replay yields every topic as a start would have it, in the order of keys: the entries of a
 // snapshot, with the changes applied to them. broken is told of a change that does not follow, and
 // its error ends the loop.
-func (l changesByTopic) replay(entries iter.Seq2[snapshot.Entry, error], broken notFollowing) iter.Seq2[snapshot.Entry, error] {
+func (l changesByTopic) replay(
+	entries iter.Seq2[snapshot.Entry, error], broken notFollowing,
+) iter.Seq2[snapshot.Entry, error] {
 	return func(yield func(snapshot.Entry, error) bool) {
 		for t, err := range bytopic.Join(entries, l.Collector) {
 			e := snapshot.Entry{}

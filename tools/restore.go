@@ -36,15 +36,16 @@ type Restored struct {
 	Aside   string   // path of the directory whose place was taken; empty if there was none
 }
 
-// Restore makes a store's directory from a dump file, NDJSON or CSV: all of it or nothing. It is built beside dir, checked, made
-// durable and renamed; interrupted at any moment it leaves what was there before, and perhaps a directory dir.restore-… beside
-// it. The new directory is a store of its own, with a new UUID; its log goes on behind the dump's index.
+// Restore makes a store's directory from a dump file, NDJSON or CSV: all of it or nothing. It is
+// built beside dir, checked, made durable and renamed. Interrupted at any moment it leaves what was
+// there before, and perhaps a directory dir.restore-… beside it. The new directory is a store of
+// its own, with a new UUID, and its log goes on after the dump's index.
 //
-// A dir that is not empty is fs.ErrExist without Force, and with it store.ErrNoStore and
+// A dir that is not empty is fs.ErrExist without Force. With Force it is store.ErrNoStore or
 // wal.ErrNotOurs if it holds something else than a store, store.ErrLocked while a server runs in
 // it, and store.ErrBusy while another tool keeps it. Damage to the file is a *DumpError, and a
-// newer version wal.ErrVersion. The directory above dir has to be there and writable, and dir must
-// not be a mount point.
+// newer version is wal.ErrVersion. The directory above dir has to be there and writable, and dir
+// must not be a mount point.
 func Restore(ctx context.Context, file, dir string, o RestoreOptions) (Restored, error) {
 	r := &restore{ctx: ctx, RestoreOptions: o}
 	r.result.LeftOut = make([]uint64, len(o.Without))
@@ -135,7 +136,7 @@ func (r *restore) dump(
 ) (DumpHeader, DumpFooter, error) {
 	var (
 		done   uint64
-		failed error // of what is made, which is not the dump's fault
+		failed error // an error of each, and not of the dump
 	)
 	whole := pausingReader{io.NewSectionReader(r.file, 0, r.size), newPause(r.ctx, nil)}
 	header, footer, err := ReadDump(whole, func(_ DumpHeader, e snapshot.Entry) error {

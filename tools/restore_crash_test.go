@@ -60,8 +60,9 @@ func restoreCases(t testing.TB) []restoreCase {
 	}
 }
 
-// TestRestoreStopped stops a restore at each operation on the disk and at each of its steps, in three ways: by a crash (what is there
-// at that moment is copied, and starts), by an error of the operation, and by one behind it.
+// TestRestoreStopped stops a restore at each operation on the disk and at each of its steps, in
+// three ways: by a crash (what is there at that moment is copied, and starts), by an error of the
+// operation, and by one behind it.
 func TestRestoreStopped(t *testing.T) {
 	t.Parallel()
 	entries := short(randomEntries(rand.New(rand.NewPCG(7, 7)), 20, testHeader().Index))
@@ -84,7 +85,8 @@ func TestRestoreStopped(t *testing.T) {
 					test.prepare(t, dir)
 					i := interruption{way: way, n: n, below: test.disk}
 					i.crash = func() { parent = copyTree(t, parent) }
-					o := RestoreOptions{Force: true, SegmentSize: smallSegment, seams: seams{step: i.step, fs: i.disk()}}
+					o := RestoreOptions{Force: true, SegmentSize: smallSegment,
+						seams: seams{step: i.step, fs: i.disk()}}
 					if _, err := Restore(t.Context(), dump, dir, o); i.over(t, err) {
 						break
 					}
@@ -95,8 +97,8 @@ func TestRestoreStopped(t *testing.T) {
 	}
 }
 
-// checkStopped checks that a stopped restore left what was there before or what is to be there, and nothing else but a half-made directory behind a
-// crash.
+// checkStopped checks that a stopped restore left what was there before or what is to be there, and
+// nothing else but a half-made directory behind a crash.
 func checkStopped(t *testing.T, what, parent string, test restoreCase, dumped map[string]core.Value, crash bool) {
 	t.Helper()
 	dir := filepath.Join(parent, "data")
@@ -129,7 +131,8 @@ func checkStopped(t *testing.T, what, parent string, test restoreCase, dumped ma
 			t.Fatalf("%s: the directory is gone", what)
 		}
 	}
-	if names, err := os.ReadDir(dir); (err != nil || len(names) == 0) && built != "" { // nobody knows whether what was built is wanted
+	// nobody knows whether what was built is wanted
+	if names, err := os.ReadDir(dir); (err != nil || len(names) == 0) && built != "" {
 		refusesUnfinished(t, what, dir)
 		if err := os.RemoveAll(built); err != nil {
 			t.Fatal(err)
@@ -167,11 +170,12 @@ func refusesUnfinished(t *testing.T, what, dir string) {
 	}
 }
 
-// TestRestoreSyncs checks what a power loss could undo: everything of the new directory is synced before it gets its name,
-// and that name before Restore returns.
+// TestRestoreSyncs checks what a power loss could undo: everything of the new directory is synced
+// before it gets its name, and that name before Restore returns.
 func TestRestoreSyncs(t *testing.T) {
 	t.Parallel()
-	dump := writeDump(t, "ndjson", testHeader(), []snapshot.Entry{{Topic: []byte("a"), Value: core.Value{Sum: 1}, Last: 1}})
+	dump := writeDump(t, "ndjson", testHeader(),
+		[]snapshot.Entry{{Topic: []byte("a"), Value: core.Value{Sum: 1}, Last: 1}})
 	for _, test := range restoreCases(t) {
 		parent := t.TempDir()
 		dir := filepath.Join(parent, "data")

@@ -18,7 +18,8 @@ import (
 // TestRestoreReadsBack changes what was built before it gets its place.
 func TestRestoreReadsBack(t *testing.T) {
 	t.Parallel()
-	entries := []snapshot.Entry{{Topic: []byte("a"), Value: core.Value{Sum: 1}, Last: 1}, {Topic: []byte("b"), Value: core.Value{Sum: 2}, Last: 2}}
+	entries := []snapshot.Entry{{Topic: []byte("a"), Value: core.Value{Sum: 1}, Last: 1},
+		{Topic: []byte("b"), Value: core.Value{Sum: 2}, Last: 2}}
 	dump := writeDump(t, "ndjson", testHeader(), entries)
 	// Another state, right in itself.
 	other := func(change func(e *snapshot.Entry)) func(*testing.T, string) {
@@ -71,7 +72,8 @@ func TestRestoreReadsBack(t *testing.T) {
 			}
 			return nil
 		}
-		if _, err := Restore(t.Context(), dump, filepath.Join(parent, "data"), o); err == nil || !strings.Contains(err.Error(), "does not read back") {
+		if _, err := Restore(t.Context(), dump, filepath.Join(parent, "data"), o); err == nil ||
+			!strings.Contains(err.Error(), "does not read back") {
 			t.Errorf("what was spoiled is taken, %d: %v", i, err)
 		}
 		onlyNames(t, parent)
@@ -112,7 +114,8 @@ func TestRestoreChangedFile(t *testing.T) {
 		}
 		return os.WriteFile(dump, encodeDump("ndjson", testHeader(), []snapshot.Entry{entry}, false), 0o600)
 	}
-	if _, err := Restore(t.Context(), dump, filepath.Join(parent, "data"), o); err == nil || !strings.Contains(err.Error(), "changed while") {
+	if _, err := Restore(t.Context(), dump, filepath.Join(parent, "data"), o); err == nil ||
+		!strings.Contains(err.Error(), "changed while") {
 		t.Error(err)
 	}
 	onlyNames(t, parent)

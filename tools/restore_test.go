@@ -64,7 +64,8 @@ func openDir(t testing.TB, dir string, segment int64) *store.Store {
 	return s
 }
 
-// sums starts a store in a directory, returns its counters, and counts on in it: the start is one of a whole store.
+// sums starts a store in a directory, returns its counters, and counts on in it: the start is one
+// of a whole store.
 func sums(t testing.TB, dir string) map[string]core.Value {
 	t.Helper()
 	return sumsOf(t, openDir(t, dir, testSegment))
@@ -117,7 +118,8 @@ func equalValues(a, b map[string]core.Value) bool {
 	return true
 }
 
-// TestRestore restores random states, and holds every entry, the index, the UUID and the next record against the dump.
+// TestRestore restores random states, and holds every entry, the index, the UUID and the next
+// record against the dump.
 func TestRestore(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
@@ -134,7 +136,8 @@ func TestRestore(t *testing.T) {
 		}
 		format := []string{"ndjson", "csv"}[round%2]
 		dir := filepath.Join(t.TempDir(), "data")
-		got, err := Restore(t.Context(), writeDump(t, format, h, entries), dir, RestoreOptions{SegmentSize: testSegment})
+		got, err := Restore(t.Context(), writeDump(t, format, h, entries), dir,
+			RestoreOptions{SegmentSize: testSegment})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +145,8 @@ func TestRestore(t *testing.T) {
 		if !slices.EqualFunc(restored, entries, equalEntries) {
 			t.Errorf("the %d restored entries differ from the %d of the dump", len(restored), len(entries))
 		}
-		if got.Store == h.Store || got.Store != m.Store || got.From != h || got.Entries != uint64(len(entries)) || got.Aside != "" {
+		if got.Store == h.Store || got.Store != m.Store || got.From != h || got.Entries != uint64(len(entries)) ||
+			got.Aside != "" {
 			t.Errorf("restored %+v from %+v, the snapshot says %+v", got, h, m)
 		}
 		if !equalValues(sums(t, dir), valuesOf(entries)) {
@@ -153,7 +157,8 @@ func TestRestore(t *testing.T) {
 			t.Fatal(err)
 		}
 		if log.First() != h.Index+1 || len(entries) > 1 && log.Last() != h.Index+1 || log.ID() != m.Store {
-			t.Errorf("the log has records %d to %d of %s, want the first to be %d", log.First(), log.Last(), log.ID(), h.Index+1)
+			t.Errorf("the log has records %d to %d of %s, want the first to be %d", log.First(), log.Last(), log.ID(),
+				h.Index+1)
 		}
 		if err := log.Close(); err != nil {
 			t.Error(err)
@@ -163,7 +168,8 @@ func TestRestore(t *testing.T) {
 	}
 }
 
-// TestDumpRestoreDump: what is dumped, restored and dumped again is the same below the header, byte by byte.
+// TestDumpRestoreDump: what is dumped, restored and dumped again is the same below the header, byte
+// by byte.
 func TestDumpRestoreDump(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
@@ -188,7 +194,8 @@ func TestDumpRestoreDump(t *testing.T) {
 			entries = short(entries)
 		}
 		dirs := []string{filepath.Join(t.TempDir(), "a")}
-		if _, err := Restore(t.Context(), writeDump(t, "ndjson", h, entries), dirs[0], RestoreOptions{SegmentSize: testSegment}); err != nil {
+		if _, err := Restore(t.Context(), writeDump(t, "ndjson", h, entries), dirs[0],
+			RestoreOptions{SegmentSize: testSegment}); err != nil {
 			t.Fatal(err)
 		}
 		first := map[string][]byte{}
@@ -262,7 +269,8 @@ func TestRestoreAdvance(t *testing.T) {
 	dump := writeDump(t, "ndjson", testHeader(), entries)
 	parent := t.TempDir()
 	dir := filepath.Join(parent, "data")
-	if _, err := Restore(t.Context(), dump, dir, RestoreOptions{SegmentSize: testSegment, Advance: 1001}); err == nil || !strings.Contains(err.Error(), `"c"`) {
+	if _, err := Restore(t.Context(), dump, dir, RestoreOptions{SegmentSize: testSegment, Advance: 1001}); err == nil ||
+		!strings.Contains(err.Error(), `"c"`) {
 		t.Errorf("a sum over the highest: %v", err)
 	}
 	onlyNames(t, parent)
@@ -283,7 +291,8 @@ func TestRestoreAdvance(t *testing.T) {
 
 func TestRestoreRefuses(t *testing.T) {
 	t.Parallel()
-	good := writeDump(t, "csv", testHeader(), []snapshot.Entry{{Topic: []byte("a"), Value: core.Value{Sum: 1}, Last: 1}})
+	good := writeDump(t, "csv", testHeader(),
+		[]snapshot.Entry{{Topic: []byte("a"), Value: core.Value{Sum: 1}, Last: 1}})
 	text, err := os.ReadFile(good)
 	if err != nil {
 		t.Fatal(err)
@@ -307,14 +316,17 @@ func TestRestoreRefuses(t *testing.T) {
 	refused("-", RestoreOptions{}, func(err error) bool { return strings.Contains(err.Error(), "twice") })
 	refused(t.TempDir(), RestoreOptions{}, func(err error) bool { return strings.Contains(err.Error(), "regular") })
 	refused(bad+"-not-there", RestoreOptions{}, func(err error) bool { return errors.Is(err, fs.ErrNotExist) })
-	refused(bad, RestoreOptions{}, func(err error) bool { return errors.As(err, new(*DumpError)) && strings.Contains(err.Error(), bad) })
-	refused(writeDump(t, "csv", far, nil), RestoreOptions{}, func(err error) bool { return strings.Contains(err.Error(), "leaves no room") })
+	refused(bad, RestoreOptions{},
+		func(err error) bool { return errors.As(err, new(*DumpError)) && strings.Contains(err.Error(), bad) })
+	refused(writeDump(t, "csv", far, nil), RestoreOptions{},
+		func(err error) bool { return strings.Contains(err.Error(), "leaves no room") })
 	refused(good, RestoreOptions{seams: seams{step: func(string) error { return errors.New("stopped") }}}, anyError)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	parent := t.TempDir()
-	if _, err := Restore(ctx, good, filepath.Join(parent, "data"), RestoreOptions{}); !errors.Is(err, context.Canceled) {
+	if _, err := Restore(ctx, good, filepath.Join(parent, "data"), RestoreOptions{}); !errors.Is(err,
+		context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}
 	onlyNames(t, parent)
@@ -326,8 +338,8 @@ func TestRestoreRefuses(t *testing.T) {
 	onlyNames(t, parent, "data")
 }
 
-// TestRestorePutsStoresAsideAlone: Force is for a store, not for whatever is there, in which a server may have its directory, and a
-// directory above that is not there was mistyped.
+// TestRestorePutsStoresAsideAlone: Force is for a store, not for whatever is there, in which a
+// server may have its directory, and a directory above that is not there was mistyped.
 func TestRestorePutsStoresAsideAlone(t *testing.T) {
 	t.Parallel()
 	dump := writeDump(t, "ndjson", testHeader(), nil)
@@ -341,7 +353,8 @@ func TestRestorePutsStoresAsideAlone(t *testing.T) {
 			t.Errorf("into %s: %v", dir, err)
 		}
 	}
-	if _, err := Restore(t.Context(), dump, filepath.Join(parent, "mistyped", "data"), o); err == nil || !strings.Contains(err.Error(), "there is no directory") {
+	if _, err := Restore(t.Context(), dump, filepath.Join(parent, "mistyped", "data"), o); err == nil ||
+		!strings.Contains(err.Error(), "there is no directory") {
 		t.Errorf("into a directory that is not there: %v", err)
 	}
 	onlyNames(t, parent, "nest")
@@ -366,7 +379,8 @@ func oldStore(t testing.TB, dir string) map[string]core.Value {
 	return sums(t, dir)
 }
 
-// TestRestoreOverOldDirectory needs Force, never takes a running server's directory, and keeps the old one.
+// TestRestoreOverOldDirectory needs Force, never takes a running server's directory, and keeps the
+// old one.
 func TestRestoreOverOldDirectory(t *testing.T) {
 	t.Parallel()
 	for _, exchanged := range []bool{true, false} {
@@ -422,7 +436,8 @@ func TestRestoreOverOldDirectory(t *testing.T) {
 	}
 }
 
-// TestRestoreIntoEmptyDirectory takes the place of an empty directory, but not of one that fills up meanwhile.
+// TestRestoreIntoEmptyDirectory takes the place of an empty directory, but not of one that fills up
+// meanwhile.
 func TestRestoreIntoEmptyDirectory(t *testing.T) {
 	t.Parallel()
 	dump := writeDump(t, "ndjson", testHeader(), nil)
@@ -460,12 +475,14 @@ func BenchmarkRestore(b *testing.B) {
 		b.Run(format, func(b *testing.B) {
 			entries := make([]snapshot.Entry, n)
 			for i := range entries {
-				entries[i] = snapshot.Entry{Topic: fmt.Appendf(nil, "topic-%010d", i), Value: core.Value{Sum: uint64(i)}, Last: uint64(i)}
+				entries[i] = snapshot.Entry{Topic: fmt.Appendf(nil, "topic-%010d", i),
+					Value: core.Value{Sum: uint64(i)}, Last: uint64(i)}
 			}
 			dump := writeDump(b, format, testHeader(), entries)
 			parent := b.TempDir()
 			for i := 0; b.Loop(); i++ {
-				if _, err := Restore(context.Background(), dump, filepath.Join(parent, fmt.Sprint(i)), RestoreOptions{SegmentSize: testSegment}); err != nil {
+				if _, err := Restore(context.Background(), dump, filepath.Join(parent, fmt.Sprint(i)),
+					RestoreOptions{SegmentSize: testSegment}); err != nil {
 					b.Fatal(err)
 				}
 			}

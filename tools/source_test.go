@@ -20,15 +20,16 @@ import (
 	"gcd/store/core"
 )
 
-// TestDumpBesideAServer: while a server counts, takes snapshots and removes segments each dump is exactly one moment of its log, later than
-// what was answered before it began.
+// TestDumpBesideAServer: while a server counts, takes snapshots and removes segments each dump is
+// exactly one moment of its log, later than what was answered before it began.
 func TestDumpBesideAServer(t *testing.T) {
 	t.Parallel()
 	for _, retain := range []store.Retain{{Bytes: math.MaxInt64}, {}} {
 		t.Run(fmt.Sprint(retain.Bytes > 0), func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			s, err := store.Open(dir, store.Options{SegmentSize: 8192, SnapshotInterval: -1, SnapshotBytes: 20_000, Retain: retain})
+			s, err := store.Open(dir,
+				store.Options{SegmentSize: 8192, SnapshotInterval: -1, SnapshotBytes: 20_000, Retain: retain})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -65,7 +66,8 @@ func TestDumpBesideAServer(t *testing.T) {
 				var before [workers]uint64
 				for w := range before { // something was counted since the dump before
 					late := time.Now().Add(timeout)
-					for before[w] = answered[w].Load(); before[w] == last[w] && !t.Failed(); before[w] = answered[w].Load() {
+					for before[w] = answered[w].Load(); before[w] == last[w] &&
+						!t.Failed(); before[w] = answered[w].Load() {
 						if time.Now().After(late) {
 							t.Errorf("worker %d is answered nothing more", w)
 						}
@@ -74,7 +76,8 @@ func TestDumpBesideAServer(t *testing.T) {
 				}
 				last = before
 				c := &collected{}
-				done, err := Dump(t.Context(), dir, c, DumpOptions{Times: len(dumps)%2 == 0, TempDir: t.TempDir(), memory: 1000})
+				done, err := Dump(t.Context(), dir, c,
+					DumpOptions{Times: len(dumps)%2 == 0, TempDir: t.TempDir(), memory: 1000})
 				if err != nil {
 					t.Error(err)
 					break
@@ -103,7 +106,8 @@ func TestDumpBesideAServer(t *testing.T) {
 			}
 			all := replayOf(t, dir)
 			for i, c := range dumps {
-				compareCounters(t, fmt.Sprintf("dump %d of index %d", i, c.header.Index), c.counters, all.at(c.header.Index, 1, i%2 == 0, ""), i%2 == 0)
+				compareCounters(t, fmt.Sprintf("dump %d of index %d", i, c.header.Index), c.counters,
+					all.at(c.header.Index, 1, i%2 == 0, ""), i%2 == 0)
 			}
 			if dumps[0].header.Index == dumps[len(dumps)-1].header.Index {
 				t.Error("nothing was counted meanwhile")
@@ -144,7 +148,8 @@ func TestDumpChangesNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := DumpRecords(t.Context(), dir, w, DumpOptions{}); err != nil || bytes.Count(records.Bytes(), []byte("\n")) < 190 {
+		if err := DumpRecords(t.Context(), dir, w, DumpOptions{}); err != nil ||
+			bytes.Count(records.Bytes(), []byte("\n")) < 190 {
 			t.Errorf("%d bytes of records, %v", records.Len(), err)
 		}
 		if !maps.Equal(before, contents(t, dir)) {

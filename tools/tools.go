@@ -1,5 +1,6 @@
-// Package tools is what gcd-tool does: it reads, checks, restores and mends the directories that package store keeps, with
-// the readers of store and wal and no decoder of its own. It prints nothing but to the writers that it is given, and never exits.
+// Package tools is what gcd-tool does: it reads, checks, restores and repairs the directories that
+// package store keeps. It reads them with the code of store and wal, and has no decoder of its own.
+// It prints nothing but to the writers that it is given, and never exits.
 //
 // What only reads changes no file, and may be done beside a running server (View says how).
 package tools
@@ -12,7 +13,8 @@ type Progress struct {
 	Unit  string // "topics", "records", "bytes"
 }
 
-// ProgressFunc takes a report of progress, on the goroutine that does the work, every few ten thousand steps. nil takes none.
+// ProgressFunc takes a report of progress, on the goroutine that does the work, every few ten
+// thousand steps. nil takes none.
 type ProgressFunc func(Progress)
 
 // progressEvery is how many topics or records pass between two reports.

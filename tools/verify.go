@@ -24,10 +24,11 @@ type VerifyOptions struct {
 	memory int // of collected topics, bytes; 0: verifyMemory
 }
 
-// verifyMemory is how much of the log's topics is collected before it goes to a temporary file, in bytes.
+// verifyMemory is how much of the log's topics is collected before it goes to a temporary file, in
+// bytes.
 const verifyMemory = 24 << 20
 
-// maxDamage is how many damages of one file are named; of more it is said how many there are.
+// maxDamage is how many damages of one file are listed; the others are counted.
 const maxDamage = 20
 
 // A Damage is something wrong with a file.
@@ -65,14 +66,15 @@ type Verified struct {
 	Last     uint64         `json:"last"`
 	Replay   uint64         `json:"replay"`
 	Mark     string         `json:"mark"`    // what the log's mark is good for: sound, missing, and so on
-	Durable  uint64         `json:"durable"` // record up to which the log was durable, by its mark; 0 if that does not say
+	Durable  uint64         `json:"durable"` // record up to which the mark says that the log was durable; or 0
 	Files    []VerifiedFile `json:"files"`
 	Starts   bool           `json:"starts"`   // a server would start here
-	Harmless bool           `json:"harmless"` // there is damage, but no sum depends on it: it is history, or holds nothing, and Compact removes it
+	Harmless bool           `json:"harmless"` // no sum depends on the damage, and Compact removes it
 	Unproven []string       `json:"unproven"` // what no file can prove
 }
 
-// Err is the first damage, as an error of store or wal that names file and offset; nil if there is none.
+// Err is the first damage, as an error of store or wal that names file and offset; nil if there is
+// none.
 func (v *Verified) Err() error {
 	for _, f := range v.Files {
 		for _, d := range f.Damage {
@@ -82,9 +84,12 @@ func (v *Verified) Err() error {
 	return nil
 }
 
-// Verify reads everything in a store's directory and says what is wrong with it, by file: every record's checksum and its chain, the snapshot's pages, entries
-// and digest, and that each counter is what the log's records lead to, as far back as they are kept. It changes nothing. Damage is in what is
-// returned; the error is for what keeps it from looking: store.ErrNoStore, or the disk's. Memory is bounded: what does not fit goes to temporary files.
+// Verify reads everything in a store's directory and says what is wrong with each file. It checks
+// every record's checksum and chain, the snapshot's pages, entries and digest, and that each
+// counter is what the records lead to, as far back as they are kept. It changes nothing.
+//
+// Damage is in what is returned. The error says what keeps Verify from looking: store.ErrNoStore,
+// or an error of the disk. Memory is bounded: what does not fit goes to temporary files.
 func Verify(ctx context.Context, dir string, o VerifyOptions) (*Verified, error) {
 	r, err := openDirView(ctx, dir, dirViewOptions{tempDir: o.TempDir, rest: o.Rest})
 	if err != nil {
@@ -93,7 +98,8 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) (*Verified, error)
 	if o.memory == 0 {
 		o.memory = verifyMemory
 	}
-	v := &verifier{VerifyOptions: o, ctx: ctx, dirView: r, result: &Verified{Dir: dir, Running: r.running, Unproven: []string{}}}
+	v := &verifier{VerifyOptions: o, ctx: ctx, dirView: r,
+		result: &Verified{Dir: dir, Running: r.running, Unproven: []string{}}}
 	err = v.verify()
 	if closeErr := r.close(); err == nil {
 		err = closeErr
@@ -118,7 +124,7 @@ type verifier struct {
 	mark         wal.Mark       // of the log
 	newerEntries uint64         // of the snapshot, newer than its replay
 	rested       uint64         // topics whose sums no kept record can prove
-	contradicted bool           // records, or entries and records, that are whole in themselves do not go together
+	contradicted bool           // sound records or entries contradict each other
 }
 
 // file adds a file.
@@ -131,7 +137,8 @@ func (v *verifier) file(path string, size int64) int {
 	return len(v.result.Files) - 1
 }
 
-// damage notes an error as damage of a file. Errors that are not about what the file holds are returned.
+// damage notes an error as damage of a file. Errors that are not about what the file holds are
+// returned.
 func (v *verifier) damage(at int, err error) error {
 	var e *wal.CorruptionError
 	d := Damage{Text: err.Error(), err: err}
@@ -200,12 +207,13 @@ func (v *verifier) readSnapshot() error {
 	m, err := v.snapshotMeta()
 	if err != nil {
 		if len(v.result.Files[v.snapshot].Damage) > 0 {
-			return nil // that is why
+			return nil // the damage is the reason
 		}
 		return v.damage(v.snapshot, err)
 	}
 	v.meta = &m
-	v.result.Store, v.result.State, v.result.Topics, v.result.Replay = m.Store.String(), m.State.String(), m.Count, m.Replay
+	v.result.Store, v.result.State = m.Store.String(), m.State.String()
+	v.result.Topics, v.result.Replay = m.Count, m.Replay
 	return nil
 }
 
@@ -308,7 +316,8 @@ func (v *verifier) together() error {
 	return c.run()
 }
 
-// fileOf is the place in the report of what an error of store.Fits is about: a file, one that is missing, or the log as a whole.
+// fileOf is the place in the report of what an error of store.Fits is about: a file, one that is
+// missing, or the log as a whole.
 func (v *verifier) fileOf(err error) int {
 	var damage *wal.CorruptionError
 	switch {
@@ -319,34 +328,40 @@ func (v *verifier) fileOf(err error) int {
 	}
 	at := v.file(damage.File, 0)
 	f := &v.result.Files[at]
-	if f.Missing = v.log == nil || damage.File == store.SnapshotPath(v.dir); !f.Missing && v.result.Last >= v.result.First {
+	f.Missing = v.log == nil || damage.File == store.SnapshotPath(v.dir)
+	if !f.Missing && v.result.Last >= v.result.First {
 		f.First, f.Last, f.Records = v.result.First, v.result.Last, v.result.Last-v.result.First+1
 	}
 	return at
 }
 
-// states checks what the snapshot says of how the last process ended.
+// states checks what the snapshot says about how the last process ended.
 func (v *verifier) states(at int) error {
 	if v.meta == nil || v.log == nil || v.running {
 		return nil
 	}
 	tail, last := v.log.Tail(), v.log.Last()
 	switch {
-	case v.meta.State == snapshot.StateCreating && (last >= v.log.First() || v.meta.DurableAtLeast > 0 || v.meta.Count > 0):
-		return v.damage(v.snapshot, &wal.CorruptionError{File: store.SnapshotPath(v.dir), Err: errors.New("it says that the store was never used, but there are records")})
+	case v.meta.State == snapshot.StateCreating &&
+		(last >= v.log.First() || v.meta.DurableAtLeast > 0 || v.meta.Count > 0):
+		return v.damage(v.snapshot, &wal.CorruptionError{File: store.SnapshotPath(v.dir),
+			Err: errors.New("it says that the store was never used, but there are records")})
 	case v.meta.State != snapshot.StateClosed:
 		return nil
 	case v.meta.DurableAtLeast != last:
 		return v.damage(v.snapshot, &wal.CorruptionError{File: store.SnapshotPath(v.dir),
-			Err: fmt.Errorf("it says that the store was closed at record %d, but the log ends at %d", v.meta.DurableAtLeast, last)})
+			Err: fmt.Errorf("it says that the store was closed at record %d, but the log ends at %d",
+				v.meta.DurableAtLeast, last)})
 	case tail.Length > 0:
 		return v.damage(at, &wal.CorruptionError{File: tail.File, Offset: tail.Offset, Index: last + 1,
-			Err: fmt.Errorf("%d bytes behind the last record are not zero, though the store was closed cleanly; they hold nothing, and a start cuts them off", tail.Length)})
+			Err: fmt.Errorf("%d bytes behind the last record are not zero, though the store was closed cleanly; they "+
+				"hold nothing, and a start cuts them off", tail.Length)})
 	}
 	return nil
 }
 
-// starts finds out whether a server would start: what is kept for history only does not matter to one.
+// starts finds out whether a server would start. Records that are kept only for history do not
+// matter to it.
 func (v *verifier) starts() error {
 	if v.result.Err() == nil {
 		v.result.Starts = true
@@ -397,7 +412,8 @@ func (v *verifier) eachEntry(each func(snapshot.Entry) error) error {
 // caveats says what the files cannot prove.
 func (v *verifier) caveats() {
 	if v.running {
-		v.unproven("another process has the directory, a server or a gcd-tool: what it wrote behind record %d was not read", v.result.Last)
+		v.unproven("another process has the directory, a server or a gcd-tool: what it wrote behind record %d was "+
+			"not read", v.result.Last)
 	}
 	if len(v.segments) > 0 {
 		v.evidence()
@@ -414,39 +430,50 @@ func (v *verifier) caveats() {
 		v.unproven("there is no snapshot, and so no witness of how far the log reached")
 	case v.meta == nil || v.meta.State != snapshot.StateOpen || v.running:
 	case v.mark.State == wal.MarkSound && !v.mark.Partial && !v.outrun():
-		v.unproven("the store was not closed: if it was the power that failed, up to a second of records behind %d may be gone without a trace; if the process was killed none is, for its mark says that the log was durable up to record %d (%d bytes are behind it)",
+		v.unproven("the store was not closed: if it was the power that failed, up to a second of records behind %d "+
+			"may be gone without a trace; if the process was killed none is, for its mark says that the log was "+
+			"durable up to record %d (%d bytes are behind it)",
 			v.result.Last, v.mark.Index, v.log.Tail().Length)
 	default:
-		v.unproven("the store was not closed: damage to the records behind %d would look like a log that ended there, or like a write that was under way (%d bytes)", v.result.Last, v.log.Tail().Length)
+		v.unproven("the store was not closed: damage to the records behind %d would look like a log that ended "+
+			"there, or like a write that was under way (%d bytes)", v.result.Last, v.log.Tail().Length)
 	}
 	if v.newerEntries > 0 {
-		v.unproven("entries of the snapshot that are newer than record %d, up to which it is said to be whole: %d; it was interrupted, or the number is too low, which costs a start time and no sum", v.result.Replay, v.newerEntries)
+		v.unproven("entries of the snapshot that are newer than record %d, up to which it is said to be whole: %d; "+
+			"it was interrupted, or the number is too low, which costs a start time and no sum",
+			v.result.Replay, v.newerEntries)
 	}
 	if v.rested > 0 {
-		v.unproven("the log begins at record %d, and so sums that rest on the snapshot and its digest alone: %d", v.log.First(), v.rested)
+		v.unproven("the log begins at record %d, and so sums that rest on the snapshot and its digest alone: %d",
+			v.log.First(), v.rested)
 	}
 	v.unproven("that the whole directory was put back to an older state cannot be noticed")
 }
 
-// outrun says that the mark is behind the log as no process that is killed leaves it: there it
-// lacks no more than the record that was being written.
+// outrun says that the log goes on further after the mark than a killed process leaves it. With a
+// sync for each record, such a mark lacks one record at most: the one that was being written.
 func (v *verifier) outrun() bool {
-	return !v.running && v.log != nil && v.mark.SyncEach && (v.meta == nil || v.meta.State == snapshot.StateOpen) && v.log.Last() > v.mark.Index+1
+	return !v.running && v.log != nil && v.mark.SyncEach && (v.meta == nil || v.meta.State == snapshot.StateOpen) &&
+		v.log.Last() > v.mark.Index+1
 }
 
-// evidence says where the mark is none of how far the log reached.
+// evidence says why the mark does not prove how far the log reached.
 func (v *verifier) evidence() {
 	closed := v.meta != nil && v.meta.State == snapshot.StateClosed
 	if v.mark.Partial {
-		v.unproven("a part of the mark of how far the log was durable is damaged, as a power loss may leave it: it is no evidence of records behind %d", v.mark.Index)
+		v.unproven("a part of the mark of how far the log was durable is damaged, as a power loss may leave it: it "+
+			"is no evidence of records behind %d", v.mark.Index)
 	}
 	switch v.mark.State {
 	case wal.MarkSound:
 		if v.outrun() {
-			v.unproven("the mark of how far the log was durable says record %d, but the log goes on to record %d: the power was lost, the mark could not be written, or an older one was put here; it is no evidence of what came later", v.mark.Index, v.log.Last())
+			v.unproven("the mark of how far the log was durable says record %d, but the log goes on to record %d: "+
+				"the power was lost, the mark could not be written, or an older one was put here; it is no evidence "+
+				"of what came later", v.mark.Index, v.log.Last())
 		}
 		if v.log != nil && closed && v.mark.Index != v.log.Last() {
-			v.unproven("the mark of how far the log was durable says record %d, but the store was closed at record %d: it could not be written then", v.mark.Index, v.log.Last())
+			v.unproven("the mark of how far the log was durable says record %d, but the store was closed at record "+
+				"%d: it could not be written then", v.mark.Index, v.log.Last())
 		}
 		return
 	case wal.MarkStale:
@@ -454,11 +481,13 @@ func (v *verifier) evidence() {
 		if v.meta == nil {
 			why = "may be older than the last run, since no snapshot says otherwise"
 		}
-		v.unproven("the mark of how far the log was durable, record %d, %s: that holds, but it is no evidence of what came later", v.mark.Index, why)
+		v.unproven("the mark of how far the log was durable, record %d, %s: that holds, but it is no evidence of "+
+			"what came later", v.mark.Index, why)
 	case wal.MarkUnreadable:
 		v.unproven("the mark of how far the log was durable cannot be read: %v", v.mark.Err)
 	default:
-		v.unproven("the mark of how far the log was durable is %s: it is no evidence that the log is whole to its end", v.mark.State)
+		v.unproven("the mark of how far the log was durable is %s: it is no evidence that the log is whole to its end",
+			v.mark.State)
 	}
 }
 

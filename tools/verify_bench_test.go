@@ -2,7 +2,8 @@ package tools
 
 import "testing"
 
-// BenchmarkVerify verifies a directory with a snapshot of a million topics of 16 bytes, with and without the log that led to it.
+// BenchmarkVerify verifies a directory with a snapshot of a million topics of 16 bytes, with and
+// without the log that led to it.
 func BenchmarkVerify(b *testing.B) {
 	const topics = 1_000_000
 	for _, row := range []struct {

@@ -12,12 +12,14 @@ import (
 	"gcd/wal"
 )
 
-// TestVerifyHarmless: damage that no sum depends on is said to be so, and to go with compact; and it does.
+// TestVerifyHarmless: damage that no sum depends on is said to be so, and to go with compact; and
+// it does.
 func TestVerifyHarmless(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]func(t *testing.T, dir string){
 		"history": func(t *testing.T, dir string) {
-			flip(t, filepath.Join(store.LogDir(dir), "0000000000000002.seg"), 64+40) // the first byte of its first payload
+			// the first byte of its first payload
+			flip(t, filepath.Join(store.LogDir(dir), "0000000000000002.seg"), 64+40)
 		},
 		"the older of bbolt's first two pages": func(t *testing.T, dir string) {
 			path := store.SnapshotPath(dir)
@@ -91,7 +93,8 @@ func fileSize(t *testing.T, path string) int64 {
 	return info.Size()
 }
 
-// TestVerifyMisfits: where files do not go together verify says of each what it holds, and which one is missing.
+// TestVerifyMisfits: where files do not go together verify says of each what it holds, and which
+// one is missing.
 func TestVerifyMisfits(t *testing.T) {
 	t.Parallel()
 	intact := closedStoreOf(t, seeded(t), 350, 40, false)
@@ -100,14 +103,18 @@ func TestVerifyMisfits(t *testing.T) {
 		damage func(t *testing.T, dir string) error
 		want   VerifiedFile // the one with the damage
 	}{
-		{"no log", func(_ *testing.T, dir string) error { return os.RemoveAll(store.LogDir(dir)) }, VerifiedFile{Name: "wal", Missing: true}},
+		{"no log", func(_ *testing.T, dir string) error { return os.RemoveAll(store.LogDir(dir)) },
+			VerifiedFile{Name: "wal", Missing: true}},
 		{"no snapshot", func(_ *testing.T, dir string) error {
-			return errors.Join(os.Remove(store.SnapshotPath(dir)), os.Remove(filepath.Join(store.LogDir(dir), "0000000000000001.seg")))
+			return errors.Join(os.Remove(store.SnapshotPath(dir)),
+				os.Remove(filepath.Join(store.LogDir(dir), "0000000000000001.seg")))
 		}, VerifiedFile{Name: "counters.db", Missing: true}},
 		{"another store's log", func(t *testing.T, dir string) error {
-			return errors.Join(os.RemoveAll(store.LogDir(dir)), os.CopyFS(store.LogDir(dir), os.DirFS(store.LogDir(closedStore(t, seeded(t), 20, 0)))))
+			return errors.Join(os.RemoveAll(store.LogDir(dir)),
+				os.CopyFS(store.LogDir(dir), os.DirFS(store.LogDir(closedStore(t, seeded(t), 20, 0)))))
 		}, VerifiedFile{Name: "wal", First: 1, Last: 20, Records: 20}},
-		{"no end of the log", func(t *testing.T, dir string) error { return os.Remove(lastSegment(t, dir)) }, VerifiedFile{Name: filepath.Join("wal", "0000000000000002.seg")}},
+		{"no end of the log", func(t *testing.T, dir string) error { return os.Remove(lastSegment(t, dir)) },
+			VerifiedFile{Name: filepath.Join("wal", "0000000000000002.seg")}},
 	} {
 		dir := copyTree(t, intact)
 		if err := row.damage(t, dir); err != nil {
@@ -116,7 +123,8 @@ func TestVerifyMisfits(t *testing.T) {
 		v := verified(t, dir, VerifyOptions{})
 		damages := 0
 		for _, f := range v.Files {
-			if damages += f.Damages; f.Damages > 0 && (f.Name != row.want.Name || f.Missing != row.want.Missing || row.want.Records > 0 && f.Records != row.want.Records) {
+			if damages += f.Damages; f.Damages > 0 && (f.Name != row.want.Name || f.Missing != row.want.Missing ||
+				row.want.Records > 0 && f.Records != row.want.Records) {
 				t.Errorf("%s: damaged is %+v, want %+v", row.name, f, row.want)
 			}
 			if f.Name == "counters.db" && !f.Missing && f.Entries != 30 {

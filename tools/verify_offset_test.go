@@ -12,7 +12,8 @@ import (
 	"gcd/store/snapshot"
 )
 
-// TestVerifySaysWhere: damage of the snapshot is named with the offset of the entry or the page, where it is about one.
+// TestVerifySaysWhere: damage of the snapshot is named with the offset of the entry or the page,
+// where it is about one.
 func TestVerifySaysWhere(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -57,7 +58,8 @@ func TestVerifySaysWhere(t *testing.T) {
 		flip(t, path, row.flip)
 		damage := verified(t, dir, VerifyOptions{}).Files[0].Damage
 		there := slices.ContainsFunc(damage, func(d Damage) bool { return d.Offset == row.at && !d.Whole })
-		if whole := slices.ContainsFunc(damage, func(d Damage) bool { return d.Whole && d.Offset == 0 }); !there || whole != row.whole {
+		if whole := slices.ContainsFunc(damage, func(d Damage) bool { return d.Whole && d.Offset == 0 }); !there ||
+			whole != row.whole {
 			t.Errorf("%s: %+v, want one at %d", row.what, damage, row.at)
 		}
 	}

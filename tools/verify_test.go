@@ -33,7 +33,8 @@ func counted(t testing.TB, s *store.Store, ops ...core.Op) {
 	}
 }
 
-// closedStore makes a cleanly closed directory: several segments, a snapshot, records before and behind it.
+// closedStore makes a cleanly closed directory: several segments, a snapshot, records before and
+// behind it.
 func closedStore(t testing.TB, r *rand.Rand, before, behind int) string {
 	t.Helper()
 	return closedStoreOf(t, r, before, behind, true)
@@ -42,7 +43,8 @@ func closedStore(t testing.TB, r *rand.Rand, before, behind int) string {
 func closedStoreOf(t testing.TB, r *rand.Rand, before, behind int, long bool) string {
 	t.Helper()
 	dir := t.TempDir()
-	s, err := store.Open(dir, store.Options{SegmentSize: 8192, SnapshotInterval: -1, SnapshotBytes: -1, Retain: store.Retain{Age: 1 << 60, Bytes: 1 << 40}})
+	s, err := store.Open(dir, store.Options{SegmentSize: 8192, SnapshotInterval: -1, SnapshotBytes: -1,
+		Retain: store.Retain{Age: 1 << 60, Bytes: 1 << 40}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,14 +137,16 @@ func seeded(t testing.TB) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 1))
 }
 
-// TestVerifyTakesWhatIsWhole: of directories that nothing happened to nothing is said, also where the topics do not fit into memory, and no file changes.
+// TestVerifyTakesWhatIsWhole: of directories that nothing happened to nothing is said, also where
+// the topics do not fit into memory, and no file changes.
 func TestVerifyTakesWhatIsWhole(t *testing.T) {
 	t.Parallel()
 	dir := closedStore(t, seeded(t), 500, 200)
 	for _, memory := range []int{0, 1, 3000} {
 		before := contents(t, dir)
 		v := verified(t, dir, VerifyOptions{memory: memory})
-		if err := v.Err(); err != nil || !v.Starts || v.State != "closed cleanly" || v.Last != 700 || v.Changes != 700 || v.First != 1 {
+		if err := v.Err(); err != nil || !v.Starts || v.State != "closed cleanly" || v.Last != 700 ||
+			v.Changes != 700 || v.First != 1 {
 			t.Errorf("the whole store was found as %+v, %v", v, err)
 		}
 		if !maps.Equal(before, contents(t, dir)) {
@@ -175,7 +179,8 @@ func contents(t testing.TB, dir string) map[string]string {
 	return all
 }
 
-// TestVerifyComparesSums puts a snapshot in the place of the right one that is whole in itself, and wrong in one entry.
+// TestVerifyComparesSums puts a snapshot in the place of the right one that is whole in itself, and
+// wrong in one entry.
 func TestVerifyComparesSums(t *testing.T) {
 	t.Parallel()
 	r := seeded(t)
@@ -216,7 +221,8 @@ func TestVerifyComparesSums(t *testing.T) {
 		for _, memory := range []int{0, 1} {
 			v := verified(t, dir, VerifyOptions{memory: memory})
 			var damage *wal.CorruptionError
-			if !errors.As(v.Err(), &damage) || damage.File != store.SnapshotPath(dir) || v.Files[0].Damages != 1 || v.Harmless {
+			if !errors.As(v.Err(), &damage) || damage.File != store.SnapshotPath(dir) || v.Files[0].Damages != 1 ||
+				v.Harmless {
 				t.Errorf("%s: the snapshot was found as %+v, want one damage that is not harmless", name, v.Files[0])
 			}
 			if starts := servedSums(t, dir) != nil; v.Starts != starts {
@@ -238,7 +244,8 @@ func TestVerifyComparesSums(t *testing.T) {
 	}
 }
 
-// TestVerifyNewerEntries: entries that are newer than replay are compared with the records that they name.
+// TestVerifyNewerEntries: entries that are newer than replay are compared with the records that
+// they name.
 func TestVerifyNewerEntries(t *testing.T) {
 	t.Parallel()
 	dir := closedStore(t, seeded(t), 300, 100)
@@ -261,7 +268,8 @@ func TestVerifyWithoutAStore(t *testing.T) {
 	if _, err := Verify(t.Context(), t.TempDir(), VerifyOptions{}); !errors.Is(err, store.ErrNoStore) {
 		t.Error(err)
 	}
-	if _, err := Verify(t.Context(), filepath.Join(t.TempDir(), "none"), VerifyOptions{}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := Verify(t.Context(), filepath.Join(t.TempDir(), "none"), VerifyOptions{}); !errors.Is(err,
+		os.ErrNotExist) {
 		t.Error(err)
 	}
 	dir := closedStore(t, seeded(t), 30, 0)
@@ -305,7 +313,8 @@ func setMeta(t testing.TB, dir, key string, value []byte) {
 	}
 }
 
-// handmade makes a directory of entries up to an index and records behind it, whether they fit each other or not.
+// handmade makes a directory of entries up to an index and records behind it, whether they fit each
+// other or not.
 func handmade(t testing.TB, index uint64, entries []snapshot.Entry, changes ...core.Change) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -354,7 +363,8 @@ func handmade(t testing.TB, index uint64, entries []snapshot.Entry, changes ...c
 	return dir
 }
 
-// TestVerifyFollowsChanges: records whose checksums are all right, and that do not follow from one another or from the snapshot.
+// TestVerifyFollowsChanges: records whose checksums are all right, and that do not follow from one
+// another or from the snapshot.
 func TestVerifyFollowsChanges(t *testing.T) {
 	t.Parallel()
 	count := func(topic string, epoch, sum, n uint64) core.Change {
@@ -370,14 +380,21 @@ func TestVerifyFollowsChanges(t *testing.T) {
 		changes []core.Change
 		file    string // of the damage; empty: none
 	}{
-		{"right", 0, []snapshot.Entry{entry("a", 4, 9)}, []core.Change{count("a", 0, 4, 2), count("b", 0, 0, 1), count("a", 0, 6, 0), count("a", 1, 0, 3)}, ""},
-		{"a gap", 0, []snapshot.Entry{entry("a", 4, 9)}, []core.Change{count("a", 0, 4, 2), count("b", 0, 0, 1), count("a", 0, 7, 1)}, "wal/0000000000000001.seg"},
-		{"twice", 0, []snapshot.Entry{entry("a", 4, 9)}, []core.Change{count("a", 0, 4, 2), count("b", 0, 0, 1), count("a", 0, 4, 2)}, "wal/0000000000000001.seg"},
-		{"other epoch", 0, []snapshot.Entry{entry("a", 4, 9)}, []core.Change{count("a", 0, 4, 2), count("b", 0, 0, 1), count("a", 1, 6, 2)}, "wal/0000000000000001.seg"},
-		{"a new topic above 0", 0, []snapshot.Entry{entry("a", 4, 9)}, []core.Change{count("b", 0, 3, 2)}, "wal/0000000000000001.seg"},
+		{"right", 0, []snapshot.Entry{entry("a", 4, 9)},
+			[]core.Change{count("a", 0, 4, 2), count("b", 0, 0, 1), count("a", 0, 6, 0), count("a", 1, 0, 3)}, ""},
+		{"a gap", 0, []snapshot.Entry{entry("a", 4, 9)},
+			[]core.Change{count("a", 0, 4, 2), count("b", 0, 0, 1), count("a", 0, 7, 1)}, "wal/0000000000000001.seg"},
+		{"twice", 0, []snapshot.Entry{entry("a", 4, 9)},
+			[]core.Change{count("a", 0, 4, 2), count("b", 0, 0, 1), count("a", 0, 4, 2)}, "wal/0000000000000001.seg"},
+		{"other epoch", 0, []snapshot.Entry{entry("a", 4, 9)},
+			[]core.Change{count("a", 0, 4, 2), count("b", 0, 0, 1), count("a", 1, 6, 2)}, "wal/0000000000000001.seg"},
+		{"a new topic above 0", 0, []snapshot.Entry{entry("a", 4, 9)}, []core.Change{count("b", 0, 3, 2)},
+			"wal/0000000000000001.seg"},
 		{"a new last topic above 0", 0, nil, []core.Change{count("b", 0, 3, 2)}, "wal/0000000000000001.seg"},
-		{"not from the entry", 0, []snapshot.Entry{entry("a", 4, 9)}, []core.Change{count("a", 0, 5, 2)}, "counters.db"},
-		{"said to be in the entry", 11, []snapshot.Entry{entry("a", 4, 9)}, []core.Change{count("a", 0, 4, 2)}, "counters.db"},
+		{"not from the entry", 0, []snapshot.Entry{entry("a", 4, 9)}, []core.Change{count("a", 0, 5, 2)},
+			"counters.db"},
+		{"said to be in the entry", 11, []snapshot.Entry{entry("a", 4, 9)}, []core.Change{count("a", 0, 4, 2)},
+			"counters.db"},
 		{"in the entry", 11, []snapshot.Entry{entry("a", 6, 11)}, []core.Change{count("a", 0, 4, 2)}, ""},
 	}
 	for _, row := range rows {

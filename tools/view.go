@@ -21,29 +21,30 @@ import (
 	"gcd/wal"
 )
 
-// holdTimeout is how long a reader waits for the transaction that a running server has under way. On a busy machine that may be long: a
-// snapshot is written at the least priority for a minute before it is thought urgent.
+// holdTimeout is how long a reader waits for the transaction that a running server has under way.
+// On a busy machine that may be long: a snapshot is written at the least priority for a minute
+// before it is thought urgent.
 const holdTimeout = 2 * time.Minute
 
-// A dirView is the files of a store's directory, opened for reading: nothing in the directory is
-// changed. What they hold is of one moment and stays, whatever a server does to the directory
-// meanwhile: the segments' files are open, so what is removed afterwards stays readable, and what
-// is appended afterwards is not there; the snapshot, which a server changes in place, is copied.
+// A dirView is the files of a store's directory, opened for reading. Nothing in the directory is
+// changed. What the files hold is of one moment, and stays so whatever a server does to the
+// directory. The segments are open files: they can be read after they are removed, and what is
+// appended later is not shown. The snapshot, which a server changes in place, is copied.
 //
-// The directory of a stopped server is locked until that is done, so a start is kept waiting for as
-// long as the copy takes. Where there is no room for a copy it is read in place, and locked until
-// the end. Beside a running server it is kept from changing the snapshot while that is copied, so
-// that the two fit together; it is not kept from counting. Every record that is shown of it is on
-// the disk.
+// The directory of a stopped server is locked until the copy is made, and a start waits for that.
+// Where there is no room for a copy the snapshot is read in place, and the directory stays locked
+// to the end. A running server goes on counting, but cannot change its snapshot while that is
+// copied, so that snapshot and log fit together. Every record that is shown is on the disk.
 type dirView struct {
 	dir     string
 	running bool // a server has the directory
 	pause   pause
 	fs      vfs.FS                   // the log's
 	open    func() (*os.File, error) // the snapshot; nil: by its name
-	meta    *metaRead                // of the snapshot, if that is all that is wanted of it; nil: it is read when it is asked for
-	has     bool                     // the snapshot has the topic that was asked for
-	close   func() error
+	// What the snapshot says of itself, where its entries are not wanted; nil: read it when asked.
+	meta  *metaRead
+	has   bool // the snapshot has the topic that was asked for
+	close func() error
 }
 
 // metaRead is what came of reading what a snapshot says of itself.
@@ -75,7 +76,7 @@ func isDirectory(dir string) error {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if link := vfs.CheckLink(dir); link != nil { // a volume that is not mounted is no mistyped name
+		if link := vfs.CheckLink(dir); link != nil { // it may be a volume that is not mounted
 			return link
 		}
 		return err
@@ -93,7 +94,7 @@ func openDirView(ctx context.Context, dir string, o dirViewOptions) (dirView, er
 	if err := isDirectory(dir); err != nil {
 		return dirView{}, err
 	}
-	if _, err := store.Holds(dir); err != nil { // what is no file, or no directory, is said by its name
+	if _, err := store.Holds(dir); err != nil { // the error names what is no file, or no directory
 		return dirView{}, err
 	}
 	lock, err := dirlock.Read(dir)
@@ -138,17 +139,18 @@ func openStopped(ctx context.Context, dir string, o dirViewOptions) (dirView, er
 	return r, nil
 }
 
-// pin opens the files while the snapshot cannot change. So the log has every record behind the
-// snapshot: the server removes what the snapshot in the file covers, and nothing else.
+// pin opens the files while the snapshot cannot change. So the log has every record after the
+// snapshot: a server removes only what the snapshot in the file covers.
 func pin(ctx context.Context, dir string, o dirViewOptions) (dirView, *logView, error) {
 	release, err := holdSnapshot(ctx, store.SnapshotPath(dir), holdTimeout)
 	var damage *wal.CorruptionError
 	switch {
 	case err == nil:
-		defer release() // of a file that was opened for reading
+		defer release() // its error says nothing: the file was opened for reading
 	case errors.Is(err, fs.ErrNotExist):
 		o.noSnapshot = true // one that is made now would not be held
-	case errors.As(err, &damage), errors.Is(err, wal.ErrVersion): // no server writes such a file; whoever reads it hears of it
+	// No server writes such a file. Who reads it gets the error.
+	case errors.As(err, &damage), errors.Is(err, wal.ErrVersion):
 	default:
 		return dirView{}, nil, err
 	}
@@ -213,7 +215,8 @@ func (r *dirView) readEntries(each func(snapshot.Meta, snapshot.Entry) error) (s
 	return (&snapshot.File{Path: store.SnapshotPath(r.dir), Open: r.open, Rest: r.pause}).Read(each)
 }
 
-// openLog opens the log, whose records at or below the snapshot's replay are not read yet: whoever reads them hears of their damage then.
+// openLog opens the log. Records up to the snapshot's replay index are not read yet: their damage
+// is found by who reads them.
 func (r *dirView) openLog() (*wal.Log, error) {
 	o := wal.Options{FS: r.fs}
 	m, err := r.snapshotMeta()
@@ -236,7 +239,8 @@ func (r *dirView) openLog() (*wal.Log, error) {
 	return nil, err
 }
 
-// fits is store.Fits of a log, nil if there is none, and the snapshot; of one that is not there or cannot be read it says nothing.
+// fits is store.Fits of the snapshot and a log, nil if there is none. It says nothing of a snapshot
+// that is not there or cannot be read.
 func (r *dirView) fits(log *wal.Log) error {
 	m, err := r.snapshotMeta()
 	if refused(err) || errors.Is(err, fs.ErrNotExist) {
@@ -255,15 +259,17 @@ type ViewOptions struct {
 	Whole   bool   // check every record of the log at once, also those that the snapshot covers
 }
 
-// A View is a store's directory, opened for reading and checked. Beside a running server it shows one moment. Nothing is changed.
+// A View is a store's directory, opened for reading and checked. Beside a running server it shows
+// one moment. Nothing is changed.
 type View struct {
 	dirView
 	Snapshot *snapshot.Meta // nil: there is none, and the log has everything
 	Log      *wal.Log       // nil: there is none yet, and no record
 }
 
-// OpenView opens a store's directory and checks that its files fit together, as a start does: the errors are those of store.Open, but
-// store.ErrNoStore if there is no store. Damage to the entries of the snapshot is found when they are read. Close it at the end.
+// OpenView opens a store's directory and checks that its files fit together, as a start does: the
+// errors are those of store.Open, but store.ErrNoStore if there is no store. Damage to the entries
+// of the snapshot is found when they are read. Close it at the end.
 func OpenView(ctx context.Context, dir string, o ViewOptions) (*View, error) {
 	r, err := openDirView(ctx, dir, dirViewOptions{tempDir: o.TempDir, rest: o.Rest})
 	if err != nil {
@@ -309,7 +315,8 @@ func (s *View) First() uint64 {
 	return s.Log.First()
 }
 
-// Last is the index of the last record, and of the state that the View shows; 0 if there was never one.
+// Last is the index of the last record, and of the state that the View shows; 0 if there was never
+// one.
 func (s *View) Last() uint64 {
 	if s.Log == nil {
 		return 0

@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watchFor watches directories for anything but reading. The function that it returns gives what was noticed.
+// watchFor watches directories for anything but reading. The function that it returns gives what
+// was noticed.
 func watchFor(t testing.TB, dirs ...string) func() []string {
 	t.Helper()
 	fd, err := unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC)
@@ -19,7 +20,8 @@ func watchFor(t testing.TB, dirs ...string) func() []string {
 	t.Cleanup(func() { _ = unix.Close(fd) })
 	for _, dir := range dirs {
 		// IN_CLOSE_WRITE comes of every file that was open for writing, written or not.
-		if _, err := unix.InotifyAddWatch(fd, dir, unix.IN_MODIFY|unix.IN_CLOSE_WRITE|unix.IN_ATTRIB|unix.IN_CREATE|unix.IN_DELETE|unix.IN_MOVE); err != nil {
+		if _, err := unix.InotifyAddWatch(fd, dir,
+			unix.IN_MODIFY|unix.IN_CLOSE_WRITE|unix.IN_ATTRIB|unix.IN_CREATE|unix.IN_DELETE|unix.IN_MOVE); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -42,8 +44,9 @@ func watchFor(t testing.TB, dirs ...string) func() []string {
 	}
 }
 
-// watchSpare watches for the store's next segment. The function that it returns waits until the one that the last rotation left to be made is written. That
-// the file has its size is too early: the system notices a write behind that, and a watch that begins in between would see it.
+// watchSpare watches for the store's next segment. The function that it returns waits until the one
+// that the last rotation left to be made is written. That the file has its size is too early: the
+// system notices a write behind that, and a watch that begins in between would see it.
 func watchSpare(t testing.TB, dir string) func() {
 	t.Helper()
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)

@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestAside: work beside a server has the least priority and is given a way to rest, other work is done as it comes.
+// TestAside: work beside a server has the least priority and is given a way to rest, other work is
+// done as it comes.
 func TestAside(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

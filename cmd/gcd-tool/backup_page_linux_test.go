@@ -16,8 +16,9 @@ import (
 	"time"
 )
 
-// TestBackupPage runs every command of docs/backup.md, in its order, as they stand there but for the paths: twice, since names that are there the second
-// time must not be in the way. systemctl starts and stops a gcd of this source, and the page's unit.
+// TestBackupPage runs every command of docs/backup.md, in its order, as they stand there but for
+// the paths: twice, since names that are there the second time must not be in the way. systemctl
+// starts and stops a gcd of this source, and the page's unit.
 func TestBackupPage(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/backup.md")
@@ -31,7 +32,8 @@ func TestBackupPage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", p.bin, ".", "../gcd").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", p.bin, ".",
+		"../gcd").CombinedOutput(); err != nil {
 		t.Fatalf("the programs were not built: %v\n%s", err, out)
 	}
 	t.Cleanup(p.stop)
@@ -48,12 +50,14 @@ func TestBackupPage(t *testing.T) {
 	if p.commands < 2*45 {
 		t.Errorf("%d commands were found", p.commands)
 	}
-	// Behind the restored backup, which has 3, and the copy; behind the move of what --advance made of it. Then two were counted, of which the
-	// damage takes the record of the first, and the second time it all begins with these.
+	// Behind the restored backup, which has 3, and the copy; behind the move of what --advance made
+	// of it. Then two were counted, of which the damage takes the record of the first, and the
+	// second time it all begins with these.
 	if want := []string{"3", "3", "1000003", "1000005", "1000005", "2000005"}; !slices.Equal(p.sums, want) {
 		t.Errorf("the page showed the sums %q, want %q", p.sums, want)
 	}
-	for name, want := range map[string]int{"private/gcd.before-restore-*": 6, "private/gcd.old-*": 2, "private/gcd.broken-*": 2, "backup/gcd-directory-*": 2, "backup/gcd-damaged-*": 2} {
+	for name, want := range map[string]int{"private/gcd.before-restore-*": 6, "private/gcd.old-*": 2,
+		"private/gcd.broken-*": 2, "backup/gcd-directory-*": 2, "backup/gcd-damaged-*": 2} {
 		if found, _ := filepath.Glob(filepath.Join(p.dir, name)); len(found) != want {
 			t.Errorf("%s: there is %q, want %d", name, found, want)
 		}
@@ -111,7 +115,8 @@ func (p *pageRun) run(page string) {
 			script += line + "\n"
 		case kind == "sh":
 			p.commands++
-			if out := p.command(line); strings.HasPrefix(line, "gcd-tool dump") && strings.Contains(line, "--prefix orders ") {
+			if out := p.command(line); strings.HasPrefix(line, "gcd-tool dump") &&
+				strings.Contains(line, "--prefix orders ") {
 				p.sums = append(p.sums, ordersSum.FindStringSubmatch(out)[1])
 			}
 		case kind == "ini":
@@ -129,7 +134,8 @@ func (p *pageRun) run(page string) {
 
 var ordersSum = regexp.MustCompile(`(?m)^orders,(\d+),0,`)
 
-// script writes the page's script and sees that it removes what is old behind a backup that went well, and only then.
+// script writes the page's script and sees that it removes what is old behind a backup that went
+// well, and only then.
 func (p *pageRun) script(text string) {
 	p.t.Helper()
 	path := filepath.Join(p.bin, "gcd-backup")
@@ -141,7 +147,10 @@ func (p *pageRun) script(text string) {
 		_, err := os.Stat(filepath.Join(backups, name))
 		return err == nil
 	}
-	const last, left, recent, other = "gcd-2020-01-02-03.ndjson", ".gcd-2020-01-02-03.ndjson.123.part", "gcd-2020-01-02-04.ndjson", "gcd-of-somebody.ndjson"
+	const (
+		last, left    = "gcd-2020-01-02-03.ndjson", ".gcd-2020-01-02-03.ndjson.123.part"
+		recent, other = "gcd-2020-01-02-04.ndjson", "gcd-of-somebody.ndjson"
+	)
 	for _, name := range []string{last, left, recent, other} {
 		old := time.Now().AddDate(0, 0, -40)
 		if name == recent {
@@ -249,7 +258,8 @@ func (p *pageRun) shell(line string, code int) string {
 		p.t.Fatalf("line %d: %s: %v", p.line, line, err)
 	}
 	if got := c.ProcessState.ExitCode(); got != code {
-		p.t.Fatalf("line %d: %s\nended with exit code %d, want %d:\n%s%s", p.line, line, got, code, out.String(), msg.String())
+		p.t.Fatalf("line %d: %s\nended with exit code %d, want %d:\n%s%s", p.line, line, got, code, out.String(),
+			msg.String())
 	}
 	return strings.TrimSpace(out.String())
 }
@@ -262,7 +272,8 @@ func (p *pageRun) start() {
 	if p.server != nil {
 		p.t.Fatalf("line %d: the server runs already", p.line)
 	}
-	p.server = exec.CommandContext(context.Background(), filepath.Join(p.bin, "gcd"), "serve", "--data", filepath.Join(p.dir, "private", "gcd"), "--tcp", "127.0.0.1:0", "--udp", "", "--segment-size", "1MiB")
+	p.server = exec.CommandContext(context.Background(), filepath.Join(p.bin, "gcd"), "serve", "--data",
+		filepath.Join(p.dir, "private", "gcd"), "--tcp", "127.0.0.1:0", "--udp", "", "--segment-size", "1MiB")
 	p.server.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
 	stderr, err := p.server.StderrPipe()
 	if err != nil {
@@ -315,14 +326,17 @@ func (p *pageRun) stop() {
 	}
 }
 
-// damagePage stops the server and changes a byte of one of the two pages with which the snapshot begins.
+// damagePage stops the server and changes a byte of one of the two pages with which the snapshot
+// begins.
 func (p *pageRun) damagePage() {
 	p.t.Helper()
 	p.stop()
-	p.flip(filepath.Join(p.dir, "private", "gcd", "counters.db"), int64(os.Getpagesize())+16+48) // in its transaction id
+	// in its transaction id
+	p.flip(filepath.Join(p.dir, "private", "gcd", "counters.db"), int64(os.Getpagesize())+16+48)
 }
 
-// damageLog counts twice, stops the server and changes a byte of the first record of the last segment.
+// damageLog counts twice, stops the server and changes a byte of the first record of the last
+// segment.
 func (p *pageRun) damageLog() {
 	p.t.Helper()
 	for range 2 {

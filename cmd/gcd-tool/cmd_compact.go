@@ -15,12 +15,16 @@ func compactCommand() *cli.Command {
 		Usage:     "Fold the log into the snapshot, and remove what is not needed",
 		Category:  categoryWrite,
 		ArgsUsage: "DIR",
-		Description: `Brings the snapshot up to the end of the log, writes it anew without gaps and removes the log's files that it covers: all but the last. What was
-kept for history (gcd serve --retain) goes, too, so that "history" and "dump --at" begin anew; --keep-log keeps it. Needs room for
-the new snapshot beside the old one; where there is none it first gives up the reserve that a server keeps for its own, and the history. Interrupted, it leaves a directory that starts, with the same counters.`,
+		Description: `Brings the snapshot up to the end of the log, writes it anew without gaps and
+removes the log's files that it covers: all but the last. What was kept for history (gcd serve
+--retain) goes, too, so that "history" and "dump --at" begin anew; --keep-log keeps it. Needs room
+for the new snapshot beside the old one; where there is none it first gives up the reserve that a
+server keeps for its own, and the history. Interrupted, it leaves a directory that starts, with the
+same counters.`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "keep-log", Category: "Compact", Usage: "Remove no file of the log."},
-			&cli.StringFlag{Name: "temp-dir", Category: "Compact", Usage: "`DIR2` for what does not fit into memory. Default: DIR itself."},
+			&cli.StringFlag{Name: "temp-dir", Category: "Compact",
+				Usage: "`DIR2` for what does not fit into memory. Default: DIR itself."},
 			lockWaitFlag(),
 			quietFlag(),
 		},
@@ -30,7 +34,8 @@ the new snapshot beside the old one; where there is none it first gives up the r
 				return err
 			}
 			m := newMeter(c)
-			r, err := tools.Compact(c.Context, args[0], tools.CompactOptions{KeepLog: c.Bool("keep-log"), TempDir: c.String("temp-dir"), LockWait: lockWait(c), Progress: m.report})
+			r, err := tools.Compact(c.Context, args[0], tools.CompactOptions{KeepLog: c.Bool("keep-log"),
+				TempDir: c.String("temp-dir"), LockWait: lockWait(c), Progress: m.report})
 			m.end(err)
 			if err != nil {
 				return err
@@ -39,9 +44,11 @@ the new snapshot beside the old one; where there is none it first gives up the r
 				m.note("%s is compact already: nothing was changed", args[0])
 				return nil
 			}
-			m.note("folded %s into a snapshot of %s at record %d", cmdline.Plural(r.Records, "record", "records"), cmdline.Plural(r.Topics, "topic", "topics"), r.Index)
+			m.note("folded %s into a snapshot of %s at record %d", cmdline.Plural(r.Records, "record", "records"),
+				cmdline.Plural(r.Topics, "topic", "topics"), r.Index)
 			if r.Segments > 0 {
-				m.note("removed %s of the log, with the history of %v", cmdline.Plural(r.Segments, "file", "files"), tools.Range{First: r.First, Last: r.Last})
+				m.note("removed %s of the log, with the history of %v", cmdline.Plural(r.Segments, "file", "files"),
+					tools.Range{First: r.First, Last: r.Last})
 			}
 			m.note("%s", saved(r.Before, r.After))
 			return nil

@@ -25,8 +25,10 @@ func dumpCommand() *cli.Command {
 		Usage:     "Print all counters, of now or of the past",
 		Category:  categoryRead,
 		ArgsUsage: "DIR",
-		Description: `Prints every topic with its sum, its epoch (how often it was reset) and the index of the record that changed it last. Beside a running
-server it shows the last record that there was when it began. ndjson and csv can be given to "gcd-tool restore"; a dump that was cut off lacks its last line.
+		Description: `Prints every topic with its sum, its epoch (how often it was reset) and the
+index of the record that changed it last. Beside a running server it shows the last record that
+there was when it began. ndjson and csv can be given to "gcd-tool restore"; a dump that was cut off
+lacks its last line.
 
 Examples:
   gcd-tool dump ./gcd-data
@@ -37,14 +39,19 @@ Examples:
 			&cli.GenericFlag{Name: "format", Category: "Output", DefaultText: "table on a terminal, ndjson elsewhere",
 				Value: cmdline.NewChoice("table", tools.FormatNDJSON, tools.FormatJSON, tools.FormatCSV).Default(""),
 				Usage: "`FORMAT` of what is printed: table, ndjson, json or csv."},
-			&cli.StringFlag{Name: "output", Category: "Output", Usage: "Write `FILE` instead of printing. It is there only when it is whole."},
+			&cli.StringFlag{Name: "output", Category: "Output",
+				Usage: "Write `FILE` instead of printing. It is there only when it is whole."},
 			tempDirFlag(),
-			&cli.StringFlag{Name: "prefix", Category: "What", Usage: "Only topics that begin with `TEXT`. Such a dump cannot be restored."},
+			&cli.StringFlag{Name: "prefix", Category: "What",
+				Usage: "Only topics that begin with `TEXT`. Such a dump cannot be restored."},
 			&cli.StringFlag{Name: "at", Category: "What", DefaultText: "the last record",
 				Usage: "The counters at `INDEX`; or, before the first record that is later, at " + cmdline.MomentForms +
 					". As far as the log is kept."},
-			&cli.BoolFlag{Name: "times", Category: "What", Usage: "Print when each topic was changed last, as far as the log is kept. A table has it anyhow."},
-			&cli.BoolFlag{Name: "wal", Category: "What", Usage: "Print the records of the log instead, with segment and offset of each; of a damaged log those before the damage."},
+			&cli.BoolFlag{Name: "times", Category: "What",
+				Usage: "Print when each topic was changed last, as far as the log is kept. A table has it anyhow."},
+			&cli.BoolFlag{Name: "wal", Category: "What",
+				Usage: "Print the records of the log instead, with segment and offset of each; of a damaged log " +
+					"those before the damage."},
 			quietFlag(),
 		},
 		Action: dump,
@@ -63,7 +70,8 @@ func dump(c *cli.Context) error {
 			format = "table"
 		}
 	}
-	o := tools.DumpOptions{Times: c.Bool("times") || format == "table", Prefix: c.String("prefix"), TempDir: c.String("temp-dir")}
+	o := tools.DumpOptions{Times: c.Bool("times") || format == "table", Prefix: c.String("prefix"),
+		TempDir: c.String("temp-dir")}
 	if err := readAt(c, &o); err != nil {
 		return err
 	}
@@ -139,7 +147,8 @@ func dumpCounters(ctx context.Context, dir string, w io.Writer, format string, o
 	}
 	m.note("%s at index %d%s", cmdline.Plural(done.Entries, "topic", "topics"), done.Header.Index, when)
 	if done.Backwards > 0 {
-		m.note("the clock went backwards: %d records behind index %d are not later than %s either", done.Backwards, done.Header.Index, o.Before.UTC().Format(time.RFC3339Nano))
+		m.note("the clock went backwards: %d records behind index %d are not later than %s either", done.Backwards,
+			done.Header.Index, o.Before.UTC().Format(time.RFC3339Nano))
 	}
 	return nil
 }
@@ -248,7 +257,8 @@ func (t *recordTable) Record(r wal.Record, changes []core.Change) error {
 		if c.N == 0 {
 			what = fmt.Sprintf("%d, reset", c.Sum)
 		}
-		if err := t.pages.row(table.Row{r.Index, shownTime(r.Time), fmt.Sprintf("%016x", r.Segment), r.Offset, c.Epoch, what, printable(c.Topic)}); err != nil {
+		if err := t.pages.row(table.Row{r.Index, shownTime(r.Time), fmt.Sprintf("%016x", r.Segment), r.Offset, c.Epoch,
+			what, printable(c.Topic)}); err != nil {
 			return err
 		}
 	}

@@ -19,9 +19,10 @@ func inspectCommand() *cli.Command {
 		Usage:     "List what is in a directory",
 		Category:  categoryRead,
 		ArgsUsage: "DIR",
-		Description: `Lists the files with the records that they hold, and says how far snapshot and log reach, whether a server runs, how long a start takes and, if it
-would refuse, why. Reads what a start reads of the log and little of the snapshot: for a full check see "gcd-tool verify". A directory that a start refuses is no
-failure here, so the exit code is 0.
+		Description: `Lists the files with the records that they hold, and says how far snapshot and
+log reach, whether a server runs, how long a start takes and, if it would refuse, why. Reads what a
+start reads of the log and little of the snapshot: for a full check see "gcd-tool verify". A
+directory that a start refuses is no failure here, so the exit code is 0.
 
 Examples:
   gcd-tool inspect ./gcd-data
@@ -105,7 +106,8 @@ func printInspected(w io.Writer, in *tools.Inspected) error {
 	}
 	text += "\n"
 	if in.Problem == "" {
-		text += fmt.Sprintf("a start takes about %s (an estimate, from rates measured elsewhere)\n", in.Estimate.Round(time.Millisecond))
+		text += fmt.Sprintf("a start takes about %s (an estimate, from rates measured elsewhere)\n",
+			in.Estimate.Round(time.Millisecond))
 	} else {
 		text += "a start refuses: " + in.Problem + "\n"
 	}

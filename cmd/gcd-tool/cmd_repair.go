@@ -20,12 +20,15 @@ func repairCommand() *cli.Command {
 		Usage:     "Say what is lost of a directory that does not start, and with a flag make the rest start",
 		Category:  categoryWrite,
 		ArgsUsage: "DIR",
-		Description: `Says which records are lost and which topics may hand out numbers again, and changes nothing. With --accept-loss it builds a directory beside DIR from
-everything that can be read, reads it back and gives it DIR's place. Interrupted, it leaves DIR as it was or whole and new, and perhaps a directory
-DIR.repair-… that can be removed. Run it as the user of the server. Exit code 0 says that a server starts in DIR, by itself or now; 1 that nothing was
-changed, since --accept-loss was not given.`,
+		Description: `Says which records are lost and which topics may hand out numbers again, and
+changes nothing. With --accept-loss it builds a directory beside DIR from everything that can be
+read, reads it back and gives it DIR's place. Interrupted, it leaves DIR as it was or whole and new,
+and perhaps a directory DIR.repair-… that can be removed. Run it as the user of the server. Exit
+code 0 says that a server starts in DIR, by itself or now; 1 that nothing was changed, since
+--accept-loss was not given.`,
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "accept-loss", Category: "Repair", Usage: "Do it. The old directory is kept as DIR.broken-TIME."},
+			&cli.BoolFlag{Name: "accept-loss", Category: "Repair",
+				Usage: "Do it. The old directory is kept as DIR.broken-TIME."},
 			&cli.StringFlag{Name: "report", Category: "Output",
 				Usage: "Write all topics that are not sure to `FILE`, with the sum that each has or would get: as " +
 					"CSV if its name ends in .csv, else as ndjson."},
@@ -62,7 +65,8 @@ changed, since --accept-loss was not given.`,
 				return err
 			}
 			if !r.Needless && !r.Done {
-				return cmdline.Fail(cmdline.ExitFailure, errors.New("nothing was changed"), "make a copy of the directory, then repair it with --accept-loss")
+				return cmdline.Fail(cmdline.ExitFailure, errors.New("nothing was changed"),
+					"make a copy of the directory, then repair it with --accept-loss")
 			}
 			return nil
 		},
@@ -101,10 +105,12 @@ if "gcd-tool verify" finds damage in what no start reads, "gcd-tool compact" rem
 		text += fmt.Sprintf("perhaps lost: records behind %d; nothing says where the log ended\n", r.Index)
 	}
 	if r.Believed {
-		text += fmt.Sprintf("not proved: that the log ended with record %d; no snapshot that can be read says how far it reached\n", r.Index)
+		text += fmt.Sprintf("not proved: that the log ended with record %d; no snapshot that can be read says how "+
+			"far it reached\n", r.Index)
 	}
 	if r.Doubtful > 0 {
-		text += fmt.Sprintf("taken as read, with nothing to be compared with: %s\n", cmdline.Plural(r.Doubtful, "record", "records"))
+		text += fmt.Sprintf("taken as read, with nothing to be compared with: %s\n",
+			cmdline.Plural(r.Doubtful, "record", "records"))
 	}
 	for _, topic := range r.Unsure {
 		text += fmt.Sprintf("not sure: %.200q\n", topic)

@@ -20,12 +20,16 @@ func restoreCommand() *cli.Command {
 		Usage:     "Make a data directory from a dump",
 		Category:  categoryWrite,
 		ArgsUsage: "FILE DIR",
-		Description: `Makes DIR from a dump, ndjson or csv, all of it or nothing: the file is read twice, first to check it, then to build a directory beside
-DIR, which is read back and renamed. Interrupted, it leaves DIR as it was, and perhaps a directory DIR.restore-… that can
-be removed. The new directory has a store UUID of its own and goes on at the dump's index. Run it as the user of the server.
+		Description: `Makes DIR from a dump, ndjson or csv, all of it or nothing: the file is read
+twice, first to check it, then to build a directory beside DIR, which is read back and renamed.
+Interrupted, it leaves DIR as it was, and perhaps a directory DIR.restore-… that can be removed. The
+new directory has a store UUID of its own and goes on at the dump's index. Run it as the user of the
+server.
 
-What was handed out after the dump was made is handed out again, unless --advance is more than any topic counted since. Also with it:
-  a topic that was RESET after the dump was made is in the epoch and near the sum of before, and its next RESET starts at 1 again;
+What was handed out after the dump was made is handed out again, unless --advance is more than any
+topic counted since. Also with it:
+  a topic that was RESET after the dump was made is in the epoch and near the sum of before,` +
+			` and its next RESET starts at 1 again;
   a topic that was counted first after the dump was made is not in it, and starts at 1.
 
 With --without the topics of a load test stay behind: those that begin with a
@@ -33,9 +37,11 @@ PREFIX, which may be given several times. Should one of them be counted again it
 starts at 1.`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "force", Category: "Restore",
-				Usage: "Take the place of a directory that has a store. The old one is kept as DIR.before-restore-TIME."},
+				Usage: "Take the place of a directory that has a store. The old one is kept as " +
+					"DIR.before-restore-TIME."},
 			&cli.Uint64Flag{Name: "advance", Category: "Restore",
-				Usage: "Raise every sum by `N`, so that numbers handed out since the dump was made are not handed out again. Refused if any sum would pass 2^64 - 1."},
+				Usage: "Raise every sum by `N`, so that numbers handed out since the dump was made are not handed " +
+					"out again. Refused if any sum would pass 2^64 - 1."},
 			&cli.GenericFlag{Name: "without", Value: new(cmdline.Words), Category: "Restore",
 				Usage: "Leave out the topics that begin with `PREFIX`. May be given several times."},
 			lockWaitFlag(),
@@ -60,7 +66,8 @@ starts at 1.`,
 				return interrupted(args[1] + " is as it was")
 			}
 			if errors.Is(err, fs.ErrExist) {
-				return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("%s is not empty", args[1]), "name another directory, or keep this one aside with --force")
+				return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("%s is not empty", args[1]),
+					"name another directory, or keep this one aside with --force")
 			}
 			if errors.Is(err, fs.ErrNotExist) {
 				return cmdline.Fail(cmdline.ExitFailure, err, "name a file that \"gcd-tool dump\" wrote")
@@ -72,7 +79,8 @@ starts at 1.`,
 			if !r.From.Time.IsZero() {
 				at = " of " + r.From.Time.Format(time.RFC3339)
 			}
-			m.note("restored %s as at record %d%s into %s", cmdline.Plural(r.Entries, "topic", "topics"), r.From.Index, at, args[1])
+			m.note("restored %s as at record %d%s into %s", cmdline.Plural(r.Entries, "topic", "topics"), r.From.Index,
+				at, args[1])
 			m.note("it is store %s, made from %s", r.Store, r.From.Store)
 			for i, prefix := range without {
 				m.note("left out %s with %.200q", cmdline.Plural(r.LeftOut[i], "topic that begins",

@@ -17,9 +17,10 @@ func verifyCommand() *cli.Command {
 		Usage:     "Check everything in a directory, and say what cannot be proved",
 		Category:  categoryRead,
 		ArgsUsage: "DIR",
-		Description: `Reads every record of the log and every entry of the snapshot, and checks that they follow from each other. Lists each file with what is wrong in it,
-then what cannot be checked, as "not proved: …": that is no damage. Exit code 7: something is damaged, and it says whether a server starts
-here all the same. Beside a running server it checks what was there when it began.
+		Description: `Reads every record of the log and every entry of the snapshot, and checks that
+they follow from each other. Lists each file with what is wrong in it, then what cannot be checked,
+as "not proved: …": that is no damage. Exit code 7: something is damaged, and it says whether a
+server starts here all the same. Beside a running server it checks what was there when it began.
 
 Examples:
   gcd-tool verify ./gcd-data
@@ -37,7 +38,8 @@ Examples:
 			m := newMeter(c)
 			var v *tools.Verified
 			err = aside(c.Context, args[0], func(rest func()) (err error) {
-				v, err = tools.Verify(c.Context, args[0], tools.VerifyOptions{TempDir: c.String("temp-dir"), Rest: rest, Progress: m.report})
+				v, err = tools.Verify(c.Context, args[0],
+					tools.VerifyOptions{TempDir: c.String("temp-dir"), Rest: rest, Progress: m.report})
 				return err
 			})
 			m.end(err)
@@ -53,7 +55,9 @@ Examples:
 				return err
 			}
 			if v.Harmless {
-				return cmdline.Fail(cmdline.ExitCorruption, v.Err(), "no count is lost, and a server starts here; \"gcd-tool compact\" removes what is damaged, and all history with it")
+				return cmdline.Fail(cmdline.ExitCorruption, v.Err(),
+					"no count is lost, and a server starts here; \"gcd-tool compact\" removes what is damaged, and "+
+						"all history with it")
 			}
 			return v.Err()
 		},
@@ -91,7 +95,8 @@ func printVerified(w io.Writer, v *tools.Verified) error {
 		text += fmt.Sprintf("sound: store %s, %s, %v, %s\n", v.Store, cmdline.Plural(v.Topics, "topic",
 			"topics"), tools.Range{First: v.First, Last: v.Last}, stateText(v))
 	case v.Harmless:
-		text += "damaged, but a server starts here: what is damaged is history, or holds nothing, and \"gcd-tool compact\" removes it\n"
+		text += "damaged, but a server starts here: what is damaged is history, or holds nothing, and \"gcd-tool " +
+			"compact\" removes it\n"
 	case v.Starts:
 		text += "damaged, but a server starts here: its counters and the history contradict each other\n"
 	default:

@@ -28,10 +28,12 @@ func TestCompactKeepsTheLog(t *testing.T) {
 	if were < 3 {
 		t.Fatalf("%d segments", were)
 	}
-	if code := run(t.Context(), []string{"gcd-tool", "compact", "--keep-log", dir}, io.Discard, io.Discard); code != 0 || segments() != were {
+	if code := run(t.Context(), []string{"gcd-tool", "compact", "--keep-log", dir}, io.Discard,
+		io.Discard); code != 0 || segments() != were {
 		t.Errorf("exit code %d, %d segments of %d are left", code, segments(), were)
 	}
-	if code := run(t.Context(), []string{"gcd-tool", "compact", dir}, io.Discard, io.Discard); code != 0 || segments() != 1 {
+	if code := run(t.Context(), []string{"gcd-tool", "compact", dir}, io.Discard, io.Discard); code != 0 ||
+		segments() != 1 {
 		t.Errorf("exit code %d, %d segments are left", code, segments())
 	}
 }

@@ -44,7 +44,8 @@ func buildBinary(t *testing.T) string {
 	return binary
 }
 
-// killer runs a command of the real program and kills it at a random moment of the time that it takes.
+// killer runs a command of the real program and kills it at a random moment of the time that it
+// takes.
 type killer struct {
 	binary string
 	rand   *rand.Rand
@@ -101,7 +102,8 @@ func (k *killer) kill(t *testing.T, args ...string) {
 
 func openDir(t *testing.T, dir string) *store.Store {
 	t.Helper()
-	s, err := store.Open(dir, store.Options{SegmentSize: 64 << 10, SnapshotInterval: -1, SnapshotBytes: -1, Retain: store.Retain{Bytes: 1 << 30}})
+	s, err := store.Open(dir, store.Options{SegmentSize: 64 << 10, SnapshotInterval: -1, SnapshotBytes: -1,
+		Retain: store.Retain{Bytes: 1 << 30}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,14 +155,16 @@ func copyInto(t *testing.T, from, to string) {
 	}
 }
 
-// TestKillRestore kills "restore --force" again and again: the directory is the old one or the new one, and starts.
+// TestKillRestore kills "restore --force" again and again: the directory is the old one or the new
+// one, and starts.
 func TestKillRestore(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	k := &killer{binary: buildBinary(t), rand: rand.New(rand.NewPCG(seed, 0))}
 	base := t.TempDir()
-	template, parent, dump := filepath.Join(base, "template"), filepath.Join(base, "parent"), filepath.Join(base, "dump")
+	template, parent, dump := filepath.Join(base, "template"), filepath.Join(base, "parent"), filepath.Join(base,
+		"dump")
 	dir := filepath.Join(parent, "data")
 
 	s := openDir(t, template)
@@ -273,7 +277,8 @@ func TestKillImport(t *testing.T) {
 	}
 }
 
-// TestKillCompact kills "compact" again and again: the directory starts with the same counters, before another compact and behind it.
+// TestKillCompact kills "compact" again and again: the directory starts with the same counters,
+// before another compact and behind it.
 func TestKillCompact(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
@@ -305,8 +310,8 @@ func TestKillCompact(t *testing.T) {
 	}
 }
 
-// TestKillRepair kills "repair --accept-loss" again and again: the directory is the damaged one, untouched, or the repaired one, which starts; then the
-// damaged one is kept aside.
+// TestKillRepair kills "repair --accept-loss" again and again: the directory is the damaged one,
+// untouched, or the repaired one, which starts; then the damaged one is kept aside.
 func TestKillRepair(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()

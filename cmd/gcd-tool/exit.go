@@ -72,7 +72,8 @@ func classify(err error) *cmdline.Failure {
 	}
 	switch {
 	case errors.Is(err, tools.ErrTemp):
-		return cmdline.Fail(cmdline.ExitFailure, err, "name a directory for temporary files with --temp-dir, or in TMPDIR")
+		return cmdline.Fail(cmdline.ExitFailure, err,
+			"name a directory for temporary files with --temp-dir, or in TMPDIR")
 	case errors.Is(err, store.ErrNoStore), errors.Is(err, fs.ErrNotExist):
 		return cmdline.Fail(cmdline.ExitFailure, err, "name the directory that \"gcd serve --data\" was given")
 	}

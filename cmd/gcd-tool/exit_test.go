@@ -13,8 +13,8 @@ import (
 	"gcd/tools"
 )
 
-// TestTemporaryFile: what is wrong with the directory for temporary files is that directory's fault,
-// and not that of the table, the dump or the store.
+// TestTemporaryFile: what is wrong with the directory for temporary files is that directory's
+// fault, and not that of the table, the dump or the store.
 func TestTemporaryFile(t *testing.T) {
 	t.Parallel()
 	for _, cause := range []error{fs.ErrNotExist, fs.ErrPermission, syscall.ENOSPC} {

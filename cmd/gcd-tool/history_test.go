@@ -28,7 +28,8 @@ func TestHistoryTableHasAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), []string{"gcd-tool", "history", "k", dir}, &stdout, &stderr); code != 0 || stderr.Len() > 0 {
+	if code := run(t.Context(), []string{"gcd-tool", "history", "k", dir}, &stdout, &stderr); code != 0 ||
+		stderr.Len() > 0 {
 		t.Fatal(code, stderr.String())
 	}
 	rows, epoch := 0, uint64(0)

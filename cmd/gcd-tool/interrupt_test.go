@@ -16,7 +16,8 @@ import (
 	"gcd/internal/cmdline"
 )
 
-// TestInterrupted: each long command that is interrupted says so and nothing else, with exit code 130, and leaves no file that is not whole.
+// TestInterrupted: each long command that is interrupted says so and nothing else, with exit code
+// 130, and leaves no file that is not whole.
 func TestInterrupted(t *testing.T) {
 	t.Parallel()
 	base := t.TempDir()
@@ -45,7 +46,8 @@ func TestInterrupted(t *testing.T) {
 	} {
 		var stdout, stderr bytes.Buffer
 		code := run(ctx, append([]string{"gcd-tool"}, test.args...), &stdout, &stderr)
-		if want := "gcd-tool: interrupted" + test.want + "\n"; code != cmdline.ExitInterrupted || stderr.String() != want {
+		if want := "gcd-tool: interrupted" + test.want + "\n"; code != cmdline.ExitInterrupted ||
+			stderr.String() != want {
 			t.Errorf("%q: code %d, %q, want %q", test.args, code, stderr.String(), want)
 		}
 	}

@@ -1,7 +1,8 @@
 // Command gcd-tool works on the data directories of gcd: it dumps, restores, checks and mends them.
 //
-// Data goes to stdout and nothing else does; messages and progress go to stderr, errors as "gcd-tool: …" in lower case, with a line
-// "hint: …" where there is something to do about it. How a command ended is its exit code; internal/cmdline has them all.
+// Data goes to stdout and nothing else does; messages and progress go to stderr, errors as
+// "gcd-tool: …" in lower case, with a line "hint: …" where there is something to do about it. How a
+// command ended is its exit code; internal/cmdline has them all.
 package main
 
 import (
@@ -21,8 +22,8 @@ const (
 	categoryWrite = "Write (no server may run)"
 )
 
-const helpIntro = `Says what the counters of a data directory are, since when, and what was handed out; checks and restores it. A directory is
-the one that "gcd serve --data" was given.`
+const helpIntro = `Says what the counters of a data directory are, since when, and what was handed
+out; checks and restores it. A directory is the one that "gcd serve --data" was given.`
 
 const helpOutro = `Exit codes:
   0    done
@@ -41,8 +42,8 @@ func main() {
 	os.Exit(code)
 }
 
-// run executes the command line args, whose first element is the program's name, and returns the exit code. When ctx
-// ends, the command is interrupted.
+// run executes the command line args, whose first element is the program's name, and returns the
+// exit code. When ctx ends, the command is interrupted.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var last bytes.Buffer
 	code := report(&last, program().Run(ctx, args, stdout, stderr))
@@ -85,11 +86,13 @@ func named(c *cli.Context, names ...string) ([]string, error) {
 	args := c.Args().Slice()
 	for i, name := range names {
 		if i >= len(args) || args[i] == "" {
-			return nil, usagef(c.Command.Name, "%s is missing: gcd-tool %s [FLAGS] %s", name, c.Command.Name, c.Command.ArgsUsage)
+			return nil, usagef(c.Command.Name, "%s is missing: gcd-tool %s [FLAGS] %s", name, c.Command.Name,
+				c.Command.ArgsUsage)
 		}
 	}
 	if len(args) > len(names) {
-		return nil, usagef(c.Command.Name, "%q is one argument too many: gcd-tool %s [FLAGS] %s", args[len(names)], c.Command.Name, c.Command.ArgsUsage)
+		return nil, usagef(c.Command.Name, "%q is one argument too many: gcd-tool %s [FLAGS] %s", args[len(names)],
+			c.Command.Name, c.Command.ArgsUsage)
 	}
 	return args, nil
 }

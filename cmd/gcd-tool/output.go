@@ -56,5 +56,6 @@ func outside(c *cli.Context, flag, dir string) error {
 }
 
 func tempDirFlag() cli.Flag {
-	return &cli.StringFlag{Name: "temp-dir", Category: "Output", Usage: "`DIR` for what does not fit into memory. Default: that of the system."}
+	return &cli.StringFlag{Name: "temp-dir", Category: "Output",
+		Usage: "`DIR` for what does not fit into memory. Default: that of the system."}
 }

@@ -23,7 +23,8 @@ func runTool(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), msg.String()
 }
 
-// writeRecords makes a directory with n records, each of one count of "a" and of the time that at says.
+// writeRecords makes a directory with n records, each of one count of "a" and of the time that at
+// says.
 func writeRecords(t *testing.T, n int, at func(i int) time.Time) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -50,18 +51,21 @@ func writeRecords(t *testing.T, n int, at func(i int) time.Time) string {
 	return dir
 }
 
-// TestClockWentBackwards: a dump of the past says so where its time does not tell apart what was before and what behind.
+// TestClockWentBackwards: a dump of the past says so where its time does not tell apart what was
+// before and what behind.
 func TestClockWentBackwards(t *testing.T) {
 	t.Parallel()
 	base := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	seconds := []int{10, 30, 20, 15, 40}
-	dir := writeRecords(t, len(seconds), func(i int) time.Time { return base.Add(time.Duration(seconds[i]) * time.Second) })
+	dir := writeRecords(t, len(seconds),
+		func(i int) time.Time { return base.Add(time.Duration(seconds[i]) * time.Second) })
 	const note = "the clock went backwards: 2 records behind index 1 are not later than 2026-01-02T03:04:25Z either\n"
 	code, _, stderr := runTool(t, "dump", "--at", "2026-01-02T03:04:25Z", dir)
 	if code != cmdline.ExitOK || !strings.HasSuffix(stderr, "\n"+note) {
 		t.Errorf("code %d, %q", code, stderr)
 	}
-	for _, args := range [][]string{{"dump", "--at", "2026-01-02T03:05:00Z", dir}, {"dump", "--quiet", "--at", "2026-01-02T03:04:25Z", dir}} {
+	for _, args := range [][]string{{"dump", "--at", "2026-01-02T03:05:00Z", dir},
+		{"dump", "--quiet", "--at", "2026-01-02T03:04:25Z", dir}} {
 		if code, _, stderr := runTool(t, args...); code != cmdline.ExitOK || strings.Contains(stderr, "clock") {
 			t.Errorf("%q: code %d, %q", args, code, stderr)
 		}
@@ -85,7 +89,8 @@ func TestHistoryIsNotWhole(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if code, stdout, stderr := runTool(t, "history", "topic-1", dir); code != cmdline.ExitOK || !strings.Contains(stdout, " 1 ") || stderr != "" {
+	if code, stdout, stderr := runTool(t, "history", "topic-1", dir); code != cmdline.ExitOK ||
+		!strings.Contains(stdout, " 1 ") || stderr != "" {
 		t.Errorf("whole: code %d, %q, %q", code, stdout, stderr)
 	}
 	if code, _, stderr := runTool(t, "compact", dir); code != cmdline.ExitOK || first() == 1 {
@@ -124,7 +129,8 @@ func TestEstimateGrows(t *testing.T) {
 		}
 		before = in.Estimate
 		_, stdout, _ = runTool(t, "inspect", dir)
-		if want := fmt.Sprintf("\na start takes about %v (", in.Estimate.Round(time.Millisecond)); !strings.Contains(stdout, want) {
+		if want := fmt.Sprintf("\na start takes about %v (",
+			in.Estimate.Round(time.Millisecond)); !strings.Contains(stdout, want) {
 			t.Errorf("%q is not in %s", want, stdout)
 		}
 	}
@@ -133,7 +139,8 @@ func TestEstimateGrows(t *testing.T) {
 // TestSaved: a compaction that made the files larger saved nothing.
 func TestSaved(t *testing.T) {
 	t.Parallel()
-	for want, sizes := range map[string][2]int64{"9 bytes became 4: saved 5": {9, 4}, "4 bytes became 9": {4, 9}, "4 bytes became 4: saved 0": {4, 4}} {
+	for want, sizes := range map[string][2]int64{"9 bytes became 4: saved 5": {9, 4}, "4 bytes became 9": {4, 9},
+		"4 bytes became 4: saved 0": {4, 4}} {
 		if got := saved(sizes[0], sizes[1]); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}

@@ -17,7 +17,8 @@ type meter struct {
 	w     io.Writer
 }
 
-// newMeter makes the meter of a command that has the flag --quiet. Call end when the work is done, before anything else is printed.
+// newMeter makes the meter of a command that has the flag --quiet. Call end when the work is done,
+// before anything else is printed.
 func newMeter(c *cli.Context) *meter {
 	w := c.App.ErrWriter
 	if c.Bool("quiet") {

@@ -19,8 +19,8 @@ func TestMain(m *testing.M) {
 
 var update = flag.Bool("update", false, "rewrite the golden texts in testdata")
 
-// TestScripts runs the command lines in testdata/script against the real main, as processes of their own. "go test
-// ./cmd/gcd-tool -update" rewrites the golden help texts.
+// TestScripts runs the command lines in testdata/script against the real main, as processes of
+// their own. "go test ./cmd/gcd-tool -update" rewrites the golden help texts.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	scripttest.Run(t, *update, nil, map[string]scripttest.Command{
@@ -31,7 +31,8 @@ func TestScripts(t *testing.T) {
 
 // scriptOptions make small segments, and keep them.
 func scriptOptions() store.Options {
-	return store.Options{SegmentSize: 64 << 10, SnapshotInterval: -1, SnapshotBytes: -1, Retain: store.Retain{Age: 24 * time.Hour}}
+	return store.Options{SegmentSize: 64 << 10, SnapshotInterval: -1, SnapshotBytes: -1,
+		Retain: store.Retain{Age: 24 * time.Hour}}
 }
 
 func openScriptStore(ts *testscript.TestScript, dir string) *store.Store {
@@ -42,7 +43,8 @@ func openScriptStore(ts *testscript.TestScript, dir string) *store.Store {
 
 // count DIR TOPIC...
 //
-// Counts the topics in the order given, each in a record of its own, and closes the store; a topic with "!" before it is reset.
+// Counts the topics in the order given, each in a record of its own, and closes the store; a topic
+// with "!" before it is reset.
 func cmdCount(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: count DIR TOPIC...")

@@ -17,7 +17,8 @@ import (
 // many topics, or records, are more than pass between two reports of progress.
 const many = 40_000
 
-// TestProgressOnATerminal: each long command has a bar there, which --quiet and a stderr that is elsewhere do not have, and its messages come behind it.
+// TestProgressOnATerminal: each long command has a bar there, which --quiet and a stderr that is
+// elsewhere do not have, and its messages come behind it.
 func TestProgressOnATerminal(t *testing.T) {
 	t.Parallel()
 	base := t.TempDir()
@@ -59,7 +60,8 @@ func TestProgressOnATerminal(t *testing.T) {
 	}
 	var stderr bytes.Buffer
 	terminal = scripttest.NewTerminal(t)
-	if code := run(t.Context(), []string{"gcd-tool", "verify", dir}, terminal.File, &stderr); code != cmdline.ExitOK || stderr.Len() > 0 || strings.Contains(terminal.Shown(), "\x1b") {
+	if code := run(t.Context(), []string{"gcd-tool", "verify", dir}, terminal.File, &stderr); code != cmdline.ExitOK ||
+		stderr.Len() > 0 || strings.Contains(terminal.Shown(), "\x1b") {
 		t.Errorf("code %d, stderr %q", code, stderr.String())
 	}
 }
@@ -85,7 +87,8 @@ func TestDataOnATerminal(t *testing.T) {
 		terminal := scripttest.NewTerminal(t)
 		code := run(t.Context(), append([]string{"gcd-tool"}, command.args...), terminal.File, terminal.File)
 		_, data, _ := strings.Cut(terminal.Shown(), command.header)
-		if rows := strings.Count(data, command.row); code != cmdline.ExitOK || rows != many || strings.ContainsAny(data, "\x1b") || strings.Contains(data, "done!") {
+		if rows := strings.Count(data, command.row); code != cmdline.ExitOK || rows != many ||
+			strings.ContainsAny(data, "\x1b") || strings.Contains(data, "done!") {
 			t.Errorf("%q: code %d, %d rows, at last %q", command.args, code, rows, data[max(0, len(data)-500):])
 		}
 	}
