@@ -11,7 +11,7 @@
 //
 // # Order of writes, and what a crash between them leaves
 //
-//	Append    one write behind the last record           torn or whole; either way nobody was told
+//	Append    one write after the last record            torn or whole; either way nobody was told
 //	Sync      fdatasync of the last segment              whole
 //	          the current slot of the mark               whole, and the mark may say less
 //	rotation  sync what is unsynced                      as above

@@ -123,7 +123,8 @@ func (k formats) holding(recordType uint8, from format) (format, error) {
 // may have been changed since.
 func (k formats) sealed(header []byte) (f format, ok bool) {
 	for _, f := range k {
-		sum := crc32.Update(crc32.Checksum(f.begin(), castagnoli), castagnoli, header[12:60])
+		begin := f.begin()
+		sum := crc32.Update(crc32.Checksum(begin[:], castagnoli), castagnoli, header[len(begin):60])
 		if sum == le.Uint32(header[60:]) {
 			return f, true
 		}
@@ -132,7 +133,10 @@ func (k formats) sealed(header []byte) (f format, ok bool) {
 }
 
 // begin is what each segment of the format begins with: magic and version, 12 bytes.
-func (f format) begin() []byte { return le.AppendUint32(slices.Clone(magic), f.version) }
+func (f format) begin() (b [12]byte) {
+	le.PutUint32(b[copy(b[:], magic):], f.version)
+	return b
+}
 
 // decodeSegmentHeader reads a header, and with it which format the segment has. It looks at the
 // checksum first: where that is the one of a version that is known, other bytes in magic or version
@@ -143,7 +147,7 @@ func (k formats) decodeSegmentHeader(b []byte) (segmentHeader, error) {
 	if !ours {
 		return segmentHeader{}, k.unsealed(b)
 	}
-	if begin := f.begin(); !bytes.Equal(b[:len(begin)], begin) {
+	if begin := f.begin(); !bytes.Equal(b[:len(begin)], begin[:]) {
 		const text = "segment header begins with %x, should with %x: its checksum is that of version %d"
 		return segmentHeader{}, fmt.Errorf(text, b[:len(begin)], begin, f.version)
 	}
@@ -178,8 +182,9 @@ func (k formats) unsealed(b []byte) error {
 		le.Uint32(b[60:]), crc32.Checksum(b[:60], castagnoli))
 }
 
-// seedSum is the state of every checksum in the segment after the seed: store UUID and segment
-// number. Bytes of another store or segment never validate.
+// seedSum is the state of every checksum in the segment after the seed, which is store UUID and
+// segment number. So bytes of another store or of another segment are never valid, also where a
+// file system hands out old blocks again.
 func (h segmentHeader) seedSum() uint32 {
 	var seed [24]byte
 	copy(seed[:], h.store[:])
@@ -203,8 +208,10 @@ func recordSize(n int) int64 {
 	return recordHeaderSize + (int64(n)+alignment-1)&^(alignment-1)
 }
 
-// encodeRecord writes the record into b, which is recordSize(len(payload)) long and may hold
-// anything, and returns the record's header sum.
+// encodeRecord writes the record into b, which has recordSize(len(payload)) bytes and may hold
+// anything, and returns the record's header sum. link is the header sum of the record before:
+// because the payload's checksum begins with it, a record is valid only after the very record that
+// it was written after. So what is left of an earlier life of the log never joins a later one.
 func encodeRecord(b []byte, recordType uint8, seedSum, link uint32, index, durable uint64, time int64,
 	payload []byte) uint32 {
 	le.PutUint32(b[0:], uint32(len(payload)))
@@ -213,7 +220,7 @@ func encodeRecord(b []byte, recordType uint8, seedSum, link uint32, index, durab
 	le.PutUint64(b[16:], durable)
 	le.PutUint64(b[24:], uint64(time))
 	clear(b[recordHeaderSize+copy(b[recordHeaderSize:], payload):])
-	// The link stands where the header sum will: the payload sum covers both in one pass.
+	// The link is where the header sum will be, right before the payload: one pass covers both.
 	le.PutUint32(b[36:], link)
 	le.PutUint32(b[32:], crc32.Update(seedSum, castagnoli, b[36:]))
 	sum := crc32.Update(seedSum, castagnoli, b[:36])
@@ -230,8 +237,10 @@ var (
 )
 
 // decodeRecordHeader reads a header from b (40 bytes or more), in a segment that has room bytes
-// left from the header on. It does not look at the payload. The cheap questions come first: the
-// search behind a torn tail asks this at every eighth byte.
+// from the header on. It does not look at the payload, and it can judge a header without the record
+// before: recovery needs that. A length is compared with the room before anything of that length is
+// read. The cheap questions come first: the search after a torn tail asks this at every eighth
+// byte.
 func (f format) decodeRecordHeader(b []byte, seedSum uint32, room int64) (recordHeader, error) {
 	recordType := le.Uint32(b[4:])
 	if recordType == 0 || recordType > f.types {
@@ -250,7 +259,7 @@ func (f format) decodeRecordHeader(b []byte, seedSum uint32, room int64) (record
 		payloadSum: le.Uint32(b[32:]),
 		sum:        le.Uint32(b[36:]),
 	}
-	if h.durable >= h.index {
+	if h.durable >= h.index { // no record knows itself to be durable
 		return recordHeader{}, errRecordHeader
 	}
 	if crc32.Update(seedSum, castagnoli, b[:36]) != h.sum {

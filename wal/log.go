@@ -19,37 +19,37 @@ const DefaultSegmentSize = 64 << 20
 // Options say where and how a log is kept. The zero value works.
 type Options struct {
 	FS vfs.FS // the disk; nil: vfs.OS{}
-	// Bytes of a segment, a multiple of 4096, at least 8192; the first ones of a log are smaller;
-	// 0: DefaultSegmentSize.
+	// SegmentSize is the bytes of a segment: a multiple of 4096, at least 8192. 0 means
+	// DefaultSegmentSize. The first segments of a log are smaller.
 	SegmentSize int64
 	Now         func() time.Time // wall clock for the time of a record, which no recovery depends on; nil: time.Now
 	Logger      hclog.Logger     // nil: no logging
 
-	// Covered is an index up to which the caller needs no record: it has them in a snapshot,
-	// checked. Of segments wholly at or below it Open checks the headers and the chain of their
-	// numbers, and leaves the records to whoever reads them. 0: all is checked. The last segment
-	// always is.
+	// Covered is the index up to which the caller needs no records, because it has a checked
+	// snapshot of them. Of segments wholly at or below it Open checks only the headers and that no
+	// number is missing; whoever reads their records checks those. With 0 everything is checked.
+	// The last segment always is.
 	Covered uint64
 
-	// Ours says that the log is known to be one from elsewhere, as from a snapshot of its store: a
-	// segment that does not begin as one is then damaged, and no file of another program. So it is
-	// beside a segment that does.
+	// Ours says that this is known to be our log, for example because a snapshot of its store is
+	// there. Then a segment that does not begin as one is damaged, and not a file of another
+	// program. The same holds beside a segment that does begin as one.
 	Ours bool
 
-	// Check says whether the directory is still the one that was opened; nil: it is. It is asked
-	// before a segment is begun, made or removed under a name there, since that could be another
-	// log's by now. Its error is final for Append, and that of PrepareSpare and Release. It may be
-	// called on several goroutines at once.
+	// Check says whether the directory is still the one that was opened: nil if it is. It is asked
+	// before a segment is begun, made or removed by its name, which could be a name in another log
+	// by now. Its error is final for Append; PrepareSpare and Release return it. It may be called
+	// on several goroutines at once.
 	Check func() error
 
-	// Live says that another process may be appending meanwhile. A record that seems to be missing
-	// from the last segment though a later one calls it durable was perhaps written between the two
-	// looks: it is looked for again before that is damage. For reading alone.
+	// Live says that another process may be appending at the same time. A later record of the last
+	// segment may then say that one is durable which was not there a moment ago: it is read again
+	// before that is called damage. Such a log can only be read.
 	Live bool
 
-	// MakeSpare is asked before a spare of so many bytes is begun; an error is as if the disk had
-	// no room for it. It may be called on the goroutine of Append, and must not wait. nil: there is
-	// always leave.
+	// MakeSpare is asked before a spare of so many bytes is begun. An error has the same effect as
+	// a full disk. It may be called on the goroutine of Append, and must not wait. nil always
+	// allows it.
 	MakeSpare func(bytes int64) error
 
 	// Mark says whether this Log keeps a mark of how far it is durable, and what the store knows of
@@ -98,18 +98,23 @@ type Log struct {
 	found foundMark // in the file of the mark, when the log was opened
 	mark  Mark      // what that is good for
 
-	// Of the owner, who calls Start, Append, Sync and Close.
+	// Of the owner, who calls Start, Append, Sync and Close. Between two of its calls these hold:
+	//
+	//   - The record last ends at off, a multiple of 8, and link is its header sum (in an empty
+	//     segment off is the end of the header, and link its previous). The next record goes there
+	//     and nowhere else.
+	//   - From off on the segment has zeros, except for the first unclean bytes.
+	//   - durable <= last, and every record of an earlier segment is durable.
 	file    vfs.File // the last segment, open for writing from Start on
 	current segment
 	seed    uint32 // seed sum of the current segment
 	link    uint32 // header sum of the last record
 	off     int64  // where the next record goes
 	buf     []byte // a record is put together here
-	// Bytes from off on that a record which was refused may have left; they are zeros before
-	// anything else is written.
-	unclean int64
-	refused int64 // size of the record that was refused last, in bytes; 0 if the last one was taken
-
+	// unclean is how many bytes from off on a refused record may have left. They are zeroed before
+	// anything else is written: the next record has the same index.
+	unclean     int64
+	refused     int64 // size of the record that was refused last, in bytes; 0 if the last one was taken
 	refusedType uint8 // its type
 	writer      markWriter
 
@@ -136,18 +141,18 @@ type Log struct {
 	segs []segment  // under mu
 }
 
-// Tail is what a crash left behind the last valid record and Start overwrites with zeros. Length 0:
-// nothing.
+// Tail is what a crash left after the last valid record. Start overwrites it with zeros. Length 0
+// means that there is nothing.
 type Tail struct {
 	File   string // path of the last segment
-	Offset int64  // behind the last valid record
+	Offset int64  // of the end of the last valid record
 	Length int64  // bytes up to the last one that is not zero
 }
 
-// Open reads and checks the log in dir, all of it but what is covered, and writes nothing: whatever
-// it returns, every byte is as it was. ErrNoLog if dir is missing or holds no segment; ErrNotOurs,
-// ErrVersion or *CorruptionError if the log must not be used, also when its mark says that it was
-// longer. Start makes it ready for Append.
+// Open reads and checks the log in dir, except for what is covered, and writes nothing: whatever it
+// returns, every byte is as it was. ErrNoLog if dir is missing or has no segment. ErrNotOurs,
+// ErrVersion or *CorruptionError if the log must not be used; a mark that says that the log was
+// longer is such a reason. Start makes the log ready for Append.
 func Open(dir string, o Options) (*Log, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -185,7 +190,9 @@ func open(dir string, o Options, found foundMark) (*Log, error) {
 	return l, nil
 }
 
-// check reads segment i; for the last one it also finds where the log ends.
+// check reads segment i. In the last one it also finds where the log ends, and which of its records
+// are surely on the disk: those that a later record calls durable. The rest may be in a page cache
+// alone, so Start writes them again.
 func (l *Log) check(i int) error {
 	f, err := l.o.FS.OpenRead(l.segs[i].path)
 	if err != nil {
@@ -222,11 +229,12 @@ func (l *Log) check(i int) error {
 	return nil
 }
 
-// Start makes the disk agree with what Open read, which may come from a page cache that the disk
-// never took: what no record claims durable is written again where it is, what was torn is zeroed,
-// file and directory are synced. Then Append works. ErrFull if there was no room to write that:
-// call it again when there is. Every other error is final for this Log. Whatever the error, a later
-// Open finds the same records.
+// Start makes the disk agree with what Open read. That may have come from a page cache whose bytes
+// never reached the disk, for example when a sync failed and the process ended. So the records that
+// no later one calls durable are written again, in their place; what was torn is zeroed; file and
+// directory are synced. Then Append works. ErrFull if there was no room for that: call Start again
+// when there is. Every other error is final for this Log. Whatever the error, a later Open finds
+// the same records.
 func (l *Log) Start() error {
 	if err := l.usable(); !errors.Is(err, ErrNotStarted) {
 		return err
@@ -273,8 +281,8 @@ func (l *Log) Start() error {
 	return nil
 }
 
-// dropSpare removes the spare of an earlier run. ErrFull: a file system that copies on write may
-// need room even for that.
+// dropSpare removes the spare of an earlier run. ErrFull is possible: a file system that copies on
+// write may need room even to remove a file.
 func (l *Log) dropSpare() error {
 	err := removeSpare(l.o.FS, l.dir)
 	if vfs.NoRoom(err) {
@@ -286,8 +294,8 @@ func (l *Log) dropSpare() error {
 	return nil
 }
 
-// tornText is what is said of a torn tail. After kill -9 the mark is exact, so that a record which
-// it does not have was not synced, and nobody was told of it. After a power loss it may be a second
+// tornText is what is said of a torn tail. After kill -9 the mark is exact: a record that it does
+// not have was not synced, so nobody was told of it. After a power loss the mark may be a second
 // old.
 func (l *Log) tornText() string {
 	if l.mark.SyncEach && !l.mark.Partial && l.mark.Index == l.last.Load() {
@@ -297,7 +305,9 @@ func (l *Log) tornText() string {
 	return "cut a torn tail off the log: most likely a write that was under way, but no mark proves it"
 }
 
-// rewriteTail rewrites and zeroes the end of the last segment and syncs it.
+// rewriteTail rewrites the records at the end of the last segment that may not be on the disk,
+// zeroes what is torn after them, and syncs the file. It changes no byte that can be read, except
+// in the torn part: a crash in the midst of it leaves what Open read, or less of the torn part.
 func (l *Log) rewriteTail() error {
 	s := newScanner(l.current, l.file)
 	for s.next <= l.durable.Load() {
@@ -329,10 +339,11 @@ func (l *Log) rewriteTail() error {
 	return l.file.Sync()
 }
 
-// clearRoom writes zeros over the bytes behind the tail that may not be zeros on the disk, whatever
-// is seen there: those that the one record of a run with SyncEach may have taken, else all. Without
-// that a leftover would look like a second record behind a torn one. It says whether that was done:
-// what is to be synced then is zeros.
+// clearRoom writes zeros over the bytes after the tail that may not be zeros on the disk, even if
+// they read as zeros. After a run with SyncEach these are the bytes that one record may have taken;
+// after any other run they are all. Otherwise a leftover could later look like a second record
+// after a torn one, which is damage in a log whose records are synced one by one. It says whether
+// that was done.
 func (l *Log) clearRoom(zeros []byte) bool {
 	if l.unused() {
 		return true
@@ -353,13 +364,13 @@ func (l *Log) clearRoom(zeros []byte) bool {
 	return true
 }
 
-// Append writes one record of a type behind the last one and returns its index. It is not durable
-// before a Sync that returned nil. ErrTooLarge if payload is empty or longer than MaxRecord;
-// ErrVersion if no version that this program knows has the type; ErrFull if there was no room for
-// it, or for a new segment that it needed: after each of these the record is not in the log, and no
-// later Open finds it. Every other error is final: nothing is written any more.
+// Append writes one record of a type after the last one and returns its index. The record is
+// durable only after a Sync that returned nil. ErrTooLarge if payload is empty or longer than
+// MaxRecord. ErrVersion if no version that this program knows has the type. ErrFull if there was no
+// room for the record, or for a new segment that it needed. After each of these the record is not
+// in the log, and no later Open finds it. Every other error is final: nothing is written any more.
 //
-// Before it says ErrFull it gives up what is kept for history only (GiveUp).
+// Before it returns ErrFull it gives up what is kept for history only (GiveUp).
 func (l *Log) Append(recordType uint8, payload []byte) (uint64, error) {
 	index, err := l.append(recordType, payload)
 	for err != nil && errors.Is(err, ErrFull) {
@@ -408,13 +419,14 @@ func (l *Log) append(recordType uint8, payload []byte) (uint64, error) {
 	return index, nil
 }
 
-// takes says whether the last segment has room for a record of so many bytes, and may hold one of
-// the type.
+// takes says whether the last segment has room for a record of so many bytes, and may have records
+// of its type.
 func (l *Log) takes(recordType uint8, size int64) bool {
 	return l.off+size <= l.current.size && l.current.format.has(recordType)
 }
 
-// buffer returns size bytes to put together what is written.
+// buffer returns size bytes in which to put together what is written. They are reused: Append
+// allocates only for records that are longer than all before.
 func (l *Log) buffer(size int64) []byte {
 	if int64(cap(l.buf)) < size {
 		l.buf = make([]byte, size, max(2*size, sizeUnit))
@@ -422,8 +434,9 @@ func (l *Log) buffer(size int64) []byte {
 	return l.buf[:size]
 }
 
-// Sync makes every appended record durable; nothing to do is no system call. An error is final:
-// whether the records are on the disk is not known, and asking again would not tell.
+// Sync makes every appended record durable. Where there is nothing to do it makes no system call.
+// An error is final: whether the records are on the disk is not known, and another sync would not
+// tell, since the system may have dropped the bytes and call them clean.
 func (l *Log) Sync() error {
 	if err := l.usable(); err != nil {
 		return err
@@ -462,8 +475,8 @@ func (l *Log) fail(what string, err error) error {
 	return *l.failure.Load()
 }
 
-// Close closes the files. It does not sync: who wants the last records durable calls Sync first. It
-// waits for a PrepareSpare or Release that is under way. Calling it again does nothing.
+// Close closes the files. It does not sync: for durable records call Sync first. It waits for a
+// PrepareSpare or Release that is under way. To call it again does nothing.
 func (l *Log) Close() error {
 	if l.closed.Swap(true) {
 		return nil
@@ -488,7 +501,7 @@ func (l *Log) Close() error {
 // ID is the UUID of the store that the log belongs to.
 func (l *Log) ID() ID { return l.id }
 
-// Tail is what Open found behind the last valid record.
+// Tail is what Open found after the last valid record.
 func (l *Log) Tail() Tail { return l.tail }
 
 // Last is the index of the last record, durable or not; First()-1 when there is none.
@@ -497,8 +510,8 @@ func (l *Log) Last() uint64 { return l.last.Load() }
 // Durable is the highest index that is surely on disk, with all below it.
 func (l *Log) Durable() uint64 { return l.durable.Load() }
 
-// MaxRecord is the longest payload that Append takes, in bytes: 1 MiB, less if two such records do
-// not fit into a segment.
+// MaxRecord is the longest payload that Append takes, in bytes: 1 MiB, or less if two such records
+// would not fit into a segment.
 func (l *Log) MaxRecord() int {
 	half := (l.o.SegmentSize - segmentHeaderSize) / 2 &^ (alignment - 1)
 	return int(min(maxPayload, half-recordHeaderSize))

@@ -8,8 +8,14 @@ import (
 	"gcd/internal/vfs"
 )
 
-// markWriter writes the mark. What is not atomic belongs to the log's owner, but SyncMark has
-// pending and safe between two TurnMarks.
+// markWriter writes the mark. What is not atomic belongs to the log's owner, except that SyncMark
+// has pending and safe between two TurnMarks.
+//
+// There are three slots so that one of them is durable at any time: current is written with each
+// Sync of the log, without a sync of its own; pending is being synced; safe is on the disk. They
+// are never the same slot while a SyncMark is under way. The numbers of writings only grow, so of
+// two valid slots the one with the higher number is newer. An index goes into a slot only when the
+// log is durable up to it: the mark may say less than the log has, never more.
 type markWriter struct {
 	file    vfs.File // nil: it could not be opened
 	slot    markSlot // as it was written last
@@ -130,8 +136,8 @@ func (l *Log) tellMark() {
 // errMarkAnew says that there is no mark which could be gone on with.
 var errMarkAnew = errors.New("the mark is to be made anew")
 
-// nextMark writes the slot behind the one that was found, and makes first that one and then this
-// one durable.
+// nextMark writes the slot after the one that was found. It makes first that one durable and then
+// its own, so that a power loss between finds one of them.
 func (l *Log) nextMark() error {
 	m := &l.writer
 	f, err := l.o.FS.Open(MarkPath(l.dir))
@@ -233,7 +239,7 @@ func (l *Log) TurnMark() bool {
 	return true
 }
 
-// mendMark writes the current slot, behind a writing or a sync that failed, or makes the file that
+// mendMark writes the current slot after a writing or a sync that failed, or makes the file that
 // could not be opened.
 func (l *Log) mendMark() bool {
 	m := &l.writer

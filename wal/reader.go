@@ -23,10 +23,10 @@ type Record struct {
 }
 
 // Records yields the records from index from on, in order, up to what was the end when the loop
-// began: the last record before Start, the last durable one after it. It checks all that Open
-// checks of the segments it reads. An error comes with a zero Record and ends the loop: a
-// *CorruptionError, or the disk's. It may run beside every other method; a segment that Release
-// removes under it is an error.
+// began: before Start the last record, after it the last durable one. Of the segments that it reads
+// it checks all that Open checks. An error comes with a zero Record and ends the loop: a
+// *CorruptionError, or the disk's. It may run beside every other method, but a segment that Release
+// removes before it is read is an error.
 func (l *Log) Records(from uint64) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		end := l.durable.Load()
@@ -113,8 +113,8 @@ func Scan(dir string, o Options) iter.Seq2[Record, error] {
 	}
 }
 
-// scanSegment yields the records of the first of segs and judges its end; cut says that segments
-// are missing behind the last of segs, whose end can then not be judged. It returns false when the
+// scanSegment yields the records of the first of segs and judges its end. cut says that segments
+// after the last of segs cannot be read: then its end cannot be judged. It returns false when the
 // loop was left.
 func scanSegment(segs []segment, o Options, mark Mark, cut bool, yield func(Record, error) bool) (bool, error) {
 	f, err := o.FS.OpenRead(segs[0].path)

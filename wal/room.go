@@ -49,7 +49,7 @@ func (l *Log) takeBack(size int64, refusal error) error {
 	return l.fail("take back a record in "+l.current.path, fmt.Errorf("%v, but %w", refusal, whole))
 }
 
-// whole is an error if there is a record behind the last one, or if that cannot be told. A part of
+// whole is an error if there is a record after the last one, or if that cannot be told. A part of
 // a record is none, unless what is missing is nothing but zeros: after a crash it is a torn tail.
 func (l *Log) whole() error {
 	s := scanner{

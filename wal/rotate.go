@@ -15,8 +15,8 @@ import (
 const zeroPiece = 1 << 20
 
 // A new log begins small, so that its first start need not wait for the zeros of a whole segment.
-// The segments behind the first grow so slowly that each takes longer to fill than the next takes
-// to be zeroed.
+// The segments after the first grow so slowly that each takes longer to fill than the next takes to
+// be zeroed.
 const (
 	firstSize  = 16 << 10 // of the first segment, in bytes
 	secondSize = 4 << 20  // at least; the longest record fits into it twice
@@ -25,8 +25,8 @@ const (
 	scantSize = 64 << 10 // the least of a segment for which nothing more can be freed
 )
 
-// sizeBehind is the size of the segment behind one of the given size, in bytes.
-func (o Options) sizeBehind(size int64) int64 {
+// sizeAfter is the size of the segment after one of the given size, in bytes.
+func (o Options) sizeAfter(size int64) int64 {
 	return min(o.SegmentSize, max(secondSize, growth*size))
 }
 
@@ -296,7 +296,7 @@ func (l *Log) prepareSpare(least int64) error {
 // newSpare makes a spare if it may: where there is no room for one of the usual size, a smaller
 // one, but none smaller than least. l.making is held.
 func (l *Log) newSpare(least int64) (vfs.File, error) {
-	size := l.o.sizeBehind(l.current.size)
+	size := l.o.sizeAfter(l.current.size)
 	spare, full, err := l.spareOf(size)
 	for full && size > least {
 		if size > secondSize {

@@ -79,7 +79,8 @@ func IsOurs(name string) bool {
 }
 
 // readSegments reads and checks the header of every segment in dir, and that none is missing
-// between two others. With an error come those before the one that it is about.
+// between two others. The first ones may be missing: Release removed them. With an error it returns
+// the segments before the one that the error is about.
 func readSegments(dir string, o Options) ([]segment, error) {
 	numbers, err := listSegments(o.FS, dir)
 	if err != nil {
@@ -182,7 +183,9 @@ func follows(seg, before segment) error {
 	return nil
 }
 
-// A scanner reads the records of one segment in order and knows what must come next.
+// A scanner reads the records of one segment in order and knows what must come next: only a record
+// with the next index, written in this segment after the very record before it, is one. It stays
+// where it is when there is none.
 type scanner struct {
 	seg  segment
 	win  *window
@@ -208,7 +211,8 @@ type invalid struct{ reason error }
 func (e *invalid) Error() string { return e.reason.Error() }
 
 // record reads the next record and steps over it. Its payload is valid until the next call.
-// *invalid if there is none at this offset, whatever is there instead; other errors are the disk's.
+// *invalid means that there is none at this offset, whatever is there instead; other errors are the
+// disk's.
 func (s *scanner) record() (Record, error) {
 	room := s.seg.size - s.off
 	if room < smallestRecord {
@@ -243,8 +247,8 @@ func (s *scanner) step(h recordHeader, b []byte, off int64) Record {
 		Payload: b[recordHeaderSize : recordHeaderSize+h.length], Segment: s.seg.number, Offset: off}
 }
 
-// appeared says whether there is a next record by now, and does not step over it. A record that
-// another one calls durable was written before that one, so whoever has seen that one finds it,
+// appeared says whether there is a next record by now, and does not step over it. A record that a
+// later one calls durable was written before that one. So whoever has seen the later one finds it,
 // unless it is damaged.
 func (s *scanner) appeared() bool {
 	again := *s
@@ -256,8 +260,10 @@ func (s *scanner) appeared() bool {
 	return true
 }
 
-// sealed checks the end of a segment that has a next one: reason is why there is no further record
-// here, only zeros follow, and the next segment goes on where this one ends.
+// sealed checks the end of a segment that has a next one. A segment is begun when every record
+// before it is durable, so nothing here can be torn: only zeros may follow the last record, and the
+// next segment must go on with the next index and with the last record's checksum. reason says why
+// there is no further record here.
 func (s *scanner) sealed(reason error, next segment) error {
 	at, err := s.win.nonZero(s.off)
 	if err != nil {
@@ -282,10 +288,13 @@ func (s *scanner) sealed(reason error, next segment) error {
 }
 
 // torn looks at what follows the last valid record of the last segment. It returns the length of
-// the part that is not zeros, counted from the scanner's offset, or a CorruptionError if a record
-// behind the missing one says that the missing one was durable. syncEach says that each record was
-// synced before the next was appended: then there is one torn record at most, and what is behind
-// that is damage, too.
+// the part that is not zeros, counted from the scanner's offset.
+//
+// It is damage, and no torn write, if a later record says that the missing one was durable: that
+// record was written after a sync. Such a record is looked for at every eighth byte, since a
+// damaged one does not say where it ends. Its index must be one that it can have at that distance,
+// so that no leftover speaks here. syncEach says that each record was synced before the next was
+// appended. Then there is one torn record at most, and anything after that is damage, too.
 func (s *scanner) torn(reason error, syncEach bool) (int64, error) {
 	end, limit, beyond := s.off, s.seg.size, int64(0)
 	if syncEach {
@@ -329,8 +338,8 @@ func (s *scanner) torn(reason error, syncEach bool) (int64, error) {
 	return end - s.off, nil
 }
 
-// oneRecord is the offset behind the record that was being written at the scanner's: by its header,
-// or as far as the longest goes.
+// oneRecord is where the record ends that was being written at the scanner's offset: by its header
+// if that can be read, else as far as the longest record goes.
 func (s *scanner) oneRecord() (int64, error) {
 	room := s.seg.size - s.off
 	if room < smallestRecord {

@@ -12,7 +12,7 @@ import (
 type SegmentSurvey struct {
 	Number  uint64 // as in the file's name
 	Path    string
-	Missing bool   // the segments before and behind it are there
+	Missing bool   // the segments before and after it are there
 	Size    int64  // of the file, in bytes
 	Store   ID     // as in the header; zero if that cannot be read
 	Begins  uint64 // the first index as in the header; 0 if that cannot be read
@@ -21,26 +21,26 @@ type SegmentSurvey struct {
 	Records     uint64    // that can be read
 	Began       time.Time // the first record's
 	Ended       time.Time // the last record's
-	End         int64     // offset behind the last record
-	Torn        int64     // bytes behind it that an interrupted write left; only in the last segment
+	End         int64     // offset of the end of the last record
+	Torn        int64     // bytes after it that an interrupted write left; only in the last segment
 
-	// Ends says that the log was read to its end, only of the last segment: behind the last record,
-	// or behind the header, is room that holds no record, or no more than an interrupted write. It
-	// is false where what follows may have been cut off, or is damaged.
+	// Ends says of the last segment that the log was read to its end: after the last record, or
+	// after the header, there is room without a record, or no more than an interrupted write. It is
+	// false where what follows may have been cut off, or is damaged.
 	Ends bool
 
-	// Damage is what is wrong, in the order of offsets: *CorruptionError, or wrapped ErrNotOurs and
-	// ErrVersion, or the disk's error: what is behind that was not read, which does not say that it
-	// is damaged.
+	// Damage is what is wrong, by offset: *CorruptionError, or wrapped ErrNotOurs and ErrVersion,
+	// or the disk's error. What follows a disk's error was not read: that does not say that it is
+	// damaged.
 	Damage []error
 }
 
 // Survey reads every record of a damaged log that can still be read. Where Open stops, it says why
-// in the segment's Damage and goes on behind it. Segment by segment and in each by offset, it calls
-// each with the records; checked is false for a record whose header is whole, but whose payload has
-// nothing to be compared with, because the record before it is gone. id is the store's if it is
-// known from elsewhere, and zero otherwise; it serves where a header cannot be read. Records of
-// other stores are not read.
+// in the segment's Damage and goes on after it. It calls each with the records, segment by segment
+// and in each by offset. checked is false for a record whose header is whole, but whose payload
+// cannot be compared with its checksum, because the record before it is gone. id is the store's if
+// it is known from elsewhere, else zero; it serves where a header cannot be read. Records of other
+// stores are not read.
 //
 // It finds no damage exactly where Open finds none. The error is that of each, or of listing dir:
 // ErrNoLog if there is no segment.
@@ -139,8 +139,8 @@ func (s *surveyor) survey(seg segment) error {
 	return s.records(newScanner(seg, f), whole)
 }
 
-// unread says whether the system did not let the header be read: of the rest it may say the same,
-// and whoever is told must not take it for lost.
+// unread says whether the system did not let the header be read. It may do the same with the rest,
+// which must not be taken for lost.
 func (s *surveyor) unread() bool {
 	return slices.ContainsFunc(s.found.Damage, unreadable)
 }
@@ -230,8 +230,8 @@ func (s *surveyor) record(sc *scanner, known bool) (rec Record, reason, err erro
 }
 
 // resume looks for the next record header from the scanner's offset on and steps over its record.
-// The payload is nil if the record is the very one that should be there and its payload is damaged:
-// what follows can be compared with its header.
+// The payload is nil if the record is the one that should be there and its payload is damaged: the
+// records after it can be compared with its header.
 func (s *surveyor) resume(sc *scanner, known bool) (rec Record, checked, found bool, err error) {
 	for off := sc.off; ; off += alignment {
 		if off, err = sc.win.nonZero(off); err != nil || sc.seg.size-off < smallestRecord {

@@ -18,7 +18,7 @@ const (
 	maxMemFile = 1 << 30
 )
 
-// sector is never changed once it is stored, so disks share it. nil stands for zeros. Bytes behind
+// sector is never changed once it is stored, so disks share it. nil stands for zeros. Bytes beyond
 // the file's end are 0.
 type sector [sectorSize]byte
 
