@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"gcd/internal/scripttest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,10 +33,7 @@ func TestBackupPage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", p.bin, ".",
-		"../gcd").CombinedOutput(); err != nil {
-		t.Fatalf("the programs were not built: %v\n%s", err, out)
-	}
+	scripttest.Build(t, p.bin, ".", "../gcd")
 	t.Cleanup(p.stop)
 	p.start()
 	for _, want := range []string{"1", "2", "3"} {

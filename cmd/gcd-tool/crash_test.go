@@ -11,14 +11,13 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"testing"
 	"time"
 
 	"gcd/internal/cmdline"
+	"gcd/internal/scripttest"
 	"gcd/store"
 	"gcd/store/core"
 	"gcd/wal"
@@ -30,18 +29,6 @@ func kills() int {
 		return rounds
 	}
 	return 5
-}
-
-func buildBinary(t *testing.T) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "gcd-tool")
-	if runtime.GOOS == "windows" {
-		binary += ".exe"
-	}
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("gcd-tool was not built: %v\n%s", err, out)
-	}
-	return binary
 }
 
 // killer runs a command of the real program and kills it at a random moment of the time that it
@@ -161,7 +148,7 @@ func TestKillRestore(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	k := &killer{binary: buildBinary(t), rand: rand.New(rand.NewPCG(seed, 0))}
+	k := &killer{binary: scripttest.Build(t, t.TempDir(), "."), rand: rand.New(rand.NewPCG(seed, 0))}
 	base := t.TempDir()
 	template, parent, dump := filepath.Join(base, "template"), filepath.Join(base, "parent"), filepath.Join(base,
 		"dump")
@@ -243,7 +230,7 @@ func TestKillImport(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	k := &killer{binary: buildBinary(t), rand: rand.New(rand.NewPCG(seed, 0))}
+	k := &killer{binary: scripttest.Build(t, t.TempDir(), "."), rand: rand.New(rand.NewPCG(seed, 0))}
 	base := t.TempDir()
 	table, parent := filepath.Join(base, "table.csv"), filepath.Join(base, "parent")
 	dir := filepath.Join(parent, "data")
@@ -283,7 +270,7 @@ func TestKillCompact(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	k := &killer{binary: buildBinary(t), rand: rand.New(rand.NewPCG(seed, 0))}
+	k := &killer{binary: scripttest.Build(t, t.TempDir(), "."), rand: rand.New(rand.NewPCG(seed, 0))}
 	base := t.TempDir()
 	template, dir := filepath.Join(base, "template"), filepath.Join(base, "data")
 	s := openDir(t, template)
@@ -316,7 +303,7 @@ func TestKillRepair(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	k := &killer{binary: buildBinary(t), rand: rand.New(rand.NewPCG(seed, 0))}
+	k := &killer{binary: scripttest.Build(t, t.TempDir(), "."), rand: rand.New(rand.NewPCG(seed, 0))}
 	base := t.TempDir()
 	template, parent := filepath.Join(base, "template"), filepath.Join(base, "parent")
 	dir := filepath.Join(parent, "data")

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"gcd/client"
+	"gcd/internal/scripttest"
 )
 
 const (
@@ -34,7 +35,7 @@ func TestKill(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	k := &killTest{
-		binary: buildBinary(t), data: filepath.Join(t.TempDir(), "data"),
+		binary: scripttest.Build(t, t.TempDir(), "."), data: filepath.Join(t.TempDir(), "data"),
 		rand:   rand.New(rand.NewPCG(seed, 0)),
 		shared: make([]sharedTopic, killShared), own: make([]ownTopic, killClients),
 	}

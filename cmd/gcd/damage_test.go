@@ -19,6 +19,7 @@ import (
 
 	"gcd/client"
 	"gcd/internal/cmdline"
+	"gcd/internal/scripttest"
 	"gcd/store"
 	"gcd/wal"
 )
@@ -41,7 +42,8 @@ func TestDamagedBehindAKill(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	d := &damageTest{
-		binary: buildBinary(t), data: filepath.Join(t.TempDir(), "data"), rand: rand.New(rand.NewPCG(seed, 0)),
+		binary: scripttest.Build(t, t.TempDir(), "."), data: filepath.Join(t.TempDir(), "data"),
+		rand:  rand.New(rand.NewPCG(seed, 0)),
 		acked: make([]atomic.Uint64, damageTopics), refused: map[string]int{}, served: map[string]int{},
 	}
 	for round := range rounds {

@@ -17,6 +17,7 @@ import (
 
 	"gcd/client"
 	"gcd/codec"
+	"gcd/internal/scripttest"
 	"gcd/server"
 )
 
@@ -45,7 +46,7 @@ func TestFewDescriptors(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		return // no such limit
 	}
-	binary := buildBinary(t)
+	binary := scripttest.Build(t, t.TempDir(), ".")
 	for _, dispatch := range []string{"pool", "goroutine"} {
 		for _, network := range []string{"tcp", "resp"} {
 			t.Run(dispatch+" "+network, func(t *testing.T) {

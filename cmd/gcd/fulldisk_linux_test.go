@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/rand"
 	"fmt"
+	"gcd/internal/scripttest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,7 +33,7 @@ func TestFullDisk(t *testing.T) {
 	if rounds <= 0 {
 		t.Skip("GCD_FULLDISK says how often each disk is to be filled: make fulldisk")
 	}
-	binary := buildBinary(t)
+	binary := scripttest.Build(t, t.TempDir(), ".")
 	for _, disk := range []struct {
 		name    string
 		mount   func(t *testing.T, at string) error

@@ -17,6 +17,7 @@ import (
 
 	"gcd/client"
 	"gcd/internal/dirlock"
+	"gcd/internal/scripttest"
 	"gcd/store"
 	"gcd/store/core"
 )
@@ -46,10 +47,7 @@ func buildPrograms(t *testing.T) programs {
 		t.Skip("a directory cannot be locked here")
 	}
 	dir := t.TempDir()
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", dir, ".", "../gcd-tool").CombinedOutput()
-	if err != nil {
-		t.Fatalf("the programs were not built: %v\n%s", err, out)
-	}
+	scripttest.Build(t, dir, ".", "../gcd-tool")
 	return in(dir)
 }
 

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"gcd/internal/scripttest"
 	"gcd/store"
 )
 
@@ -25,10 +26,7 @@ func TestOwner(t *testing.T) {
 	if err := os.Chmod(filepath.Dir(filepath.Dir(dir)), 0o755); err != nil { // so that the stranger comes to it
 		t.Fatal(err)
 	}
-	bin := filepath.Join(filepath.Dir(dir), "gcd")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
-		t.Fatalf("gcd was not built: %v\n%s", err, out)
-	}
+	bin := scripttest.Build(t, filepath.Dir(dir), ".")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"gcd/client"
+	"gcd/internal/scripttest"
 )
 
 // TestClientOutlivesKills: one client, told nothing but where the server is, counts on through kill
@@ -18,7 +19,7 @@ import (
 // sum.
 func TestClientOutlivesKills(t *testing.T) {
 	t.Parallel()
-	binary, data := buildBinary(t), filepath.Join(t.TempDir(), "data")
+	binary, data := scripttest.Build(t, t.TempDir(), "."), filepath.Join(t.TempDir(), "data")
 	for _, dispatch := range []string{"pool", "goroutine"} {
 		t.Run(dispatch, func(t *testing.T) {
 			t.Parallel()

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"gcd/internal/scripttest"
 	"io"
 	"net"
 	"os"
@@ -28,7 +29,7 @@ func TestStarts(t *testing.T) {
 	if !measured {
 		rounds = 3
 	}
-	binary := buildBinary(t)
+	binary := scripttest.Build(t, t.TempDir(), ".")
 	var ready []time.Duration
 	answered := map[string]int{}
 	for round := range rounds {

@@ -14,6 +14,7 @@ import (
 
 	"gcd/client"
 	"gcd/codec"
+	"gcd/internal/scripttest"
 )
 
 // TestStopRefuses stops the real server with SIGTERM while 16 clients count without a pause, over
@@ -21,7 +22,7 @@ import (
 // nobody any more: none is left unknown, and the next start is where the numbers ended.
 func TestStopRefuses(t *testing.T) {
 	t.Parallel()
-	binary := buildBinary(t)
+	binary := scripttest.Build(t, t.TempDir(), ".")
 	for _, dispatch := range []string{"pool", "goroutine"} {
 		t.Run(dispatch, func(t *testing.T) {
 			t.Parallel()

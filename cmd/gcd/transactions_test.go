@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"gcd/internal/scripttest"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -28,7 +29,7 @@ func TestTransactionsUnderKill(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	k := &pairTest{rand: rand.New(rand.NewPCG(seed, 0))}
-	binary, data := buildBinary(t), filepath.Join(t.TempDir(), "data")
+	binary, data := scripttest.Build(t, t.TempDir(), "."), filepath.Join(t.TempDir(), "data")
 	for round := range rounds {
 		p, _ := startOnWhatIsLeft(t, k.rand, binary, data, []string{"pool", "goroutine"}[round%2])
 		k.check(t, p)

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -16,19 +15,6 @@ import (
 	"testing"
 	"time"
 )
-
-// buildBinary builds the program under test.
-func buildBinary(t *testing.T) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "gcd")
-	if runtime.GOOS == "windows" {
-		binary += ".exe"
-	}
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("gcd was not built: %v\n%s", err, out)
-	}
-	return binary
-}
 
 // victim is a running server that is to be killed. Its log is JSON lines on stderr.
 type victim struct {

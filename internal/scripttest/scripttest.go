@@ -1,5 +1,5 @@
-// Package scripttest is what the tests of gcd's programs share: they run command lines out of
-// script files against the real program, and on a terminal. No program imports it.
+// Package scripttest is what the tests of gcd's programs share: they build the real program, run
+// command lines out of script files against it, and put it on a terminal. No program imports it.
 package scripttest
 
 import (
@@ -8,6 +8,8 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,6 +40,25 @@ func Run(t *testing.T, update bool, setup func(*testscript.Env), commands map[st
 		},
 		Cmds: all,
 	})
+}
+
+// Build builds programs of this module into a directory that is there, and returns the path of the
+// first of them.
+func Build(t testing.TB, dir string, packages ...string) string {
+	t.Helper()
+	build := exec.CommandContext(t.Context(), "go", append([]string{"build", "-o", dir}, packages...)...)
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%q is not built: %v\n%s", packages, err, out)
+	}
+	source, err := filepath.Abs(packages[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(dir, filepath.Base(source))
+	if runtime.GOOS == "windows" {
+		program += ".exe"
+	}
+	return program
 }
 
 // ExitCode is that of a process that was run, whose error is err.
