@@ -10,7 +10,8 @@ import (
 	"gcd/store"
 )
 
-// A file is within a store by whatever name, and while a file of the store's is missing; other programs' directories are none.
+// A file is within a store by whatever name, and while a file of the store's is missing; other
+// programs' directories are none.
 func TestAround(t *testing.T) {
 	t.Parallel()
 	dir, err := filepath.EvalSymlinks(t.TempDir())

@@ -15,7 +15,8 @@ import (
 	"gcd/wal"
 )
 
-// bareDisk is the floor under a durable answer: a write of 64 bytes and a sync on a zero-filled file.
+// bareDisk is the floor under a durable answer: a write of 64 bytes and a sync on a zero-filled
+// file.
 type bareDisk struct {
 	f   vfs.File
 	off int64
@@ -57,13 +58,14 @@ func median(d []time.Duration) float64 {
 	return float64(d[len(d)/2])
 }
 
-// BenchmarkLoneCount: a lone durable COUNT, by a caller that runs the round itself and by the committer, in turn with a
-// bare append and sync. The ratios are of medians.
+// BenchmarkLoneCount: a lone durable COUNT, by a caller that runs the round itself and by the
+// committer, in turn with a bare append and sync. The ratios are of medians.
 func BenchmarkLoneCount(b *testing.B) {
 	s := openStore(b, b.TempDir(), Options{SnapshotInterval: -1})
 	disk := newBareDisk(b)
 	done := make(chan struct{}, 1)
-	g := &core.Group{Ops: []core.Op{{Kind: core.Count, Topic: []byte("orders")}}, Done: func(*core.Group) { done <- struct{}{} }}
+	g := &core.Group{Ops: []core.Op{{Kind: core.Count, Topic: []byte("orders")}},
+		Done: func(*core.Group) { done <- struct{}{} }}
 	var own, committer, bare []time.Duration
 	b.ReportAllocs()
 	for b.Loop() {
@@ -86,7 +88,8 @@ func BenchmarkLoneCount(b *testing.B) {
 	b.ReportMetric(median(committer)/floor, "committer/bare")
 }
 
-// BenchmarkPipeline: the whole pipeline in process, n callers at once with a number of counts each, durable, against the disk's bare syncs per second.
+// BenchmarkPipeline: the whole pipeline in process, n callers at once with a number of counts each,
+// durable, against the disk's bare syncs per second.
 func BenchmarkPipeline(b *testing.B) {
 	for _, callers := range []int{1, 64, 256} {
 		for _, pipeline := range []int{1, 128} {
@@ -185,8 +188,9 @@ func BenchmarkRecovery(b *testing.B) {
 	}
 }
 
-// BenchmarkSnapshotUnderLoad: counting of 64 callers, 16 counts at a time, while a snapshot of a million changed topics is
-// written, against the same before it. The callers count a few hot topics: it is the snapshot that costs, not they.
+// BenchmarkSnapshotUnderLoad: counting of 64 callers, 16 counts at a time, while a snapshot of a
+// million changed topics is written, against the same before it. The callers count a few hot
+// topics: it is the snapshot that costs, not they.
 func BenchmarkSnapshotUnderLoad(b *testing.B) {
 	const topics = 1 << 20
 	var during, ratio []float64
@@ -254,12 +258,14 @@ func BenchmarkSnapshotUnderLoad(b *testing.B) {
 	b.ReportMetric(ratio[len(ratio)/2], "during/before")
 }
 
-// BenchmarkWriteEntries: a snapshot's transactions over a file of a million topics, all of them or each eighth; nothing is synced.
+// BenchmarkWriteEntries: a snapshot's transactions over a file of a million topics, all of them or
+// each eighth; nothing is synced.
 func BenchmarkWriteEntries(b *testing.B) {
 	const topics = 1_000_000
 	for _, every := range []int{1, 8} {
 		b.Run(fmt.Sprintf("every=%d", every), func(b *testing.B) {
-			file := snapshot.File{Path: filepath.Join(b.TempDir(), snapshot.FileName), Hooks: snapshot.Hooks{NoSync: true}}
+			file := snapshot.File{Path: filepath.Join(b.TempDir(), snapshot.FileName),
+				Hooks: snapshot.Hooks{NoSync: true}}
 			if err := file.Create(vfs.OS{}, wal.ID{1}, false); err != nil {
 				b.Fatal(err)
 			}
@@ -268,7 +274,9 @@ func BenchmarkWriteEntries(b *testing.B) {
 				sum++
 				var items []snapshot.Entry
 				for i := 0; i < topics; i += every {
-					items = append(items, snapshot.Entry{Topic: fmt.Appendf(nil, "counter:%012d", i), Value: core.Value{Sum: sum}, Last: sum})
+					items = append(items,
+						snapshot.Entry{Topic: fmt.Appendf(nil, "counter:%012d", i), Value: core.Value{Sum: sum},
+							Last: sum})
 				}
 				for part := range slices.Chunk(items, snapshot.TransactionEntries) {
 					if err := file.Write(part, sum, nil); err != nil {
@@ -285,7 +293,8 @@ func BenchmarkWriteEntries(b *testing.B) {
 	}
 }
 
-// BenchmarkOpenWithHistory: a start of a small store whose log is kept for history, 1 GiB of it, against one without.
+// BenchmarkOpenWithHistory: a start of a small store whose log is kept for history, 1 GiB of it,
+// against one without.
 func BenchmarkOpenWithHistory(b *testing.B) {
 	for _, size := range []int64{0, 1 << 30} {
 		b.Run(fmt.Sprintf("kept=%dMiB", size>>20), func(b *testing.B) {
@@ -328,7 +337,8 @@ func BenchmarkOpenWithHistory(b *testing.B) {
 	}
 }
 
-// BenchmarkRound is what the commit owner does for a batch besides the disk: 64 groups of 128 counts each, in a store without a directory.
+// BenchmarkRound is what the commit owner does for a batch besides the disk: 64 groups of 128
+// counts each, in a store without a directory.
 func BenchmarkRound(b *testing.B) {
 	for _, topics := range []int{1, 1 << 10, 1 << 20} {
 		b.Run(fmt.Sprintf("topics=%d", topics), func(b *testing.B) {
@@ -355,7 +365,8 @@ func BenchmarkRound(b *testing.B) {
 				b.StopTimer()
 			}
 			b.StopTimer()
-			for n := 0; n < topics; n += 64 * 128 { // all are there, made in an order that has nothing to do with their names
+			for n := 0; n < topics; n += 64 * 128 {
+				// all are there, made in an order that has nothing to do with their names
 				at := n
 				round(func() []byte { at++; return names[at*7919%topics] })
 			}

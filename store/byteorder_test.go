@@ -39,7 +39,8 @@ func TestOtherByteOrder(t *testing.T) {
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := open(t, dir, Options{}); !errors.Is(err, snapshot.ErrByteOrder) || !strings.Contains(err.Error(), path) {
+		if _, err := open(t, dir, Options{}); !errors.Is(err, snapshot.ErrByteOrder) ||
+			!strings.Contains(err.Error(), path) {
 			t.Errorf("page at %d damaged: %v, want %v", damaged, err, snapshot.ErrByteOrder)
 		}
 		if _, err := snapshot.At(path).Meta(); !errors.Is(err, snapshot.ErrByteOrder) {

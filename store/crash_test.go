@@ -20,9 +20,10 @@ import (
 	"gcd/wal"
 )
 
-// recorder lets a scripted run crash at every operation on the log's disk. bbolt maps real files, so a bbolt commit counts as
-// one step: the recorder keeps the snapshot file as it was before and after each, and pairs every crash of the log's
-// disk with the version of that moment, or with both while a commit is under way.
+// recorder lets a scripted run crash at every operation on the log's disk. bbolt maps real files,
+// so a bbolt commit counts as one step: the recorder keeps the snapshot file as it was before and
+// after each, and pairs every crash of the log's disk with the version of that moment, or with both
+// while a commit is under way.
 type recorder struct {
 	mem     *vfstest.Mem
 	dir     string                // of the real snapshot file
@@ -38,7 +39,8 @@ type recorder struct {
 	acked      int // batches answered so far
 }
 
-// crashPoint is one moment: the disks that a power loss may leave, and which batches must and may have survived.
+// crashPoint is one moment: the disks that a power loss may leave, and which batches must and may
+// have survived.
 type crashPoint struct {
 	op            vfstest.Op
 	disks         []*vfstest.Mem
@@ -47,7 +49,8 @@ type crashPoint struct {
 }
 
 func newRecorder(t *testing.T, variants []vfstest.Crash) *recorder {
-	return &recorder{mem: vfstest.NewMem(), dir: t.TempDir(), segment: 8192, versions: [][]byte{nil}, variants: variants}
+	return &recorder{mem: vfstest.NewMem(), dir: t.TempDir(), segment: 8192, versions: [][]byte{nil},
+		variants: variants}
 }
 
 func (r *recorder) options(o Options) Options {
@@ -122,7 +125,8 @@ type script struct {
 }
 
 func newScript(r *recorder) *script {
-	sc := &script{r: r, model: modelStore{values: map[string]core.Value{}, maxTopics: 1 << 20, maxTopic: core.MaxTopicLen}}
+	sc := &script{r: r,
+		model: modelStore{values: map[string]core.Value{}, maxTopics: 1 << 20, maxTopic: core.MaxTopicLen}}
 	sc.states = append(sc.states, maps.Clone(sc.model.values))
 	return sc
 }
@@ -167,7 +171,8 @@ func count(topic string, n uint64) core.Op {
 }
 func reset(topic string) core.Op { return core.Op{Kind: core.Reset, Topic: []byte(topic)} }
 
-// run is the whole life: first start, counts and resets, rotations, snapshots with removal of segments, a clean restart.
+// run is the whole life: first start, counts and resets, rotations, snapshots with removal of
+// segments, a clean restart.
 func (sc *script) run(t *testing.T) {
 	t.Helper()
 	long := strings.Repeat("long ", 400)
@@ -194,14 +199,16 @@ func (sc *script) run(t *testing.T) {
 	}
 }
 
-// crashRounds is how many random variants a crash point gets beside the fixed ones; make crash raises it.
+// crashRounds is how many random variants a crash point gets beside the fixed ones; make crash
+// raises it.
 func crashRounds() int {
 	n, _ := strconv.Atoi(os.Getenv("GCD_CRASH_VARIANTS"))
 	return max(n, 8/thin.Step(4))
 }
 
-// TestCrashAtEveryOperation: whatever a power loss leaves at whatever moment, the recovered state is a prefix of the order in which batches were
-// issued, and contains every batch that was answered.
+// TestCrashAtEveryOperation: whatever a power loss leaves at whatever moment, the recovered state
+// is a prefix of the order in which batches were issued, and contains every batch that was
+// answered.
 func TestCrashAtEveryOperation(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64N(1 << 40)
@@ -214,13 +221,15 @@ func TestCrashAtEveryOperation(t *testing.T) {
 	sc := newScript(r)
 	sc.run(t)
 	if len(r.points) < 60 || len(r.versions) < 10 {
-		t.Fatalf("only %d crash points and %d versions of the snapshot: the script does not do what it should", len(r.points), len(r.versions))
+		t.Fatalf("only %d crash points and %d versions of the snapshot: the script does not do what it should",
+			len(r.points), len(r.versions))
 	}
 	recovered := 0
 	for i, p := range r.points {
 		for _, version := range p.versions {
 			for v, disk := range p.disks {
-				where := fmt.Sprintf("seed %d, point %d (before %s %s), snapshot version %d, variant %d", seed, i, p.op.Kind, p.op.Name, version, v)
+				where := fmt.Sprintf("seed %d, point %d (before %s %s), snapshot version %d, variant %d", seed, i,
+					p.op.Kind, p.op.Name, version, v)
 				sc.recoverAndCheck(t, where, disk.Clone(), version, p)
 				recovered++
 			}
@@ -229,7 +238,8 @@ func TestCrashAtEveryOperation(t *testing.T) {
 	t.Logf("%d recoveries from %d crash points", recovered, len(r.points))
 }
 
-// recoverAndCheck starts on what a crash left, checks the state, and then that counting goes on and survives another crash.
+// recoverAndCheck starts on what a crash left, checks the state, and then that counting goes on and
+// survives another crash.
 func (sc *script) recoverAndCheck(t *testing.T, where string, disk *vfstest.Mem, version int, p crashPoint) {
 	t.Helper()
 	dir := t.TempDir()
@@ -246,13 +256,16 @@ func (sc *script) recoverAndCheck(t *testing.T, where string, disk *vfstest.Mem,
 	k := sc.prefix(s, p.acked, p.issued)
 	if k < 0 {
 		_ = s.Close()
-		t.Fatalf("%s: the state is none of those behind batches %d to %d: %d topics, a at %v", where, p.acked, p.issued, s.Len(), get(s, "a"))
+		t.Fatalf("%s: the state is none of those behind batches %d to %d: %d topics, a at %v", where, p.acked, p.issued,
+			s.Len(), get(s, "a"))
 	}
 	more := runOps(t, s, []core.Op{count("a", 1), count("new", 5), reset("b")})
 	want := map[string]core.Value{"new": {Sum: 5},
-		"a": {Sum: sc.states[k]["a"].Sum + 1, Epoch: sc.states[k]["a"].Epoch}, "b": {Epoch: sc.states[k]["b"].Epoch + 1}}
+		"a": {Sum: sc.states[k]["a"].Sum + 1,
+			Epoch: sc.states[k]["a"].Epoch}, "b": {Epoch: sc.states[k]["b"].Epoch + 1}}
 	if more[0].Err != nil || more[0].Sum != want["a"].Sum || more[0].Epoch != want["a"].Epoch {
-		t.Errorf("%s: counting went on at %d in epoch %d (%v), want %+v", where, more[0].Sum, more[0].Epoch, more[0].Err, want["a"])
+		t.Errorf("%s: counting went on at %d in epoch %d (%v), want %+v", where, more[0].Sum, more[0].Epoch,
+			more[0].Err, want["a"])
 	}
 	o.fs = disk.Crash(vfstest.Crash{}) // the second crash comes before the close
 	if err := s.Close(); err != nil {
@@ -299,7 +312,8 @@ func (sc *script) prefix(s *Store, from, to int) int {
 	return -1
 }
 
-// TestCrashDuringRecovery crashes at every operation of a recovery, and of the recovery after that: the n-th leads where the first did.
+// TestCrashDuringRecovery crashes at every operation of a recovery, and of the recovery after that:
+// the n-th leads where the first did.
 func TestCrashDuringRecovery(t *testing.T) {
 	t.Parallel()
 	r := newRecorder(t, []vfstest.Crash{{Seed: 7, Keep: 0.5, Garbage: true}})
@@ -335,7 +349,9 @@ func TestCrashDuringRecovery(t *testing.T) {
 			}
 			for _, version := range q.versions {
 				for v, disk := range q.disks {
-					inner.recoverAndCheck(t, fmt.Sprintf("point %d, inner point %d (%s %s), version %d, variant %d", i, j, q.op.Kind, q.op.Name, version, v), disk.Clone(), version, q)
+					inner.recoverAndCheck(t,
+						fmt.Sprintf("point %d, inner point %d (%s %s), version %d, variant %d", i, j, q.op.Kind,
+							q.op.Name, version, v), disk.Clone(), version, q)
 					points++
 				}
 			}
@@ -344,7 +360,8 @@ func TestCrashDuringRecovery(t *testing.T) {
 	t.Logf("%d nested recoveries", points)
 }
 
-// TestDiskErrors: the first write or sync error ends all acknowledging, and a restart has every answered op.
+// TestDiskErrors: the first write or sync error ends all acknowledging, and a restart has every
+// answered op.
 func TestDiskErrors(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []vfstest.Kind{vfstest.KindWrite, vfstest.KindSync} {
@@ -358,7 +375,8 @@ func TestDiskErrors(t *testing.T) {
 				fault := vfstest.NewFault(mem, func(op vfstest.Op) (out vfstest.Outcome) {
 					mu.Lock()
 					defer mu.Unlock()
-					if base := path.Base(op.Name); !armed || op.Kind != kind || base == "spare" || base == "mark" { // which are no reason to stop
+					if base := path.Base(op.Name); !armed || op.Kind != kind || base == "spare" || base == "mark" {
+						// which are no reason to stop
 						return out
 					}
 					if seen++; seen == n+1 {
@@ -369,7 +387,8 @@ func TestDiskErrors(t *testing.T) {
 					}
 					return out
 				})
-				o := Options{fs: fault, logDir: "log", SegmentSize: 8192, SnapshotInterval: -1, hooks: snapshot.Hooks{NoSync: true}}
+				o := Options{fs: fault, logDir: "log", SegmentSize: 8192, SnapshotInterval: -1,
+					hooks: snapshot.Hooks{NoSync: true}}
 				dir := t.TempDir()
 				s, err := open(t, dir, o)
 				if err != nil {
@@ -395,7 +414,8 @@ func TestDiskErrors(t *testing.T) {
 					case !errors.Is(op.Err, core.ErrFailed):
 						t.Errorf("an op after the failure: %v, want ErrFailed", op.Err)
 					case !errors.Is(s.Refusing(), core.ErrFailed) || s.Stats().RefusingSince.IsZero():
-						t.Errorf("after the failure the store tells of %v since %v", s.Refusing(), s.Stats().RefusingSince)
+						t.Errorf("after the failure the store tells of %v since %v", s.Refusing(),
+							s.Stats().RefusingSince)
 					}
 				}
 				mu.Lock()

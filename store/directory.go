@@ -340,7 +340,8 @@ func (s *Store) watch() {
 			s.fail(fmt.Errorf("%w: its LOCK was removed or replaced, and now an older gcd has that", err))
 		case err != nil && !told && s.ctx.Err() == nil:
 			told = true
-			s.options.Logger.Warn("LOCK was removed or replaced, and cannot be locked again: no older gcd may be started here",
+			s.options.Logger.Warn("LOCK was removed or replaced, and cannot be locked again: no older gcd may be "+
+				"started here",
 				"data", s.dir, "error", err)
 		case renewed:
 			s.options.Logger.Warn("LOCK was removed or replaced, and is locked again: leave it alone", "data", s.dir)

@@ -208,7 +208,8 @@ func TestTakenAway(t *testing.T) {
 		},
 		"segment replaced": func(dir string) error {
 			b, err := os.ReadFile(segment(dir))
-			return errors.Join(err, os.WriteFile(segment(dir)+".new", b, 0o600), os.Rename(segment(dir)+".new", segment(dir)))
+			return errors.Join(err, os.WriteFile(segment(dir)+".new", b, 0o600),
+				os.Rename(segment(dir)+".new", segment(dir)))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

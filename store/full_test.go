@@ -111,7 +111,8 @@ func (d *fullDisk) empty(bytes int64) {
 }
 
 func (d *fullDisk) options(log *lines) Options {
-	return Options{Reserve: true, fs: d.log, files: d.rest, free: d.free, logDir: "log", SegmentSize: 8192, SnapshotInterval: -1, SnapshotBytes: -1, roomRetry: time.Millisecond,
+	return Options{Reserve: true, fs: d.log, files: d.rest, free: d.free, logDir: "log", SegmentSize: 8192,
+		SnapshotInterval: -1, SnapshotBytes: -1, roomRetry: time.Millisecond,
 		Logger: log.logger(), hooks: snapshot.Hooks{NoSync: true}}
 }
 
@@ -216,7 +217,8 @@ func TestCountingStopsAndGoesOn(t *testing.T) {
 				for range 5 {
 					countUntilFull(t, s, topic, sum)
 				}
-				if op := runOps(t, s, []core.Op{{Kind: core.Read, Topic: []byte(topic)}})[0]; op.Err != nil || op.Sum != sum {
+				if op := runOps(t, s, []core.Op{{Kind: core.Read, Topic: []byte(topic)}})[0]; op.Err != nil ||
+					op.Sum != sum {
 					t.Errorf("round %d: a read meanwhile: %d, %v", round, op.Sum, op.Err)
 				}
 				d.empty(2*8192 + 4096)
@@ -248,7 +250,8 @@ func TestSnapshotThenHistoryMakeRoom(t *testing.T) {
 	topic := strings.Repeat("t", 900)
 	refused := 0
 	for sum := uint64(0); sum < 8*5*segments; {
-		replay := s.snapshot.replay.Load() // before the count: a snapshot may make history between its refusal and a look
+		// before the count: a snapshot may make history between its refusal and a look
+		replay := s.snapshot.replay.Load()
 		op := runOps(t, s, []core.Op{count(topic, 1)})[0]
 		if op.Err == nil {
 			sum = op.Sum
@@ -260,7 +263,8 @@ func TestSnapshotThenHistoryMakeRoom(t *testing.T) {
 		if refused++; s.wal.Segments()[0].Last <= replay && len(s.wal.Segments()) > 1 {
 			t.Fatalf("refused though there is history: %v\n%s", op.Err, log)
 		}
-		log.wait(t, lineGoesOn, log.count(lineStopped)) // the snapshot comes too late at times, since a count here takes no time at all
+		// the snapshot comes too late at times, since a count here takes no time at all
+		log.wait(t, lineGoesOn, log.count(lineStopped))
 	}
 	if s.Stats().Snapshots == 0 {
 		t.Errorf("no snapshot was taken:\n%s", log)
@@ -392,7 +396,8 @@ func TestReserveIsGivenBackForASnapshot(t *testing.T) {
 			opened.Store(s)
 			awaitReserve(t, s, reserveSize(0))
 			for range 20 { // two segments and a part of the third; a snapshot may be due by then
-				if op := runOps(t, s, []core.Op{count(topic, 1)})[0]; op.Err != nil && (beside || !errors.Is(op.Err, core.ErrLogFull)) {
+				if op := runOps(t, s, []core.Op{count(topic, 1)})[0]; op.Err != nil &&
+					(beside || !errors.Is(op.Err, core.ErrLogFull)) {
 					t.Fatal(op.Err)
 				}
 			}
@@ -461,18 +466,19 @@ func TestStartWithoutRoom(t *testing.T) {
 		}
 		return vfstest.Outcome{}
 	})
-	o := Options{fs: fault, logDir: "log", SegmentSize: 8192, hooks: snapshot.Hooks{NoSync: true}, NoRoom: func(err error) error {
-		if asked++; !errors.Is(err, syscall.ENOSPC) {
-			t.Errorf("asked about %v", err)
-		}
-		if _, err := os.Stat(ReservePath(killed)); err == nil {
-			t.Error("the reserve is still there")
-		}
-		if full.Store(asked < 3); asked > 10 {
-			return errors.New("no more")
-		}
-		return nil
-	}}
+	o := Options{fs: fault, logDir: "log", SegmentSize: 8192, hooks: snapshot.Hooks{NoSync: true},
+		NoRoom: func(err error) error {
+			if asked++; !errors.Is(err, syscall.ENOSPC) {
+				t.Errorf("asked about %v", err)
+			}
+			if _, err := os.Stat(ReservePath(killed)); err == nil {
+				t.Error("the reserve is still there")
+			}
+			if full.Store(asked < 3); asked > 10 {
+				return errors.New("no more")
+			}
+			return nil
+		}}
 	again, err := open(t, killed, o)
 	if err != nil || asked != 3 {
 		t.Fatalf("asked %d times, then %v", asked, err)
@@ -505,9 +511,9 @@ func TestStartWithoutRoom(t *testing.T) {
 	}
 }
 
-// TestReserveOfAKeeperThatIsLate: when the keeper of room came late, and found more topics than those
-// that it was woken for, the reserve has the room of a snapshot nevertheless, whenever it stops to
-// grow.
+// TestReserveOfAKeeperThatIsLate: when the keeper of room came late, and found more topics than
+// those that it was woken for, the reserve has the room of a snapshot nevertheless, whenever it
+// stops to grow.
 func TestReserveOfAKeeperThatIsLate(t *testing.T) {
 	t.Parallel()
 	const length = 900

@@ -13,7 +13,8 @@ import (
 	"gcd/wal"
 )
 
-var update = flag.Bool("update", false, "make the golden directories of the present formats anew; those of older formats are never made anew")
+var update = flag.Bool("update", false,
+	"make the golden directories of the present formats anew; those of older formats are never made anew")
 
 // goldenState is what the directories in testdata hold: v1 was written by the first release of the
 // formats, and every later one reads it.
@@ -40,7 +41,8 @@ func makeGolden(t *testing.T, dir string) {
 	for range 41 {
 		runOps(t, s, []core.Op{count("orders", 1)})
 	}
-	runOps(t, s, []core.Op{count("invoices", 9), reset("invoices"), reset("invoices"), count("invoices", 3), count("", 1)})
+	runOps(t, s,
+		[]core.Op{count("invoices", 9), reset("invoices"), reset("invoices"), count("invoices", 3), count("", 1)})
 	runOps(t, s, []core.Op{count("rechnungen/ärger", 1<<40), count("gone", 5), reset("gone"), count("full", 1<<64-1)})
 	for range 2 {
 		runOps(t, s, []core.Op{count(strings.Repeat("l", 1025), 1)})
@@ -67,7 +69,8 @@ func TestGolden(t *testing.T) {
 	if *update {
 		makeGolden(t, marked)
 	}
-	for kept, want := range map[string]wal.MarkState{filepath.Join("testdata", "v1"): wal.MarkMissing, marked: wal.MarkSound} {
+	for kept, want := range map[string]wal.MarkState{filepath.Join("testdata", "v1"): wal.MarkMissing,
+		marked: wal.MarkSound} {
 		dir := t.TempDir()
 		if err := os.CopyFS(dir, os.DirFS(kept)); err != nil {
 			t.Fatal(err)
@@ -79,7 +82,8 @@ func TestGolden(t *testing.T) {
 		if r := s.Recovery(); !r.Clean || r.Entries != 7 || r.Records != 7 || r.Index != 52 {
 			t.Errorf("%s: recovery %+v", kept, r)
 		}
-		if found := s.wal.Mark(); found.State != want || want == wal.MarkSound && (found.Index != 52 || !found.SyncEach) {
+		if found := s.wal.Mark(); found.State != want || want == wal.MarkSound &&
+			(found.Index != 52 || !found.SyncEach) {
 			t.Errorf("%s: the mark is %+v", kept, found)
 		}
 		if strings.Contains(log.String(), "[WARN]") {

@@ -259,8 +259,8 @@ func within[T any](t testing.TB, what string, c <-chan T) T {
 	return value
 }
 
-// comes is within for goroutines that are not the test's own, which may not end it: it returns false
-// when the test has failed.
+// comes is within for goroutines that are not the test's own, which may not end it: it returns
+// false when the test has failed.
 func comes[T any](t testing.TB, what string, c <-chan T) (value T, ok bool) {
 	t.Helper()
 	timeout := time.NewTimer(time.Minute)

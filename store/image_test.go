@@ -17,7 +17,8 @@ import (
 	"gcd/wal"
 )
 
-// imageOf is a directory with short and long topics in its snapshot and some records behind it, and the store's meta.
+// imageOf is a directory with short and long topics in its snapshot and some records behind it, and
+// the store's meta.
 func imageOf(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -25,7 +26,8 @@ func imageOf(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, topic := range []string{"b", "", "a", "\x02", strings.Repeat("y", 1025), strings.Repeat("x", 2000), strings.Repeat("z", 1024)} {
+	for _, topic := range []string{"b", "", "a", "\x02", strings.Repeat("y", 1025), strings.Repeat("x", 2000),
+		strings.Repeat("z", 1024)} {
 		runOps(t, s, []core.Op{count(topic, 2)})
 	}
 	runOps(t, s, []core.Op{reset("b"), count("b", 9)})
@@ -39,7 +41,8 @@ func imageOf(t *testing.T) string {
 	return dir
 }
 
-// TestReadSnapshot: a tool sees each entry once, in the order of core.CompareTopics, with its state and the index of its last change.
+// TestReadSnapshot: a tool sees each entry once, in the order of core.CompareTopics, with its state
+// and the index of its last change.
 func TestReadSnapshot(t *testing.T) {
 	t.Parallel()
 	dir := imageOf(t)
@@ -56,7 +59,8 @@ func TestReadSnapshot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.State != snapshot.StateClosed || m.DurableAtLeast != 9 || m.Replay != 8 || m.Count != 7 || m.Digest == [16]byte{} {
+	if m.State != snapshot.StateClosed || m.DurableAtLeast != 9 || m.Replay != 8 || m.Count != 7 ||
+		m.Digest == [16]byte{} {
 		t.Errorf("meta %+v", m)
 	}
 	if e := got["b"]; e.Value != (core.Value{Sum: 9, Epoch: 1}) || e.Last != 8 {
@@ -103,7 +107,10 @@ func TestReadSnapshotEnds(t *testing.T) {
 	t.Parallel()
 	enough := errors.New("enough")
 	n := 0
-	_, err := snapshot.At(SnapshotPath(imageOf(t))).Read(func(snapshot.Meta, snapshot.Entry) error { n++; return enough })
+	_, err := snapshot.At(SnapshotPath(imageOf(t))).Read(func(snapshot.Meta, snapshot.Entry) error {
+		n++
+		return enough
+	})
 	if n != 1 || !errors.Is(err, enough) {
 		t.Errorf("%d entries, %v", n, err)
 	}
@@ -113,7 +120,8 @@ func TestReadSnapshotEnds(t *testing.T) {
 	}
 }
 
-// TestReadSnapshotWritesNothing: a file that is read stays as it is; one that is missing or empty is not made.
+// TestReadSnapshotWritesNothing: a file that is read stays as it is; one that is missing or empty
+// is not made.
 func TestReadSnapshotWritesNothing(t *testing.T) {
 	t.Parallel()
 	path := SnapshotPath(imageOf(t))
@@ -156,7 +164,10 @@ func TestReadOpenSnapshot(t *testing.T) {
 	t.Parallel()
 	path := SnapshotPath(imageOf(t))
 	open := func() (*os.File, error) { return os.Open(path) }
-	m, err := (&snapshot.File{Path: "elsewhere", Open: open}).Read(func(snapshot.Meta, snapshot.Entry) error { return nil })
+	m, err := (&snapshot.File{Path: "elsewhere", Open: open}).Read(func(snapshot.Meta,
+		snapshot.Entry) error {
+		return nil
+	})
 	if err != nil || m.Count != 7 {
 		t.Errorf("the open snapshot was read as %+v, %v, want 7 topics", m, err)
 	}
@@ -170,7 +181,8 @@ func TestReadOpenSnapshot(t *testing.T) {
 	}
 }
 
-// TestHoldSnapshot: while a tool holds the file a snapshot is put off, with an error and nothing lost; afterwards it works.
+// TestHoldSnapshot: while a tool holds the file a snapshot is put off, with an error and nothing
+// lost; afterwards it works.
 func TestHoldSnapshot(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

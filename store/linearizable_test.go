@@ -47,8 +47,9 @@ var counterModel = porcupine.Model{
 	},
 }
 
-// TestLinearizable runs clients against each other through every way into the store, the lock-free reads among them, and has
-// porcupine look for an order of each topic's ops that explains all answers.
+// TestLinearizable runs clients against each other through every way into the store, the lock-free
+// reads among them, and has porcupine look for an order of each topic's ops that explains all
+// answers.
 func TestLinearizable(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, t.TempDir(), Options{SegmentSize: 256 << 10, SnapshotBytes: 16 << 10})
@@ -76,7 +77,8 @@ func TestLinearizable(t *testing.T) {
 					got = counterResult{v.Sum, v.Epoch}
 				} else {
 					done := make(chan struct{})
-					g := &core.Group{Ops: []core.Op{{Kind: op.kind, Topic: []byte(op.topic)}}, Done: func(*core.Group) { close(done) }}
+					g := &core.Group{Ops: []core.Op{{Kind: op.kind, Topic: []byte(op.topic)}},
+						Done: func(*core.Group) { close(done) }}
 					if client < 4 {
 						s.Submit(g)
 					} else if s.Enqueue(g) {
@@ -93,7 +95,9 @@ func TestLinearizable(t *testing.T) {
 				}
 				returned := time.Since(began)
 				mu.Lock()
-				history = append(history, porcupine.Operation{ClientId: client, Input: op, Call: int64(call), Output: got, Return: int64(returned)})
+				history = append(history,
+					porcupine.Operation{ClientId: client, Input: op, Call: int64(call), Output: got,
+						Return: int64(returned)})
 				mu.Unlock()
 			}
 		})

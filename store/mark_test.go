@@ -262,7 +262,8 @@ func TestMarkNote(t *testing.T) {
 		}
 		return vfstest.Outcome{}
 	})
-	o := Options{fs: fault, logDir: "log", SegmentSize: 64 << 10, SnapshotInterval: -1, hooks: snapshot.Hooks{NoSync: true}}
+	o := Options{fs: fault, logDir: "log", SegmentSize: 64 << 10, SnapshotInterval: -1,
+		hooks: snapshot.Hooks{NoSync: true}}
 	dir := t.TempDir()
 	s := openStore(t, dir, o)
 	if notes(t, dir) != wal.MarkOld {
@@ -295,7 +296,8 @@ func TestMarkNote(t *testing.T) {
 func TestFlagsOfARunBefore(t *testing.T) {
 	t.Parallel()
 	mem := vfstest.NewMem()
-	o := Options{fs: mem, logDir: "log", SegmentSize: 64 << 10, SnapshotInterval: -1, hooks: snapshot.Hooks{NoSync: true}}
+	o := Options{fs: mem, logDir: "log", SegmentSize: 64 << 10, SnapshotInterval: -1,
+		hooks: snapshot.Hooks{NoSync: true}}
 	dir := t.TempDir()
 	s, err := open(t, dir, o)
 	if err != nil {

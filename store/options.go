@@ -17,8 +17,9 @@ type SyncMode string
 const (
 	// SyncAlways syncs each batch before its ops have their outcome. The default.
 	SyncAlways SyncMode = "always"
-	// SyncInterval gives ops their outcome when they are written, and syncs every Options.SyncInterval: a power loss can take
-	// back what was acknowledged since the last sync, and values are then handed out again.
+	// SyncInterval gives ops their outcome when they are written, and syncs every
+	// Options.SyncInterval: a power loss can take back what was acknowledged since the last sync,
+	// and values are then handed out again.
 	SyncInterval SyncMode = "interval"
 )
 
@@ -27,8 +28,9 @@ type Options struct {
 	Sync         SyncMode      // default SyncAlways
 	SyncInterval time.Duration // for SyncInterval mode; default 1 s
 
-	// A snapshot is taken when SnapshotInterval has passed since the last one and something changed, and when the log grew
-	// by SnapshotBytes. Defaults: 5 minutes and 128 MiB. Negative: never for that reason.
+	// A snapshot is taken when SnapshotInterval has passed since the last one and something
+	// changed, and when the log grew by SnapshotBytes. Defaults: 5 minutes and 128 MiB. Negative:
+	// never for that reason.
 	SnapshotInterval time.Duration
 	SnapshotBytes    int64
 
@@ -38,8 +40,8 @@ type Options struct {
 	MaxTopics   int // default 16,777,216; a topic takes about 55 bytes and its name
 	MaxTopicLen int // bytes; default and most 65,535; longer topics that are there already can be read
 
-	// SegmentSize is that of the log's files, in bytes, a multiple of 4,096; default 64 MiB. Below 256 KiB the longest topics
-	// do not fit into a record and are refused as too long.
+	// SegmentSize is that of the log's files, in bytes, a multiple of 4,096; default 64 MiB. Below
+	// 256 KiB the longest topics do not fit into a record and are refused as too long.
 	SegmentSize int64
 
 	// NoCreate has Open refuse, with ErrNoStore, where there is no store yet.
@@ -65,8 +67,9 @@ type Options struct {
 	// is not set Open ends with the disk's error.
 	NoRoom func(error) error
 
-	fs        vfs.FS                                     // of the log; default the OS
-	files     vfs.FS                                     // of what is in the store's directory beside the log; default the OS
+	fs vfs.FS // of the log; default the OS
+	// of what is in the store's directory beside the log; default the OS
+	files     vfs.FS
 	free      func(dir string) (bytes int64, known bool) // default vfs.Free
 	logDir    string                                     // default: wal in the store's directory
 	roomRetry time.Duration                              // the longest pause between two looks for room; default 5 s

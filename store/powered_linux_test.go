@@ -99,7 +99,8 @@ func startsWith(t *testing.T, what string, disk *vfstest.Mem, dir string, least,
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
-	o := Options{fs: disk, logDir: LogDir(dir), SegmentSize: 16 << 10, SnapshotInterval: -1, hooks: snapshot.Hooks{NoSync: true}}
+	o := Options{fs: disk, logDir: LogDir(dir), SegmentSize: 16 << 10, SnapshotInterval: -1,
+		hooks: snapshot.Hooks{NoSync: true}}
 	s, err := open(t, again, o)
 	if err != nil {
 		t.Errorf("%s: it does not start: %v", what, err)

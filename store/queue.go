@@ -8,9 +8,10 @@ import (
 
 // queue is where groups wait and where it is decided who commits them.
 //
-// One goroutine at a time is the commit owner. Who enqueues while nobody is becomes it and runs a round (Store.Round); it lets
-// go only when it sees the queue empty under the lock, and otherwise hands over to the committer. So no group waits
-// without an owner, and no round runs beside another.
+// One goroutine at a time is the commit owner. Who enqueues while nobody is becomes it and runs a
+// round (Store.Round); it lets go only when it sees the queue empty under the lock, and otherwise
+// hands over to the committer. So no group waits without an owner, and no round runs beside
+// another.
 type queue struct {
 	mu     sync.Mutex
 	idle   sync.Cond // signalled when held becomes false
@@ -20,7 +21,8 @@ type queue struct {
 	closed bool
 }
 
-// enqueue adds groups and reports whether the caller became the owner, and whether the queue took them: a closed one takes nothing.
+// enqueue adds groups and reports whether the caller became the owner, and whether the queue took
+// them: a closed one takes nothing.
 func (q *queue) enqueue(groups []*core.Group) (owner, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -59,7 +61,8 @@ func (q *queue) drain() (groups core.List, tasks []func()) {
 	return groups, tasks
 }
 
-// release ends the ownership if nothing waits: neither in the queue nor, as more says, with the owner.
+// release ends the ownership if nothing waits: neither in the queue nor, as more says, with the
+// owner.
 func (q *queue) release(more bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -71,7 +74,8 @@ func (q *queue) release(more bool) bool {
 	return true
 }
 
-// close makes the queue take nothing more and waits until nobody owns it, so that everything in it has its outcome.
+// close makes the queue take nothing more and waits until nobody owns it, so that everything in it
+// has its outcome.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

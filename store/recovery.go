@@ -18,8 +18,8 @@ import (
 const (
 	// logName is the log's in a store's directory.
 	logName = dirlock.LogName
-	// lockPatience is how long a start and a close wait for a tool that reads the snapshot's file. A
-	// transaction of a running store is put off instead.
+	// lockPatience is how long a start and a close wait for a tool that reads the snapshot's file.
+	// A transaction of a running store is put off instead.
 	lockPatience = 30 * time.Second
 )
 
@@ -39,8 +39,9 @@ type Recovery struct {
 // Recovery says what Open found.
 func (s *Store) Recovery() Recovery { return s.recover }
 
-// Open opens the store in a directory, making it if there is none, and recovers its counters: newest snapshot, then the log
-// behind it. With dir "" the store has no directory and is gone when it is closed.
+// Open opens the store in a directory, making it if there is none, and recovers its counters:
+// newest snapshot, then the log behind it. With dir "" the store has no directory and is gone when
+// it is closed.
 //
 // It refuses rather than lies: damage that could hide an acknowledged count is a
 // *wal.CorruptionError, files of another program or a newer version are wal.ErrNotOurs or
@@ -99,12 +100,14 @@ func newStore(dir string, o Options) *Store {
 // walOptions are those of the log; note is what the snapshot says of its mark.
 func (s *Store) walOptions(note wal.MarkNote) wal.Options {
 	return wal.Options{
-		FS: s.options.fs, SegmentSize: s.options.SegmentSize, Now: s.options.now, Logger: s.options.Logger, Check: s.look, MakeSpare: s.reserve.spares,
+		FS: s.options.fs, SegmentSize: s.options.SegmentSize, Now: s.options.now, Logger: s.options.Logger,
+		Check: s.look, MakeSpare: s.reserve.spares,
 		Mark: wal.MarkOptions{Keep: true, SyncEach: s.options.Sync == SyncAlways, Note: note},
 	}
 }
 
-// load does all that comes before the first acknowledgement. It writes nothing before everything was checked.
+// load does all that comes before the first acknowledgement. It writes nothing before everything
+// was checked.
 func (s *Store) load() error {
 	s.file = &snapshot.File{Path: SnapshotPath(s.dir), Hooks: s.options.hooks, Wait: lockPatience}
 	s.reserve = newReserve(s.dir, s.options)
@@ -119,7 +122,9 @@ func (s *Store) load() error {
 	}
 	o := s.walOptions(m.Mark)
 	o.Ours = !missing
-	o.Covered = m.Replay // what is kept for history must not make a start slower; 0 without a snapshot, then all is needed
+	// What is kept for history must not make a start slower. Without a snapshot this is 0, and all
+	// is needed.
+	o.Covered = m.Replay
 	s.wal, err = wal.Open(logDir, o)
 	if err != nil && !errors.Is(err, wal.ErrNoLog) {
 		return err
@@ -146,7 +151,8 @@ func (s *Store) load() error {
 	}
 	// Everything has been checked: from here on it may write.
 	if missing && !s.recover.Created {
-		s.options.Logger.Warn("the snapshot is missing; making it anew from the log, which goes back to the first record", "file", s.file.Path)
+		s.options.Logger.Warn("the snapshot is missing; making it anew from the log, which goes back to the first "+
+			"record", "file", s.file.Path)
 		if err := s.withRoom(func() error { return s.file.Create(s.options.files, s.wal.ID(), false) }); err != nil {
 			return fmt.Errorf("store: %w", err)
 		}
@@ -244,7 +250,8 @@ func (s *Store) replay(behind uint64) error {
 		}
 	}
 	if s.machine.Applied() != s.wal.Last() {
-		return &wal.CorruptionError{File: s.options.logDir, Err: fmt.Errorf("the log was read to record %d, but it ends at %d", s.machine.Applied(), s.wal.Last())}
+		return &wal.CorruptionError{File: s.options.logDir,
+			Err: fmt.Errorf("the log was read to record %d, but it ends at %d", s.machine.Applied(), s.wal.Last())}
 	}
 	return nil
 }

@@ -22,8 +22,9 @@ import (
 	"gcd/wal"
 )
 
-// liveDir makes a directory with several segments, a snapshot in the middle of the log and records behind it, and returns it with the
-// state it should recover. clean: closed, else as a kill leaves it.
+// liveDir makes a directory with several segments, a snapshot in the middle of the log and records
+// behind it, and returns it with the state it should recover. clean: closed, else as a kill leaves
+// it.
 func liveDir(t testing.TB, clean bool) (dir string, want map[string]core.Value) {
 	t.Helper()
 	dir = t.TempDir()
@@ -55,7 +56,8 @@ func liveDir(t testing.TB, clean bool) (dir string, want map[string]core.Value) 
 		return dir, model.values
 	}
 	killed := t.TempDir()
-	if err := os.CopyFS(killed, os.DirFS(dir)); err != nil { // nothing is being written: this is what a kill would leave
+	if err := os.CopyFS(killed, os.DirFS(dir)); err != nil {
+		// nothing is being written: this is what a kill would leave
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
@@ -121,7 +123,8 @@ func lastRecord(t testing.TB, dir string) (path string, offset, end int64) {
 	return names[len(names)-1], offset, end
 }
 
-// TestRefusals: each row damages a directory in one way; the start must refuse, name the file, and change nothing.
+// TestRefusals: each row damages a directory in one way; the start must refuse, name the file, and
+// change nothing.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	flip := func(at int) func([]byte) []byte {
@@ -156,13 +159,16 @@ func TestRefusals(t *testing.T) {
 			return editBolt(t, dir, func(tx *bolt.Tx) error { return tx.Bucket(bucketTopics).Delete([]byte("\x01a")) })
 		}, nil},
 		{"snapshot with an entry more", func(t *testing.T, dir string) string {
-			return editBolt(t, dir, func(tx *bolt.Tx) error { return tx.Bucket(bucketTopics).Put([]byte("\x01zz"), []byte{0, 1, 1}) })
+			return editBolt(t, dir,
+				func(tx *bolt.Tx) error { return tx.Bucket(bucketTopics).Put([]byte("\x01zz"), []byte{0, 1, 1}) })
 		}, nil},
 		{"snapshot with an older sum", func(t *testing.T, dir string) string {
-			return editBolt(t, dir, func(tx *bolt.Tx) error { return tx.Bucket(bucketTopics).Put([]byte("\x01a"), []byte{1, 1, 1}) })
+			return editBolt(t, dir,
+				func(tx *bolt.Tx) error { return tx.Bucket(bucketTopics).Put([]byte("\x01a"), []byte{1, 1, 1}) })
 		}, nil},
 		{"snapshot with a bad key", func(t *testing.T, dir string) string {
-			return editBolt(t, dir, func(tx *bolt.Tx) error { return tx.Bucket(bucketTopics).Put([]byte("\x07a"), []byte{1, 1, 1}) })
+			return editBolt(t, dir,
+				func(tx *bolt.Tx) error { return tx.Bucket(bucketTopics).Put([]byte("\x07a"), []byte{1, 1, 1}) })
 		}, nil},
 		{"snapshot with a state of nonsense", func(t *testing.T, dir string) string {
 			return editBolt(t, dir, func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyState, []byte{9}) })
@@ -181,7 +187,8 @@ func TestRefusals(t *testing.T) {
 			return editBolt(t, dir, func(tx *bolt.Tx) error { return tx.DeleteBucket(bucketMeta) })
 		}, nil},
 		{"snapshot of a newer version", func(t *testing.T, dir string) string {
-			return editBolt(t, dir, func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyFormat, []byte{2, 0, 0, 0}) })
+			return editBolt(t, dir,
+				func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyFormat, []byte{2, 0, 0, 0}) })
 		}, wal.ErrVersion},
 		{"snapshot of another store", func(t *testing.T, dir string) string {
 			other, _ := liveDir(t, true)
@@ -346,7 +353,8 @@ func TestRecovers(t *testing.T) {
 			s := openStore(t, dir, Options{SegmentSize: 8192})
 			model := modelStore{values: want}
 			model.compare(t, s)
-			if r := s.Recovery(); r.Clean != row.clean || r.Created || r.Topics != len(want) || r.Entries == 0 || r.Records == 0 {
+			if r := s.Recovery(); r.Clean != row.clean || r.Created || r.Topics != len(want) || r.Entries == 0 ||
+				r.Records == 0 {
 				t.Errorf("recovery %+v", r)
 			}
 			for _, name := range []string{"notes.txt", "wal/README", "wal/00000000000000zz.seg"} {
@@ -360,7 +368,8 @@ func TestRecovers(t *testing.T) {
 	}
 }
 
-// TestSnapshotMissingButLogWhole: with a log from the first record on, nothing is lost with the snapshot.
+// TestSnapshotMissingButLogWhole: with a log from the first record on, nothing is lost with the
+// snapshot.
 func TestSnapshotMissingButLogWhole(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -420,7 +429,8 @@ func TestModes(t *testing.T) {
 	}
 }
 
-// TestFlips flips seeded random bits of a closed directory: it is refused, or the state is what it was. Never another sum.
+// TestFlips flips seeded random bits of a closed directory: it is refused, or the state is what it
+// was. Never another sum.
 func TestFlips(t *testing.T) {
 	t.Parallel()
 	dir, want := liveDir(t, true)

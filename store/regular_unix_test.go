@@ -47,7 +47,8 @@ var otherKinds = map[string]func(path string) error{
 // nothing is changed.
 func TestNoRegularFile(t *testing.T) {
 	t.Parallel()
-	for _, file := range []string{"LOCK", "counters.db", "counters.db.new", "wal/0000000000000001.seg", "wal/spare", "reserve"} {
+	for _, file := range []string{"LOCK", "counters.db", "counters.db.new", "wal/0000000000000001.seg", "wal/spare",
+		"reserve"} {
 		for kind, make := range otherKinds {
 			for _, whole := range []bool{true, false} { // a store, or nothing else
 				parent, err := os.MkdirTemp("", "gcd")
@@ -104,7 +105,8 @@ func TestNoRegularFile(t *testing.T) {
 // where a volume is not mounted, nothing begins at 1.
 func TestDirectoryIsNone(t *testing.T) {
 	t.Parallel()
-	for kind, want := range map[string]error{"a link to nothing": ErrNotRegular, "a file": wal.ErrNotOurs, "a link to a file": wal.ErrNotOurs} {
+	for kind, want := range map[string]error{"a link to nothing": ErrNotRegular, "a file": wal.ErrNotOurs,
+		"a link to a file": wal.ErrNotOurs} {
 		parent := t.TempDir()
 		dir, file := filepath.Join(parent, "data"), filepath.Join(parent, "file")
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -245,7 +247,8 @@ func TestLinkedFiles(t *testing.T) {
 	}
 	for _, file := range []string{"LOCK", "counters.db", "wal"} {
 		to := filepath.Join(elsewhere, file)
-		if err := errors.Join(os.Rename(filepath.Join(dir, file), to), os.Symlink(to, filepath.Join(dir, file))); err != nil {
+		if err := errors.Join(os.Rename(filepath.Join(dir, file), to),
+			os.Symlink(to, filepath.Join(dir, file))); err != nil {
 			t.Fatal(err)
 		}
 	}

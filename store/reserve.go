@@ -125,7 +125,8 @@ func (r *reserve) hold(room, until int64) error {
 		if held >= reserveSize(room) {
 			return nil
 		}
-		return fmt.Errorf("%w: the reserve for a snapshot has %d bytes and should have %d, and %d are free", core.ErrLogFull, held, size, free)
+		return fmt.Errorf("%w: the reserve for a snapshot has %d bytes and should have %d, and %d are free",
+			core.ErrLogFull, held, size, free)
 	}
 	r.wanted.Store(size)
 	err := r.extend(size)

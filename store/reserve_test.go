@@ -23,7 +23,9 @@ func TestReserveIsEnough(t *testing.T) {
 		t.Run(fmt.Sprint(length, " bytes"), func(t *testing.T) {
 			t.Parallel()
 			n := min(2<<20/(length+entryBytes), 11_000) // more than a transaction has
-			s := openStore(t, t.TempDir(), Options{SnapshotInterval: -1, SnapshotBytes: -1, SegmentSize: 16 << 20, hooks: snapshot.Hooks{NoSync: true}})
+			s := openStore(t, t.TempDir(),
+				Options{SnapshotInterval: -1, SnapshotBytes: -1, SegmentSize: 16 << 20,
+					hooks: snapshot.Hooks{NoSync: true}})
 			before := int64(0)
 			for round, names := range []func(i int) int{
 				func(i int) int { return 3 * i },
@@ -46,7 +48,8 @@ func TestReserveIsEnough(t *testing.T) {
 				}
 				size := int64(pages.Pages) * int64(pages.PageSize)
 				if held := reserveSize(s.snapshotRoom()); size-before > held {
-					t.Errorf("round %d: the snapshot grew by %d bytes to %d, and %d were held for it", round+1, size-before, size, held)
+					t.Errorf("round %d: the snapshot grew by %d bytes to %d, and %d were held for it", round+1,
+						size-before, size, held)
 				}
 				before = size
 			}
@@ -92,7 +95,8 @@ func TestCloseDoesNotWaitForTheReserve(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	if info, err := os.Stat(ReservePath(dir)); err != nil || writes != 1 || info.Size() == 0 || info.Size() >= reserveSize(s.snapshotRoom()) {
+	if info, err := os.Stat(ReservePath(dir)); err != nil || writes != 1 || info.Size() == 0 ||
+		info.Size() >= reserveSize(s.snapshotRoom()) {
 		t.Errorf("%d pieces were written: %v, %v", writes, info, err)
 	}
 }

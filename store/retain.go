@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// Retain says which segments of the log are kept though the snapshot covers them: so far back reach the log's history and
-// its undoing. A covered segment goes when it is older than Age, and when all that are kept have more than Bytes together;
-// a field that is 0 sets no such bound. Both 0 keep nothing that recovery does not need.
+// Retain says which segments of the log are kept though the snapshot covers them: so far back reach
+// the log's history and its undoing. A covered segment goes when it is older than Age, and when all
+// that are kept have more than Bytes together; a field that is 0 sets no such bound. Both 0 keep
+// nothing that recovery does not need.
 type Retain struct {
 	Age   time.Duration // since the segment was closed, by the times of records
 	Bytes int64         // of segment files
@@ -27,8 +28,8 @@ func (s *Store) shorten() error {
 	return err
 }
 
-// spent returns the index of the last record that need not be kept, of those at or below replay; 0 if there is none. With an
-// error it says what is surely so.
+// spent returns the index of the last record that need not be kept, of those at or below replay; 0
+// if there is none. With an error it says what is surely so.
 func (s *Store) spent(replay uint64) (uint64, error) {
 	r := s.options.Retain
 	if r == (Retain{}) {
@@ -64,9 +65,10 @@ func (s *Store) spent(replay uint64) (uint64, error) {
 	return upTo, nil
 }
 
-// timeOf returns when a record was written, if it is there. Asked for the first record of a segment it reads little; that
-// is why a segment's age is counted from the record behind it and not from its own last, for which all of it would be read.
-// No record of a segment is younger than that, so whatever is younger than Retain.Age is kept.
+// timeOf returns when a record was written, if it is there. Asked for the first record of a segment
+// it reads little; that is why a segment's age is counted from the record behind it and not from
+// its own last, for which all of it would be read. No record of a segment is younger than that, so
+// whatever is younger than Retain.Age is kept.
 func (s *Store) timeOf(index uint64) (at time.Time, known bool, err error) {
 	for r, err := range s.wal.Records(index) {
 		if err != nil {

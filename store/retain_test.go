@@ -30,9 +30,11 @@ func newClock() *clock {
 func (c *clock) now() time.Time          { return time.Unix(0, c.at.Load()) }
 func (c *clock) advance(d time.Duration) { c.at.Add(int64(d)) }
 
-// retainOptions are those of a store with small segments that takes snapshots only when it is asked.
+// retainOptions are those of a store with small segments that takes snapshots only when it is
+// asked.
 func retainOptions(c *clock, r Retain) Options {
-	return Options{SegmentSize: 8192, SnapshotInterval: -1, SnapshotBytes: -1, Retain: r, now: c.now, hooks: snapshot.Hooks{NoSync: true}}
+	return Options{SegmentSize: 8192, SnapshotInterval: -1, SnapshotBytes: -1, Retain: r, now: c.now,
+		hooks: snapshot.Hooks{NoSync: true}}
 }
 
 // fill makes n records, an hour apart, of which eight fit into a segment.
@@ -53,8 +55,9 @@ func takeSnapshot(t *testing.T, s *Store) {
 	}
 }
 
-// TestRetain: 41 records, one an hour, the 41st alone in the sixth segment. Of the five closed ones the first is closed by the
-// record of hour 9, the second by that of hour 17, and so on to 41, which is now.
+// TestRetain: 41 records, one an hour, the 41st alone in the sixth segment. Of the five closed ones
+// the first is closed by the record of hour 9, the second by that of hour 17, and so on to 41,
+// which is now.
 func TestRetain(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -95,14 +98,15 @@ func TestRetain(t *testing.T) {
 			c.advance(9 * time.Hour)
 			takeSnapshot(t, s)
 			if got := s.wal.Segments()[0].Number; got != row.later || s.Stats().Snapshots != done {
-				t.Errorf("later the log begins with segment %d, want %d; %d snapshots, want %d", got, row.later, s.Stats().Snapshots, done)
+				t.Errorf("later the log begins with segment %d, want %d; %d snapshots, want %d", got, row.later,
+					s.Stats().Snapshots, done)
 			}
 		})
 	}
 }
 
-// TestRetainKeepsWhatRecoveryNeeds: however little is to be retained and however old it is, what is behind the snapshot stays, and so
-// do the sums.
+// TestRetainKeepsWhatRecoveryNeeds: however little is to be retained and however old it is, what is
+// behind the snapshot stays, and so do the sums.
 func TestRetainKeepsWhatRecoveryNeeds(t *testing.T) {
 	t.Parallel()
 	for _, r := range []Retain{{}, {Age: 1}, {Bytes: 1}, {Age: 1, Bytes: 1}} {
@@ -152,7 +156,8 @@ func TestRetainedAcrossStarts(t *testing.T) {
 	}
 }
 
-// TestRetainWhenTheClockWentBack: a time of the future keeps a segment, up to the size, and harms nothing else.
+// TestRetainWhenTheClockWentBack: a time of the future keeps a segment, up to the size, and harms
+// nothing else.
 func TestRetainWhenTheClockWentBack(t *testing.T) {
 	t.Parallel()
 	c := newClock()
@@ -165,8 +170,9 @@ func TestRetainWhenTheClockWentBack(t *testing.T) {
 	}
 }
 
-// TestRetainedDamage: damage to what is kept only for history stops no start, since the snapshot has what it led to, and does not
-// keep the log from being shortened by size; damage to what a start needs stops it.
+// TestRetainedDamage: damage to what is kept only for history stops no start, since the snapshot
+// has what it led to, and does not keep the log from being shortened by size; damage to what a
+// start needs stops it.
 func TestRetainedDamage(t *testing.T) {
 	t.Parallel()
 	c := newClock()
@@ -179,7 +185,10 @@ func TestRetainedDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	flip := func(segment int) {
-		edit(t, filepath.Join(dir, logName, fmt.Sprintf("%016x.seg", segment)), func(b []byte) []byte { b[64+40+7] ^= 1; return b })
+		edit(t, filepath.Join(dir, logName, fmt.Sprintf("%016x.seg", segment)), func(b []byte) []byte {
+			b[64+40+7] ^= 1
+			return b
+		})
 	}
 	flip(1)
 	flip(2)
@@ -188,11 +197,13 @@ func TestRetainedDamage(t *testing.T) {
 		t.Errorf("sum %d", v.Sum)
 	}
 	if err := s.shorten(); err == nil || s.wal.First() != 1 {
-		t.Errorf("the age of segment 1, whose end segment 2 tells: %v; the log begins with record %d", err, s.wal.First())
+		t.Errorf("the age of segment 1, whose end segment 2 tells: %v; the log begins with record %d", err,
+			s.wal.First())
 	}
 	s.options.Retain.Bytes = 8192
 	if err := s.shorten(); err != nil || s.wal.First() != 17 {
-		t.Errorf("by size, and then the second, whose end can be read, by age: %v; the log begins with record %d", err, s.wal.First())
+		t.Errorf("by size, and then the second, whose end can be read, by age: %v; the log begins with record %d", err,
+			s.wal.First())
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)

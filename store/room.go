@@ -28,7 +28,8 @@ type keeper struct {
 // stopCounting has counts refused until keepRoom has found room. On the owner.
 func (s *Store) stopCounting(err error) {
 	s.full.Store(true)
-	s.options.Logger.Error("counting has stopped: the disk has no room for the log; it goes on by itself when there is room", "error", err)
+	s.options.Logger.Error("counting has stopped: the disk has no room for the log; it goes on by itself when there "+
+		"is room", "error", err)
 	s.wakeSpareKeeper()
 }
 
@@ -147,7 +148,8 @@ func (s *Store) makeRoom(k *keeper) error {
 	}
 	if reserve != nil {
 		if _, uncovered := s.closed(); uncovered > 0 {
-			s.reserve.want(reserveLeast(s.snapshotRoom())) // only a snapshot can make the log shorter: what is free is for that
+			// only a snapshot can make the log shorter: what is free is for that
+			s.reserve.want(reserveLeast(s.snapshotRoom()))
 		} else {
 			s.reserve.settle() // better a log without room for a snapshot than none
 			if errors.Is(spare, errReserved) {
@@ -218,7 +220,8 @@ func (k *keeper) tell(s *Store, spare, reserve error) {
 	}
 	switch {
 	case reserve != nil && !k.noReserve:
-		log.Warn("cannot hold room for the next snapshot; counting goes on as long as snapshots find room in what is free", "error", reserve)
+		log.Warn("cannot hold room for the next snapshot; counting goes on as long as snapshots find room in what "+
+			"is free", "error", reserve)
 	case reserve == nil && k.noReserve:
 		log.Info("room for the next snapshot is held again")
 	}

@@ -12,7 +12,8 @@ import (
 	"gcd/store/core"
 )
 
-// modelStore is what the counters should be: the plainest possible version of the sequencer and the machine.
+// modelStore is what the counters should be: the plainest possible version of the sequencer and the
+// machine.
 type modelStore struct {
 	values              map[string]core.Value
 	maxTopics, maxTopic int
@@ -93,7 +94,8 @@ func (m *modelStore) seen(t *testing.T, before map[string]bool) func([]byte, cor
 
 // randomOp makes an op on one of a few topics, ordinary or hostile.
 func randomOp(r *rand.Rand) core.Op {
-	topics := []string{"", "a", "b", "c", "hot", "hot", "hot", "\xff\x00", "日本", "d", "e", "f", strings.Repeat("L", 2000), strings.Repeat("M", 70)}
+	topics := []string{"", "a", "b", "c", "hot", "hot", "hot", "\xff\x00", "日本", "d", "e", "f",
+		strings.Repeat("L", 2000), strings.Repeat("M", 70)}
 	op := core.Op{Topic: []byte(topics[r.IntN(len(topics))])}
 	switch x := r.IntN(20); {
 	case x < 13:
@@ -133,7 +135,8 @@ func (l *boundedLog) commit(recordType uint8, payload []byte) (uint64, error) {
 	return l.log.commit(recordType, payload)
 }
 
-// TestSequencerModel runs random groups, many to a round and through batches too small for them, against the model.
+// TestSequencerModel runs random groups, many to a round and through batches too small for them,
+// against the model.
 func TestSequencerModel(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(30 / thin.Step(5)) {
@@ -144,7 +147,8 @@ func TestSequencerModel(t *testing.T) {
 			s.own.seq.Limits.MaxWhole = s.own.seq.Limits.MaxBatch - r.IntN(2)*500
 		}
 		s.log = &boundedLog{t: t, log: s.log, limit: s.own.seq.Limits.MaxBatch}
-		model := &modelStore{values: map[string]core.Value{}, maxTopics: s.options.MaxTopics, maxTopic: s.options.MaxTopicLen}
+		model := &modelStore{values: map[string]core.Value{}, maxTopics: s.options.MaxTopics,
+			maxTopic: s.options.MaxTopicLen}
 		for range 100 {
 			done := make(chan *core.Group, 16)
 			var groups []*core.Group
@@ -176,8 +180,10 @@ func TestSequencerModel(t *testing.T) {
 				for j, op := range g.Ops {
 					w := want[i][j]
 					if op.Sum != w.Sum || op.Epoch != w.Epoch || !errors.Is(op.Err, w.Err) {
-						t.Fatalf("seed %d: group %d op %d: kind %d topic %.10q n %d max %d: got %d in epoch %d, %v; want %d in epoch %d, %v",
-							seed, i, j, op.Kind, op.Topic, op.N, op.Max, op.Sum, op.Epoch, op.Err, w.Sum, w.Epoch, w.Err)
+						t.Fatalf("seed %d: group %d op %d: kind %d topic %.10q n %d max %d: got %d in epoch %d, %v; "+
+							"want %d in epoch %d, %v",
+							seed, i, j, op.Kind, op.Topic, op.N, op.Max, op.Sum, op.Epoch, op.Err,
+							w.Sum, w.Epoch, w.Err)
 					}
 				}
 			}
@@ -186,13 +192,16 @@ func TestSequencerModel(t *testing.T) {
 	}
 }
 
-// TestFolding: counts of one topic that wait together are one change; a reset of the topic ends the run, another topic's does not.
+// TestFolding: counts of one topic that wait together are one change; a reset of the topic ends the
+// run, another topic's does not.
 func TestFolding(t *testing.T) {
 	t.Parallel()
 	s := openMemory(t, Options{})
 	var ops []core.Op
 	for i := range 10 {
-		ops = append(ops, core.Op{Kind: core.Count, Topic: []byte("a")}, core.Op{Kind: core.Count, Topic: fmt.Appendf(nil, "%d", i%2)}, core.Op{Kind: core.Reset, Topic: []byte("b")})
+		ops = append(ops, core.Op{Kind: core.Count, Topic: []byte("a")},
+			core.Op{Kind: core.Count, Topic: fmt.Appendf(nil, "%d", i%2)}, core.Op{Kind: core.Reset,
+				Topic: []byte("b")})
 	}
 	ops = append(ops, core.Op{Kind: core.Reset, Topic: []byte("a")}, core.Op{Kind: core.Count, Topic: []byte("a")})
 	runOps(t, s, ops)
@@ -220,7 +229,9 @@ func TestOverflow(t *testing.T) {
 	topic := []byte("full")
 	runOps(t, s, []core.Op{{Kind: core.Count, Topic: topic, N: math.MaxUint64}})
 	before := s.Stats()
-	for _, op := range runOps(t, s, []core.Op{{Kind: core.Count, Topic: topic}, {Kind: core.Count, Topic: topic, N: math.MaxUint64}, {Kind: core.Count, Topic: topic, Max: 5}}) {
+	for _, op := range runOps(t, s,
+		[]core.Op{{Kind: core.Count, Topic: topic}, {Kind: core.Count, Topic: topic, N: math.MaxUint64},
+			{Kind: core.Count, Topic: topic, Max: 5}}) {
 		if !errors.Is(op.Err, core.ErrOverflow) || op.Sum != math.MaxUint64 {
 			t.Errorf("%v, sum %d", op.Err, op.Sum)
 		}
@@ -228,7 +239,9 @@ func TestOverflow(t *testing.T) {
 	if after := s.Stats(); after.Batches != before.Batches || after.Refused != 3 {
 		t.Errorf("refused counts reached the log: %+v", after)
 	}
-	if ops := runOps(t, s, []core.Op{{Kind: core.Reset, Topic: topic}, {Kind: core.Count, Topic: topic}}); ops[1].Err != nil || ops[1].Sum != 1 {
+	if ops := runOps(t, s,
+		[]core.Op{{Kind: core.Reset, Topic: topic},
+			{Kind: core.Count, Topic: topic}}); ops[1].Err != nil || ops[1].Sum != 1 {
 		t.Errorf("after a reset: %+v", ops[1])
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"gcd/store/snapshot"
 )
 
-// TestCountOfCapturedTopic: a topic that is counted again after it was copied, while neighbours of it still wait, is due for
-// the next snapshot.
+// TestCountOfCapturedTopic: a topic that is counted again after it was copied, while neighbours of
+// it still wait, is due for the next snapshot.
 func TestCountOfCapturedTopic(t *testing.T) {
 	t.Parallel()
 	const topics = snapshot.TransactionEntries + 2000
@@ -22,16 +22,17 @@ func TestCountOfCapturedTopic(t *testing.T) {
 	first, last := name(topics-1), name(0)
 	var s *Store
 	inSnapshot := false
-	s = openStore(t, t.TempDir(), Options{SegmentSize: 1 << 20, SnapshotInterval: -1, hooks: snapshot.Hooks{NoSync: true, BeforeCommit: func() {
-		if inSnapshot {
-			inSnapshot = false
-			var again []core.Op
-			for i := range 2 * snapshot.TransactionEntries / 10 { // captured: the first in the order of keys
-				again = append(again, count(name(topics-1-5*i), 1))
+	s = openStore(t, t.TempDir(),
+		Options{SegmentSize: 1 << 20, SnapshotInterval: -1, hooks: snapshot.Hooks{NoSync: true, BeforeCommit: func() {
+			if inSnapshot {
+				inSnapshot = false
+				var again []core.Op
+				for i := range 2 * snapshot.TransactionEntries / 10 { // captured: the first in the order of keys
+					again = append(again, count(name(topics-1-5*i), 1))
+				}
+				runOps(t, s, append(again, count(last, 1))) // the last is not captured yet: this snapshot has it
 			}
-			runOps(t, s, append(again, count(last, 1))) // the last is not captured yet: this snapshot has it
-		}
-	}}})
+		}}})
 	var ops []core.Op
 	for i := range topics {
 		ops = append(ops, count(name(i), 1))
@@ -62,7 +63,8 @@ func TestCountOfCapturedTopic(t *testing.T) {
 	}
 }
 
-// TestReadBack: an entry that is on the disk otherwise than it was written keeps the replay index and every segment where they are.
+// TestReadBack: an entry that is on the disk otherwise than it was written keeps the replay index
+// and every segment where they are.
 func TestReadBack(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -98,8 +100,9 @@ func TestReadBack(t *testing.T) {
 	_ = s.Close()
 }
 
-// TestCheckBeforeFirstSnapshot: a file that reads well, but in which a page that is in use counts as free, would be destroyed by
-// the next transaction. bbolt's check finds it, and nothing is written.
+// TestCheckBeforeFirstSnapshot: a file that reads well, but in which a page that is in use counts
+// as free, would be destroyed by the next transaction. bbolt's check finds it, and nothing is
+// written.
 func TestCheckBeforeFirstSnapshot(t *testing.T) {
 	t.Parallel()
 	dir, want := liveDir(t, true)
@@ -130,9 +133,10 @@ func TestCheckBeforeFirstSnapshot(t *testing.T) {
 	_ = s.Close()
 }
 
-// freeRoot adds the page of the topmost bucket to bbolt's list of free pages. The offsets are those of bbolt's file format:
-// a page begins with id (8 bytes), flags (2), count (2) and overflow (4); a meta page goes on with magic, version, page size
-// and flags (4 each), root page and sequence (8 each), freelist page, end, transaction and checksum (8 each).
+// freeRoot adds the page of the topmost bucket to bbolt's list of free pages. The offsets are those
+// of bbolt's file format: a page begins with id (8 bytes), flags (2), count (2) and overflow (4); a
+// meta page goes on with magic, version, page size and flags (4 each), root page and sequence (8
+// each), freelist page, end, transaction and checksum (8 each).
 func freeRoot(t *testing.T, path string) {
 	t.Helper()
 	le := binary.LittleEndian

@@ -10,12 +10,15 @@ import (
 	"gcd/store/snapshot"
 )
 
-// TestSnapshotIsWrittenAside: the entries are written at the least priority, so that nobody who counts waits for the processor.
+// TestSnapshotIsWrittenAside: the entries are written at the least priority, so that nobody who
+// counts waits for the processor.
 func TestSnapshotIsWrittenAside(t *testing.T) {
 	t.Parallel()
 	var first atomic.Int64 // the policy of the thread that writes the first transaction, and one
-	s := openStore(t, t.TempDir(), Options{SnapshotInterval: -1, SnapshotBytes: -1, hooks: snapshot.Hooks{NoSync: true}})
-	s.snapshot.patience = 1 << 62 // however long it gets no processor; the snapshotter looks when it is asked for a snapshot
+	s := openStore(t, t.TempDir(),
+		Options{SnapshotInterval: -1, SnapshotBytes: -1, hooks: snapshot.Hooks{NoSync: true}})
+	// however long it gets no processor; the snapshotter looks when it is asked for a snapshot
+	s.snapshot.patience = 1 << 62
 	s.file.Hooks.BeforeCommit = func() {
 		a, err := unix.SchedGetAttr(0, 0)
 		if err != nil {

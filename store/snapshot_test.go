@@ -21,12 +21,15 @@ import (
 	"gcd/wal"
 )
 
-// TestSnapshotUnderLoad: counting goes on while snapshots are written, each covers what was applied when it began, and the
-// next start reads snapshot and tail. A second store that replays the whole kept log comes to the same state.
+// TestSnapshotUnderLoad: counting goes on while snapshots are written, each covers what was applied
+// when it began, and the next start reads snapshot and tail. A second store that replays the whole
+// kept log comes to the same state.
 func TestSnapshotUnderLoad(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	o := Options{SegmentSize: 32 << 20, SnapshotInterval: -1, SnapshotBytes: -1, Retain: Retain{Bytes: 1 << 30}, hooks: snapshot.Hooks{NoSync: true}} // the log is kept whole
+	// the log is kept whole
+	o := Options{SegmentSize: 32 << 20, SnapshotInterval: -1, SnapshotBytes: -1, Retain: Retain{Bytes: 1 << 30},
+		hooks: snapshot.Hooks{NoSync: true}}
 	s, err := open(t, dir, o)
 	if err != nil {
 		t.Fatal(err)
@@ -116,8 +119,9 @@ func TestSnapshotUnderLoad(t *testing.T) {
 	}
 }
 
-// TestCountBehindCapture: what is counted while a snapshot is written is not taken for part of it. A count in the middle of the
-// first transaction is acknowledged, the snapshot completes, and a start finds the count in the log behind it.
+// TestCountBehindCapture: what is counted while a snapshot is written is not taken for part of it.
+// A count in the middle of the first transaction is acknowledged, the snapshot completes, and a
+// start finds the count in the log behind it.
 func TestCountBehindCapture(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -155,7 +159,8 @@ func TestCountBehindCapture(t *testing.T) {
 	}
 }
 
-// replayWhole replays all that is kept of a store's log, from the first record, without the snapshot.
+// replayWhole replays all that is kept of a store's log, from the first record, without the
+// snapshot.
 func replayWhole(t *testing.T, s *Store) *core.Machine {
 	t.Helper()
 	if s.wal.First() != 1 {
@@ -183,7 +188,8 @@ func TestSnapshotIncremental(t *testing.T) {
 		ops = append(ops, count(fmt.Sprint(i), uint64(i+1)))
 	}
 	long := strings.Repeat("l", 1025)
-	ops = append(ops, count("", 1), count(strings.Repeat("k", 1024), 2), count(long, 3), count(strings.Repeat("m", core.MaxTopicLen), 4))
+	ops = append(ops, count("", 1), count(strings.Repeat("k", 1024), 2), count(long, 3),
+		count(strings.Repeat("m", core.MaxTopicLen), 4))
 	runOps(t, s, ops)
 	for _, step := range []struct {
 		ops     []core.Op
@@ -216,14 +222,17 @@ func TestSnapshotIncremental(t *testing.T) {
 	if m.Count != 2505 || m.Replay != 3 || m.DurableAtLeast != 3 || len(seen) != 2505 {
 		t.Errorf("meta %+v, %d entries", m, len(seen))
 	}
-	for topic, want := range map[string]snapshot.Entry{"7": {Value: core.Value{Sum: 11, Epoch: 0}, Last: 3}, "8": {Value: core.Value{Sum: 0, Epoch: 1}, Last: 2}, "9": {Value: core.Value{Sum: 10, Epoch: 0}, Last: 1}, long: {Value: core.Value{Sum: 4, Epoch: 0}, Last: 2}} {
+	for topic, want := range map[string]snapshot.Entry{"7": {Value: core.Value{Sum: 11, Epoch: 0}, Last: 3},
+		"8": {Value: core.Value{Sum: 0, Epoch: 1}, Last: 2}, "9": {Value: core.Value{Sum: 10, Epoch: 0},
+			Last: 1}, long: {Value: core.Value{Sum: 4, Epoch: 0}, Last: 2}} {
 		if got := seen[topic]; got.Value != want.Value || got.Last != want.Last {
 			t.Errorf("%.10q: %+v, want %+v", topic, got, want)
 		}
 	}
 }
 
-// TestSnapshotPutOff: while a tool holds the file's lock snapshots fail, nothing is lost, no segment goes, and the next one has everything.
+// TestSnapshotPutOff: while a tool holds the file's lock snapshots fail, nothing is lost, no
+// segment goes, and the next one has everything.
 func TestSnapshotPutOff(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -269,7 +278,8 @@ func TestSnapshotPutOff(t *testing.T) {
 	}
 }
 
-// TestSnapshotNeverWritesOverDamage: a file that fails its check is left as it is, and the log is kept.
+// TestSnapshotNeverWritesOverDamage: a file that fails its check is left as it is, and the log is
+// kept.
 func TestSnapshotNeverWritesOverDamage(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -307,13 +317,14 @@ func TestSnapshotNeverWritesOverDamage(t *testing.T) {
 func TestSnapshotByBytes(t *testing.T) {
 	t.Parallel()
 	taken := make(chan struct{}, 100)
-	s := openStore(t, t.TempDir(), Options{SegmentSize: 64 << 10, SnapshotInterval: -1, SnapshotBytes: 4096, hooks: snapshot.Hooks{
-		AfterCommit: func() {
-			select {
-			case taken <- struct{}{}:
-			default:
-			}
-		}}})
+	s := openStore(t, t.TempDir(),
+		Options{SegmentSize: 64 << 10, SnapshotInterval: -1, SnapshotBytes: 4096, hooks: snapshot.Hooks{
+			AfterCommit: func() {
+				select {
+				case taken <- struct{}{}:
+				default:
+				}
+			}}})
 	for len(taken) > 0 {
 		<-taken // the commits of the start
 	}
@@ -323,7 +334,8 @@ func TestSnapshotByBytes(t *testing.T) {
 	within(t, "a snapshot that nobody asked for", taken)
 }
 
-// TestSegmentsGoAfterTheSnapshot: no segment is removed before the transaction that moves the replay index is durable.
+// TestSegmentsGoAfterTheSnapshot: no segment is removed before the transaction that moves the
+// replay index is durable.
 func TestSegmentsGoAfterTheSnapshot(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -339,7 +351,9 @@ func TestSegmentsGoAfterTheSnapshot(t *testing.T) {
 		}
 		return out
 	})
-	s := openStore(t, t.TempDir(), Options{fs: fault, logDir: "log", SegmentSize: 8192, SnapshotInterval: -1, hooks: snapshot.Hooks{NoSync: true, AfterCommit: func() { note("commit") }}})
+	s := openStore(t, t.TempDir(),
+		Options{fs: fault, logDir: "log", SegmentSize: 8192, SnapshotInterval: -1,
+			hooks: snapshot.Hooks{NoSync: true, AfterCommit: func() { note("commit") }}})
 	for i := range 40 {
 		runOps(t, s, []core.Op{count(strings.Repeat("x", 900), 1), count(fmt.Sprint(i), 1)})
 	}
@@ -365,7 +379,8 @@ func TestWitness(t *testing.T) {
 		f := snapshot.File{Path: filepath.Join(dir, snapshot.FileName)}
 		m, err := f.Read(func(snapshot.Meta, snapshot.Entry) error { return nil })
 		if err != nil || m.State != state || m.DurableAtLeast != witness || m.Replay != replay {
-			t.Errorf("state %d, witness %d, replay %d (%v); want %d, %d, %d", m.State, m.DurableAtLeast, m.Replay, err, state, witness, replay)
+			t.Errorf("state %d, witness %d, replay %d (%v); want %d, %d, %d", m.State, m.DurableAtLeast, m.Replay, err,
+				state, witness, replay)
 		}
 	}
 	s, err := open(t, dir, Options{SegmentSize: 8192})
@@ -400,7 +415,8 @@ func TestOpenRejectsOptions(t *testing.T) {
 	}
 }
 
-// TestSnapshotPatience: a snapshot that is not written while nobody else wants the processor is written all the same, whole.
+// TestSnapshotPatience: a snapshot that is not written while nobody else wants the processor is
+// written all the same, whole.
 func TestSnapshotPatience(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, t.TempDir(), Options{SnapshotInterval: -1, SnapshotBytes: -1})

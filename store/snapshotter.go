@@ -17,8 +17,9 @@ const (
 	transactionRest = 2                      // rest behind a transaction, in times that it took
 	mostRest        = 200 * time.Millisecond // the transaction may have waited for a processor most of the time
 	snapshotRetry   = 10 * time.Second
-	// snapshotPatience is how long a snapshot is written when nothing else is to be done. Where there is always something else, it goes on like
-	// everything else: the log must not grow for ever.
+	// snapshotPatience is how long a snapshot is written when nothing else is to be done. Where
+	// there is always something else, it goes on like everything else: the log must not grow for
+	// ever.
 	snapshotPatience = time.Minute
 )
 
@@ -50,7 +51,8 @@ func (s *Store) noticeGrowth(bytes int) {
 	}
 }
 
-// Snapshot takes a snapshot now and returns when it is complete. A store without a directory has none to take: it returns nil.
+// Snapshot takes a snapshot now and returns when it is complete. A store without a directory has
+// none to take: it returns nil.
 func (s *Store) Snapshot(ctx context.Context) error {
 	if s.wal == nil {
 		return nil
@@ -103,7 +105,8 @@ func (s *Store) snapshotter() {
 			s.snapshot.unshortened.Store(err != nil)
 			if err != nil && s.ctx.Err() == nil && s.Err() == nil {
 				next = min(interval, snapshotRetry)
-				s.options.Logger.Warn("the log is longer than it need be: its old segments cannot be removed", "error", err)
+				s.options.Logger.Warn("the log is longer than it need be: its old segments cannot be removed", "error",
+					err)
 			}
 		}
 		s.reserve.takeBack()
@@ -115,8 +118,8 @@ func (s *Store) snapshotter() {
 	}
 }
 
-// takeSnapshot brings the snapshot file up to what is applied now. If it returns an error everything that was not written is
-// still due.
+// takeSnapshot brings the snapshot file up to what is applied now. If it returns an error
+// everything that was not written is still due.
 func (s *Store) takeSnapshot() error {
 	if err := s.look(); err != nil {
 		return err
@@ -179,7 +182,8 @@ func (s *Store) takeSnapshot() error {
 	return nil
 }
 
-// writeAside sorts ids and does writeEntries, at the least priority, for as long as the patience lasts.
+// writeAside sorts ids and does writeEntries, at the least priority, for as long as the patience
+// lasts.
 func (s *Store) writeAside(ids []uint32) (rest []uint32, err error) {
 	until := time.Now().Add(s.snapshot.patience)
 	done := make(chan struct{})
@@ -191,15 +195,17 @@ func (s *Store) writeAside(ids []uint32) (rest []uint32, err error) {
 				priority.Yield()
 			}
 		}
-		core.SortTopics(ids, s.machine.Topic, yield) // neighbours in the file are written together; topics never change, so this needs no owner
+		// neighbours in the file are written together; topics never change, so this needs no owner
+		core.SortTopics(ids, s.machine.Topic, yield)
 		rest, err = s.writeEntries(ids, until, yield)
 	}()
 	<-done
 	return rest, err
 }
 
-// writeEntries writes the present state of topics, a transaction at a time, until then; the zero time is never. It returns the topics that it did not come to, whose marks
-// are as they were. After an error the entries that are not in the file are marked again.
+// writeEntries writes the present state of topics, a transaction at a time, until then; the zero
+// time is never. It returns the topics that it did not come to, whose marks are as they were. After
+// an error the entries that are not in the file are marked again.
 func (s *Store) writeEntries(ids []uint32, until time.Time, yield func()) (rest []uint32, err error) {
 	entries := make([]snapshot.Entry, 0, min(len(ids), s.snapshot.transaction))
 	for len(ids) > 0 && (until.IsZero() || time.Now().Before(until)) {
@@ -242,7 +248,8 @@ func (s *Store) uncapture(ids []uint32, entries []snapshot.Entry) {
 	}
 }
 
-// durable makes the log durable up to what was captured (it is already, but in interval mode) and returns the index.
+// durable makes the log durable up to what was captured (it is already, but in interval mode) and
+// returns the index.
 func (s *Store) durable() (uint64, error) {
 	if s.options.Sync == SyncInterval {
 		if err := s.do(s.syncLog); err != nil {
@@ -258,7 +265,8 @@ func (s *Store) durable() (uint64, error) {
 	return s.wal.Durable(), nil
 }
 
-// pace leaves disk and processors to the log for a while, and ends a snapshot when the store closes.
+// pace leaves disk and processors to the log for a while, and ends a snapshot when the store
+// closes.
 func (s *Store) pace(d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

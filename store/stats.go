@@ -79,12 +79,14 @@ func (c *counters) note(g *core.Group) {
 // Stats returns the store's figures. Each is exact; together they may be a batch apart.
 func (s *Store) Stats() Stats {
 	st := Stats{
-		Counts: s.stats.byKind[core.Count].Load(), Resets: s.stats.byKind[core.Reset].Load(), Reads: s.stats.byKind[core.Read].Load(),
+		Counts: s.stats.byKind[core.Count].Load(), Resets: s.stats.byKind[core.Reset].Load(),
+		Reads:   s.stats.byKind[core.Read].Load(),
 		Refused: s.stats.refused.Load(), Unknown: s.stats.unknown.Load(),
 		Batches: s.stats.batches.Load(), Changes: s.stats.changes.Load(),
 		Topics: s.machine.Len(), Live: s.Live(), Full: s.full.Load(), RefusingSince: s.refusingSince(),
 		SnapshotFailed: s.snapshot.failed.Load(), LogUnshortened: s.snapshot.unshortened.Load(),
-		Snapshots: s.snapshot.done.Load(), SnapshotEntries: s.snapshot.entries.Load(), SnapshotIndex: s.snapshot.replay.Load(),
+		Snapshots: s.snapshot.done.Load(), SnapshotEntries: s.snapshot.entries.Load(),
+		SnapshotIndex: s.snapshot.replay.Load(),
 	}
 	if s.wal != nil {
 		l := s.wal.Stats()
@@ -93,7 +95,8 @@ func (s *Store) Stats() Stats {
 		if at := s.snapshot.at.Load(); at != 0 {
 			st.SnapshotAt, st.SnapshotTook = time.Unix(0, at), time.Duration(s.snapshot.took.Load())
 		}
-		st.Syncs, st.LogBytes, st.Segments, st.Index = uint64(l.Syncs), uint64(l.Bytes), int(l.Segments), s.wal.Durable()
+		st.Syncs, st.LogBytes = uint64(l.Syncs), uint64(l.Bytes)
+		st.Segments, st.Index = int(l.Segments), s.wal.Durable()
 	}
 	return st
 }

@@ -69,8 +69,9 @@ type Store struct {
 	closeErr error
 }
 
-// batchLog makes a batch durable. There are three outcomes: committed (nil), rejected (ErrLogFull: surely not in the log, now or
-// after a restart), and unknown (any other error: the log is not to be used again). One caller at a time.
+// batchLog makes a batch durable. There are three outcomes: committed (nil), rejected (ErrLogFull:
+// surely not in the log, now or after a restart), and unknown (any other error: the log is not to
+// be used again). One caller at a time.
 type batchLog interface {
 	commit(recordType uint8, payload []byte) (index uint64, err error)
 }
@@ -111,8 +112,8 @@ func (s *Store) start() {
 	}
 }
 
-// Submit queues a group; the committer runs it. Submit does not wait. If the store is closed, g.Done is called before Submit
-// returns, with ErrClosed in every op.
+// Submit queues a group; the committer runs it. Submit does not wait. If the store is closed,
+// g.Done is called before Submit returns, with ErrClosed in every op.
 func (s *Store) Submit(g *core.Group) {
 	owner, ok := s.queue.enqueue([]*core.Group{g})
 	if !ok {
@@ -124,8 +125,9 @@ func (s *Store) Submit(g *core.Group) {
 	}
 }
 
-// Enqueue queues groups in order, for a caller that can run a round itself. When it returns true the caller is the commit
-// owner and must call Round. On a closed store it behaves as Submit and returns false.
+// Enqueue queues groups in order, for a caller that can run a round itself. When it returns true
+// the caller is the commit owner and must call Round. On a closed store it behaves as Submit and
+// returns false.
 func (s *Store) Enqueue(groups ...*core.Group) bool {
 	owner, ok := s.queue.enqueue(groups)
 	if !ok {
@@ -136,8 +138,9 @@ func (s *Store) Enqueue(groups ...*core.Group) bool {
 	return owner
 }
 
-// Round commits what waits as one batch, calls Done of every group that is through, and ends the caller's ownership; if more
-// waits by then the committer goes on. Only the owner may call it, once.
+// Round commits what waits as one batch, calls Done of every group that is through, and ends the
+// caller's ownership; if more waits by then the committer goes on. Only the owner may call it,
+// once.
 func (s *Store) Round() {
 	s.round()
 	if !s.queue.release(!s.own.waiting.Empty()) {
@@ -145,7 +148,8 @@ func (s *Store) Round() {
 	}
 }
 
-// do runs a function on the commit owner, between two rounds, and waits for it. It returns ErrClosed without running it on a closed store.
+// do runs a function on the commit owner, between two rounds, and waits for it. It returns
+// ErrClosed without running it on a closed store.
 func (s *Store) do(f func()) error {
 	done := make(chan struct{})
 	owner, ok := s.queue.enqueueTask(func() { f(); close(done) })
@@ -245,8 +249,9 @@ func (s *Store) fail(err error) {
 // Options is how the store was opened, with what holds for what was left open.
 func (s *Store) Options() Options { return s.options }
 
-// Failed is closed when the store stopped after an error that ends its right to acknowledge; Err then says which. The
-// process should exit: after a failed sync only a restart finds out what is on the disk.
+// Failed is closed when the store stopped after an error that ends its right to acknowledge; Err
+// then says which. The process should exit: after a failed sync only a restart finds out what is on
+// the disk.
 func (s *Store) Failed() <-chan struct{} { return s.failed }
 
 // Err is the error that stopped the store, or nil.
@@ -257,7 +262,8 @@ func (s *Store) Err() error {
 	return nil
 }
 
-// Get returns the state of a topic, and whether it was ever counted or reset. It sees every op that was answered before.
+// Get returns the state of a topic, and whether it was ever counted or reset. It sees every op that
+// was answered before.
 func (s *Store) Get(topic string) (core.Value, bool) { return s.machine.Get([]byte(topic)) }
 
 // GetBytes is Get of a topic in bytes, which it does not keep.
@@ -269,10 +275,12 @@ func (s *Store) Len() int { return s.machine.Len() }
 // Live is the number of topics whose sum is not 0.
 func (s *Store) Live() int { return s.machine.Live() }
 
-// Scan calls each with at most limit topics and their states, beginning where the cursor says, and returns the cursor to go
-// on with: 0 when it is through. Cursor 0 begins. A scan sees each topic that was there when it began exactly once: those of the snapshot that
-// was opened in its order, behind them others in that in which they appeared; those that appear meanwhile it may see. The order, and so a
-// cursor, is this Store's alone: another Open finds topics in another. The topic is not to be changed or kept.
+// Scan calls each with at most limit topics and their states, beginning where the cursor says, and
+// returns the cursor to go on with: 0 when it is through. Cursor 0 begins. A scan sees each topic
+// that was there when it began exactly once: those of the snapshot that was opened in its order,
+// behind them others in that in which they appeared; those that appear meanwhile it may see. The
+// order, and so a cursor, is this Store's alone: another Open finds topics in another. The topic is
+// not to be changed or kept.
 func (s *Store) Scan(cursor uint64, limit int, each func(topic []byte, v core.Value)) uint64 {
 	count := uint64(s.machine.Len())
 	for ; limit > 0 && cursor < count; limit-- {
@@ -294,7 +302,8 @@ func (s *Store) Fits(ops []core.Op) bool { return s.own.seq.Fits(ops) }
 // version before and after them saw no whole group half; a Read in a group never does.
 func (s *Store) WholeVersion() uint64 { return s.machine.WholeVersion() }
 
-// Count adds one to a topic and returns its sum. When ctx ends first the error is ErrUnknown, and ctx's.
+// Count adds one to a topic and returns its sum. When ctx ends first the error is ErrUnknown, and
+// ctx's.
 func (s *Store) Count(ctx context.Context, topic string) (uint64, error) {
 	op, err := s.run(ctx, core.Op{Kind: core.Count, Topic: []byte(topic)})
 	return op.Sum, err
@@ -321,8 +330,8 @@ func (s *Store) run(ctx context.Context, op core.Op) (core.Op, error) {
 	}
 }
 
-// Close answers what was submitted, makes it durable, notes in the snapshot file that the store was closed cleanly, and
-// releases everything. Groups submitted later get ErrClosed.
+// Close answers what was submitted, makes it durable, notes in the snapshot file that the store was
+// closed cleanly, and releases everything. Groups submitted later get ErrClosed.
 func (s *Store) Close() error {
 	s.closing.Do(func() { s.closeErr = s.close() })
 	return s.closeErr
@@ -348,7 +357,8 @@ func (s *Store) close() error {
 		err = s.markClosed()
 	}
 	if roomless(err) {
-		s.options.Logger.Warn("no room to note that the store was closed; the next start reads it as after a kill, and nothing is lost", "error", err)
+		s.options.Logger.Warn("no room to note that the store was closed; the next start reads it as after a kill, "+
+			"and nothing is lost", "error", err)
 		err = nil
 	}
 	if err == nil {

@@ -14,7 +14,8 @@ import (
 	"gcd/store/snapshot"
 )
 
-// TestGroupCommit: ops that wait while a sync is under way share the next one, and n counts of one topic are one run.
+// TestGroupCommit: ops that wait while a sync is under way share the next one, and n counts of one
+// topic are one run.
 func TestGroupCommit(t *testing.T) {
 	t.Parallel()
 	const clients, rounds = 64, 20
@@ -40,7 +41,8 @@ func TestGroupCommit(t *testing.T) {
 	for range rounds {
 		done := make(chan uint64, clients+1)
 		submit := func() {
-			s.Submit(&core.Group{Ops: []core.Op{{Kind: core.Count, Topic: []byte("orders")}}, Done: func(g *core.Group) { done <- g.Ops[0].Sum }})
+			s.Submit(&core.Group{Ops: []core.Op{{Kind: core.Count, Topic: []byte("orders")}},
+				Done: func(g *core.Group) { done <- g.Ops[0].Sum }})
 		}
 		submit()
 		within(t, "a sync", entered) // the first one's sync is under way: the others wait together
@@ -78,7 +80,8 @@ func TestGroupCommit(t *testing.T) {
 	}
 }
 
-// TestDense has many goroutines count a few topics through both ways into the store: every value is handed out once.
+// TestDense has many goroutines count a few topics through both ways into the store: every value is
+// handed out once.
 func TestDense(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, t.TempDir(), Options{SegmentSize: 64 << 10, SnapshotBytes: 20 << 10})
@@ -100,7 +103,8 @@ func TestDense(t *testing.T) {
 					}
 				} else {
 					done := make(chan struct{})
-					g := &core.Group{Ops: []core.Op{{Kind: core.Count, Topic: []byte(topic)}}, Done: func(*core.Group) { close(done) }}
+					g := &core.Group{Ops: []core.Op{{Kind: core.Count, Topic: []byte(topic)}},
+						Done: func(*core.Group) { close(done) }}
 					if s.Enqueue(g) {
 						s.Round()
 					}
@@ -129,7 +133,8 @@ func TestDense(t *testing.T) {
 	}
 }
 
-// TestClose: what was submitted is answered, what comes later is told so, and nothing is left running (goleak).
+// TestClose: what was submitted is answered, what comes later is told so, and nothing is left
+// running (goleak).
 func TestClose(t *testing.T) {
 	t.Parallel()
 	for _, dir := range []string{"", t.TempDir()} {
@@ -169,7 +174,8 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// TestCountContext: a context that ends gives an unknown outcome at once, while the disk goes on hanging.
+// TestCountContext: a context that ends gives an unknown outcome at once, while the disk goes on
+// hanging.
 func TestCountContext(t *testing.T) {
 	t.Parallel()
 	gate := make(chan struct{})
@@ -208,7 +214,8 @@ func TestCountContext(t *testing.T) {
 	close(gate)
 }
 
-// TestLogFull: when no segment can be made ops are refused, nothing of them is found later, and counting resumes with the space.
+// TestLogFull: when no segment can be made ops are refused, nothing of them is found later, and
+// counting resumes with the space.
 func TestLogFull(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -271,7 +278,8 @@ func TestLogFull(t *testing.T) {
 func TestSyncInterval(t *testing.T) {
 	t.Parallel()
 	mem := vfstest.NewMem()
-	o := Options{fs: mem, logDir: "log", Sync: SyncInterval, SyncInterval: 1 << 40, SegmentSize: 64 << 10, hooks: snapshot.Hooks{NoSync: true}}
+	o := Options{fs: mem, logDir: "log", Sync: SyncInterval, SyncInterval: 1 << 40, SegmentSize: 64 << 10,
+		hooks: snapshot.Hooks{NoSync: true}}
 	dir := t.TempDir()
 	s, err := open(t, dir, o)
 	if err != nil {
@@ -304,8 +312,11 @@ func TestSyncInterval(t *testing.T) {
 func TestTopicLimits(t *testing.T) {
 	t.Parallel()
 	s := openMemory(t, Options{MaxTopics: 3, MaxTopicLen: 4})
-	ops := runOps(t, s, []core.Op{count("1", 1), reset("2"), count("33333", 1), count("3", 1), count("4", 1), reset("5"), {Kind: core.Read, Topic: []byte("6")}, count("1", 1), count("", 1)})
-	want := []error{nil, nil, core.ErrTopicTooLong, nil, core.ErrTooManyTopics, core.ErrTooManyTopics, nil, nil, core.ErrTooManyTopics}
+	ops := runOps(t, s,
+		[]core.Op{count("1", 1), reset("2"), count("33333", 1), count("3", 1), count("4", 1), reset("5"),
+			{Kind: core.Read, Topic: []byte("6")}, count("1", 1), count("", 1)})
+	want := []error{nil, nil, core.ErrTopicTooLong, nil, core.ErrTooManyTopics, core.ErrTooManyTopics, nil, nil,
+		core.ErrTooManyTopics}
 	for i := range ops {
 		if !errors.Is(ops[i].Err, want[i]) {
 			t.Errorf("op %d: %v, want %v", i, ops[i].Err, want[i])
@@ -341,7 +352,8 @@ func TestTopicLengths(t *testing.T) {
 	}
 }
 
-// A limit that was lowered is one for what is counted: what longer topics have is still told, and told alike behind other ops and alone.
+// A limit that was lowered is one for what is counted: what longer topics have is still told, and
+// told alike behind other ops and alone.
 func TestTopicLengthLowered(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -366,10 +378,12 @@ func TestTopicLengthLowered(t *testing.T) {
 	} {
 		got := runOps(t, s, []core.Op{count("a", 1), test.op, {Kind: core.Read, Topic: old}})
 		if got[1].Sum != test.sum || !errors.Is(got[1].Err, test.err) {
-			t.Errorf("kind %d of %s: %d, %v; want %d, %v", test.op.Kind, test.op.Topic, got[1].Sum, got[1].Err, test.sum, test.err)
+			t.Errorf("kind %d of %s: %d, %v; want %d, %v", test.op.Kind, test.op.Topic, got[1].Sum, got[1].Err,
+				test.sum, test.err)
 		}
 		if v, _ := s.Get("33333"); got[2].Sum != 2 || v.Sum != 2 {
-			t.Errorf("after kind %d of %s: %d in a group and %d alone, want 2", test.op.Kind, test.op.Topic, got[2].Sum, v.Sum)
+			t.Errorf("after kind %d of %s: %d in a group and %d alone, want 2", test.op.Kind, test.op.Topic, got[2].Sum,
+				v.Sum)
 		}
 	}
 }

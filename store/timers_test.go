@@ -112,38 +112,39 @@ func TestSnapshotTimer(t *testing.T) {
 		if want == 0 {
 			want = 5 * time.Minute
 		}
-		inTime(t, Options{SnapshotInterval: interval, SegmentSize: 64 << 10}, func(t *testing.T, s *Store, _ *vfstest.Mem) {
-			made := func(want uint64, when string) {
-				t.Helper()
-				if got := s.Stats().Snapshots; got != want {
-					t.Errorf("interval %v: %d snapshots %s, want %d", interval, got, when, want)
+		inTime(t, Options{SnapshotInterval: interval, SegmentSize: 64 << 10},
+			func(t *testing.T, s *Store, _ *vfstest.Mem) {
+				made := func(want uint64, when string) {
+					t.Helper()
+					if got := s.Stats().Snapshots; got != want {
+						t.Errorf("interval %v: %d snapshots %s, want %d", interval, got, when, want)
+					}
 				}
-			}
-			time.Sleep(time.Millisecond)
-			for life := range uint64(4) {
-				runOps(t, s, []core.Op{count("a", 1), count(fmt.Sprint(life), 1)})
-				pass(want - 2*time.Millisecond)
-				made(life, "before the interval is over")
+				time.Sleep(time.Millisecond)
+				for life := range uint64(4) {
+					runOps(t, s, []core.Op{count("a", 1), count(fmt.Sprint(life), 1)})
+					pass(want - 2*time.Millisecond)
+					made(life, "before the interval is over")
+					pass(2 * time.Millisecond)
+					made(life+1, "when it is over")
+					if got := snapshotHolds(t, s)["a"].Sum; got != life+1 {
+						t.Errorf("interval %v: a is %d in the snapshot, want %d", interval, got, life+1)
+					}
+				}
+				pass(3 * want)
+				made(4, "though nothing changed")
+				pass(want / 2)
+				runOps(t, s, []core.Op{count("a", 1)})
+				if err := s.Snapshot(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				made(5, "when one was asked for")
+				runOps(t, s, []core.Op{count("a", 1)})
+				pass(want - time.Millisecond)
+				made(5, "before an interval is over from that one on")
 				pass(2 * time.Millisecond)
-				made(life+1, "when it is over")
-				if got := snapshotHolds(t, s)["a"].Sum; got != life+1 {
-					t.Errorf("interval %v: a is %d in the snapshot, want %d", interval, got, life+1)
-				}
-			}
-			pass(3 * want)
-			made(4, "though nothing changed")
-			pass(want / 2)
-			runOps(t, s, []core.Op{count("a", 1)})
-			if err := s.Snapshot(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			made(5, "when one was asked for")
-			runOps(t, s, []core.Op{count("a", 1)})
-			pass(want - time.Millisecond)
-			made(5, "before an interval is over from that one on")
-			pass(2 * time.Millisecond)
-			made(6, "when that is over")
-		})
+				made(6, "when that is over")
+			})
 	}
 }
 
@@ -163,36 +164,37 @@ func TestSnapshotTimerOff(t *testing.T) {
 // interval later.
 func TestSnapshotIsTriedAgain(t *testing.T) {
 	t.Parallel()
-	inTime(t, Options{SnapshotInterval: time.Hour, SegmentSize: 64 << 10}, func(t *testing.T, s *Store, _ *vfstest.Mem) {
-		runOps(t, s, []core.Op{count("a", 1)})
-		tool, err := bolt.Open(s.file.Path, 0o600, &bolt.Options{ReadOnly: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		pass(time.Hour + time.Second)
-		for range 3 {
-			if s.Stats().Snapshots != 0 || !s.snapshot.failed.Load() {
-				t.Error("a snapshot was made under a tool's lock")
+	inTime(t, Options{SnapshotInterval: time.Hour, SegmentSize: 64 << 10},
+		func(t *testing.T, s *Store, _ *vfstest.Mem) {
+			runOps(t, s, []core.Op{count("a", 1)})
+			tool, err := bolt.Open(s.file.Path, 0o600, &bolt.Options{ReadOnly: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			pass(time.Hour + time.Second)
+			for range 3 {
+				if s.Stats().Snapshots != 0 || !s.snapshot.failed.Load() {
+					t.Error("a snapshot was made under a tool's lock")
+				}
+				pass(snapshotRetry + time.Second)
+			}
+			if err := tool.Close(); err != nil {
+				t.Fatal(err)
 			}
 			pass(snapshotRetry + time.Second)
-		}
-		if err := tool.Close(); err != nil {
-			t.Fatal(err)
-		}
-		pass(snapshotRetry + time.Second)
-		if s.Stats().Snapshots != 1 || s.snapshot.failed.Load() {
-			t.Error("no snapshot was made when the lock was free")
-		}
-		runOps(t, s, []core.Op{count("a", 1)})
-		pass(time.Hour - time.Minute)
-		if s.Stats().Snapshots != 1 {
-			t.Error("behind one that was made the next one came too early")
-		}
-		pass(time.Minute)
-		if s.Stats().Snapshots != 2 {
-			t.Error("the timer does not go on")
-		}
-	})
+			if s.Stats().Snapshots != 1 || s.snapshot.failed.Load() {
+				t.Error("no snapshot was made when the lock was free")
+			}
+			runOps(t, s, []core.Op{count("a", 1)})
+			pass(time.Hour - time.Minute)
+			if s.Stats().Snapshots != 1 {
+				t.Error("behind one that was made the next one came too early")
+			}
+			pass(time.Minute)
+			if s.Stats().Snapshots != 2 {
+				t.Error("the timer does not go on")
+			}
+		})
 }
 
 // TestRetentionTimer: what is kept for history goes when it is old enough, though nothing is

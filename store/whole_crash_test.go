@@ -100,7 +100,8 @@ func TestLargestWholeSurvivesAPowerLoss(t *testing.T) {
 				r.mu.Lock()
 				r.issued++
 				r.mu.Unlock()
-				enqueueAll(t, s, &core.Group{Ops: []core.Op{count("before", 1)}}, whole, &core.Group{Ops: []core.Op{count("behind", 1)}})
+				enqueueAll(t, s, &core.Group{Ops: []core.Op{count("before", 1)}}, whole,
+					&core.Group{Ops: []core.Op{count("behind", 1)}})
 				if err := whole.Ops[len(topics)-1].Err; err != nil {
 					t.Fatal(err)
 				}

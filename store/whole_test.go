@@ -160,7 +160,8 @@ func TestWholeLimits(t *testing.T) {
 				t.Fatalf("refused groups left %d topics in %d batches", st.Topics, st.Batches)
 			}
 			// Reads, and counts of the same topic, need no room.
-			more := append(largest[:len(largest):len(largest)], read("nothing"), count(last, 1), core.Op{Kind: core.Size})
+			more := append(largest[:len(largest):len(largest)], read("nothing"), count(last, 1),
+				core.Op{Kind: core.Size})
 			if !s.Fits(more) {
 				t.Error("the largest does not fit")
 			}
@@ -212,13 +213,16 @@ func TestWholeFolds(t *testing.T) {
 func TestWholeRefusesForItsOwnSake(t *testing.T) {
 	t.Parallel()
 	s := openMemory(t, Options{MaxTopics: 2, MaxTopicLen: 10})
-	ops := runWhole(t, s, count("a", 1), core.Op{Kind: core.Count, Topic: []byte("a"), Max: 1}, count("longer than that",
-		1), count("b", 1),
-		count("c", 1), read("a"), read("c"), core.Op{Kind: core.Size}, reset("a"), core.Op{Kind: core.Size}, count("a", 2))
+	ops := runWhole(t, s, count("a", 1), core.Op{Kind: core.Count, Topic: []byte("a"), Max: 1},
+		count("longer than that",
+			1), count("b", 1),
+		count("c", 1), read("a"), read("c"), core.Op{Kind: core.Size}, reset("a"), core.Op{Kind: core.Size}, count("a",
+			2))
 	want := []struct {
 		sum uint64
 		err error
-	}{{1, nil}, {1, core.ErrOverflow}, {0, core.ErrTopicTooLong}, {1, nil}, {0, core.ErrTooManyTopics}, {1, nil}, {0, nil}, {2,
+	}{{1, nil}, {1, core.ErrOverflow}, {0, core.ErrTopicTooLong}, {1, nil}, {0, core.ErrTooManyTopics}, {1, nil}, {0,
+		nil}, {2,
 		nil}, {1, nil}, {1, nil}, {2, nil}}
 	for i, op := range ops {
 		if op.Sum != want[i].sum || !errors.Is(op.Err, want[i].err) {
@@ -289,7 +293,8 @@ func TestWholeUnknown(t *testing.T) {
 		}
 		return vfstest.Outcome{}
 	})
-	s := openStore(t, t.TempDir(), Options{fs: disk, logDir: "log", SegmentSize: 8192, hooks: snapshot.Hooks{NoSync: true}})
+	s := openStore(t, t.TempDir(),
+		Options{fs: disk, logDir: "log", SegmentSize: 8192, hooks: snapshot.Hooks{NoSync: true}})
 	runWhole(t, s, count("a", 1))
 	mu.Lock()
 	fail = true

@@ -1,5 +1,5 @@
-// Package core decides what operations do to counters: it takes groups of operations, gives each its
-// outcome, and makes of them the changes that a log keeps and that a machine applies. It has no
+// Package core decides what operations do to counters: it takes groups of operations, gives each
+// its outcome, and makes of them the changes that a log keeps and that a machine applies. It has no
 // files, no clock and no goroutines.
 package core
 
@@ -12,8 +12,11 @@ type Kind uint8
 const (
 	Count Kind = 1 // add N to the topic's sum
 	Reset Kind = 2 // end the topic's epoch: sum 0, epoch + 1
-	Read  Kind = 3 // report sum and epoch as they are behind every earlier op of the group and of groups submitted before
-	// Delete is a Reset of a topic that has a sum; one whose sum is 0, or that is not there, stays as it is, and nothing is logged.
+	// Read reports sum and epoch as they are after every earlier op of the group, and of groups
+	// that were submitted before.
+	Read Kind = 3
+	// Delete is a Reset of a topic that has a sum; one whose sum is 0, or that is not there, stays
+	// as it is, and nothing is logged.
 	Delete Kind = 4
 	// Size is a Read of how many topics have a sum. It has no topic.
 	Size Kind = 5
@@ -29,18 +32,19 @@ type Op struct {
 	// Max refuses a Count whose last value would be above it with ErrOverflow; 0 means 2^64−1.
 	Max uint64
 
-	// Sum is, after a Count, the last value it took (the first is Sum−N+1); after a Reset or Delete the sum that the topic
-	// had; after a Read the sum; after a Size the number of topics.
+	// Sum is, after a Count, the last value it took (the first is Sum−N+1); after a Reset or Delete
+	// the sum that the topic had; after a Read the sum; after a Size the number of topics.
 	Sum uint64
 	// Epoch is the epoch that Sum belongs to.
 	Epoch uint64
-	// Err is nil for an op whose record is durable and applied. An error that is ErrUnknown means that the op may or may not
-	// be found applied after a restart; any other error means that it surely was not applied.
+	// Err is nil for an op whose record is durable and applied. An error that is ErrUnknown means
+	// that the op may or may not be found applied after a restart; any other error means that it
+	// surely was not applied.
 	Err error
 }
 
-// Group is a list of ops that take effect in their order, submitted as one. It belongs to the store from Submit (or
-// Enqueue) until Done is called, once, when every op has its outcome.
+// Group is a list of ops that take effect in their order, submitted as one. It belongs to the store
+// from Submit (or Enqueue) until Done is called, once, when every op has its outcome.
 type Group struct {
 	Ops []Op
 	// Whole keeps the group together: its changes are one record, so that they are durable together
@@ -48,7 +52,8 @@ type Group struct {
 	// its own sake leaves the others; what refuses the record refuses every change, and each Read
 	// that saw one. A group that does not fit (Store.Fits) is refused with ErrTooLarge.
 	Whole bool
-	// Done runs on the goroutine that owns the commit: it must not block and must not call into the store.
+	// Done runs on the goroutine that owns the commit: it must not block and must not call into the
+	// store.
 	Done func(*Group)
 
 	next *Group

@@ -128,8 +128,8 @@ func decodeChange(recordType uint8, b []byte) (c Change, rest []byte, err error)
 	return c, b, nil
 }
 
-// Changes yields the changes in the payload of a record of a type, in their order. A topic is part of
-// payload. What is no batch of changes is an error, which ends the loop.
+// Changes yields the changes in the payload of a record of a type, in their order. A topic is part
+// of payload. What is no batch of changes is an error, which ends the loop.
 func Changes(recordType uint8, payload []byte) iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {
 		if len(payload) == 0 {

@@ -10,7 +10,8 @@ import (
 func TestChanges(t *testing.T) {
 	t.Parallel()
 	var payload []byte
-	want := []Change{{Topic: []byte("a"), Sum: 7, N: 3}, {Topic: []byte(""), Epoch: 3, Sum: 1<<64 - 1}, {Topic: []byte("b"), Epoch: 9, Sum: 1<<64 - 2, N: 1}}
+	want := []Change{{Topic: []byte("a"), Sum: 7, N: 3}, {Topic: []byte(""), Epoch: 3, Sum: 1<<64 - 1},
+		{Topic: []byte("b"), Epoch: 9, Sum: 1<<64 - 2, N: 1}}
 	for _, c := range want {
 		payload = c.Append(payload)
 	}
@@ -40,7 +41,8 @@ func TestChanges(t *testing.T) {
 			{Value{Epoch: 5}, Value{Epoch: 5}, true, true},
 			{Value{}, c.after, false, false},
 		} {
-			if after, held, follows := c.change.Step(step.at); after != step.after || held != step.held || follows != step.follows {
+			if after, held, follows := c.change.Step(step.at); after != step.after || held != step.held ||
+				follows != step.follows {
 				t.Errorf("%v makes %v of %v: held %t, follows %t", c.change, after, step.at, held, follows)
 			}
 		}

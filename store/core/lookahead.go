@@ -3,7 +3,8 @@ package core
 import "bytes"
 
 const (
-	// lookAhead is how many ops are looked up at once: more than a processor has loads under way, few enough to stay in its first cache.
+	// lookAhead is how many ops are looked up at once: more than a processor has loads under way,
+	// few enough to stay in its first cache.
 	lookAhead = 32
 	// lookAheadTopics is how many topics there must be for it: fewer are in a cache already.
 	lookAheadTopics = 4096
@@ -11,10 +12,12 @@ const (
 
 // lookahead looks the topics of the next ops of a batch up, all of them together.
 //
-// When topics are many, what a count costs is the wait for memory: a topic's slot, its entry, its name and its mark are four
-// places, and where the next one is stands in the one before. One op after the other, that is four waits per op. Here each
-// stage visits one of the places for all ops; they do not depend on each other, so the processor waits for many at once. (The idea is
-// group prefetching: Chen, Ailamaki, Gibbons, Mowry, "Improving hash join performance through prefetching", ICDE 2004.)
+// When topics are many, what a count costs is the wait for memory: a topic's slot, its entry, its
+// name and its mark are four places, and where the next one is stands in the one before. One op
+// after the other, that is four waits per op. Here each stage visits one of the places for all ops;
+// they do not depend on each other, so the processor waits for many at once. (The idea is group
+// prefetching: Chen, Ailamaki, Gibbons, Mowry, "Improving hash join performance through
+// prefetching", ICDE 2004.)
 type lookahead struct {
 	found   [lookAhead]lookup
 	n, at   int    // how many of found are known, and how many of these were asked for
@@ -27,8 +30,9 @@ type lookup struct {
 	ref  uint32 // id+1 of an entry that may be the topic's; 0 = none is known
 }
 
-// next returns what is known of the topic of a group's op at pos. It is to be called for each op of a batch, in their order: it looks up what follows, in this
-// group and those behind it, when that is asked for which is not known yet.
+// next returns what is known of the topic of a group's op at pos. It is to be called for each op of
+// a batch, in their order: it looks up what follows, in this group and those behind it, when that
+// is asked for which is not known yet.
 func (l *lookahead) next(t *table, g *Group) lookup {
 	if l.at == l.n {
 		l.over(t, g)
@@ -40,7 +44,8 @@ func (l *lookahead) next(t *table, g *Group) lookup {
 // forget is for the beginning of a batch.
 func (l *lookahead) forget() { l.n, l.at = 0, 0 }
 
-// over looks up the next ops: those from pos on of a group that has one there, and of the groups behind it.
+// over looks up the next ops: those from pos on of a group that has one there, and of the groups
+// behind it.
 func (l *lookahead) over(t *table, g *Group) {
 	l.forget()
 	var before []byte

@@ -6,8 +6,9 @@ import (
 	"testing"
 )
 
-// With topics enough for it to look ahead, every op has the outcome that it has one by one: known topics and new ones, the empty
-// one, the same one several times in a row, resets between, in groups shorter and longer than what is looked up at once, one and several in a batch.
+// With topics enough for it to look ahead, every op has the outcome that it has one by one: known
+// topics and new ones, the empty one, the same one several times in a row, resets between, in
+// groups shorter and longer than what is looked up at once, one and several in a batch.
 func TestLookahead(t *testing.T) {
 	t.Parallel()
 	c := newCounters()
@@ -27,7 +28,8 @@ func TestLookahead(t *testing.T) {
 					model[string(op.Topic)] = Value{Epoch: v.Epoch + 1}
 				}
 				if op.Err != nil || op.Sum != v.Sum || op.Epoch != v.Epoch {
-					t.Fatalf("op %d of %d on %q: sum %d, epoch %d, %v; want %+v", i, len(g.Ops), op.Topic, op.Sum, op.Epoch, op.Err, v)
+					t.Fatalf("op %d of %d on %q: sum %d, epoch %d, %v; want %+v", i, len(g.Ops), op.Topic, op.Sum,
+						op.Epoch, op.Err, v)
 				}
 			}
 		}

@@ -60,7 +60,9 @@ func TestApply(t *testing.T) {
 func TestApplyToUnknownTopic(t *testing.T) {
 	t.Parallel()
 	m := NewMachine()
-	if err := m.Apply(1, []Change{{Topic: []byte("a"), N: 5}, {Topic: []byte("b")}, {Topic: []byte("")}, {Topic: []byte(""), Epoch: 1, N: 2}}); err != nil {
+	if err := m.Apply(1,
+		[]Change{{Topic: []byte("a"), N: 5}, {Topic: []byte("b")}, {Topic: []byte("")},
+			{Topic: []byte(""), Epoch: 1, N: 2}}); err != nil {
 		t.Fatal(err)
 	}
 	for topic, want := range map[string]Value{"a": {5, 0}, "b": {0, 1}, "": {2, 1}} {
@@ -73,9 +75,11 @@ func TestApplyToUnknownTopic(t *testing.T) {
 	}
 }
 
-// FuzzReplay feeds arbitrary bytes to the decoder: no panic, and what decodes is what append writes.
+// FuzzReplay feeds arbitrary bytes to the decoder: no panic, and what decodes is what append
+// writes.
 func FuzzReplay(f *testing.F) {
-	for _, c := range []Change{{Topic: []byte("orders"), Epoch: 1, Sum: 300, N: 64}, {Topic: []byte(""), Epoch: 0, Sum: 0}, {Topic: bytes.Repeat([]byte("x"), 200), N: math.MaxUint64}} {
+	for _, c := range []Change{{Topic: []byte("orders"), Epoch: 1, Sum: 300, N: 64},
+		{Topic: []byte(""), Epoch: 0, Sum: 0}, {Topic: bytes.Repeat([]byte("x"), 200), N: math.MaxUint64}} {
 		b := c.Append(nil)
 		if len(b) != c.size() {
 			f.Fatalf("size %d, but %d bytes", c.size(), len(b))
@@ -95,7 +99,8 @@ func FuzzReplay(f *testing.F) {
 				return
 			}
 			again, left, err := decodeChange(batch, c.Append(nil))
-			if err != nil || len(left) != 0 || !bytes.Equal(again.Topic, c.Topic) || again.Epoch != c.Epoch || again.Sum != c.Sum || again.N != c.N {
+			if err != nil || len(left) != 0 || !bytes.Equal(again.Topic, c.Topic) || again.Epoch != c.Epoch ||
+				again.Sum != c.Sum || again.N != c.N {
 				t.Fatalf("%+v became %+v: %v", c, again, err)
 			}
 			b = rest
@@ -113,7 +118,8 @@ func BenchmarkApply(b *testing.B) {
 			sums := make([]uint64, bench.topics)
 			topics := make([][]byte, bench.topics)
 			for i := range topics {
-				topics[i] = []byte("counter:" + string(rune('a'+i%26)) + string(rune('a'+i/26%26)) + string(rune(0x4e00+i/676)))
+				topics[i] = []byte("counter:" + string(rune('a'+i%26)) + string(rune('a'+i/26%26)) +
+					string(rune(0x4e00+i/676)))
 			}
 			changes := make([]Change, 1)
 			b.ReportAllocs()

@@ -33,12 +33,13 @@ func CompareTopics(a, b []byte) int {
 	return bytes.Compare(sumA[:], sumB[:])
 }
 
-// SortTopics orders ids of different topics as a snapshot does, by CompareTopics. topic returns the bytes of one, which stay. yield, if
-// it is not nil, is called again and again.
+// SortTopics orders ids of different topics as a snapshot does, by CompareTopics. topic returns the
+// bytes of one, which stay. yield, if it is not nil, is called again and again.
 //
-// Comparing topics where they are would be two waits for memory per comparison. So eight bytes of each are brought together, sorted, and
-// only topics that have them in common go on with the next eight (as in a multikey quicksort that caches; Bentley and
-// Sedgewick, "Fast algorithms for sorting and searching strings", SODA 1997).
+// Comparing topics where they are would be two waits for memory per comparison. So eight bytes of
+// each are brought together, sorted, and only topics that have them in common go on with the next
+// eight (as in a multikey quicksort that caches; Bentley and Sedgewick, "Fast algorithms for
+// sorting and searching strings", SODA 1997).
 func SortTopics(ids []uint32, topic func(id uint32) []byte, yield func()) {
 	s := sorter{topic: topic, Yielder: Yielder{Yield: yield}}
 	plain := make([]keyed, 0, len(ids))
@@ -82,7 +83,8 @@ func (s *sorter) sortFrom(list []keyed, depth int) {
 	}
 	slices.SortFunc(list, func(a, b keyed) int {
 		s.After(1, 0)
-		// A topic that ends in word is a prefix of what else has the same word, which has zeros there.
+		// A topic that ends in word is a prefix of what else has the same word, which has zeros
+		// there.
 		return cmp.Or(cmp.Compare(a.word, b.word), cmp.Compare(a.rest, b.rest))
 	})
 	for len(list) > 0 {
@@ -107,7 +109,8 @@ func (k *keyed) load(topic []byte) {
 	k.word, k.rest = binary.BigEndian.Uint64(b[:]), uint8(len(topic))
 }
 
-// yieldWork is how much is done between two yields, in steps, of some 50 nanoseconds each: some 50 microseconds' work.
+// yieldWork is how much is done between two yields, in steps, of some 50 nanoseconds each: some 50
+// microseconds' work.
 const yieldWork = 1024
 
 // Yielder has other work come first, again and again, in work of seconds.

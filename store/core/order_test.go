@@ -13,7 +13,8 @@ func TestSortTopics(t *testing.T) {
 	t.Parallel()
 	rng := rand.New(rand.NewPCG(3, 4))
 	m := NewMachine()
-	topics := map[string]bool{"": true, strings.Repeat("x", MaxPlainTopic): true, strings.Repeat("x", MaxPlainTopic+1): true}
+	topics := map[string]bool{"": true, strings.Repeat("x", MaxPlainTopic): true,
+		strings.Repeat("x", MaxPlainTopic+1): true}
 	for range 5000 {
 		b := make([]byte, rng.IntN(40))
 		for i := range b {

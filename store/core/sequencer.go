@@ -171,8 +171,8 @@ func (s *Sequencer) Through() *Group {
 	return g
 }
 
-// add sequences ops of a group from where the last call stopped. It returns false when the batch is full and the group is
-// not yet through; of a whole group nothing is sequenced then.
+// add sequences ops of a group from where the last call stopped. It returns false when the batch is
+// full and the group is not yet through; of a whole group nothing is sequenced then.
 func (s *Sequencer) add(g *Group) bool {
 	if g.Whole && !s.takes(g) {
 		return g.pos == len(g.Ops)

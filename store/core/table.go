@@ -18,17 +18,20 @@ const (
 	refLengthBits = 16
 )
 
-// table is the map from topic to (epoch, sum). One goroutine at a time, the commit owner, changes it; any number read beside it.
+// table is the map from topic to (epoch, sum). One goroutine at a time, the commit owner, changes
+// it; any number read beside it.
 //
-// Entries are numbered in the order in which topics appeared and never move or go away, so an id stays good for ever. A
-// reader holds a shard's lock only to find an id; the values are atomics. Nothing in it but the index of chunks has
-// pointers, so the garbage collector does not walk millions of topics.
+// Entries are numbered in the order in which topics appeared and never move or go away, so an id
+// stays good for ever. A reader holds a shard's lock only to find an id; the values are atomics.
+// Nothing in it but the index of chunks has pointers, so the garbage collector does not walk
+// millions of topics.
 //
 // An entry costs 24 bytes, its topic's length, and 8 bytes of index at a load between 3/8 and 3/4.
 type table struct {
 	seed   maphash.Seed
 	shards [1 << shardBits]shard
-	// chunks and arenas are grown by the owner and read by all; the slices behind the pointers are only appended to.
+	// chunks and arenas are grown by the owner and read by all; the slices behind the pointers are
+	// only appended to.
 	chunks atomic.Pointer[[]*[chunkEntries]entry]
 	arenas atomic.Pointer[[][]byte]
 	count  atomic.Int64
@@ -37,7 +40,8 @@ type table struct {
 	// The rest is the owner's alone.
 
 	arenaFree []byte // what is left of the newest arena
-	// changed has, for each chunk with changes since they were last captured, the index of each entry's last change; 0 = none.
+	// changed has, for each chunk with changes since they were last captured, the index of each
+	// entry's last change; 0 = none.
 	changed []*changedChunk
 	dirty   []uint32 // ids with a changed index, in the order in which they became dirty
 }
@@ -47,8 +51,9 @@ type changedChunk struct {
 	n     int // entries of index that are not 0
 }
 
-// entry is one topic. version is epoch<<1, with the lowest bit set while a reset is under way: since only a reset lowers
-// a sum, a reader that sees the same even version before and after it read the sum has a pair that was true at once.
+// entry is one topic. version is epoch<<1, with the lowest bit set while a reset is under way:
+// since only a reset lowers a sum, a reader that sees the same even version before and after it
+// read the sum has a pair that was true at once.
 type entry struct {
 	sum     atomic.Uint64
 	version atomic.Uint64
@@ -57,8 +62,8 @@ type entry struct {
 
 type shard struct {
 	mu sync.RWMutex
-	// slots is an open-addressed table, its length a power of two (or 0): hash tag in the upper half, id+1 in the lower;
-	// 0 is a free slot.
+	// slots is an open-addressed table, its length a power of two (or 0): hash tag in the upper
+	// half, id+1 in the lower; 0 is a free slot.
 	slots []uint64
 	used  int
 }
@@ -120,7 +125,8 @@ func (t *table) find(hash uint64, topic []byte) (id uint32, ok bool) {
 	}
 }
 
-// candidate returns id+1 of the first entry that find would compare with a topic, or 0. The owner's.
+// candidate returns id+1 of the first entry that find would compare with a topic, or 0. The
+// owner's.
 func (t *table) candidate(hash uint64) uint32 {
 	s := &t.shards[hash>>(64-shardBits)]
 	if len(s.slots) == 0 {
@@ -237,8 +243,9 @@ func (s *shard) grow() {
 	}
 }
 
-// bulk fills a table that nobody reads yet. It keeps the slots of each shard aside and builds the index at the end, one shard at a
-// time: put into the whole index in the order of the snapshot, nearly every slot would be a cache miss.
+// bulk fills a table that nobody reads yet. It keeps the slots of each shard aside and builds the
+// index at the end, one shard at a time: put into the whole index in the order of the snapshot,
+// nearly every slot would be a cache miss.
 type bulk struct {
 	t     *table
 	slots [1 << shardBits][]uint64

@@ -22,7 +22,8 @@ func TestTableModel(t *testing.T) {
 		}
 		model[topic] = tab.insert(h, []byte(topic))
 	}
-	for _, topic := range []string{"", "\x00", "\x00\x00", "a", "a\n", strings.Repeat("x", 4096), strings.Repeat("y", MaxTopicLen), "日本語"} {
+	for _, topic := range []string{"", "\x00", "\x00\x00", "a", "a\n", strings.Repeat("x", 4096),
+		strings.Repeat("y", MaxTopicLen), "日本語"} {
 		add(topic)
 	}
 	for i := range 50_000 {
@@ -45,8 +46,9 @@ func TestTableModel(t *testing.T) {
 	}
 }
 
-// TestReadersSeePairs resets and counts an entry while readers look: an epoch of one moment never comes with a sum of another, and
-// no reader sees the entry go back. The writer counts each epoch from 0 to its number plus 7 in one step.
+// TestReadersSeePairs resets and counts an entry while readers look: an epoch of one moment never
+// comes with a sum of another, and no reader sees the entry go back. The writer counts each epoch
+// from 0 to its number plus 7 in one step.
 func TestReadersSeePairs(t *testing.T) {
 	t.Parallel()
 	epochs := uint64(300_000 / thin.Step(10))
@@ -57,7 +59,8 @@ func TestReadersSeePairs(t *testing.T) {
 			var before Value
 			for before.Epoch < epochs {
 				v := e.read()
-				if v.Sum != 0 && v.Sum != v.Epoch+7 || v.Epoch < before.Epoch || v.Epoch == before.Epoch && v.Sum < before.Sum {
+				if v.Sum != 0 && v.Sum != v.Epoch+7 || v.Epoch < before.Epoch ||
+					v.Epoch == before.Epoch && v.Sum < before.Sum {
 					t.Errorf("sum %d in epoch %d, behind sum %d in epoch %d", v.Sum, v.Epoch, before.Sum, before.Epoch)
 					return
 				}

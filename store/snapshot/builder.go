@@ -15,12 +15,13 @@ import (
 	"gcd/wal"
 )
 
-// buildBytes is how many bytes of entries a Builder collects before it writes them in one transaction: with them bounded its
-// memory is, however long the topics are.
+// buildBytes is how many bytes of entries a Builder collects before it writes them in one
+// transaction: with them bounded its memory is, however long the topics are.
 const buildBytes = 4 << 20
 
-// A Builder writes a new snapshot file from entries that come in order, without gaps between its pages. It is for tools; a
-// running store changes its file in place. A Builder is used by one goroutine, and ended by Finish or Abort.
+// A Builder writes a new snapshot file from entries that come in order, without gaps between its
+// pages. It is for tools; a running store changes its file in place. A Builder is used by one
+// goroutine, and ended by Finish or Abort.
 type Builder struct {
 	fs     vfs.FS
 	file   File
@@ -40,10 +41,11 @@ type Builder struct {
 	Mark wal.MarkNote
 }
 
-// NewBuilder begins a snapshot file for a store. There must be no file of that name. The file has no good state before Finish, so
-// it wants a name that nobody takes for a snapshot.
+// NewBuilder begins a snapshot file for a store. There must be no file of that name. The file has
+// no good state before Finish, so it wants a name that nobody takes for a snapshot.
 func NewBuilder(fsys vfs.FS, path string, id wal.ID) (*Builder, error) {
-	b := &Builder{fs: fsys, file: File{Path: path, size: math.MaxInt64}, meta: Meta{Store: id, State: StateCreating}, Mark: wal.MarkCurrent}
+	b := &Builder{fs: fsys, file: File{Path: path, size: math.MaxInt64}, meta: Meta{Store: id, State: StateCreating},
+		Mark: wal.MarkCurrent}
 	empty, err := fsys.Create(path)
 	if err != nil {
 		return nil, fmt.Errorf("creating a snapshot: %w", err)
@@ -75,14 +77,15 @@ func NewBuilder(fsys vfs.FS, path string, id wal.ID) (*Builder, error) {
 	return b, nil
 }
 
-// Add adds an entry, which must come behind the one before it in the order of core.CompareTopics. The topic is copied. Every
-// error is final.
+// Add adds an entry, which must come behind the one before it in the order of core.CompareTopics.
+// The topic is copied. Every error is final.
 func (b *Builder) Add(e Entry) error {
 	if b.err != nil {
 		return b.err
 	}
 	if len(e.Topic) > core.MaxTopicLen || e.Epoch > core.MaxEpoch {
-		b.err = fmt.Errorf("topic %.64q of %d bytes in epoch %d: longest is %d, highest %d", e.Topic, len(e.Topic), e.Epoch, core.MaxTopicLen, uint64(core.MaxEpoch))
+		b.err = fmt.Errorf("topic %.64q of %d bytes in epoch %d: longest is %d, highest %d", e.Topic, len(e.Topic),
+			e.Epoch, core.MaxTopicLen, uint64(core.MaxEpoch))
 		return b.err
 	}
 	start := len(b.pending)
@@ -123,9 +126,10 @@ func (b *Builder) flush() error {
 	return err
 }
 
-// Finish completes the file as that of a store that was closed cleanly behind the record at index, and makes its bytes durable; that
-// its name is, is up to the caller. It returns what the file says of itself. The entries of the file are then as they
-// were added only as far as memory can be trusted: who is careful reads it back.
+// Finish completes the file as that of a store that was closed cleanly behind the record at index,
+// and makes its bytes durable; that its name is, is up to the caller. It returns what the file says
+// of itself. The entries of the file are then as they were added only as far as memory can be
+// trusted: who is careful reads it back.
 func (b *Builder) Finish(index uint64) (Meta, error) {
 	if b.err != nil {
 		return Meta{}, b.err

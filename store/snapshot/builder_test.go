@@ -19,7 +19,8 @@ import (
 
 // BuildEntries are entries in their order, with topics and numbers that are hard on a format.
 func BuildEntries(r *rand.Rand, n int) []Entry {
-	topics := [][]byte{{}, []byte("a"), []byte("a\x00"), []byte("line\nline"), bytes.Repeat([]byte("k"), 1024), bytes.Repeat([]byte("k"), 1025),
+	topics := [][]byte{{}, []byte("a"), []byte("a\x00"), []byte("line\nline"), bytes.Repeat([]byte("k"), 1024),
+		bytes.Repeat([]byte("k"), 1025),
 		bytes.Repeat([]byte("x"), core.MaxTopicLen), bytes.Repeat([]byte("y"), core.MaxTopicLen)}
 	for i := range n {
 		topics = append(topics, fmt.Appendf(nil, "topic/%d/%s", i, strings.Repeat("é", r.IntN(20))))
@@ -27,7 +28,9 @@ func BuildEntries(r *rand.Rand, n int) []Entry {
 	slices.SortFunc(topics, core.CompareTopics)
 	entries := make([]Entry, len(topics))
 	for i, topic := range topics {
-		entries[i] = Entry{Topic: topic, Value: core.Value{Sum: r.Uint64() >> r.IntN(64), Epoch: r.Uint64() >> (1 + r.IntN(63))}, Last: uint64(i + 1)}
+		entries[i] = Entry{Topic: topic,
+			Value: core.Value{Sum: r.Uint64() >> r.IntN(64),
+				Epoch: r.Uint64() >> (1 + r.IntN(63))}, Last: uint64(i + 1)}
 	}
 	entries[0].Value = core.Value{Sum: math.MaxUint64, Epoch: core.MaxEpoch}
 	return entries
@@ -119,7 +122,8 @@ func TestBuilderRefuses(t *testing.T) {
 	}
 }
 
-// TestBuilderFails lets each operation on the disk that it can see fail: the error comes out, and no file stays.
+// TestBuilderFails lets each operation on the disk that it can see fail: the error comes out, and
+// no file stays.
 func TestBuilderFails(t *testing.T) {
 	t.Parallel()
 	for n := 1; ; n++ {

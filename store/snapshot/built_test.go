@@ -13,7 +13,8 @@ import (
 	"gcd/wal"
 )
 
-// TestBuilder builds a snapshot of several transactions, reads it back, and starts a store on it that counts on.
+// TestBuilder builds a snapshot of several transactions, reads it back, and starts a store on it
+// that counts on.
 func TestBuilder(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
@@ -32,7 +33,8 @@ func TestBuilder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m != built || m.Store != id || m.State != snapshot.StateClosed || m.Replay != index || m.DurableAtLeast != index {
+	if m != built || m.Store != id || m.State != snapshot.StateClosed || m.Replay != index ||
+		m.DurableAtLeast != index {
 		t.Errorf("the file says %+v, Finish said %+v", m, built)
 	}
 	if !slices.EqualFunc(got, entries, snapshot.EqualEntries) {

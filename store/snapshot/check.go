@@ -151,8 +151,8 @@ func checkByteOrder(file io.ReaderAt) error {
 	return nil
 }
 
-// checkMetaPages checks the first two pages: of the last transaction and of the one before it, each with a checksum of its own. bbolt takes
-// the older one without a word if the newer one is damaged.
+// checkMetaPages checks the first two pages: of the last transaction and of the one before it, each
+// with a checksum of its own. bbolt takes the older one without a word if the newer one is damaged.
 func checkMetaPages(file io.ReaderAt, pageSize int, transaction uint64) error {
 	ne := binary.NativeEndian
 	for id := range 2 {
@@ -164,15 +164,19 @@ func checkMetaPages(file io.ReaderAt, pageSize int, transaction uint64) error {
 		sum := fnv.New64a()
 		_, _ = sum.Write(meta[:metaSumOffset])
 		switch {
-		case ne.Uint64(page) != uint64(id) || ne.Uint16(page[8:]) != metaPage || ne.Uint16(page[10:]) != 0 || ne.Uint32(page[12:]) != 0:
+		case ne.Uint64(page) != uint64(id) || ne.Uint16(page[8:]) != metaPage || ne.Uint16(page[10:]) != 0 ||
+			ne.Uint32(page[12:]) != 0:
 			return fmt.Errorf("page %d at offset %d is not bbolt's page %d", id, id*pageSize, id)
-		case ne.Uint32(meta) != metaMagic || ne.Uint32(meta[4:]) != metaVersion || sum.Sum64() != ne.Uint64(meta[metaSumOffset:]):
-			return fmt.Errorf("page %d at offset %d: the checksum of one of bbolt's two meta pages does not match; bbolt would go on from the other one", id, id*pageSize)
+		case ne.Uint32(meta) != metaMagic || ne.Uint32(meta[4:]) != metaVersion ||
+			sum.Sum64() != ne.Uint64(meta[metaSumOffset:]):
+			return fmt.Errorf("page %d at offset %d: the checksum of one of bbolt's two meta pages does not match; "+
+				"bbolt would go on from the other one", id, id*pageSize)
 		case int(ne.Uint32(meta[8:])) != pageSize:
 			return fmt.Errorf("page %d at offset %d: a page size of %d", id, id*pageSize, ne.Uint32(meta[8:]))
 		}
 		if tx := ne.Uint64(page[metaTransaction:]); tx != transaction && tx+1 != transaction || tx%2 != uint64(id) {
-			return fmt.Errorf("page %d at offset %d is of transaction %d, the last one is %d", id, id*pageSize, tx, transaction)
+			return fmt.Errorf("page %d at offset %d is of transaction %d, the last one is %d", id, id*pageSize, tx,
+				transaction)
 		}
 	}
 	return nil

@@ -14,8 +14,9 @@ import (
 	"gcd/wal"
 )
 
-// TestCheckSnapshotTakesWhatIsWritten: a stricter check is worth nothing if it ever refuses a file that is whole. So files of all kinds: grown in
-// random order over many transactions, with short and long topics and values that change their length; built at once; new.
+// TestCheckSnapshotTakesWhatIsWritten: a stricter check is worth nothing if it ever refuses a file
+// that is whole. So files of all kinds: grown in random order over many transactions, with short
+// and long topics and values that change their length; built at once; new.
 func TestCheckSnapshotTakesWhatIsWritten(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
@@ -52,7 +53,10 @@ func TestCheckSnapshotTakesWhatIsWritten(t *testing.T) {
 				}
 				if !seen[topic] {
 					seen[topic] = true
-					entries = append(entries, Entry{Topic: []byte(topic), Value: core.Value{Sum: r.Uint64() >> r.IntN(64), Epoch: uint64(r.IntN(3))}, Last: r.Uint64() >> r.IntN(64)})
+					entries = append(entries,
+						Entry{Topic: []byte(topic),
+							Value: core.Value{Sum: r.Uint64() >> r.IntN(64),
+								Epoch: uint64(r.IntN(3))}, Last: r.Uint64() >> r.IntN(64)})
 				}
 			}
 			if err := file.Write(entries, 5, nil); err != nil {
@@ -79,8 +83,9 @@ func TestCheckSnapshotTakesWhatIsWritten(t *testing.T) {
 	}
 }
 
-// TestCheckSnapshotSeesEveryBit flips the bits of a file with branches, free pages and pages of several: a bit that nothing notices is
-// one that CheckSnapshot says holds nothing, but for the few values in meta that a log is needed to judge.
+// TestCheckSnapshotSeesEveryBit flips the bits of a file with branches, free pages and pages of
+// several: a bit that nothing notices is one that CheckSnapshot says holds nothing, but for the few
+// values in meta that a log is needed to judge.
 func TestCheckSnapshotSeesEveryBit(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), FileName)
@@ -91,8 +96,11 @@ func TestCheckSnapshotSeesEveryBit(t *testing.T) {
 	for round := range 3 {
 		var entries []Entry
 		for i := range 60 {
-			entries = append(entries, Entry{Topic: fmt.Appendf(nil, "topic %03d %d", i, round), Value: core.Value{Sum: uint64(i)}, Last: 1})
-			entries = append(entries, Entry{Topic: []byte(strings.Repeat(string(rune('a'+i%26)), 300+5*i)), Value: core.Value{Sum: uint64(i)}, Last: 1})
+			entries = append(entries,
+				Entry{Topic: fmt.Appendf(nil, "topic %03d %d", i, round), Value: core.Value{Sum: uint64(i)}, Last: 1})
+			entries = append(entries,
+				Entry{Topic: []byte(strings.Repeat(string(rune('a'+i%26)), 300+5*i)), Value: core.Value{Sum: uint64(i)},
+					Last: 1})
 		}
 		if err := file.Write(entries, 5, nil); err != nil {
 			t.Fatal(err)

@@ -164,8 +164,8 @@ func (f *File) readable(file *os.File, size int64) error {
 	return err
 }
 
-// readableAgain is readable behind what bbolt has against a file: a disk that began to fail meanwhile
-// has bbolt say the same as damage.
+// readableAgain is readable behind what bbolt has against a file: a disk that began to fail
+// meanwhile has bbolt say the same as damage.
 func (f *File) readableAgain() error {
 	file, err := f.openFile(os.O_RDONLY)
 	if err != nil {
@@ -178,7 +178,8 @@ func (f *File) readableAgain() error {
 func (f *File) open(readOnly bool) (*bolt.DB, error) {
 	f.size = -1
 	db, err := bolt.Open(f.Path, 0o600, &bolt.Options{
-		Timeout: cmp.Or(f.Wait, lockTimeout), ReadOnly: readOnly, FreelistType: bolt.FreelistMapType, NoStatistics: true, NoSync: f.Hooks.NoSync,
+		Timeout: cmp.Or(f.Wait, lockTimeout), ReadOnly: readOnly, FreelistType: bolt.FreelistMapType,
+		NoStatistics: true, NoSync: f.Hooks.NoSync,
 		OpenFile: func(_ string, flag int, _ os.FileMode) (*os.File, error) {
 			file, err := f.openFile(flag &^ os.O_CREATE)
 			if err != nil {
@@ -212,8 +213,10 @@ func (f *File) open(readOnly bool) (*bolt.DB, error) {
 	case errors.Is(err, bolterrors.ErrVersionMismatch):
 		return nil, fmt.Errorf("%s: %w: %w", f.Path, wal.ErrVersion, err)
 	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, fmt.Errorf("%s: another process, a server or a tool, has had it locked for %s: %w", f.Path, cmp.Or(f.Wait, lockTimeout), err)
-	case err != nil && f.size >= 0 && !errors.As(err, &system): // what else bbolt has against a file: that it ends before its first two pages do
+		return nil, fmt.Errorf("%s: another process, a server or a tool, has had it locked for %s: %w", f.Path,
+			cmp.Or(f.Wait, lockTimeout), err)
+	case err != nil && f.size >= 0 && !errors.As(err, &system):
+		// what else bbolt has against a file: that it ends before its first two pages do
 		return nil, f.damaged(&misplaced{f.size, fmt.Errorf("the file ends too early: %w", err)})
 	case err != nil:
 		return nil, fmt.Errorf("opening %s: %w", f.Path, err)
@@ -303,7 +306,8 @@ func (f *File) Create(fsys vfs.FS, id wal.ID, marked bool) error {
 	if err := fsys.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	db, err := bolt.Open(tmp, 0o600, &bolt.Options{Timeout: lockTimeout, FreelistType: bolt.FreelistMapType, NoSync: f.Hooks.NoSync})
+	db, err := bolt.Open(tmp, 0o600,
+		&bolt.Options{Timeout: lockTimeout, FreelistType: bolt.FreelistMapType, NoSync: f.Hooks.NoSync})
 	if err != nil {
 		return fmt.Errorf("creating %s: %w", tmp, err)
 	}

@@ -44,7 +44,8 @@ func TestFaultOfTheMap(t *testing.T) {
 		Build(t, path, wal.ID{1}, BuildEntries(rand.New(rand.NewPCG(1, 1)), 500), 99)
 		file := At(path)
 		err := file.view(func(tx *bolt.Tx) error { return row.do(tx, path) })
-		if err == nil || errors.As(err, new(*wal.CorruptionError)) != row.damage || !strings.Contains(err.Error(), path) {
+		if err == nil || errors.As(err, new(*wal.CorruptionError)) != row.damage ||
+			!strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v, want damage %t", row.name, err, row.damage)
 		}
 		writer := File{Path: path, Wait: time.Millisecond} // which any other that has it open would keep out

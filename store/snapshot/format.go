@@ -1,9 +1,9 @@
-// Package snapshot is the file counters.db, in which a store keeps its counters so that a start need
-// not read all of the log: what it says of itself and one entry for each topic, in bbolt.
+// Package snapshot is the file counters.db, in which a store keeps its counters so that a start
+// need not read all of the log: what it says of itself and one entry for each topic, in bbolt.
 //
-// A running store changes its file in place; tools read it, check it, and build new ones. Nothing in
-// the file is believed that was not checked: bbolt trusts the offsets in its pages, so a walk of our
-// own comes before it.
+// A running store changes its file in place; tools read it, check it, and build new ones. Nothing
+// in the file is believed that was not checked: bbolt trusts the offsets in its pages, so a walk of
+// our own comes before it.
 package snapshot
 
 import (
@@ -92,7 +92,8 @@ func (m Meta) same(other Meta) bool {
 	return m == other
 }
 
-// digest is the sum modulo 2^128 of a hash of each entry, so it is kept up to date in place and does not depend on the order.
+// digest is the sum modulo 2^128 of a hash of each entry, so it is kept up to date in place and
+// does not depend on the order.
 type digest struct{ hi, lo uint64 }
 
 func (d *digest) add(h uint64) {
@@ -162,7 +163,8 @@ func decodeEntry(k, v []byte) (Entry, error) {
 		return Entry{}, fmt.Errorf("entry %.64x has epoch %d", k, e.Epoch)
 	case len(k) > 0 && k[0] == keyPlain && len(k) <= 1+core.MaxPlainTopic && len(rest) == 0:
 		e.Topic = k[1:]
-	case len(k) == 1+sha256.Size && k[0] == keyHashed && len(rest) > core.MaxPlainTopic && len(rest) <= core.MaxTopicLen:
+	case len(k) == 1+sha256.Size && k[0] == keyHashed && len(rest) > core.MaxPlainTopic &&
+		len(rest) <= core.MaxTopicLen:
 		e.Topic = rest
 		if sum := sha256.Sum256(rest); !bytes.Equal(sum[:], k[1:]) {
 			return Entry{}, fmt.Errorf("entry %x has another topic's name", k)
@@ -173,7 +175,8 @@ func decodeEntry(k, v []byte) (Entry, error) {
 	return e, nil
 }
 
-// entryHash is what an entry adds to the digest: XXH64 of the key's length (uint32), key and value. scratch is reused.
+// entryHash is what an entry adds to the digest: XXH64 of the key's length (uint32), key and value.
+// scratch is reused.
 func entryHash(scratch *[]byte, k, v []byte) uint64 {
 	b := binary.LittleEndian.AppendUint32((*scratch)[:0], uint32(len(k)))
 	b = append(append(b, k...), v...)
@@ -249,7 +252,8 @@ func (f *File) readMeta(tx *bolt.Tx) (Meta, error) {
 		return Meta{}, f.damaged(fmt.Errorf("meta key %q is missing or has the wrong length", bad))
 	}
 	if m.State < StateCreating || m.State > StateClosed || m.Replay > m.DurableAtLeast {
-		return Meta{}, f.damaged(fmt.Errorf("state %d, replay %d, witness %d make no sense", m.State, m.Replay, m.DurableAtLeast))
+		return Meta{}, f.damaged(fmt.Errorf("state %d, replay %d, witness %d make no sense", m.State, m.Replay,
+			m.DurableAtLeast))
 	}
 	return m, nil
 }

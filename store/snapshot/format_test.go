@@ -11,7 +11,8 @@ import (
 // TestEntries: what is encoded decodes, for every kind of topic; what makes no sense does not.
 func TestEntries(t *testing.T) {
 	t.Parallel()
-	for _, topic := range []string{"", "a", strings.Repeat("k", 1024), strings.Repeat("k", 1025), strings.Repeat("k", core.MaxTopicLen)} {
+	for _, topic := range []string{"", "a", strings.Repeat("k", 1024), strings.Repeat("k", 1025),
+		strings.Repeat("k", core.MaxTopicLen)} {
 		e := Entry{Topic: []byte(topic), Value: core.Value{Sum: 1<<64 - 1, Epoch: core.MaxEpoch}, Last: 300}
 		k, v := e.key(nil), e.encode(nil)
 		got, err := decodeEntry(k, v)
@@ -30,7 +31,8 @@ func TestEntries(t *testing.T) {
 // TestCompareTopics compares as the keys of the snapshot do.
 func TestCompareTopics(t *testing.T) {
 	t.Parallel()
-	topics := []string{"", "\x00", "\x01", "a", "a\x00", "aa", "b", "\xff", strings.Repeat("\xff", 1024), strings.Repeat("a", 1025), strings.Repeat("b", 1025), strings.Repeat("c", 65535)}
+	topics := []string{"", "\x00", "\x01", "a", "a\x00", "aa", "b", "\xff", strings.Repeat("\xff", 1024),
+		strings.Repeat("a", 1025), strings.Repeat("b", 1025), strings.Repeat("c", 65535)}
 	for _, a := range topics {
 		for _, b := range topics {
 			x, y := Entry{Topic: []byte(a)}, Entry{Topic: []byte(b)}

@@ -7,16 +7,19 @@ import (
 	"io"
 )
 
-// bbolt follows the lengths and offsets in its pages without comparing them with anything, so that a flipped bit may have it
-// read memory that is not the file's at all. pageWalk looks at them first. The format is bbolt's (internal/common/page.go):
+// bbolt follows the lengths and offsets in its pages without comparing them with anything, so that
+// a flipped bit may have it read memory that is not the file's at all. pageWalk looks at them
+// first. The format is bbolt's (internal/common/page.go):
 //
 //	page     id (8 bytes), flags (2), count (2), overflow (4), then count elements of 16 bytes
 //	branch   offset of the key from the element (4), its length (4), page (8)
-//	leaf     flags (4), offset of the key from the element (4), its length (4), length of the value behind it (4)
-//	bucket   root page (8; 0 = the page is in the value, behind this), sequence (8); the value of a leaf element with flag 1
+//	leaf     flags (4), offset of the key from the element (4), its length (4), length of the value
+//	         after it (4)
+//	bucket   root page (8; 0 = the page is in the value, after this), sequence (8); the value of a
+//	         leaf element with flag 1
 //	free     ids of free pages (8 each); with a count of 65535 the first is the real count
-//	meta     on page 0 or 1: magic, version, page size and flags (4 each), root bucket (16), free list's page, number of pages,
-//	         transaction, checksum (8 each)
+//	meta     on page 0 or 1: magic, version, page size and flags (4 each), root bucket (16), free
+//	         list's page, number of pages, transaction, checksum (8 each)
 const (
 	pageHeaderSize   = 16
 	pageElementSize  = 16
@@ -40,8 +43,8 @@ type pageWalk struct {
 	free     [][]byte // buffers of pageSize
 	freed    int      // pages on the list of free ones, if it is strict
 
-	// strict, if set, has the walk refuse also what bbolt takes and never writes, and is told of the bytes that hold something. What
-	// it is not told of nobody reads.
+	// strict, if set, has the walk refuse also what bbolt takes and never writes, and is told of
+	// the bytes that hold something. What it is not told of nobody reads.
 	strict func(off, n int64)
 }
 
@@ -62,8 +65,8 @@ func (w *pageWalk) wrong(id uint64, format string, args ...any) error {
 	return &misplaced{int64(id) * int64(w.pageSize), fmt.Errorf("page %d"+format, append([]any{id}, args...)...)}
 }
 
-// check checks the tree below the root page, and that no page of it is on the list of free pages of the transaction: the
-// next one would overwrite it.
+// check checks the tree below the root page, and that no page of it is on the list of free pages of
+// the transaction: the next one would overwrite it.
 func (w *pageWalk) check(root, transaction uint64) error {
 	w.inUse = make([]bool, w.pages)
 	if _, err := w.walk(root); err != nil {
@@ -125,8 +128,8 @@ func (w *pageWalk) freeList(id uint64) error {
 	return nil
 }
 
-// walk checks the tree below a page: that everything that its pages point at lies within them and within the file. It returns
-// the tree's first key, if it is strict.
+// walk checks the tree below a page: that everything that its pages point at lies within them and
+// within the file. It returns the tree's first key, if it is strict.
 func (w *pageWalk) walk(id uint64) ([]byte, error) {
 	page, err := w.read(id)
 	if err != nil {
@@ -141,8 +144,8 @@ func (w *pageWalk) walk(id uint64) ([]byte, error) {
 	return bytes.Clone(firstKey(page)), nil
 }
 
-// read returns a page, overflow included, and marks it as in use. A tree has each page once, so a second time is an error:
-// every walk ends.
+// read returns a page, overflow included, and marks it as in use. A tree has each page once, so a
+// second time is an error: every walk ends.
 func (w *pageWalk) read(id uint64) ([]byte, error) {
 	if id >= w.pages {
 		return nil, fmt.Errorf("page %d is not one of the file's %d", id, w.pages)
@@ -194,8 +197,8 @@ func (w *pageWalk) release(page []byte) {
 	}
 }
 
-// elements checks a page that is read, or one that is inside of a value; off is where it is in the file. It returns where in
-// the page what it holds ends.
+// elements checks a page that is read, or one that is inside of a value; off is where it is in the
+// file. It returns where in the page what it holds ends.
 func (w *pageWalk) elements(id uint64, page []byte, off int64) (end int, err error) {
 	ne := binary.NativeEndian
 	if len(page) < pageHeaderSize {
@@ -230,7 +233,8 @@ func (w *pageWalk) elements(id uint64, page []byte, off int64) (end int, err err
 			var first []byte
 			first, err = w.walk(ne.Uint64(e[8:]))
 			if err == nil && w.strict != nil && !bytes.Equal(first, page[begin:end]) {
-				err = w.wrong(id, ": element %d has the key %.64x, the page below it begins with %.64x", i, page[begin:end], first)
+				err = w.wrong(id, ": element %d has the key %.64x, the page below it begins with %.64x", i,
+					page[begin:end], first)
 			}
 		case ne.Uint32(e)&bucketLeaf != 0:
 			err = w.bucket(id, page[begin+key:end], off+int64(begin+key))

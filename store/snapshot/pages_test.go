@@ -10,8 +10,8 @@ import (
 	"gcd/store/core"
 )
 
-// FuzzSnapshotEdit changes eight bytes of a snapshot file: reading it says so, or finds what was there before. It never faults,
-// reads memory that is not the file's, or finds something else.
+// FuzzSnapshotEdit changes eight bytes of a snapshot file: reading it says so, or finds what was
+// there before. It never faults, reads memory that is not the file's, or finds something else.
 func FuzzSnapshotEdit(f *testing.F) {
 	kept, err := os.ReadFile(filepath.Join("..", "testdata", "v1", FileName))
 	if err != nil {

@@ -13,9 +13,9 @@ import (
 // Read calls each with every entry, in the order of core.CompareTopics, and returns what the file
 // says of itself. Everything is checked as at a start, count and digest at the end: what each saw
 // is to be believed only when the error is nil. An entry's topic is valid during the call. An error
-// of each ends the reading and is returned. Otherwise errors are *wal.CorruptionError, wal.ErrNotOurs,
-// wal.ErrVersion, and those of opening the file, which fails when a transaction is under way for
-// longer than Wait.
+// of each ends the reading and is returned. Otherwise errors are *wal.CorruptionError,
+// wal.ErrNotOurs, wal.ErrVersion, and those of opening the file, which fails when a transaction is
+// under way for longer than Wait.
 func (f *File) Read(each func(Meta, Entry) error) (Meta, error) {
 	return f.meta(func(tx *bolt.Tx, m Meta) error {
 		var count uint64
@@ -44,7 +44,8 @@ func (f *File) Read(each func(Meta, Entry) error) (Meta, error) {
 			}
 		}
 		if should := digestOf(m.Digest); count != m.Count || sum != should {
-			return f.damaged(fmt.Errorf("it holds %d entries with digest %016x%016x, but should hold %d with %016x%016x",
+			return f.damaged(fmt.Errorf("it holds %d entries with digest %016x%016x, but should hold %d with "+
+				"%016x%016x",
 				count, sum.hi, sum.lo, m.Count, should.hi, should.lo))
 		}
 		return nil
@@ -125,7 +126,8 @@ func (f *File) pages(tx *bolt.Tx, do func(file *os.File, w *pageWalk) error) err
 		return f.damaged(fmt.Errorf("it has %d bytes, but should have %d", info.Size(), tx.Size()))
 	}
 	size := tx.DB().Info().PageSize
-	return do(file, &pageWalk{file: f.reader(file), rest: f.Rest, pageSize: size, pages: uint64(tx.Size()) / uint64(size)})
+	return do(file,
+		&pageWalk{file: f.reader(file), rest: f.Rest, pageSize: size, pages: uint64(tx.Size()) / uint64(size)})
 }
 
 // checkPages looks at every page that a transaction can reach, before bbolt does.

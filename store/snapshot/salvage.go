@@ -46,7 +46,8 @@ func (f *File) Salvage(each func(Entry) error) error {
 		}
 		page := head
 		overflow := int64(ne.Uint32(head[12:]))
-		if overflow > 0 && overflow < pages-id && overflow*int64(size) <= 1<<20 { // the longest entry takes a sixteenth of that
+		if overflow > 0 && overflow < pages-id && overflow*int64(size) <= 1<<20 {
+			// the longest entry takes a sixteenth of that
 			page = make([]byte, (1+overflow)*int64(size))
 			if _, err := file.ReadAt(page, id*int64(size)); err != nil {
 				return fmt.Errorf("reading %s: %w", f.Path, err)
@@ -59,8 +60,9 @@ func (f *File) Salvage(each func(Entry) error) error {
 	return nil
 }
 
-// salvagePage reads what makes sense of a page that holds entries; its elements are within the first head bytes. A bucket that is so small that it has no page of its
-// own is in the page of the one above it.
+// salvagePage reads what makes sense of a page that holds entries; its elements are within the
+// first head bytes. A bucket that is so small that it has no page of its own is in the page of the
+// one above it.
 func salvagePage(page []byte, head int, above bool, each func(Entry) error) error {
 	ne := binary.NativeEndian
 	if len(page) < pageHeaderSize || ne.Uint16(page[8:]) != leafPage {

@@ -68,7 +68,8 @@ func (f *File) Write(entries []Entry, durable uint64, yield func()) error {
 			yielder.After(entrySteps, len(entries[i].Topic))
 			key, value = entries[i].key(key[:0]), entries[i].encode(value[:0])
 			if got := present.get(key); !bytes.Equal(got, value) {
-				return f.damaged(fmt.Errorf("topic %.64q reads back as %x, written as %x", entries[i].Topic, got, value))
+				return f.damaged(fmt.Errorf("topic %.64q reads back as %x, written as %x", entries[i].Topic, got,
+					value))
 			}
 		}
 		return nil
