@@ -20,7 +20,7 @@ import (
 	"gcd/wal"
 )
 
-// compactStore makes a store with history, a snapshot, and a tail of several segments behind it:
+// compactStore makes a store with history, a snapshot, and a tail of several segments after it:
 // topics in both and in one alone, and resets. It is closed, or as a crash leaves it. The counters
 // are those that it should have.
 func compactStore(t testing.TB, seed uint64, segment int, topics []string, closed bool) (dir string,

@@ -119,7 +119,7 @@ func (c *comparison) logDamage(index uint64, err error) error {
 	return c.damage(c.segmentFile(index), err)
 }
 
-// broken is told of two changes of a topic, the second of which does not follow.
+// broken is a notFollowing. It notes damage, and goes on.
 func (c *comparison) broken(topic []byte, index uint64, from, at core.Value) error {
 	for r, err := range c.log.Records(index) {
 		if err != nil {
@@ -184,7 +184,7 @@ func (c *comparison) entry(e snapshot.Entry, log *delta) error {
 		return c.wrong(e.Offset, "topic %.64q is said to be older than what the log keeps, but it has every record",
 			e.Topic)
 	case e.Last < c.first && log.first == 0:
-		c.rested++
+		c.unproved++
 	case log.first == 0:
 		return c.wrong(e.Offset, "topic %.64q was changed last by record %d, which does not change it", e.Topic, e.Last)
 	case e.Last < c.first:

@@ -19,7 +19,7 @@ func (r *dirView) countTopics(m *snapshot.Meta, changes func(do func(index uint6
 	}
 	// A topic leaves its first state once, so the change that starts from it stands for the topic.
 	// An interrupted snapshot may already have topics whose records come after it.
-	look := m.Count > 0 && r.meta == nil
+	search := m.Count > 0 && r.meta == nil
 	var born, known, doubtful uint64
 	failed := error(nil)
 	topics := func(yield func([]byte) bool) {
@@ -30,13 +30,13 @@ func (r *dirView) countTopics(m *snapshot.Meta, changes func(do func(index uint6
 			if born++; m.Count == 0 || index > m.DurableAtLeast {
 				return nil
 			}
-			if doubtful++; look && !yield(c.Topic) {
+			if doubtful++; search && !yield(c.Topic) {
 				return errEnough
 			}
 			return nil
 		})
 	}
-	if look {
+	if search {
 		_, err = (&snapshot.File{Path: store.SnapshotPath(r.dir), Open: r.open, Rest: r.pause}).Find(topics,
 			func(snapshot.Entry) error { known++; return nil })
 	} else {
@@ -45,7 +45,7 @@ func (r *dirView) countTopics(m *snapshot.Meta, changes func(do func(index uint6
 	if errors.Is(failed, errEnough) {
 		failed = nil
 	}
-	return m.Count + born - known, look || doubtful == 0, errors.Join(failed, err)
+	return m.Count + born - known, search || doubtful == 0, errors.Join(failed, err)
 }
 
 // errEnough ends an iteration.

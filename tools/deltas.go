@@ -57,8 +57,8 @@ func (d deltas) add(index uint64, at time.Time, c *core.Change, upTo bool) (befo
 	return before, follows && !held, nil
 }
 
-// notFollowing is told of a change that does not follow from the one before it. Its error ends the
-// work.
+// notFollowing is called with a change that does not follow from the one before it. Its error ends
+// the work.
 type notFollowing func(topic []byte, index uint64, from, at core.Value) error
 
 // whole is the delta of a topic over all records; zero if it has none.

@@ -15,7 +15,7 @@ import (
 	"gcd/wal"
 )
 
-// bigStore is a directory with a snapshot of many topics of 16 bytes, and records behind it that
+// bigStore is a directory with a snapshot of many topics of 16 bytes, and records after it that
 // count so many of them once more, from the first on.
 func bigStore(b *testing.B, topics, behind int) string {
 	b.Helper()

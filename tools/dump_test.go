@@ -313,7 +313,7 @@ func TestDumpAt(t *testing.T) {
 }
 
 // TestDumpClockBackwards: the state before the first later record in the order of the log, and how
-// many behind it are not later.
+// many after it are not later.
 func TestDumpClockBackwards(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -443,7 +443,7 @@ func TestDumpRefuses(t *testing.T) {
 		}
 	}
 
-	// The same with more behind it, and of a topic that is missing; and an entry that is not what
+	// The same with more after it, and of a topic that is missing; and an entry that is not what
 	// its own record made it, with the state of that record.
 	lacks := handmade(t, 9, []snapshot.Entry{entry("a", 4, 9)}, count("a", 0, 4, 2), count("a", 0, 6, 1))
 	setReplay(t, lacks, 10)

@@ -252,7 +252,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // parts takes a line apart from its beginning. When something is missing it is bad, and takes
 // nothing more.
 type parts struct {
-	rest []byte
+	left []byte
 	bad  bool
 }
 
@@ -265,34 +265,34 @@ func (p *parts) skip(text string) {
 
 // try takes a text if it is there.
 func (p *parts) try(text string) bool {
-	if p.bad || len(p.rest) < len(text) || string(p.rest[:len(text)]) != text {
+	if p.bad || len(p.left) < len(text) || string(p.left[:len(text)]) != text {
 		return false
 	}
-	p.rest = p.rest[len(text):]
+	p.left = p.left[len(text):]
 	return true
 }
 
 // until takes what comes before a byte, and leaves the byte.
 func (p *parts) until(end byte) []byte {
-	i := bytes.IndexByte(p.rest, end)
+	i := bytes.IndexByte(p.left, end)
 	if p.bad || i < 0 {
 		p.bad = true
 		return nil
 	}
-	part := p.rest[:i]
-	p.rest = p.rest[i:]
+	part := p.left[:i]
+	p.left = p.left[i:]
 	return part
 }
 
 // number takes a decimal number.
 func (p *parts) number() (n uint64) {
 	i := 0
-	for ; i < len(p.rest) && p.rest[i]-'0' <= 9; i++ {
-		digit := uint64(p.rest[i] - '0')
+	for ; i < len(p.left) && p.left[i]-'0' <= 9; i++ {
+		digit := uint64(p.left[i] - '0')
 		p.bad = p.bad || n > (math.MaxUint64-digit)/10
 		n = 10*n + digit
 	}
-	p.rest = p.rest[i:]
+	p.left = p.left[i:]
 	p.bad = p.bad || i == 0
 	return n
 }
@@ -300,13 +300,13 @@ func (p *parts) number() (n uint64) {
 // hex takes 2·len(to) hexadecimal digits.
 func (p *parts) hex(to []byte) {
 	n := 2 * len(to)
-	if p.bad || len(p.rest) < n {
+	if p.bad || len(p.left) < n {
 		p.bad = true
 		return
 	}
-	_, err := hex.Decode(to, p.rest[:n])
+	_, err := hex.Decode(to, p.left[:n])
 	p.bad = err != nil
-	p.rest = p.rest[n:]
+	p.left = p.left[n:]
 }
 
 // id takes a UUID.
@@ -324,19 +324,19 @@ func (p *parts) id() (id wal.ID) {
 
 // time takes a time in UTC, to the nanosecond.
 func (p *parts) time() time.Time {
-	text := p.rest
+	text := p.left
 	if end := bytes.IndexByte(text, 'Z'); end >= 0 {
 		text = text[:end+1]
 	}
 	t, err := time.Parse(time.RFC3339Nano, string(text))
 	p.bad = p.bad || err != nil
-	p.rest = p.rest[len(text):]
+	p.left = p.left[len(text):]
 	return t
 }
 
 // sum takes the checksum of a first line, which covers the bytes before a text that introduces it.
 func (p *parts) sum(line []byte, introduction string) error {
-	covered := line[:len(line)-len(p.rest)]
+	covered := line[:len(line)-len(p.left)]
 	p.skip(introduction)
 	var sum [4]byte
 	p.hex(sum[:])
@@ -356,12 +356,12 @@ func (p *parts) version(line []byte, introduction string) error {
 	if p.bad || v == 1 {
 		return nil
 	}
-	at := bytes.LastIndex(p.rest, []byte(introduction))
+	at := bytes.LastIndex(p.left, []byte(introduction))
 	if at < 0 || v == 0 {
 		p.bad = true
 		return nil
 	}
-	p.rest = p.rest[at:]
+	p.left = p.left[at:]
 	if err := p.sum(line, introduction); err != nil || p.bad {
 		return err
 	}
@@ -382,7 +382,7 @@ func (p *parts) prefix(introduction string) error {
 
 // done is an error if the line is not what it should be, or has something more.
 func (p *parts) done(what string) error {
-	if p.bad || len(p.rest) > 0 {
+	if p.bad || len(p.left) > 0 {
 		return badf("this is not %s", what)
 	}
 	return nil

@@ -13,7 +13,7 @@ import (
 	"gcd/store/snapshot"
 )
 
-// dumpSyntax is what stands around the values in the first and the last line of a dump.
+// dumpSyntax is the text around the values in the first and the last line of a dump.
 type dumpSyntax struct {
 	version, store, index, time, timeEnd, prefix, check, entries, digest, end string
 }
@@ -31,7 +31,7 @@ var (
 
 // header parses the first line. What it lets pass is not as appendHeader writes it.
 func (s *dumpSyntax) header(line []byte) (h DumpHeader, err error) {
-	p := parts{rest: line}
+	p := parts{left: line}
 	p.skip(s.version)
 	if err := p.version(line, s.check); err != nil {
 		return h, err
@@ -67,7 +67,7 @@ func (s *dumpSyntax) appendHeader(b []byte, h DumpHeader) []byte {
 
 // footer parses the last line; ok is false if the line is none.
 func (s *dumpSyntax) footer(line []byte) (f DumpFooter, ok bool, err error) {
-	p := parts{rest: line}
+	p := parts{left: line}
 	if !p.try(s.entries) {
 		return f, false, nil
 	}
@@ -90,7 +90,7 @@ type ndjsonDump struct{ topic []byte }
 func (*ndjsonDump) written(b []byte, c *Counter) []byte { return appendJSONCounter(b, c, true) }
 
 func (d *ndjsonDump) entry(line []byte) (c Counter, err error) {
-	p := parts{rest: line}
+	p := parts{left: line}
 	if raw := p.try(`{"topic_hex":"`); raw {
 		d.topic = p.hexString(d.topic[:0])
 	} else {
@@ -126,16 +126,16 @@ func (p *parts) entry(e snapshot.Entry) error {
 	return nil
 }
 
-// jsonString takes the rest of a string behind its opening quote, and the closing one, and appends
-// what it means to to.
+// jsonString takes a string after its opening quote, and the closing one, and appends what it means
+// to to.
 func (p *parts) jsonString(to []byte) []byte {
 	for !p.bad {
-		n := bytes.IndexAny(p.rest, `"\`)
+		n := bytes.IndexAny(p.left, `"\`)
 		if n < 0 {
 			break
 		}
-		to = append(to, p.rest[:n]...)
-		p.rest = p.rest[n:]
+		to = append(to, p.left[:n]...)
+		p.left = p.left[n:]
 		if p.try(`"`) {
 			return to
 		}
@@ -154,18 +154,18 @@ func (p *parts) hexString(to []byte) []byte {
 	return to
 }
 
-// escape takes what follows a backslash: one of these bytes, which stand for themselves, or what
-// stands for a character.
+// escape takes what follows a backslash, and appends the character that it means: itself, for one
+// of the given bytes.
 func (p *parts) escape(to []byte, themselves string) []byte {
 	const letters, meanings = `\nrt`, "\\\n\r\t"
-	if len(p.rest) > 0 {
-		c := p.rest[0]
+	if len(p.left) > 0 {
+		c := p.left[0]
 		if i := strings.IndexByte(letters, c); i >= 0 {
-			p.rest = p.rest[1:]
+			p.left = p.left[1:]
 			return append(to, meanings[i])
 		}
 		if strings.IndexByte(themselves, c) >= 0 {
-			p.rest = p.rest[1:]
+			p.left = p.left[1:]
 			return append(to, c)
 		}
 	}
@@ -189,14 +189,14 @@ func (d *csvDump) written(b []byte, c *Counter) []byte {
 
 // columns reads the line with their names.
 func (d *csvDump) columns(line []byte) error {
-	p := parts{rest: line}
+	p := parts{left: line}
 	p.skip(`topic,sum,epoch,last`)
 	d.times = p.try(`,time`)
 	return p.done("the line with the names of a dump's columns")
 }
 
 func (d *csvDump) entry(line []byte) (c Counter, err error) {
-	p := parts{rest: line}
+	p := parts{left: line}
 	d.field = p.csvField(d.field[:0])
 	p.skip(",")
 	c.Sum = p.number()
@@ -206,14 +206,14 @@ func (d *csvDump) entry(line []byte) (c Counter, err error) {
 	c.Last = p.number()
 	if d.times {
 		p.skip(",")
-		if len(p.rest) > 0 {
+		if len(p.left) > 0 {
 			c.Time = p.time()
 		}
 	}
 	if err := p.done("an entry of a dump"); err != nil {
 		return c, err
 	}
-	escaped := parts{rest: d.field}
+	escaped := parts{left: d.field}
 	d.topic = escaped.csvUnescape(d.topic[:0])
 	c.Topic = d.topic
 	return c, escaped.entry(c.Entry)
@@ -238,14 +238,14 @@ func (p *parts) csvField(to []byte) []byte {
 // csvUnescape takes everything and undoes the escapes that keep each entry on one line.
 func (p *parts) csvUnescape(to []byte) []byte {
 	for !p.bad {
-		n := bytes.IndexByte(p.rest, '\\')
+		n := bytes.IndexByte(p.left, '\\')
 		if n < 0 {
-			to = append(to, p.rest...)
-			p.rest = nil
+			to = append(to, p.left...)
+			p.left = nil
 			break
 		}
-		to = append(to, p.rest[:n]...)
-		p.rest = p.rest[n+1:]
+		to = append(to, p.left[:n]...)
+		p.left = p.left[n+1:]
 		if p.try("x") { // a byte that is not UTF-8
 			var c [1]byte
 			p.hex(c[:])

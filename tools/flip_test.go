@@ -105,7 +105,7 @@ func TestSnapshotCutOff(t *testing.T) {
 	for i := 0; i < len(sizes); i += thin.Step(3) {
 		size := sizes[i]
 		if size < 0 || size >= pages.Pages*pages.PageSize {
-			continue // behind that is nothing
+			continue // after that is nothing
 		}
 		content := intact[:size]
 		if i%5 == 0 && size > 0 {

@@ -18,7 +18,7 @@ import (
 	"gcd/wal"
 )
 
-// TestHistory: the steps of a topic, one behind the other, are what was handed out, and each starts
+// TestHistory: the steps of a topic, one after the other, are what was handed out, and each starts
 // where the one before ended.
 func TestHistory(t *testing.T) {
 	t.Parallel()
@@ -77,7 +77,7 @@ func TestHistory(t *testing.T) {
 	}
 }
 
-// TestHistoryNamesARecord that is whole and no batch, behind what was before it.
+// TestHistoryNamesARecord that is whole and no batch, after what was before it.
 func TestHistoryNamesARecord(t *testing.T) {
 	t.Parallel()
 	dir := handmade(t, 9, nil, core.Change{Topic: []byte("a"), N: 1})

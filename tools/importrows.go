@@ -167,7 +167,7 @@ func (t *rows) broken(text []byte, why error) error {
 
 // parse takes a row apart.
 func (t *rows) parse(text []byte) (row, error) {
-	p := parts{rest: text}
+	p := parts{left: text}
 	quoted := bytes.HasPrefix(text, []byte{'"'})
 	t.topic = p.csvField(t.topic[:0])
 	switch {
@@ -184,7 +184,7 @@ func (t *rows) parse(text []byte) (row, error) {
 	case !utf8.Valid(t.topic):
 		return row{}, badf("the topic %.64q is not UTF-8", t.topic)
 	}
-	number := p.rest
+	number := p.left
 	if inner := bytes.Trim(number, `"`); len(number) == len(inner)+2 {
 		number = inner
 	}

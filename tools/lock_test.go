@@ -199,7 +199,7 @@ func TestWaitingStartGetsTheNewDirectory(t *testing.T) {
 }
 
 // TestReaderLetsGo: what only reads has the lock until its files are open. A server that starts
-// then changes nothing of what it reads: the end of the log, with what a crash left behind it, the
+// then changes nothing of what it reads: the end of the log, with what a crash left after it, the
 // snapshot, and segments that are removed.
 func TestReaderLetsGo(t *testing.T) {
 	t.Parallel()
@@ -253,7 +253,7 @@ func TestReaderLetsGo(t *testing.T) {
 	}
 }
 
-// tearEnd writes something behind the last record, as a crash leaves it, and says that the store
+// tearEnd writes something after the last record, as a crash leaves it, and says that the store
 // was not closed.
 func tearEnd(t *testing.T, dir string) {
 	t.Helper()

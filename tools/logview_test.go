@@ -111,7 +111,7 @@ func (f overtakenFile) ReadAt(b []byte, off int64) (int, error) {
 }
 
 // TestPinnedLogIsOvertaken: a record that the server writes while the end is looked for is no
-// damage, and the log ends behind it.
+// damage, and the log ends after it.
 func TestPinnedLogIsOvertaken(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -232,7 +232,7 @@ func TestCompactLeavesTheMark(t *testing.T) {
 	}
 }
 
-// TestCopyOfARunningDirectory: a copy whose mark was made behind its log lacks what was counted
+// TestCopyOfARunningDirectory: a copy whose mark was made after its log lacks what was counted
 // between, and is refused.
 func TestCopyOfARunningDirectory(t *testing.T) {
 	t.Parallel()

@@ -85,7 +85,7 @@ type poweredRow struct {
 	old     map[string]core.Value // what the directory serves before; nil: it is missing or empty
 	damaged map[string]string     // its files, if it serves nothing
 	new     map[string]core.Value
-	aside   string // what the old one is called behind "data."; "": nothing is kept
+	aside   string // what the old one is called after "data."; "": nothing is kept
 	moment  bool   // there is one without the directory, the old one beside its place
 }
 

@@ -307,7 +307,7 @@ func TestRepairOfAPart(t *testing.T) {
 
 // TestRepairOpen: a repair says that nothing is lost only where the directory proves it: the store
 // was closed, and its snapshot names the last record; or the end of the log was read, and lies
-// where the snapshot says that the log came to, or behind it. The snapshot has every record up to
+// where the snapshot says that the log came to, or after it. The snapshot has every record up to
 // 350, and the log goes on to 390.
 func TestRepairOpen(t *testing.T) {
 	t.Parallel()
@@ -338,7 +338,7 @@ func TestRepairOpen(t *testing.T) {
 		witness uint64
 		damage  func(t *testing.T, dir string) error
 		open    bool
-		index   uint64 // behind which the result goes on
+		index   uint64 // after which the result goes on
 		lost    []Range
 		mark    bool // there is one
 	}

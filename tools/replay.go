@@ -34,8 +34,8 @@ func (l changesByTopic) add(index uint64, c core.Change) error {
 }
 
 // replay yields every topic as a start would have it, in the order of keys: the entries of a
-// snapshot, with the changes applied to them. broken is told of a change that does not follow, and
-// its error ends the loop.
+// snapshot, with the changes applied to them. broken is called with a change that does not follow,
+// and its error ends the loop.
 func (l changesByTopic) replay(
 	entries iter.Seq2[snapshot.Entry, error], broken notFollowing,
 ) iter.Seq2[snapshot.Entry, error] {
@@ -52,7 +52,7 @@ func (l changesByTopic) replay(
 	}
 }
 
-// applied is one topic behind all of its changes.
+// applied is one topic after all of its changes.
 func applied(t *bytopic.Topic[step], broken notFollowing) (snapshot.Entry, error) {
 	e := snapshot.Entry{Topic: t.Name}
 	if t.Entry != nil {

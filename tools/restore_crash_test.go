@@ -62,7 +62,7 @@ func restoreCases(t testing.TB) []restoreCase {
 
 // TestRestoreStopped stops a restore at each operation on the disk and at each of its steps, in
 // three ways: by a crash (what is there at that moment is copied, and starts), by an error of the
-// operation, and by one behind it.
+// operation, and by one after it.
 func TestRestoreStopped(t *testing.T) {
 	t.Parallel()
 	entries := short(randomEntries(rand.New(rand.NewPCG(7, 7)), 20, testHeader().Index))
@@ -98,7 +98,7 @@ func TestRestoreStopped(t *testing.T) {
 }
 
 // checkStopped checks that a stopped restore left what was there before or what is to be there, and
-// nothing else but a half-made directory behind a crash.
+// nothing else but a half-made directory after a crash.
 func checkStopped(t *testing.T, what, parent string, test restoreCase, dumped map[string]core.Value, crash bool) {
 	t.Helper()
 	dir := filepath.Join(parent, "data")

@@ -388,7 +388,7 @@ func TestRestoreOverOldDirectory(t *testing.T) {
 		dir := filepath.Join(parent, "data")
 		oldStore(t, dir)
 		_ = sums(t, dir)
-		old := sums(t, dir) // behind what sums counted
+		old := sums(t, dir) // after what sums counted
 		entries := randomEntries(rand.New(rand.NewPCG(1, 2)), 50, testHeader().Index)
 		dump := writeDump(t, "ndjson", testHeader(), entries)
 		o := RestoreOptions{SegmentSize: testSegment}

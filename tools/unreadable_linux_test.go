@@ -144,7 +144,7 @@ type unreadableWork struct {
 	name      string
 	dirs      []string
 	writes    bool
-	untouched bool // behind an error
+	untouched bool // after an error
 	do        func(t *testing.T, dir string) (string, error)
 }
 

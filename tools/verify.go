@@ -62,7 +62,7 @@ type Verified struct {
 	Running  bool           `json:"running"`
 	Topics   uint64         `json:"topics"` // in snapshot and log; of a log that is damaged none is counted
 	Changes  uint64         `json:"changes"`
-	First    uint64         `json:"first"` // record of the log; behind Last if there is none
+	First    uint64         `json:"first"` // record of the log; after Last if there is none
 	Last     uint64         `json:"last"`
 	Replay   uint64         `json:"replay"`
 	Mark     string         `json:"mark"`    // what the log's mark is good for: sound, missing, and so on
@@ -123,7 +123,7 @@ type verifier struct {
 	log          *wal.Log       // nil: there is none that can be read
 	mark         wal.Mark       // of the log
 	newerEntries uint64         // of the snapshot, newer than its replay
-	rested       uint64         // topics whose sums no kept record can prove
+	unproved     uint64         // topics whose sums no kept record can prove
 	contradicted bool           // sound records or entries contradict each other
 }
 
@@ -443,9 +443,9 @@ func (v *verifier) caveats() {
 			"it was interrupted, or the number is too low, which costs a start time and no sum",
 			v.result.Replay, v.newerEntries)
 	}
-	if v.rested > 0 {
+	if v.unproved > 0 {
 		v.unproven("the log begins at record %d, and so sums that rest on the snapshot and its digest alone: %d",
-			v.log.First(), v.rested)
+			v.log.First(), v.unproved)
 	}
 	v.unproven("that the whole directory was put back to an older state cannot be noticed")
 }

@@ -73,7 +73,7 @@ func TestVerifyHarmless(t *testing.T) {
 	}
 }
 
-// roomBehindEnd is how many bytes the last segment has behind the last record.
+// roomBehindEnd is how many bytes the last segment has after the last record.
 func roomBehindEnd(t *testing.T, dir string) int64 {
 	t.Helper()
 	log, err := wal.Open(store.LogDir(dir), wal.Options{})

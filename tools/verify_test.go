@@ -34,7 +34,7 @@ func counted(t testing.TB, s *store.Store, ops ...core.Op) {
 }
 
 // closedStore makes a cleanly closed directory: several segments, a snapshot, records before and
-// behind it.
+// after it.
 func closedStore(t testing.TB, r *rand.Rand, before, behind int) string {
 	t.Helper()
 	return closedStoreOf(t, r, before, behind, true)
@@ -238,7 +238,7 @@ func TestVerifyComparesSums(t *testing.T) {
 			t.Errorf("newer entry with a lower sum: %+v", v)
 		}
 	}
-	build(m.DurableAtLeast-1, all) // the log goes on behind what is said to be its end
+	build(m.DurableAtLeast-1, all) // the log goes on after what is said to be its end
 	if v := verified(t, dir, VerifyOptions{}); v.Err() == nil {
 		t.Error("not noticed that the log goes on behind a clean end")
 	}
@@ -313,7 +313,7 @@ func setMeta(t testing.TB, dir, key string, value []byte) {
 	}
 }
 
-// handmade makes a directory of entries up to an index and records behind it, whether they fit each
+// handmade makes a directory of entries up to an index and records after it, whether they fit each
 // other or not.
 func handmade(t testing.TB, index uint64, entries []snapshot.Entry, changes ...core.Change) string {
 	t.Helper()

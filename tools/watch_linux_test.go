@@ -46,7 +46,7 @@ func watchFor(t testing.TB, dirs ...string) func() []string {
 
 // watchSpare watches for the store's next segment. The function that it returns waits until the one
 // that the last rotation left to be made is written. That the file has its size is too early: the
-// system notices a write behind that, and a watch that begins in between would see it.
+// system notices a write after that, and a watch that begins in between would see it.
 func watchSpare(t testing.TB, dir string) func() {
 	t.Helper()
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)

@@ -48,7 +48,7 @@ func TestBackupPage(t *testing.T) {
 	if p.commands < 2*45 {
 		t.Errorf("%d commands were found", p.commands)
 	}
-	// Behind the restored backup, which has 3, and the copy; behind the move of what --advance made
+	// After the restored backup, which has 3, and the copy; after the move of what --advance made
 	// of it. Then two were counted, of which the damage takes the record of the first, and the
 	// second time it all begins with these.
 	if want := []string{"3", "3", "1000003", "1000005", "1000005", "2000005"}; !slices.Equal(p.sums, want) {
@@ -132,7 +132,7 @@ func (p *pageRun) run(page string) {
 
 var ordersSum = regexp.MustCompile(`(?m)^orders,(\d+),0,`)
 
-// script writes the page's script and sees that it removes what is old behind a backup that went
+// script writes the page's script and sees that it removes what is old after a backup that went
 // well, and only then.
 func (p *pageRun) script(text string) {
 	p.t.Helper()

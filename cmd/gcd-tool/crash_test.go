@@ -64,7 +64,7 @@ func (k *killer) whole(t *testing.T, args ...string) {
 	k.takes = time.Since(began)
 }
 
-// kill runs the command and kills it somewhere, perhaps behind its end.
+// kill runs the command and kills it somewhere, perhaps after its end.
 func (k *killer) kill(t *testing.T, args ...string) {
 	t.Helper()
 	var out bytes.Buffer
@@ -265,7 +265,7 @@ func TestKillImport(t *testing.T) {
 }
 
 // TestKillCompact kills "compact" again and again: the directory starts with the same counters,
-// before another compact and behind it.
+// before another compact and after it.
 func TestKillCompact(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()

@@ -31,7 +31,7 @@ func interrupted(what string) error {
 	return cmdline.Fail(cmdline.ExitInterrupted, errors.New(text), "")
 }
 
-// hints are what whoever runs gcd-tool is advised.
+// hints are what somebody is advised who runs gcd-tool.
 func hints() diagnosis.Hints {
 	return diagnosis.Hints{
 		Damage:     "keep a copy of the directory",

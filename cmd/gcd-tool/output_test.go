@@ -52,7 +52,7 @@ func writeRecords(t *testing.T, n int, at func(i int) time.Time) string {
 }
 
 // TestClockWentBackwards: a dump of the past says so where its time does not tell apart what was
-// before and what behind.
+// before and what after.
 func TestClockWentBackwards(t *testing.T) {
 	t.Parallel()
 	base := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)

@@ -36,5 +36,5 @@ func (m *meter) data(w io.Writer) io.Writer { return cmdline.Visible(w, m.shown.
 // end ends the report of a work of which err is what became.
 func (m *meter) end(err error) { m.shown.End(err) }
 
-// note writes a line to stderr, unless --quiet. Only behind end.
+// note writes a line to stderr, unless --quiet. Only after end.
 func (m *meter) note(format string, args ...any) { fmt.Fprintf(m.w, format+"\n", args...) }

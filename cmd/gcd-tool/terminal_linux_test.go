@@ -18,7 +18,7 @@ import (
 const many = 40_000
 
 // TestProgressOnATerminal: each long command has a bar there, which --quiet and a stderr that is
-// elsewhere do not have, and its messages come behind it.
+// elsewhere do not have, and its messages come after it.
 func TestProgressOnATerminal(t *testing.T) {
 	t.Parallel()
 	base := t.TempDir()
@@ -66,7 +66,7 @@ func TestProgressOnATerminal(t *testing.T) {
 	}
 }
 
-// TestDataOnATerminal: what is printed there is whole, with no bar behind the first row.
+// TestDataOnATerminal: what is printed there is whole, with no bar after the first row.
 func TestDataOnATerminal(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
