@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"gcd/server"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 func TestLongestDatagram(t *testing.T) {
@@ -55,10 +55,10 @@ func TestDroppedDatagrams(t *testing.T) {
 // The first is asked from the second's own address, before the second serves.
 func TestTwoServersFallSilent(t *testing.T) {
 	t.Parallel()
-	for _, outcome := range []error{nil, store.ErrTooManyTopics} {
+	for _, outcome := range []error{nil, core.ErrTooManyTopics} {
 		eachDispatch(t, func(t *testing.T, o server.Options) {
 			first, f := serveFake(t, o)
-			f.decide(func(*store.Op) error { return outcome })
+			f.decide(func(*core.Op) error { return outcome })
 			f.block()
 			g := newFake()
 			t.Cleanup(g.close)

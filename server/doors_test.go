@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"gcd/server"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 // eachDoorAlone runs f for each door while the others are off, in both ways of dispatch.
@@ -40,9 +40,9 @@ func TestEachDoorAlone(t *testing.T) {
 		if (s.TCPAddr() == nil) != (network == "udp") || (s.UDPAddr() == nil) != (network != "udp") {
 			t.Fatalf("TCP at %v, UDP at %v", s.TCPAddr(), s.UDPAddr())
 		}
-		f.decide(func(op *store.Op) error {
+		f.decide(func(op *core.Op) error {
 			if string(op.Topic) == "full" {
-				return store.ErrTooManyTopics
+				return core.ErrTooManyTopics
 			}
 			return nil
 		})
@@ -69,7 +69,7 @@ func TestEachDoorAloneAtAShutdown(t *testing.T) {
 		s := serve(t, f, o, func(s *server.Server) { s.SetParting(0) })
 		f.block()
 		// Somebody else has the commit, so that no worker waits in it.
-		f.Submit(&store.Group{Ops: []store.Op{{Topic: []byte("else")}}, Done: func(*store.Group) {}})
+		f.Submit(&core.Group{Ops: []core.Op{{Topic: []byte("else")}}, Done: func(*core.Group) {}})
 		eventually(t, "the commit is held up", f.isStuck)
 		var clients []net.Conn
 		for range 3 {
@@ -139,12 +139,12 @@ func shut(network, addr string) bool {
 // it, and each gets its own.
 func TestNeighboursOfADatagramWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
-	lost := fmt.Errorf("%w: as it happens", store.ErrUnknown)
-	outcomes := map[byte]error{'k': nil, 'l': lost, 'r': store.ErrTooManyTopics}
+	lost := fmt.Errorf("%w: as it happens", core.ErrUnknown)
+	outcomes := map[byte]error{'k': nil, 'l': lost, 'r': core.ErrTooManyTopics}
 	eachDispatch(t, func(t *testing.T, o server.Options) {
 		o.UDP, o.Workers = "127.0.0.1:0", 1
 		s, f := serveFake(t, o)
-		f.decide(func(op *store.Op) error { return outcomes[op.Topic[0]] })
+		f.decide(func(op *core.Op) error { return outcomes[op.Topic[0]] })
 		for round, batch := range []string{"lk", "kl", "llk", "lkl", "rlk", "lrk", "klrklrkl", "llllllk"} {
 			f.block()
 			first := dial(t, "udp", s.addr("udp"))

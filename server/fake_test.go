@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gcd/store"
+	"gcd/store/core"
 )
 
 // fake is a backend in memory whose commits a test can hold up, fail and look at. It keeps the
@@ -18,8 +19,8 @@ type fake struct {
 
 	mu      sync.Mutex
 	cond    sync.Cond
-	outcome func(op *store.Op) error // nil: every op succeeds
-	queue   []*store.Group
+	outcome func(op *core.Op) error // nil: every op succeeds
+	queue   []*core.Group
 	sums    map[string]uint64
 	epochs  map[string]uint64
 	topics  []string // in the order in which they appeared
@@ -40,7 +41,7 @@ func newFake() *fake {
 	return f
 }
 
-func (f *fake) Submit(g *store.Group) {
+func (f *fake) Submit(g *core.Group) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.queue = append(f.queue, g)
@@ -50,7 +51,7 @@ func (f *fake) Submit(g *store.Group) {
 	}
 }
 
-func (f *fake) Enqueue(gs ...*store.Group) bool {
+func (f *fake) Enqueue(gs ...*core.Group) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.queue = append(f.queue, gs...)
@@ -84,14 +85,14 @@ func (f *fake) Round() {
 	f.cond.Broadcast()
 }
 
-func (f *fake) apply(op *store.Op) {
+func (f *fake) apply(op *core.Op) {
 	op.Err = nil
 	if f.outcome != nil {
 		if op.Err = f.outcome(op); op.Err != nil {
 			return
 		}
 	}
-	if op.Kind == store.Size {
+	if op.Kind == core.Size {
 		op.Sum, op.Epoch = uint64(f.live()), 0
 		return
 	}
@@ -99,19 +100,19 @@ func (f *fake) apply(op *store.Op) {
 	sum, known := f.sums[topic]
 	op.Sum, op.Epoch = sum, f.epochs[topic]
 	switch op.Kind {
-	case store.Count:
+	case core.Count:
 		n, most := max(op.N, 1), op.Max
 		if most == 0 {
 			most = math.MaxUint64
 		}
 		if sum > most || n > most-sum {
-			op.Err = store.ErrOverflow
+			op.Err = core.ErrOverflow
 			return
 		}
 		op.Sum += n
 		f.sums[topic] = op.Sum
-	case store.Delete, store.Reset:
-		if sum == 0 && op.Kind == store.Delete {
+	case core.Delete, core.Reset:
+		if sum == 0 && op.Kind == core.Delete {
 			return
 		}
 		f.sums[topic] = 0
@@ -124,11 +125,11 @@ func (f *fake) apply(op *store.Op) {
 	}
 }
 
-func (f *fake) GetBytes(topic []byte) (store.Value, bool) {
+func (f *fake) GetBytes(topic []byte) (core.Value, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	sum, ok := f.sums[string(topic)]
-	return store.Value{Sum: sum, Epoch: f.epochs[string(topic)]}, ok
+	return core.Value{Sum: sum, Epoch: f.epochs[string(topic)]}, ok
 }
 
 func (f *fake) Live() (n int) {
@@ -147,12 +148,12 @@ func (f *fake) live() (n int) {
 	return n
 }
 
-func (f *fake) Scan(cursor uint64, limit int, each func([]byte, store.Value)) uint64 {
+func (f *fake) Scan(cursor uint64, limit int, each func([]byte, core.Value)) uint64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for ; limit > 0 && cursor < uint64(len(f.topics)); limit-- {
 		topic := f.topics[cursor]
-		each([]byte(topic), store.Value{Sum: f.sums[topic], Epoch: f.epochs[topic]})
+		each([]byte(topic), core.Value{Sum: f.sums[topic], Epoch: f.epochs[topic]})
 		cursor++
 	}
 	if cursor >= uint64(len(f.topics)) {
@@ -169,7 +170,7 @@ func (f *fake) Stats() store.Stats {
 	return st
 }
 
-func (f *fake) Fits(ops []store.Op) bool {
+func (f *fake) Fits(ops []core.Op) bool {
 	bytes := 0
 	for i := range ops {
 		bytes += len(ops[i].Topic)
@@ -185,11 +186,11 @@ func (f *fake) Options() store.Options { return store.Options{} }
 func (f *fake) Refusing() error {
 	select {
 	case <-f.failed:
-		return store.ErrFailed
+		return core.ErrFailed
 	default:
 	}
 	if f.full.Load() {
-		return store.ErrLogFull
+		return core.ErrLogFull
 	}
 	return nil
 }
@@ -215,7 +216,7 @@ func (f *fake) committer() {
 
 // decide lets outcome say what becomes of each op from now on: nil is success. Rounds call it one
 // after another.
-func (f *fake) decide(outcome func(op *store.Op) error) {
+func (f *fake) decide(outcome func(op *core.Op) error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.outcome = outcome

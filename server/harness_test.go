@@ -16,7 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"gcd/server"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 func TestMain(m *testing.M) {
@@ -120,7 +120,7 @@ func (r *running) stop(t *testing.T) {
 	}
 	select {
 	case err := <-r.served:
-		if err != nil && !errors.Is(err, server.ErrClosed) && !errors.Is(err, store.ErrFailed) {
+		if err != nil && !errors.Is(err, server.ErrClosed) && !errors.Is(err, core.ErrFailed) {
 			t.Error("Serve:", err)
 		}
 	case <-time.After(patience): // no t.Fatal: some stop beside their test

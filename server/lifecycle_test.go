@@ -14,7 +14,7 @@ import (
 
 	"gcd/codec"
 	"gcd/server"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 // Shutdown answers what was given to the store, closes what sent nothing, refuses what is not
@@ -136,11 +136,11 @@ func TestServeEndsWhenTheStoreFailed(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
 		s, f := serveFake(t, o)
-		f.decide(func(*store.Op) error { return store.ErrFailed })
+		f.decide(func(*core.Op) error { return core.ErrFailed })
 		silent := dial(t, "tcp", s.addr("tcp"))
 		eventually(t, "it is connected", func() bool { return s.Stats().Connections == 1 })
 		close(f.failed)
-		if err := await(t, "Serve returns", s.served); !errors.Is(err, store.ErrFailed) {
+		if err := await(t, "Serve returns", s.served); !errors.Is(err, core.ErrFailed) {
 			t.Errorf("Serve returned %v", err)
 		}
 		s.served = nil

@@ -10,7 +10,7 @@ import (
 
 	"gcd/codec"
 	"gcd/server"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 func TestMaxConns(t *testing.T) {
@@ -202,19 +202,19 @@ func TestOutcomesOfTheStore(t *testing.T) {
 			err  error
 			code byte
 		}{
-			"overflow": {store.ErrOverflow, 7},
-			"long":     {store.ErrTopicTooLong, 5},
-			"many":     {store.ErrTooManyTopics, 6},
-			"full":     {store.ErrLogFull, 11},
-			"closed":   {store.ErrClosed, 12},
-			"failed":   {store.ErrFailed, 16},
-			"wrapped":  {fmt.Errorf("more about it: %w", store.ErrOverflow), 7},
+			"overflow": {core.ErrOverflow, 7},
+			"long":     {core.ErrTopicTooLong, 5},
+			"many":     {core.ErrTooManyTopics, 6},
+			"full":     {core.ErrLogFull, 11},
+			"closed":   {core.ErrClosed, 12},
+			"failed":   {core.ErrFailed, 16},
+			"wrapped":  {fmt.Errorf("more about it: %w", core.ErrOverflow), 7},
 		}
 		f := newFake()
 		t.Cleanup(f.close)
-		f.decide(func(op *store.Op) error {
+		f.decide(func(op *core.Op) error {
 			if string(op.Topic) == "unknown" {
-				return fmt.Errorf("%w: %w", store.ErrUnknown, store.ErrFailed)
+				return fmt.Errorf("%w: %w", core.ErrUnknown, core.ErrFailed)
 			}
 			return outcomes[string(op.Topic)].err
 		})

@@ -13,7 +13,7 @@ import (
 
 	"gcd/internal/thin"
 	"gcd/server"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 // weighed is a fake that now and then, while somebody looks at its topics, weighs what is in
@@ -24,7 +24,7 @@ type weighed struct {
 	most  atomic.Int64
 }
 
-func (w *weighed) Scan(cursor uint64, limit int, each func([]byte, store.Value)) uint64 {
+func (w *weighed) Scan(cursor uint64, limit int, each func([]byte, core.Value)) uint64 {
 	if w.scans.Add(1)%100_000 == 0 {
 		w.mu.Lock() // meanwhile nobody makes garbage, which would be weighed, too
 		w.weigh()
@@ -191,7 +191,7 @@ func newGated(t *testing.T, topics int, at int64) *gated {
 	return g
 }
 
-func (g *gated) Scan(cursor uint64, limit int, each func([]byte, store.Value)) uint64 {
+func (g *gated) Scan(cursor uint64, limit int, each func([]byte, core.Value)) uint64 {
 	if g.scans.Add(1) == g.at {
 		close(g.reached)
 		<-g.goOn

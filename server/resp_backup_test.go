@@ -15,7 +15,7 @@ import (
 
 	"gcd/resp"
 	"gcd/server"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 // backupText is long enough for many chunks, and no multiple of one.
@@ -414,7 +414,7 @@ func TestBackupEndsWithTheStore(t *testing.T) {
 		send(t, dialRESP(t, s, 2), []byte("GCD.BACKUP\r\n"))
 		await(t, "a backup is under way", g.begun)
 		close(f.failed)
-		if err := await(t, "Serve returns", s.served); !errors.Is(err, store.ErrFailed) {
+		if err := await(t, "Serve returns", s.served); !errors.Is(err, core.ErrFailed) {
 			t.Error(err)
 		}
 		s.served = nil

@@ -8,6 +8,7 @@ import (
 
 	"gcd/server"
 	"gcd/store"
+	"gcd/store/core"
 )
 
 const (
@@ -21,9 +22,9 @@ func TestRESPPingTellsWhetherCountsAreTaken(t *testing.T) {
 	t.Parallel()
 	eachRESP(t, func(t *testing.T, o server.Options, version int) {
 		s, f := serveFake(t, o)
-		f.decide(func(op *store.Op) error {
-			if op.Kind != store.Read && f.full.Load() {
-				return store.ErrLogFull
+		f.decide(func(op *core.Op) error {
+			if op.Kind != core.Read && f.full.Load() {
+				return core.ErrLogFull
 			}
 			return nil
 		})
@@ -46,9 +47,9 @@ func TestRESPPingBehindTheCountThatFindsNoRoom(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
 		s, f := serveFake(t, o)
-		f.decide(func(*store.Op) error {
+		f.decide(func(*core.Op) error {
 			f.full.Store(true)
-			return store.ErrLogFull
+			return core.ErrLogFull
 		})
 		say(t, dialRESP(t, s, 2), "PING\r\nINCR a\r\nPING\r\nPING hello\r\n", "+PONG\r\n"+noRoom+noRoom+noRoom)
 	})

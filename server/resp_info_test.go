@@ -13,6 +13,7 @@ import (
 
 	"gcd/server"
 	"gcd/store"
+	"gcd/store/core"
 )
 
 // infoOf asks for INFO, and returns its fields.
@@ -183,18 +184,18 @@ func TestRESPCommandStatsOfTransactions(t *testing.T) {
 		readUntil(t, first, ":12\r\n")
 		tell(t, c, "INCR a")
 		f.full.Store(true)
-		f.decide(func(op *store.Op) error {
+		f.decide(func(op *core.Op) error {
 			switch op.Kind {
-			case store.Read:
+			case core.Read:
 				return nil
-			case store.Reset:
-				return store.ErrTooManyTopics
+			case core.Reset:
+				return core.ErrTooManyTopics
 			}
-			return store.ErrLogFull
+			return core.ErrLogFull
 		})
 		tell(t, c, "INCR a", "INCRBY a 2", "INCR a", "DEL a b", "PING", "GCD.RESET x", "GET a", "INCR a", "PING",
 			"MULTI", "INCR a", "PING", "GCD.COUNT a", "GET a", "WAIT 0 x", "EXEC")
-		f.decide(func(*store.Op) error { return fmt.Errorf("%w: a disk error", store.ErrUnknown) })
+		f.decide(func(*core.Op) error { return fmt.Errorf("%w: a disk error", core.ErrUnknown) })
 		send(t, c, []byte("INCRBY a x\r\n"+inMulti("INCR a\r\n", "INCRBY a x\r\n")))
 		answer(t, c)
 		var got map[string]string

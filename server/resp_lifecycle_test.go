@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"gcd/server"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 // Shutdown closes the connections that say nothing, and those with commands under way when these
@@ -166,7 +166,7 @@ func TestRESPEndsWhenTheStoreFailed(t *testing.T) {
 		c := dialRESP(t, s, 2)
 		say(t, c, "INCR orders\r\n", ":1\r\n")
 		close(f.failed)
-		if err := await(t, "Serve returns", s.served); !errors.Is(err, store.ErrFailed) {
+		if err := await(t, "Serve returns", s.served); !errors.Is(err, core.ErrFailed) {
 			t.Errorf("Serve returned %v", err)
 		}
 		s.served = nil

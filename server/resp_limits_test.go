@@ -11,7 +11,7 @@ import (
 
 	"gcd/codec"
 	"gcd/server"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 // What is no command ends the connection, with a reason, behind the answers to what came before.
@@ -80,16 +80,16 @@ func TestRESPOutcomesOfTheStore(t *testing.T) {
 			err  error
 			text string
 		}{
-			"overflow": {store.ErrOverflow, "ERR increment or decrement would overflow"},
-			"long":     {store.ErrTopicTooLong, "ERR topic is too long for this server"},
-			"many":     {store.ErrTooManyTopics, "OOM too many topics: the server holds as many as it may"},
-			"full":     {fmt.Errorf("more about it: %w", store.ErrLogFull), "MISCONF no room for the log: the disk is full"},
-			"closed":   {store.ErrClosed, "LOADING the server is shutting down: try again when it is back"},
-			"failed":   {store.ErrFailed, "MISCONF stopped after a disk error: the server counts no more and exits"},
+			"overflow": {core.ErrOverflow, "ERR increment or decrement would overflow"},
+			"long":     {core.ErrTopicTooLong, "ERR topic is too long for this server"},
+			"many":     {core.ErrTooManyTopics, "OOM too many topics: the server holds as many as it may"},
+			"full":     {fmt.Errorf("more about it: %w", core.ErrLogFull), "MISCONF no room for the log: the disk is full"},
+			"closed":   {core.ErrClosed, "LOADING the server is shutting down: try again when it is back"},
+			"failed":   {core.ErrFailed, "MISCONF stopped after a disk error: the server counts no more and exits"},
 		}
 		f := newFake()
 		t.Cleanup(f.close)
-		f.decide(func(op *store.Op) error { return outcomes[string(op.Topic)].err })
+		f.decide(func(op *core.Op) error { return outcomes[string(op.Topic)].err })
 		s := serve(t, f, o, nil)
 		c := dialRESP(t, s, version)
 		for topic, want := range outcomes {
@@ -118,9 +118,9 @@ func TestRESPUnknownOutcome(t *testing.T) {
 	eachDispatch(t, func(t *testing.T, o server.Options) {
 		f := newFake()
 		t.Cleanup(f.close)
-		f.decide(func(op *store.Op) error {
+		f.decide(func(op *core.Op) error {
 			if string(op.Topic) == "unknown" {
-				return fmt.Errorf("%w: a disk error", store.ErrUnknown)
+				return fmt.Errorf("%w: a disk error", core.ErrUnknown)
 			}
 			return nil
 		})

@@ -16,6 +16,7 @@ import (
 
 	"gcd/server"
 	"gcd/store"
+	"gcd/store/core"
 )
 
 // A topic as commands of RESP see it, for porcupine: the output is what was answered, as one line.
@@ -32,9 +33,9 @@ var topicModel = porcupine.Model{
 		}
 		return parts
 	},
-	Init: func() any { return store.Value{} },
+	Init: func() any { return core.Value{} },
 	Step: func(state, input, output any) (bool, any) {
-		v, got := state.(store.Value), output.(string)
+		v, got := state.(core.Value), output.(string)
 		command, _, _ := strings.Cut(input.(string), " ")
 		sum, next := "nil", v
 		if v.Sum > 0 {
@@ -46,11 +47,11 @@ var topicModel = porcupine.Model{
 			return got == fmt.Sprint(next.Sum), next
 		case "GETDEL":
 			if v.Sum > 0 {
-				next = store.Value{Epoch: v.Epoch + 1}
+				next = core.Value{Epoch: v.Epoch + 1}
 			}
 			return got == sum, next
 		case "GCD.RESET":
-			return got == "OK", store.Value{Epoch: v.Epoch + 1}
+			return got == "OK", core.Value{Epoch: v.Epoch + 1}
 		case "GCD.INFO":
 			return got == fmt.Sprintf("sum %d epoch %d", v.Sum, v.Epoch), v
 		default: // GET

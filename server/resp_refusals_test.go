@@ -7,7 +7,7 @@ import (
 	"gcd/client"
 	"gcd/codec"
 	"gcd/server"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 // The client reads the code of the protocol out of what the server says over RESP, for every reason
@@ -19,15 +19,15 @@ func TestRESPRefusalsAsTheClientSeesThem(t *testing.T) {
 			err  error
 			code codec.Code
 		}{
-			"overflow": {store.ErrOverflow, codec.CodeSumAtMaximum},
-			"long":     {store.ErrTopicTooLong, codec.CodeTopicTooLong},
-			"many":     {store.ErrTooManyTopics, codec.CodeTooManyTopics},
-			"full":     {store.ErrLogFull, codec.CodeNoRoom},
-			"closed":   {store.ErrClosed, codec.CodeShuttingDown},
-			"failed":   {store.ErrFailed, codec.CodeStoppedAfterError},
+			"overflow": {core.ErrOverflow, codec.CodeSumAtMaximum},
+			"long":     {core.ErrTopicTooLong, codec.CodeTopicTooLong},
+			"many":     {core.ErrTooManyTopics, codec.CodeTooManyTopics},
+			"full":     {core.ErrLogFull, codec.CodeNoRoom},
+			"closed":   {core.ErrClosed, codec.CodeShuttingDown},
+			"failed":   {core.ErrFailed, codec.CodeStoppedAfterError},
 		}
 		s, f := serveFake(t, o)
-		f.decide(func(op *store.Op) error { return outcomes[string(op.Topic)].err })
+		f.decide(func(op *core.Op) error { return outcomes[string(op.Topic)].err })
 		c, err := client.New(s.addr("tcp"), client.Options{Network: "resp", Timeout: patience})
 		if err != nil {
 			t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"gcd/internal/thin"
 	"gcd/server"
 	"gcd/store"
+	"gcd/store/core"
 )
 
 // scanAll goes through all topics and returns what it saw and in how many answers.
@@ -112,19 +113,19 @@ func TestRESPScanAmongTheDead(t *testing.T) {
 		s, st := serveMemory(t, o)
 		const topics, live = 70_000, 250
 		dead := func(i int) bool { return i%24 != 0 || i/24 >= live } // those behind the first 6,000 all are
-		g := &store.Group{Ops: make([]store.Op, 0, 2*topics), Done: func(*store.Group) {}}
+		g := &core.Group{Ops: make([]core.Op, 0, 2*topics), Done: func(*core.Group) {}}
 		var want []string
 		for i := range topics {
 			topic := fmt.Appendf(nil, "t%05d", i)
-			g.Ops = append(g.Ops, store.Op{Kind: store.Count, Topic: topic})
+			g.Ops = append(g.Ops, core.Op{Kind: core.Count, Topic: topic})
 			if dead(i) {
-				g.Ops = append(g.Ops, store.Op{Kind: store.Reset, Topic: topic})
+				g.Ops = append(g.Ops, core.Op{Kind: core.Reset, Topic: topic})
 			} else {
 				want = append(want, string(topic))
 			}
 		}
 		done := make(chan struct{})
-		g.Done = func(*store.Group) { close(done) }
+		g.Done = func(*core.Group) { close(done) }
 		st.Submit(g)
 		await(t, "the topics are counted", done)
 		// 13 answers have 20 topics or what is left, and behind the last of them 64,000 that have

@@ -14,7 +14,7 @@ import (
 
 	"gcd/codec"
 	"gcd/server"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 const (
@@ -417,9 +417,9 @@ func TestRESPTransactionOnAFullDisk(t *testing.T) {
 		s, f := serveFake(t, o)
 		f.setSum("kept", 7)
 		f.full.Store(true)
-		f.decide(func(op *store.Op) error {
-			if op.Kind != store.Read || string(op.Topic) != "kept" {
-				return store.ErrLogFull
+		f.decide(func(op *core.Op) error {
+			if op.Kind != core.Read || string(op.Topic) != "kept" {
+				return core.ErrLogFull
 			}
 			return nil
 		})
@@ -434,11 +434,11 @@ func TestRESPTransactionUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
 		s, f := serveFake(t, o)
-		f.decide(func(op *store.Op) error {
+		f.decide(func(op *core.Op) error {
 			if string(op.Topic) == "long" {
-				return store.ErrTopicTooLong
+				return core.ErrTopicTooLong
 			}
-			return fmt.Errorf("%w: a disk error", store.ErrUnknown)
+			return fmt.Errorf("%w: a disk error", core.ErrUnknown)
 		})
 		c := dialRESP(t, s, 2)
 		send(t, c, []byte("ECHO on\r\n"+inMulti("INCR long\r\n", "PING\r\n", "INCR a\r\n", "INCR b\r\n")+"PING\r\n"))

@@ -23,7 +23,7 @@ import (
 	"gcd/server/internal/loop"
 	"gcd/server/internal/redis"
 	"gcd/server/internal/socket"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 // ErrClosed is what Listen and Serve return after Shutdown.
@@ -306,7 +306,7 @@ func (s *Server) start(open bool) error {
 	return nil
 }
 
-// Serve serves until Shutdown, and then returns nil. It returns an error that wraps store.ErrFailed
+// Serve serves until Shutdown, and then returns nil. It returns an error that wraps core.ErrFailed
 // when the backend can acknowledge nothing any more. When it returns, no goroutine and no socket of
 // the server is left.
 func (s *Server) Serve() error {
@@ -327,7 +327,7 @@ func (s *Server) Serve() error {
 	s.log.Info("stopped serving", "answered", st.Answered, "refused", st.Refused, "unknown", st.UnknownOutcomes)
 	select {
 	case <-failed:
-		return fmt.Errorf("server: stopped serving: %w", store.ErrFailed)
+		return fmt.Errorf("server: stopped serving: %w", core.ErrFailed)
 	default:
 		return nil
 	}

@@ -16,7 +16,7 @@ import (
 	"gcd/server/internal/redis"
 	"gcd/server/internal/session"
 	"gcd/server/internal/socket"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 const (
@@ -65,13 +65,13 @@ type conn struct {
 	long    *[]byte // of the dispatcher's pool, if first was too short
 
 	committed chan struct{} // gets one value for each submission
-	done      func(*store.Group)
+	done      func(*core.Group)
 }
 
 func newConn(d *Dispatcher) *conn {
 	c := &conn{d: d, committed: make(chan struct{}, 1)}
 	c.worker = session.Worker{Gate: d.o.Gate, Admission: d.o.Gate}
-	c.done = func(*store.Group) {
+	c.done = func(*core.Group) {
 		d.o.Gate.Done(c.claim)
 		c.committed <- struct{}{} // has room: one submission at a time
 	}

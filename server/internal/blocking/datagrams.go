@@ -10,7 +10,7 @@ import (
 	"gcd/server/internal/counter"
 	"gcd/server/internal/gate"
 	"gcd/server/internal/socket"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 // datagram is a datagram with a goroutine of its own. It is used for one after the other, unless
@@ -23,14 +23,14 @@ type datagram struct {
 	out     []byte
 	claim   gate.Claim
 
-	ops       [1]store.Op
-	group     store.Group
+	ops       [1]core.Op
+	group     core.Group
 	committed chan struct{} // gets one value for each submission
 }
 
 func newDatagram(d *Dispatcher) *datagram {
 	g := &datagram{d: d, committed: make(chan struct{}, 1)}
-	g.group.Done = func(*store.Group) {
+	g.group.Done = func(*core.Group) {
 		d.o.Gate.Done(g.claim)
 		g.committed <- struct{}{} // has room: one submission at a time
 	}
@@ -128,7 +128,7 @@ func (g *datagram) run() {
 			o.Gate.Answered.Add(1)
 		}
 	}
-	*op = store.Op{}
+	*op = core.Op{}
 	d.datagrams.Put(g)
 }
 

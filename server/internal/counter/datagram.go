@@ -3,7 +3,7 @@ package counter
 import (
 	"gcd/codec"
 	"gcd/server/internal/gate"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 // IsAnswerable tells whether a datagram may be answered at all, and counts it. What looks like a
@@ -39,7 +39,7 @@ func (p *Protocol) AppendRefusal(dst []byte, code codec.Code, peer gate.Peer, ms
 
 // AppendFailure appends the answer to a datagram's operation that has failed; nothing if it gets
 // none.
-func (p *Protocol) AppendFailure(dst []byte, op *store.Op, peer gate.Peer) []byte {
+func (p *Protocol) AppendFailure(dst []byte, op *core.Op, peer gate.Peer) []byte {
 	code, known := gate.CodeOf(op.Err)
 	if !known {
 		p.Gate.Happened(gate.UnknownOutcome, peer, op.Err)

@@ -8,7 +8,7 @@ import (
 	"gcd/codec"
 	"gcd/server/internal/gate"
 	"gcd/server/internal/session"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 // MaxRead is how many bytes of a message are kept: one more than is allowed shows that it is too
@@ -31,8 +31,8 @@ type Session struct {
 	from   *gate.Source
 
 	in, out []byte
-	ops     [1]store.Op
-	group   store.Group
+	ops     [1]core.Op
+	group   core.Group
 	refused bool
 }
 
@@ -133,7 +133,7 @@ func Refusal(err error) *codec.RefusalError {
 
 // Decode makes an operation of a whole message; op.Topic is part of msg. The error is a
 // *codec.RefusalError. A server that loads or stops refuses every message.
-func (p *Protocol) Decode(msg []byte, op *store.Op) error {
+func (p *Protocol) Decode(msg []byte, op *core.Op) error {
 	if code := codec.Code(p.Gate.Refusing.Load()); code != 0 && len(msg) > 0 {
 		return &codec.RefusalError{Code: code, Text: code.Advice()}
 	}
@@ -141,16 +141,16 @@ func (p *Protocol) Decode(msg []byte, op *store.Op) error {
 	if err != nil {
 		return err
 	}
-	*op = store.Op{Kind: store.Count, Topic: req.Topic}
+	*op = core.Op{Kind: core.Count, Topic: req.Topic}
 	if req.Op == codec.OpReset {
-		op.Kind = store.Reset
+		op.Kind = core.Reset
 	}
 	return nil
 }
 
 // AppendAnswer appends the answer to an operation that succeeded.
-func AppendAnswer(dst []byte, op *store.Op) []byte {
-	if op.Kind == store.Reset {
+func AppendAnswer(dst []byte, op *core.Op) []byte {
+	if op.Kind == core.Reset {
 		return codec.AppendResetReply(dst)
 	}
 	return codec.AppendCountReply(dst, op.Sum)

@@ -15,7 +15,7 @@ import (
 	"gcd/server/internal/gate"
 	"gcd/server/internal/session"
 	"gcd/server/internal/session/sessiontest"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 var somebody = gate.Peer{Addr: netip.MustParseAddrPort("192.0.2.1:4711")}
@@ -54,9 +54,9 @@ func reply(msg []byte, refused codec.Code, outcome error) (want []byte, last ses
 		return codec.AppendRefusal(nil, refused, refused.Advice()), session.Linger
 	case errors.As(err, &r):
 		return codec.AppendRefusal(nil, r.Code, r.Text), session.Linger
-	case errors.Is(outcome, store.ErrUnknown):
+	case errors.Is(outcome, core.ErrUnknown):
 		return nil, session.Close
-	case errors.Is(outcome, store.ErrLogFull):
+	case errors.Is(outcome, core.ErrLogFull):
 		return codec.AppendRefusal(nil, codec.CodeNoRoom, codec.CodeNoRoom.Advice()), session.Linger
 	case req.Op == codec.OpReset:
 		return codec.AppendResetReply(nil), session.Close
@@ -121,14 +121,14 @@ var messages = []string{
 // end, an outcome, a clock or the server's end, it has one answer, of what was read until then.
 func TestEverySplitAndOrder(t *testing.T) {
 	t.Parallel()
-	outcomes := []error{nil, store.ErrUnknown, store.ErrLogFull}
+	outcomes := []error{nil, core.ErrUnknown, core.ErrLogFull}
 	for i, msg := range messages {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
 			l, runs := newLab(100), 0
 			try := func(cut []string, mode int) {
 				outcome := outcomes[mode%len(outcomes)]
-				l.backend.Outcome = func(*store.Op) error { return outcome }
+				l.backend.Outcome = func(*core.Op) error { return outcome }
 				runs += sessiontest.Each(func(ch *sessiontest.Choices) bool {
 					w := l.world(cut...)
 					w.Loops, w.Clients[0].Ends, w.Clocks = mode&1 > 0, mode&2 > 0, mode&4>>2

@@ -12,13 +12,13 @@ import (
 	"gcd/server/internal/gate"
 	"gcd/server/internal/redis"
 	"gcd/server/internal/session"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 // Backend makes groups of operations durable (server.Backend).
 type Backend interface {
-	Submit(g *store.Group)
-	Enqueue(gs ...*store.Group) bool
+	Submit(g *core.Group)
+	Enqueue(gs ...*core.Group) bool
 	Round()
 }
 

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 
 	"gcd/codec"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 // ErrTooManyRequests is the outcome of operations for which Admit had no places.
@@ -17,12 +17,12 @@ var outcomes = []struct {
 	err  error
 	code codec.Code
 }{
-	{store.ErrOverflow, codec.CodeSumAtMaximum},
-	{store.ErrTopicTooLong, codec.CodeTopicTooLong},
-	{store.ErrTooManyTopics, codec.CodeTooManyTopics},
-	{store.ErrLogFull, codec.CodeNoRoom},
-	{store.ErrClosed, codec.CodeShuttingDown},
-	{store.ErrFailed, codec.CodeStoppedAfterError},
+	{core.ErrOverflow, codec.CodeSumAtMaximum},
+	{core.ErrTopicTooLong, codec.CodeTopicTooLong},
+	{core.ErrTooManyTopics, codec.CodeTooManyTopics},
+	{core.ErrLogFull, codec.CodeNoRoom},
+	{core.ErrClosed, codec.CodeShuttingDown},
+	{core.ErrFailed, codec.CodeStoppedAfterError},
 	{ErrTooManyRequests, codec.CodeTooManyRequests},
 }
 
@@ -30,7 +30,7 @@ var outcomes = []struct {
 // nothing that there is a code for: then nothing may be answered, for every answer would be a
 // claim.
 func CodeOf(err error) (codec.Code, bool) {
-	if errors.Is(err, store.ErrUnknown) {
+	if errors.Is(err, core.ErrUnknown) {
 		return 0, false
 	}
 	for _, o := range outcomes {

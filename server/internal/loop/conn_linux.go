@@ -12,7 +12,7 @@ import (
 	"gcd/server/internal/dispatch"
 	"gcd/server/internal/gate"
 	"gcd/server/internal/session"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 // connState is what a connection waits for.
@@ -40,9 +40,9 @@ type conn struct {
 	// generation tells events of this connection from those of the one before in the same slot.
 	generation       int32
 	deadline, settle timer
-	message          counter.Session    // until another protocol is spoken
-	claim            gate.Claim         // of the group that the backend has
-	done             func(*store.Group) // of that group: it runs on the goroutine that owns the commit
+	message          counter.Session   // until another protocol is spoken
+	claim            gate.Claim        // of the group that the backend has
+	done             func(*core.Group) // of that group: it runs on the goroutine that owns the commit
 	life
 }
 
@@ -82,7 +82,7 @@ func (l *loop) newConn(fd int, peer gate.Peer) *conn {
 	} else {
 		c = &conn{l: l, slot: int32(len(l.conns))}
 		c.deadline.c, c.settle.c = c, c
-		c.done = func(*store.Group) {
+		c.done = func(*core.Group) {
 			if !l.completions.put(c) {
 				c.drop()
 			}

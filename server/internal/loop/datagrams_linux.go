@@ -11,7 +11,7 @@ import (
 	"gcd/server/internal/counter"
 	"gcd/server/internal/gate"
 	"gcd/server/internal/socket"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 const (
@@ -54,8 +54,8 @@ type datagramDoor struct {
 // batch is a number of datagrams that is one group.
 type batch struct {
 	door    *datagramDoor
-	group   store.Group
-	ops     []store.Op
+	group   core.Group
+	ops     []core.Op
 	senders []sender // of each op
 	bytes   []byte   // the messages, which the ops' topics are parts of
 
@@ -159,7 +159,7 @@ func (d *datagramDoor) take(b *batch, i int) {
 
 	at := len(b.bytes)
 	b.bytes = append(b.bytes, msg...)
-	var op store.Op
+	var op core.Op
 	taken := false
 	defer func() {
 		if with := recover(); with != nil {
@@ -215,7 +215,7 @@ func (from *sender) address(m *epoll.Message, v *unix.Iovec) {
 
 func (d *datagramDoor) newBatch() *batch {
 	b := &batch{door: d}
-	b.group.Done = func(*store.Group) { // runs on the goroutine that owns the commit
+	b.group.Done = func(*core.Group) { // runs on the goroutine that owns the commit
 		if !d.l.completions.put(b) {
 			b.drop()
 		}

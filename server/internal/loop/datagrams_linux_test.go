@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gcd/codec"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 // fullDatagramDoor is a loop's part of a UDP socket that has no room. A socket pair stands for it,
@@ -37,7 +37,7 @@ func fullDatagramDoor(t *testing.T) (d *datagramDoor, other, sent int) {
 func finishBatch(d *datagramDoor, first, answers int) {
 	b := d.newBatch()
 	for n := range answers {
-		b.ops = append(b.ops, store.Op{Kind: store.Count, Sum: uint64(first + n)})
+		b.ops = append(b.ops, core.Op{Kind: core.Count, Sum: uint64(first + n)})
 		b.senders = append(b.senders, sender{})
 	}
 	d.outstanding++

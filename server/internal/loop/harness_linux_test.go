@@ -17,6 +17,7 @@ import (
 	"gcd/server/internal/redis"
 	"gcd/server/internal/socket"
 	"gcd/store"
+	"gcd/store/core"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -28,29 +29,29 @@ const patience = time.Minute
 // Enqueue owns the commit. Of what RESP reads there is nothing.
 type backend struct {
 	owned  bool
-	groups []*store.Group
+	groups []*core.Group
 	looked int // topics
 }
 
-func (b *backend) Submit(g *store.Group) { b.groups = append(b.groups, g) }
+func (b *backend) Submit(g *core.Group) { b.groups = append(b.groups, g) }
 
-func (b *backend) Enqueue(gs ...*store.Group) bool {
+func (b *backend) Enqueue(gs ...*core.Group) bool {
 	b.groups = append(b.groups, gs...)
 	return b.owned
 }
 
 func (b *backend) Round() {}
 
-func (b *backend) Fits([]store.Op) bool                    { return true }
-func (b *backend) Refusing() error                         { return nil }
-func (b *backend) WholeVersion() uint64                    { return 0 }
-func (b *backend) GetBytes([]byte) (v store.Value, _ bool) { return v, false }
-func (b *backend) Live() int                               { return 0 }
-func (b *backend) Stats() (st store.Stats)                 { return st }
-func (b *backend) Options() (o store.Options)              { return o }
+func (b *backend) Fits([]core.Op) bool                    { return true }
+func (b *backend) Refusing() error                        { return nil }
+func (b *backend) WholeVersion() uint64                   { return 0 }
+func (b *backend) GetBytes([]byte) (v core.Value, _ bool) { return v, false }
+func (b *backend) Live() int                              { return 0 }
+func (b *backend) Stats() (st store.Stats)                { return st }
+func (b *backend) Options() (o store.Options)             { return o }
 
 // Scan finds dead topics without an end.
-func (b *backend) Scan(cursor uint64, limit int, _ func([]byte, store.Value)) uint64 {
+func (b *backend) Scan(cursor uint64, limit int, _ func([]byte, core.Value)) uint64 {
 	b.looked += limit
 	return cursor + uint64(limit)
 }

@@ -20,7 +20,7 @@ import (
 	"gcd/server/internal/redis"
 	"gcd/server/internal/session"
 	"gcd/server/internal/socket"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 // loop is one worker of a pool. A turn of it reads everything that is ready, gives all requests to
@@ -35,8 +35,8 @@ type loop struct {
 	now         time.Duration // by it, read once a turn
 	courtesy    sched.Courtesy
 
-	scratch []byte         // what a read returns, counter.MaxRead bytes
-	groups  []*store.Group // this turn's requests
+	scratch []byte        // what a read returns, counter.MaxRead bytes
+	groups  []*core.Group // this turn's requests
 	tally   gate.Tally
 	worker  session.Worker
 	redis   *redis.Worker // nil: RESP is off

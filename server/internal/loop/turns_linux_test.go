@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gcd/server/internal/gate"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 // forever is a time at which somebody who asked for little is remembered for ever.
@@ -272,7 +272,7 @@ func TestWhoHasTheSharedSocketsInAFlood(t *testing.T) {
 			p.o.Gate.NoteLittle(forever, true)
 		}
 		p.lease.enter(other, asleep, false)
-		home.behind, home.groups = row.behind, []*store.Group{new(store.Group)}
+		home.behind, home.groups = row.behind, []*core.Group{new(core.Group)}
 		home.commit()
 		p.lease.enter(other, working, false)
 		if given := p.lease.holder == other; given != row.given {

@@ -3,7 +3,7 @@ package redis
 import (
 	"gcd/resp"
 	"gcd/server/internal/gate"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 // How the answers of a turn are made: a plan of steps while its commands are taken, and the replies
@@ -94,7 +94,7 @@ func (x *exchange) answer() {
 
 // appendReply appends the reply to operations with outcomes. It returns false if an outcome is not
 // known: then there is none.
-func (x *exchange) appendReply(dst []byte, s step, ops []store.Op) (b []byte, known bool) {
+func (x *exchange) appendReply(dst []byte, s step, ops []core.Op) (b []byte, known bool) {
 	for i := range ops {
 		op := &ops[i]
 		if op.Err == nil {

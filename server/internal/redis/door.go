@@ -17,6 +17,7 @@ import (
 
 	"gcd/server/internal/gate"
 	"gcd/store"
+	"gcd/store/core"
 )
 
 // respVersion is the version of Redis whose commands and replies these are, as far as they are
@@ -42,12 +43,12 @@ type Options struct {
 // Backend is what RESP reads: everything that was acknowledged before, and nothing that is not
 // durable. server.Backend has more about it.
 type Backend interface {
-	Fits(ops []store.Op) bool
+	Fits(ops []core.Op) bool
 	Refusing() error
 	WholeVersion() uint64
-	GetBytes(topic []byte) (store.Value, bool)
+	GetBytes(topic []byte) (core.Value, bool)
 	Live() int
-	Scan(cursor uint64, limit int, each func(topic []byte, v store.Value)) uint64
+	Scan(cursor uint64, limit int, each func(topic []byte, v core.Value)) uint64
 	Stats() store.Stats
 	Options() store.Options
 }

@@ -9,7 +9,7 @@ import (
 	"gcd/codec"
 	"gcd/resp"
 	"gcd/server/internal/gate"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 // The bounds of what one turn of a RESP connection takes. What is beyond them has its turn later,
@@ -33,8 +33,8 @@ type exchange struct {
 	parser    resp.Parser
 	held      int // the length of that command, if it is parsed already
 
-	ops   []store.Op
-	group store.Group
+	ops   []core.Op
+	group core.Group
 	size  int // bytes of the commands from the first that asks for something on, for admit
 	steps []step
 	ready []byte // the replies of formReady
@@ -327,9 +327,9 @@ func (x *exchange) step(f form, n int) {
 }
 
 // do collects an operation.
-func (x *exchange) do(kind store.Kind, topic []byte, n, highest uint64) {
+func (x *exchange) do(kind core.Kind, topic []byte, n, highest uint64) {
 	if len(x.ops) == cap(x.ops) {
-		x.ops = append(x.ops, store.Op{})
+		x.ops = append(x.ops, core.Op{})
 	} else {
 		x.ops = x.ops[:len(x.ops)+1] // what an old operation left is overwritten by the backend
 	}
@@ -338,7 +338,7 @@ func (x *exchange) do(kind store.Kind, topic []byte, n, highest uint64) {
 }
 
 // one collects an operation on the topic that is the first argument, and answers in the given form.
-func (x *exchange) one(f form, kind store.Kind, n, highest uint64) {
+func (x *exchange) one(f form, kind core.Kind, n, highest uint64) {
 	topic := x.parser.Arg(1)
 	if !x.isTopic(topic) {
 		return
@@ -348,7 +348,7 @@ func (x *exchange) one(f form, kind store.Kind, n, highest uint64) {
 }
 
 // each collects an operation on each topic from the first argument on, and answers once.
-func (x *exchange) each(f form, kind store.Kind) {
+func (x *exchange) each(f form, kind core.Kind) {
 	n := x.parser.Len()
 	if !x.fits(n-1) || !x.hasRoom(n-1) {
 		return
@@ -393,12 +393,12 @@ func (x *exchange) fits(topics int) bool {
 func (x *exchange) readTopics(f form) {
 	x.read += x.parser.Len() - 1
 	if len(x.ops) > 0 || x.group.Whole {
-		x.each(f, store.Read)
+		x.each(f, core.Read)
 		return
 	}
 	version := x.door.backend().WholeVersion()
 	if version%2 == 1 {
-		x.each(f, store.Read)
+		x.each(f, core.Read)
 		return
 	}
 	for i := 1; i < x.parser.Len(); i++ {
@@ -414,7 +414,7 @@ func (x *exchange) readTopics(f form) {
 	default:
 		v, _ := x.door.backend().GetBytes(x.parser.Arg(1))
 		b, _ := x.appendReply(x.begin(), step{form: f},
-			[]store.Op{{Kind: store.Read, Topic: x.parser.Arg(1), Sum: v.Sum, Epoch: v.Epoch}})
+			[]core.Op{{Kind: core.Read, Topic: x.parser.Arg(1), Sum: v.Sum, Epoch: v.Epoch}})
 		x.end(b)
 	}
 }
@@ -431,7 +431,7 @@ func (x *exchange) readValues(version uint64) {
 		b = x.appendValue(b, v.Sum)
 	}
 	if x.door.backend().WholeVersion() != version {
-		x.each(formValues, store.Read)
+		x.each(formValues, core.Read)
 		return
 	}
 	x.end(b)
@@ -445,7 +445,7 @@ func (x *exchange) readLive(version uint64) {
 		n += flag(v.Sum > 0)
 	}
 	if x.door.backend().WholeVersion() != version {
-		x.each(formLive, store.Read)
+		x.each(formLive, core.Read)
 		return
 	}
 	x.integer(int64(n))

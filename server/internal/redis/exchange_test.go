@@ -12,6 +12,7 @@ import (
 	"gcd/server/internal/gate"
 	"gcd/server/internal/session"
 	"gcd/store"
+	"gcd/store/core"
 )
 
 // newTestExchange is a connection without a socket, over a store in memory.
@@ -35,7 +36,7 @@ func newBoundedExchange(t testing.TB, requests, bytes int) *exchange {
 	d.scanRun = 1 // in all of them, so that they answer alike
 	w := d.NewWorker(&session.Worker{Gate: g, Admission: g}, true)
 	x := w.NewSession(gate.Peer{}, netip.AddrPort{}).exchange()
-	x.group.Done = func(*store.Group) {}
+	x.group.Done = func(*core.Group) {}
 	return x
 }
 

@@ -4,7 +4,7 @@ import (
 	"unsafe"
 
 	"gcd/codec"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 // What the exchanges of all connections hold has a bound: beyond freeHeld each is charged to its
@@ -41,7 +41,7 @@ func (x *exchange) holds() int {
 		cap(x.steps)*int(unsafe.Sizeof(step{}))
 }
 
-const opSize = int(unsafe.Sizeof(store.Op{}))
+const opSize = int(unsafe.Sizeof(core.Op{}))
 
 // charge charges the exchange for so many bytes instead of those that it was charged for. It
 // returns false, and changes nothing, if that is too much for all together.

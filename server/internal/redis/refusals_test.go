@@ -11,7 +11,7 @@ import (
 	"gcd/server/internal/gate"
 	"gcd/server/internal/session"
 	"gcd/server/internal/session/sessiontest"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 // While the counters are loaded it is answered what needs none, and the rest is refused; then all is
@@ -47,15 +47,15 @@ func TestOutcomes(t *testing.T) {
 		in, want string
 		last     session.Next
 	}{
-		{store.ErrOverflow, in, before + "-ERR increment or decrement would overflow\r\n:2\r\n+PONG\r\n", session.Read},
-		{store.ErrLogFull, in, before + "-MISCONF no room for the log: the disk is full\r\n:2\r\n+PONG\r\n", session.Read},
-		{store.ErrUnknown, in, before, session.Linger},
-		{store.ErrOverflow, multi, queued + "*2\r\n:2\r\n-ERR increment or decrement would overflow\r\n+PONG\r\n",
+		{core.ErrOverflow, in, before + "-ERR increment or decrement would overflow\r\n:2\r\n+PONG\r\n", session.Read},
+		{core.ErrLogFull, in, before + "-MISCONF no room for the log: the disk is full\r\n:2\r\n+PONG\r\n", session.Read},
+		{core.ErrUnknown, in, before, session.Linger},
+		{core.ErrOverflow, multi, queued + "*2\r\n:2\r\n-ERR increment or decrement would overflow\r\n+PONG\r\n",
 			session.Read},
-		{store.ErrUnknown, multi, queued, session.Linger}, // and no part of an array
+		{core.ErrUnknown, multi, queued, session.Linger}, // and no part of an array
 	} {
 		l := newLab(nil)
-		l.backend.Outcome = func(op *store.Op) error {
+		l.backend.Outcome = func(op *core.Op) error {
 			if string(op.Topic) == "bad" {
 				return row.err
 			}

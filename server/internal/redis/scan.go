@@ -8,7 +8,7 @@ import (
 
 	"gcd/codec"
 	"gcd/resp"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 // The bounds of a look at all topics. It goes by steps, so that a loop's other connections get
@@ -99,7 +99,7 @@ func (x *exchange) look(to reach, pattern []byte) whyLook {
 	if len(l.found) == 0 {
 		l.found = append(l.found[:0], make([]byte, foundHead)...)
 	}
-	one := func(topic []byte, v store.Value) {
+	one := func(topic []byte, v core.Value) {
 		work += len(topic) * len(pattern)
 		if v.Sum == 0 {
 			return
@@ -281,7 +281,7 @@ func (x *exchange) replyFound(head []byte) {
 // dbSize tells it at once, unless it is part of a transaction, or one comes into effect just now.
 func (x *exchange) dbSize() {
 	if x.group.Whole || x.door.backend().WholeVersion()%2 == 1 {
-		x.do(store.Size, nil, 0, 0)
+		x.do(core.Size, nil, 0, 0)
 		x.step(formInteger, 1)
 		return
 	}

@@ -1,10 +1,10 @@
 package redis
 
-import "gcd/store"
+import "gcd/store/core"
 
 // The commands on topics. Those that only read are in the table, by the form of their answer.
 
-func (x *exchange) incr() { x.one(formInteger, store.Count, 1, maxInteger) }
+func (x *exchange) incr() { x.one(formInteger, core.Count, 1, maxInteger) }
 
 func (x *exchange) incrBy() {
 	n, ok := parseInteger(x.parser.Arg(2))
@@ -14,7 +14,7 @@ func (x *exchange) incrBy() {
 	case n <= 0:
 		x.fail("ERR increment must be above 0: the values of a topic are handed out one after the other and never again, so a sum only grows")
 	default:
-		x.one(formInteger, store.Count, uint64(n), maxInteger)
+		x.one(formInteger, core.Count, uint64(n), maxInteger)
 	}
 }
 
@@ -32,14 +32,14 @@ func (x *exchange) gcdCount() {
 		x.fail(x.arityError("gcd.count"))
 		return
 	}
-	x.one(formDecimal, store.Count, n, 0)
+	x.one(formDecimal, core.Count, n, 0)
 }
 
-func (x *exchange) gcdReset() { x.one(formOK, store.Reset, 0, 0) }
+func (x *exchange) gcdReset() { x.one(formOK, core.Reset, 0, 0) }
 
-func (x *exchange) del() { x.each(formLive, store.Delete) }
+func (x *exchange) del() { x.each(formLive, core.Delete) }
 
-func (x *exchange) getDel() { x.one(formValue, store.Delete, 0, 0) }
+func (x *exchange) getDel() { x.one(formValue, core.Delete, 0, 0) }
 
 // errOnlyZero says why a value cannot be set.
 const errOnlyZero = "ERR only 0 can be set, which resets the topic: a sum is what was counted, and setting it would hand values out twice or never"
@@ -51,7 +51,7 @@ func (x *exchange) set() {
 	case string(x.parser.Arg(2)) != "0":
 		x.fail(errOnlyZero)
 	default:
-		x.one(formOK, store.Delete, 0, 0)
+		x.one(formOK, core.Delete, 0, 0)
 	}
 }
 
@@ -60,5 +60,5 @@ func (x *exchange) getSet() {
 		x.fail(errOnlyZero)
 		return
 	}
-	x.one(formValue, store.Delete, 0, 0)
+	x.one(formValue, core.Delete, 0, 0)
 }

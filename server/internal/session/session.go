@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"gcd/server/internal/gate"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 // Kind is what has happened.
@@ -76,7 +76,7 @@ type Action struct {
 
 	// Of Commit: what the backend has to do, whose Done is the dispatcher's; and what that has in
 	// flight, which the session was admitted for and the dispatcher gives back.
-	Group *store.Group
+	Group *core.Group
 	Claim gate.Claim
 }
 

@@ -5,13 +5,14 @@ import (
 	"slices"
 
 	"gcd/store"
+	"gcd/store/core"
 )
 
 // Backend counts in memory. It has its groups until Commit.
 type Backend struct {
 	// Outcome says what becomes of an operation, if it is not nil: an error is that the operation
 	// was not done, or it is not known.
-	Outcome func(op *store.Op) error
+	Outcome func(op *core.Op) error
 	// Full is what Refusing says.
 	Full error
 	// Odd is what WholeVersion says: a whole group comes into effect just now.
@@ -20,20 +21,20 @@ type Backend struct {
 	Most int
 
 	topics  []string // in the order in which they came
-	values  map[string]store.Value
+	values  map[string]core.Value
 	waiting []submitted
 	broken  bool // a topic changed while it was here
-	groups  [][]store.Op
+	groups  [][]core.Op
 }
 
 // submitted is a group, and what its topics were when it came.
 type submitted struct {
-	group  *store.Group
+	group  *core.Group
 	topics []string
 }
 
 // Submit takes a group.
-func (b *Backend) Submit(g *store.Group) {
+func (b *Backend) Submit(g *core.Group) {
 	topics := make([]string, len(g.Ops))
 	for i := range g.Ops {
 		topics[i] = string(g.Ops[i].Topic)
@@ -59,16 +60,16 @@ func (b *Backend) Commit() {
 }
 
 // Groups are what was committed so far, in that order.
-func (b *Backend) Groups() [][]store.Op { return b.groups }
+func (b *Backend) Groups() [][]core.Op { return b.groups }
 
-func (b *Backend) apply(op *store.Op) {
+func (b *Backend) apply(op *core.Op) {
 	op.Err = nil
 	if b.Outcome != nil {
 		if op.Err = b.Outcome(op); op.Err != nil {
 			return
 		}
 	}
-	if op.Kind == store.Size {
+	if op.Kind == core.Size {
 		op.Sum, op.Epoch = uint64(b.Live()), 0
 		return
 	}
@@ -76,19 +77,19 @@ func (b *Backend) apply(op *store.Op) {
 	v, known := b.values[topic]
 	op.Sum, op.Epoch = v.Sum, v.Epoch
 	switch op.Kind {
-	case store.Count:
+	case core.Count:
 		n, most := max(op.N, 1), op.Max
 		if most == 0 {
 			most = math.MaxUint64
 		}
 		if v.Sum > most || n > most-v.Sum {
-			op.Err = store.ErrOverflow
+			op.Err = core.ErrOverflow
 			return
 		}
 		op.Sum += n
 		v.Sum = op.Sum
-	case store.Reset, store.Delete:
-		if op.Kind == store.Delete && v.Sum == 0 {
+	case core.Reset, core.Delete:
+		if op.Kind == core.Delete && v.Sum == 0 {
 			return
 		}
 		v.Sum, v.Epoch = 0, v.Epoch+1
@@ -98,9 +99,9 @@ func (b *Backend) apply(op *store.Op) {
 	b.set(topic, v, known)
 }
 
-func (b *Backend) set(topic string, v store.Value, known bool) {
+func (b *Backend) set(topic string, v core.Value, known bool) {
 	if b.values == nil {
-		b.values = make(map[string]store.Value)
+		b.values = make(map[string]core.Value)
 	}
 	if !known {
 		b.topics = append(b.topics, topic)
@@ -109,10 +110,10 @@ func (b *Backend) set(topic string, v store.Value, known bool) {
 }
 
 // Set gives a topic that it does not know a sum.
-func (b *Backend) Set(topic string, sum uint64) { b.set(topic, store.Value{Sum: sum}, false) }
+func (b *Backend) Set(topic string, sum uint64) { b.set(topic, core.Value{Sum: sum}, false) }
 
 // Fits tells whether operations can be a whole group.
-func (b *Backend) Fits(ops []store.Op) bool { return b.Most == 0 || len(ops) <= b.Most }
+func (b *Backend) Fits(ops []core.Op) bool { return b.Most == 0 || len(ops) <= b.Most }
 
 // Refusing is why nothing can be counted.
 func (b *Backend) Refusing() error { return b.Full }
@@ -126,7 +127,7 @@ func (b *Backend) WholeVersion() uint64 {
 }
 
 // GetBytes returns the state of a topic.
-func (b *Backend) GetBytes(topic []byte) (store.Value, bool) {
+func (b *Backend) GetBytes(topic []byte) (core.Value, bool) {
 	v, known := b.values[string(topic)]
 	return v, known
 }
@@ -142,7 +143,7 @@ func (b *Backend) Live() (n int) {
 }
 
 // Scan goes through the topics in the order in which they came.
-func (b *Backend) Scan(cursor uint64, limit int, each func([]byte, store.Value)) uint64 {
+func (b *Backend) Scan(cursor uint64, limit int, each func([]byte, core.Value)) uint64 {
 	for ; limit > 0 && cursor < uint64(len(b.topics)); limit-- {
 		topic := b.topics[cursor]
 		each([]byte(topic), b.values[topic])

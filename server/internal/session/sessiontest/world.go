@@ -10,7 +10,7 @@ import (
 	"gcd/codec"
 	"gcd/server/internal/gate"
 	"gcd/server/internal/session"
-	"gcd/store"
+	"gcd/store/core"
 )
 
 // World is what happens between some clients, their sessions and a backend. Its switches say what
@@ -305,7 +305,7 @@ func (w *World) tell(c *Client, e session.Event) {
 	switch c.action.Next {
 	case session.Commit:
 		claim := c.action.Claim
-		c.action.Group.Done = func(*store.Group) {
+		c.action.Group.Done = func(*core.Group) {
 			w.Gate.Done(claim)
 			c.decided = true
 		}
