@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gcd/codec"
+	"gcd/server/internal/blocking"
 	"gcd/server/internal/dispatch"
 	"gcd/server/internal/gate"
 	"gcd/server/internal/loop"
@@ -42,6 +43,21 @@ func DoorCloses() bool {
 	}
 	defer l.Close()
 	return loop.Have && socket.Apply(l.(*net.TCPListener), socket.CloseDoor) == nil
+}
+
+// Beside serves a listener with goroutines, beside the server's other doors, which are open. It returns a
+// channel that is closed when nothing of that is left.
+func (s *Server) Beside(l *net.TCPListener) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d, ran := blocking.New(s.dispatchOptions(), l, nil), make(chan struct{})
+	s.doors = append(s.doors, d)
+	d.Open()
+	go func() {
+		d.Run()
+		close(ran)
+	}()
+	return ran
 }
 
 func (s *Server) SetHold(d time.Duration) { s.hold = d }

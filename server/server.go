@@ -270,14 +270,7 @@ func (s *Server) openDoors() {
 
 // start gives the sockets to doors, and has these run, open or not yet.
 func (s *Server) start(open bool) error {
-	o := dispatch.Options{
-		Gate: s.gate, Backend: func() dispatch.Backend { return *s.backend.Load() }, Counter: &s.counter, Logger: s.log,
-		Settle: s.opts.Settle, ReadTimeout: s.opts.ReadTimeout, WriteTimeout: s.opts.WriteTimeout,
-		FirstByte: s.firstByte, Linger: s.linger, BeforeAccept: s.beforeAccept,
-	}
-	if !s.opts.NoRESP {
-		o.Redis = s.redis
-	}
+	o := s.dispatchOptions()
 	if s.opts.Dispatch == Pool && !loop.Have {
 		s.log.Warn("this system has no readiness loops for dispatch: using goroutines", "wanted", Pool)
 		s.opts.Dispatch = Goroutine
@@ -304,6 +297,19 @@ func (s *Server) start(open bool) error {
 		close(s.ran)
 	}()
 	return nil
+}
+
+// dispatchOptions are the same for all doors.
+func (s *Server) dispatchOptions() dispatch.Options {
+	o := dispatch.Options{
+		Gate: s.gate, Backend: func() dispatch.Backend { return *s.backend.Load() }, Counter: &s.counter, Logger: s.log,
+		Settle: s.opts.Settle, ReadTimeout: s.opts.ReadTimeout, WriteTimeout: s.opts.WriteTimeout,
+		FirstByte: s.firstByte, Linger: s.linger, BeforeAccept: s.beforeAccept,
+	}
+	if !s.opts.NoRESP {
+		o.Redis = s.redis
+	}
+	return o
 }
 
 // Serve serves until Shutdown, and then returns nil. It returns an error that wraps core.ErrFailed
