@@ -55,6 +55,11 @@ func connected(t *testing.T) (client, server int) {
 		t.Fatalf("%v has come, %v, want %v", peer, err, from)
 	}
 	t.Cleanup(func() { _ = unix.Close(server) })
+	status, err1 := unix.FcntlInt(uintptr(server), unix.F_GETFL, 0)
+	flags, err2 := unix.FcntlInt(uintptr(server), unix.F_GETFD, 0)
+	if status&unix.O_NONBLOCK == 0 || flags&unix.FD_CLOEXEC == 0 || err1 != nil || err2 != nil {
+		t.Fatalf("the connection blocks, or a child would have it: %#x, %#x, %v, %v", status, flags, err1, err2)
+	}
 	return client, server
 }
 
