@@ -194,8 +194,8 @@ func (h segmentHeader) seedSum() uint32 {
 
 // recordHeader is the 40 bytes before a payload.
 type recordHeader struct {
+	length     uint32 // of the payload, without padding
 	recordType uint8
-	length     int // of the payload, without padding
 	index      uint64
 	durable    uint64
 	time       int64
@@ -251,8 +251,8 @@ func (f format) decodeRecordHeader(b []byte, seedSum uint32, room int64) (record
 		return recordHeader{}, errRecordLength
 	}
 	h := recordHeader{
+		length:     length,
 		recordType: uint8(recordType),
-		length:     int(length),
 		index:      le.Uint64(b[8:]),
 		durable:    le.Uint64(b[16:]),
 		time:       int64(le.Uint64(b[24:])),

@@ -31,7 +31,7 @@ func TestRecordLengthIsBounded(t *testing.T) {
 		le.PutUint32(b, test.length)
 		le.PutUint32(b[36:], crc32.Update(seed, castagnoli, b[:36]))
 		h, err := knownFormats().first().decodeRecordHeader(b, seed, test.room)
-		if !errors.Is(err, test.want) || err == nil && h.length != int(test.length) {
+		if !errors.Is(err, test.want) || err == nil && h.length != test.length {
 			t.Errorf("a length of %d with room for %d bytes: %d, %v, want %v", test.length, test.room, h.length,
 				err, test.want)
 		}

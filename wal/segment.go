@@ -229,22 +229,19 @@ func (s *scanner) record() (Record, error) {
 	if h.index != s.next {
 		return Record{}, &invalid{fmt.Errorf("record %d is where %d should be", h.index, s.next)}
 	}
-	size := recordSize(h.length)
+	size := recordSize(int(h.length))
 	if b, err = s.win.from(s.off, int(size)); err != nil {
 		return Record{}, err
 	}
 	if payloadSum(s.seed, s.link[:], b[recordHeaderSize:size]) != h.payloadSum {
 		return Record{}, &invalid{errPayloadSum}
 	}
-	return s.step(h, b, s.off), nil
-}
-
-// step goes to the end of the record at an offset, with whose bytes b begins.
-func (s *scanner) step(h recordHeader, b []byte, off int64) Record {
-	s.off, s.next = off+recordSize(h.length), h.index+1
+	rec := Record{Index: h.index, Durable: h.durable, Time: time.Unix(0, h.time), Type: h.recordType,
+		Payload: b[recordHeaderSize : recordHeaderSize+int(h.length)], Segment: s.seg.number, Offset: s.off}
+	s.off += size
+	s.next++
 	le.PutUint32(s.link[:], h.sum)
-	return Record{Index: h.index, Durable: h.durable, Time: time.Unix(0, h.time), Type: h.recordType,
-		Payload: b[recordHeaderSize : recordHeaderSize+h.length], Segment: s.seg.number, Offset: off}
+	return rec, nil
 }
 
 // appeared says whether there is a next record by now, and does not step over it. A record that a
@@ -350,7 +347,7 @@ func (s *scanner) oneRecord() (int64, error) {
 		return 0, err
 	}
 	if h, err := s.seg.format.decodeRecordHeader(b, s.seed, room); err == nil && h.index == s.next {
-		return s.off + recordSize(h.length), nil
+		return s.off + recordSize(int(h.length)), nil
 	}
 	return min(s.seg.size, s.off+recordSize(maxPayload)), nil
 }

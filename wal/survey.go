@@ -245,14 +245,16 @@ func (s *surveyor) resume(sc *scanner, known bool) (rec Record, checked, found b
 		if err != nil || known && (h.index < sc.next || h.index-sc.next > uint64(off-sc.off)/smallestRecord) {
 			continue
 		}
-		if b, err = sc.win.from(off, int(recordSize(h.length))); err != nil {
+		if b, err = sc.win.from(off, int(recordSize(int(h.length)))); err != nil {
 			return Record{}, false, false, err
 		}
-		here := known && off == sc.off
-		rec := sc.step(h, b, off)
-		if here {
+		rec := Record{Index: h.index, Durable: h.durable, Time: time.Unix(0, h.time), Type: h.recordType,
+			Payload: b[recordHeaderSize : recordHeaderSize+int(h.length)], Segment: sc.seg.number, Offset: off}
+		if known && off == sc.off {
 			rec.Payload = nil
 		}
+		sc.off, sc.next = off+recordSize(int(h.length)), h.index+1
+		le.PutUint32(sc.link[:], h.sum)
 		return rec, false, true, nil
 	}
 }
