@@ -52,9 +52,17 @@ type Group struct {
 	// its own sake leaves the others; what refuses the record refuses every change, and each Read
 	// that saw one. A group that does not fit (Store.Fits) is refused with ErrTooLarge.
 	Whole bool
+
+	changed bool // an op that the batch in flight has sequenced changes something
+
 	// Done runs on the goroutine that owns the commit: it must not block and must not call into the
 	// store.
 	Done func(*Group)
+
+	// Index is, once Done was called, the index of the record that holds the group's changes, the
+	// last one if they are in several; 0 if it changed nothing. Whoever knows it can go on from
+	// there in the log.
+	Index uint64
 
 	next *Group
 	pos  int // ops before pos have their outcome, or will have it with the batch in flight
@@ -62,7 +70,7 @@ type Group struct {
 
 // Refuse ends a group that the store does not take: every op has the error, and Done is called.
 func (g *Group) Refuse(err error) {
-	g.pos = 0
+	g.pos, g.Index = 0, 0
 	g.settle(err)
 	g.Done(g)
 }
@@ -83,7 +91,7 @@ func (l *List) Empty() bool { return l.head == nil }
 
 // Add puts a group at the end.
 func (l *List) Add(g *Group) {
-	g.next, g.pos = nil, 0
+	g.next, g.pos, g.Index, g.changed = nil, 0, 0, false
 	l.Append(List{g, g})
 }
 

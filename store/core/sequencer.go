@@ -117,7 +117,18 @@ func (s *Sequencer) Apply(index uint64) error {
 		s.m.wholes.Add(1)
 		defer s.m.wholes.Add(1)
 	}
-	return s.m.Apply(index, s.changes)
+	if err := s.m.Apply(index, s.changes); err != nil {
+		return err
+	}
+	for g := s.first; g != nil; g = g.next {
+		if g.changed {
+			g.Index, g.changed = index, false
+		}
+		if g == s.end {
+			break
+		}
+	}
+	return nil
 }
 
 // Undo gives the ops of a batch that was not committed their outcome. What was refused for its own
@@ -127,6 +138,7 @@ func (s *Sequencer) Undo(err error) {
 	from := s.from
 	for g := s.first; g != nil; g = g.next {
 		s.undo(g, from, err)
+		g.changed = false
 		if from = 0; g == s.end {
 			break
 		}
@@ -191,8 +203,10 @@ func (s *Sequencer) add(g *Group) bool {
 		switch op.Kind {
 		case Count:
 			s.count(v, op)
+			g.changed = g.changed || op.Err == nil
 		case Reset:
 			s.reset(v, op)
+			g.changed = g.changed || op.Err == nil
 		case Delete:
 			switch {
 			case v.sum == 0:
@@ -201,6 +215,7 @@ func (s *Sequencer) add(g *Group) bool {
 				op.refuse(v, ErrTopicTooLong)
 			default:
 				s.reset(v, op)
+				g.changed = g.changed || op.Err == nil
 			}
 		case Size:
 			op.Sum, op.Epoch, op.Err = s.live(), 0, nil
