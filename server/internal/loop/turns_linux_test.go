@@ -15,28 +15,6 @@ import (
 // forever is a time at which somebody who asked for little is remembered for ever.
 const forever = 1 << 62
 
-// A conversation with more to do has one turn after another, with those of others between.
-func TestConversationsTakeTurns(t *testing.T) {
-	t.Parallel()
-	l, b := idleLoop(t, -1)
-	l.p.o.Gate.Options.MaxInFlight = 2
-	q := newPair(t, l, b, "")
-	p := newPair(t, l, b, strings.Repeat("INCR x\r\n", 5))
-	first := uint64(1)
-	for _, want := range []string{":1\r\n:2\r\n", ":3\r\n:4\r\n", ":5\r\n"} {
-		if len(l.groups) != 1 {
-			t.Fatalf("%d groups", len(l.groups))
-		}
-		p.commit(first)
-		p.want(want)
-		q.send("PING\r\n")
-		q.event(0)
-		q.want("+PONG\r\n")
-		l.goOn()
-		first += 2
-	}
-}
-
 // Who asked for much before comes behind those that wait, and who asks for little does not.
 func TestWhoAsksForLittleDoesNotWaitForOthers(t *testing.T) {
 	t.Parallel()
