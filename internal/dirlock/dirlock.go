@@ -1,6 +1,10 @@
-// Package dirlock keeps a store's directory for one process. The lock is on the directory itself,
-// so no file has to be there and none that is removed or replaced takes it away; docs/storage.md,
-// "Locks", has the protocol. Errors name the directory and change nothing in it.
+// Package dirlock keeps a store's directory for one process. The lock is on the directory itself.
+// So no file has to be there, and the lock does not go when a file is removed or replaced.
+// docs/storage.md, "Locks", has the protocol. Errors name the directory and change nothing in it.
+//
+// The order is always the same: the directory, then LOCK, then (a server) the log's directory. A
+// lock is on a file and not on a name. So when all are taken, each name must still lead to what was
+// locked; if not, all of it begins again.
 package dirlock
 
 import (
@@ -19,35 +23,37 @@ import (
 
 // Names in a store's directory.
 const (
-	FileName = "LOCK" // locked behind the directory, for older versions, and where a directory cannot be locked
-	LogName  = "wal"  // the directory that a server holds as long as it runs, and no tool does
+	// FileName is locked after the directory, for older versions, which know it alone, and because
+	// not every system can lock a directory.
+	FileName = "LOCK"
+	// LogName is the directory that a server holds as long as it runs, and no tool does.
+	LogName = "wal"
 )
 
 const (
 	poll = 10 * time.Millisecond // between two tries
-	// grace is how long a lock that ought to be free is tried again. A process that ends gives its
+	// grace is how long a lock is tried again that should be free: a process that ends gives its
 	// locks back one after the other.
 	grace = 500 * time.Millisecond
-	// logPatience is how long a server waits for the log's directory, which others try for an
-	// instant.
-	logPatience = 10 * time.Second
-	// mostReplaced is how many times in a row a name may turn out to be another file's than the one
-	// that was locked.
+	// logTimeout is how long a server waits for the log's directory, which others take for an
+	// instant to see whether it is free.
+	logTimeout = 10 * time.Second
+	// mostReplaced is how many times in a row a name may lead to another file than the one that was
+	// locked.
 	mostReplaced = 1000
 )
 
 var (
 	// ErrLocked says that a server has the directory, or an older version, which locks LOCK alone.
 	ErrLocked = errors.New("directory is in use by another process")
-	// ErrBusy says that a tool has the directory, and that it had it for as long as was to be
-	// waited.
+	// ErrBusy says that a tool has the directory, and had it for as long as Own was to wait.
 	ErrBusy = errors.New("directory is in use by a gcd-tool")
-	// ErrMoved says that the directory, or the log in it, is not the one any more that was locked:
-	// removed, renamed, or something else has its name.
+	// ErrMoved says that the directory, or the log in it, is no longer the one that was locked: it
+	// was removed or renamed, or something else has its name.
 	ErrMoved = errors.New("directory is not the one any more that was opened")
 )
 
-// errReplaced says that a name was given to another file while the lock was taken: begin again.
+// errReplaced says that another file got the name while the lock was taken: begin again.
 var errReplaced = errors.New("replaced meanwhile")
 
 // Options say how a directory is taken. The zero value is a tool's that does not wait.
@@ -56,15 +62,15 @@ type Options struct {
 	NoFile  bool          // take LOCK if it is there, but make none
 	Wait    time.Duration // the most to wait for a tool
 	Waiting func()        // called once when the waiting begins; nil: nothing
-	// Admit is called when the directory is locked, before a lock file is made in it; an error ends
-	// Own. nil: nothing. With Wait it may be called again.
+	// Admit is called when the directory is locked, before a lock file is made in it. Its error
+	// ends Own. nil admits everything. With Wait it may be called more than once.
 	Admit func() error
 
 	system system
 }
 
-// system locks an open file or directory, if it is free; errors.ErrUnsupported: there is no lock
-// for it. nil: lock.
+// system locks an open file or directory if it is free. errors.ErrUnsupported says that there is no
+// lock for it. nil is the function lock.
 type system func(f *os.File, how mode) (free bool, err error)
 
 func (s system) lock(f *os.File, how mode) (free bool, err error) {
@@ -74,8 +80,8 @@ func (s system) lock(f *os.File, how mode) (free bool, err error) {
 	return s(f, how)
 }
 
-// A Lock is a directory that is had. Its methods may run beside each other, but for Renew, TakeLog
-// and Release.
+// A Lock is a directory that this process has. Its methods may run beside each other, except Renew,
+// TakeLog and Release.
 type Lock struct {
 	path string
 	how  mode
@@ -91,8 +97,8 @@ type held struct {
 	info fs.FileInfo // nil: nothing is held
 }
 
-// release unlocks and closes. To close alone is not enough: a process that this one has just
-// forked keeps the lock until it executes its program.
+// release unlocks and closes. Closing alone is not enough: a process that this one has just forked
+// has the descriptor, and so the lock, until it executes its program.
 func (h *held) release() error {
 	open := h.open
 	if *h = (held{}); open == nil {
@@ -101,9 +107,9 @@ func (h *held) release() error {
 	return errors.Join(unlock(open), open.Close())
 }
 
-// Own takes the directory for a process that may change it. Errors are ErrLocked at once, ErrBusy
-// when a tool keeps it, and ErrMoved when it is gone after the waiting; what Admit says; and the
-// system's.
+// Own takes the directory for a process that may change it. It returns ErrLocked at once, ErrBusy
+// if a tool keeps the directory for longer than Wait, ErrMoved if the directory is gone after the
+// waiting, what Admit returned, or an error of the system.
 func Own(ctx context.Context, path string, o Options) (*Lock, error) {
 	var waited, replaced int
 	for began := time.Now(); ; {
@@ -150,7 +156,7 @@ func own(ctx context.Context, path string, o Options) (*Lock, error) {
 	return l, nil
 }
 
-// takeRest takes what follows the directory itself.
+// takeRest takes what comes after the directory itself.
 func (l *Lock) takeRest(ctx context.Context, o Options) error {
 	if o.Admit != nil {
 		if err := o.Admit(); err != nil {
@@ -166,8 +172,8 @@ func (l *Lock) takeRest(ctx context.Context, o Options) error {
 	return within(ctx, l.logPath(), grace, func() (bool, error) { served, err := l.served(); return !served, err })
 }
 
-// Read takes the directory for a look that needs nobody to change it, and makes no file. More than
-// one may have it so. nil without an error: somebody has it who may change it.
+// Read takes the directory for reading: nobody may change it meanwhile, and several may read it at
+// once. It makes no file. nil without an error says that somebody has it who may change it.
 func Read(path string) (*Lock, error) { return read(path, nil) }
 
 func read(path string, on system) (*Lock, error) {
@@ -220,19 +226,19 @@ func (l *Lock) takeDir() (free bool, err error) {
 	return true, err
 }
 
-// stands says whether the path still leads to the directory: nil, or ErrMoved. Another error says
-// that it cannot be found out.
+// stands says whether the path still leads to the directory that was locked: nil, or ErrMoved. Any
+// other error says that this cannot be found out, and proves nothing.
 func (l *Lock) stands() error { return still(l.path, l.dir.info) }
 
-// takeFile opens and locks LOCK, and makes it if it may. What has it although the directory is free
-// is an older version, or a process that is about to end.
+// takeFile opens and locks LOCK, and makes it if it may. Whoever has it although the directory was
+// free is an older version, or a process that is about to end.
 func (l *Lock) takeFile(ctx context.Context, flag int, mayMake bool) error {
 	path := filepath.Join(l.path, FileName)
-	patience := grace
+	timeout := grace
 	if l.how == shared {
-		patience = 0
+		timeout = 0
 	}
-	return within(ctx, path, patience, func() (bool, error) {
+	return within(ctx, path, timeout, func() (bool, error) {
 		f, err := vfs.OpenRegular(path, flag)
 		if errors.Is(err, fs.ErrNotExist) && mayMake {
 			f, err = l.makeFile(path)
@@ -261,8 +267,8 @@ func (l *Lock) takeFile(ctx context.Context, flag int, mayMake bool) error {
 	})
 }
 
-// makeFile makes LOCK. It belongs to whom the directory belongs to, and has mode 0600 whatever the
-// umask takes away.
+// makeFile makes LOCK. It gets the owner of the directory, and mode 0600 whatever the umask takes
+// away.
 func (l *Lock) makeFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) { // since we looked
@@ -277,14 +283,14 @@ func (l *Lock) makeFile(path string) (*os.File, error) {
 	return f, nil
 }
 
-// TakeLog takes the log's directory, if it is there: a server's sign. It waits for those that try
-// it.
+// TakeLog takes the log's directory, if it is there: that is how others know a server. It waits for
+// those that only try whether it is free.
 func (l *Lock) TakeLog(ctx context.Context) error {
 	if l.log.info != nil {
 		return nil
 	}
 	path := l.logPath()
-	return within(ctx, path, logPatience, func() (bool, error) {
+	return within(ctx, path, logTimeout, func() (bool, error) {
 		h, err := openDir(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return true, nil
@@ -306,8 +312,8 @@ func (l *Lock) TakeLog(ctx context.Context) error {
 
 func (l *Lock) logPath() string { return filepath.Join(l.path, LogName) }
 
-// served says whether somebody has the log's directory, by trying it for an instant, in the way in
-// which two that try are not in each other's.
+// served says whether somebody has the log's directory. It takes it for an instant, shared, so that
+// two that try at the same time both find it free.
 func (l *Lock) served() (bool, error) {
 	h, err := openDir(l.logPath())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -390,14 +396,14 @@ func (l *Lock) Release() error {
 	return errors.Join(l.log.release(), l.file.release(), l.dir.release())
 }
 
-// within tries until it is done, or the patience is at an end: then somebody has the lock.
-func within(ctx context.Context, path string, patience time.Duration, try func() (done bool, err error)) error {
+// within tries until it is done, or until the timeout is over: then somebody has the lock.
+func within(ctx context.Context, path string, timeout time.Duration, try func() (done bool, err error)) error {
 	for began := time.Now(); ; {
 		done, err := try()
 		if done || err != nil {
 			return err
 		}
-		if time.Since(began) >= patience {
+		if time.Since(began) >= timeout {
 			return fmt.Errorf("%w: %s", ErrLocked, path)
 		}
 		if err := pause(ctx); err != nil {

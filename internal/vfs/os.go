@@ -51,8 +51,8 @@ func openOS(name string, flag int) (File, error) {
 	return newOSFile(f)
 }
 
-// ErrNotRegular says that what has a file's name is no file but a directory, a named pipe, a socket
-// or a device, or a link to something that is not there.
+// ErrNotRegular says that a file's name leads to a directory, a named pipe, a socket or a device,
+// or that it is a link to something that is not there.
 var ErrNotRegular = errors.New("not a regular file")
 
 // OpenRegular is os.OpenFile of an existing regular file, or of a link to one. It never waits: to
@@ -78,8 +78,8 @@ func OpenRegular(name string, flag int) (*os.File, error) {
 	return f, nil
 }
 
-// CheckRegular says whether what has a name is a regular file or a link to one: nil, also if there
-// is nothing, or ErrNotRegular.
+// CheckRegular says whether a name leads to a regular file: nil if it does, or if there is nothing,
+// else ErrNotRegular.
 func CheckRegular(name string) error {
 	info, err := os.Stat(name)
 	if leadsNowhere(err) {
@@ -96,15 +96,16 @@ func CheckRegular(name string) error {
 	return regular("stat", name, info)
 }
 
-// leadsNowhere says whether an error of following a link means that there is nothing at its end: a
-// name that nothing has, a circle of links, or a way through what is no directory.
+// leadsNowhere says whether an error of following a link means that there is nothing at its end:
+// the name is missing, the links form a circle, or the way goes through something that is no
+// directory.
 func leadsNowhere(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.ENOTDIR)
 }
 
-// CheckLink says whether a name is a link to something that is not there, as where the volume of
-// that is not mounted: ErrNotRegular, or nil. To the system such a name is one that nothing has, so
-// without this something new would take the place of what is elsewhere.
+// CheckLink returns ErrNotRegular if a name is a link to something that is not there, for example
+// because its volume is not mounted; else nil. For the system nothing has such a name. So without
+// this check something new would be made in the place of what is elsewhere.
 func CheckLink(name string) error {
 	to, err := os.Readlink(name)
 	if err != nil {
@@ -116,8 +117,8 @@ func CheckLink(name string) error {
 	return &DanglingError{Name: name, To: to}
 }
 
-// A DanglingError says that a link stands in the place of a file or a directory, and that what it
-// names is not there. It is an ErrNotRegular.
+// A DanglingError says that there is a link in the place of a file or a directory, and that what it
+// leads to is not there. It is an ErrNotRegular.
 type DanglingError struct{ Name, To string }
 
 // Error names both.
@@ -253,8 +254,7 @@ func syncOpenDir(d *os.File) error {
 	return d.Sync()
 }
 
-// forceMode gives an open file its mode back if the umask took part of it. Windows has no such
-// bits.
+// forceMode gives an open file the bits of its mode that the umask took. Windows has no such bits.
 func forceMode(f *os.File, mode fs.FileMode) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -266,8 +266,8 @@ func forceMode(f *os.File, mode fs.FileMode) error {
 	return f.Chmod(mode)
 }
 
-// osFile is an open file on the real disk. It holds the *os.File and never a bare descriptor: a
-// descriptor whose os.File was collected is closed and its number given to another file.
+// osFile is an open file on the real disk. It holds the *os.File and never a descriptor alone: when
+// an os.File is collected its descriptor is closed, and another file may get its number.
 type osFile struct {
 	file *os.File
 	conn syscall.RawConn // of file; keeps the descriptor open while it is used
@@ -319,9 +319,9 @@ func (f *osFile) Close() error {
 // millisecond apart.
 const maxAgain = 100
 
-// transfer does one ReadAt or WriteAt of package os, which goes on after a short count and after
-// EINTR, and goes on after EAGAIN too: some network and user-space file systems say so of regular
-// files.
+// transfer does one ReadAt or WriteAt of package os. That goes on by itself after a short count and
+// after EINTR. transfer also goes on after EAGAIN, which some network and user-space file systems
+// return for regular files.
 func transfer(at func([]byte, int64) (int, error), p []byte, off int64) (int, error) {
 	done := 0
 	for again := 0; ; again++ {
