@@ -119,8 +119,9 @@ func TestTopics(t *testing.T) {
 	t.Parallel()
 	eachCell(t, func(t *testing.T, network string, o server.Options) {
 		s, f := serveFake(t, o)
-		topics := []string{"", "a", "naïve café", "日本語", "🧮", "e\u0301", "with\x00zero", "line\nbreak", " ", "*", "GET /",
-			strings.Repeat("x", 534), strings.Repeat("x", 535), strings.Repeat("x", 536), strings.Repeat("y", 1400), strings.Repeat("ü", 5000)}
+		topics := []string{"", "a", "naïve café", "日本語", "🧮", "e\u0301", "with\x00zero", "line\nbreak", " ", "*",
+			"GET /", strings.Repeat("x", 534), strings.Repeat("x", 535), strings.Repeat("x", 536),
+			strings.Repeat("y", 1400), strings.Repeat("ü", 5000)}
 		for _, topic := range topics {
 			wantAnswer(t, ask(t, network, s.addr(network), count(topic)), 128, 1)
 			wantAnswer(t, ask(t, network, s.addr(network), count(topic)), 128, 2)
@@ -157,7 +158,8 @@ func TestRefusals(t *testing.T) {
 		}
 		refused([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), 2)
 		refused([]byte{2}, 2)
-		for _, bad := range []string{"\xff", "a\xffb", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\x80", "ab\xc3", "\xe6\x97", "\xf0\x9f\xa7"} {
+		for _, bad := range []string{"\xff", "a\xffb", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\x80", "ab\xc3",
+			"\xe6\x97", "\xf0\x9f\xa7"} {
 			refused(count(bad), 4)
 			refused(reset(bad), 4)
 		}

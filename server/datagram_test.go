@@ -43,7 +43,8 @@ func TestDroppedDatagrams(t *testing.T) {
 		send(t, c, count("orders"))
 		wantAnswer(t, answer(t, c), 128, 1)
 		if st := s.Stats(); st.ReplyDatagrams != 256 || st.EmptyDatagrams != 3 || len(st.Refused) != 0 {
-			t.Errorf("%d like replies, %d empty, refused %v; want 256, 3, none", st.ReplyDatagrams, st.EmptyDatagrams, st.Refused)
+			t.Errorf("%d like replies, %d empty, refused %v; want 256, 3, none", st.ReplyDatagrams, st.EmptyDatagrams,
+				st.Refused)
 		}
 		if len(f.state()) != 1 {
 			t.Error("a dropped datagram was counted")

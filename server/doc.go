@@ -4,10 +4,10 @@
 //
 // Two ways of dispatch carry the same requests with the same rules:
 //
-//   - Pool, the default: a fixed number of readiness loops (Linux). A loop reads all that is ready, hands it over as one
-//     list, commits that list itself if nobody else is committing, and writes all answers. It never waits for a client
-//     nor for somebody else's commit. One loop has the listener and the UDP socket while it keeps up; RESP connections are
-//     spread.
+//   - Pool, the default: a fixed number of readiness loops (Linux). A loop reads all that is ready,
+//     hands it over as one list, commits that list itself if nobody else is committing, and writes
+//     all answers. It never waits for a client nor for somebody else's commit. One loop has the
+//     listener and the UDP socket while it keeps up; RESP connections are spread.
 //   - Goroutine: one goroutine for each connection and each datagram. Portable and simple.
 //
 // A protocol is written once for both, as sessions without sockets (internal/session); the doors
@@ -15,17 +15,22 @@
 //
 // Goroutines, their owners and their ends:
 //
-//	Serve               the caller's; returns when all below have ended
-//	doors               of AnswerLoading, Serve or Shutdown, one for each; until they are drained or aborted
-//	run's end           likewise, one; when all doors have ended, for which Serve and Shutdown wait
-//	holding             of a timer, for an instant, a second after AnswerLoading; Use and Shutdown stop the timer
-//	loop (pool)         a door's; Options.Workers of them
-//	backup (pool)       a door's; one at a time (in goroutine dispatch the connection's own goroutine sends it); drain ends it
-//	accept (pool)       of a timer, for an instant, some time after accepting failed; drain stops the timer
-//	parting (pool)      of a timer, for an instant, some time after drain; the end of the door stops the timer
-//	accept, receive     a door's (goroutine dispatch); until the end that drain sets
-//	connection          accept's (goroutine dispatch); bounded by Options.MaxConns and MaxLingering
-//	datagram            receive's (goroutine dispatch); bounded by Options.MaxInFlight
+//	Serve             the caller's; returns when all below have ended
+//	doors             of AnswerLoading, Serve or Shutdown, one for each; until they are drained or
+//	                  aborted
+//	run's end         likewise, one; when all doors have ended, for which Serve and Shutdown wait
+//	holding           of a timer, for an instant, a second after AnswerLoading; Use and Shutdown
+//	                  stop the timer
+//	loop (pool)       a door's; Options.Workers of them
+//	backup (pool)     a door's; one at a time (in goroutine dispatch the connection's own goroutine
+//	                  sends it); drain ends it
+//	accept (pool)     of a timer, for an instant, some time after accepting failed; drain stops the
+//	                  timer
+//	parting (pool)    of a timer, for an instant, some time after drain; the end of the door stops
+//	                  the timer
+//	accept, receive   a door's (goroutine dispatch); until the end that drain sets
+//	connection        accept's (goroutine dispatch); bounded by Options.MaxConns and MaxLingering
+//	datagram          receive's (goroutine dispatch); bounded by Options.MaxInFlight
 //
 // The doors run from AnswerLoading on. While the counters are loaded the gate says so, and sessions
 // refuse what needs counters. A server that stops (Shutdown) refuses in the same way what its

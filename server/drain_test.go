@@ -192,7 +192,8 @@ func TestNothingIsUnknownWhenAServerStops(t *testing.T) {
 	eachDispatch(t, func(t *testing.T, o server.Options) {
 		f := newFake()
 		t.Cleanup(f.close)
-		s := serve(t, f, o, func(s *server.Server) { s.SetFirstByte(patience) }) // however late clients are with what they send
+		// however late clients are with what they send
+		s := serve(t, f, o, func(s *server.Server) { s.SetFirstByte(patience) })
 		var counted, refused, absent atomic.Int64
 		var clients sync.WaitGroup
 		tcp, udp := s.addr("tcp"), s.addr("udp")

@@ -45,8 +45,8 @@ func DoorCloses() bool {
 	return loop.Have && socket.Apply(l.(*net.TCPListener), socket.CloseDoor) == nil
 }
 
-// Beside serves a listener with goroutines, beside the server's other doors, which are open. It returns a
-// channel that is closed when nothing of that is left.
+// Beside serves a listener with goroutines, beside the server's other doors, which are open. It
+// returns a channel that is closed when nothing of that is left.
 func (s *Server) Beside(l *net.TCPListener) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()

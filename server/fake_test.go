@@ -35,7 +35,8 @@ type fake struct {
 }
 
 func newFake() *fake {
-	f := &fake{sums: make(map[string]uint64), epochs: make(map[string]uint64), failed: make(chan struct{}), ended: make(chan struct{})}
+	f := &fake{sums: make(map[string]uint64), epochs: make(map[string]uint64), failed: make(chan struct{}),
+		ended: make(chan struct{})}
 	f.cond.L = &f.mu
 	go f.committer()
 	return f

@@ -14,8 +14,10 @@ import (
 // was split; everything else is refused and changes nothing; over UDP what may not be answered is
 // not.
 func FuzzGarbage(f *testing.F) {
-	for _, seed := range []string{"", "\x00", "\x01", "\x00orders", "\x01orders", "\x00\xff", "\x02x", "\x7f", "\x80\x01", "\xff\x01", "GET / HTTP/1.1\r\n",
-		"\x16\x03\x01\x02\x00\x01\x00", "*1\r\n$4\r\nPING\r\n", "\x00\xe6\x97\xa5", "\x00\xc3", "\x00a\x00b", "\x00" + string(bytes.Repeat([]byte("x"), 70000))} {
+	for _, seed := range []string{"", "\x00", "\x01", "\x00orders", "\x01orders", "\x00\xff", "\x02x", "\x7f",
+		"\x80\x01", "\xff\x01", "GET / HTTP/1.1\r\n",
+		"\x16\x03\x01\x02\x00\x01\x00", "*1\r\n$4\r\nPING\r\n", "\x00\xe6\x97\xa5", "\x00\xc3", "\x00a\x00b",
+		"\x00" + string(bytes.Repeat([]byte("x"), 70000))} {
 		f.Add([]byte(seed), uint(1))
 		f.Add([]byte(seed), uint(len(seed)/2))
 	}

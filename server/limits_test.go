@@ -27,7 +27,8 @@ func TestMaxConns(t *testing.T) {
 		eventually(t, "all places are taken", func() bool { return s.Stats().Connections == 3 })
 		for range 5 {
 			wantRefusal(t, network, ask(t, network, s.addr(network), count("orders")), 9)
-			eventually(t, "it is gone", func() bool { return s.Stats().Connections == 3 }) // else there may be no place to hear what the next speaks
+			// else there may be no place to hear what the next speaks
+			eventually(t, "it is gone", func() bool { return s.Stats().Connections == 3 })
 		}
 		for i, c := range held { // those that are in are served
 			send(t, c, count("orders"))
@@ -126,7 +127,8 @@ func TestMaxInFlight(t *testing.T) {
 					c := dial(t, network, s.addr(network))
 					send(t, c, count(fmt.Sprintf("topic %d...", i)))
 					waiting = append(waiting, c)
-					eventually(t, "it is in flight", func() bool { return s.Stats().InFlight == int64(i+1) && f.isStuck() })
+					eventually(t, "it is in flight",
+						func() bool { return s.Stats().InFlight == int64(i+1) && f.isStuck() })
 				}
 				// A loop that commits hears nothing meanwhile, but another does.
 				for range 3 {

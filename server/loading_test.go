@@ -183,7 +183,8 @@ func TestShutdownWhileLoading(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
 		s := loadingServer(t, o)
-		one, inline, silent := dial(t, "tcp", s.TCPAddr().String()), dial(t, "tcp", s.TCPAddr().String()), dial(t, "tcp", s.TCPAddr().String())
+		one, inline, silent := dial(t, "tcp", s.TCPAddr().String()), dial(t, "tcp", s.TCPAddr().String()), dial(t,
+			"tcp", s.TCPAddr().String())
 		send(t, one, count("orders"))
 		send(t, inline, []byte("INCR orders\r\n"))
 		stopped := make(chan error, 1)

@@ -83,7 +83,8 @@ func TestMemoryOfLongAnswers(t *testing.T) {
 				for i := range topics {
 					w.setSum(fmt.Sprintf("%04d%s", i, long("t", 250)), 1)
 				}
-				s := serve(t, w, server.Options{Dispatch: dispatch, MaxInFlightBytes: bound, WriteTimeout: time.Hour}, nil)
+				s := serve(t, w, server.Options{Dispatch: dispatch, MaxInFlightBytes: bound, WriteTimeout: time.Hour},
+					nil)
 				say(t, dialRESP(t, s, 2), "PING\r\n", "+PONG\r\n") // it serves, so what it has in any case is there
 				before := liveBytes()
 				begun := make(chan struct{})
@@ -142,11 +143,13 @@ func TestMemoryOfAnswersThatWaitForTheDisk(t *testing.T) {
 			eventually(t, "a commit is under way", f.isStuck)
 			before := liveBytes()
 			for range clients {
-				send(t, dial(t, "tcp", s.addr("tcp")), []byte(long(array("COMMAND", "DOCS"), 10)+array("INCR", "topic")))
+				send(t, dial(t, "tcp", s.addr("tcp")),
+					[]byte(long(array("COMMAND", "DOCS"), 10)+array("INCR", "topic")))
 			}
 			eventually(t, "all have come to the count", func() bool { return s.Stats().InFlight == clients+1 })
 			if n, most := liveBytes()-before, int64(clients*(16<<10)+bound+fixed); n > most || s.Stats().Held > bound {
-				t.Errorf("%.1f MB are held, the bound is %.1f MB; %d bytes are charged", float64(n)/1e6, float64(most)/1e6, s.Stats().Held)
+				t.Errorf("%.1f MB are held, the bound is %.1f MB; %d bytes are charged", float64(n)/1e6,
+					float64(most)/1e6, s.Stats().Held)
 			}
 		})
 	}
@@ -164,7 +167,8 @@ func TestRESPLongAnswersFitOneByOne(t *testing.T) {
 		for range 3 {
 			c := dialRESP(t, s, 2)
 			send(t, c, []byte("PING\r\nKEYS *\r\nECHO end\r\n"))
-			if got := readUntil(t, c, "$3\r\nend\r\n"); !strings.HasPrefix(got, "+PONG\r\n*8000\r\n$1000\r\n") || len(got) != len("+PONG\r\n*8000\r\n")+8000*1009 {
+			if got := readUntil(t, c, "$3\r\nend\r\n"); !strings.HasPrefix(got, "+PONG\r\n*8000\r\n$1000\r\n") ||
+				len(got) != len("+PONG\r\n*8000\r\n")+8000*1009 {
 				t.Errorf("%d bytes: %.100q", len(got), got)
 			}
 			c.Close()

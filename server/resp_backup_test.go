@@ -68,7 +68,9 @@ func TestBackup(t *testing.T) {
 		s, _ := serveMemory(t, o)
 		c := dialRESP(t, s, version)
 		r := bufio.NewReader(c)
-		send(t, c, []byte("INCR orders\r\nGCD.BACKUP\r\nINCR orders\r\ngcd.backup FORMAT csv\r\nGCD.BACKUP format NDJSON\r\nPING\r\nINCR orders\r\n"))
+		send(t, c,
+			[]byte("INCR orders\r\nGCD.BACKUP\r\nINCR orders\r\ngcd.backup FORMAT csv\r\nGCD.BACKUP format "+
+				"NDJSON\r\nPING\r\nINCR orders\r\n"))
 		wantText(t, r, ":1\r\n")
 		wantBackup(t, r)
 		wantText(t, r, ":2\r\n")
@@ -87,14 +89,16 @@ func TestBackup(t *testing.T) {
 			}
 		}
 		for in, want := range map[string]string{
-			"GCD.BACKUP csv": "-ERR syntax error\r\n", "GCD.BACKUP FORMAT": "-ERR syntax error\r\n", "GCD.BACKUP FORMAT csv x": "-ERR syntax error\r\n",
-			"GCD.BACKUP FORMAT xml": "-ERR unknown format of a backup: use ndjson or csv\r\n",
+			"GCD.BACKUP csv": "-ERR syntax error\r\n", "GCD.BACKUP FORMAT": "-ERR syntax error\r\n",
+			"GCD.BACKUP FORMAT csv x": "-ERR syntax error\r\n",
+			"GCD.BACKUP FORMAT xml":   "-ERR unknown format of a backup: use ndjson or csv\r\n",
 		} {
 			send(t, c, []byte(in+"\r\n"))
 			wantText(t, r, want)
 		}
 		send(t, c, []byte("MULTI\r\nGCD.BACKUP\r\nEXEC\r\nQUIT\r\n"))
-		if rest, err := io.ReadAll(r); err != nil || strings.Contains(string(rest), "$?") || !strings.HasSuffix(string(rest), "+OK\r\n") {
+		if rest, err := io.ReadAll(r); err != nil || strings.Contains(string(rest), "$?") ||
+			!strings.HasSuffix(string(rest), "+OK\r\n") {
 			t.Errorf("in a refused transaction: %q, %v", rest, err)
 		}
 		if st := s.Stats(); st.Backups != 6 || st.BrokenBackups != 0 {
@@ -117,7 +121,8 @@ func TestNoBackup(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
 		s, _ := serveMemory(t, o)
-		say(t, dialRESP(t, s, 2), "GCD.BACKUP\r\nPING\r\n", "-ERR there is nothing to back up: the server keeps its counters in memory only\r\n+PONG\r\n")
+		say(t, dialRESP(t, s, 2), "GCD.BACKUP\r\nPING\r\n",
+			"-ERR there is nothing to back up: the server keeps its counters in memory only\r\n+PONG\r\n")
 	})
 }
 
@@ -125,7 +130,8 @@ func TestNoBackup(t *testing.T) {
 func TestBackupFromElsewhere(t *testing.T) {
 	t.Parallel()
 	for addr, want := range map[string]bool{"127.0.0.1": true, "127.9.9.9": true, "::1": true, "::ffff:127.0.0.1": true,
-		"10.0.0.7": false, "::": false, "0.0.0.0": false, "::ffff:10.0.0.7": false, "fe80::1": false, "2001:db8::1": false, "128.0.0.1": false} {
+		"10.0.0.7": false, "::": false, "0.0.0.0": false, "::ffff:10.0.0.7": false, "fe80::1": false,
+		"2001:db8::1": false, "128.0.0.1": false} {
 		for _, allowed := range []bool{false, true} {
 			if got := server.MayBackUp(allowed, netip.MustParseAddr(addr)); got != (want || allowed) {
 				t.Errorf("from %s, allowed for all: %t: %t", addr, allowed, got)
@@ -145,7 +151,9 @@ func TestBackupFromOwnNetwork(t *testing.T) {
 	eachDispatch(t, func(t *testing.T, o server.Options) {
 		o.TCP, o.Backup = net.JoinHostPort(host, "0"), backUpText
 		s, _ := serveMemory(t, o)
-		say(t, dialRESP(t, s, 2), "GCD.BACKUP\r\nPING\r\n", "-NOPERM backups are for clients on the server's own machine, unless it is started with --allow-backup\r\n+PONG\r\n")
+		say(t, dialRESP(t, s, 2), "GCD.BACKUP\r\nPING\r\n",
+			"-NOPERM backups are for clients on the server's own machine, unless it is started with "+
+				"--allow-backup\r\n+PONG\r\n")
 		o.AllowBackup = true
 		s, _ = serveMemory(t, o)
 		c := dialRESP(t, s, 2)
@@ -198,7 +206,8 @@ func TestOneBackupAtATime(t *testing.T) {
 		first, second := dialRESP(t, s, 2), dialRESP(t, s, 2)
 		send(t, first, []byte("GCD.BACKUP\r\n"))
 		await(t, "a backup is under way", g.begun)
-		say(t, second, "INCR orders\r\nGCD.BACKUP\r\nINCR orders\r\n", ":1\r\n-BUSY another backup is under way: there is one at a time\r\n:2\r\n")
+		say(t, second, "INCR orders\r\nGCD.BACKUP\r\nINCR orders\r\n",
+			":1\r\n-BUSY another backup is under way: there is one at a time\r\n:2\r\n")
 		send(t, second, []byte("INFO gcd\r\nECHO end\r\n"))
 		if got := readUntil(t, second, "$3\r\nend\r\n"); !strings.Contains(got, "backup_in_progress:1\r\n") {
 			t.Errorf("INFO says %q", got)
@@ -283,7 +292,9 @@ func TestBackupToASlowReader(t *testing.T) {
 		o.Backup, o.WriteTimeout = endless, 20*time.Millisecond
 		s, _ := serveMemory(t, o)
 		tries := uint64(0)
-		begin := func() (c net.Conn) { // a backup, of which the first bytes are there: on a busy machine its time may be over before
+		begin := func() (c net.Conn) {
+			// a backup, of which the first bytes are there: on a busy machine its time may be over
+			// before
 			eventually(t, "a backup begins", func() bool {
 				tries++
 				c = dialRESP(t, s, 2)
@@ -297,7 +308,8 @@ func TestBackupToASlowReader(t *testing.T) {
 		givenUp := func() bool { st := s.Stats(); return st.BrokenBackups == tries && st.Connections == 0 }
 		c := begin()
 		eventually(t, "it is given up", givenUp)
-		if got, err := readBackup(bufio.NewReader(io.MultiReader(strings.NewReader("$?\r\n"), c))); err == nil || got == "" {
+		if got, err := readBackup(bufio.NewReader(io.MultiReader(strings.NewReader("$?\r\n"), c))); err == nil ||
+			got == "" {
 			t.Errorf("%d bytes, %v", len(got), err)
 		}
 		begin().Close()
@@ -309,7 +321,8 @@ func TestBackupToASlowReader(t *testing.T) {
 func TestBackupEndsAtShutdown(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
-		for name, backUp := range map[string]func(context.Context, io.Writer, string) error{"disk": newGate().backUp, "client": endless} {
+		for name, backUp := range map[string]func(context.Context, io.Writer, string) error{"disk": newGate().backUp,
+			"client": endless} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				o := o

@@ -115,8 +115,12 @@ var scripts = map[string]script{
 	"INCRBY": {
 		{"INCRBY incrby 10", ":10\r\n", ""},
 		{"INCRBY incrby 17179869184", ":17179869194\r\n", ""},
-		{"INCRBY incrby 0", "-ERR increment must be above 0: the values of a topic are handed out one after the other and never again, so a sum only grows\r\n", ""},
-		{"INCRBY incrby -1", "-ERR increment must be above 0: the values of a topic are handed out one after the other and never again, so a sum only grows\r\n", ""},
+		{"INCRBY incrby 0",
+			"-ERR increment must be above 0: the values of a topic are handed out one after the other and never " +
+				"again, so a sum only grows\r\n", ""},
+		{"INCRBY incrby -1",
+			"-ERR increment must be above 0: the values of a topic are handed out one after the other and never " +
+				"again, so a sum only grows\r\n", ""},
 		{"INCRBY incrby v", "-ERR value is not an integer or out of range\r\n", ""},
 		{"INCRBY incrby 1.5", "-ERR value is not an integer or out of range\r\n", ""},
 		{"INCRBY incrby +5", "-ERR value is not an integer or out of range\r\n", ""},
@@ -149,14 +153,17 @@ var scripts = map[string]script{
 		{"INCR own", ":1\r\n", ""},
 	},
 	"GCD.RESET and GCD.INFO": {
-		{"GCD.INFO epochs", "*4\r\n$3\r\nsum\r\n$1\r\n0\r\n$5\r\nepoch\r\n:0\r\n", "%2\r\n$3\r\nsum\r\n$1\r\n0\r\n$5\r\nepoch\r\n:0\r\n"},
+		{"GCD.INFO epochs", "*4\r\n$3\r\nsum\r\n$1\r\n0\r\n$5\r\nepoch\r\n:0\r\n",
+			"%2\r\n$3\r\nsum\r\n$1\r\n0\r\n$5\r\nepoch\r\n:0\r\n"},
 		{"INCRBY epochs 5", ":5\r\n", ""},
 		{"GCD.RESET epochs", "+OK\r\n", ""},
-		{"GCD.INFO epochs", "*4\r\n$3\r\nsum\r\n$1\r\n0\r\n$5\r\nepoch\r\n:1\r\n", "%2\r\n$3\r\nsum\r\n$1\r\n0\r\n$5\r\nepoch\r\n:1\r\n"},
+		{"GCD.INFO epochs", "*4\r\n$3\r\nsum\r\n$1\r\n0\r\n$5\r\nepoch\r\n:1\r\n",
+			"%2\r\n$3\r\nsum\r\n$1\r\n0\r\n$5\r\nepoch\r\n:1\r\n"},
 		{"GCD.RESET epochs", "+OK\r\n", ""},
 		{"DEL epochs", ":0\r\n", ""}, // which ends no epoch
 		{"INCR epochs", ":1\r\n", ""},
-		{"GCD.INFO epochs", "*4\r\n$3\r\nsum\r\n$1\r\n1\r\n$5\r\nepoch\r\n:2\r\n", "%2\r\n$3\r\nsum\r\n$1\r\n1\r\n$5\r\nepoch\r\n:2\r\n"},
+		{"GCD.INFO epochs", "*4\r\n$3\r\nsum\r\n$1\r\n1\r\n$5\r\nepoch\r\n:2\r\n",
+			"%2\r\n$3\r\nsum\r\n$1\r\n1\r\n$5\r\nepoch\r\n:2\r\n"},
 		{"GCD.RESET", "-ERR wrong number of arguments for 'gcd.reset' command\r\n", ""},
 		{"GCD.INFO epochs x", "-ERR wrong number of arguments for 'gcd.info' command\r\n", ""},
 	},
@@ -182,9 +189,15 @@ var scripts = map[string]script{
 		{"GET set", null2, null3},
 		{"SET set 0", "+OK\r\n", ""},
 		{"INCR set", ":1\r\n", ""},
-		{"SET set 1", "-ERR only 0 can be set, which resets the topic: a sum is what was counted, and setting it would hand values out twice or never\r\n", ""},
-		{"SET set 00", "-ERR only 0 can be set, which resets the topic: a sum is what was counted, and setting it would hand values out twice or never\r\n", ""},
-		{"SET set 0 NX", "-ERR SET takes no options here: SET topic 0 resets the topic, GETSET topic 0 returns its old sum, and topics do not expire\r\n", ""},
+		{"SET set 1",
+			"-ERR only 0 can be set, which resets the topic: a sum is what was counted, and setting it would hand " +
+				"values out twice or never\r\n", ""},
+		{"SET set 00",
+			"-ERR only 0 can be set, which resets the topic: a sum is what was counted, and setting it would hand " +
+				"values out twice or never\r\n", ""},
+		{"SET set 0 NX",
+			"-ERR SET takes no options here: SET topic 0 resets the topic, GETSET topic 0 returns its old sum, and " +
+				"topics do not expire\r\n", ""},
 		{"SET set", "-ERR wrong number of arguments for 'set' command\r\n", ""},
 		{"GET set", "$1\r\n1\r\n", ""},
 	},
@@ -196,7 +209,9 @@ var scripts = map[string]script{
 		{"INCR getdel", ":1\r\n", ""},
 		{"GETSET getdel 0", "$1\r\n1\r\n", ""},
 		{"GETSET getdel 0", null2, null3},
-		{"GETSET getdel 5", "-ERR only 0 can be set, which resets the topic: a sum is what was counted, and setting it would hand values out twice or never\r\n", ""},
+		{"GETSET getdel 5",
+			"-ERR only 0 can be set, which resets the topic: a sum is what was counted, and setting it would hand " +
+				"values out twice or never\r\n", ""},
 	},
 	"reads": {
 		{"GET read", null2, null3},
@@ -225,20 +240,27 @@ var scripts = map[string]script{
 	},
 	"reads behind writes": {
 		{"INCR behind\r\nGET behind\r\nINCR behind", ":1\r\n$1\r\n1\r\n:2\r\n", ""},
-		{"DEL behind\r\nGET behind\r\nEXISTS behind\r\nINCR behind\r\nTYPE behind\r\nTTL behind\r\nMGET behind nope\r\nSTRLEN behind\r\nEXISTS behind behind",
-			":1\r\n$-1\r\n:0\r\n:1\r\n+string\r\n:-1\r\n*2\r\n$1\r\n1\r\n$-1\r\n:1\r\n:2\r\n", ":1\r\n_\r\n:0\r\n:1\r\n+string\r\n:-1\r\n*2\r\n$1\r\n1\r\n_\r\n:1\r\n:2\r\n"},
-		{"GCD.RESET behind\r\nGCD.INFO behind", "+OK\r\n*4\r\n$3\r\nsum\r\n$1\r\n0\r\n$5\r\nepoch\r\n:2\r\n", "+OK\r\n%2\r\n$3\r\nsum\r\n$1\r\n0\r\n$5\r\nepoch\r\n:2\r\n"},
-		{"INCR behind\r\nGET " + strings.Repeat("y", 1001) + "\r\nPING\r\nINCR behind\r\nPING x\r\nNOSUCH\r\nINCR behind",
-			":1\r\n$-1\r\n+PONG\r\n:2\r\n$1\r\nx\r\n-ERR unknown command 'NOSUCH', with args beginning with: \r\n:3\r\n",
+		{"DEL behind\r\nGET behind\r\nEXISTS behind\r\nINCR behind\r\nTYPE behind\r\nTTL behind\r\nMGET behind " +
+			"nope\r\nSTRLEN behind\r\nEXISTS behind behind",
+			":1\r\n$-1\r\n:0\r\n:1\r\n+string\r\n:-1\r\n*2\r\n$1\r\n1\r\n$-1\r\n:1\r\n:2\r\n",
+			":1\r\n_\r\n:0\r\n:1\r\n+string\r\n:-1\r\n*2\r\n$1\r\n1\r\n_\r\n:1\r\n:2\r\n"},
+		{"GCD.RESET behind\r\nGCD.INFO behind", "+OK\r\n*4\r\n$3\r\nsum\r\n$1\r\n0\r\n$5\r\nepoch\r\n:2\r\n",
+			"+OK\r\n%2\r\n$3\r\nsum\r\n$1\r\n0\r\n$5\r\nepoch\r\n:2\r\n"},
+		{"INCR behind\r\nGET " + strings.Repeat("y", 1001) +
+			"\r\nPING\r\nINCR behind\r\nPING x\r\nNOSUCH\r\nINCR behind",
+			":1\r\n$-1\r\n+PONG\r\n:2\r\n$1\r\nx\r\n-ERR unknown command 'NOSUCH', with args beginning with: " +
+				"\r\n:3\r\n",
 			":1\r\n_\r\n+PONG\r\n:2\r\n$1\r\nx\r\n-ERR unknown command 'NOSUCH', with args beginning with: \r\n:3\r\n"},
-		{"INCR behind\r\nGETSET behind 0\r\nGETDEL behind\r\nINCR behind\r\nSET behind 0\r\nINCR behind", ":4\r\n$1\r\n4\r\n$-1\r\n:1\r\n+OK\r\n:1\r\n", ":4\r\n$1\r\n4\r\n_\r\n:1\r\n+OK\r\n:1\r\n"},
+		{"INCR behind\r\nGETSET behind 0\r\nGETDEL behind\r\nINCR behind\r\nSET behind 0\r\nINCR behind",
+			":4\r\n$1\r\n4\r\n$-1\r\n:1\r\n+OK\r\n:1\r\n", ":4\r\n$1\r\n4\r\n_\r\n:1\r\n+OK\r\n:1\r\n"},
 	},
 	"unknown": {
 		{"FOO", "-ERR unknown command 'FOO', with args beginning with: \r\n", ""},
 		{`foo bar "baz q"`, "-ERR unknown command 'foo', with args beginning with: 'bar' 'baz q' \r\n", ""},
 		{`"" x`, "-ERR unknown command '', with args beginning with: 'x' \r\n", ""},
 		{`"a\r\nb"`, "-ERR unknown command 'a  b', with args beginning with: \r\n", ""},
-		{strings.Repeat("x", 1000) + " y", "-ERR unknown command '" + strings.Repeat("x", 128) + "', with args beginning with: 'y' \r\n", ""},
+		{strings.Repeat("x", 1000) + " y",
+			"-ERR unknown command '" + strings.Repeat("x", 128) + "', with args beginning with: 'y' \r\n", ""},
 		{"LPUSH list 1", "-ERR unknown command 'LPUSH', with args beginning with: 'list' '1' \r\n", ""},
 		{"incr\x0ex y", "-ERR unknown command 'incr\x0ex', with args beginning with: 'y' \r\n", ""},
 		{"PI\x00NG x\x00y", "-ERR unknown command 'PI', with args beginning with: 'x' \r\n", ""},
@@ -279,10 +301,14 @@ func TestRESPRefusedCommands(t *testing.T) {
 		c := dialRESP(t, s, 2)
 		say(t, c, "INCRBY kept 7\r\n", ":7\r\n")
 		before := st.Stats()
-		for _, command := range []string{"DECR kept", "DECRBY kept 1", "INCRBYFLOAT kept 1", "APPEND kept 1", "SETRANGE kept 0 9", "SETNX kept 0", "SETEX kept 1 0",
-			"PSETEX kept 1 0", "MSET kept 0", "MSETNX kept 0", "GETEX kept", "EXPIRE kept 1", "PEXPIRE kept 1", "EXPIREAT kept 1", "PERSIST kept",
-			"FLUSHALL", "FLUSHDB ASYNC", "RENAME kept other", "COPY kept other", "MOVE kept 1", "RESTORE kept 0 x", "SWAPDB 0 1",
-			"WATCH kept", "SUBSCRIBE kept", "PUBLISH kept 1", "EVAL 'return 1' 0", "SCRIPT FLUSH", "REPLICAOF NO ONE", "SAVE", "BGSAVE", "SHUTDOWN NOSAVE",
+		for _, command := range []string{"DECR kept", "DECRBY kept 1", "INCRBYFLOAT kept 1", "APPEND kept 1",
+			"SETRANGE kept 0 9", "SETNX kept 0", "SETEX kept 1 0",
+			"PSETEX kept 1 0", "MSET kept 0", "MSETNX kept 0", "GETEX kept", "EXPIRE kept 1", "PEXPIRE kept 1",
+			"EXPIREAT kept 1", "PERSIST kept",
+			"FLUSHALL", "FLUSHDB ASYNC", "RENAME kept other", "COPY kept other", "MOVE kept 1", "RESTORE kept 0 x",
+			"SWAPDB 0 1",
+			"WATCH kept", "SUBSCRIBE kept", "PUBLISH kept 1", "EVAL 'return 1' 0", "SCRIPT FLUSH", "REPLICAOF NO ONE",
+			"SAVE", "BGSAVE", "SHUTDOWN NOSAVE",
 			"MONITOR", "DEBUG SLEEP 1", "MEMORY USAGE kept", "OBJECT ENCODING kept"} {
 			name, _, _ := strings.Cut(command, " ")
 			send(t, c, []byte(command+"\r\n"))

@@ -15,8 +15,9 @@ func hello(version int) string {
 	if version == 3 {
 		head = "%7\r\n"
 	}
-	return head + `\$6\r\nserver\r\n\$5\r\nredis\r\n\$7\r\nversion\r\n\$5\r\n7\.2\.0\r\n\$5\r\nproto\r\n:` + fmt.Sprint(version) +
-		`\r\n\$2\r\nid\r\n:\d+\r\n\$4\r\nmode\r\n\$10\r\nstandalone\r\n\$4\r\nrole\r\n\$6\r\nmaster\r\n\$7\r\nmodules\r\n\*0\r\n`
+	return head + `\$6\r\nserver\r\n\$5\r\nredis\r\n\$7\r\nversion\r\n\$5\r\n7\.2\.0\r\n\$5\r\nproto\r\n:` +
+		fmt.Sprint(version) + `\r\n\$2\r\nid\r\n:\d+\r\n` +
+		`\$4\r\nmode\r\n\$10\r\nstandalone\r\n\$4\r\nrole\r\n\$6\r\nmaster\r\n\$7\r\nmodules\r\n\*0\r\n`
 }
 
 // sayMatching sends a command and expects an answer that matches.
@@ -25,7 +26,9 @@ func sayMatching(t *testing.T, s *running, version int, in, want string) string 
 	c := dialRESP(t, s, version)
 	send(t, c, []byte(in+"\r\nECHO end\r\n"))
 	got := readUntil(t, c, "$3\r\nend\r\n")
-	if !regexp.MustCompile(`(?s)^` + strings.ReplaceAll(strings.ReplaceAll(want, "*14\r\n", `\*14\r\n`), "%7\r\n", `%7\r\n`) + `$`).MatchString(got) {
+	if !regexp.MustCompile(`(?s)^` +
+		strings.ReplaceAll(strings.ReplaceAll(want, "*14\r\n", `\*14\r\n`), "%7\r\n", `%7\r\n`) +
+		`$`).MatchString(got) {
 		t.Errorf("%q was answered %q, want %s", in, got, want)
 	}
 	return got
@@ -40,7 +43,9 @@ func TestRESPHello(t *testing.T) {
 		sayMatching(t, s, version, "HELLO 3", hello(3))
 		sayMatching(t, s, version, "hello 3 setname me\r\nCLIENT GETNAME", hello(3)+`\$2\r\nme\r\n`)
 		// The version holds from its answer on, and not before.
-		sayMatching(t, s, 2, "INCR hello\r\nGET nope\r\nHELLO 3\r\nGET nope\r\nHELLO 2\r\nGET nope\r\nDEL hello\r\nGET nope\r\nHELLO 3\r\nRESET\r\nGET nope",
+		sayMatching(t, s, 2,
+			"INCR hello\r\nGET nope\r\nHELLO 3\r\nGET nope\r\nHELLO 2\r\nGET nope\r\nDEL hello\r\nGET nope\r\nHELLO "+
+				"3\r\nRESET\r\nGET nope",
 			`:1\r\n\$-1\r\n`+hello(3)+`_\r\n`+hello(2)+`\$-1\r\n:1\r\n\$-1\r\n`+hello(3)+`\+RESET\r\n\$-1\r\n`)
 		for in, want := range map[string]string{
 			"HELLO 4":               `-NOPROTO unsupported protocol version\r\n`,
@@ -59,7 +64,8 @@ func TestRESPHello(t *testing.T) {
 			sayMatching(t, s, version, in, want)
 		}
 		// What was refused has set nothing.
-		sayMatching(t, s, 2, "HELLO 3 SETNAME x WHAT\r\nGET nah\r\nCLIENT GETNAME", `-ERR Syntax error in HELLO option 'WHAT'\r\n\$-1\r\n\$-1\r\n`)
+		sayMatching(t, s, 2, "HELLO 3 SETNAME x WHAT\r\nGET nah\r\nCLIENT GETNAME",
+			`-ERR Syntax error in HELLO option 'WHAT'\r\n\$-1\r\n\$-1\r\n`)
 	})
 }
 
@@ -75,17 +81,20 @@ func TestRESPConnection(t *testing.T) {
 			tracking = `%3\r\n\$5\r\nflags\r\n~1\r\n\$3\r\noff\r\n\$8\r\nredirect\r\n:-1\r\n\$8\r\nprefixes\r\n\*0\r\n`
 		}
 		for in, want := range map[string]string{
-			"PING":                          `\+PONG\r\n`,
-			"PING hi":                       `\$2\r\nhi\r\n`,
-			"PING a b":                      `-ERR wrong number of arguments for 'ping' command\r\n`,
-			"ECHO hi":                       `\$2\r\nhi\r\n`,
-			"ECHO":                          `-ERR wrong number of arguments for 'echo' command\r\n`,
-			"SELECT 0":                      `\+OK\r\n`,
-			"SELECT 1":                      `-ERR DB index is out of range\r\n`,
-			"SELECT 2147483648":             `-ERR value is out of range, value must between -2147483648 and 2147483647\r\n`,
-			"SELECT x":                      `-ERR value is not an integer or out of range\r\n`,
-			"AUTH secret":                   `-ERR AUTH <password> called without any password configured for the default user.*`,
-			"AUTH default secret":           `-ERR AUTH <password> called without any password configured for the default user.*`,
+			"PING":     `\+PONG\r\n`,
+			"PING hi":  `\$2\r\nhi\r\n`,
+			"PING a b": `-ERR wrong number of arguments for 'ping' command\r\n`,
+			"ECHO hi":  `\$2\r\nhi\r\n`,
+			"ECHO":     `-ERR wrong number of arguments for 'echo' command\r\n`,
+			"SELECT 0": `\+OK\r\n`,
+			"SELECT 1": `-ERR DB index is out of range\r\n`,
+			"SELECT 2147483648": `-ERR value is out of range, value must between -2147483648 and ` +
+				`2147483647\r\n`,
+			"SELECT x": `-ERR value is not an integer or out of range\r\n`,
+			"AUTH secret": `-ERR AUTH <password> called without any password configured for the ` +
+				`default user.*`,
+			"AUTH default secret": `-ERR AUTH <password> called without any password configured for the ` +
+				`default user.*`,
 			"AUTH a b c":                    `-ERR syntax error\r\n`,
 			"CLIENT ID":                     `:\d+\r\n`,
 			"CLIENT GETNAME":                null,
@@ -103,8 +112,10 @@ func TestRESPConnection(t *testing.T) {
 			"CLIENT MAINT_NOTIFICATIONS ON": `-ERR unknown subcommand 'MAINT_NOTIFICATIONS'\. Try CLIENT HELP\.\r\n`,
 			"CLIENT TRACKING ON":            `-ERR unknown subcommand 'TRACKING'\. Try CLIENT HELP\.\r\n`,
 			"CLIENT":                        `-ERR wrong number of arguments for 'client' command\r\n`,
-			"CLIENT SETNAME me\r\nCLIENT SETINFO LIB-NAME lib\r\nCLIENT INFO": `\+OK\r\n\+OK\r\n` + text + `id=\d+ addr=127\.0\.0\.1:\d+ laddr=127\.0\.0\.1:\d+ name=me age=\d+ idle=0 flags=N db=0 sub=0 psub=0 .*multi=-1 qbuf=0 .* redir=-1 resp=` + fmt.Sprint(version) + ` lib-name=lib lib-ver=\n\r\n`,
-			"CLIENT SETNAME me\r\nRESET\r\nCLIENT GETNAME":                    `\+OK\r\n\+RESET\r\n\$-1\r\n`,
+			"CLIENT SETNAME me\r\nCLIENT SETINFO LIB-NAME lib\r\nCLIENT INFO": `\+OK\r\n\+OK\r\n` + text +
+				`id=\d+ addr=127\.0\.0\.1:\d+ laddr=127\.0\.0\.1:\d+ name=me age=\d+ idle=0 flags=N db=0 sub=0 ` +
+				`psub=0 .*multi=-1 qbuf=0 .* redir=-1 resp=` + fmt.Sprint(version) + ` lib-name=lib lib-ver=\n\r\n`,
+			"CLIENT SETNAME me\r\nRESET\r\nCLIENT GETNAME": `\+OK\r\n\+RESET\r\n\$-1\r\n`,
 			"CLIENT LIST": text +
 				`(id=\d+ addr=\S+ laddr=\S+ name=\S* age=\d+ idle=0 flags=N db=0 sub=0 psub=0 .*multi=-1 qbuf=0 .* ` +
 				`resp=[23] lib-name=\S* lib-ver=\S*\n)+\r\n`,
@@ -121,20 +132,21 @@ func TestRESPConnection(t *testing.T) {
 			"CLIENT LIST ID":                     `-ERR syntax error\r\n`,
 			"CLIENT LIST FOO":                    `-ERR syntax error\r\n`,
 			"CLIENT TRACKINGINFO":                tracking,
-			"CLIENT TRACKINGINFO x":              `-ERR wrong number of arguments for 'client\|trackinginfo' command\r\n`,
-			"CLIENT GETREDIR":                    `:-1\r\n`,
-			"ROLE":                               `\*3\r\n\$6\r\nmaster\r\n:0\r\n\*0\r\n`,
-			"TIME":                               `\*2\r\n\$10\r\n\d{10}\r\n\$\d\r\n\d{1,6}\r\n`,
-			"WAIT 0 100":                         `:0\r\n`,
-			"WAIT -1 0":                          `:0\r\n`,
-			"WAIT x 0":                           `-ERR value is not an integer or out of range\r\n`,
-			"WAIT 0 x":                           `-ERR timeout is not an integer or out of range\r\n`,
-			"WAIT 0 -1":                          `-ERR timeout is negative\r\n`,
-			"MODULE LIST":                        `\*0\r\n`,
-			"MODULE LIST x":                      `-ERR wrong number of arguments for 'module\|list' command\r\n`,
-			"MODULE LOAD x":                      `-ERR unknown subcommand 'LOAD'\. Try MODULE HELP\.\r\n`,
-			"EXEC":                               `-ERR EXEC without MULTI\r\n`,
-			"DISCARD":                            `-ERR DISCARD without MULTI\r\n`,
+			"CLIENT TRACKINGINFO x": `-ERR wrong number of arguments for 'client\|trackinginfo' ` +
+				`command\r\n`,
+			"CLIENT GETREDIR": `:-1\r\n`,
+			"ROLE":            `\*3\r\n\$6\r\nmaster\r\n:0\r\n\*0\r\n`,
+			"TIME":            `\*2\r\n\$10\r\n\d{10}\r\n\$\d\r\n\d{1,6}\r\n`,
+			"WAIT 0 100":      `:0\r\n`,
+			"WAIT -1 0":       `:0\r\n`,
+			"WAIT x 0":        `-ERR value is not an integer or out of range\r\n`,
+			"WAIT 0 x":        `-ERR timeout is not an integer or out of range\r\n`,
+			"WAIT 0 -1":       `-ERR timeout is negative\r\n`,
+			"MODULE LIST":     `\*0\r\n`,
+			"MODULE LIST x":   `-ERR wrong number of arguments for 'module\|list' command\r\n`,
+			"MODULE LOAD x":   `-ERR unknown subcommand 'LOAD'\. Try MODULE HELP\.\r\n`,
+			"EXEC":            `-ERR EXEC without MULTI\r\n`,
+			"DISCARD":         `-ERR DISCARD without MULTI\r\n`,
 		} {
 			sayMatching(t, s, version, in, want)
 		}
@@ -155,7 +167,8 @@ func TestRESPClientList(t *testing.T) {
 			return readUntil(t, first, "$3\r\nend\r\n")
 		}
 		got := list()
-		if lines := strings.Split(strings.TrimSpace(got), "\n"); len(lines) != 3 || !strings.Contains(lines[1], "name=first ") || !strings.Contains(lines[2], "name=second ") ||
+		if lines := strings.Split(strings.TrimSpace(got), "\n"); len(lines) != 3 ||
+			!strings.Contains(lines[1], "name=first ") || !strings.Contains(lines[2], "name=second ") ||
 			!strings.Contains(lines[2], second.LocalAddr().String()) {
 			t.Errorf("the list is %q", got)
 		}
@@ -163,7 +176,8 @@ func TestRESPClientList(t *testing.T) {
 		id := strings.Trim(readUntil(t, second, "$3\r\nend\r\n"), ":\r\n")
 		send(t, first, []byte("CLIENT LIST ID 999 "+id+"\r\nECHO end\r\n"))
 		got = readUntil(t, first, "$3\r\nend\r\n")
-		if strings.Count(got, "id=") != 1 || !strings.Contains(got, " name=second ") || !strings.Contains(got, " laddr="+s.addr("tcp")+" ") || !strings.Contains(got, " resp=3 ") {
+		if strings.Count(got, "id=") != 1 || !strings.Contains(got, " name=second ") ||
+			!strings.Contains(got, " laddr="+s.addr("tcp")+" ") || !strings.Contains(got, " resp=3 ") {
 			t.Errorf("the list of one is %q", got)
 		}
 		send(t, second, []byte("QUIT\r\n"))

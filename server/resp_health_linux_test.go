@@ -20,7 +20,8 @@ func TestRESPPingOfAFullDisk(t *testing.T) {
 		t.Skip("this needs the right to mount a file system: ", err)
 	}
 	t.Cleanup(func() { unix.Unmount(disk, unix.MNT_DETACH) })
-	st, err := store.Open(filepath.Join(disk, "data"), store.Options{SegmentSize: 64 << 10, SnapshotInterval: -1, SnapshotBytes: -1})
+	st, err := store.Open(filepath.Join(disk, "data"),
+		store.Options{SegmentSize: 64 << 10, SnapshotInterval: -1, SnapshotBytes: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +47,8 @@ func TestRESPPingOfAFullDisk(t *testing.T) {
 		}
 		return ask("INCR "+strings.Repeat("t", 900)) == noRoom
 	})
-	if got := ask("PING\r\nPING hello\r\nINFO"); !strings.HasPrefix(got, noRoom+noRoom) || !strings.Contains(got, "\r\naof_last_write_status:err\r\n") ||
+	if got := ask("PING\r\nPING hello\r\nINFO"); !strings.HasPrefix(got, noRoom+noRoom) ||
+		!strings.Contains(got, "\r\naof_last_write_status:err\r\n") ||
 		!strings.Contains(got, "\r\ncounting:refused since ") || st.Refusing() == nil {
 		t.Errorf("on a full disk: %q", got)
 	}
@@ -54,7 +56,8 @@ func TestRESPPingOfAFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "PING tells that there is room again", func() bool { return ask("PING") == "+PONG\r\n" })
-	if got := ask("INCR a\r\nINFO"); !strings.HasPrefix(got, ":1\r\n") || !strings.Contains(got, "\r\ncounting:ok\r\n") {
+	if got := ask("INCR a\r\nINFO"); !strings.HasPrefix(got, ":1\r\n") ||
+		!strings.Contains(got, "\r\ncounting:ok\r\n") {
 		t.Errorf("when there is room again: %q", got)
 	}
 }

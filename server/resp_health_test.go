@@ -32,10 +32,12 @@ func TestRESPPingTellsWhetherCountsAreTaken(t *testing.T) {
 		for n := range 2 {
 			f.full.Store(false)
 			say(t, c, "PING\r\nPING hello\r\nping\r\n", "+PONG\r\n$5\r\nhello\r\n+PONG\r\n")
-			say(t, c, "INCR a\r\nPING\r\nPING hello\r\nINCR a\r\nPING\r\n", fmt.Sprintf(":%d\r\n+PONG\r\n$5\r\nhello\r\n:%d\r\n+PONG\r\n", 2*n+1, 2*n+2))
+			say(t, c, "INCR a\r\nPING\r\nPING hello\r\nINCR a\r\nPING\r\n",
+				fmt.Sprintf(":%d\r\n+PONG\r\n$5\r\nhello\r\n:%d\r\n+PONG\r\n", 2*n+1, 2*n+2))
 			f.full.Store(true)
 			say(t, c, "PING\r\nPING hello\r\nPING a b\r\nGET a\r\nECHO on\r\n",
-				noRoom+noRoom+"-ERR wrong number of arguments for 'ping' command\r\n"+bulk(fmt.Sprint(2*n+2))+bulk("on"))
+				noRoom+noRoom+"-ERR wrong number of arguments for 'ping' command\r\n"+bulk(fmt.Sprint(2*n+2))+
+					bulk("on"))
 			say(t, c, "INCR a\r\nPING\r\nECHO on\r\nPING hello\r\n", noRoom+noRoom+bulk("on")+noRoom)
 		}
 	})
@@ -73,7 +75,8 @@ func TestRESPInfoTellsWhetherCountsAreTaken(t *testing.T) {
 			f.full.Store(row.full)
 			send(t, c, []byte("INFO\r\nECHO end\r\n"))
 			got := readUntil(t, c, "$3\r\nend\r\n")
-			for _, line := range []string{"loading:0", "aof_last_write_status:" + row.status, "aof_last_bgrewrite_status:ok", "rdb_last_bgsave_status:ok", "counting:" + row.words} {
+			for _, line := range []string{"loading:0", "aof_last_write_status:" + row.status,
+				"aof_last_bgrewrite_status:ok", "rdb_last_bgsave_status:ok", "counting:" + row.words} {
 				if !regexp.MustCompile(`\r\n` + line + `\r\n`).MatchString(got) {
 					t.Errorf("full: %v: no line %s in %q", row.full, line, got)
 				}
@@ -92,7 +95,8 @@ func TestRESPInfoTellsOfSnapshotsThatFailed(t *testing.T) {
 	c := dialRESP(t, s, 2)
 	send(t, c, []byte("INFO persistence\r\nECHO end\r\n"))
 	got := readUntil(t, c, "$3\r\nend\r\n")
-	for _, line := range []string{"rdb_last_bgsave_status:err", "aof_last_bgrewrite_status:err", "aof_last_write_status:ok"} {
+	for _, line := range []string{"rdb_last_bgsave_status:err", "aof_last_bgrewrite_status:err",
+		"aof_last_write_status:ok"} {
 		if !strings.Contains(got, line+"\r\n") {
 			t.Errorf("no line %s in %q", line, got)
 		}

@@ -33,11 +33,13 @@ func TestRESPHalfCommandsAreBounded(t *testing.T) {
 			c := dial(t, "tcp", s.addr("tcp"))
 			send(t, c, []byte(half(size)))
 			eventually(t, "it waits or is refused", func() bool {
-				return s.Stats().Held >= before+size-16<<10 || s.Stats().Refused[codec.CodeTooManyRequests] > uint64(refused)
+				return s.Stats().Held >= before+size-16<<10 ||
+					s.Stats().Refused[codec.CodeTooManyRequests] > uint64(refused)
 			})
 			if s.Stats().Refused[codec.CodeTooManyRequests] == uint64(refused) {
 				waiting = append(waiting, c)
-			} else if refused++; string(answer(t, c)) != "-BUSY too many bytes of unfinished commands: try again later\r\n" {
+			} else if refused++; string(answer(t,
+				c)) != "-BUSY too many bytes of unfinished commands: try again later\r\n" {
 				t.Error("it was answered otherwise")
 			}
 			if n := s.Stats().Held; n > 2<<20 {

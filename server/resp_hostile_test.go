@@ -52,7 +52,8 @@ func TestRESPModel(t *testing.T) {
 					t.Fatal(err)
 				}
 				t.Cleanup(func() { st.Close() })
-				s := serve(t, st, o, func(s *server.Server) { s.SetLinger(time.Hour) }) // what is behind an end may be said late
+				// what is behind an end may be said late
+				s := serve(t, st, o, func(s *server.Server) { s.SetLinger(time.Hour) })
 				r := rand.New(rand.NewPCG(seed, 0))
 				m := newRespModel("")
 				if c.maxInFlight > 0 {
@@ -80,7 +81,8 @@ func TestRESPModel(t *testing.T) {
 				if !maps.Equal(sums, m.sums) || st.Len() != len(m.order) {
 					t.Errorf("%d topics at %v, want %d at %v", st.Len(), sums, len(m.order), m.sums)
 				}
-				eventually(t, "nothing is left", func() bool { return s.Stats().Connections == 0 && s.Stats().InFlight == 0 })
+				eventually(t, "nothing is left",
+					func() bool { return s.Stats().Connections == 0 && s.Stats().InFlight == 0 })
 			})
 		})
 	}
@@ -114,7 +116,8 @@ func conversation(r *rand.Rand, m *respModel, commands int) (in, want []byte, cl
 	case 1:
 		end("*1\r\n$-1\r\n"+behind, "-ERR Protocol error: invalid bulk length\r\n")
 	case 2:
-		end("*65536\r\n"+behind, "-ERR Protocol error: invalid multibulk length: a command has at most 65535 arguments\r\n")
+		end("*65536\r\n"+behind,
+			"-ERR Protocol error: invalid multibulk length: a command has at most 65535 arguments\r\n")
 	case 3:
 		end("PING \"a\"b\r\n"+behind, "-ERR Protocol error: unbalanced quotes in request\r\n")
 	case 4:
@@ -214,7 +217,8 @@ func TestRESPCutConversations(t *testing.T) {
 			say(t, other, "INCR other\r\n", fmt.Sprintf(":%d\r\n", n+1))
 		}
 		wg.Wait()
-		eventually(t, "nothing is left of them", func() bool { return s.Stats().Connections == 1 && s.Stats().InFlight == 0 })
+		eventually(t, "nothing is left of them",
+			func() bool { return s.Stats().Connections == 1 && s.Stats().InFlight == 0 })
 		if n := s.Stats().Panics; n != 0 {
 			t.Errorf("%d panics", n)
 		}
@@ -237,7 +241,8 @@ func TestRESPBusy(t *testing.T) {
 		f.block()
 		first := dialRESP(t, s, 2)
 		send(t, first, []byte(long("INCR first\r\n", o.MaxInFlight)))
-		eventually(t, "it is in flight", func() bool { return s.Stats().InFlight == int64(o.MaxInFlight) && f.isStuck() })
+		eventually(t, "it is in flight",
+			func() bool { return s.Stats().InFlight == int64(o.MaxInFlight) && f.isStuck() })
 		for range clients { // which come to another worker, and are refused at first
 			wg.Go(func() {
 				c, err := net.Dial("tcp", s.addr("tcp"))
@@ -277,8 +282,10 @@ func TestRESPBusy(t *testing.T) {
 				t.Fatalf("nobody got %d", n+1)
 			}
 		}
-		if sum, refused := len(counted), int(s.Stats().Refused[codec.CodeTooManyRequests]); sum != int(f.state()["orders"]) || sum+refused != clients*rounds*pipeline {
-			t.Errorf("%d counted and %d refused of %d; the sum is %d", sum, refused, clients*rounds*pipeline, f.state()["orders"])
+		sum, refused := len(counted), int(s.Stats().Refused[codec.CodeTooManyRequests])
+		if sum != int(f.state()["orders"]) || sum+refused != clients*rounds*pipeline {
+			t.Errorf("%d counted and %d refused of %d; the sum is %d", sum, refused, clients*rounds*pipeline,
+				f.state()["orders"])
 		}
 	})
 }

@@ -125,7 +125,8 @@ func TestRESPShutdownUnderLoad(t *testing.T) {
 // loadRESP says things until the server closes.
 func loadRESP(c net.Conn, topic string) {
 	defer c.Close()
-	commands := strings.ReplaceAll("INCR t\r\nGET t\r\nDEL t\r\nINCRBY t 3\r\nMGET t t\r\nSCAN 0\r\nKEYS *\r\nINFO\r\nHELLO 3\r\nGCD.COUNT t 2\r\nCLIENT LIST\r\nRESET\r\n", " t", " "+topic)
+	commands := strings.ReplaceAll("INCR t\r\nGET t\r\nDEL t\r\nINCRBY t 3\r\nMGET t t\r\nSCAN 0\r\nKEYS "+
+		"*\r\nINFO\r\nHELLO 3\r\nGCD.COUNT t 2\r\nCLIENT LIST\r\nRESET\r\n", " t", " "+topic)
 	go io.Copy(io.Discard, c)
 	for {
 		if _, err := io.WriteString(c, commands); err != nil {
@@ -151,7 +152,8 @@ func TestRESPPanic(t *testing.T) {
 			eventually(t, "the panic is noted", func() bool { return s.Stats().Panics == uint64(i+1) })
 			say(t, other, "PING\r\nINCR other\r\n", fmt.Sprintf("+PONG\r\n:%d\r\n", i+1))
 		}
-		eventually(t, "nothing is left of it", func() bool { return s.Stats().Connections == 1 && s.Stats().InFlight == 0 })
+		eventually(t, "nothing is left of it",
+			func() bool { return s.Stats().Connections == 1 && s.Stats().InFlight == 0 })
 		if f.state()["orders"] != 0 {
 			t.Error("a command was run whose answer could not be given")
 		}
@@ -179,7 +181,8 @@ func TestRESPClientsThatGoAway(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
 		s, f := serveFake(t, o)
-		for _, in := range []string{"I", "INCR gone\r\n", "INCR gone\r\n*2\r\n$4\r\nIN", long("INCR gone\r\n", 5000), long("KEYS *\r\n", 100), long("INFO\r\n", 3000), "*1\r\n$1000000\r\nabc"} {
+		for _, in := range []string{"I", "INCR gone\r\n", "INCR gone\r\n*2\r\n$4\r\nIN", long("INCR gone\r\n", 5000),
+			long("KEYS *\r\n", 100), long("INFO\r\n", 3000), "*1\r\n$1000000\r\nabc"} {
 			for _, reset := range []bool{false, true} {
 				f.block()
 				c := dial(t, "tcp", s.addr("tcp"))
@@ -193,7 +196,8 @@ func TestRESPClientsThatGoAway(t *testing.T) {
 		}
 		c := dialRESP(t, s, 2)
 		say(t, c, "INCR stays\r\n", ":1\r\n")
-		eventually(t, "they are forgotten", func() bool { return s.Stats().Connections == 1 && s.Stats().InFlight == 0 })
+		eventually(t, "they are forgotten",
+			func() bool { return s.Stats().Connections == 1 && s.Stats().InFlight == 0 })
 		send(t, c, []byte("CLIENT LIST\r\nECHO end\r\n"))
 		if got := readUntil(t, c, "$3\r\nend\r\n"); strings.Count(got, "id=") != 1 {
 			t.Errorf("the list is %q", got)

@@ -38,7 +38,8 @@ func TestRESPProtocolErrors(t *testing.T) {
 			send(t, c, []byte("INCR before\r\nPING\r\n"+in))
 			got := string(answer(t, c))
 			_, got, _ = strings.Cut(got, "\r\n") // the sum
-			if !strings.HasPrefix(got, "+PONG\r\n-ERR "+want) || !strings.HasSuffix(got, "\r\n") || strings.Count(got, "\r\n") != 2 {
+			if !strings.HasPrefix(got, "+PONG\r\n-ERR "+want) || !strings.HasSuffix(got, "\r\n") ||
+				strings.Count(got, "\r\n") != 2 {
 				t.Errorf("%.50q was answered %q, want %s", in, got, want)
 			}
 		}
@@ -83,9 +84,10 @@ func TestRESPOutcomesOfTheStore(t *testing.T) {
 			"overflow": {core.ErrOverflow, "ERR increment or decrement would overflow"},
 			"long":     {core.ErrTopicTooLong, "ERR topic is too long for this server"},
 			"many":     {core.ErrTooManyTopics, "OOM too many topics: the server holds as many as it may"},
-			"full":     {fmt.Errorf("more about it: %w", core.ErrLogFull), "MISCONF no room for the log: the disk is full"},
-			"closed":   {core.ErrClosed, "LOADING the server is shutting down: try again when it is back"},
-			"failed":   {core.ErrFailed, "MISCONF stopped after a disk error: the server counts no more and exits"},
+			"full": {fmt.Errorf("more about it: %w", core.ErrLogFull),
+				"MISCONF no room for the log: the disk is full"},
+			"closed": {core.ErrClosed, "LOADING the server is shutting down: try again when it is back"},
+			"failed": {core.ErrFailed, "MISCONF stopped after a disk error: the server counts no more and exits"},
 		}
 		f := newFake()
 		t.Cleanup(f.close)
@@ -93,7 +95,8 @@ func TestRESPOutcomesOfTheStore(t *testing.T) {
 		s := serve(t, f, o, nil)
 		c := dialRESP(t, s, version)
 		for topic, want := range outcomes {
-			for _, in := range []string{"INCR ", "INCRBY 5 ", "GCD.COUNT ", "GCD.RESET ", "DEL ok ", "GETDEL ", "GETSET 0 ", "SET 0 "} {
+			for _, in := range []string{"INCR ", "INCRBY 5 ", "GCD.COUNT ", "GCD.RESET ", "DEL ok ", "GETDEL ",
+				"GETSET 0 ", "SET 0 "} {
 				name, value, _ := strings.Cut(in, " ")
 				command := name + " " + topic
 				if name == "DEL" {
@@ -125,7 +128,8 @@ func TestRESPUnknownOutcome(t *testing.T) {
 			return nil
 		})
 		s := serve(t, f, o, nil)
-		for _, in := range []string{"INCR unknown\r\n", "DEL a unknown b\r\n", "INCR unknown\r\nGET unknown\r\nPING\r\n", "INCR z\r\nGET unknown\r\n"} {
+		for _, in := range []string{"INCR unknown\r\n", "DEL a unknown b\r\n",
+			"INCR unknown\r\nGET unknown\r\nPING\r\n", "INCR z\r\nGET unknown\r\n"} {
 			c := dialRESP(t, s, 2)
 			send(t, c, []byte("GCD.RESET x\r\nPING\r\nINCR x\r\n"+in+"INCR x\r\nPING\r\n"))
 			got := strings.TrimSuffix(string(answer(t, c)), ":1\r\n") // of INCR z, the first time
@@ -161,13 +165,17 @@ func TestRESPMaxInFlight(t *testing.T) {
 				send(t, waiting, []byte(pipeline))
 				eventually(t, "it is in flight", func() bool { return s.Stats().InFlight == 3 && f.isStuck() })
 				other := dialRESP(t, s, 2)
-				say(t, other, "INCR orders\r\nGET orders\r\nPING\r\nDEL orders\r\n"+array("INCR", "a topic with so many bytes that it does not fit"),
+				say(t, other,
+					"INCR orders\r\nGET orders\r\nPING\r\nDEL orders\r\n"+
+						array("INCR", "a topic with so many bytes that it does not fit"),
 					busy+null2+"+PONG\r\n"+busy+busy)
 				say(t, other, "GET orders\r\n", null2) // a read alone needs no place
 				f.unblock()
 				expect(t, waiting, pipeline, ":1\r\n:2\r\n:3\r\n")
-				say(t, other, long("INCR orders\r\n", 10)+"DEL a orders c\r\n", ":4\r\n:5\r\n:6\r\n:7\r\n:8\r\n:9\r\n:10\r\n:11\r\n:12\r\n:13\r\n:1\r\n")
-				say(t, other, "INCR orders\r\n"+long("\r\n", 100)+"INCR orders\r\n", ":1\r\n:2\r\n") // lines without a word
+				say(t, other, long("INCR orders\r\n", 10)+"DEL a orders c\r\n",
+					":4\r\n:5\r\n:6\r\n:7\r\n:8\r\n:9\r\n:10\r\n:11\r\n:12\r\n:13\r\n:1\r\n")
+				// lines without a word
+				say(t, other, "INCR orders\r\n"+long("\r\n", 100)+"INCR orders\r\n", ":1\r\n:2\r\n")
 				if n := s.Stats().Refused[codec.CodeTooManyRequests]; n != 3 {
 					t.Errorf("%d refusals were counted, want 3", n)
 				}
@@ -185,7 +193,8 @@ func TestRESPMoreTopicsThanInFlight(t *testing.T) {
 		s, _ := serveFake(t, o)
 		c := dialRESP(t, s, 2)
 		say(t, c, "INCR a\r\nDEL a b c d e\r\nINCR a\r\nDEL a b c d\r\nMGET a b c d e\r\n",
-			":1\r\n-ERR more topics than --max-in-flight allows: a command has at most 4\r\n:2\r\n:1\r\n*5\r\n"+long(null2, 5))
+			":1\r\n-ERR more topics than --max-in-flight allows: a command has at most 4\r\n:2\r\n:1\r\n*5\r\n"+
+				long(null2, 5))
 	})
 }
 
@@ -214,7 +223,8 @@ func TestRESPReadDeadline(t *testing.T) {
 		})
 		tries--
 		say(t, silent, "INCR orders\r\n", ":1\r\n")
-		for _, in := range []string{"IN", "*2\r\n$4\r\nINCR\r\n$6\r\nord", "PING\r\n*1\r\n", "INCR other\r\nDEL other\r\n*1"} {
+		for _, in := range []string{"IN", "*2\r\n$4\r\nINCR\r\n$6\r\nord", "PING\r\n*1\r\n",
+			"INCR other\r\nDEL other\r\n*1"} {
 			var got string
 			until(func(c net.Conn) string {
 				send(t, c, []byte(in))
@@ -279,7 +289,8 @@ func TestRESPSlowReader(t *testing.T) {
 				if sent > 256<<20 {
 					t.Errorf("%d bytes were taken from a client that reads nothing", sent)
 				}
-				eventually(t, "it is noted", func() bool { return s.Stats().LostAnswers == 1 && s.Stats().Connections == 1 })
+				eventually(t, "it is noted",
+					func() bool { return s.Stats().LostAnswers == 1 && s.Stats().Connections == 1 })
 				return
 			default:
 			}

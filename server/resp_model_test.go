@@ -50,12 +50,14 @@ func newRespModel(id string) *respModel {
 const (
 	wrongCommand = "-ERR unknown command 'NOSUCH', with args beginning with: 'a' 'b' \r\n"
 	notAnInteger = "-ERR value is not an integer or out of range\r\n"
-	onlyZero     = "-ERR only 0 can be set, which resets the topic: a sum is what was counted, and setting it would hand values out twice or never\r\n"
-	onlyGrows    = "-ERR increment must be above 0: the values of a topic are handed out one after the other and never again, so a sum only grows\r\n"
-	overflows    = "-ERR increment or decrement would overflow\r\n"
-	execWrong    = "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command\r\n"
-	barred       = "-ERR Command not allowed inside a transaction\r\n"
-	flushes      = "-ERR FLUSHALL is not supported: a topic keeps its name and its history; DEL resets the ones " +
+	onlyZero     = "-ERR only 0 can be set, which resets the topic: a sum is what was counted, and setting it would " +
+		"hand values out twice or never\r\n"
+	onlyGrows = "-ERR increment must be above 0: the values of a topic are handed out one after the other and " +
+		"never again, so a sum only grows\r\n"
+	overflows = "-ERR increment or decrement would overflow\r\n"
+	execWrong = "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command\r\n"
+	barred    = "-ERR Command not allowed inside a transaction\r\n"
+	flushes   = "-ERR FLUSHALL is not supported: a topic keeps its name and its history; DEL resets the ones " +
 		"that you name\r\n"
 	watches = "-ERR WATCH is not supported: nothing that a transaction does can depend on what was read " +
 		"before it; what it reads and counts is done at one moment\r\n"
@@ -63,9 +65,12 @@ const (
 
 // modelArity is how many arguments a command has, its name included; at least as many if negative.
 var modelArity = map[string]int{
-	"incr": 2, "incrby": 3, "gcd.count": -2, "gcd.reset": 2, "gcd.info": 2, "get": 2, "mget": -2, "strlen": 2, "set": -3, "getset": 3, "getdel": 2,
-	"del": -2, "unlink": -2, "exists": -2, "touch": -2, "type": 2, "ttl": 2, "pttl": 2, "scan": -2, "keys": 2, "gcd.backup": -1, "dbsize": 1,
-	"ping": -1, "echo": 2, "hello": -1, "client": -2, "select": 2, "multi": 1, "exec": 1, "discard": 1, "reset": 1, "quit": -1, "flushall": -1,
+	"incr": 2, "incrby": 3, "gcd.count": -2, "gcd.reset": 2, "gcd.info": 2, "get": 2, "mget": -2, "strlen": 2,
+	"set": -3, "getset": 3, "getdel": 2,
+	"del": -2, "unlink": -2, "exists": -2, "touch": -2, "type": 2, "ttl": 2, "pttl": 2, "scan": -2, "keys": 2,
+	"gcd.backup": -1, "dbsize": 1,
+	"ping": -1, "echo": 2, "hello": -1, "client": -2, "select": 2, "multi": 1, "exec": 1, "discard": 1, "reset": 1,
+	"quit": -1, "flushall": -1,
 	"watch": -1, "unwatch": 1,
 }
 
@@ -193,7 +198,8 @@ func (m *respModel) write(name string, args []string) string {
 		}
 	case "set":
 		if len(args) > 3 {
-			return "-ERR SET takes no options here: SET topic 0 resets the topic, GETSET topic 0 returns its old sum, and topics do not expire\r\n"
+			return "-ERR SET takes no options here: SET topic 0 resets the topic, GETSET topic 0 returns its old " +
+				"sum, and topics do not expire\r\n"
 		}
 		fallthrough
 	case "getset":
@@ -339,7 +345,8 @@ func (m *respModel) read(name string, topics []string) string {
 	case "ttl", "pttl":
 		return fmt.Sprintf(":%d\r\n", live-2)
 	case "gcd.info":
-		return m.pairs(2) + bulk("sum") + bulk(fmt.Sprint(sum)) + bulk("epoch") + fmt.Sprintf(":%d\r\n", m.epochs[topics[0]])
+		return m.pairs(2) + bulk("sum") + bulk(fmt.Sprint(sum)) + bulk("epoch") +
+			fmt.Sprintf(":%d\r\n", m.epochs[topics[0]])
 	}
 	return fmt.Sprintf(":%d\r\n", live)
 }
@@ -386,8 +393,10 @@ func (m *respModel) other(name string, args []string) string {
 		if len(args) > 1 {
 			m.version, _ = strconv.Atoi(args[1])
 		}
-		return m.pairs(7) + bulk("server") + bulk("redis") + bulk("version") + bulk("7.2.0") + bulk("proto") + fmt.Sprintf(":%d\r\n", m.version) +
-			bulk("id") + m.id + bulk("mode") + bulk("standalone") + bulk("role") + bulk("master") + bulk("modules") + "*0\r\n"
+		return m.pairs(7) + bulk("server") + bulk("redis") + bulk("version") + bulk("7.2.0") + bulk("proto") +
+			fmt.Sprintf(":%d\r\n", m.version) +
+			bulk("id") + m.id + bulk("mode") + bulk("standalone") + bulk("role") + bulk("master") + bulk("modules") +
+			"*0\r\n"
 	case "client":
 		switch strings.ToLower(args[1]) {
 		case "id":
@@ -433,8 +442,8 @@ func (m *respModel) other(name string, args []string) string {
 }
 
 // modelTopicNames are more topics than the store takes, and some that are none.
-var modelTopicNames = []string{"a", "b", "c", "dd", "é", "", "with blank", "line\r\nend", "f\x00g", "日本語", "🧮", "l", "m", "n",
-	"\xff", "x\xc3", long("t", modelTopicLen), long("t", modelTopicLen+1), long("u", 65536)}
+var modelTopicNames = []string{"a", "b", "c", "dd", "é", "", "with blank", "line\r\nend", "f\x00g", "日本語", "🧮", "l",
+	"m", "n", "\xff", "x\xc3", long("t", modelTopicLen), long("t", modelTopicLen+1), long("u", 65536)}
 
 // randomCommand makes a command that mostly makes sense.
 func randomCommand(r *rand.Rand) []string {
@@ -452,9 +461,12 @@ func randomCommand(r *rand.Rand) []string {
 	case n < 30:
 		return []string{pick("INCR", "incr", "iNcR"), topic()}
 	case n < 36:
-		return []string{"INCRBY", topic(), pick("1", "7", "1000", "4611686018427387904", "9223372036854775807", "9223372036854775808", "0", "-1", "v", "", "1.5")}
+		return []string{"INCRBY", topic(),
+			pick("1", "7", "1000", "4611686018427387904", "9223372036854775807", "9223372036854775808", "0", "-1", "v",
+				"", "1.5")}
 	case n < 40:
-		return []string{"GCD.COUNT", topic(), pick("1", "9", "9223372036854775807", "18446744073709551615", "18446744073709551616", "0", "-1", "x")}
+		return []string{"GCD.COUNT", topic(),
+			pick("1", "9", "9223372036854775807", "18446744073709551615", "18446744073709551616", "0", "-1", "x")}
 	case n < 44:
 		return []string{pick("GCD.COUNT", "GCD.RESET", "GETDEL", "GETDEL"), topic()}
 	case n < 50:
@@ -478,7 +490,8 @@ func randomCommand(r *rand.Rand) []string {
 	case n < 87:
 		return []string{"HELLO", pick("2", "3")}
 	case n < 89:
-		return [][]string{{"CLIENT", "GETNAME"}, {"client", "id"}, {"CLIENT", "SETNAME", pick("", "me", "you")}}[r.IntN(3)]
+		return [][]string{{"CLIENT", "GETNAME"}, {"client", "id"},
+			{"CLIENT", "SETNAME", pick("", "me", "you")}}[r.IntN(3)]
 	case n < 90:
 		return []string{pick("MULTI", "multi", "UNWATCH", "RESET")}
 	case n < 93:
@@ -490,7 +503,8 @@ func randomCommand(r *rand.Rand) []string {
 	case n < 96:
 		return []string{pick("FLUSHALL", "WATCH"), "a"}
 	case n < 97:
-		return [][]string{{"INCR"}, {"INCR", "a", "b"}, {"INCRBY", "a"}, {"GET"}, {"MGET"}, {"DEL"}, {"SET", "a"}, {"SET", "a", "0", "NX"}, {"ECHO"}, {"KEYS"}, {"DBSIZE", "x"},
+		return [][]string{{"INCR"}, {"INCR", "a", "b"}, {"INCRBY", "a"}, {"GET"}, {"MGET"}, {"DEL"}, {"SET", "a"},
+			{"SET", "a", "0", "NX"}, {"ECHO"}, {"KEYS"}, {"DBSIZE", "x"},
 			{"GCD.COUNT", "a", "1", "2"}, {"EXEC", "x"}}[r.IntN(13)]
 	case n < 98:
 		return []string{"GCD.BACKUP"}
@@ -508,7 +522,8 @@ func written(r *rand.Rand, args []string) string {
 	}
 	words := make([]string, len(args))
 	for i, arg := range args {
-		plain := arg != "" && strings.Trim(arg, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.*?-") == ""
+		plain := arg != "" &&
+			strings.Trim(arg, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.*?-") == ""
 		switch {
 		case plain && r.IntN(2) == 0:
 			words[i] = arg

@@ -22,7 +22,8 @@ func TestRESPOrder(t *testing.T) {
 		var in, want strings.Builder
 		for n := 1; n <= 500; n++ {
 			fmt.Fprintf(&in, "INCR order\r\nGET order\r\nPING %d\r\nDBSIZE\r\nSCAN 0\r\nEXISTS order\r\nKEYS o*\r\n", n)
-			fmt.Fprintf(&want, ":%d\r\n%s%s:1\r\n*2\r\n%s*1\r\n%s:1\r\n*1\r\n%s", n, bulk(fmt.Sprint(n)), bulk(fmt.Sprint(n)), bulk("0"), bulk("order"), bulk("order"))
+			fmt.Fprintf(&want, ":%d\r\n%s%s:1\r\n*2\r\n%s*1\r\n%s:1\r\n*1\r\n%s", n, bulk(fmt.Sprint(n)),
+				bulk(fmt.Sprint(n)), bulk("0"), bulk("order"), bulk("order"))
 		}
 		say(t, c, in.String(), want.String())
 	})
@@ -86,9 +87,12 @@ func TestRESPLargeCommands(t *testing.T) {
 			counted.WriteString(":1\r\n")
 		}
 		say(t, c, in.String(), counted.String())
-		say(t, c, array(append([]string{"MGET"}, names...)...), fmt.Sprintf("*%d\r\n", len(names))+strings.Repeat("$1\r\n1\r\n", len(names)))
-		say(t, c, "INCR other\r\n"+array(append([]string{"EXISTS"}, names...)...)+"INCR other\r\n", fmt.Sprintf(":1\r\n:%d\r\n:2\r\n", len(names)))
-		say(t, c, "INCR other\r\n"+array(append([]string{"DEL"}, names...)...)+"INCR other\r\n", fmt.Sprintf(":3\r\n:%d\r\n:4\r\n", len(names)))
+		say(t, c, array(append([]string{"MGET"}, names...)...),
+			fmt.Sprintf("*%d\r\n", len(names))+strings.Repeat("$1\r\n1\r\n", len(names)))
+		say(t, c, "INCR other\r\n"+array(append([]string{"EXISTS"}, names...)...)+"INCR other\r\n",
+			fmt.Sprintf(":1\r\n:%d\r\n:2\r\n", len(names)))
+		say(t, c, "INCR other\r\n"+array(append([]string{"DEL"}, names...)...)+"INCR other\r\n",
+			fmt.Sprintf(":3\r\n:%d\r\n:4\r\n", len(names)))
 		long := strings.Repeat("m", 1<<20-26)
 		say(t, c, array("ECHO", long)+"INCR other\r\n", bulk(long)+":5\r\n")
 		say(t, c, "DBSIZE\r\n", ":1\r\n")
@@ -100,7 +104,8 @@ func TestRESPEverySplit(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
 		s, _ := serveMemory(t, o)
-		const in = "*2\r\n$4\r\nINCR\r\n$1\r\nx\r\nGET \"x\"\r\n\r\n*2\r\n$4\r\nINCR\r\n$1\r\nx\r\n*1\r\n$6\r\nDBSIZE\r\nDEL x\r\n"
+		const in = "*2\r\n$4\r\nINCR\r\n$1\r\nx\r\nGET " +
+			"\"x\"\r\n\r\n*2\r\n$4\r\nINCR\r\n$1\r\nx\r\n*1\r\n$6\r\nDBSIZE\r\nDEL x\r\n"
 		const want = ":1\r\n$1\r\n1\r\n:2\r\n:1\r\n:1\r\n"
 		c := dialRESP(t, s, 2)
 		for i := range len(in) {

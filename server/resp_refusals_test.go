@@ -44,7 +44,8 @@ func TestRESPRefusalsAsTheClientSeesThem(t *testing.T) {
 		// Those that are no backend's.
 		o.MaxInFlightBytes = 1
 		busy, _ := serveFake(t, o)
-		for addr, want := range map[string]codec.Code{busy.addr("tcp"): codec.CodeTooManyRequests, full(t, o): codec.CodeTooManyConns} {
+		for addr, want := range map[string]codec.Code{busy.addr("tcp"): codec.CodeTooManyRequests,
+			full(t, o): codec.CodeTooManyConns} {
 			c, err := client.New(addr, client.Options{Network: "resp", Timeout: patience})
 			if err != nil {
 				t.Fatal(err)

@@ -73,12 +73,14 @@ func TestRESPScan(t *testing.T) {
 			got, answers := scanAll(t, s, test.options)
 			slices.Sort(got)
 			if !slices.Equal(got, test.want) || answers != test.answers {
-				t.Errorf("SCAN%s: %d topics in %d answers, want %d in %d", test.options, len(got), answers, len(test.want), test.answers)
+				t.Errorf("SCAN%s: %d topics in %d answers, want %d in %d", test.options, len(got), answers,
+					len(test.want), test.answers)
 			}
 		}
 		send(t, c, []byte("INCR scan:00003\r\nKEYS *\r\nINCR scan:00003\r\nECHO end\r\n"))
 		lines := strings.Split(readUntil(t, c, "$3\r\nend\r\n"), "\r\n")
-		if lines[0] != ":1" || lines[1] != fmt.Sprintf("*%d", len(want)+1) || lines[len(lines)-2] != ":2" || len(lines) != 2*len(want)+2+4 {
+		if lines[0] != ":1" || lines[1] != fmt.Sprintf("*%d", len(want)+1) || lines[len(lines)-2] != ":2" ||
+			len(lines) != 2*len(want)+2+4 {
 			t.Errorf("KEYS says %.100q in %d lines", lines, len(lines))
 		}
 		say(t, c, "KEYS scan:0000[13]\r\n", "*2\r\n"+bulk("scan:00001")+bulk("scan:00003"))
@@ -140,7 +142,8 @@ func TestRESPScanAmongTheDead(t *testing.T) {
 	})
 }
 
-const staleCursor = "-ERR invalid cursor: it is not of this run of the server, and topics have another order in each; begin again with 0\r\n"
+const staleCursor = "-ERR invalid cursor: it is not of this run of the server, and topics have another order in " +
+	"each; begin again with 0\r\n"
 
 // A start from a snapshot finds topics in another order, so a cursor of before must not go on: it
 // would leave some out.
@@ -205,7 +208,8 @@ func TestRESPKeysAreTooMany(t *testing.T) {
 			in.WriteString(array("INCR", topic(i)))
 		}
 		say(t, c, in.String(), long(":1\r\n", topics))
-		say(t, c, "KEYS *\r\nKEYS nosuch\r\nKEYS *00001\r\n", "-ERR too many topics for one answer: use SCAN\r\n*0\r\n*1\r\n"+bulk(topic(1)))
+		say(t, c, "KEYS *\r\nKEYS nosuch\r\nKEYS *00001\r\n",
+			"-ERR too many topics for one answer: use SCAN\r\n*0\r\n*1\r\n"+bulk(topic(1)))
 		got, answers := scanAll(t, s, " COUNT 1000000") // a megabyte at a time
 		if len(got) != topics || answers != 9 {
 			t.Errorf("%d topics in %d answers", len(got), answers)

@@ -194,7 +194,8 @@ func TestRESPTransactionLimits(t *testing.T) {
 			left -= length + change
 		}
 		last := long("x", left-change)
-		const tooMuch = "-EXECABORT Transaction discarded because what it changes may not fit into one record of the log: " +
+		const tooMuch = "-EXECABORT Transaction discarded because what it changes may not fit into one record of " +
+			"the log: " +
 			"count or reset fewer topics, or shorter ones, in one transaction\r\n"
 		for what, more := range map[string][]string{
 			"one byte more":  {array("INCR", last+"x")},

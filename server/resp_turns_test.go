@@ -34,7 +34,8 @@ func TestRESPShortTurns(t *testing.T) {
 				topic := fmt.Sprint("t", i)
 				var in, want strings.Builder
 				for n := 1; n <= 200; n++ {
-					fmt.Fprintf(&in, "PING %d\r\nGET %s\r\nNOSUCH\r\nMULTI\r\nINCR %s\r\nGET %s\r\nEXEC\r\nKEYS %s\r\nECHO %d\r\n",
+					fmt.Fprintf(&in,
+						"PING %d\r\nGET %s\r\nNOSUCH\r\nMULTI\r\nINCR %s\r\nGET %s\r\nEXEC\r\nKEYS %s\r\nECHO %d\r\n",
 						n, topic, topic, topic, topic, n)
 					number, before := bulk(fmt.Sprint(n)), "$-1\r\n"
 					if n > 1 {

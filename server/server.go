@@ -461,7 +461,8 @@ func (s *Server) Waits() string {
 		}
 	}
 	st := s.gate.Stats()
-	add(s.gate.Untaken.Load(), "connection that does not take its answers", "connections that do not take their answers")
+	add(s.gate.Untaken.Load(), "connection that does not take its answers",
+		"connections that do not take their answers")
 	add(st.InFlight, "request that the disk has not decided", "requests that the disk has not decided")
 	if s.redis.IsBackingUp() {
 		add(1, "backup", "backups")

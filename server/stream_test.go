@@ -45,7 +45,8 @@ func TestSplitMessages(t *testing.T) {
 			{"one byte per packet", []string{"\x00", "\xf0", "\x9f", "\xa7", "\xae"}, false},
 			{"behind 536 bytes", []string{"\x00" + strings.Repeat("a", 535), "tail"}, true},
 			{"behind 537 bytes", []string{"\x00" + strings.Repeat("b", 536), "tail"}, true},
-			{"behind 30,000 bytes", []string{"\x00" + strings.Repeat("c", 29999), strings.Repeat("d", 20000), "e"}, true},
+			{"behind 30,000 bytes", []string{"\x00" + strings.Repeat("c", 29999), strings.Repeat("d", 20000), "e"},
+				true},
 			{"long and in a character", []string{"\x00" + strings.Repeat("x", 700) + "\xe6", "\x97\xa5"}, true},
 		} {
 			t.Run(c.name, func(t *testing.T) {
@@ -154,7 +155,8 @@ func TestConnectionsWithoutAByte(t *testing.T) {
 		if st := s.Stats(); len(st.Refused) != 0 || st.BrokenConns != 0 || st.LostAnswers != 0 {
 			t.Errorf("refused %v, %d broken, %d lost", st.Refused, st.BrokenConns, st.LostAnswers)
 		}
-		if got := lines.String(); strings.Contains(got, "[WARN]") || !strings.Contains(got, "a connection ended without a byte") {
+		if got := lines.String(); strings.Contains(got, "[WARN]") ||
+			!strings.Contains(got, "a connection ended without a byte") {
 			t.Errorf("the log says %s", got)
 		}
 	})
@@ -266,7 +268,8 @@ func TestSlowlorisEndsAtTheReadDeadline(t *testing.T) {
 		s, _ := serveFake(t, o)
 		begun, want := count(strings.Repeat("x", 600)), "\xff\x0d"
 		if network == "resp" {
-			begun, want = []byte("PING\r\n*2\r\n$4\r\nINCR\r\n$1000000\r\n"), "+PONG\r\n-ERR Protocol error: the command was not complete in time\r\n"
+			begun, want = []byte("PING\r\n*2\r\n$4\r\nINCR\r\n$1000000\r\n"), "+PONG\r\n-ERR Protocol error: the "+
+				"command was not complete in time\r\n"
 		}
 		eventually(t, "it spoke in time", func() bool {
 			conn := dial(t, "tcp", s.addr("tcp"))

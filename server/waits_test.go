@@ -26,7 +26,8 @@ func TestShutdownSaysWhatItWaitedFor(t *testing.T) {
 			c := dialUnread(t, s)
 			send(t, c, []byte("KEYS *\r\n"))
 		}
-		eventually(t, "answers are not taken", func() bool { return strings.HasPrefix(s.Waits(), "2 connections that do not take their answers") })
+		eventually(t, "answers are not taken",
+			func() bool { return strings.HasPrefix(s.Waits(), "2 connections that do not take their answers") })
 		send(t, dialRESP(t, s, 2), []byte("GCD.BACKUP\r\n"))
 		eventually(t, "a backup is under way", func() bool { return strings.HasSuffix(s.Waits(), "1 backup") })
 		f.block()
@@ -34,7 +35,8 @@ func TestShutdownSaysWhatItWaitedFor(t *testing.T) {
 		eventually(t, "they are in flight", func() bool { return s.Stats().InFlight == 2 })
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		want := "it waited for 2 connections that do not take their answers, 2 requests that the disk has not decided, 1 backup: context canceled"
+		want := "it waited for 2 connections that do not take their answers, 2 requests that the disk has not " +
+			"decided, 1 backup: context canceled"
 		if err := s.Shutdown(ctx); err == nil || !strings.HasSuffix(err.Error(), want) {
 			t.Errorf("Shutdown returned %v, want ... %s", err, want)
 		}

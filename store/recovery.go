@@ -27,7 +27,7 @@ const (
 type Recovery struct {
 	Topics   int           // in the store now
 	Entries  uint64        // read from the snapshot
-	Records  uint64        // replayed from the log behind it
+	Records  uint64        // replayed from the log after it
 	Index    uint64        // of the last record
 	Torn     int64         // bytes behind the last record that an interrupted, unacknowledged write left
 	Clean    bool          // the store had been closed
@@ -40,7 +40,7 @@ type Recovery struct {
 func (s *Store) Recovery() Recovery { return s.recover }
 
 // Open opens the store in a directory, making it if there is none, and recovers its counters:
-// newest snapshot, then the log behind it. With dir "" the store has no directory and is gone when
+// newest snapshot, then the log after it. With dir "" the store has no directory and is gone when
 // it is closed.
 //
 // It refuses rather than lies: damage that could hide an acknowledged count is a
@@ -231,14 +231,14 @@ func (s *Store) loadSnapshot() (snapshot.Meta, error) {
 	return m, err
 }
 
-// replay applies the log's records behind an index.
-func (s *Store) replay(behind uint64) error {
-	total := s.wal.Last() - behind
+// replay applies the log's records after an index.
+func (s *Store) replay(after uint64) error {
+	total := s.wal.Last() - after
 	s.recover.Torn = s.wal.Tail().Length
 	if total == 0 {
 		return nil
 	}
-	for r, err := range s.wal.Records(behind + 1) {
+	for r, err := range s.wal.Records(after + 1) {
 		if err != nil {
 			return err
 		}

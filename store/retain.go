@@ -66,7 +66,7 @@ func (s *Store) spent(replay uint64) (uint64, error) {
 }
 
 // timeOf returns when a record was written, if it is there. Asked for the first record of a segment
-// it reads little; that is why a segment's age is counted from the record behind it and not from
+// it reads little; that is why a segment's age is counted from the record after it and not from
 // its own last, for which all of it would be read. No record of a segment is younger than that, so
 // whatever is younger than Retain.Age is kept.
 func (s *Store) timeOf(index uint64) (at time.Time, known bool, err error) {

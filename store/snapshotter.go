@@ -14,7 +14,7 @@ import (
 
 const (
 	captureEntries  = 200                    // topics copied between two batches
-	transactionRest = 2                      // rest behind a transaction, in times that it took
+	transactionRest = 2                      // rest after a transaction, in times that it took
 	mostRest        = 200 * time.Millisecond // the transaction may have waited for a processor most of the time
 	snapshotRetry   = 10 * time.Second
 	// snapshotPatience is how long a snapshot is written when nothing else is to be done. Where

@@ -31,7 +31,7 @@ type lookup struct {
 }
 
 // next returns what is known of the topic of a group's op at pos. It is to be called for each op of
-// a batch, in their order: it looks up what follows, in this group and those behind it, when that
+// a batch, in their order: it looks up what follows, in this group and those after it, when that
 // is asked for which is not known yet.
 func (l *lookahead) next(t *table, g *Group) lookup {
 	if l.at == l.n {

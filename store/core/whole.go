@@ -65,7 +65,7 @@ func (s *Sequencer) takes(g *Group) bool {
 	return false
 }
 
-// live is how many topics have a sum behind the batch so far. A change's sum is the one that it
+// live is how many topics have a sum after the batch so far. A change's sum is the one that it
 // starts from, and a count that extends one starts above 0, so each change is looked at once.
 func (s *Sequencer) live() uint64 {
 	for _, c := range s.changes[s.sized:] {

@@ -77,7 +77,7 @@ func NewBuilder(fsys vfs.FS, path string, id wal.ID) (*Builder, error) {
 	return b, nil
 }
 
-// Add adds an entry, which must come behind the one before it in the order of core.CompareTopics.
+// Add adds an entry, which must follow the one before it in the order of core.CompareTopics.
 // The topic is copied. Every error is final.
 func (b *Builder) Add(e Entry) error {
 	if b.err != nil {
@@ -126,7 +126,7 @@ func (b *Builder) flush() error {
 	return err
 }
 
-// Finish completes the file as that of a store that was closed cleanly behind the record at index,
+// Finish completes the file as that of a store that was closed cleanly after the record at index,
 // and makes its bytes durable; that its name is, is up to the caller. It returns what the file says
 // of itself. The entries of the file are then as they were added only as far as memory can be
 // trusted: who is careful reads it back.
@@ -174,7 +174,7 @@ func (b *Builder) seal() error {
 	return errors.Join(file.Sync(), file.Close())
 }
 
-// Abort ends the building and removes the file. Behind a Finish that succeeded it does nothing.
+// Abort ends the building and removes the file. After a Finish that succeeded it does nothing.
 func (b *Builder) Abort() error {
 	if b.done {
 		return nil

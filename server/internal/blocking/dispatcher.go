@@ -103,7 +103,7 @@ func (d *Dispatcher) Drain(rest time.Duration) {
 	}
 }
 
-// endOf is when what has arrived from c is the last. It comes behind Drain; d.mu is held.
+// endOf is when what has arrived from c is the last. It comes after Drain; d.mu is held.
 func (d *Dispatcher) endOf(c *conn) time.Time {
 	if d.end.Before(c.least) {
 		return c.least

@@ -27,9 +27,11 @@ var somebody = Peer{netip.MustParseAddrPort("192.0.2.1:4711")}
 func TestLogInjection(t *testing.T) {
 	t.Parallel()
 	e, out, _ := testEvents()
-	e.Refused(codec.CodeNotUTF8, somebody, []byte("\x00a\n2026-01-01 [INFO] all is well\x1b[31m\xff\u202e"+strings.Repeat("x", 5000)))
+	e.Refused(codec.CodeNotUTF8, somebody,
+		[]byte("\x00a\n2026-01-01 [INFO] all is well\x1b[31m\xff\u202e"+strings.Repeat("x", 5000)))
 	const want = `[WARN]  refused a client: code=4 reason="topic is not UTF-8" peer=192.0.2.1:4711 ` +
-		`message="\"\x00a\n2026-01-01 [INFO] all is well\x1b[31m\xff\u202exxxxxxxxxxxxxxxxxxxxxxx\"... (5041 bytes)" suppressed=0` + "\n"
+		`message="\"\x00a\n2026-01-01 [INFO] all is well\x1b[31m\xff\u202exxxxxxxxxxxxxxxxxxxxxxx\"... (5041 ` +
+		`bytes)" suppressed=0` + "\n"
 	if got := out.String(); got != want {
 		t.Errorf("the log is\n%s\nwant\n%s", got, want)
 	}
@@ -40,7 +42,8 @@ func TestLogOfSeveralErrors(t *testing.T) {
 	t.Parallel()
 	e, out, _ := testEvents()
 	e.Happened(BrokenBackup, somebody, errors.Join(errors.New("server: shutting down"), errors.New("context canceled")))
-	const want = `[WARN]  a backup was not sent, or not to its end: suppressed=0 peer=192.0.2.1:4711 detail="server: shutting down; context canceled"` + "\n"
+	const want = `[WARN]  a backup was not sent, or not to its end: suppressed=0 peer=192.0.2.1:4711 ` +
+		`detail="server: shutting down; context canceled"` + "\n"
 	if got := out.String(); got != want {
 		t.Errorf("the log is\n%s\nwant\n%s", got, want)
 	}
@@ -62,7 +65,8 @@ func TestLogRate(t *testing.T) {
 	e.Refused(codec.CodeUnknownOpcode, somebody, []byte{7})
 	e.Happened(EmptyDatagram, somebody, nil)
 	e.Happened(AcceptError, Peer{}, errors.New("out of descriptors"))
-	const want = `[WARN]  refused a client: code=2 reason="unknown opcode" peer=192.0.2.1:4711 message="\"\a\"" suppressed=999
+	const want = `[WARN]  refused a client: code=2 reason="unknown opcode" peer=192.0.2.1:4711 ` +
+		`message="\"\a\"" suppressed=999
 [INFO]  dropped an empty datagram: suppressed=999 peer=192.0.2.1:4711
 [WARN]  cannot accept connections: suppressed=0 detail="out of descriptors"
 `

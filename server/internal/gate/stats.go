@@ -25,8 +25,10 @@ type Stats struct {
 	ReceiveErrors     uint64
 	Backups           uint64 // sent
 	BrokenBackups     uint64 // not sent to their end
-	Probes            uint64 // who asked whether the server is well, and got no answer that helps: in HTTP, or while there is none
-	Panics            uint64
+	// Probes are questions whether the server is well that got no answer that helps: in HTTP, or
+	// while there is none.
+	Probes uint64
+	Panics uint64
 }
 
 // Stats reports what the server has done.

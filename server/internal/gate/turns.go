@@ -31,8 +31,9 @@ const (
 	// the clock, while nobody asks for little.
 	timedCommands = 8
 
-	fullTurnOps   = 16 * MaxTurnOps // operations of all connections together in one turn: 256 pipelines of 128 are not cut
-	sharedTurnOps = 128             // the same, while somebody asks for little
+	// Operations of all connections together in one turn: 256 pipelines of 128 are not cut.
+	fullTurnOps   = 16 * MaxTurnOps
+	sharedTurnOps = 128 // the same, while somebody asks for little
 
 	// Connections that a loop accepts before it looks after those that it has. While a conversation
 	// asks for little, eight cost about what its commit does.

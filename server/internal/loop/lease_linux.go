@@ -92,7 +92,8 @@ func (s *lease) open() {
 		return
 	}
 	s.shut = false
-	if s.listener >= 0 && !s.drained && !s.onHold && s.holder.poll.Add(s.listener, unix.EPOLLIN, listenerToken, 0) != nil {
+	if s.listener >= 0 && !s.drained && !s.onHold &&
+		s.holder.poll.Add(s.listener, unix.EPOLLIN, listenerToken, 0) != nil {
 		s.resume = time.AfterFunc(s.failing.Next(), s.accept)
 	}
 }

@@ -28,7 +28,8 @@ func (p *Pool) home(l *loop) *loop {
 		best = l
 	}
 	for _, other := range p.homes {
-		if phase(other.phase.Load()) != committing && (best == nil || other.conversations.Load() < best.conversations.Load()) {
+		if phase(other.phase.Load()) != committing &&
+			(best == nil || other.conversations.Load() < best.conversations.Load()) {
 			best = other
 		}
 	}

@@ -80,8 +80,8 @@ func twoLoops(t *testing.T) (l, home *loop, b *backend) {
 	return l, home, b
 }
 
-// A connection whose home has ended when it would move stays where it is; one whose home drains when
-// it arrives is answered there; and one whose home was aborted is closed, and counted no more.
+// A connection whose home has ended when it would move stays where it is; one whose home drains
+// when it arrives is answered there; and one whose home was aborted is closed, and counted no more.
 func TestMigrationToALoopThatIsGone(t *testing.T) {
 	t.Parallel()
 	const answer = "+PONG\r\n"
@@ -90,9 +90,16 @@ func TestMigrationToALoopThatIsGone(t *testing.T) {
 		want           string
 		stays, arrives int // open connections
 	}{
-		"ended":    {before: func(home *loop) { home.completions.close() }, want: answer, stays: 1},
-		"draining": {after: func(home *loop) { home.p.stage.Store(draining); home.deliver() }, want: answer, arrives: 1},
-		"parting":  {after: func(home *loop) { home.p.stage.Store(parting); home.deliver(); home.goOn() }, want: answer},
+		"ended": {before: func(home *loop) { home.completions.close() }, want: answer, stays: 1},
+		"draining": {after: func(home *loop) {
+			home.p.stage.Store(draining)
+			home.deliver()
+		}, want: answer, arrives: 1},
+		"parting": {after: func(home *loop) {
+			home.p.stage.Store(parting)
+			home.deliver()
+			home.goOn()
+		}, want: answer},
 		"aborting": {after: func(home *loop) { home.end(aborting) }},
 	} {
 		l, home, b := twoLoops(t)

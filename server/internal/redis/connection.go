@@ -10,7 +10,7 @@ import (
 // The commands on the connection itself.
 
 // ping answers as a count would be answered now: who asks wants to know whether it is worth sending
-// any. Behind operations it is their outcome that tells, so the answer waits for it.
+// any. After operations it is their outcome that tells, so the answer waits for it.
 func (x *exchange) ping() {
 	b, before := x.begin(), len(x.begin())
 	switch n := x.parser.Len(); {
@@ -73,7 +73,8 @@ func (x *exchange) selectDB() {
 
 // errNoAuth is what Redis says, too, when it was given no password: a client that brings one must
 // not believe that it is asked for.
-const errNoAuth = "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?"
+const errNoAuth = "ERR AUTH <password> called without any password configured for the default user. Are you sure " +
+	"your configuration is correct?"
 
 func (x *exchange) auth() {
 	if x.parser.Len() > 3 {

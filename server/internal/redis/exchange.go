@@ -89,7 +89,7 @@ func (x *exchange) take() {
 		}
 		ops := len(x.ops)
 		n := x.parser.Len() // 0: a line without a word, which counts as bytes all the same
-		// What may not fit behind what was collected may fit alone.
+		// What may not fit after what was collected may fit alone.
 		if (refusing != 0 || x.client.told != 0) && n > 0 && x.refuses(refusing) {
 			x.sayRefusing(refusing)
 		} else if len(x.ops) > 0 && (len(x.ops)+n-1 > room || x.size+x.held > bytes) || n > 0 && !x.run() {
@@ -124,7 +124,7 @@ type clock struct {
 	left  int // of them
 }
 
-// over is asked behind each command that was answered at once.
+// over is asked after each command that was answered at once.
 func (c *clock) over() bool {
 	g := c.x.door.gate
 	if c.began == 0 {
@@ -387,7 +387,7 @@ func (x *exchange) fits(topics int) bool {
 	return false
 }
 
-// read answers with the states of the topics that are the arguments. Behind operations they are
+// read answers with the states of the topics that are the arguments. After operations they are
 // read in their order, and in a transaction at its moment; else now, unless some topics show
 // already what a transaction did and others do not yet.
 func (x *exchange) readTopics(f form) {

@@ -65,9 +65,12 @@ func feed(x *exchange, piece []byte) []byte {
 // FuzzRESP: however bytes are split, they are answered the same, and nothing breaks.
 func FuzzRESP(f *testing.F) {
 	for _, seed := range []string{
-		"*2\r\n$4\r\nINCR\r\n$1\r\nx\r\nGET \"x\"\r\n*2\r\n$3\r\nDEL\r\n$1\r\nx\r\n", "INCRBY x 5\r\nSCAN 0 MATCH [a-z]* COUNT 3\r\nKEYS \\x\r\nDBSIZE\r\n",
-		"MGET a b\r\nINCR a\r\nMGET a b\r\nGETDEL a\r\nGETSET a 0\r\nSET a 0\r\nTYPE a\r\nTTL a\r\nSTRLEN a\r\n", "GCD.COUNT x 18446744073709551615\r\nINCR x\r\nGCD.INFO x\r\nGCD.RESET x\r\n",
-		"MULTI\r\nINCR x\r\nEXEC\r\nINCR x\r\n", "COMMAND DOCS incr\r\nCOMMAND INFO get\r\nCONFIG GET *\r\nROLE\r\n", "PING\r\n*1\r\n$x\r\n", "INCR \"\xff\"\r\nSELECT 1\r\nAUTH x\r\nQUIT\r\nPING\r\n",
+		"*2\r\n$4\r\nINCR\r\n$1\r\nx\r\nGET \"x\"\r\n*2\r\n$3\r\nDEL\r\n$1\r\nx\r\n",
+		"INCRBY x 5\r\nSCAN 0 MATCH [a-z]* COUNT 3\r\nKEYS \\x\r\nDBSIZE\r\n",
+		"MGET a b\r\nINCR a\r\nMGET a b\r\nGETDEL a\r\nGETSET a 0\r\nSET a 0\r\nTYPE a\r\nTTL a\r\nSTRLEN a\r\n",
+		"GCD.COUNT x 18446744073709551615\r\nINCR x\r\nGCD.INFO x\r\nGCD.RESET x\r\n",
+		"MULTI\r\nINCR x\r\nEXEC\r\nINCR x\r\n", "COMMAND DOCS incr\r\nCOMMAND INFO get\r\nCONFIG GET *\r\nROLE\r\n",
+		"PING\r\n*1\r\n$x\r\n", "INCR \"\xff\"\r\nSELECT 1\r\nAUTH x\r\nQUIT\r\nPING\r\n",
 		"nosuch 'a b' c\r\nRESET\r\nECHO x\r\nUNLINK x y z\r\nEXISTS x x\r\n", "POST / HTTP/1.1\r\nINCR x\r\n",
 	} {
 		f.Add([]byte(seed), uint(len(seed)/3), uint(len(seed)/2))
@@ -99,7 +102,8 @@ func FuzzRESP(f *testing.F) {
 			return
 		}
 		if len(whole.ops) != 0 || len(whole.steps) != 0 || len(whole.ready) != 0 || whole.held != 0 {
-			t.Errorf("left behind: %d operations, %d steps, %d bytes, %d held", len(whole.ops), len(whole.steps), len(whole.ready), whole.held)
+			t.Errorf("left behind: %d operations, %d steps, %d bytes, %d held", len(whole.ops), len(whole.steps),
+				len(whole.ready), whole.held)
 		}
 	})
 }
@@ -107,7 +111,8 @@ func FuzzRESP(f *testing.F) {
 // The hot path allocates nothing.
 func TestCountingOverRESPDoesNotAllocate(t *testing.T) {
 	x := newTestExchange(t)
-	in := []byte(strings.Repeat("*2\r\n$4\r\nINCR\r\n$6\r\norders\r\n", 100) + strings.Repeat("*2\r\n$3\r\nGET\r\n$6\r\norders\r\n*1\r\n$4\r\nPING\r\n", 10))
+	in := []byte(strings.Repeat("*2\r\n$4\r\nINCR\r\n$6\r\norders\r\n", 100) +
+		strings.Repeat("*2\r\n$3\r\nGET\r\n$6\r\norders\r\n*1\r\n$4\r\nPING\r\n", 10))
 	turn := func() {
 		x.in, x.at = append(x.in[:0], in...), 0
 		x.take()
@@ -127,13 +132,17 @@ func TestCountingOverRESPDoesNotAllocate(t *testing.T) {
 func TestExchangeGivesBack(t *testing.T) {
 	t.Parallel()
 	x := newTestExchange(t)
-	if got := feed(x, []byte(strings.Repeat("INCR x\r\n", 20_000)+strings.Repeat("PING "+strings.Repeat("x", 1000)+"\r\n", 500)+"KEYS *\r\nINC")); len(got) == 0 {
+	if got := feed(x,
+		[]byte(strings.Repeat("INCR x\r\n", 20_000)+strings.Repeat("PING "+strings.Repeat("x", 1000)+"\r\n",
+			500)+"KEYS *\r\nINC")); len(got) == 0 {
 		t.Fatal("no answer")
 	}
 	x.release()
-	if cap(x.in) > maxKeptBytes || cap(x.out) > maxKeptBytes || cap(x.ready) > maxKeptBytes || cap(x.ops) > maxKeptOps || cap(x.steps) > maxKeptOps ||
+	if cap(x.in) > maxKeptBytes || cap(x.out) > maxKeptBytes || cap(x.ready) > maxKeptBytes ||
+		cap(x.ops) > maxKeptOps || cap(x.steps) > maxKeptOps ||
 		x.client != nil || x.at != 0 || x.held != 0 || len(x.in) != 0 {
-		t.Errorf("%d, %d, %d bytes, %d operations, %d steps are kept", cap(x.in), cap(x.out), cap(x.ready), cap(x.ops), cap(x.steps))
+		t.Errorf("%d, %d, %d bytes, %d operations, %d steps are kept", cap(x.in), cap(x.out), cap(x.ready), cap(x.ops),
+			cap(x.steps))
 	}
 }
 
@@ -174,7 +183,8 @@ func TestExchangeHoldsLittle(t *testing.T) {
 	if !x.hold(100) || x.holds() > 1000 || x.client.held.Bytes() != 0 {
 		t.Errorf("%d bytes are held when there is no room, %d are charged", x.holds(), x.client.held.Bytes())
 	}
-	if got := string(feed(x, append([]byte("CR x\r\n*2\r\n$4\r\nECHO\r\n$30000\r\n"), make([]byte, 29_000)...))); got != ":1\r\n" {
+	if got := string(feed(x,
+		append([]byte("CR x\r\n*2\r\n$4\r\nECHO\r\n$30000\r\n"), make([]byte, 29_000)...))); got != ":1\r\n" {
 		t.Errorf("answered %q", got)
 	}
 	if x.compact(); x.hold(100) {
@@ -186,7 +196,8 @@ func TestExchangeHoldsLittle(t *testing.T) {
 func TestTurnsAreBounded(t *testing.T) {
 	t.Parallel()
 	x := newTestExchange(t)
-	for _, in := range []string{strings.Repeat("INCR x\n", 50_000), strings.Repeat("INFO\n", 2000), strings.Repeat("COMMAND\n", 100), strings.Repeat("INCR x\nECHO "+strings.Repeat("y", 1000)+"\n", 1000)} {
+	for _, in := range []string{strings.Repeat("INCR x\n", 50_000), strings.Repeat("INFO\n", 2000),
+		strings.Repeat("COMMAND\n", 100), strings.Repeat("INCR x\nECHO "+strings.Repeat("y", 1000)+"\n", 1000)} {
 		x.in, x.at = []byte(in), 0
 		for turns := 0; ; turns++ {
 			x.take()

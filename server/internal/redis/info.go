@@ -309,8 +309,10 @@ func (t *infoText) gcd() {
 		t.store.Resets, "reads", t.store.Reads,
 		"batches", t.store.Batches, "changes", t.store.Changes, "syncs", t.store.Syncs, "log_bytes", t.store.LogBytes,
 		"log_segments", t.store.Segments, "log_index", t.store.Index,
-		"snapshots", t.store.Snapshots, "snapshot_entries", t.store.SnapshotEntries, "snapshot_index", t.store.SnapshotIndex,
-		"backup_in_progress", flag(t.door.backups.under.Load()), "backups", t.door.backups.done.Load(), "broken_backups",
+		"snapshots", t.store.Snapshots, "snapshot_entries", t.store.SnapshotEntries, "snapshot_index",
+		t.store.SnapshotIndex,
+		"backup_in_progress", flag(t.door.backups.under.Load()), "backups", t.door.backups.done.Load(),
+		"broken_backups",
 		t.mine.BrokenBackups)
 	if at := t.door.backups.last.Load(); at > 0 {
 		t.add("last_backup_time", at)

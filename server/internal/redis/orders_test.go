@@ -135,7 +135,8 @@ func (c *conversation) judge(w *sessiontest.World, b *sessiontest.Backend) error
 				return fmt.Errorf("it does not linger behind its end: %d", client.Last)
 			case w.Parting() && late == "" && !c.ends && !client.Ends &&
 				(client.Last == session.Linger) != (begun || done < commands):
-				return fmt.Errorf("it says %d at the server's end, of which it was told: %v", client.Last, done < commands)
+				return fmt.Errorf("it says %d at the server's end, of which it was told: %v", client.Last,
+					done < commands)
 			}
 			return nil
 		}

@@ -14,8 +14,8 @@ import (
 	"gcd/store/core"
 )
 
-// While the counters are loaded it is answered what needs none, and the rest is refused; then all is
-// answered, over the same connection.
+// While the counters are loaded it is answered what needs none, and the rest is refused; then all
+// is answered, over the same connection.
 func TestSessionWhileLoading(t *testing.T) {
 	t.Parallel()
 	loading := "-" + codec.CodeLoading.RedisError() + "\r\n"
@@ -35,8 +35,8 @@ func TestSessionWhileLoading(t *testing.T) {
 	}
 }
 
-// What an operation is refused with is its answer, and no more than that; where it is not known what
-// became of one, nothing is answered from there on, and the connection ends.
+// What an operation is refused with is its answer, and no more than that; where it is not known
+// what became of one, nothing is answered from there on, and the connection ends.
 func TestOutcomes(t *testing.T) {
 	t.Parallel()
 	const in, before = "PING\r\nINCR x\r\nGET y\r\nINCR bad\r\nINCR x\r\nPING\r\n", "+PONG\r\n:1\r\n$-1\r\n"
@@ -48,7 +48,8 @@ func TestOutcomes(t *testing.T) {
 		last     session.Next
 	}{
 		{core.ErrOverflow, in, before + "-ERR increment or decrement would overflow\r\n:2\r\n+PONG\r\n", session.Read},
-		{core.ErrLogFull, in, before + "-MISCONF no room for the log: the disk is full\r\n:2\r\n+PONG\r\n", session.Read},
+		{core.ErrLogFull, in, before + "-MISCONF no room for the log: the disk is full\r\n:2\r\n+PONG\r\n",
+			session.Read},
 		{core.ErrUnknown, in, before, session.Linger},
 		{core.ErrOverflow, multi, queued + "*2\r\n:2\r\n-ERR increment or decrement would overflow\r\n+PONG\r\n",
 			session.Read},

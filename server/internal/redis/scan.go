@@ -188,7 +188,8 @@ func (x *exchange) scanOptions() (o scanOptions, ok bool) {
 		return o, false
 	}
 	if o.cursor, ok = x.door.backendCursor(shown); !ok {
-		x.fail("ERR invalid cursor: it is not of this run of the server, and topics have another order in each; begin again with 0")
+		x.fail("ERR invalid cursor: it is not of this run of the server, and topics have another order in each; " +
+			"begin again with 0")
 		return o, false
 	}
 	count := int64(scanDefault)

@@ -180,7 +180,8 @@ func TestCommandsThatAreAnsweredAtOnceShareATurn(t *testing.T) {
 					break
 				}
 				a := c.Advance(session.Event{Kind: session.Written})
-				if n := int(g.Commands.Load() - before); n != each || a.Next != session.Again && a.Next != session.Read {
+				if n := int(g.Commands.Load() - before); n != each ||
+					a.Next != session.Again && a.Next != session.Read {
 					t.Fatalf("%s beside a little one: %v: %d commands in turn %d, want %d", command, little, n, turns,
 						each)
 				}

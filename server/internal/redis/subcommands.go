@@ -153,7 +153,10 @@ func latencySubcommands() []*command {
 		&command{name: "doctor", arity: 2, flags: flagsAdmin, run: (*exchange).latencyDoctor,
 			summary: "Says that no latencies are kept."},
 		&command{name: "graph", arity: 3, flags: flagsAdmin, args: event,
-			run:     func(x *exchange) { x.fail("ERR No samples available for event '" + shown(x.parser.Arg(2)) + "'") },
+			run: func(x *exchange) {
+				x.fail("ERR No samples available for event '" + shown(x.parser.Arg(2)) +
+					"'")
+			},
 			summary: "Fails: there are no samples of any event."},
 		&command{name: "histogram", arity: -2, flags: flagsAdmin,
 			run:     func(x *exchange) { x.end(x.client.version.AppendMap(x.begin(), 0)) },
@@ -173,7 +176,8 @@ func (x *exchange) nothing() { x.end(resp.AppendArray(x.begin(), 0)) }
 
 func (x *exchange) slowlogGet() {
 	if x.parser.Len() > 3 {
-		x.fail("ERR unknown subcommand or wrong number of arguments for '" + shown(x.parser.Arg(1)) + "'. Try SLOWLOG HELP.")
+		x.fail("ERR unknown subcommand or wrong number of arguments for '" + shown(x.parser.Arg(1)) +
+			"'. Try SLOWLOG HELP.")
 		return
 	}
 	if x.parser.Len() == 3 {

@@ -12,7 +12,8 @@ func (x *exchange) incrBy() {
 	case !ok:
 		x.fail(errNotAnInteger)
 	case n <= 0:
-		x.fail("ERR increment must be above 0: the values of a topic are handed out one after the other and never again, so a sum only grows")
+		x.fail("ERR increment must be above 0: the values of a topic are handed out one after the other and never " +
+			"again, so a sum only grows")
 	default:
 		x.one(formInteger, core.Count, uint64(n), maxInteger)
 	}
@@ -42,12 +43,14 @@ func (x *exchange) del() { x.each(formLive, core.Delete) }
 func (x *exchange) getDel() { x.one(formValue, core.Delete, 0, 0) }
 
 // errOnlyZero says why a value cannot be set.
-const errOnlyZero = "ERR only 0 can be set, which resets the topic: a sum is what was counted, and setting it would hand values out twice or never"
+const errOnlyZero = "ERR only 0 can be set, which resets the topic: a sum is what was counted, and setting it would " +
+	"hand values out twice or never"
 
 func (x *exchange) set() {
 	switch {
 	case x.parser.Len() > 3:
-		x.fail("ERR SET takes no options here: SET topic 0 resets the topic, GETSET topic 0 returns its old sum, and topics do not expire")
+		x.fail("ERR SET takes no options here: SET topic 0 resets the topic, GETSET topic 0 returns its old sum, " +
+			"and topics do not expire")
 	case string(x.parser.Arg(2)) != "0":
 		x.fail(errOnlyZero)
 	default:

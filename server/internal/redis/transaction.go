@@ -11,9 +11,9 @@ import (
 
 // Transactions: MULTI, EXEC, DISCARD.
 //
-// Behind MULTI commands are kept, not run. EXEC runs them as one whole group of the backend: what
+// After MULTI commands are kept, not run. EXEC runs them as one whole group of the backend: what
 // counts, resets or reads becomes an operation, so that all of it is done at one moment, and one
-// record makes it durable. Every other command is run behind it, when its place in the answer
+// record makes it durable. Every other command is run after it, when its place in the answer
 // comes. So until the group is admitted nothing at all was done.
 
 // inMulti is what becomes of a command between MULTI and EXEC.
@@ -44,7 +44,7 @@ const (
 // are parts of it. It is kept by the client, whose connection has an exchange only while it has
 // something to do.
 type transaction struct {
-	commands []byte // one behind the other, each an array
+	commands []byte // one after the other, each an array
 	topics   int    // operations that they need at most
 	spoiled  bool   // a command was refused, so EXEC will be
 	held     gate.Held
@@ -229,7 +229,7 @@ func (x *exchange) exec() {
 		}
 	}
 	t.parser, x.parser = x.parser, outer
-	x.size = len(t.commands) - x.held // without EXEC, which is added behind it
+	x.size = len(t.commands) - x.held // without EXEC, which is added after it
 	if !x.door.backend().Fits(x.ops) {
 		x.door.gate.Refused(codec.CodeMessageTooLong, c.peer, x.parser.Arg(0))
 		x.abort(errNotOneFits)

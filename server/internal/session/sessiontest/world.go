@@ -47,7 +47,7 @@ func New(g *gate.Gate, b *Backend) *World {
 type Client struct {
 	Session session.Session
 	Pieces  []string // that it sends
-	Ends    bool     // it sends nothing behind them, and says so
+	Ends    bool     // it sends nothing after them, and says so
 
 	Got    []byte       // what it has taken
 	Over   bool         // the connection has ended
