@@ -25,9 +25,11 @@ type delta struct {
 }
 
 // deltaNumbers are what a delta consists of.
-func deltaNumbers(d *delta, to []*uint64) []*uint64 {
-	return append(to, &d.first, &d.from.Epoch, &d.from.Sum, &d.last, &d.at.Epoch, &d.at.Sum,
-		&d.upTo, &d.upToAt.Epoch, &d.upToAt.Sum, &d.time)
+func deltaNumbers(d *delta) []*uint64 {
+	return []*uint64{
+		&d.first, &d.from.Epoch, &d.from.Sum, &d.last, &d.at.Epoch, &d.at.Sum,
+		&d.upTo, &d.upToAt.Epoch, &d.upToAt.Sum, &d.time,
+	}
 }
 
 // deltas collects a delta of each topic.

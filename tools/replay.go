@@ -16,9 +16,7 @@ const replayMemory = 32 << 20
 // step is a change of a topic, with the index of its record.
 type step struct{ index, epoch, sum, n uint64 }
 
-func stepNumbers(s *step, to []*uint64) []*uint64 {
-	return append(to, &s.index, &s.epoch, &s.sum, &s.n)
-}
+func stepNumbers(s *step) []*uint64 { return []*uint64{&s.index, &s.epoch, &s.sum, &s.n} }
 
 // changesByTopic collects every change of a part of the log. Unlike deltas it keeps each of them,
 // so that the rule of a start can be applied to each.

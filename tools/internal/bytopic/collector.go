@@ -23,12 +23,12 @@ type Collector[V any] struct {
 	size    int // of what is in memory, in bytes
 	set     set[V]
 	runs    runs // earlier values first
-	numbers func(v *V, to []*uint64) []*uint64
+	numbers func(v *V) []*uint64
 }
 
-// New makes an empty collector. A value consists of numbers: numbers appends where they are, the
-// same ones in the same order each time.
-func New[V any](numbers func(v *V, to []*uint64) []*uint64, o Options) *Collector[V] {
+// New makes an empty collector. A value consists of numbers: numbers says where they are, the same
+// ones in the same order each time.
+func New[V any](numbers func(v *V) []*uint64, o Options) *Collector[V] {
 	c := &Collector[V]{memory: o.Memory, numbers: numbers, runs: runs{dir: o.Dir, pause: o.Pause}}
 	c.set = newSet[V](o.Memory / (topicSize + c.valueSize()))
 	return c
@@ -78,15 +78,14 @@ func (c *Collector[V]) room(size int) error {
 func (c *Collector[V]) spill() error {
 	err := c.runs.write(func(w *bufio.Writer) error {
 		var b []byte
-		var numbers []*uint64
 		from := c.inMemory()
+		numbers := c.numbers(&from.value)
 		for {
 			more, err := from.read(from)
 			if !more {
 				return err
 			}
 			b = append(binary.AppendUvarint(b[:0], uint64(len(from.topic))), from.topic...)
-			numbers = c.numbers(&from.value, numbers[:0])
 			for _, n := range numbers {
 				b = binary.AppendUvarint(b, *n)
 			}

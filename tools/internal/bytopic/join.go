@@ -152,17 +152,18 @@ func (c *Collector[V]) inMemory() *source[V] {
 
 // inRun is what a run has.
 func (c *Collector[V]) inRun(r *bufio.Reader) *source[V] {
-	var numbers []*uint64
-	return &source[V]{read: func(s *source[V]) (_ bool, err error) {
+	s := &source[V]{}
+	numbers := c.numbers(&s.value)
+	s.read = func(s *source[V]) (_ bool, err error) {
 		if s.topic, err = readTopic(r, s.topic); err == io.EOF {
 			return false, nil
 		}
 		if err == nil {
-			numbers = c.numbers(&s.value, numbers[:0])
 			err = readNumbers(r, numbers)
 		}
 		return err == nil, err
-	}}
+	}
+	return s
 }
 
 // readTopic reads the topic that an entry of a run begins with, into the memory of into; io.EOF

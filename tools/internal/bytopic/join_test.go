@@ -10,7 +10,7 @@ import (
 	"gcd/store/snapshot"
 )
 
-func number(v *uint64, to []*uint64) []*uint64 { return append(to, v) }
+func number(v *uint64) []*uint64 { return []*uint64{v} }
 
 // words are entries with these topics, and then an error, if there is one.
 func words(topics string, err error) iter.Seq2[snapshot.Entry, error] {
