@@ -34,6 +34,23 @@
 // may have left is put back to zeros, durably, before anything else is written. Resume finds out
 // when there is room again.
 //
+// # What recovery relies on
+//
+// Whoever changes how something is written keeps these:
+//
+//   - After the last record of a segment there are zeros. What a refused or a torn record left is
+//     zeroed, durably, before another record is written and before a new segment begins.
+//   - A segment is begun when every record before it is durable. So only the last segment can be
+//     torn, and anything but a whole one before it is damage.
+//   - A record says which records were known to be durable when it was written. So a later record
+//     can show that a missing one is damage and no torn write.
+//   - Checksums begin with the store and the segment's number, and each record's covers the
+//     checksum of the record before it. So bytes of another life of the file never continue a
+//     log.
+//   - Segments have consecutive numbers, and the oldest is removed first, each removal durable
+//     before the next. So a number that is missing between two others is damage.
+//   - The mark never says more than the log has on disk.
+//
 // # Who may call what
 //
 // Start, Append, Resume, Sync, TurnMark and Close belong to one owner, one call at a time. A
