@@ -89,12 +89,17 @@ func (x *exchange) take() {
 		}
 		ops := len(x.ops)
 		n := x.parser.Len() // 0: a line without a word, which counts as bytes all the same
-		// What may not fit after what was collected may fit alone.
-		if (refusing != 0 || x.client.told != 0) && n > 0 && x.refuses(refusing) {
+		switch {
+		case (refusing != 0 || x.client.told != 0) && n > 0 && x.refuses(refusing):
 			x.sayRefusing(refusing)
-		} else if len(x.ops) > 0 && (len(x.ops)+n-1 > room || x.size+x.held > bytes) || n > 0 && !x.run() {
-			x.more = true
+		case len(x.ops) > 0 && (len(x.ops)+n-1 > room || x.size+x.held > bytes):
+			x.more = true // it may not fit with what was collected, and may fit alone
 			return
+		case n > 0:
+			if done := x.run(); !done {
+				x.more = true
+				return
+			}
 		}
 		if x.taken == look {
 			look += fewOps
