@@ -42,7 +42,7 @@ func TestIndexOfAGroup(t *testing.T) {
 
 	// Groups of one batch have one record, and those of them that change nothing have none.
 	groups := []*core.Group{
-		{Ops: []core.Op{count("a", 1)}}, {Ops: []core.Op{read("a")}}, {Ops: []core.Op{count("a", 1)}}}
+		{Ops: []core.Op{count("a", 1)}}, {Ops: []core.Op{read("a"), refused, del}}, {Ops: []core.Op{count("a", 1)}}}
 	enqueueAll(t, s, groups...)
 	for i, want := range []uint64{5, 0, 5} {
 		if groups[i].Index != want {

@@ -133,7 +133,7 @@ func (s *Store) load() error {
 	if missing {
 		found = nil
 	}
-	if err := Fits(s.dir, found, s.wal); err != nil {
+	if err := CheckTogether(s.dir, found, s.wal); err != nil {
 		return err
 	}
 	if s.wal == nil {

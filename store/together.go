@@ -19,10 +19,10 @@ func LogDir(dir string) string { return filepath.Join(dir, logName) }
 // docs/storage.md says why.
 func LockPath(dir string) string { return filepath.Join(dir, dirlock.FileName) }
 
-// Fits says whether a snapshot and a log make up a store that a start would take: nil, or the error
-// that the start would end with. m is nil if there is no snapshot file, log is nil if there is no
-// log (wal.ErrNoLog).
-func Fits(dir string, m *snapshot.Meta, log *wal.Log) error {
+// CheckTogether says whether a snapshot and a log make up a store that a start would take: nil, or
+// the error that the start would end with. m is nil if there is no snapshot file, log is nil if
+// there is no log (wal.ErrNoLog).
+func CheckTogether(dir string, m *snapshot.Meta, log *wal.Log) error {
 	switch {
 	case log == nil && (m == nil || m.State == snapshot.StateCreating):
 		return nil // there is no store yet, or its making was interrupted

@@ -180,7 +180,7 @@ func (c *compact) open() error {
 		Mark: wal.MarkOptions{Note: m.Mark},
 	})
 	if errors.Is(err, wal.ErrNoLog) {
-		if err := store.Fits(c.dir, meta, nil); err != nil {
+		if err := store.CheckTogether(c.dir, meta, nil); err != nil {
 			return err
 		}
 		return fmt.Errorf("%w: %s", store.ErrNoStore, c.dir)
@@ -188,7 +188,7 @@ func (c *compact) open() error {
 	if err != nil {
 		return err
 	}
-	if err := store.Fits(c.dir, meta, c.log); err != nil {
+	if err := store.CheckTogether(c.dir, meta, c.log); err != nil {
 		return errors.Join(err, c.log.Close())
 	}
 	c.before = m

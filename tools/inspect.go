@@ -111,7 +111,7 @@ func (r *dirView) inspect(tempDir string) (*Inspected, error) {
 		return nil, logErr
 	} else if logErr != nil && !errors.Is(logErr, wal.ErrNoLog) {
 		problem(logErr)
-	} else if fit := store.Fits(dir, sound, log); fit != nil {
+	} else if fit := store.CheckTogether(dir, sound, log); fit != nil {
 		problem(fit)
 	}
 	segments := map[string]inspectedSegment{}

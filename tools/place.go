@@ -186,7 +186,7 @@ func (b built) check(fsys vfs.FS, passed func(phase string, done, total uint64) 
 		log.Last() != b.index:
 		err = fmt.Errorf("snapshot and log are not those of a closed store at index %d", b.index)
 	default:
-		err = store.Fits(b.dir, &m, log)
+		err = store.CheckTogether(b.dir, &m, log)
 	}
 	return errors.Join(err, log.Close())
 }

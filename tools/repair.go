@@ -230,7 +230,7 @@ func (r *repair) diagnose() error {
 	if r.result.Reason != "" {
 		return nil
 	}
-	refusal := store.Fits(r.dir, r.meta, log)
+	refusal := store.CheckTogether(r.dir, r.meta, log)
 	if refusal == nil && log != nil {
 		var err error
 		if refusal, err = r.follows(log, covered); err != nil {

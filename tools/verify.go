@@ -299,7 +299,7 @@ func (v *verifier) together() error {
 		if m == nil && v.snapshot >= 0 {
 			return nil // it is damaged, and was said to be
 		}
-		if err := store.Fits(v.dir, m, v.log); err != nil {
+		if err := store.CheckTogether(v.dir, m, v.log); err != nil {
 			if err := v.damage(v.fileOf(err), err); err != nil {
 				return err
 			}
@@ -316,8 +316,8 @@ func (v *verifier) together() error {
 	return c.run()
 }
 
-// fileOf is the place in the report of what an error of store.Fits is about: a file, one that is
-// missing, or the log as a whole.
+// fileOf is the place in the report of what an error of store.CheckTogether is about: a file, one
+// that is missing, or the log as a whole.
 func (v *verifier) fileOf(err error) int {
 	var damage *wal.CorruptionError
 	switch {
@@ -380,7 +380,7 @@ func (v *verifier) starts() error {
 	if err != nil && !refused(err) {
 		return err
 	}
-	if err != nil && !errors.Is(err, wal.ErrNoLog) || store.Fits(v.dir, v.meta, log) != nil {
+	if err != nil && !errors.Is(err, wal.ErrNoLog) || store.CheckTogether(v.dir, v.meta, log) != nil {
 		return nil
 	}
 	if log == nil {

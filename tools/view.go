@@ -239,8 +239,8 @@ func (r *dirView) openLog() (*wal.Log, error) {
 	return nil, err
 }
 
-// fits is store.Fits of the snapshot and a log, nil if there is none. It says nothing of a snapshot
-// that is not there or cannot be read.
+// fits is store.CheckTogether of the snapshot and a log, nil if there is none. It says nothing of a
+// snapshot that is not there or cannot be read.
 func (r *dirView) fits(log *wal.Log) error {
 	m, err := r.snapshotMeta()
 	if refused(err) || errors.Is(err, fs.ErrNotExist) {
@@ -249,7 +249,7 @@ func (r *dirView) fits(log *wal.Log) error {
 	if err != nil {
 		return err
 	}
-	return store.Fits(r.dir, &m, log)
+	return store.CheckTogether(r.dir, &m, log)
 }
 
 // ViewOptions say how a directory is opened. The zero value works.
@@ -301,7 +301,7 @@ func (s *View) load(o ViewOptions) error {
 	case err != nil && !errors.Is(err, wal.ErrNoLog):
 		return err
 	}
-	return store.Fits(s.dir, s.Snapshot, s.Log)
+	return store.CheckTogether(s.dir, s.Snapshot, s.Log)
 }
 
 // Running says whether a server has the directory.

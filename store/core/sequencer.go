@@ -37,7 +37,7 @@ type Sequencer struct {
 	slots      []uint64
 	generation uint32
 
-	ahead lookahead
+	prefetch prefetch
 }
 
 // Limits are what a sequencer refuses by.
@@ -92,7 +92,7 @@ func (s *Sequencer) begin(waiting *List) {
 	s.changes, s.views = s.changes[:0], s.views[:0]
 	s.size, s.fresh, s.last = 0, 0, -1
 	s.whole, s.sized, s.grown = false, 0, 0
-	s.ahead.forget()
+	s.prefetch.forget()
 	if s.generation++; s.generation == 0 { // wrapped: forget what the old generations left
 		clear(s.slots)
 		s.generation = 1
@@ -190,7 +190,7 @@ func (s *Sequencer) add(g *Group) bool {
 		return g.pos == len(g.Ops)
 	}
 	for ; g.pos < len(g.Ops); g.pos++ {
-		op, known := &g.Ops[g.pos], s.ahead.next(s.m.table, g)
+		op, known := &g.Ops[g.pos], s.prefetch.next(s.m.table, g)
 		tooLong := len(op.Topic) > s.Limits.MaxTopicLen // it may be there all the same, from a time with a higher limit
 		if tooLong && (op.Kind == Count || op.Kind == Reset) {
 			op.Sum, op.Epoch, op.Err = 0, 0, ErrTopicTooLong

@@ -3,14 +3,14 @@ package core
 import "bytes"
 
 const (
-	// lookAhead is how many ops are looked up at once: more than a processor has loads under way,
+	// prefetchOps is how many ops are looked up at once: more than a processor has loads under way,
 	// few enough to stay in its first cache.
-	lookAhead = 32
-	// lookAheadTopics is how many topics there must be for it: fewer are in a cache already.
-	lookAheadTopics = 4096
+	prefetchOps = 32
+	// prefetchTopics is how many topics there must be for it: fewer are in a cache already.
+	prefetchTopics = 4096
 )
 
-// lookahead looks the topics of the next ops of a batch up, all of them together.
+// prefetch looks the topics of the next ops of a batch up, all of them together.
 //
 // When topics are many, what a count costs is the wait for memory: a topic's slot, its entry, its
 // name and its mark are four places, and where the next one is stands in the one before. One op
@@ -18,8 +18,8 @@ const (
 // they do not depend on each other, so the processor waits for many at once. (The idea is group
 // prefetching: Chen, Ailamaki, Gibbons, Mowry, "Improving hash join performance through
 // prefetching", ICDE 2004.)
-type lookahead struct {
-	found   [lookAhead]lookup
+type prefetch struct {
+	found   [prefetchOps]lookup
 	n, at   int    // how many of found are known, and how many of these were asked for
 	touched uint64 // of use to nobody, so that the loads are not optimized away
 }
@@ -33,7 +33,7 @@ type lookup struct {
 // next returns what is known of the topic of a group's op at pos. It is to be called for each op of
 // a batch, in their order: it looks up what follows, in this group and those after it, when that
 // is asked for which is not known yet.
-func (l *lookahead) next(t *table, g *Group) lookup {
+func (l *prefetch) next(t *table, g *Group) lookup {
 	if l.at == l.n {
 		l.over(t, g)
 	}
@@ -42,16 +42,16 @@ func (l *lookahead) next(t *table, g *Group) lookup {
 }
 
 // forget is for the beginning of a batch.
-func (l *lookahead) forget() { l.n, l.at = 0, 0 }
+func (l *prefetch) forget() { l.n, l.at = 0, 0 }
 
 // over looks up the next ops: those from pos on of a group that has one there, and of the groups
 // behind it.
-func (l *lookahead) over(t *table, g *Group) {
+func (l *prefetch) over(t *table, g *Group) {
 	l.forget()
 	var before []byte
-	for ; g != nil && l.n < lookAhead; g = g.next {
+	for ; g != nil && l.n < prefetchOps; g = g.next {
 		ops := g.Ops[g.pos:]
-		for i := range ops[:min(len(ops), lookAhead-l.n)] {
+		for i := range ops[:min(len(ops), prefetchOps-l.n)] {
 			topic := ops[i].Topic
 			if l.found[l.n] = (lookup{}); l.n == 0 || !bytes.Equal(topic, before) {
 				l.found[l.n].hash = t.hash(topic)
@@ -60,13 +60,13 @@ func (l *lookahead) over(t *table, g *Group) {
 			l.n++
 		}
 	}
-	if t.Len() >= lookAheadTopics {
+	if t.Len() >= prefetchTopics {
 		l.visit(t, l.found[:l.n])
 	}
 }
 
 // visit has everything that the topics need brought into the cache, and notes their entries.
-func (l *lookahead) visit(t *table, found []lookup) {
+func (l *prefetch) visit(t *table, found []lookup) {
 	var touched uint64
 	for i := range found {
 		if s := &t.shards[found[i].hash>>(64-shardBits)]; len(s.slots) > 0 {
@@ -78,7 +78,7 @@ func (l *lookahead) visit(t *table, found []lookup) {
 			found[i].ref = t.candidate(found[i].hash)
 		}
 	}
-	var names [lookAhead]uint64
+	var names [prefetchOps]uint64
 	for i := range found {
 		if ref := found[i].ref; ref != 0 {
 			names[i] = t.entry(ref - 1).topic

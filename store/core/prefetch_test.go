@@ -9,7 +9,7 @@ import (
 // With topics enough for it to look ahead, every op has the outcome that it has one by one: known
 // topics and new ones, the empty one, the same one several times in a row, resets between, in
 // groups shorter and longer than what is looked up at once, one and several in a batch.
-func TestLookahead(t *testing.T) {
+func TestPrefetch(t *testing.T) {
 	t.Parallel()
 	c := newCounters()
 	model := map[string]Value{}
@@ -34,18 +34,18 @@ func TestLookahead(t *testing.T) {
 			}
 		}
 	}
-	for n := 0; c.Len() < lookAheadTopics; n++ {
+	for n := 0; c.Len() < prefetchTopics; n++ {
 		run(&Group{Ops: []Op{{Kind: Count, Topic: fmt.Append(nil, n)}}})
 	}
 	topic := []byte("")
 	for range 500 {
-		longest := []int{1, 3, 4 * lookAhead}[rng.IntN(3)]
+		longest := []int{1, 3, 4 * prefetchOps}[rng.IntN(3)]
 		groups := make([]*Group, 1+rng.IntN(100/longest+1))
 		for n := range groups {
 			groups[n] = &Group{Ops: make([]Op, rng.IntN(longest+1))}
 			for i := range groups[n].Ops {
 				if rng.IntN(3) > 0 {
-					topic = fmt.Append(nil, rng.IntN(2*lookAheadTopics))
+					topic = fmt.Append(nil, rng.IntN(2*prefetchTopics))
 				}
 				if rng.IntN(50) == 0 {
 					topic = nil
@@ -64,7 +64,7 @@ func TestLookahead(t *testing.T) {
 }
 
 // Two topics with one hash are two topics, whichever of them was looked up.
-func TestLookaheadCollision(t *testing.T) {
+func TestPrefetchCollision(t *testing.T) {
 	t.Parallel()
 	m := NewMachine()
 	hash := uint64(1<<32 | 7)
