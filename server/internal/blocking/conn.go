@@ -180,7 +180,7 @@ func (c *conn) advance(e session.Event) (a session.Action) {
 	}()
 	now := time.Since(g.Began)
 	if c.redis != nil && c.redis.Talked {
-		c.redis.Settle(now - c.worker.Now)
+		c.redis.Flush(now - c.worker.Now)
 	}
 	g.Account(now, c.in, c.out)
 	c.in, c.out, c.worker.Now = 0, 0, now

@@ -4,7 +4,7 @@ import "time"
 
 // Tally is what a loop has admitted, less what it is through with, since it last told the gate:
 // with one client for each of many connections that is told once, and not for each of them. It is
-// settled before requests become the backend's, so that the other loops know of what waits for the
+// flushed before requests become the backend's, so that the other loops know of what waits for the
 // disk, and when answers have been given.
 type Tally struct {
 	gate *Gate
@@ -31,7 +31,7 @@ func (t *Tally) Admit(c Claim) bool {
 	most, mostBytes := g.Options.MaxInFlight, g.Options.MaxInFlightBytes
 	if requests > most/untold || g.inFlight.Load()+int64(requests) > int64(most/2) ||
 		bytes > mostBytes/untold || g.inFlightBytes.Load()+int64(bytes) > int64(mostBytes/2) {
-		t.Settle()
+		t.Flush()
 		return g.Admit(c)
 	}
 	t.add(c)
@@ -58,8 +58,8 @@ func (t *Tally) add(c Claim) {
 	t.all.Bytes += c.Bytes
 }
 
-// Settle tells the gate.
-func (t *Tally) Settle() {
+// Flush tells the gate.
+func (t *Tally) Flush() {
 	if t.last.From != nil {
 		t.gate.count(t.all, t.last)
 		t.all, t.last = Claim{}, Claim{}

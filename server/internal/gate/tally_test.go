@@ -29,13 +29,13 @@ func TestTallyTellsAll(t *testing.T) {
 				refused++
 			}
 		case n < 9 && len(held[i]) > 0:
-			l.Settle() // what is given back was told of
+			l.Flush() // what is given back was told of
 			at := random.IntN(len(held[i]))
 			l.Done(held[i][at])
 			held[i][at] = held[i][len(held[i])-1]
 			held[i] = held[i][:len(held[i])-1]
 		default:
-			l.Settle()
+			l.Flush()
 		}
 		if l.all.Requests > most/untold || l.all.Bytes > 200*most/untold {
 			t.Fatalf("%+v is untold", l.all)
@@ -47,7 +47,7 @@ func TestTallyTellsAll(t *testing.T) {
 	var clients, requests, bytes int64
 	sources := make(map[*Source]bool)
 	for i, l := range loops {
-		l.Settle()
+		l.Flush()
 		if *l != (Tally{gate: s}) {
 			t.Errorf("something is left untold: %+v", l)
 		}
@@ -61,7 +61,7 @@ func TestTallyTellsAll(t *testing.T) {
 		for _, c := range held[i] {
 			l.Done(c)
 		}
-		l.Settle()
+		l.Flush()
 	}
 	wantUse(t, s, 0, 0, 0, 0)
 }
@@ -104,11 +104,11 @@ func BenchmarkTally(b *testing.B) {
 	c := Claim{sourcesOf(s, 1)[0], 1, 1, 30}
 	for n := 0; b.Loop(); n++ {
 		if l.Admit(c); n%64 == 63 {
-			l.Settle()
+			l.Flush()
 			for range 64 {
 				l.Done(c)
 			}
-			l.Settle()
+			l.Flush()
 		}
 	}
 }

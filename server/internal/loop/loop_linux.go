@@ -144,7 +144,7 @@ func (l *loop) run() {
 		l.commit()
 		l.deliver()
 		if l.redis != nil && l.redis.Talked {
-			l.redis.Settle(time.Since(l.began) - l.now)
+			l.redis.Flush(time.Since(l.began) - l.now)
 		}
 		l.p.o.Gate.Account(l.now, l.in, l.out)
 		l.in, l.out = 0, 0
@@ -355,7 +355,7 @@ func (l *loop) commit() {
 	if len(l.groups) == 0 {
 		return
 	}
-	l.tally.Settle()
+	l.tally.Flush()
 	backend := l.p.o.Backend()
 	owner := backend.Enqueue(l.groups...)
 	clear(l.groups)
@@ -373,7 +373,7 @@ func (l *loop) deliver() {
 	for _, one := range items {
 		one.finish()
 	}
-	l.tally.Settle()
+	l.tally.Flush()
 	clear(items)
 	l.spare = items[:0]
 }
@@ -406,7 +406,7 @@ func (l *loop) abandon() {
 		g.Done(g)
 	}
 	l.groups = nil
-	l.tally.Settle()
+	l.tally.Flush()
 	for _, one := range l.completions.close() {
 		one.drop()
 	}

@@ -85,7 +85,7 @@ func (x *exchange) answer() {
 		if !known {
 			x.out = x.out[:from] // no part of an answer
 		} else {
-			x.settleTransaction()
+			x.countTransaction()
 		}
 		x.endTransaction()
 	}

@@ -31,7 +31,7 @@ type exchange struct {
 	in        []byte // received
 	at        int    // where the first command begins that was not taken
 	parser    resp.Parser
-	held      int // the length of that command, if it is parsed already
+	parsed    int // the length of that command, if it is parsed already
 
 	ops   []core.Op
 	group core.Group
@@ -63,7 +63,7 @@ type exchange struct {
 // the server does for a count in a long pipeline.
 func (x *exchange) take() {
 	room, bytes := x.admission.Room(x.client.from, x.now)
-	if x.held == 0 && x.door.gate.Crowded(x.door.gate.MostHeld/2) {
+	if x.parsed == 0 && x.door.gate.Crowded(x.door.gate.MostHeld/2) {
 		x.lighten()
 	}
 	defer func() { x.charge(x.holds() + len(x.ops)*replyRoom) }()
@@ -76,7 +76,7 @@ func (x *exchange) take() {
 			x.more = !x.over || x.backup != "" || x.at < len(x.in)
 			return
 		}
-		if x.held == 0 {
+		if x.parsed == 0 {
 			n, err := x.parser.Next(x.in[x.at:])
 			if err != nil {
 				x.malformed(err)
@@ -85,14 +85,14 @@ func (x *exchange) take() {
 			if n == 0 {
 				return
 			}
-			x.held = n
+			x.parsed = n
 		}
 		ops := len(x.ops)
 		n := x.parser.Len() // 0: a line without a word, which counts as bytes all the same
 		switch {
 		case (refusing != 0 || x.client.told != 0) && n > 0 && x.refuses(refusing):
 			x.sayRefusing(refusing)
-		case len(x.ops) > 0 && (len(x.ops)+n-1 > room || x.size+x.held > bytes):
+		case len(x.ops) > 0 && (len(x.ops)+n-1 > room || x.size+x.parsed > bytes):
 			x.more = true // it may not fit with what was collected, and may fit alone
 			return
 		case n > 0:
@@ -107,11 +107,11 @@ func (x *exchange) take() {
 		if n > 0 {
 			x.taken++
 		}
-		x.at += x.held
+		x.at += x.parsed
 		if len(x.ops) > 0 {
-			x.size += x.held
+			x.size += x.parsed
 		}
-		x.held = 0
+		x.parsed = 0
 		if len(x.ops) == ops && clock.over() && x.at < len(x.in) {
 			x.more = true
 			return
@@ -488,7 +488,7 @@ func (x *exchange) refuse(err error) {
 // compact moves what was not taken to the beginning, so that more can be received. It keeps the
 // address of a command that is held.
 func (x *exchange) compact() {
-	if x.at > 0 && x.held == 0 {
+	if x.at > 0 && x.parsed == 0 {
 		x.in = x.in[:copy(x.in, x.in[x.at:])]
 		x.at = 0
 	}
@@ -501,7 +501,7 @@ func (x *exchange) idle() bool { return x.at == len(x.in) }
 func (x *exchange) release() {
 	x.keepLittle()
 	x.charge(0)
-	x.client, x.held, x.size, x.taken, x.more, x.closing, x.group.Whole = nil, 0, 0, 0, false, false, false
+	x.client, x.parsed, x.size, x.taken, x.more, x.closing, x.group.Whole = nil, 0, 0, 0, false, false, false
 	x.done, x.ran, x.inside, x.within, x.errors, x.current = 0, x.ran[:0], 0, x.within[:0], errorTally{}, 0
 	x.listing, x.backup = listing{found: x.listing.found[:0]}, ""
 }

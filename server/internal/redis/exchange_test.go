@@ -101,9 +101,9 @@ func FuzzRESP(f *testing.F) {
 		if whole.closing {
 			return
 		}
-		if len(whole.ops) != 0 || len(whole.steps) != 0 || len(whole.ready) != 0 || whole.held != 0 {
+		if len(whole.ops) != 0 || len(whole.steps) != 0 || len(whole.ready) != 0 || whole.parsed != 0 {
 			t.Errorf("left behind: %d operations, %d steps, %d bytes, %d held", len(whole.ops), len(whole.steps),
-				len(whole.ready), whole.held)
+				len(whole.ready), whole.parsed)
 		}
 	})
 }
@@ -140,7 +140,7 @@ func TestExchangeGivesBack(t *testing.T) {
 	x.release()
 	if cap(x.in) > maxKeptBytes || cap(x.out) > maxKeptBytes || cap(x.ready) > maxKeptBytes ||
 		cap(x.ops) > maxKeptOps || cap(x.steps) > maxKeptOps ||
-		x.client != nil || x.at != 0 || x.held != 0 || len(x.in) != 0 {
+		x.client != nil || x.at != 0 || x.parsed != 0 || len(x.in) != 0 {
 		t.Errorf("%d, %d, %d bytes, %d operations, %d steps are kept", cap(x.in), cap(x.out), cap(x.ready), cap(x.ops),
 			cap(x.steps))
 	}

@@ -77,7 +77,7 @@ func (x *exchange) holdAnswer(bytes int) bool {
 	if x.affords(bytes) {
 		return true
 	}
-	if x.held == 0 && !x.listing.unfinished {
+	if x.parsed == 0 && !x.listing.unfinished {
 		x.compact()
 		x.trim(0)
 	}

@@ -70,7 +70,7 @@ type Worker struct {
 	spare      []*exchange // that nobody uses
 	spareBytes int         // that those hold
 
-	// What was run since Settle (stats.go).
+	// What was run since Flush (stats.go).
 	Talked  bool // there were commands or answers
 	ran     int  // commands that were answered
 	others  turnRuns

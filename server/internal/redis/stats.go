@@ -60,10 +60,10 @@ func (w *Worker) finish(x *exchange) {
 	x.ran, x.taken, x.inside, x.done = x.ran[:0], 0, 0, x.taken
 }
 
-// Settle tells all clients of commands, at the end of a turn of the goroutine that took so long, if
+// Flush tells all clients of commands, at the end of a turn of the goroutine that took so long, if
 // it Talked. The time is shared among the commands that were answered; what turns took that ended
 // without an answer goes to the next answers.
-func (w *Worker) Settle(took time.Duration) {
+func (w *Worker) Flush(took time.Duration) {
 	w.Talked = false
 	w.ranTook += took
 	if w.ran == 0 {

@@ -26,17 +26,17 @@ func TestCommandTimes(t *testing.T) {
 	turn(10)
 	turn(5, runs{get, 2, 0, 1}, runs{ping, 1, 0, 0}, runs{nil, 1, 0, 0}) // one INCR, one that there is not
 	turn(5, runs{get, 5, 0, 0})
-	w.Settle(200 * time.Microsecond) // 10 for each
+	w.Flush(200 * time.Microsecond) // 10 for each
 	want(incr, 11, 110, 0, 0)
 	want(get, 7, 70, 0, 1)
 	want(ping, 1, 10, 0, 0)
 
-	w.Settle(30 * time.Microsecond) // nothing is answered yet
+	w.Flush(30 * time.Microsecond) // nothing is answered yet
 	turn(1)
-	w.Settle(20 * time.Microsecond)
+	w.Flush(20 * time.Microsecond)
 	want(incr, 12, 160, 0, 0)
 	turn(0)
-	w.Settle(0)
+	w.Flush(0)
 	want(incr, 12, 160, 0, 0)
 	want(get, 7, 70, 0, 1)
 
@@ -48,7 +48,7 @@ func TestCommandTimes(t *testing.T) {
 	x.ran.reject(get)
 	x.ran.of(get).calls++
 	w.finish(x)
-	w.Settle(50 * time.Microsecond)
+	w.Flush(50 * time.Microsecond)
 	want(incr, 14, 180, 2, 1)
 	want(get, 7, 70, 1, 1)
 }

@@ -229,7 +229,7 @@ func (x *exchange) exec() {
 		}
 	}
 	t.parser, x.parser = x.parser, outer
-	x.size = len(t.commands) - x.held // without EXEC, which is added after it
+	x.size = len(t.commands) - x.parsed // without EXEC, which is added after it
 	if !x.door.backend().Fits(x.ops) {
 		x.door.gate.Refused(codec.CodeMessageTooLong, c.peer, x.parser.Arg(0))
 		x.abort(errNotOneFits)
@@ -268,8 +268,8 @@ func (x *exchange) abort(text string) {
 	x.out = x.appendError(x.out, text)
 }
 
-// settleTransaction counts the commands of a transaction that is answered, and their errors.
-func (x *exchange) settleTransaction() {
+// countTransaction counts the commands of a transaction that is answered, and their errors.
+func (x *exchange) countTransaction() {
 	for _, one := range x.within {
 		x.ran.of(one.command).add(one)
 		x.inside += one.calls + one.rejected
