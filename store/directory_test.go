@@ -281,12 +281,12 @@ func TestTakenAwayBeforeClose(t *testing.T) {
 
 // takenLog is a log behind whose next commit something happens, before anybody is answered.
 type takenLog struct {
-	batchLog
+	order
 	then func()
 }
 
-func (l *takenLog) commit(recordType uint8, payload []byte) (uint64, error) {
-	index, err := l.batchLog.commit(recordType, payload)
+func (l *takenLog) propose(recordType uint8, payload []byte) (uint64, error) {
+	index, err := l.order.propose(recordType, payload)
 	l.then()
 	return index, err
 }

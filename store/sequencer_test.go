@@ -124,15 +124,15 @@ func randomOp(r *rand.Rand) core.Op {
 // boundedLog holds each batch to its limit and to the size that the sequencer reckoned with.
 type boundedLog struct {
 	t     *testing.T
-	log   batchLog
+	log   order
 	limit int
 }
 
-func (l *boundedLog) commit(recordType uint8, payload []byte) (uint64, error) {
+func (l *boundedLog) propose(recordType uint8, payload []byte) (uint64, error) {
 	if len(payload) > l.limit {
 		l.t.Errorf("a batch of %d bytes, the limit is %d", len(payload), l.limit)
 	}
-	return l.log.commit(recordType, payload)
+	return l.log.propose(recordType, payload)
 }
 
 // TestSequencerModel runs random groups, many to a round and through batches too small for them,

@@ -28,7 +28,7 @@ type Store struct {
 	// Set by Open, then only read.
 	dir     string
 	options Options
-	log     batchLog
+	log     order
 	wal     *wal.Log       // nil: memory only
 	file    *snapshot.File // nil: memory only
 	opened  fs.FileInfo    // which file that is, from the end of load on
@@ -67,13 +67,6 @@ type Store struct {
 	diskFree atomic.Int64 // bytes, as noteDisk has found
 	closing  sync.Once
 	closeErr error
-}
-
-// batchLog makes a batch durable. There are three outcomes: committed (nil), rejected (ErrLogFull:
-// surely not in the log, now or after a restart), and unknown (any other error: the log is not to
-// be used again). One caller at a time.
-type batchLog interface {
-	commit(recordType uint8, payload []byte) (index uint64, err error)
 }
 
 // start brings up what a recovered (or memory-only) store needs to take groups.
@@ -210,7 +203,7 @@ func (s *Store) commit() error {
 	}
 	var recordType uint8
 	recordType, s.own.payload = seq.Record(s.own.payload[:0])
-	index, err := s.log.commit(recordType, s.own.payload)
+	index, err := s.log.propose(recordType, s.own.payload)
 	if errors.Is(err, core.ErrLogFull) {
 		s.stopCounting(err)
 		return err
@@ -372,18 +365,19 @@ const memoryBatch = 1 << 20
 // memoryLog is the log of a store without a directory.
 type memoryLog struct{ index uint64 }
 
-func (l *memoryLog) commit(uint8, []byte) (uint64, error) {
+func (l *memoryLog) propose(uint8, []byte) (uint64, error) {
 	l.index++
 	return l.index, nil
 }
 
-// diskLog commits to a wal.Log: one write, and unless it is synced at intervals one sync, a batch.
+// diskLog is the order of a wal.Log: one write for a batch, and one sync unless that is done at
+// intervals.
 type diskLog struct {
 	log  *wal.Log
 	sync bool
 }
 
-func (l *diskLog) commit(recordType uint8, payload []byte) (uint64, error) {
+func (l *diskLog) propose(recordType uint8, payload []byte) (uint64, error) {
 	index, err := l.log.Append(recordType, payload)
 	if errors.Is(err, wal.ErrFull) {
 		return 0, fmt.Errorf("%w: %w", core.ErrLogFull, err)

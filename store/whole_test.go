@@ -49,11 +49,11 @@ func read(topic string) core.Op { return core.Op{Kind: core.Read, Topic: []byte(
 
 // keptLog remembers the topics of each batch.
 type keptLog struct {
-	batchLog
+	order
 	batches [][]string
 }
 
-func (l *keptLog) commit(recordType uint8, payload []byte) (uint64, error) {
+func (l *keptLog) propose(recordType uint8, payload []byte) (uint64, error) {
 	var topics []string
 	for c, err := range core.Changes(recordType, payload) {
 		if err != nil {
@@ -62,7 +62,7 @@ func (l *keptLog) commit(recordType uint8, payload []byte) (uint64, error) {
 		topics = append(topics, string(c.Topic))
 	}
 	l.batches = append(l.batches, topics)
-	return l.batchLog.commit(recordType, payload)
+	return l.order.propose(recordType, payload)
 }
 
 // TestWholeIsOneRecord: wherever the end of a batch would fall, the changes of a whole group are in
@@ -74,7 +74,7 @@ func TestWholeIsOneRecord(t *testing.T) {
 		for size := 2; size <= 7; size++ {
 			s := openMemory(t, Options{})
 			s.own.seq.Limits.MaxBatch, s.own.seq.Limits.MaxWhole = room, room
-			log := &keptLog{batchLog: s.log}
+			log := &keptLog{order: s.log}
 			s.log = log
 			var want []string
 			name := func(kind string, i int) core.Op {
