@@ -74,7 +74,11 @@ func TestWholeVersionIsOddMeanwhile(t *testing.T) {
 		t.Errorf("the version is %d between two topics, and was %d", v, before)
 	}
 	held.RUnlock()
-	<-done
+	select {
+	case <-done:
+	case <-time.After(time.Minute):
+		t.Fatal("the group is not in effect a minute after its way was free")
+	}
 	if v := c.WholeVersion(); v != before+2 || sum(other) != 1 {
 		t.Errorf("the version is %d behind the group, and was %d; the second topic is at %d", v, before,
 			sum(other))
