@@ -198,6 +198,8 @@ func TestLines(t *testing.T) {
 		{line: "help go", want: "help"},
 		{line: "--help go", want: "help"},
 		{line: "-h go", want: "help"},
+		{line: "--h go", want: "help"},
+		{line: "--help=true go", want: "help"},
 		{line: "help --help", want: "help of help"},
 		{line: "help go raw", want: `help takes at most 1 argument, and "raw" is one more`, hint: "help"},
 		{line: "help oops", want: `unknown command "oops"`, hint: "-"},

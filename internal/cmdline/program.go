@@ -80,15 +80,13 @@ func (p *Program) find(app *cli.App, words []string) (*cli.Command, line, error)
 	if len(words) > 0 && words[0] == "--" {
 		words = words[1:]
 	} else if len(words) > 0 {
-		switch words[0] {
-		case "--help", "-help", "-h":
+		switch l := split(&cli.Command{}, words[:1]); {
+		case l.asksForHelp():
 			return app.Command(helpName), line{args: words[1:]}, nil
-		case "--version", "-version":
+		case words[0] == "--version", words[0] == "-version":
 			words = append([]string{versionName}, words[1:]...)
-		default:
-			if l := split(&cli.Command{}, words[:1]); len(l.flags) > 0 {
-				return nil, line{}, l.flags[0].unknown(p.Name, "", ": flags go behind a command")
-			}
+		case len(l.flags) > 0:
+			return nil, line{}, l.flags[0].unknown(p.Name, "", ": flags go behind a command")
 		}
 	}
 	if len(words) == 0 {
