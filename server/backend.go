@@ -29,7 +29,7 @@ type Backend interface {
 	// What RESP reads: everything that was acknowledged before, and nothing that is not durable.
 
 	// WholeVersion is odd while whole groups come into effect. With the same even one before and
-	// behind them the reads below saw none half.
+	// after them the reads below saw none half.
 	WholeVersion() uint64
 	// GetBytes returns the state of a topic, and whether it was ever counted or reset.
 	GetBytes(topic []byte) (core.Value, bool)

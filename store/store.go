@@ -270,10 +270,10 @@ func (s *Store) Live() int { return s.machine.Live() }
 
 // Scan calls each with at most limit topics and their states, beginning where the cursor says, and
 // returns the cursor to go on with: 0 when it is through. Cursor 0 begins. A scan sees each topic
-// that was there when it began exactly once: those of the snapshot that was opened in its order,
-// behind them others in that in which they appeared; those that appear meanwhile it may see. The
-// order, and so a cursor, is this Store's alone: another Open finds topics in another. The topic is
-// not to be changed or kept.
+// that was there when it began exactly once: first those of the snapshot that was opened, in its
+// order, then the others, in the order in which they appeared. Those that appear meanwhile it may
+// see. The order, and so a cursor, is this Store's alone: another Open finds topics in another. The
+// topic is not to be changed or kept.
 func (s *Store) Scan(cursor uint64, limit int, each func(topic []byte, v core.Value)) uint64 {
 	count := uint64(s.machine.Len())
 	for ; limit > 0 && cursor < count; limit-- {

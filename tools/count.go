@@ -52,12 +52,12 @@ func (r *dirView) countTopics(m *snapshot.Meta, changes func(do func(index uint6
 var errEnough = errors.New("enough")
 
 // changesOf gives the changes of the records of a log after an index.
-func changesOf(log *wal.Log, behind uint64) func(do func(index uint64, c core.Change) error) error {
+func changesOf(log *wal.Log, after uint64) func(do func(index uint64, c core.Change) error) error {
 	return func(do func(index uint64, c core.Change) error) error {
-		if log == nil || behind >= log.Last() {
+		if log == nil || after >= log.Last() {
 			return nil
 		}
-		for rec, err := range log.Records(max(behind+1, log.First())) {
+		for rec, err := range log.Records(max(after+1, log.First())) {
 			if err != nil {
 				return err
 			}

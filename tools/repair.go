@@ -256,7 +256,7 @@ func (r *repair) reading() wal.Options {
 
 // follows replays what a start would replay, and finds what a start would refuse. err is what keeps
 // it from that.
-func (r *repair) follows(log *wal.Log, behind uint64) (refusal, err error) {
+func (r *repair) follows(log *wal.Log, after uint64) (refusal, err error) {
 	entries := func(each func(snapshot.Entry) error) error {
 		if r.missing {
 			return nil
@@ -265,7 +265,7 @@ func (r *repair) follows(log *wal.Log, behind uint64) (refusal, err error) {
 		return err
 	}
 	changes := newChangesByTopic(r.collecting())
-	refusal, err = changes.refusal(log, behind, allOf(entries), func(done, total uint64) error {
+	refusal, err = changes.refusal(log, after, allOf(entries), func(done, total uint64) error {
 		return r.passed("replaying the log", "records", done, total)
 	})
 	return refusal, errors.Join(err, changes.Close())

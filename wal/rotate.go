@@ -269,8 +269,8 @@ func (l *Log) ownSpare(size int64) (vfs.File, error) {
 func (l *Log) PrepareSpare() error { return l.prepareSpare(secondSize) }
 
 // PrepareScantSpare is PrepareSpare for when nothing more can be freed: it makes a smaller one, of
-// whatever size there is room for. Records that are too long for that are refused. Behind it the
-// segment before is no more the last, so a snapshot can let go of it.
+// whatever size there is room for. Records that are too long for that are refused. Once it is
+// begun, the segment before is not the last one any more, so a snapshot can let go of it.
 func (l *Log) PrepareScantSpare() error { return l.prepareSpare(scantSize) }
 
 func (l *Log) prepareSpare(least int64) error {

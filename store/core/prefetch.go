@@ -45,7 +45,7 @@ func (l *prefetch) next(t *table, g *Group) lookup {
 func (l *prefetch) forget() { l.n, l.at = 0, 0 }
 
 // over looks up the next ops: those from pos on of a group that has one there, and of the groups
-// behind it.
+// after it.
 func (l *prefetch) over(t *table, g *Group) {
 	l.forget()
 	var before []byte

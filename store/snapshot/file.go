@@ -164,7 +164,7 @@ func (f *File) readable(file *os.File, size int64) error {
 	return err
 }
 
-// readableAgain is readable behind what bbolt has against a file: a disk that began to fail
+// readableAgain is readable after bbolt has refused a file: a disk that began to fail
 // meanwhile has bbolt say the same as damage.
 func (f *File) readableAgain() error {
 	file, err := f.openFile(os.O_RDONLY)

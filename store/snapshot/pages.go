@@ -117,7 +117,7 @@ func (w *pageWalk) freeList(id uint64) error {
 		return nil
 	}
 	w.strict(int64(id)*int64(w.pageSize), int64(len(page)-len(ids))+int64(8*count))
-	for i := range count { // behind the other check: two pages of the list may be the same
+	for i := range count { // after the other check: two pages of the list may be the same
 		free := ne.Uint64(ids[8*i:])
 		if w.inUse[free] {
 			return w.wrong(id, " lists page %d as free twice", free)

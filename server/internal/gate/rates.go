@@ -57,7 +57,7 @@ func (r *rates) keep(one sample) {
 }
 
 // since is the newest sample that is as old as rateTime, and the time to divide by what there was
-// since. Where it is much older nothing had gone on behind it for a while, so that time is no
+// since. Where it is much older nothing had gone on after it for a while, so that time is no
 // longer.
 func (r *rates) since(now time.Duration) (from sample, took time.Duration) {
 	r.mu.Lock()

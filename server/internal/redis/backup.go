@@ -183,7 +183,7 @@ func (w *backupWriter) send(b []byte) error {
 		return w.failure
 	}
 	w.conn.SetWriteDeadline(time.Now().Add(w.door.opts.WriteTimeout))
-	// Behind the deadline that it may just have replaced: either this sees that ctx has ended, or
+	// After the deadline that it may just have replaced: either this sees that ctx has ended, or
 	// the interruption is still to come.
 	if w.ctx.Err() != nil {
 		w.failure = errors.New("server: shutting down")

@@ -26,7 +26,7 @@ const (
 )
 
 // maxLater is how many bytes of answers there are when no more of the commands is run that are run
-// behind the group.
+// after the group.
 const maxLater = 2 * resp.MaxCommand
 
 // mostQueued is how many bytes the commands of a transaction may have, as arrays: as many as one
