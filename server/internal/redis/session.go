@@ -21,7 +21,8 @@ type Session struct {
 	x      *exchange // nil while nothing of a command is there
 	out    []byte    // the answers that are to be sent
 	phase  phase
-	last   bool // nothing more will be read
+	last   bool   // nothing more will be read
+	format string // of the backup that is to be sent
 
 	id    uint64
 	peer  gate.Peer
@@ -216,10 +217,10 @@ func (c *Session) wait() session.Action {
 
 // answer makes the answers.
 func (c *Session) answer() {
+	c.phase = answering // the exchange is the backend's no more, whatever becomes of the answers
 	c.x.answer()
 	c.worker.finish(c.x)          // be the client there still or not
 	c.out, c.x.out = c.x.out, nil // so that what is kept for the exchange can be given back meanwhile
-	c.phase = answering
 }
 
 // Untaken charges for answers that wait for their client.
@@ -237,6 +238,7 @@ func (c *Session) afterAnswer() session.Next {
 	x.done = 0
 	switch {
 	case x.backup != "":
+		c.format, x.backup = x.backup, ""
 		return session.Detach
 	case x.closing:
 		return session.Linger
@@ -298,17 +300,12 @@ func (c *Session) late() {
 	c.cutOff(codec.CodeNothingArrived.RedisError())
 }
 
-// Detached sends a backup.
-func (c *Session) Detached(conn session.Conn) bool {
-	format := c.x.backup
-	c.x.backup = ""
-	return c.door.Backup(conn, c.peer, format)
-}
+// Detached sends a backup. The exchange may be another connection's by now, if this one has ended.
+func (c *Session) Detached(conn session.Conn) bool { return c.door.Backup(conn, c.peer, c.format) }
 
 // undetached answers that there is none.
 func (c *Session) undetached(why error) {
 	c.door.gate.Happened(gate.BrokenBackup, c.peer, why)
-	c.x.backup = ""
 	c.x.fail("ERR no backup now: " + why.Error())
 	c.answer()
 }
@@ -323,4 +320,5 @@ func (c *Session) end(broken error) {
 	if c.phase != committing {
 		c.giveBack()
 	}
+	c.door.gate.Hold(&c.held, 0)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -124,12 +125,61 @@ func TestSessionGivesBackWhatAGoneClientHeld(t *testing.T) {
 		if answered {
 			kept = 1
 		}
-		if held := l.door.gate.Stats().Held; answered && held != 0 || len(worker.spare) != kept {
+		if held := l.door.gate.Stats().Held; held != 0 || len(worker.spare) != kept {
 			t.Errorf("%d bytes are held, %d exchanges kept", held, len(worker.spare))
 		}
 		if l.door.count() != 0 {
 			t.Error("the client is known still")
 		}
+	}
+}
+
+// A bug that shows when the answer is made costs its client alone, and nothing stays charged.
+func TestSessionGivesBackWhatAPanicHeld(t *testing.T) {
+	t.Parallel()
+	l := newLab(nil)
+	l.door.SetCommand("boom", func() { panic("a bug in a command") })
+	worker := l.door.NewWorker(&l.world(false).Worker, false)
+	c := worker.NewSession(here, netip.AddrPort{})
+	in := "MULTI\r\n" + strings.Repeat("INCR x\r\n", 3000) + "BOOM\r\nEXEC\r\n"
+	if _, a := hear(c, in); a.Next != session.Commit || l.door.gate.Stats().Held == 0 {
+		t.Fatalf("it says %d, and %d bytes are held; want Commit, and some", a.Next, l.door.gate.Stats().Held)
+	}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic")
+			}
+		}()
+		c.Advance(session.Event{Kind: session.Outcome})
+	}()
+	c.Advance(session.Event{Kind: session.Ended})
+	if held := l.door.gate.Stats().Held; held != 0 || len(worker.spare) != 1 || l.door.count() != 0 {
+		t.Errorf("%d bytes are held, %d exchanges kept, %d clients", held, len(worker.spare), l.door.count())
+	}
+}
+
+// A connection that ends while another goroutine is about to send a backup over it takes nothing
+// away that this needs.
+func TestConnectionEndsBesideItsBackup(t *testing.T) {
+	t.Parallel()
+	asked := ""
+	l := newLab(func(o *Options, _ *gate.Options) {
+		o.Backup = func(_ context.Context, _ io.Writer, format string) error {
+			asked = format
+			return nil
+		}
+	})
+	c := l.door.NewWorker(&l.world(false).Worker, false).NewSession(here, netip.AddrPort{})
+	if _, a := hear(c, "GCD.BACKUP FORMAT csv\r\n"); a.Next != session.Detach {
+		t.Fatalf("it says %d, want Detach", a.Next)
+	}
+	c.Advance(session.Event{Kind: session.Ended})
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	theirs.Close()
+	if c.Detached(ours); asked != backupCSV {
+		t.Errorf("the backup is asked for in the format %q", asked)
 	}
 }
 

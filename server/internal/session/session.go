@@ -88,8 +88,8 @@ type Session interface {
 	// Untaken is called when the client does not take Out at once; false says that it is not to be
 	// waited for.
 	Untaken() bool
-	// Detached has the connection to itself, and the session is not called meanwhile. It returns
-	// false if the connection has to end.
+	// Detached has the connection to itself, and the session is told nothing meanwhile, except that
+	// the connection has ended. It returns false if the connection has to end.
 	Detached(c Conn) bool
 }
 
