@@ -190,6 +190,9 @@ func (c *conn) advance(e session.Event) (a session.Action) {
 	}
 	a = c.session.Advance(e)
 	c.looks, c.greedy = false, a.Greedy
+	if a.Next == session.Read && c.redis != nil && c.redis.Talked { // the client's silence is not its time
+		c.redis.Flush(time.Since(g.Began) - now)
+	}
 	return a
 }
 

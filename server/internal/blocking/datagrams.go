@@ -95,41 +95,57 @@ func (d *Dispatcher) take(msg, oob []byte, peer gate.Peer) {
 	d.wg.Go(one.run)
 }
 
-// run has an admitted datagram done and answers it. A panic costs it alone.
+// run has an admitted datagram done and answers it.
 func (g *datagram) run() {
-	d, o, submitted := g.d, &g.d.o, false
-	defer func() {
-		if with := recover(); with != nil {
-			o.Gate.Panicked(g.peer, with)
-			if !submitted {
-				o.Gate.Done(g.claim)
-			}
-		}
-	}()
-	op := &g.ops[0]
-	if err := o.Counter.Decode(g.msg, op); err != nil {
-		g.out = o.Counter.AppendRefusal(g.out[:0], counter.Refusal(err).Code, g.peer, g.msg)
-		d.send(g.out, g.control, g.peer)
-		o.Gate.Done(g.claim)
+	d := g.d
+	if !g.decode() {
+		d.o.Gate.Done(g.claim)
 	} else {
-		g.group.Ops, submitted = g.ops[:], true
-		o.Backend().Submit(&g.group)
+		g.group.Ops = g.ops[:]
+		d.o.Backend().Submit(&g.group)
 		select {
 		case <-g.committed:
 		case <-d.aborting:
 			return // the group is the backend's still
 		}
-		if op.Err == nil {
-			g.out = counter.AppendAnswer(g.out[:0], op)
-		} else {
-			g.out = o.Counter.AppendFailure(g.out[:0], op, g.peer)
-		}
-		if d.send(g.out, g.control, g.peer) && op.Err == nil {
-			o.Gate.Answered.Add(1)
-		}
+		g.answer()
 	}
-	*op = core.Op{}
+	g.ops[0] = core.Op{}
 	d.datagrams.Put(g)
+}
+
+// decode makes an operation of the message, or refuses it and returns false.
+func (g *datagram) decode() bool {
+	defer g.recovered()
+	o := &g.d.o
+	err := o.Counter.Decode(g.msg, &g.ops[0])
+	if err == nil {
+		return true
+	}
+	g.out = o.Counter.AppendRefusal(g.out[:0], counter.Refusal(err).Code, g.peer, g.msg)
+	g.d.send(g.out, g.control, g.peer)
+	return false
+}
+
+// answer tells the outcome.
+func (g *datagram) answer() {
+	defer g.recovered()
+	o, op := &g.d.o, &g.ops[0]
+	if op.Err == nil {
+		g.out = counter.AppendAnswer(g.out[:0], op)
+	} else {
+		g.out = o.Counter.AppendFailure(g.out[:0], op, g.peer)
+	}
+	if g.d.send(g.out, g.control, g.peer) && op.Err == nil {
+		o.Gate.Answered.Add(1)
+	}
+}
+
+// recovered is deferred where a panic is to cost the datagram alone.
+func (g *datagram) recovered() {
+	if with := recover(); with != nil {
+		g.d.o.Gate.Panicked(g.peer, with)
+	}
 }
 
 // send sends an answer, if there is one.
