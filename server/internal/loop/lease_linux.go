@@ -131,14 +131,14 @@ func (s *lease) pause() {
 	s.resume = time.AfterFunc(s.failing.Next(), s.accept)
 }
 
-// accept watches the listener again.
+// accept watches the listener again, from when the sockets are not on hold any more.
 func (s *lease) accept() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.drained {
 		return
 	}
-	if s.holder.poll.Add(s.listener, unix.EPOLLIN, listenerToken, 0) != nil {
+	if !s.onHold && s.holder.poll.Add(s.listener, unix.EPOLLIN, listenerToken, 0) != nil {
 		s.resume.Reset(s.failing.Next())
 		return
 	}

@@ -147,3 +147,26 @@ func TestAlarmIsSetNowAndThen(t *testing.T) {
 		t.Error("set anew, though it goes off after the commit")
 	}
 }
+
+// Who accepts again while the sockets are on hold has them watched when that ends, and not before.
+func TestAcceptingResumesOnHold(t *testing.T) {
+	t.Parallel()
+	p, _, _, _ := idlePool(t, 1)
+	s, l := p.lease, p.loops[0]
+	watched := func(want bool, when string) {
+		t.Helper()
+		if watches(l, s.listener) != want || watches(l, s.datagrams) != want {
+			t.Errorf("%s the sockets are watched: listener %t, datagrams %t; want %t", when,
+				watches(l, s.listener), watches(l, s.datagrams), want)
+		}
+	}
+	s.pause()
+	s.resume.Stop() // the test calls what it would
+	s.hold(l)
+	s.accept()
+	watched(false, "on hold")
+	if !s.letGo(l) {
+		t.Error("the hold does not end")
+	}
+	watched(true, "in the end")
+}
