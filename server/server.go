@@ -173,10 +173,7 @@ func (s *Server) listen() error {
 	if s.opts.UDP != "" {
 		c, err := net.ListenPacket(network("udp", s.opts.UDP), s.opts.UDP)
 		if err != nil {
-			if s.tcp != nil {
-				s.tcp.Close()
-				s.tcp = nil
-			}
+			s.closeSockets()
 			return fmt.Errorf("server: cannot listen for UDP: %w", err)
 		}
 		s.udp = c.(*net.UDPConn)
@@ -186,6 +183,17 @@ func (s *Server) listen() error {
 	}
 	s.listens = true
 	return nil
+}
+
+// closeSockets closes those that no door has.
+func (s *Server) closeSockets() {
+	if s.tcp != nil {
+		s.tcp.Close()
+	}
+	if s.udp != nil {
+		s.udp.Close()
+	}
+	s.tcp, s.udp = nil, nil
 }
 
 // network keeps a server that was given an IPv4 address off IPv6: package net takes 0.0.0.0 for
@@ -231,10 +239,10 @@ func (s *Server) AnswerLoading() error {
 	if s.doors != nil || s.backend.Load() != nil {
 		return nil
 	}
-	s.gate.Refusing.Store(uint32(codec.CodeLoading))
 	if err := s.start(false); err != nil {
 		return err
 	}
+	s.gate.Refusing.Store(uint32(codec.CodeLoading)) // nobody is in yet
 	s.holding = time.AfterFunc(s.hold, func() {
 		s.log.Info("loading: clients are told to try again", "tcp", addrText(s.TCPAddr()))
 		s.open()
@@ -404,11 +412,14 @@ func (s *Server) beginShutdown() (none bool, err error) {
 	if !s.listens {
 		return true, nil
 	}
-	if s.doors == nil {
-		return false, s.start(true)
+	if s.doors != nil {
+		s.openDoors()
+		return false, nil
 	}
-	s.openDoors()
-	return false, nil
+	if err = s.start(true); err != nil {
+		s.closeSockets() // who waits there is told nothing, but waits no more
+	}
+	return false, err
 }
 
 func (s *Server) drain(rest time.Duration) {
