@@ -104,8 +104,8 @@ func TestSilenceIsNoTimeOfACommand(t *testing.T) {
 	}
 }
 
-// A panic in the backend is nobody's but the process's: what it would leave half done is durable for
-// all. One in the handling of a datagram costs that datagram alone.
+// A panic in the backend is nobody's but the process's: what it would leave half done is durable
+// for all. One in the handling of a datagram costs that datagram alone.
 func TestPanicOfADatagram(t *testing.T) {
 	t.Parallel()
 	for _, inside := range []bool{true, false} {
