@@ -279,16 +279,15 @@ func TestTakenAwayBeforeClose(t *testing.T) {
 	}
 }
 
-// takenLog is a log behind whose next commit something happens, before anybody is answered.
-type takenLog struct {
-	order
+// takenSink has something happen after a batch was committed, before it is applied.
+type takenSink struct {
+	sink
 	then func()
 }
 
-func (l *takenLog) propose(recordType uint8, payload []byte) (uint64, error) {
-	index, err := l.order.propose(recordType, payload)
-	l.then()
-	return index, err
+func (s *takenSink) apply(index uint64, batch []byte) error {
+	s.then()
+	return s.sink.apply(index, batch)
 }
 
 // What was committed into a directory that was taken away by then is not acknowledged.
@@ -297,7 +296,7 @@ func TestTakenAwayDuringACommit(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	s := newestStore(t, dir)
 	if err := s.do(func() {
-		s.log = &takenLog{s.log, func() {
+		s.log.(*diskLog).to = &takenSink{s, func() {
 			if err := os.Rename(dir, dir+".old"); err != nil {
 				t.Error(err)
 			}

@@ -90,4 +90,4 @@ func TestIndexOfWhatIsNotKnown(t *testing.T) {
 // failingLog knows the outcome of nothing.
 type failingLog struct{}
 
-func (failingLog) propose(uint8, []byte) (uint64, error) { return 0, errors.New("the disk is gone") }
+func (failingLog) propose(uint8, []byte) error { return errors.New("the disk is gone") }

@@ -54,7 +54,7 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s := newStore(dir, o)
 	if dir == "" {
-		s.log = &memoryLog{}
+		s.log = &memoryLog{to: s}
 		s.recover.Created = true
 		s.start()
 		return s, nil
@@ -79,7 +79,7 @@ func Open(dir string, o Options) (*Store, error) {
 		}
 		return nil, errors.Join(err, s.lock.Release())
 	}
-	s.log = &diskLog{log: s.wal, sync: s.options.Sync == SyncAlways}
+	s.log = &diskLog{log: s.wal, sync: s.options.Sync == SyncAlways, to: s}
 	s.recover.Store = s.wal.ID()
 	s.recover.Topics = s.machine.Len()
 	s.recover.Index = s.machine.Applied()

@@ -128,7 +128,7 @@ type boundedLog struct {
 	limit int
 }
 
-func (l *boundedLog) propose(recordType uint8, payload []byte) (uint64, error) {
+func (l *boundedLog) propose(recordType uint8, payload []byte) error {
 	if len(payload) > l.limit {
 		l.t.Errorf("a batch of %d bytes, the limit is %d", len(payload), l.limit)
 	}

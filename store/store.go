@@ -203,16 +203,10 @@ func (s *Store) commit() error {
 	}
 	var recordType uint8
 	recordType, s.own.payload = seq.Record(s.own.payload[:0])
-	index, err := s.log.propose(recordType, s.own.payload)
+	err := s.log.propose(recordType, s.own.payload)
 	if errors.Is(err, core.ErrLogFull) {
 		s.stopCounting(err)
 		return err
-	}
-	if err == nil {
-		err = s.Err() // the directory may have been taken away meanwhile, and the record with it
-	}
-	if err == nil {
-		err = seq.Apply(index)
 	}
 	if err != nil {
 		s.fail(err)
@@ -223,6 +217,15 @@ func (s *Store) commit() error {
 	s.noticeGrowth(len(s.own.payload))
 	s.noticeTopics()
 	return nil
+}
+
+// apply applies the sequenced batch, which is committed. The directory may have been taken away
+// meanwhile, and the record with it.
+func (s *Store) apply(index uint64, _ []byte) error {
+	if err := s.Err(); err != nil {
+		return err
+	}
+	return s.own.seq.Apply(index)
 }
 
 // fail ends the store's right to acknowledge anything.
@@ -363,11 +366,14 @@ func (s *Store) close() error {
 const memoryBatch = 1 << 20
 
 // memoryLog is the log of a store without a directory.
-type memoryLog struct{ index uint64 }
+type memoryLog struct {
+	index uint64
+	to    sink
+}
 
-func (l *memoryLog) propose(uint8, []byte) (uint64, error) {
+func (l *memoryLog) propose(_ uint8, batch []byte) error {
 	l.index++
-	return l.index, nil
+	return l.to.apply(l.index, batch)
 }
 
 // diskLog is the order of a wal.Log: one write for a batch, and one sync unless that is done at
@@ -375,20 +381,21 @@ func (l *memoryLog) propose(uint8, []byte) (uint64, error) {
 type diskLog struct {
 	log  *wal.Log
 	sync bool
+	to   sink
 }
 
-func (l *diskLog) propose(recordType uint8, payload []byte) (uint64, error) {
-	index, err := l.log.Append(recordType, payload)
+func (l *diskLog) propose(recordType uint8, batch []byte) error {
+	index, err := l.log.Append(recordType, batch)
 	if errors.Is(err, wal.ErrFull) {
-		return 0, fmt.Errorf("%w: %w", core.ErrLogFull, err)
+		return fmt.Errorf("%w: %w", core.ErrLogFull, err)
 	}
-	if err != nil {
-		return 0, err
-	}
-	if l.sync {
+	if err == nil && l.sync {
 		err = l.log.Sync()
 	}
-	return index, err
+	if err != nil {
+		return err
+	}
+	return l.to.apply(index, batch)
 }
 
 // syncer makes the log durable at intervals (SyncInterval mode).

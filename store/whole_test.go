@@ -53,11 +53,11 @@ type keptLog struct {
 	batches [][]string
 }
 
-func (l *keptLog) propose(recordType uint8, payload []byte) (uint64, error) {
+func (l *keptLog) propose(recordType uint8, payload []byte) error {
 	var topics []string
 	for c, err := range core.Changes(recordType, payload) {
 		if err != nil {
-			return 0, err
+			return err
 		}
 		topics = append(topics, string(c.Topic))
 	}
