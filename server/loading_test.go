@@ -209,6 +209,24 @@ func TestShutdownWhileLoading(t *testing.T) {
 	})
 }
 
+// A client that was reset before anybody took it holds up no shutdown.
+func TestShutdownAfterAResetInTheQueue(t *testing.T) {
+	t.Parallel()
+	eachDispatch(t, func(t *testing.T, o server.Options) {
+		s := loadingServer(t, o)
+		c := dial(t, "tcp", s.TCPAddr().String()).(*net.TCPConn)
+		if err := errors.Join(c.SetLinger(0), c.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if st := s.Stats(); st.Connections != 0 || st.Panics != 0 {
+			t.Errorf("%d connections, %d panics", st.Connections, st.Panics)
+		}
+	})
+}
+
 // Each command of a pipeline is refused, while the server loads and when it ends before it serves.
 func TestPipelineWhileLoading(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package blocking
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"syscall"
 	"time"
 
@@ -32,7 +33,7 @@ func (d *Dispatcher) accept() {
 		switch {
 		case err == nil:
 			failing = gate.Backoff{}
-			d.letIn(nc)
+			d.letIn(nc, nc.RemoteAddr().(*net.TCPAddr).AddrPort())
 		case errors.Is(err, net.ErrClosed):
 			return
 		case isTimeout(err): // Drain's
@@ -64,8 +65,8 @@ func (d *Dispatcher) shut(c syscall.Conn, how func(fd int) error) {
 }
 
 // letIn starts a goroutine for a new connection: to serve it if a place is free, else to refuse it.
-func (d *Dispatcher) letIn(nc *net.TCPConn) {
-	peer := gate.Peer{Addr: nc.RemoteAddr().(*net.TCPAddr).AddrPort()}
+func (d *Dispatcher) letIn(nc *net.TCPConn, addr netip.AddrPort) {
+	peer := gate.Peer{Addr: addr}
 	from, code, lingers := d.o.Gate.Enter(peer)
 	if code != 0 && !lingers {
 		d.turnAway(nc, peer, code)

@@ -3,6 +3,7 @@ package socket
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"syscall"
 
@@ -32,12 +33,13 @@ func CloseBox(socket int) error {
 	return os.NewSyscallError("connect", err)
 }
 
-// AcceptQueued accepts those who have come to a listening socket, and waits for nobody.
-func AcceptQueued(l *net.TCPListener, each func(*net.TCPConn)) error {
+// AcceptQueued accepts those who have come to a listening socket, with their addresses, and waits
+// for nobody. A connection that its client has reset already does not know any more who that was.
+func AcceptQueued(l *net.TCPListener, each func(*net.TCPConn, netip.AddrPort)) error {
 	const most = 1 << 16 // more than any queue has, should closing the door have failed
 	return Apply(l, func(listener int) error {
 		for range most {
-			fd, _, err := epoll.Accept(listener)
+			fd, peer, err := epoll.Accept(listener)
 			if err == unix.EAGAIN {
 				return nil
 			}
@@ -50,7 +52,7 @@ func AcceptQueued(l *net.TCPListener, each func(*net.TCPConn)) error {
 			if err != nil {
 				return err
 			}
-			each(c.(*net.TCPConn))
+			each(c.(*net.TCPConn), peer)
 		}
 		return nil
 	})

@@ -3,6 +3,7 @@ package socket
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"syscall"
 	"testing"
 	"time"
@@ -94,9 +95,12 @@ func TestClosedDoor(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := 0
-	if err := AcceptQueued(l.(*net.TCPListener), func(c *net.TCPConn) {
+	if err := AcceptQueued(l.(*net.TCPListener), func(c *net.TCPConn, peer netip.AddrPort) {
 		defer c.Close()
 		n++
+		if want := c.RemoteAddr().String(); peer.String() != want {
+			t.Errorf("the client is %v, want %v", peer, want)
+		}
 		b := make([]byte, 10)
 		c.SetDeadline(time.Now().Add(time.Minute))
 		if m, err := c.Read(b); err != nil || string(b[:m]) != "queued" {
