@@ -2,8 +2,12 @@ package redis
 
 import (
 	"fmt"
+	"net/netip"
 	"runtime"
+	"strings"
 	"testing"
+
+	"gcd/server/internal/gate"
 )
 
 // TestClientListLooksAtNoMoreThanItTells: a transaction may have tens of thousands of these, and
@@ -34,6 +38,21 @@ func TestClientListLooksAtNoMoreThanItTells(t *testing.T) { // beside no other t
 		runtime.ReadMemStats(&after)
 		if bytes := (after.TotalAlloc - before.TotalAlloc) / rounds; bytes > 20_000 {
 			t.Errorf("%q: %d bytes a call", in, bytes)
+		}
+	}
+}
+
+// Over a socket for both families an IPv4 client and the server's end are shown as such.
+func TestClientLineShowsAddresses(t *testing.T) {
+	t.Parallel()
+	l := newLab(nil)
+	for addr, want := range map[string]string{"::ffff:10.0.0.7": "10.0.0.7", "10.0.0.7": "10.0.0.7",
+		"2001:db8::1": "[2001:db8::1]"} {
+		one := netip.AddrPortFrom(netip.MustParseAddr(addr), 4711)
+		c := l.door.NewWorker(&l.world(false).Worker, false).NewSession(gate.Peer{Addr: one}, one)
+		line := string(c.appendLine(nil, c.since))
+		if !strings.Contains(line, " addr="+want+":4711 laddr="+want+":4711 ") {
+			t.Errorf("the line of a client at %s is %s", addr, line)
 		}
 	}
 }
