@@ -38,14 +38,10 @@ type Session struct {
 
 // Begin makes the session one of a new connection. It keeps the room of its buffers.
 func (s *Session) Begin(p *Protocol, w *session.Worker, peer gate.Peer, from *gate.Source) {
-	in, out := s.in, s.out
-	if cap(in)+cap(out) > maxKept {
-		in, out = nil, nil
-	}
-	*s = Session{p: p, worker: w, peer: peer, from: from, in: in[:0], out: out[:0]}
+	*s = Session{p: p, worker: w, peer: peer, from: from, in: s.in[:0], out: s.out[:0]}
 }
 
-// maxKept is the most capacity of buffers that is kept for the next connection.
+// maxKept is the most capacity of buffers that is kept until the next connection, if one comes.
 const maxKept = 1 << 10
 
 // Received is how many bytes were received so far.
@@ -55,11 +51,13 @@ func (s *Session) Received() int { return len(s.in) }
 func (s *Session) Advance(e session.Event) session.Action {
 	switch e.Kind {
 	case session.Outcome:
-		if op := &s.ops[0]; op.Err == nil {
+		op := &s.ops[0]
+		op.Topic = nil // it would keep the message
+		if op.Err == nil {
 			s.out = AppendAnswer(s.out, op)
 			return session.Action{Next: session.Write, Out: s.out}
 		}
-		return s.refuseOutcome(s.ops[0].Err)
+		return s.refuseOutcome(op.Err)
 	case session.Written:
 		if s.refused {
 			return session.Action{Next: session.Linger}
@@ -71,6 +69,9 @@ func (s *Session) Advance(e session.Event) session.Action {
 	case session.Ended:
 		if e.Err != nil {
 			s.p.Gate.Broke(s.peer, s.in, e.Err)
+		}
+		if cap(s.in)+cap(s.out) > maxKept {
+			s.in, s.out = nil, nil
 		}
 		return session.Action{}
 	}
@@ -91,6 +92,7 @@ func (s *Session) Advance(e session.Event) session.Action {
 	}
 	claim := gate.Claim{From: s.from, Clients: 1, Requests: 1, Bytes: len(s.in)}
 	if !s.worker.Admission.Admit(claim) {
+		s.ops[0].Topic = nil // likewise
 		return s.refuse(codec.CodeTooManyRequests, codec.CodeTooManyRequests.Advice())
 	}
 	s.p.Gate.NoteLittle(s.worker.Now, false)

@@ -201,3 +201,28 @@ func TestBrokenConnections(t *testing.T) {
 		}
 	}
 }
+
+// A connection that has ended keeps nothing of a long message, whether it was counted or refused:
+// nobody may come after it.
+func TestLongMessageIsNotKept(t *testing.T) {
+	t.Parallel()
+	for _, long := range []int{10, 40_000} {
+		for _, full := range []bool{false, true} {
+			l := newLab(1)
+			w := l.world("\x00" + strings.Repeat("l", long))
+			w.Clients[0].Ends = true
+			others := gate.Claim{From: l.gate.Source(somebody), Requests: 1}
+			if full && !l.gate.Admit(others) {
+				t.Fatal("there is no place for others")
+			}
+			if err := w.Run(new(sessiontest.Choices)); (err != nil) != full || !w.Clients[0].Over {
+				t.Fatal("it does not end, or leaves something in flight:", err) // but for the others
+			}
+			kept := cap(l.session.in) + cap(l.session.out)
+			if kept > maxKept || kept == 0 && long < maxKept || l.session.ops[0].Topic != nil {
+				t.Errorf("%d bytes, full %t: room for %d is kept, and a topic of %d", long, full, kept,
+					len(l.session.ops[0].Topic))
+			}
+		}
+	}
+}
