@@ -85,9 +85,16 @@ func whole(t *bytopic.Topic[delta], broken notFollowing) (d delta, err error) {
 
 // allOf makes an iterator of a function that calls each with every entry. An error of reading them
 // is its last step.
+//
+// It copies each topic, which is in a page of the file. A page that cannot be read must fault here,
+// where snapshot.File makes an error of that: in the body of a loop over an iterator it would end
+// the process.
 func allOf(read func(each func(snapshot.Entry) error) error) iter.Seq2[snapshot.Entry, error] {
 	return func(yield func(snapshot.Entry, error) bool) {
+		var topic []byte
 		err := read(func(e snapshot.Entry) error {
+			topic = append(topic[:0], e.Topic...)
+			e.Topic = topic
 			if !yield(e, nil) {
 				return errEnough
 			}
