@@ -8,12 +8,12 @@ import (
 	"slices"
 )
 
-// Around is the directory of a store that a file is within or would be, however its name gets
-// there: by links too. There it could replace what the store consists of. Empty: none. A directory
-// is one of a store if it has two of a store's three files, so that it still is one when a file is
-// missing, and another program's LOCK makes none; or if it is among those that are known to be. The
-// error is that of a directory which the file cannot be in.
-func Around(file string, known ...string) (string, error) {
+// EnclosingStore is the directory of the store that a file is within, or would be, also by links:
+// the file could replace a part of that store there. It is empty if there is no such store. A
+// directory counts as one of a store if it has two of a store's three files, so that one may be
+// missing, and so that another program's LOCK is not enough. It also counts if it is a known one.
+// The error says why the file cannot be in its directory.
+func EnclosingStore(file string, known ...string) (string, error) {
 	dir, err := filepath.Abs(filepath.Dir(file))
 	if err != nil {
 		return "", err

@@ -12,7 +12,7 @@ import (
 
 // A file is within a store by whatever name, and while a file of the store's is missing; other
 // programs' directories are none.
-func TestAround(t *testing.T) {
+func TestEnclosingStore(t *testing.T) {
 	t.Parallel()
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
@@ -57,11 +57,11 @@ func TestAround(t *testing.T) {
 		if row.want != "" {
 			want = in(row.want)
 		}
-		if got, err := store.Around(in(row.file), known...); got != want || err != nil {
+		if got, err := store.EnclosingStore(in(row.file), known...); got != want || err != nil {
 			t.Errorf("%+v: it is in %q, %v, want %q", row, got, err, want)
 		}
 	}
-	if got, err := store.Around(in("gone/new")); got != "" || !errors.Is(err, fs.ErrNotExist) {
+	if got, err := store.EnclosingStore(in("gone/new")); got != "" || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("in a directory that is not there: %q, %v", got, err)
 	}
 }

@@ -18,9 +18,9 @@ import (
 const (
 	// logName is the log's in a store's directory.
 	logName = dirlock.LogName
-	// lockPatience is how long a start and a close wait for a tool that reads the snapshot's file.
+	// lockTimeout is how long a start and a close wait for a tool that reads the snapshot's file.
 	// A transaction of a running store is put off instead.
-	lockPatience = 30 * time.Second
+	lockTimeout = 30 * time.Second
 )
 
 // Recovery is what Open found.
@@ -109,7 +109,7 @@ func (s *Store) walOptions(note wal.MarkNote) wal.Options {
 // load does all that comes before the first acknowledgement. It writes nothing before everything
 // was checked.
 func (s *Store) load() error {
-	s.file = &snapshot.File{Path: SnapshotPath(s.dir), Hooks: s.options.hooks, Wait: lockPatience}
+	s.file = &snapshot.File{Path: SnapshotPath(s.dir), Hooks: s.options.hooks, Wait: lockTimeout}
 	s.reserve = newReserve(s.dir, s.options)
 	if err := s.reserve.find(); err != nil {
 		s.options.Logger.Warn("the file that holds room for a snapshot cannot be used", "error", err)
@@ -265,7 +265,7 @@ func (s *Store) segmentPath(number uint64) string {
 	return s.options.logDir
 }
 
-// setState records how far the log reaches, as a witness for the next start.
+// setState notes the state, and how far the log reaches, for the next start.
 func (s *Store) setState(state snapshot.State) error {
 	err := s.file.Update(func(m *snapshot.Meta) {
 		m.State, m.DurableAtLeast = state, s.wal.Last()

@@ -39,8 +39,8 @@ func reserveSize(room int64) int64 { return min(reserveBase+room, reserveMost) }
 // reserveLeast is how many bytes the log leaves to a snapshot for which no reserve can be made.
 func reserveLeast(room int64) int64 { return min(room+reserveStep, reserveMost) }
 
-// reserveDue is the room that a snapshot may come to need before a reserve that is made for one
-// with the given room is made larger.
+// reserveDue is how much room a snapshot may need before a reserve that was made for the given room
+// is made larger.
 func reserveDue(room int64) int64 { return room + room/8 + reserveStep }
 
 // reserve is a file that holds the room for one snapshot, so that the log cannot take it. It is
@@ -83,8 +83,8 @@ func (r *reserve) find() error {
 	return errors.Join(err, f.Close())
 }
 
-// open opens the file. A link is none: bytes that mean nothing would be written to somebody else's
-// file.
+// open opens the file. It refuses a link: bytes that mean nothing would be written to somebody
+// else's file.
 func (r *reserve) open() (vfs.File, error) {
 	if info, err := os.Lstat(r.path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
 		return nil, &fs.PathError{Op: "open", Path: r.path, Err: fmt.Errorf("%w: it is a link", ErrNotRegular)}
@@ -110,10 +110,10 @@ func (r *reserve) spares(bytes int64) error {
 // errReserved says that there is room, but that it is the snapshot's.
 var errReserved = errors.New("no room that a segment may take")
 
-// hold makes the file large enough for a snapshot that comes to need until bytes: nobody asks again
-// before it needs more. Where there is no room for that, it will do if one has room that needs room
-// bytes, as now. While a snapshot has its room it does nothing. What could not be made leaves what
-// was there.
+// hold makes the file large enough for a snapshot of until bytes, so that nobody has to ask again
+// before a snapshot needs more. Where there is no room for that, it is content with a file that is
+// large enough for a snapshot of room bytes, which is what one needs now. While the room is lent it
+// does nothing. After an error the file is as it was, if there is room for that.
 func (r *reserve) hold(room, until int64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -140,8 +140,9 @@ func (r *reserve) hold(room, until int64) error {
 	return err
 }
 
-// covers is the room of a snapshot up to which nothing has to be done: what the file has that was
-// found, if that is enough for the given room, and else what it is made for.
+// covers is how large a snapshot may become before the file has to be made larger. If the file that
+// was found is enough for the given room, it is what that file has room for; else it is what a new
+// one will be made for.
 func (r *reserve) covers(room int64) int64 {
 	if held := r.held.Load(); held >= reserveSize(room) {
 		return max(room, held-reserveBase)
@@ -156,9 +157,9 @@ func (r *reserve) want(bytes int64) {
 	}
 }
 
-// settle is for a disk that has no room for more than is there: the log may take what comes to be
-// free.
-func (r *reserve) settle() {
+// makeDo leaves the file as large as it is: the log may take what becomes free. It is for a disk
+// that has no room for more.
+func (r *reserve) makeDo() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.lent {

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// Retain says which segments of the log are kept though the snapshot covers them: so far back reach
-// the log's history and its undoing. A covered segment goes when it is older than Age, and when all
-// that are kept have more than Bytes together; a field that is 0 sets no such bound. Both 0 keep
-// nothing that recovery does not need.
+// Retain says which segments of the log are kept although the snapshot covers them. History, and
+// dumps of the past, go back as far as these do. A covered segment is removed when it is older than
+// Age, and when all that are kept have more than Bytes together; a field that is 0 sets no such
+// bound. With both 0 nothing is kept that recovery does not need.
 type Retain struct {
 	Age   time.Duration // since the segment was closed, by the times of records
 	Bytes int64         // of segment files

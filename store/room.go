@@ -97,7 +97,8 @@ func (s *Store) keepRoom() {
 		if s.Err() != nil {
 			return
 		}
-		if s.full.Load() && !again && time.Since(k.resumed) < most { // what was found was soon used up: not so fast
+		// The room that was found was soon used up: wait longer.
+		if s.full.Load() && !again && time.Since(k.resumed) < most {
 			retry.Reset(k.wait)
 			k.wait = min(2*k.wait, most)
 			continue
@@ -121,14 +122,14 @@ func (s *Store) keepRoom() {
 	}
 }
 
-// makeRoom makes the spare and the reserve. Before the room for them comes to its end a snapshot is
-// taken, so that there is history to give up; where there is no room that goes, oldest first.
+// makeRoom makes the spare and the reserve. While there is still some room it takes a snapshot, so
+// that there is history to give up. Where there is no room, history goes, oldest first.
 func (s *Store) makeRoom(k *keeper) error {
 	spare, reserve := s.prepare()
 	if s.snapshotIsDue(roomless(spare) || roomless(reserve)) && time.Since(k.failed) >= snapshotRetry {
 		if s.Snapshot(s.ctx) == nil {
 			spare, reserve = s.prepare()
-		} else { // the snapshotter tells of it
+		} else { // the snapshotter logs why
 			k.failed = time.Now()
 		}
 	}
@@ -151,7 +152,7 @@ func (s *Store) makeRoom(k *keeper) error {
 			// only a snapshot can make the log shorter: what is free is for that
 			s.reserve.want(reserveLeast(s.snapshotRoom()))
 		} else {
-			s.reserve.settle() // better a log without room for a snapshot than none
+			s.reserve.makeDo() // better a log without room for a snapshot than none
 			if errors.Is(spare, errReserved) {
 				spare = s.wal.PrepareSpare()
 			}
@@ -165,7 +166,7 @@ func (s *Store) makeRoom(k *keeper) error {
 }
 
 // prepare makes the spare and the reserve if they are not there. Where room is short the reserve
-// comes first, since the spare then has no leave.
+// comes first: reserve.spares then refuses the spare.
 func (s *Store) prepare() (spare, reserve error) {
 	spare = s.wal.PrepareSpare()
 	if err := s.look(); err != nil {
@@ -178,10 +179,10 @@ func (s *Store) prepare() (spare, reserve error) {
 	return spare, reserve
 }
 
-// snapshotIsDue says whether a snapshot is wanted for the room that it lets go of: when there is
-// none and nothing else can go; and before, when the log that no snapshot covers has as many bytes
-// as may still be written. Then the log has room while the snapshot is written, and one is not
-// written for each segment.
+// snapshotIsDue says whether a snapshot should be taken so that segments of the log can be removed.
+// That is so when there is no room and no other segment can be removed. It is so earlier, too: when
+// the segments that no snapshot covers have as many bytes as can still be written. So the log has
+// room while the snapshot is written, and there is not a snapshot for each segment.
 func (s *Store) snapshotIsDue(full bool) bool {
 	covered, uncovered := s.closed()
 	if uncovered == 0 {

@@ -18,7 +18,7 @@ func TestSnapshotIsWrittenAside(t *testing.T) {
 	s := openStore(t, t.TempDir(),
 		Options{SnapshotInterval: -1, SnapshotBytes: -1, hooks: snapshot.Hooks{NoSync: true}})
 	// however long it gets no processor; the snapshotter looks when it is asked for a snapshot
-	s.snapshot.patience = 1 << 62
+	s.snapshot.asideTime = 1 << 62
 	s.file.Hooks.BeforeCommit = func() {
 		a, err := unix.SchedGetAttr(0, 0)
 		if err != nil {

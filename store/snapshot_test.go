@@ -420,7 +420,7 @@ func TestOpenRejectsOptions(t *testing.T) {
 func TestSnapshotPatience(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, t.TempDir(), Options{SnapshotInterval: -1, SnapshotBytes: -1})
-	s.snapshot.patience = -1 // the snapshotter looks when it is asked for a snapshot
+	s.snapshot.asideTime = -1 // the snapshotter looks when it is asked for a snapshot
 	var ops []core.Op
 	for i := range 100 {
 		ops = append(ops, count(fmt.Sprint(i), uint64(i)+1))

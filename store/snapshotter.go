@@ -17,10 +17,10 @@ const (
 	transactionRest = 2                      // rest after a transaction, in times that it took
 	mostRest        = 200 * time.Millisecond // the transaction may have waited for a processor most of the time
 	snapshotRetry   = 10 * time.Second
-	// snapshotPatience is how long a snapshot is written when nothing else is to be done. Where
-	// there is always something else, it goes on like everything else: the log must not grow for
-	// ever.
-	snapshotPatience = time.Minute
+	// asideTime is how long a snapshot is written at the least priority. On a machine that is
+	// always busy it may not be complete by then, and goes on at the common priority: the log must
+	// not grow for ever.
+	asideTime = time.Minute
 )
 
 // snapshotState is what the snapshotter keeps and others read.
@@ -34,7 +34,7 @@ type snapshotState struct {
 	grown         atomic.Int64  // bytes of batches since the last snapshot began
 	doubted       atomic.Bool   // another process may have written the file: LOCK was gone for a while
 	checked       bool          // bbolt's check has passed; the snapshotter's alone
-	patience      time.Duration // snapshotPatience, but in tests
+	asideTime     time.Duration // asideTime, but in tests
 	transaction   int           // snapshot.TransactionEntries, but in tests
 }
 
@@ -161,12 +161,12 @@ func (s *Store) takeSnapshot() error {
 	if err != nil {
 		return errors.Join(err, s.do(func() { s.machine.GiveBack(rest) }))
 	}
-	witness, err := s.durable()
+	durable, err := s.durable()
 	if err != nil {
 		return err
 	}
 	err = s.file.Update(func(m *snapshot.Meta) {
-		m.Replay, m.DurableAtLeast = begun, max(m.DurableAtLeast, witness)
+		m.Replay, m.DurableAtLeast = begun, max(m.DurableAtLeast, durable)
 	})
 	if err != nil {
 		return err
@@ -182,16 +182,15 @@ func (s *Store) takeSnapshot() error {
 	return nil
 }
 
-// writeAside sorts ids and does writeEntries, at the least priority, for as long as the patience
-// lasts.
+// writeAside sorts ids and does writeEntries, at the least priority, for asideTime.
 func (s *Store) writeAside(ids []uint32) (rest []uint32, err error) {
-	until := time.Now().Add(s.snapshot.patience)
+	until := time.Now().Add(s.snapshot.asideTime)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		priority.Least()
 		yield := func() {
-			if time.Now().Before(until) { // to yield is to be behind everybody else
+			if time.Now().Before(until) { // after that it no longer lets others go first
 				priority.Yield()
 			}
 		}
@@ -218,9 +217,9 @@ func (s *Store) writeEntries(ids []uint32, until time.Time, yield func()) (rest 
 		}
 		ids = ids[len(part):]
 		began := time.Now()
-		witness, err := s.durable()
+		durable, err := s.durable()
 		if err == nil {
-			err = s.file.Write(entries, witness, yield)
+			err = s.file.Write(entries, durable, yield)
 		}
 		if err == nil && len(ids) > 0 {
 			err = s.pace(min(transactionRest*time.Since(began), mostRest))

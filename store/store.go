@@ -78,7 +78,7 @@ func (s *Store) start() {
 	s.kick = make(chan struct{}, 1)
 	s.logGrew = make(chan struct{}, 1)
 	s.requests = make(chan chan error)
-	s.snapshot.patience, s.snapshot.transaction = snapshotPatience, snapshot.TransactionEntries
+	s.snapshot.asideTime, s.snapshot.transaction = asideTime, snapshot.TransactionEntries
 	maxBatch := memoryBatch
 	if s.wal != nil {
 		maxBatch = s.wal.MaxRecord()
@@ -349,7 +349,7 @@ func (s *Store) close() error {
 		err = s.look()
 	}
 	if err == nil {
-		s.file.Wait = lockPatience
+		s.file.Wait = lockTimeout
 		err = s.markClosed()
 	}
 	if roomless(err) {

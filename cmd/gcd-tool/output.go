@@ -44,7 +44,7 @@ func outside(c *cli.Context, flag, dir string) error {
 	if file == "" {
 		return usagef(c.Command.Name, "--%s is empty: it takes a file", flag)
 	}
-	around, err := store.Around(file, dir)
+	around, err := store.EnclosingStore(file, dir)
 	if err != nil {
 		return cmdline.Fail(cmdline.ExitFailure, err, fmt.Sprintf("make the directory for --%s first", flag))
 	}

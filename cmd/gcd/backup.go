@@ -75,7 +75,7 @@ Examples:
 				return err
 			}
 			if file := c.Args().First(); file != "-" {
-				if dir, err := store.Around(file); err != nil {
+				if dir, err := store.EnclosingStore(file); err != nil {
 					return cmdline.Fail(cmdline.ExitFailure, err, "make the directory for FILE first")
 				} else if dir != "" {
 					return usagef("backup", "FILE is within %s, the directory of a store: write it elsewhere", dir)

@@ -178,15 +178,15 @@ func listens(line, network string) string {
 	return fields[0]
 }
 
-// patience is how long a count may take. Over UDP one that is sent again counts twice.
-const patience = 5 * time.Second
+// timeout is how long a count may take. Over UDP one that is sent again counts twice.
+const timeout = 5 * time.Second
 
 // count counts n times, one after another: over RESP as clients of Redis do.
 func count(ctx context.Context, network, address string, n int) error {
 	if network == "resp" {
 		return incr(address, n)
 	}
-	c, err := client.New(address, client.Options{Network: network, Timeout: patience})
+	c, err := client.New(address, client.Options{Network: network, Timeout: timeout})
 	if err != nil {
 		return err
 	}
@@ -205,14 +205,14 @@ func count(ctx context.Context, network, address string, n int) error {
 
 // incr counts n times by INCR.
 func incr(address string, n int) error {
-	c, err := net.DialTimeout("tcp", address, patience)
+	c, err := net.DialTimeout("tcp", address, timeout)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	answers := bufio.NewReader(c)
 	for i := range n {
-		if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		if err := c.SetDeadline(time.Now().Add(timeout)); err != nil {
 			return err
 		}
 		if _, err := c.Write([]byte("*2\r\n$4\r\nINCR\r\n$5\r\ntopic\r\n")); err != nil {

@@ -71,12 +71,12 @@ type Group struct {
 // Refuse ends a group that the store does not take: every op has the error, and Done is called.
 func (g *Group) Refuse(err error) {
 	g.pos, g.Index = 0, 0
-	g.settle(err)
+	g.refuseRest(err)
 	g.Done(g)
 }
 
-// settle gives the ops of a group that have no outcome yet an error.
-func (g *Group) settle(err error) {
+// refuseRest gives the ops of a group that have no outcome yet an error.
+func (g *Group) refuseRest(err error) {
 	for ; g.pos < len(g.Ops); g.pos++ {
 		op := &g.Ops[g.pos]
 		op.Sum, op.Epoch, op.Err = 0, 0, err

@@ -8,11 +8,11 @@ import (
 	"slices"
 )
 
-// keyed is a topic's id with the eight bytes of the topic that its order hangs on now.
+// keyed is a topic's id, with the eight bytes of the topic that are compared next.
 type keyed struct {
-	word uint64 // big-endian, zeros behind the topic's end
+	word uint64 // big-endian; beyond the topic's end it has zeros
 	id   uint32
-	rest uint8 // bytes of the topic in word, and 9 if there are more behind
+	rest uint8 // bytes of the topic in word; 9 if the topic goes on after them
 }
 
 // MaxPlainTopic is the longest topic, in bytes, that is ordered by its own bytes.
@@ -63,7 +63,7 @@ func SortTopics(ids []uint32, topic func(id uint32) []byte, yield func()) {
 	}
 }
 
-// hashed is the id of a topic that is too long for a key, with what stands for it.
+// hashed is the id of a topic longer than MaxPlainTopic, with the hash that is compared.
 type hashed struct {
 	sum [sha256.Size]byte
 	id  uint32

@@ -13,9 +13,9 @@ const (
 // prefetch looks the topics of the next ops of a batch up, all of them together.
 //
 // When topics are many, what a count costs is the wait for memory: a topic's slot, its entry, its
-// name and its mark are four places, and where the next one is stands in the one before. One op
-// after the other, that is four waits per op. Here each stage visits one of the places for all ops;
-// they do not depend on each other, so the processor waits for many at once. (The idea is group
+// name and its mark are four places, and each of them says where the next one is. One op after the
+// other, that is four waits per op. Here each stage visits one of the places for all ops; they do
+// not depend on each other, so the processor waits for many at once. (The idea is group
 // prefetching: Chen, Ailamaki, Gibbons, Mowry, "Improving hash join performance through
 // prefetching", ICDE 2004.)
 type prefetch struct {
@@ -30,9 +30,9 @@ type lookup struct {
 	ref  uint32 // id+1 of an entry that may be the topic's; 0 = none is known
 }
 
-// next returns what is known of the topic of a group's op at pos. It is to be called for each op of
-// a batch, in their order: it looks up what follows, in this group and those after it, when that
-// is asked for which is not known yet.
+// next returns what is known of the topic of a group's op at pos. It has to be called for each op
+// of a batch, in their order. When no more ops are looked up, it looks up the next ones, in this
+// group and those after it.
 func (l *prefetch) next(t *table, g *Group) lookup {
 	if l.at == l.n {
 		l.over(t, g)

@@ -78,7 +78,7 @@ func (s *Sequencer) Form(waiting *List) {
 func (s *Sequencer) Refuse(waiting *List, err error) {
 	s.begin(waiting)
 	for ; s.end != nil; s.end = s.end.next {
-		s.end.settle(err)
+		s.end.refuseRest(err)
 	}
 	waiting.from(nil)
 }

@@ -60,7 +60,7 @@ func (s *Sequencer) takes(g *Group) bool {
 		return true
 	}
 	if len(s.changes) == 0 {
-		g.settle(ErrTooLarge)
+		g.refuseRest(ErrTooLarge)
 	}
 	return false
 }
