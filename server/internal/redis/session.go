@@ -317,8 +317,9 @@ func (c *Session) end(broken error) {
 	}
 	c.forgetTransaction()
 	c.door.forget(c)
-	if c.phase != committing {
+	if c.phase == committing {
+		c.door.gate.Hold(&c.held, 0)
+	} else {
 		c.giveBack()
 	}
-	c.door.gate.Hold(&c.held, 0)
 }
