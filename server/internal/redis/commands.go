@@ -22,7 +22,7 @@ type command struct {
 	run     func(*exchange)
 	subs    []*command // then run is for the name alone
 	use     commandUse
-	number  uint8 // in respDoor.numbered
+	number  uint8 // in Door.numbered
 
 	refused     bool // it is there only to say why it is not, and nobody is told that there is one
 	alone       bool // what was asked for before it has to be done first

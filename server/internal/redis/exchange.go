@@ -15,7 +15,7 @@ import (
 // The bounds of what one turn of a RESP connection takes. What is beyond them has its turn later,
 // so a connection's memory is bounded by them, by its input (one read and at most one command of
 // resp.MaxCommand), and by what one command may answer. What all together hold while they wait for
-// their clients has its own bound, in resp_held.go.
+// their clients has its own bound, in held.go.
 const (
 	maxTurnReplies = 256 << 10 // bytes of replies after which no further command is taken
 )
