@@ -97,14 +97,18 @@ type held struct {
 	info fs.FileInfo // nil: nothing is held
 }
 
-// release unlocks and closes. Closing alone is not enough: a process that this one has just forked
-// has the descriptor, and so the lock, until it executes its program.
+// Close unlocks an open file and closes it. Closing alone is not enough: a process that was just
+// forked has the descriptor, and so the lock, until it executes its program, and a memory map of
+// the file has the lock until it is unmapped.
+func Close(open *os.File) error { return errors.Join(unlock(open), open.Close()) }
+
+// release gives back what is held, if anything is.
 func (h *held) release() error {
 	open := h.open
 	if *h = (held{}); open == nil {
 		return nil
 	}
-	return errors.Join(unlock(open), open.Close())
+	return Close(open)
 }
 
 // Own takes the directory for a process that may change it. It returns ErrLocked at once, ErrBusy

@@ -25,7 +25,7 @@ const buildBytes = 4 << 20
 type Builder struct {
 	fs     vfs.FS
 	file   File
-	db     *bolt.DB
+	db     *database
 	meta   Meta
 	digest digest // of the entries so far
 
@@ -54,7 +54,7 @@ func NewBuilder(fsys vfs.FS, path string, id wal.ID) (*Builder, error) {
 		return nil, fmt.Errorf("creating %s: %w", path, err)
 	}
 	// Nothing of it is of use before it is whole: one sync at the end does.
-	b.db, err = bolt.Open(path, 0o600, &bolt.Options{
+	b.db, err = b.file.create(bolt.Options{
 		Timeout: lockTimeout, FreelistType: bolt.FreelistMapType, NoStatistics: true, NoSync: true, NoGrowSync: true,
 	})
 	if err != nil {
@@ -160,8 +160,8 @@ func (b *Builder) Finish(index uint64) (Meta, error) {
 // seal closes the file and makes it durable.
 func (b *Builder) seal() error {
 	var size int64
-	err := b.db.View(func(tx *bolt.Tx) error { size = tx.Size(); return nil })
-	if err = errors.Join(err, b.db.Close()); err != nil {
+	err := b.db.transact(false, func(tx *bolt.Tx) error { size = tx.Size(); return nil })
+	if err = errors.Join(err, b.db.close()); err != nil {
 		return err
 	}
 	if err := os.Truncate(b.file.Path, size); err != nil { // bbolt makes its file longer in large steps
@@ -180,11 +180,11 @@ func (b *Builder) Abort() error {
 		return nil
 	}
 	b.done, b.err = true, errors.New("the building was given up")
-	return errors.Join(b.db.Close(), b.fs.Remove(b.file.Path)) // bbolt takes a second Close
+	return errors.Join(b.db.close(), b.fs.Remove(b.file.Path))
 }
 
 func (b *Builder) update(do func(*bolt.Tx) error) error {
-	err := b.file.guard(b.db, func() error { return b.db.Update(do) })
+	err := b.db.transact(true, do)
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", b.file.Path, err)
 	}

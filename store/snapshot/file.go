@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -80,46 +80,6 @@ func (h *Hooks) open(db *bolt.DB) {
 // Size is how many bytes the file had when it was opened last; less than 0 if it could not be.
 func (f *File) Size() int64 { return f.size }
 
-// with runs do with the file open, and closes it whatever do does.
-func (f *File) with(readOnly bool, do func(db *bolt.DB) error) (err error) {
-	var db *bolt.DB
-	if err := f.guard(nil, func() (err error) { db, err = f.open(readOnly); return err }); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	return f.guard(db, func() error { return do(db) })
-}
-
-// guard runs do with faults of the memory map turned into errors: bbolt panics on pages that make
-// no sense, which are damage, and a page that the system cannot read faults, which is none. db is
-// the file if it is open.
-func (f *File) guard(db *bolt.DB, do func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		r := recover()
-		if r == nil {
-			return
-		}
-		fault, ok := r.(interface{ Addr() uintptr }) // of runtime.Error, if it is about an address
-		if ok && f.within(db, fault.Addr()) {
-			err = fmt.Errorf("reading %s: the system cannot read a page of it: %v", f.Path, r)
-			return
-		}
-		err = f.damaged(fmt.Errorf("unreadable page: %v", r))
-	}()
-	return do()
-}
-
-// within says whether an address is one of the file's bytes, as long as it was when it was opened.
-// Where that cannot be told, it is.
-func (f *File) within(db *bolt.DB, addr uintptr) bool {
-	if db == nil {
-		return true
-	}
-	begin := db.Info().Data
-	return addr >= begin && addr-begin < uintptr(f.size)
-}
-
 // damaged is the error for what is wrong with the file; that the system cannot read it is not
 // damage.
 func (f *File) damaged(err error) error {
@@ -175,9 +135,9 @@ func (f *File) readableAgain() error {
 }
 
 // open opens the existing file. It never creates one.
-func (f *File) open(readOnly bool) (*bolt.DB, error) {
+func (f *File) open(readOnly bool) (*database, error) {
 	f.size = -1
-	db, err := bolt.Open(f.Path, 0o600, &bolt.Options{
+	d, err := f.database(bolt.Options{
 		Timeout: cmp.Or(f.Wait, lockTimeout), ReadOnly: readOnly, FreelistType: bolt.FreelistMapType,
 		NoStatistics: true, NoSync: f.Hooks.NoSync,
 		OpenFile: func(_ string, flag int, _ os.FileMode) (*os.File, error) {
@@ -221,8 +181,8 @@ func (f *File) open(readOnly bool) (*bolt.DB, error) {
 	case err != nil:
 		return nil, fmt.Errorf("opening %s: %w", f.Path, err)
 	}
-	f.Hooks.open(db)
-	return db, nil
+	f.Hooks.open(d.bolt)
+	return d, nil
 }
 
 // openFile opens the file itself; one of no bytes is refused, since bbolt would make it a new,
@@ -248,7 +208,7 @@ func (f *File) openFile(flag int) (*os.File, error) {
 
 // view runs do in a read transaction of a fresh open.
 func (f *File) view(do func(tx *bolt.Tx) error) error {
-	return f.with(true, func(db *bolt.DB) error { return db.View(do) })
+	return f.with(true, func(d *database) error { return d.transact(false, do) })
 }
 
 // Update changes what the file says of itself, in one durable transaction.
@@ -258,9 +218,9 @@ func (f *File) Update(do func(*Meta)) error {
 
 // update runs do in one durable transaction.
 func (f *File) update(do func(tx *bolt.Tx, m *Meta) error) error {
-	return f.with(false, func(db *bolt.DB) error {
+	return f.with(false, func(d *database) error {
 		var wrote *Meta
-		err := db.Update(func(tx *bolt.Tx) error {
+		err := d.transact(true, func(tx *bolt.Tx) error {
 			m, err := f.readMeta(tx)
 			if err != nil {
 				return err
@@ -306,13 +266,15 @@ func (f *File) Create(fsys vfs.FS, id wal.ID, marked bool) error {
 	if err := fsys.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	db, err := bolt.Open(tmp, 0o600,
-		&bolt.Options{Timeout: lockTimeout, FreelistType: bolt.FreelistMapType, NoSync: f.Hooks.NoSync})
+	half := File{Path: tmp, size: math.MaxInt64}
+	d, err := half.create(bolt.Options{
+		Timeout: lockTimeout, FreelistType: bolt.FreelistMapType, NoSync: f.Hooks.NoSync,
+	})
 	if err != nil {
 		return fmt.Errorf("creating %s: %w", tmp, err)
 	}
-	f.Hooks.open(db)
-	err = db.Update(func(tx *bolt.Tx) error {
+	f.Hooks.open(d.bolt)
+	err = d.transact(true, func(tx *bolt.Tx) error {
 		if _, err := tx.CreateBucket(bucketTopics); err != nil {
 			return err
 		}
@@ -326,7 +288,7 @@ func (f *File) Create(fsys vfs.FS, id wal.ID, marked bool) error {
 		m := Meta{Store: id, State: StateCreating}
 		return errors.Join(m.put(b), putMark(b, tx, marked))
 	})
-	if err = errors.Join(err, db.Close()); err != nil {
+	if err = errors.Join(err, d.close()); err != nil {
 		return fmt.Errorf("creating %s: %w", tmp, err)
 	}
 	f.Hooks.before()

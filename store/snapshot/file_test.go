@@ -53,7 +53,7 @@ func TestFaultOfTheMap(t *testing.T) {
 		case errors.Is(err, bolterrors.ErrTimeout):
 			t.Errorf("%s: the file is still locked: %v", row.name, err)
 		case err == nil:
-			if err := db.Close(); err != nil {
+			if err := db.close(); err != nil {
 				t.Error(err)
 			}
 		}

@@ -87,9 +87,9 @@ func (f *File) Find(topics iter.Seq[[]byte], each func(Entry) error) (Meta, erro
 // for half a minute and fails. It waits at most Wait for one that is under way.
 func (f *File) Hold() (release func() error, err error) {
 	err = f.guard(nil, func() error {
-		db, err := f.open(true)
+		d, err := f.open(true)
 		if err == nil {
-			release = db.Close
+			release = d.close
 		}
 		return err
 	})
