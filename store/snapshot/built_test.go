@@ -40,8 +40,8 @@ func TestBuilder(t *testing.T) {
 	if !slices.EqualFunc(got, entries, snapshot.EqualEntries) {
 		t.Errorf("%d entries read back differ from the %d that were added", len(got), len(entries))
 	}
-	if err := snapshot.At(store.SnapshotPath(dir)).CheckPages(); err != nil {
-		t.Errorf("bbolt's check: %v", err)
+	if _, err := snapshot.At(store.SnapshotPath(dir)).Check(nil); err != nil {
+		t.Error(err)
 	}
 	if info, err := os.Stat(store.SnapshotPath(dir)); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, mode %v, want 0600", err, info.Mode())

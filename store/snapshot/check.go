@@ -1,24 +1,15 @@
 package snapshot
 
 import (
+	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
-	"math/bits"
 	"os"
+	"unsafe"
 
 	bolt "go.etcd.io/bbolt"
-)
-
-// A bbolt file's meta pages, beyond what pages.go says of them.
-const (
-	metaPage      = 0x04
-	metaMagic     = 0xed0cdaed
-	metaVersion   = 2
-	metaSize      = 64
-	metaSumOffset = 56
 )
 
 // Pages is what Check found of a file's pages.
@@ -31,121 +22,121 @@ type Pages struct {
 
 // Check looks at each byte of the file that holds something, more strictly than a start does: both
 // of bbolt's meta pages, where a start is content with one; every element in its place and no page
-// lost or twice; bbolt's own check. It does not look into the entries, which Read does. used, if
-// not nil, is told of the bytes that hold something. Errors as Read's.
+// lost; nothing that bbolt takes and never writes. It does not look into the entries, which Read
+// does. used, if not nil, is told of the bytes that hold something. Errors as Read's.
 func (f *File) Check(used func(off, n int64)) (Pages, error) {
 	var found Pages
 	err := f.view(func(tx *bolt.Tx) error {
-		err := f.pages(tx, func(_ *os.File, w *pageWalk) error {
+		return f.pages(tx, func(_ *os.File, w *pageWalk) error {
 			if err := checkMetaPages(w.file, w.pageSize, uint64(tx.ID())); err != nil {
 				return f.damaged(err)
 			}
-			w.strict = func(off, n int64) {
-				if found.Used += n; used != nil {
-					used(off, n)
-				}
+			c := exactness{walk: w, found: &found, used: used, firsts: map[uint64][]byte{}}
+			for id := range uint64(2) {
+				c.holds(id, pageHeaderSize+metaSize)
 			}
-			for id := range int64(2) {
-				w.strict(id*int64(w.pageSize), pageHeaderSize+metaSize)
-			}
+			w.each = c.page
 			if err := w.check(uint64(tx.Cursor().Bucket().Root()), uint64(tx.ID())); err != nil {
 				return f.damaged(err)
 			}
-			found.PageSize, found.Pages, found.Free = w.pageSize, int(w.pages), w.freed
+			if err := c.lost(); err != nil {
+				return f.damaged(err)
+			}
+			found.PageSize, found.Pages = w.pageSize, int(w.pages)
 			return nil
 		})
-		if err != nil {
-			return err
-		}
-		return f.checkBolt(tx)
 	})
 	return found, err
 }
 
-// CheckPages looks at every page, ours and bbolt's way, as a store does before it writes into the
-// file for the first time.
-func (f *File) CheckPages() error {
-	return f.view(func(tx *bolt.Tx) error {
-		if err := f.checkPages(tx); err != nil {
-			return err
-		}
-		return f.checkBolt(tx)
-	})
+// exactness checks pages that a walk has found to make sense: that nothing is otherwise than bbolt
+// writes it.
+type exactness struct {
+	walk   *pageWalk
+	found  *Pages
+	used   func(off, n int64)
+	firsts map[uint64][]byte // the first keys of pages, until the page above comes
 }
 
-// checkBolt runs bbolt's own consistency check over what a transaction can reach. Nothing ends it
-// before it is through, so of a large tree it is one part after the other: that these go together
-// was found by the walk over pages, which came before.
-func (f *File) checkBolt(tx *bolt.Tx) error {
-	parts, err := f.parts(tx)
+// holds notes that the first n bytes of a page hold something.
+func (c *exactness) holds(id, n uint64) {
+	c.found.Used += int64(n)
+	if c.used != nil {
+		c.used(int64(id)*int64(c.walk.pageSize), int64(n))
+	}
+}
+
+func (c *exactness) page(id uint64, page []byte) error {
+	if binary.NativeEndian.Uint16(page[8:]) == freePage {
+		ids, count := listed(page)
+		c.holds(id, uint64(len(page)-len(ids))+8*count)
+		c.found.Free = int(count)
+		return nil
+	}
+	end, err := c.elements(id, page)
 	if err != nil {
 		return err
 	}
-	if len(parts) == 0 {
-		return f.checkPart(tx)
+	c.holds(id, end)
+	var first []byte
+	if binary.NativeEndian.Uint16(page[10:]) > 0 {
+		e := elementOf(page, 0)
+		first = bytes.Clone(page[e.at : e.at+e.key])
 	}
-	for _, id := range parts {
-		if f.Rest != nil {
-			if err := f.Rest(); err != nil {
-				return err
-			}
-		}
-		if err := f.checkPart(tx, bolt.WithPageId(id)); err != nil {
-			return err
-		}
-	}
+	c.firsts[id] = first
 	return nil
 }
 
-func (f *File) checkPart(tx *bolt.Tx, options ...bolt.CheckOption) (first error) {
-	for err := range tx.Check(options...) { // it must be read to its end
-		if first == nil {
-			first = f.damaged(err)
+// elements checks that keys and values follow each other without gaps, and returns where they end.
+func (c *exactness) elements(id uint64, page []byte) (end uint64, err error) {
+	count := int(binary.NativeEndian.Uint16(page[10:]))
+	end = uint64(pageHeaderSize + count*pageElementSize)
+	for i := range count {
+		e := elementOf(page, i)
+		if e.at != end || e.flags > bucketLeaf {
+			return 0, c.walk.wrong(id, ": element %d is not where it belongs, or of no known kind", i)
+		}
+		end = e.end()
+		if e.page != 0 {
+			first, key := c.firsts[e.page], page[e.at:end]
+			if delete(c.firsts, e.page); !bytes.Equal(first, key) {
+				return 0, c.walk.wrong(id, ": element %d has the key %.64x, the page below it begins with %.64x",
+					i, key, first)
+			}
+		}
+		if e.flags == bucketLeaf {
+			if err := c.bucket(id, page[e.at+e.key:end]); err != nil {
+				return 0, err
+			}
 		}
 	}
-	return first
+	return end, nil
 }
 
-// parts are the pages below the root of the tree of topics; none if that has one page alone.
-func (f *File) parts(tx *bolt.Tx) (ids []uint64, err error) {
-	topics := tx.Bucket(bucketTopics)
-	if topics == nil || topics.Root() == 0 {
-		return nil, nil
-	}
-	err = f.pages(tx, func(_ *os.File, w *pageWalk) error {
-		w.inUse = make([]bool, w.pages)
-		page, err := w.read(uint64(topics.Root()))
-		if err != nil {
-			return f.damaged(err)
-		}
-		ids = below(page)
-		return nil
-	})
-	return ids, err
-}
-
-// ErrByteOrder says that a machine of the other byte order made a snapshot file: bbolt writes
-// numbers as the machine has them.
-var ErrByteOrder = errors.New("a machine of the other byte order made it")
-
-// checkByteOrder looks for bbolt's magic number the other way round, on the first page, which is at
-// the same place whatever the size of pages, or on the second.
-func checkByteOrder(file io.ReaderAt) error {
+// bucket checks a bucket by its value.
+func (c *exactness) bucket(id uint64, value []byte) error {
 	ne := binary.NativeEndian
-	for _, off := range []int64{0, 1 << 10, 2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10} {
-		b := make([]byte, pageHeaderSize+metaSize)
-		if _, err := file.ReadAt(b, off); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		magic, size := bits.ReverseBytes32(ne.Uint32(b[pageHeaderSize:])),
-			bits.ReverseBytes32(ne.Uint32(b[pageHeaderSize+8:]))
-		if magic == metaMagic && (off == 0 || int64(size) == off) {
-			return ErrByteOrder
-		}
-		if ne.Uint32(b[pageHeaderSize:]) == metaMagic {
-			return nil
+	page := value[bucketHeaderSize:]
+	switch {
+	case ne.Uint64(value[8:]) != 0:
+		return c.walk.wrong(id, ": a bucket has a sequence, which is never used")
+	case ne.Uint64(value) != 0 && len(page) > 0:
+		return c.walk.wrong(id, ": a bucket of %d bytes with pages of its own", len(value))
+	case ne.Uint64(value) != 0:
+		return nil
+	}
+	end, err := c.elements(id, page)
+	if err == nil && (end != uint64(len(page)) || ne.Uint64(page) != 0 || ne.Uint32(page[12:]) != 0) {
+		err = c.walk.wrong(id, ": the page of a bucket inside of it makes no sense")
+	}
+	return err
+}
+
+// lost checks that each page was reached or is on the list of free pages.
+func (c *exactness) lost() error {
+	for id, reached := range c.walk.inUse {
+		if !reached {
+			return c.walk.wrong(uint64(id), " is neither in use nor free")
 		}
 	}
 	return nil
@@ -180,4 +171,13 @@ func checkMetaPages(file io.ReaderAt, pageSize int, transaction uint64) error {
 		}
 	}
 	return nil
+}
+
+// offsetOf is where in the file a key is that bbolt returned, bytes; 0: not known.
+func offsetOf(tx *bolt.Tx, key []byte) int64 {
+	at := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(key)))) - uint64(tx.DB().Info().Data)
+	if at < uint64(tx.Size()) {
+		return int64(at)
+	}
+	return 0 // all of the file is in memory; but of a few entries bbolt may have a copy
 }

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"encoding/binary"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -65,6 +66,57 @@ func TestFaultOfTheFirstPages(t *testing.T) {
 		}
 		free(t, row.name, path)
 	}
+}
+
+// TestFaultAfterTheWalk: likewise of every page once all of them were read by calls.
+func TestFaultAfterTheWalk(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), FileName)
+	Build(t, path, wal.ID{1}, BuildEntries(rand.New(rand.NewPCG(1, 1)), 500), 99)
+	intact, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		name  string
+		byMap bool // it goes on by the memory map
+		do    func(*File) error
+	}{
+		{"Read", true, func(f *File) error { _, err := f.Read(func(Meta, Entry) error { return nil }); return err }},
+		{"Meta", true, func(f *File) error { _, err := f.Meta(); return err }},
+		{"Check", false, func(f *File) error { _, err := f.Check(nil); return err }},
+	} {
+		last := 0
+		for _, cut := range []bool{false, true} {
+			if err := os.WriteFile(path, intact, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			reads := 0
+			after := func() {
+				if reads++; cut && reads == last {
+					if err := os.Truncate(path, 0); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			file := File{Path: path, Hooks: Hooks{Reader: func(f *os.File) io.ReaderAt { return afterRead{f, after} }}}
+			err := ends(t, row.name, func() error { return row.do(&file) })
+			if last = reads; (err != nil) != (cut && row.byMap) || errors.As(err, new(*wal.CorruptionError)) {
+				t.Errorf("%s, cut off after read %d (%t): %v", row.name, last, cut, err)
+			}
+		}
+	}
+}
+
+// afterRead calls a function after each read.
+type afterRead struct {
+	io.ReaderAt
+	call func()
+}
+
+func (r afterRead) ReadAt(b []byte, off int64) (int, error) {
+	defer r.call()
+	return r.ReaderAt.ReadAt(b, off)
 }
 
 // free checks that nobody has the file locked.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"math/bits"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -105,6 +106,33 @@ func (f *File) reader(file *os.File) io.ReaderAt {
 		return f.Hooks.Reader(file)
 	}
 	return file
+}
+
+// ErrByteOrder says that a machine of the other byte order made a snapshot file: bbolt writes
+// numbers as the machine has them.
+var ErrByteOrder = errors.New("a machine of the other byte order made it")
+
+// checkByteOrder looks for bbolt's magic number the other way round, on the first page, which is at
+// the same place whatever the size of pages, or on the second.
+func checkByteOrder(file io.ReaderAt) error {
+	ne := binary.NativeEndian
+	for _, off := range []int64{0, 1 << 10, 2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10} {
+		b := make([]byte, pageHeaderSize+metaSize)
+		if _, err := file.ReadAt(b, off); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		magic, size := bits.ReverseBytes32(ne.Uint32(b[pageHeaderSize:])),
+			bits.ReverseBytes32(ne.Uint32(b[pageHeaderSize+8:]))
+		if magic == metaMagic && (off == 0 || int64(size) == off) {
+			return ErrByteOrder
+		}
+		if ne.Uint32(b[pageHeaderSize:]) == metaMagic {
+			return nil
+		}
+	}
+	return nil
 }
 
 // readable reads the two pages with which bbolt begins, before it does: it takes a page that cannot

@@ -31,6 +31,12 @@ const (
 	metaFreeList     = pageHeaderSize + 32
 	metaTransaction  = pageHeaderSize + 48
 	manyFree         = 0xffff
+
+	metaPage      = 0x04
+	metaMagic     = 0xed0cdaed
+	metaVersion   = 2
+	metaSize      = 64
+	metaSumOffset = 56
 )
 
 // pageWalk visits the pages of one transaction.
@@ -41,11 +47,12 @@ type pageWalk struct {
 	pages    uint64   // the file has
 	inUse    []bool   // by page: reached
 	free     [][]byte // buffers of pageSize
-	freed    int      // pages on the list of free ones, if it is strict
+	order    keyOrder // of the bucket that the walk is in
+	last     []byte   // the buffer of a key of a page that was released
 
-	// strict, if set, has the walk refuse also what bbolt takes and never writes, and is told of
-	// the bytes that hold something. What it is not told of nobody reads.
-	strict func(off, n int64)
+	// each, if it is not nil, is called with every page that makes sense: of a tree after those
+	// below it, and then the list of free pages.
+	each func(id uint64, page []byte) error
 }
 
 // misplaced is an error about what is at one place of the file.
@@ -68,8 +75,8 @@ func (w *pageWalk) wrong(id uint64, format string, args ...any) error {
 // check checks the tree below the root page, and that no page of it is on the list of free pages of
 // the transaction: the next one would overwrite it.
 func (w *pageWalk) check(root, transaction uint64) error {
-	w.inUse = make([]bool, w.pages)
-	if _, err := w.walk(root); err != nil {
+	w.inUse, w.order = make([]bool, w.pages), keyOrder{above: true}
+	if err := w.walk(root); err != nil {
 		return err
 	}
 	ne := binary.NativeEndian
@@ -85,13 +92,10 @@ func (w *pageWalk) check(root, transaction uint64) error {
 			}
 		}
 	}
-	if w.strict == nil {
-		return nil
-	}
-	return w.lost()
+	return nil
 }
 
-// freeList checks the list of free pages.
+// freeList checks the list of free pages. One that is on it twice would be written twice.
 func (w *pageWalk) freeList(id uint64) error {
 	page, err := w.read(id)
 	if err != nil {
@@ -101,47 +105,51 @@ func (w *pageWalk) freeList(id uint64) error {
 	if flags := ne.Uint16(page[8:]); flags != freePage {
 		return w.wrong(id, " has the kind %#x, not that of a list of free pages", flags)
 	}
-	ids, count := page[pageHeaderSize:], uint64(ne.Uint16(page[10:]))
-	if count == manyFree {
-		count, ids = ne.Uint64(ids), ids[8:]
-	}
+	ids, count := listed(page)
 	if count > uint64(len(ids)/8) {
 		return w.wrong(id, " lists %d free pages in %d bytes", count, len(page))
 	}
 	for i := range count {
-		if free := ne.Uint64(ids[8*i:]); free < 2 || free >= w.pages || w.inUse[free] {
-			return w.wrong(id, " lists page %d as free, which is in use or not in the file", free)
-		}
-	}
-	if w.strict == nil {
-		return nil
-	}
-	w.strict(int64(id)*int64(w.pageSize), int64(len(page)-len(ids))+int64(8*count))
-	for i := range count { // after the other check: two pages of the list may be the same
 		free := ne.Uint64(ids[8*i:])
-		if w.inUse[free] {
-			return w.wrong(id, " lists page %d as free twice", free)
+		if free < 2 || free >= w.pages || w.inUse[free] {
+			return w.wrong(id, " lists page %d as free, which is in use, free already, or not in the file", free)
 		}
 		w.inUse[free] = true
 	}
-	w.freed = int(count)
-	return nil
+	return w.visited(id, page)
+}
+
+// listed are the ids of a list of free pages, of 8 bytes each, and how many it says there are.
+func listed(page []byte) (ids []byte, count uint64) {
+	ne := binary.NativeEndian
+	ids, count = page[pageHeaderSize:], uint64(ne.Uint16(page[10:]))
+	if count == manyFree {
+		return ids[8:], ne.Uint64(ids)
+	}
+	return ids, count
 }
 
 // walk checks the tree below a page: that everything that its pages point at lies within them and
-// within the file. It returns the tree's first key, if it is strict.
-func (w *pageWalk) walk(id uint64) ([]byte, error) {
+// within the file, and that its keys are in order.
+func (w *pageWalk) walk(id uint64) error {
 	page, err := w.read(id)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer w.release(page)
-	end, err := w.elements(id, page, int64(id)*int64(w.pageSize))
-	if err != nil || w.strict == nil {
-		return nil, err
+	if err := w.elements(id, page); err != nil {
+		return err
 	}
-	w.strict(int64(id)*int64(w.pageSize), int64(end))
-	return bytes.Clone(firstKey(page)), nil
+	w.last = append(w.last[:0], w.order.before...)
+	w.order.before = w.last
+	return w.visited(id, page)
+}
+
+func (w *pageWalk) visited(id uint64, page []byte) error {
+	if w.each == nil {
+		return nil
+	}
+	return w.each(id, page)
 }
 
 // read returns a page, overflow included, and marks it as in use. A tree has each page once, so a
@@ -197,111 +205,89 @@ func (w *pageWalk) release(page []byte) {
 	}
 }
 
-// elements checks a page that is read, or one that is inside of a value; off is where it is in the
-// file. It returns where in the page what it holds ends.
-func (w *pageWalk) elements(id uint64, page []byte, off int64) (end int, err error) {
+// element is one of a page's.
+type element struct {
+	flags      uint32 // of a leaf
+	at         uint64 // where in the page its key begins, which its value follows
+	key, value uint64 // their lengths, bytes
+	page       uint64 // below it, in a branch
+}
+
+func (e *element) end() uint64 { return e.at + e.key + e.value }
+
+// elementOf reads an element of a page that has as many; where it points may be anywhere.
+func elementOf(page []byte, i int) element {
+	ne := binary.NativeEndian
+	at := pageHeaderSize + i*pageElementSize
+	b := page[at : at+pageElementSize]
+	if ne.Uint16(page[8:]) == branchPage {
+		return element{at: uint64(at) + uint64(ne.Uint32(b)), key: uint64(ne.Uint32(b[4:])), page: ne.Uint64(b[8:])}
+	}
+	return element{flags: ne.Uint32(b), at: uint64(at) + uint64(ne.Uint32(b[4:])), key: uint64(ne.Uint32(b[8:])),
+		value: uint64(ne.Uint32(b[12:]))}
+}
+
+// elements checks a page that is read, or one that is inside of a value.
+func (w *pageWalk) elements(id uint64, page []byte) error {
 	ne := binary.NativeEndian
 	if len(page) < pageHeaderSize {
-		return 0, w.wrong(id, ": a page inside of it is cut off")
+		return w.wrong(id, ": a page inside of it is cut off")
 	}
 	flags, count := ne.Uint16(page[8:]), int(ne.Uint16(page[10:]))
 	if flags != branchPage && flags != leafPage {
-		return 0, w.wrong(id, " has the kind %#x", flags)
+		return w.wrong(id, " has the kind %#x", flags)
 	}
-	if pageHeaderSize+count*pageElementSize > len(page) || flags == branchPage && count == 0 {
-		return 0, w.wrong(id, " has %d elements", count)
+	begin := pageHeaderSize + count*pageElementSize
+	if begin > len(page) || flags == branchPage && count == 0 {
+		return w.wrong(id, " has %d elements", count)
 	}
-	end = pageHeaderSize + count*pageElementSize
 	for i := range count {
-		at := pageHeaderSize + i*pageElementSize
-		e := page[at : at+pageElementSize]
-		var begin, key, value uint64
-		if flags == branchPage {
-			begin, key = uint64(at)+uint64(ne.Uint32(e)), uint64(ne.Uint32(e[4:]))
-		} else {
-			begin, key, value = uint64(at)+uint64(ne.Uint32(e[4:])), uint64(ne.Uint32(e[8:])), uint64(ne.Uint32(e[12:]))
+		e := elementOf(page, i)
+		if e.at < uint64(begin) || e.end() > uint64(len(page)) {
+			return w.wrong(id, ": element %d lies outside of it", i)
 		}
-		if begin < uint64(pageHeaderSize+count*pageElementSize) || begin+key+value > uint64(len(page)) {
-			return 0, w.wrong(id, ": element %d lies outside of it", i)
+		if !w.order.next(page[e.at:e.at+e.key], flags == branchPage) {
+			return w.wrong(id, ": the key of element %d does not come after the one before it", i)
 		}
-		if w.strict != nil && (begin != uint64(end) || flags == leafPage && ne.Uint32(e) > bucketLeaf) {
-			return 0, w.wrong(id, ": element %d is not where it belongs, or of no known kind", i)
-		}
-		end = int(begin + key + value)
+		var err error
 		switch {
 		case flags == branchPage:
-			var first []byte
-			first, err = w.walk(ne.Uint64(e[8:]))
-			if err == nil && w.strict != nil && !bytes.Equal(first, page[begin:end]) {
-				err = w.wrong(id, ": element %d has the key %.64x, the page below it begins with %.64x", i,
-					page[begin:end], first)
-			}
-		case ne.Uint32(e)&bucketLeaf != 0:
-			err = w.bucket(id, page[begin+key:end], off+int64(begin+key))
+			err = w.walk(e.page)
+		case e.flags&bucketLeaf != 0:
+			err = w.bucket(id, page[e.at+e.key:e.end()])
 		}
 		if err != nil {
-			return 0, err
-		}
-	}
-	return end, nil
-}
-
-// bucket checks the tree of a bucket, whose value is at off in the file.
-func (w *pageWalk) bucket(id uint64, value []byte, off int64) error {
-	if len(value) < bucketHeaderSize {
-		return w.wrong(id, ": a bucket of %d bytes", len(value))
-	}
-	ne := binary.NativeEndian
-	if w.strict != nil && ne.Uint64(value[8:]) != 0 {
-		return w.wrong(id, ": a bucket has a sequence, which is never used")
-	}
-	if root := ne.Uint64(value); root != 0 {
-		if w.strict != nil && len(value) != bucketHeaderSize {
-			return w.wrong(id, ": a bucket of %d bytes with pages of its own", len(value))
-		}
-		_, err := w.walk(root)
-		return err
-	}
-	page := value[bucketHeaderSize:]
-	end, err := w.elements(id, page, off+bucketHeaderSize)
-	if err == nil && w.strict != nil && (end != len(page) || ne.Uint64(page) != 0 || ne.Uint32(page[12:]) != 0) {
-		err = w.wrong(id, ": the page of a bucket inside of it makes no sense")
-	}
-	return err
-}
-
-// firstKey is the key of a page's first element, of a page that was checked.
-func firstKey(page []byte) []byte {
-	ne := binary.NativeEndian
-	e := page[pageHeaderSize:]
-	switch {
-	case ne.Uint16(page[10:]) == 0:
-		return nil
-	case ne.Uint16(page[8:]) == branchPage:
-		return e[ne.Uint32(e):][:ne.Uint32(e[4:])]
-	}
-	return e[ne.Uint32(e[4:]):][:ne.Uint32(e[8:])]
-}
-
-// below are the pages that a page with branches names, one that was checked; of another page there
-// are none.
-func below(page []byte) (ids []uint64) {
-	ne := binary.NativeEndian
-	if ne.Uint16(page[8:]) != branchPage {
-		return nil
-	}
-	for i := range int(ne.Uint16(page[10:])) {
-		ids = append(ids, ne.Uint64(page[pageHeaderSize+i*pageElementSize+8:]))
-	}
-	return ids
-}
-
-// lost checks that each page was reached or is on the list of free pages.
-func (w *pageWalk) lost() error {
-	for id, reached := range w.inUse {
-		if !reached {
-			return w.wrong(uint64(id), " is neither in use nor free")
+			return err
 		}
 	}
 	return nil
+}
+
+// keyOrder is how far the keys of a bucket are in order. A key in a branch comes after all that are
+// before its page, and is at most the first one in that.
+type keyOrder struct {
+	before []byte
+	above  bool // before is in a branch
+}
+
+// next takes the next key, and says whether it is in order.
+func (o *keyOrder) next(key []byte, above bool) bool {
+	c := bytes.Compare(o.before, key)
+	inOrder := c < 0 || c == 0 && o.above
+	o.before, o.above = key, above
+	return inOrder
+}
+
+// bucket checks the tree of a bucket by its value.
+func (w *pageWalk) bucket(id uint64, value []byte) error {
+	if len(value) < bucketHeaderSize {
+		return w.wrong(id, ": a bucket of %d bytes", len(value))
+	}
+	outside := w.order
+	defer func() { w.order = outside }()
+	w.order = keyOrder{above: true}
+	if root := binary.NativeEndian.Uint64(value); root != 0 {
+		return w.walk(root)
+	}
+	return w.elements(id, value[bucketHeaderSize:])
 }

@@ -1,11 +1,9 @@
 package snapshot
 
 import (
-	"bytes"
 	"fmt"
 	"iter"
 	"os"
-	"unsafe"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -20,23 +18,14 @@ func (f *File) Read(each func(Meta, Entry) error) (Meta, error) {
 	return f.meta(func(tx *bolt.Tx, m Meta) error {
 		var count uint64
 		var sum digest
-		var scratch, before []byte
+		var scratch []byte
 		c := tx.Bucket(bucketTopics).Cursor()
-		begin, size := uint64(tx.DB().Info().Data), uint64(tx.Size())
 		for k, v := c.First(); k != nil; k, v = c.Next() {
-			offset := int64(0)
-			if at := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(k)))) - begin; at < size {
-				offset = int64(at) // all of the file is in memory; but of a few entries bbolt may have a copy
-			}
-			if bytes.Compare(before, k) >= 0 { // so no topic comes twice
-				return f.damaged(&misplaced{offset, fmt.Errorf("entry %.64x comes behind %.64x", k, before)})
-			}
-			before = k
 			e, err := decodeEntry(k, v)
+			e.Offset = offsetOf(tx, k)
 			if err != nil {
-				return f.damaged(&misplaced{offset, err})
+				return f.damaged(&misplaced{e.Offset, err})
 			}
-			e.Offset = offset
 			count++
 			sum.add(entryHash(&scratch, k, v))
 			if err := each(m, e); err != nil {

@@ -73,14 +73,12 @@ func salvagePage(page []byte, head int, above bool, each func(Entry) error) erro
 		return nil
 	}
 	for i := range count {
-		at := pageHeaderSize + i*pageElementSize
-		e := page[at : at+pageElementSize]
-		begin, key, size := uint64(at)+uint64(ne.Uint32(e[4:])), uint64(ne.Uint32(e[8:])), uint64(ne.Uint32(e[12:]))
-		if begin+key+size > uint64(len(page)) {
+		e := elementOf(page, i)
+		if e.end() > uint64(len(page)) {
 			continue
 		}
-		value := page[begin+key : begin+key+size]
-		if ne.Uint32(e) == bucketLeaf {
+		value := page[e.at+e.key : e.end()]
+		if e.flags == bucketLeaf {
 			if above && len(value) > bucketHeaderSize && ne.Uint64(value) == 0 {
 				if err := salvagePage(value[bucketHeaderSize:], len(value), false, each); err != nil {
 					return err
@@ -88,8 +86,8 @@ func salvagePage(page []byte, head int, above bool, each func(Entry) error) erro
 			}
 			continue
 		}
-		found, err := decodeEntry(page[begin:begin+key], value)
-		if ne.Uint32(e) != 0 || err != nil {
+		found, err := decodeEntry(page[e.at:e.at+e.key], value)
+		if e.flags != 0 || err != nil {
 			continue // the pages have other things, too: the bucket meta, and what is damaged
 		}
 		if err := each(found); err != nil {
