@@ -60,7 +60,7 @@ locks: ## LOCK removed beside a server, starts beside tools, ROUNDS (200) times;
 	GCD_LOCK_ROUNDS=$(ROUNDS) GCD_LOCK_OLDER=$(OLDER) go test -run 'TestLock|TestStartBeside' -count=1 -timeout 60m -v ./cmd/gcd
 
 damage: ## kill -9 under load, then damage to the end of the log, ROUNDS (200) times: refused, or nothing acknowledged is gone
-	GCD_DAMAGE_ROUNDS=$(ROUNDS) go test -run TestDamagedBehindAKill -count=1 -timeout 60m -v ./cmd/gcd
+	GCD_DAMAGE_ROUNDS=$(ROUNDS) go test -run TestDamagedAfterAKill -count=1 -timeout 60m -v ./cmd/gcd
 
 power: ## power losses of stores on the memory disk, in ROUNDS (200) times three lives: nothing durable is gone, and nothing refused
 	GCD_POWER_ROUNDS=$(ROUNDS) go test -run TestPowerLoss -count=1 -timeout 60m -v ./store

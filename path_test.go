@@ -77,7 +77,7 @@ func TestPathOfACount(t *testing.T) {
 	}
 }
 
-// callAfter finds the first call of a function in another one's body behind a position.
+// callAfter finds the first call of a function in another one's body after a position.
 func callAfter(f *ast.FuncDecl, name string, from token.Pos) token.Pos {
 	name = name[strings.LastIndexByte(name, '.')+1:]
 	first := token.NoPos

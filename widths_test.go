@@ -287,14 +287,14 @@ func TestWidthsAreFound(t *testing.T) {
 	}
 	wide := strings.Repeat("x", 97)
 	for text, want := range map[string]string{
-		"// a " + wide + "\nvar a = 1":                                "3: a comment has 102",
-		"// " + wide + "x\nvar a = 1":                                 "",
-		"//go:generate a " + wide + "\nvar a = 1":                     "",
-		"/*\na " + wide + wide + "\n*/\nvar a = 1":                    "4: code has 196",
-		"func f() {\n\t// a " + wide[4:] + "\n}":                      "4: a comment has 102",
-		"var a = \"" + wide + wide + "\"":                             "3: code has 204",
-		"var a = `" + wide + wide + "\n" + wide + wide + "`":          "",
-		"var a = 1 // " + wide + " and a comment behind what is code": "3: code has",
+		"// a " + wide + "\nvar a = 1":                               "3: a comment has 102",
+		"// " + wide + "x\nvar a = 1":                                "",
+		"//go:generate a " + wide + "\nvar a = 1":                    "",
+		"/*\na " + wide + wide + "\n*/\nvar a = 1":                   "4: code has 196",
+		"func f() {\n\t// a " + wide[4:] + "\n}":                     "4: a comment has 102",
+		"var a = \"" + wide + wide + "\"":                            "3: code has 204",
+		"var a = `" + wide + wide + "\n" + wide + wide + "`":         "",
+		"var a = 1 // " + wide + " and a comment after what is code": "3: code has",
 	} {
 		found, err := wideGo([]byte("package p\n\n" + text + "\n"))
 		if err != nil {

@@ -144,7 +144,7 @@ func TestRealServer(t *testing.T) {
 					t.Error(err)
 				}
 				if n, err := c.Count(patient(t), "orders"); n != 1 || err != nil {
-					t.Errorf("behind a reset: %d, %v", n, err)
+					t.Errorf("after a reset: %d, %v", n, err)
 				}
 				err := c.Ping(patient(t))
 				if errors.Is(err, errors.ErrUnsupported) != noRESP || !noRESP && err != nil {

@@ -139,7 +139,7 @@ func TestRESPAnswerToNothing(t *testing.T) {
 }
 
 // Answers are not trusted after one that means nothing, though they came with it.
-func TestRESPAnswersBehindASurprise(t *testing.T) {
+func TestRESPAnswersAfterASurprise(t *testing.T) {
 	t.Parallel()
 	for _, surprise := range []string{":0\r\n", "+OK\r\n", ":x\r\n", "*0\r\n"} {
 		addr := respServer(t, func(conn *respConn) {
@@ -196,7 +196,7 @@ func TestRESPCutAtEveryByte(t *testing.T) {
 			}
 		}
 		if t.Failed() {
-			t.Fatalf("cut behind %q", stream[:cut])
+			t.Fatalf("cut after %q", stream[:cut])
 		}
 		closeClient(t, c)
 	}

@@ -23,8 +23,8 @@ func TestRESPServerThatStops(t *testing.T) {
 		{"it stops in the middle of a line", stops + "-LOAD", "refused"},
 		{"it loads", "-LOADING gcd is loading its counters, try again soon\r\n", "unknown"},
 		{"it is full", "-BUSY too many requests in flight: try again later\r\n", "unknown"},
-		{"it says something else behind", stops + "*0\r\n", "unknown"},
-		{"it says what is no answer behind", stops + "hello\r\n", "unknown"},
+		{"it says something else after that", stops + "*0\r\n", "unknown"},
+		{"it says what is no answer after that", stops + "hello\r\n", "unknown"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

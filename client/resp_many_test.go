@@ -126,7 +126,7 @@ func TestCountManyBesideOthers(t *testing.T) {
 	t.Parallel()
 	begun1, goOn := make(chan struct{}), make(chan struct{})
 	addr := respServer(t, func(conn *respConn) {
-		conn.expect(t, "GCD.COUNT before", "MULTI", "GCD.COUNT a", "GCD.COUNT b", "EXEC", "GCD.COUNT behind")
+		conn.expect(t, "GCD.COUNT before", "MULTI", "GCD.COUNT a", "GCD.COUNT b", "EXEC", "GCD.COUNT after")
 		close(begun1)
 		receive(t, goOn)
 		conn.send(bulk(1) + "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n" + bulk(2) + bulk(3) + bulk(4))
@@ -144,7 +144,7 @@ func TestCountManyBesideOthers(t *testing.T) {
 		result <- err
 	}()
 	begun(c, 0, 2)
-	behind := c.CountAsync(patient(t), "behind")
+	after := c.CountAsync(patient(t), "after")
 	receive(t, begun1)
 	cancel()
 	err := receive(t, result)
@@ -152,7 +152,7 @@ func TestCountManyBesideOthers(t *testing.T) {
 	close(goOn)
 	sum, err := outcome(t, before)
 	wantSum(t, sum, err, 1)
-	sum, err = outcome(t, behind)
+	sum, err = outcome(t, after)
 	wantSum(t, sum, err, 4)
 	sum, err = c.Count(patient(t), "next")
 	wantSum(t, sum, err, 5)

@@ -74,7 +74,7 @@ func TestRESPPutBack(t *testing.T) {
 		for p.waiting.len() > 1 {
 			for i, cmd := range commands {
 				if cmd == p.waiting.oldest() && i <= last {
-					t.Errorf("command %d waits behind command %d", i, last)
+					t.Errorf("command %d waits after command %d", i, last)
 				} else if cmd == p.waiting.oldest() {
 					last = i
 				}

@@ -21,9 +21,9 @@ func TestRESPWriteErrorResendsNothing(t *testing.T) {
 		if writeError(t) || t.Failed() {
 			return
 		}
-		t.Logf("try %d: the write did not end behind a whole command", try)
+		t.Logf("try %d: the write did not end after a whole command", try)
 	}
-	t.Error("a write never ended behind a whole command and before the last one")
+	t.Error("a write never ended after a whole command and before the last one")
 }
 
 // writeError has a write fail in the middle. It returns false if that was not after a whole

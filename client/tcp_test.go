@@ -80,7 +80,7 @@ func TestTCPAnswers(t *testing.T) {
 			read(conn)
 			reset(conn)
 		}},
-		{name: "RST behind a sum", class: "unknown", server: func(conn *net.TCPConn) {
+		{name: "RST after a sum", class: "unknown", server: func(conn *net.TCPConn) {
 			answering("\x80\x01")(conn)
 			reset(conn)
 		}},

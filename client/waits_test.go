@@ -82,7 +82,7 @@ func TestPauseIsOver(t *testing.T) {
 			attempt()
 		}
 		if waited := attempt(); waited < maxPause/2 || waited > maxPause {
-			t.Errorf("an attempt just behind another waited for %v, want %v to %v", waited, maxPause/2, maxPause)
+			t.Errorf("an attempt just after another waited for %v, want %v to %v", waited, maxPause/2, maxPause)
 		}
 		time.Sleep(maxPause / 2)
 		if waited := attempt(); waited > maxPause/2 {
@@ -90,7 +90,7 @@ func TestPauseIsOver(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		if waited := attempt(); waited > 0 {
-			t.Errorf("an attempt a minute behind the last waited for %v", waited)
+			t.Errorf("an attempt a minute after the last waited for %v", waited)
 		}
 	})
 }

@@ -61,7 +61,7 @@ func TestGoRedisCounts(t *testing.T) {
 			{"TTL", func() (any, error) { d, err := c.TTL(ctx, topic).Result(); return int64(d), err }, int64(-1)},
 			{"PTTL", func() (any, error) { d, err := c.PTTL(ctx, other).Result(); return int64(d), err }, int64(-2)},
 			{"GETDEL", func() (any, error) { return c.GetDel(ctx, topic).Result() }, "11"},
-			{"INCR behind it", func() (any, error) { return c.Incr(ctx, topic).Result() }, int64(1)},
+			{"INCR after it", func() (any, error) { return c.Incr(ctx, topic).Result() }, int64(1)},
 			{"GETSET", func() (any, error) { return c.Do(ctx, "GETSET", topic, 0).Text() }, "1"},
 			{"INCR of another", func() (any, error) { return c.Incr(ctx, other).Result() }, int64(1)},
 			{"SET 0", func() (any, error) { return c.Set(ctx, other, 0, 0).Result() }, "OK"},
@@ -76,7 +76,7 @@ func TestGoRedisCounts(t *testing.T) {
 			}
 		}
 		if _, err := c.Get(ctx, topic).Result(); err != redis.Nil {
-			t.Errorf("GET behind a reset: %v, want nil", err)
+			t.Errorf("GET after a reset: %v, want nil", err)
 		}
 		info, err := c.Do(ctx, "GCD.INFO", topic).Result()
 		if want := map[int]string{2: "[sum 0 epoch 3]", 3: "map[epoch:3 sum:0]"}[version]; err != nil ||
@@ -86,7 +86,7 @@ func TestGoRedisCounts(t *testing.T) {
 	})
 }
 
-// What would break a promise fails with a reason, and what comes behind on the same connection is
+// What would break a promise fails with a reason, and what comes after it on the same connection is
 // served.
 func TestGoRedisRefusals(t *testing.T) {
 	t.Parallel()
@@ -150,7 +150,7 @@ func TestGoRedisPipeline(t *testing.T) {
 			}
 		}
 		if last := got[2*n+1].(*redis.IntCmd); last.Val() != n+1 || last.Err() != nil {
-			t.Errorf("behind the error: %v", last)
+			t.Errorf("after the error: %v", last)
 		}
 	})
 }
@@ -301,7 +301,7 @@ func TestGoRedisReconnects(t *testing.T) {
 		count := func() error {
 			n, err := c.Incr(context.Background(), "reconnects").Result()
 			if err == nil && n <= last {
-				t.Errorf("%d behind %d", n, last)
+				t.Errorf("%d after %d", n, last)
 			}
 			last = max(last, n)
 			return err

@@ -101,7 +101,7 @@ func (l *library) missing(t *testing.T) {
 }
 
 // Each library counts with its defaults: one call after the other, in a pipeline and in a
-// transaction, and goes on behind a server that was killed. What it does with a call whose answer
+// transaction, and goes on after a server that was killed. What it does with a call whose answer
 // is lost is what docs/resp.md says.
 func TestLibraries(t *testing.T) {
 	t.Parallel()
@@ -163,9 +163,9 @@ func killed(t *testing.T, s *process, c counter) {
 		}
 	}
 	if !slices.Equal(got, []int64{51}) {
-		t.Errorf("behind a kill: %v, want 51; failures: %v", got, failures)
+		t.Errorf("after a kill: %v, want 51; failures: %v", got, failures)
 	}
-	t.Logf("behind a kill %d calls fail: %v", len(failures), failures)
+	t.Logf("after a kill %d calls fail: %v", len(failures), failures)
 }
 
 // killedUnderLoad kills the server while a client counts: no number comes twice, and of the call
@@ -187,7 +187,7 @@ func killedUnderLoad(t *testing.T, s *process, c counter) {
 	if err := <-again; err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("killed behind %d answers: %v", len(got), err)
+	t.Logf("killed after %d answers: %v", len(got), err)
 	for tries := 0; len(got) < calls && tries < 5; tries++ {
 		err = c.incr("loaded", calls-len(got), note)
 	}
@@ -196,7 +196,7 @@ func killedUnderLoad(t *testing.T, s *process, c counter) {
 	}
 	for i := 1; i < len(got); i++ {
 		if got[i] <= got[i-1] {
-			t.Fatalf("%d comes behind %d", got[i], got[i-1])
+			t.Fatalf("%d comes after %d", got[i], got[i-1])
 		}
 	}
 	if last := got[calls-1]; last < calls || last > calls+1 {

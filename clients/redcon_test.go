@@ -14,7 +14,7 @@ import (
 // commands are what a stream holds up to its end or to the first thing that is no command.
 type commands struct {
 	all  [][]string // those without a word left out, since they ask for nothing
-	rest int        // bytes that are not a whole command yet; −1 behind an error
+	rest int        // bytes that are not a whole command yet; −1 after an error
 }
 
 // ours parses with the server's parser.

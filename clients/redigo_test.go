@@ -145,7 +145,7 @@ func TestRedigoPipeline(t *testing.T) {
 			t.Errorf("EXEC: %d (%v), want %d", got, err, n+1)
 		}
 		if got, err := redis.Int(c.Receive()); got != n+1 || err != nil {
-			t.Errorf("behind the transaction: %d (%v), want %d", got, err, n+1)
+			t.Errorf("after the transaction: %d (%v), want %d", got, err, n+1)
 		}
 	})
 }
@@ -171,7 +171,7 @@ func TestRedigoPool(t *testing.T) {
 		c := pool.Get()
 		defer c.Close()
 		if n, err := redis.Int(c.Do("INCR", "pool")); n != 801 || err != nil {
-			t.Errorf("behind a restart: %d (%v)", n, err)
+			t.Errorf("after a restart: %d (%v)", n, err)
 		}
 	})
 }

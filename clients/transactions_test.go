@@ -37,7 +37,7 @@ func killedInTransactions(t *testing.T, s *process, c counter) {
 			continue
 		}
 		if len(got) != 2 || got[0] != got[1] || got[0] <= last {
-			t.Fatalf("a transaction: %v behind %d", got, last)
+			t.Fatalf("a transaction: %v after %d", got, last)
 		}
 		last = got[0]
 		if answered++; answered == at {

@@ -13,7 +13,7 @@ import (
 // reach a limit.
 var fills = []int{0, 531, 532, 533, 534, 535, 65534, 65535}
 
-// stretch returns msg with a run of letters behind its opcode. Long messages are made here, for the
+// stretch returns msg with a run of letters after its opcode. Long messages are made here, for the
 // fuzzer spends all of its time on shortening an input when that has some ten thousand bytes.
 func stretch(msg []byte, fill uint8) []byte {
 	if len(msg) == 0 || int(fill) >= len(fills) {

@@ -27,7 +27,7 @@ const (
 	MaxDatagram = 65507
 	// MaxTopic is the size of the longest topic.
 	MaxTopic = 65535
-	// MaxText is the size of the longest text behind a refusal's code; what is longer is cut.
+	// MaxText is the size of the longest text after a refusal's code; what is longer is cut.
 	MaxText = 256
 	// MaxReply is the size of the longest reply, a refusal with its text.
 	MaxReply = 258

@@ -101,11 +101,11 @@ func section(t *testing.T, heading string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, behind, found := strings.Cut(string(page), "\n## "+heading+"\n")
+	_, after, found := strings.Cut(string(page), "\n## "+heading+"\n")
 	if !found {
 		t.Fatalf("docs/protocol.md has no heading %q", heading)
 	}
-	body, _, _ := strings.Cut(behind, "\n## ")
+	body, _, _ := strings.Cut(after, "\n## ")
 	return strings.Split(body, "\n")
 }
 

@@ -42,7 +42,7 @@ func ParseReply(msg []byte) (Reply, error) {
 		return Reply{Op: op, Sum: sum}, nil
 	case OpResetReply:
 		if len(data) != 0 {
-			return Reply{}, fmt.Errorf("%w: %d bytes behind the answer to a RESET, want none", ErrBadReply, len(data))
+			return Reply{}, fmt.Errorf("%w: %d bytes after the answer to a RESET, want none", ErrBadReply, len(data))
 		}
 		return Reply{Op: op}, nil
 	case OpRefusal:

@@ -128,7 +128,7 @@ var notReplies = []struct{ name, msg string }{
 	{"sum of nine bytes", "\x80\x01\x00\x00\x00\x00\x00\x00\x00\x00"},
 	{"sum of nine bytes, the first zero", "\x80\x00\x01\x00\x00\x00\x00\x00\x00\x00"},
 	{"sum of very many bytes", "\x80" + strings.Repeat("\x00", 1<<16)},
-	{"data behind the answer to a RESET", "\x81\x00"},
+	{"data after the answer to a RESET", "\x81\x00"},
 	{"refusal without a code", "\xff"},
 	{"request", "\x00orders"},
 	{"unknown opcode", "\x82\x01"},

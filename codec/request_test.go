@@ -107,11 +107,11 @@ func TestAppendRequest(t *testing.T) {
 			for _, prefix := range []string{"", "before"} {
 				got, err := AppendRequest([]byte(prefix), c.op, c.topic)
 				if err != nil || string(got) != prefix+c.msg {
-					t.Errorf("string behind %q: got %.40q, %v", prefix, got, err)
+					t.Errorf("string after %q: got %.40q, %v", prefix, got, err)
 				}
 				got, err = AppendRequest([]byte(prefix), c.op, []byte(c.topic))
 				if err != nil || string(got) != prefix+c.msg {
-					t.Errorf("bytes behind %q: got %.40q, %v", prefix, got, err)
+					t.Errorf("bytes after %q: got %.40q, %v", prefix, got, err)
 				}
 			}
 		})
@@ -177,7 +177,7 @@ func TestComplete(t *testing.T) {
 		{"2 of 4", "\x00\xf0\x9f", false},
 		{"3 of 4", "\x00\xf0\x9f\x98", false},
 		{"4 of 4", "\x00\xf0\x9f\x98\x80", true},
-		{"1 of 3 behind a whole character", "\x00\xc3\xa9\xe2", false},
+		{"1 of 3 after a whole character", "\x00\xc3\xa9\xe2", false},
 		{"unknown opcode", "GET / HTTP/1.1\r\n\r\n", true},
 		{"opcode that looks like the beginning of a character", "\xc3\xa9", true},
 		{"opcode that looks like one of four bytes", "\xf0\x9f\x98", true},

@@ -80,7 +80,7 @@ type answer struct {
 var (
 	errIncomplete = errors.New("loadgen: the answer is not complete")
 	errNoAnswer   = errors.New("the connection ended without an answer")
-	errTwoAnswers = errors.New("there is something behind the answer")
+	errTwoAnswers = errors.New("there is something after the answer")
 )
 
 // firstAnswer reads the first answer in data, whose length is n. whole says that nothing more

@@ -25,7 +25,7 @@ const (
 	errManyArgs    = Error("invalid multibulk length: a command has at most 65535 arguments")
 	errBulkLength  = Error("invalid bulk length")
 	errLongCommand = Error("invalid bulk length: a command has at most 1048576 bytes")
-	errBulkEnd     = Error("expected the end of a line behind an argument")
+	errBulkEnd     = Error("expected the end of a line after an argument")
 	errInline      = Error("too big inline request")
 	errQuotes      = Error("unbalanced quotes in request")
 )

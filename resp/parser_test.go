@@ -200,7 +200,7 @@ func TestMalformedInlineIsAsItWas(t *testing.T) {
 	for _, in := range []string{`ECHO "a b" a"b c"d`, `ECHO 'a' "\x41`, `"a\n" 'b'c`} {
 		b := []byte(in + "\n")
 		if _, err := new(Parser).Next(b); err != errQuotes || string(b) != in+"\n" {
-			t.Errorf("%q: %v, and it is %q behind that", in, err, b)
+			t.Errorf("%q: %v, and it is %q after that", in, err, b)
 		}
 	}
 }

@@ -66,7 +66,7 @@ func TestStreamLeavesTheRest(t *testing.T) {
 		t.Errorf("the stream is %q, %v, want x up to its end", b, err)
 	}
 	if n, err := s.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-		t.Errorf("behind the end: %d, %v", n, err)
+		t.Errorf("after the end: %d, %v", n, err)
 	}
 	if rest, _ := io.ReadAll(r); string(rest) != "+OK\r\n" {
 		t.Errorf("the rest is %q", rest)

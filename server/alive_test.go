@@ -25,7 +25,7 @@ func TestAlive(t *testing.T) {
 			t.Error(err)
 		}
 		if err := s.Alive(t.Context()); err != nil {
-			t.Errorf("behind its end: %v", err)
+			t.Errorf("after its end: %v", err)
 		}
 	})
 }

@@ -70,8 +70,8 @@ func TestReset(t *testing.T) {
 	})
 }
 
-// A wrapped function runs first and is stamped behind: the stamps of functions that ran one after
-// another grow, also when several callers share the topic.
+// A wrapped function runs first and is stamped afterwards: the stamps of functions that ran one
+// after another grow, also when several callers share the topic.
 func TestWrap(t *testing.T) {
 	t.Parallel()
 	eachCell(t, func(t *testing.T, network string, o server.Options) {
@@ -90,7 +90,7 @@ func TestWrap(t *testing.T) {
 					}
 					stamp := sum(got)
 					if stamp <= last {
-						failures <- fmt.Errorf("stamp %d behind %d", stamp, last)
+						failures <- fmt.Errorf("stamp %d after %d", stamp, last)
 						return
 					}
 					last = stamp

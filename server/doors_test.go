@@ -135,8 +135,8 @@ func shut(network, addr string) bool {
 	return err != nil
 }
 
-// Datagrams that are committed together: who gets no answer takes none from those behind or before
-// it, and each gets its own.
+// Datagrams that are committed together: who gets no answer takes none from those before or
+// after it, and each gets its own.
 func TestNeighboursOfADatagramWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	lost := fmt.Errorf("%w: as it happens", core.ErrUnknown)
@@ -159,7 +159,7 @@ func TestNeighboursOfADatagramWithoutAnAnswer(t *testing.T) {
 			f.setSum(fmt.Sprintf("k %d 0", round), 7) // so that answers differ
 			f.unblock()
 			wantAnswer(t, answer(t, first), 128, byte(round+1))
-			last := dial(t, "udp", s.addr("udp")) // behind all of them
+			last := dial(t, "udp", s.addr("udp")) // after all of them
 			send(t, last, count("k last"))
 			wantAnswer(t, answer(t, last), 128, byte(round+1))
 			for i, c := range clients {

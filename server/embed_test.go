@@ -123,7 +123,7 @@ func TestSnapshotsUnderLoad(t *testing.T) {
 				for st.Stats().Snapshots < before+3 {
 					got, err := tryAsk(network, s.addr(network), count(topic(i)))
 					if n := sum(got); err != nil || n != last[i]+1 {
-						t.Errorf("counted %d behind %d (%v)", n, last[i], err)
+						t.Errorf("counted %d after %d (%v)", n, last[i], err)
 						return
 					}
 					last[i]++

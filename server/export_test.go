@@ -65,7 +65,7 @@ func (s *Server) SetHold(d time.Duration) { s.hold = d }
 // SetParting may come later, too, before a Shutdown.
 func (s *Server) SetParting(d time.Duration) { s.parting = d }
 
-// EndParting ends the time in which a server that stops goes on to read; it comes behind Shutdown.
+// EndParting ends the time in which a server that stops goes on to read; it comes after Shutdown.
 func (s *Server) EndParting() { s.drain(0) }
 
 func (s *Server) SetFirstByte(d time.Duration) { s.firstByte = d }

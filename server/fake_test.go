@@ -238,7 +238,7 @@ func (f *fake) committed() int {
 }
 
 // isStuck tells that somebody is in a round that is held up. Before that a loop that is about to
-// commit may still accept a connection, whose request it would read behind the commit only.
+// commit may still accept a connection, whose request it would read only after the commit.
 func (f *fake) isStuck() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -124,7 +124,7 @@ func (r *running) stop(t *testing.T) {
 			t.Error("Serve:", err)
 		}
 	case <-time.After(patience): // no t.Fatal: some stop beside their test
-		t.Error("Serve does not return behind Shutdown")
+		t.Error("Serve does not return after Shutdown")
 	}
 	r.served = nil
 }

@@ -279,7 +279,7 @@ func TestPipelineWhileLoading(t *testing.T) {
 }
 
 // Who has asked is told that the server ends, however many say nothing before him.
-func TestShutdownWhileLoadingBehindSilence(t *testing.T) {
+func TestShutdownWhileLoadingAfterSilence(t *testing.T) {
 	t.Parallel()
 	s := loadingServer(t, server.Options{})
 	s.SetFirstByte(time.Hour)

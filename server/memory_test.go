@@ -65,7 +65,7 @@ func TestMemoryOfLongAnswers(t *testing.T) {
 	rows := []struct{ name, in string }{
 		{"KEYS", array("KEYS", "*")},
 		{"SCAN", array("SCAN", "0", "COUNT", "1000000000")},
-		{"behind another", array("PING") + array("KEYS", "*")},
+		{"after another", array("PING") + array("KEYS", "*")},
 		{"DOCS", array(append([]string{"COMMAND", "DOCS"}, many("command", 8000)...)...)},
 		{"INFO", array(append([]string{"COMMAND", "INFO"}, many("incr", 20_000)...)...)},
 		{"MGET", array(append([]string{"MGET"}, many("topic", 65_000)...)...)},
@@ -122,7 +122,7 @@ func TestMemoryOfLongAnswers(t *testing.T) {
 	}
 }
 
-// So it is with answers that wait for the disk because a count came behind them.
+// So it is with answers that wait for the disk because a count came after them.
 func TestMemoryOfAnswersThatWaitForTheDisk(t *testing.T) {
 	t.Parallel()
 	if !alone(t) {
@@ -246,7 +246,7 @@ func TestShutdownEndsListings(t *testing.T) {
 			t.Errorf("it looked at %d topics", n)
 		}
 		if g.state()["topic"] != 0 {
-			t.Error("what came behind it was counted")
+			t.Error("what came after it was counted")
 		}
 	})
 }
@@ -276,7 +276,7 @@ func TestBrokenConnectionEndsListings(t *testing.T) {
 		send(t, c, []byte("KEYS *9999\r\n"))
 		c.(*net.TCPConn).CloseWrite()
 		if got := string(answer(t, c)); !strings.HasPrefix(got, fmt.Sprintf("*%d\r\n", topics/10_000)) {
-			t.Errorf("behind a half close: %.100q", got)
+			t.Errorf("after a half close: %.100q", got)
 		}
 	})
 }

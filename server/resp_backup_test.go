@@ -56,7 +56,7 @@ func wantText(t *testing.T, r io.Reader, want string) {
 }
 
 // A backup is a streamed string whatever HELLO said, in its place in the pipeline, and the
-// conversation goes on behind it.
+// conversation goes on after it.
 func TestBackup(t *testing.T) {
 	t.Parallel()
 	eachRESP(t, func(t *testing.T, o server.Options, version int) {
@@ -269,7 +269,7 @@ func TestBackupFails(t *testing.T) {
 		c = dialRESP(t, s, 2)
 		send(t, c, []byte("GCD.BACKUP\r\n"))
 		wantBackup(t, bufio.NewReader(c))
-		eventually(t, "it is counted", func() bool { return s.Stats().Backups == 1 }) // behind the last write
+		eventually(t, "it is counted", func() bool { return s.Stats().Backups == 1 }) // after the last write
 		if st := s.Stats(); st.BrokenBackups != 3 || st.Panics != 1 {
 			t.Errorf("%d broken, %d panics", st.BrokenBackups, st.Panics)
 		}

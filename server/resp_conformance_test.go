@@ -238,20 +238,20 @@ var scripts = map[string]script{
 		{"MGET", "-ERR wrong number of arguments for 'mget' command\r\n", ""},
 		{"EXISTS", "-ERR wrong number of arguments for 'exists' command\r\n", ""},
 	},
-	"reads behind writes": {
-		{"INCR behind\r\nGET behind\r\nINCR behind", ":1\r\n$1\r\n1\r\n:2\r\n", ""},
-		{"DEL behind\r\nGET behind\r\nEXISTS behind\r\nINCR behind\r\nTYPE behind\r\nTTL behind\r\nMGET behind " +
-			"nope\r\nSTRLEN behind\r\nEXISTS behind behind",
+	"reads after writes": {
+		{"INCR after\r\nGET after\r\nINCR after", ":1\r\n$1\r\n1\r\n:2\r\n", ""},
+		{"DEL after\r\nGET after\r\nEXISTS after\r\nINCR after\r\nTYPE after\r\nTTL after\r\nMGET after " +
+			"nope\r\nSTRLEN after\r\nEXISTS after after",
 			":1\r\n$-1\r\n:0\r\n:1\r\n+string\r\n:-1\r\n*2\r\n$1\r\n1\r\n$-1\r\n:1\r\n:2\r\n",
 			":1\r\n_\r\n:0\r\n:1\r\n+string\r\n:-1\r\n*2\r\n$1\r\n1\r\n_\r\n:1\r\n:2\r\n"},
-		{"GCD.RESET behind\r\nGCD.INFO behind", "+OK\r\n*4\r\n$3\r\nsum\r\n$1\r\n0\r\n$5\r\nepoch\r\n:2\r\n",
+		{"GCD.RESET after\r\nGCD.INFO after", "+OK\r\n*4\r\n$3\r\nsum\r\n$1\r\n0\r\n$5\r\nepoch\r\n:2\r\n",
 			"+OK\r\n%2\r\n$3\r\nsum\r\n$1\r\n0\r\n$5\r\nepoch\r\n:2\r\n"},
-		{"INCR behind\r\nGET " + strings.Repeat("y", 1001) +
-			"\r\nPING\r\nINCR behind\r\nPING x\r\nNOSUCH\r\nINCR behind",
+		{"INCR after\r\nGET " + strings.Repeat("y", 1001) +
+			"\r\nPING\r\nINCR after\r\nPING x\r\nNOSUCH\r\nINCR after",
 			":1\r\n$-1\r\n+PONG\r\n:2\r\n$1\r\nx\r\n-ERR unknown command 'NOSUCH', with args beginning with: " +
 				"\r\n:3\r\n",
 			":1\r\n_\r\n+PONG\r\n:2\r\n$1\r\nx\r\n-ERR unknown command 'NOSUCH', with args beginning with: \r\n:3\r\n"},
-		{"INCR behind\r\nGETSET behind 0\r\nGETDEL behind\r\nINCR behind\r\nSET behind 0\r\nINCR behind",
+		{"INCR after\r\nGETSET after 0\r\nGETDEL after\r\nINCR after\r\nSET after 0\r\nINCR after",
 			":4\r\n$1\r\n4\r\n$-1\r\n:1\r\n+OK\r\n:1\r\n", ":4\r\n$1\r\n4\r\n_\r\n:1\r\n+OK\r\n:1\r\n"},
 	},
 	"unknown": {

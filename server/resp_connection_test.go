@@ -201,7 +201,7 @@ func TestRESPQuit(t *testing.T) {
 			}
 		}
 		if v, _ := st.Get("never"); v.Sum != 0 {
-			t.Error("a command behind QUIT was run")
+			t.Error("a command after QUIT was run")
 		}
 	})
 }

@@ -45,7 +45,7 @@ func TestRESPPingTellsWhetherCountsAreTaken(t *testing.T) {
 
 // Behind a count in the same pipeline it is the count's time that PING tells of: the store may have
 // become full with it.
-func TestRESPPingBehindTheCountThatFindsNoRoom(t *testing.T) {
+func TestRESPPingAfterTheCountThatFindsNoRoom(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
 		s, f := serveFake(t, o)

@@ -52,7 +52,7 @@ func TestRESPModel(t *testing.T) {
 					t.Fatal(err)
 				}
 				t.Cleanup(func() { st.Close() })
-				// what is behind an end may be said late
+				// what comes after an end may be said late
 				s := serve(t, st, o, func(s *server.Server) { s.SetLinger(time.Hour) })
 				r := rand.New(rand.NewPCG(seed, 0))
 				m := newRespModel("")
@@ -109,17 +109,17 @@ func conversation(r *rand.Rand, m *respModel, commands int) (in, want []byte, cl
 	end := func(last, answer string) {
 		in, want, closes = append(in, last...), append(want, answer...), true
 	}
-	const behind = "INCR never\r\nPING\r\n"
+	const after = "INCR never\r\nPING\r\n"
 	switch r.IntN(6) {
 	case 0:
-		end(array("QUIT")+behind, m.answer([]string{"QUIT"}))
+		end(array("QUIT")+after, m.answer([]string{"QUIT"}))
 	case 1:
-		end("*1\r\n$-1\r\n"+behind, "-ERR Protocol error: invalid bulk length\r\n")
+		end("*1\r\n$-1\r\n"+after, "-ERR Protocol error: invalid bulk length\r\n")
 	case 2:
-		end("*65536\r\n"+behind,
+		end("*65536\r\n"+after,
 			"-ERR Protocol error: invalid multibulk length: a command has at most 65535 arguments\r\n")
 	case 3:
-		end("PING \"a\"b\r\n"+behind, "-ERR Protocol error: unbalanced quotes in request\r\n")
+		end("PING \"a\"b\r\n"+after, "-ERR Protocol error: unbalanced quotes in request\r\n")
 	case 4:
 		in = append(in, "*2\r\n$4\r\nINCR\r\n$5\r\nnev"...) // and no more
 	}

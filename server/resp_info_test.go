@@ -137,7 +137,7 @@ func tell(t testing.TB, c net.Conn, lines ...string) {
 	readUntil(t, c, "$4\r\ntold\r\n")
 }
 
-// What a Redis 7.2.5 told behind these lines: what became of commands, and errors by their kind.
+// What a Redis 7.2.5 told after these lines: what became of commands, and errors by their kind.
 func TestRESPCommandStatsAsRedis(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {

@@ -15,7 +15,7 @@ import (
 )
 
 // Shutdown closes the connections that say nothing, and those with commands under way when these
-// are answered; what is behind them is refused.
+// are answered; what comes after them is refused.
 func TestRESPShutdown(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
@@ -45,7 +45,7 @@ func TestRESPShutdown(t *testing.T) {
 		f.unblock()
 		seen := make(map[string]bool)
 		for _, c := range waiting {
-			got := string(answer(t, c)) // to an orderly end, although a command behind was not read
+			got := string(answer(t, c)) // to an orderly end, although the command after it was not read
 			values, refused := strings.CutSuffix(got, shuttingDown)
 			for _, n := range strings.Fields(values) {
 				seen[n] = true

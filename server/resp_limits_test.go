@@ -14,7 +14,7 @@ import (
 	"gcd/store/core"
 )
 
-// What is no command ends the connection, with a reason, behind the answers to what came before.
+// What is no command ends the connection, with a reason, after the answers to what came before.
 func TestRESPProtocolErrors(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {

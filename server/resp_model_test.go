@@ -28,7 +28,7 @@ type respModel struct {
 	id      string // of the connection, as CLIENT ID has it
 	version int
 	name    string
-	ended   bool // behind QUIT
+	ended   bool // after QUIT
 
 	multi        [][]string // what was queued since MULTI; nil: no MULTI
 	topicsQueued int        // topics of it

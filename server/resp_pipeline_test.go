@@ -121,7 +121,7 @@ func TestRESPEverySplit(t *testing.T) {
 }
 
 // So it is with the first command of a connection, which shows that it is RESP's, and with its
-// client's end behind it.
+// client's end after it.
 func TestRESPFirstCommand(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
@@ -232,7 +232,7 @@ func pipelined(addr string, rounds, pipeline int, seen chan<- uint64) error {
 				return err
 			}
 			if n <= last {
-				return fmt.Errorf("%d behind %d", n, last)
+				return fmt.Errorf("%d after %d", n, last)
 			}
 			last = n
 			seen <- n

@@ -114,7 +114,7 @@ func TestRESPScanAmongTheDead(t *testing.T) {
 	eachDispatch(t, func(t *testing.T, o server.Options) {
 		s, st := serveMemory(t, o)
 		const topics, live = 70_000, 250
-		dead := func(i int) bool { return i%24 != 0 || i/24 >= live } // those behind the first 6,000 all are
+		dead := func(i int) bool { return i%24 != 0 || i/24 >= live } // those after the first 6,000 all are
 		g := &core.Group{Ops: make([]core.Op, 0, 2*topics), Done: func(*core.Group) {}}
 		var want []string
 		for i := range topics {
@@ -130,7 +130,7 @@ func TestRESPScanAmongTheDead(t *testing.T) {
 		g.Done = func(*core.Group) { close(done) }
 		st.Submit(g)
 		await(t, "the topics are counted", done)
-		// 13 answers have 20 topics or what is left, and behind the last of them 64,000 that have
+		// 13 answers have 20 topics or what is left, and after the last of them 64,000 that have
 		// no sum take one more at most.
 		got, answers := scanAll(t, s, " COUNT 20")
 		if slices.Sort(got); !slices.Equal(got, want) || answers > 14 {

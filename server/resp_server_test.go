@@ -63,7 +63,7 @@ func TestRESPInfo(t *testing.T) {
 		send(t, c, []byte("DEL info info2\r\nINFO keyspace\r\nDBSIZE\r\nINCR info\r\nDBSIZE\r\nECHO end\r\n"))
 		if got := readUntil(t, c, "$3\r\nend\r\n"); !strings.HasPrefix(got, ":2\r\n") || strings.Contains(got, "db0") ||
 			!strings.HasSuffix(got, ":0\r\n:1\r\n:1\r\n") {
-			t.Errorf("behind DEL: %q", got)
+			t.Errorf("after DEL: %q", got)
 		}
 	})
 }

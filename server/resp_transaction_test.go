@@ -23,7 +23,7 @@ const (
 )
 
 // transactions are conversations; each line's commands are sent at once, with MULTI before and EXEC
-// behind those that are marked so.
+// after those that are marked so.
 var transactions = map[string]script{
 	"nothing": {
 		{"MULTI\r\nEXEC", "+OK\r\n*0\r\n", ""},
@@ -113,7 +113,7 @@ func TestRESPTransactions(t *testing.T) {
 	runScripts(t, transactions)
 }
 
-// DBSIZE tells what there is behind what stands before it, and INFO how it is behind all.
+// DBSIZE tells what there is after what stands before it, and INFO how it is after all.
 func TestRESPTransactionSize(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
@@ -145,7 +145,7 @@ func TestRESPTransactionIsSeenAndCharged(t *testing.T) {
 			readUntil(t, c, "+OK\r\n+OK\r\n")
 			if got := list(); !strings.Contains(got, "name=queues") || !strings.Contains(got, " flags=x ") ||
 				!strings.Contains(got, " multi=0 ") {
-				t.Errorf("behind MULTI: %s", got)
+				t.Errorf("after MULTI: %s", got)
 			}
 			send(t, c, []byte(array("ECHO", long("x", 200_000))))
 			readUntil(t, c, queuedReply)
@@ -153,7 +153,7 @@ func TestRESPTransactionIsSeenAndCharged(t *testing.T) {
 				t.Errorf("%d bytes are held", held)
 			}
 			if got := list(); !strings.Contains(got, " multi=1 ") || strings.Count(got, " multi-mem=0 ") != 1 {
-				t.Errorf("behind a command: %s", got)
+				t.Errorf("after a command: %s", got)
 			}
 			send(t, c, []byte(end+"\r\n"))
 			readUntil(t, c, "\r\n")
@@ -312,7 +312,7 @@ func TestRESPQueuedBytesAreBounded(t *testing.T) {
 			for range 2 + commands {
 				line, err := replies.ReadString('\n')
 				if err != nil {
-					t.Fatalf("%v behind %q", err, got)
+					t.Fatalf("%v after %q", err, got)
 				}
 				got += line
 			}
@@ -392,7 +392,7 @@ func TestRESPSilentTransactions(t *testing.T) {
 	})
 }
 
-// TestRESPTransactionAnswersAreBounded: of commands that are run behind the group no more are run
+// TestRESPTransactionAnswersAreBounded: of commands that are run after the group no more are run
 // than there is room for.
 func TestRESPTransactionAnswersAreBounded(t *testing.T) {
 	t.Parallel()
@@ -494,7 +494,7 @@ func TestRESPTransactionReadsAtItsMoment(t *testing.T) {
 		eventually(t, "so is the second", func() bool { return s.Stats().InFlight > 1 })
 		f.unblock()
 		want := "+OK\r\n" + long(queuedReply, 4) + "*4\r\n$1\r\n1\r\n:1\r\n:1\r\n:2\r\n"
-		expect(t, second, "a transaction behind a count", want)
+		expect(t, second, "a transaction after a count", want)
 	})
 }
 

@@ -40,12 +40,12 @@ func TestSplitMessages(t *testing.T) {
 		}{
 			{"after the opcode", []string{"\x00", "orders"}, false},
 			{"in a character of two bytes", []string{"\x00caf\xc3", "\xa9"}, false},
-			{"behind the first of three bytes", []string{"\x00\xe6", "\x97\xa5"}, false},
-			{"behind the second of three bytes", []string{"\x00\xe6\x9c", "\xac"}, false},
+			{"after the first of three bytes", []string{"\x00\xe6", "\x97\xa5"}, false},
+			{"after the second of three bytes", []string{"\x00\xe6\x9c", "\xac"}, false},
 			{"one byte per packet", []string{"\x00", "\xf0", "\x9f", "\xa7", "\xae"}, false},
-			{"behind 536 bytes", []string{"\x00" + strings.Repeat("a", 535), "tail"}, true},
-			{"behind 537 bytes", []string{"\x00" + strings.Repeat("b", 536), "tail"}, true},
-			{"behind 30,000 bytes", []string{"\x00" + strings.Repeat("c", 29999), strings.Repeat("d", 20000), "e"},
+			{"after 536 bytes", []string{"\x00" + strings.Repeat("a", 535), "tail"}, true},
+			{"after 537 bytes", []string{"\x00" + strings.Repeat("b", 536), "tail"}, true},
+			{"after 30,000 bytes", []string{"\x00" + strings.Repeat("c", 29999), strings.Repeat("d", 20000), "e"},
 				true},
 			{"long and in a character", []string{"\x00" + strings.Repeat("x", 700) + "\xe6", "\x97\xa5"}, true},
 		} {
@@ -356,7 +356,7 @@ func TestClientsThatDoNotWait(t *testing.T) {
 	})
 }
 
-// A thousand clients that send nothing, half of them behind a PING, do not delay those that do.
+// A thousand clients that send nothing, half of them after a PING, do not delay those that do.
 func TestSilentClientsDelayNobody(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {

@@ -116,12 +116,12 @@ func (r *recorder) restore(t *testing.T, dir string, version int) {
 	}
 }
 
-// script runs batches one after the other and keeps the state behind each.
+// script runs batches one after the other and keeps the state after each.
 type script struct {
 	r      *recorder
 	s      *Store
 	model  modelStore
-	states []map[string]core.Value // states[i]: behind i batches
+	states []map[string]core.Value // states[i]: after i batches
 }
 
 func newScript(r *recorder) *script {
@@ -256,7 +256,7 @@ func (sc *script) recoverAndCheck(t *testing.T, where string, disk *vfstest.Mem,
 	k := sc.prefix(s, p.acked, p.issued)
 	if k < 0 {
 		_ = s.Close()
-		t.Fatalf("%s: the state is none of those behind batches %d to %d: %d topics, a at %v", where, p.acked, p.issued,
+		t.Fatalf("%s: the state is none of those after batches %d to %d: %d topics, a at %v", where, p.acked, p.issued,
 			s.Len(), get(s, "a"))
 	}
 	more := runOps(t, s, []core.Op{count("a", 1), count("new", 5), reset("b")})

@@ -156,7 +156,7 @@ func (f betweenFile) Named(string) (bool, error) {
 	return true, nil
 }
 
-// TestEachTransactionIsAWitness: a snapshot that ends behind its first transaction says how far the
+// TestEachTransactionIsAWitness: a snapshot that ends after its first transaction says how far the
 // log was by then, since that has what only those records say.
 func TestEachTransactionIsAWitness(t *testing.T) {
 	t.Parallel()
@@ -169,7 +169,7 @@ func TestEachTransactionIsAWitness(t *testing.T) {
 		runOps(t, s, []core.Op{count(fmt.Sprint(i), 1)})
 	}
 	last := s.wal.Durable()
-	file.arm(5, 0) // behind the first of four transactions
+	file.arm(5, 0) // after the first of four transactions
 	if err := s.Snapshot(t.Context()); !errors.Is(err, syscall.EIO) {
 		t.Fatalf("the snapshot says %v", err)
 	}
@@ -234,7 +234,7 @@ func TestWitnessIsDurable(t *testing.T) {
 		o := Options{fs: left[i], logDir: "log", SegmentSize: 64 << 10, hooks: snapshot.Hooks{NoSync: true}}
 		lost, err := open(t, again, o)
 		if err != nil {
-			t.Errorf("after a power loss behind commit %d: %v", i, err)
+			t.Errorf("after a power loss after commit %d: %v", i, err)
 			continue
 		}
 		if err := lost.Close(); err != nil {

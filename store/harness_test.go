@@ -114,9 +114,9 @@ func boltCheck(path string) error {
 	return errors.Join(err, db.Close())
 }
 
-// leadsHere replays the log from behind an index and compares what comes of it with what is held.
-func (s *Store) leadsHere(what string, m *core.Machine, behind uint64, held map[string]core.Value) error {
-	for r, err := range s.wal.Records(behind + 1) {
+// leadsHere replays the log after an index and compares what comes of it with what is held.
+func (s *Store) leadsHere(what string, m *core.Machine, after uint64, held map[string]core.Value) error {
+	for r, err := range s.wal.Records(after + 1) {
 		if err == nil {
 			err = m.Replay(r.Index, r.Type, r.Payload)
 		}

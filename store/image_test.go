@@ -17,7 +17,7 @@ import (
 	"gcd/wal"
 )
 
-// imageOf is a directory with short and long topics in its snapshot and some records behind it, and
+// imageOf is a directory with short and long topics in its snapshot and some records after it, and
 // the store's meta.
 func imageOf(t *testing.T) string {
 	t.Helper()

@@ -45,7 +45,7 @@ func TestPowerLoss(t *testing.T) {
 	}
 	t.Logf("%d rounds, %d batches, %d starts: %+v", rounds, total.batches, total.starts, total)
 	if total.within == 0 || total.atMark == 0 || total.fewer == 0 || total.sound == 0 || rounds >= 100 &&
-		(total.torn == 0 || total.behind == 0) {
+		(total.torn == 0 || total.after == 0) {
 		t.Errorf("it was not tried: %+v", total)
 	}
 }
@@ -58,7 +58,7 @@ type powerFigures struct {
 	starts  int
 	sound   int // starts that found a mark whose flags count
 	exact   int // of them, one that is as far as the log
-	behind  int // and one that is behind it
+	after   int // and one that is further
 	useless int // starts that found another mark, or none
 	torn    int // starts that found a torn tail
 	fewer   int // starts that found fewer batches than were sent
@@ -68,8 +68,8 @@ type powerFigures struct {
 func (f *powerFigures) add(g powerFigures) {
 	f.losses, f.within, f.atMark, f.batches = f.losses+g.losses, f.within+g.within, f.atMark+g.atMark,
 		f.batches+g.batches
-	f.starts, f.sound, f.exact, f.behind, f.useless = f.starts+g.starts, f.sound+g.sound, f.exact+g.exact,
-		f.behind+g.behind, f.useless+g.useless
+	f.starts, f.sound, f.exact, f.after, f.useless = f.starts+g.starts, f.sound+g.sound, f.exact+g.exact,
+		f.after+g.after, f.useless+g.useless
 	f.torn, f.fewer = f.torn+g.torn, f.fewer+g.fewer
 }
 
@@ -136,7 +136,7 @@ func (p *power) check(t *testing.T, where string, s *Store, err error) {
 	case mark.State == wal.MarkSound && mark.Index == s.Recovery().Index:
 		f.sound, f.exact = f.sound+1, f.exact+1
 	case mark.State == wal.MarkSound:
-		f.sound, f.behind = f.sound+1, f.behind+1
+		f.sound, f.after = f.sound+1, f.after+1
 	default:
 		f.useless++
 	}

@@ -29,7 +29,7 @@ func TestProgressOfPages(t *testing.T) {
 	s = openStore(t, dir, Options{Progress: func(p Progress) {
 		if p.Phase == "pages" {
 			if p.Done <= last.Done || p.Done > p.Total {
-				t.Errorf("%+v behind %+v", p, last)
+				t.Errorf("%+v after %+v", p, last)
 			}
 			last, seen = p, seen+1
 		}

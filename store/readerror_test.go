@@ -46,7 +46,7 @@ func notDamage(t *testing.T, what string, err error, file string, cause error) {
 	}
 }
 
-// closedDir is a store with a snapshot of many topics and a log behind it, closed.
+// closedDir is a store with a snapshot of many topics and a log after it, closed.
 func closedDir(t *testing.T) string {
 	t.Helper()
 	s, dir := counted(t, Options{}, 3)
@@ -58,7 +58,7 @@ func closedDir(t *testing.T) string {
 	if err := s.Snapshot(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	runOps(t, s, []core.Op{count("behind", 1)})
+	runOps(t, s, []core.Op{count("after", 1)})
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ type Recovery struct {
 	Entries  uint64        // read from the snapshot
 	Records  uint64        // replayed from the log after it
 	Index    uint64        // of the last record
-	Torn     int64         // bytes behind the last record that an interrupted, unacknowledged write left
+	Torn     int64         // bytes after the last record that an interrupted, unacknowledged write left
 	Clean    bool          // the store had been closed
 	Created  bool          // the store is new
 	Store    wal.ID        // which store it is

@@ -23,7 +23,7 @@ import (
 )
 
 // liveDir makes a directory with several segments, a snapshot in the middle of the log and records
-// behind it, and returns it with the state it should recover. clean: closed, else as a kill leaves
+// after it, and returns it with the state it should recover. clean: closed, else as a kill leaves
 // it.
 func liveDir(t testing.TB, clean bool) (dir string, want map[string]core.Value) {
 	t.Helper()
@@ -144,7 +144,7 @@ func TestRefusals(t *testing.T) {
 		{"snapshot cut off", func(t *testing.T, dir string) string {
 			return truncate(t, filepath.Join(dir, snapshot.FileName), 3*4096)
 		}, nil},
-		{"snapshot cut off behind its first page", func(t *testing.T, dir string) string {
+		{"snapshot cut off after its first page", func(t *testing.T, dir string) string {
 			return truncate(t, filepath.Join(dir, snapshot.FileName), int64(os.Getpagesize()))
 		}, nil},
 		{"snapshot cut off in its second page", func(t *testing.T, dir string) string {

@@ -106,7 +106,7 @@ func TestRetain(t *testing.T) {
 }
 
 // TestRetainKeepsWhatRecoveryNeeds: however little is to be retained and however old it is, what is
-// behind the snapshot stays, and so do the sums.
+// after the snapshot stays, and so do the sums.
 func TestRetainKeepsWhatRecoveryNeeds(t *testing.T) {
 	t.Parallel()
 	for _, r := range []Retain{{}, {Age: 1}, {Bytes: 1}, {Age: 1, Bytes: 1}} {

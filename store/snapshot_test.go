@@ -119,10 +119,10 @@ func TestSnapshotUnderLoad(t *testing.T) {
 	}
 }
 
-// TestCountBehindCapture: what is counted while a snapshot is written is not taken for part of it.
+// TestCountAfterCapture: what is counted while a snapshot is written is not taken for part of it.
 // A count in the middle of the first transaction is acknowledged, the snapshot completes, and a
-// start finds the count in the log behind it.
-func TestCountBehindCapture(t *testing.T) {
+// start finds the count in the log after it.
+func TestCountAfterCapture(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	var s *Store
@@ -475,6 +475,6 @@ func TestStatsOfSnapshots(t *testing.T) {
 		t.Fatal(err)
 	}
 	if after := s.Stats(); !under || after.Snapshotting || !after.SnapshotAt.Equal(at) || after.SnapshotTook <= 0 {
-		t.Errorf("under way: %v; behind it: %+v", under, after)
+		t.Errorf("under way: %v; after it: %+v", under, after)
 	}
 }

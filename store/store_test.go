@@ -114,7 +114,7 @@ func TestDense(t *testing.T) {
 					sum = g.Ops[0].Sum
 				}
 				if v, _ := s.Get(topic); v.Sum < sum {
-					t.Errorf("a read behind the answer %d saw %d", sum, v.Sum)
+					t.Errorf("a read after the answer %d saw %d", sum, v.Sum)
 				}
 				mu.Lock()
 				if seen[topic][sum] {
@@ -353,7 +353,7 @@ func TestTopicLengths(t *testing.T) {
 }
 
 // A limit that was lowered is one for what is counted: what longer topics have is still told, and
-// told alike behind other ops and alone.
+// told alike after other ops and alone.
 func TestTopicLengthLowered(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -21,7 +21,7 @@ import (
 )
 
 // The tests of this file let hours pass, by a clock that is not the system's: each timer of a store
-// fires, is set again, and goes on behind an error.
+// fires, is set again, and goes on after an error.
 
 // inTime runs a test of a store whose log is on a memory disk, in time that passes when nothing
 // else is to be done.
@@ -77,8 +77,8 @@ func TestSyncTimer(t *testing.T) {
 	}
 }
 
-// TestSyncTimerEndsBehindAnError: a sync at an interval that fails is final.
-func TestSyncTimerEndsBehindAnError(t *testing.T) {
+// TestSyncTimerEndsAfterAnError: a sync at an interval that fails is final.
+func TestSyncTimerEndsAfterAnError(t *testing.T) {
 	t.Parallel()
 	mem := vfstest.NewMem()
 	var failing atomic.Bool
@@ -94,11 +94,11 @@ func TestSyncTimerEndsBehindAnError(t *testing.T) {
 		failing.Store(true)
 		pass(time.Second)
 		if !errors.Is(s.Err(), syscall.EIO) {
-			t.Errorf("a second behind a sync that fails: %v", s.Err())
+			t.Errorf("a second after a sync that fails: %v", s.Err())
 		}
 		failing.Store(false)
 		if op := runOps(t, s, []core.Op{count("a", 1)})[0]; !errors.Is(op.Err, core.ErrFailed) {
-			t.Errorf("a count behind it: %v", op.Err)
+			t.Errorf("a count after it: %v", op.Err)
 		}
 	})
 }
@@ -188,7 +188,7 @@ func TestSnapshotIsTriedAgain(t *testing.T) {
 			runOps(t, s, []core.Op{count("a", 1)})
 			pass(time.Hour - time.Minute)
 			if s.Stats().Snapshots != 1 {
-				t.Error("behind one that was made the next one came too early")
+				t.Error("after one that was made the next one came too early")
 			}
 			pass(time.Minute)
 			if s.Stats().Snapshots != 2 {
@@ -311,7 +311,7 @@ func TestRoomTimer(t *testing.T) {
 	})
 }
 
-// TestMarkTimerGoesOn: the mark is made durable each second in which it moved, also behind errors
+// TestMarkTimerGoesOn: the mark is made durable each second in which it moved, also after errors
 // of its writing and of its sync, and as long as the store is open.
 func TestMarkTimerGoesOn(t *testing.T) {
 	t.Parallel()
@@ -355,7 +355,7 @@ func TestMarkTimerGoesOn(t *testing.T) {
 			runOps(t, s, []core.Op{count("a", 1)})
 			pass(markInterval)
 			if got := marked(); got != uint64(7+i) {
-				t.Errorf("a second behind record %d the mark on the disk is at %d", 7+i, got)
+				t.Errorf("a second after record %d the mark on the disk is at %d", 7+i, got)
 			}
 		}
 	})

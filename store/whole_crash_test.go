@@ -31,7 +31,7 @@ func TestWholeSurvivesACrash(t *testing.T) {
 	for range 15 {
 		whole := &core.Group{Whole: true, Ops: []core.Op{count("one", 1), count(long+"1", 1), count(long+"2", 1),
 			count("two", 1)}}
-		groups := []*core.Group{{}, whole, {Ops: []core.Op{count("behind", 1)}}}
+		groups := []*core.Group{{}, whole, {Ops: []core.Op{count("after", 1)}}}
 		for i := range random.IntN(12) {
 			groups[0].Ops = append(groups[0].Ops, count(fmt.Sprint(long, "before", i), 1))
 		}
@@ -60,7 +60,7 @@ func TestWholeSurvivesACrash(t *testing.T) {
 }
 
 // TestLargestWholeSurvivesAPowerLoss: of whole groups that are as large as one may be, counted over
-// and over between small ones, each start behind a power loss finds all or nothing, wherever in the
+// and over between small ones, each start after a power loss finds all or nothing, wherever in the
 // record the disk stopped, and those that were acknowledged. Segments are small, and as in earnest.
 func TestLargestWholeSurvivesAPowerLoss(t *testing.T) {
 	t.Parallel()
@@ -101,7 +101,7 @@ func TestLargestWholeSurvivesAPowerLoss(t *testing.T) {
 				r.issued++
 				r.mu.Unlock()
 				enqueueAll(t, s, &core.Group{Ops: []core.Op{count("before", 1)}}, whole,
-					&core.Group{Ops: []core.Op{count("behind", 1)}})
+					&core.Group{Ops: []core.Op{count("after", 1)}})
 				if err := whole.Ops[len(topics)-1].Err; err != nil {
 					t.Fatal(err)
 				}

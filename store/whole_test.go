@@ -66,7 +66,7 @@ func (l *keptLog) propose(recordType uint8, payload []byte) error {
 }
 
 // TestWholeIsOneRecord: wherever the end of a batch would fall, the changes of a whole group are in
-// one record, one behind the other, and what is before and behind it stays in its order.
+// one record, one after the other, and what is before and after it stays in its order.
 func TestWholeIsOneRecord(t *testing.T) {
 	t.Parallel()
 	const length, room = 100, 1000
@@ -276,7 +276,7 @@ func TestWholeOnAFullDisk(t *testing.T) {
 	}
 	if after := s.Stats(); after.Index != before.Index || after.Topics != 2 || after.Live != 2 ||
 		get(s, "a").Sum != 7 || get(s, "b").Sum != 7 {
-		t.Errorf("behind a refusal %+v, before it %+v", after, before)
+		t.Errorf("after a refusal %+v, before it %+v", after, before)
 	}
 }
 
@@ -306,7 +306,7 @@ func TestWholeUnknown(t *testing.T) {
 	}
 	for i, op := range runWhole(t, s, read("a"), count("a", 1)) {
 		if !errors.Is(op.Err, core.ErrFailed) {
-			t.Errorf("behind a failure, op %d: %v", i, op.Err)
+			t.Errorf("after a failure, op %d: %v", i, op.Err)
 		}
 	}
 }
@@ -344,7 +344,7 @@ func TestReadersSeeNoHalf(t *testing.T) {
 		}
 	}
 	if v := s.WholeVersion(); looks == 0 || v != 2*groups {
-		t.Errorf("%d looks, version %d behind %d groups", looks, v, groups)
+		t.Errorf("%d looks, version %d after %d groups", looks, v, groups)
 	}
 }
 

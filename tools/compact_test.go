@@ -359,7 +359,7 @@ func TestCompactStopped(t *testing.T) {
 	topics := []string{"a", "b", "c", strings.Repeat("long", 275), "d", "e", "f", strings.Repeat("x", 600), "g", "h"}
 	for _, closed := range []bool{true, false} {
 		dir, want := compactStore(t, 5, smallSegment, topics, closed)
-		ways := []string{"crash", "error", "error behind"}
+		ways := []string{"crash", "error", "error afterwards"}
 		if !closed {
 			ways = ways[:1]
 		}

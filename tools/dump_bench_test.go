@@ -17,11 +17,11 @@ import (
 
 // bigStore is a directory with a snapshot of many topics of 16 bytes, and records after it that
 // count so many of them once more, from the first on.
-func bigStore(b *testing.B, topics, behind int) string {
+func bigStore(b *testing.B, topics, after int) string {
 	b.Helper()
 	dir := b.TempDir()
 	buildSnapshot(b, dir, topics, 100, func(i int) (sum, last uint64) { return uint64(i), 1 })
-	appendCounts(b, dir, 101, behind, func(i int) (from uint64) { return uint64(i) })
+	appendCounts(b, dir, 101, after, func(i int) (from uint64) { return uint64(i) })
 	return dir
 }
 
@@ -91,9 +91,9 @@ func BenchmarkDump(b *testing.B) {
 	const topics = 1_000_000
 	for _, test := range []struct {
 		name, format string
-		behind       int
+		after        int
 	}{{"ndjson", "ndjson", 0}, {"csv", "csv", 0}, {"all in the log", "ndjson", topics}} {
-		dir, format := bigStore(b, topics, test.behind), test.format
+		dir, format := bigStore(b, topics, test.after), test.format
 		b.Run(test.name, func(b *testing.B) {
 			for b.Loop() {
 				w, err := NewDumpWriter(io.Discard, format, false)

@@ -60,7 +60,7 @@ func TestDumpBeforeTheLog(t *testing.T) {
 	for index, want := range map[uint64]error{0: nil, 1: ErrNotKept} {
 		dir := handmade(t, index, nil, core.Change{Topic: []byte("a"), N: 1})
 		if _, err := Dump(t.Context(), dir, &collected{}, DumpOptions{Before: time.Unix(1, 0)}); !errors.Is(err, want) {
-			t.Errorf("behind record %d: %v, want %v", index, err, want)
+			t.Errorf("after record %d: %v, want %v", index, err, want)
 		}
 	}
 }

@@ -350,7 +350,7 @@ func TestDumpClockBackwards(t *testing.T) {
 		got := &collected{}
 		done, err := Dump(t.Context(), dir, got, DumpOptions{Before: base.Add(time.Duration(at) * time.Second)})
 		if err != nil || done.Header.Index != want[0] || done.Backwards != want[1] {
-			t.Errorf("after %d s: index %d, %d behind it, %v; want %v", at, done.Header.Index, done.Backwards, err,
+			t.Errorf("after %d s: index %d, %d after it, %v; want %v", at, done.Header.Index, done.Backwards, err,
 				want)
 		}
 		if want[0] > 0 && (len(got.counters) != 1 || got.counters[0].Sum != want[0]) {
@@ -411,9 +411,9 @@ func TestDumpRefuses(t *testing.T) {
 		{"newest entry, other sum", []snapshot.Entry{entry("a", 6, 11)},
 			[]core.Change{count("a", 0, 4, 2), count("a", 0, 6, 1)}, false},
 		{"entry without its record", []snapshot.Entry{entry("a", 4, 10)}, []core.Change{count("b", 0, 0, 2)}, false},
-		{"entry behind the last", []snapshot.Entry{entry("a", 6, 11)},
+		{"entry after the last", []snapshot.Entry{entry("a", 6, 11)},
 			[]core.Change{count("a", 0, 4, 2), count("b", 0, 0, 1)}, false},
-		{"behind an entry's own record", []snapshot.Entry{entry("a", 4, 5), entry("c", 1, 12)},
+		{"after an entry's own record", []snapshot.Entry{entry("a", 4, 5), entry("c", 1, 12)},
 			[]core.Change{count("a", 0, 4, 2), count("b", 0, 0, 1)}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -433,12 +433,12 @@ func TestDumpRefuses(t *testing.T) {
 		})
 	}
 	// A snapshot that lacks what it says that it has, which only a dump of the whole log can see.
-	behind := handmade(t, 9, []snapshot.Entry{entry("a", 6, 10)}, count("a", 0, 4, 2), count("a", 0, 6, 1))
+	after := handmade(t, 9, []snapshot.Entry{entry("a", 6, 10)}, count("a", 0, 4, 2), count("a", 0, 6, 1))
 	for replay, right := range map[uint64]bool{10: true, 11: false} {
-		setReplay(t, behind, replay)
+		setReplay(t, after, replay)
 		var damage *wal.CorruptionError
-		if _, err := Dump(t.Context(), behind, &collected{}, DumpOptions{Times: true}); right != (err == nil) ||
-			!right && (!errors.As(err, &damage) || damage.File != store.SnapshotPath(behind)) {
+		if _, err := Dump(t.Context(), after, &collected{}, DumpOptions{Times: true}); right != (err == nil) ||
+			!right && (!errors.As(err, &damage) || damage.File != store.SnapshotPath(after)) {
 			t.Errorf("replay %d: %v", replay, err)
 		}
 	}
@@ -511,9 +511,9 @@ func TestDumpCopy(t *testing.T) {
 	}
 }
 
-// TestDumpAtBehindDamage: a dump of an index needs no record before it that the snapshot has, and
+// TestDumpAtAfterDamage: a dump of an index needs no record before it that the snapshot has, and
 // where those are damaged does without.
-func TestDumpAtBehindDamage(t *testing.T) {
+func TestDumpAtAfterDamage(t *testing.T) {
 	t.Parallel()
 	dir := closedStoreOf(t, seeded(t), 450, 100, false) // some 140 records in a segment
 	all := replayOf(t, dir)

@@ -181,7 +181,7 @@ func (d *dumpReader) check(h DumpHeader, entries uint64, e snapshot.Entry) error
 		case order == 0:
 			return badf("the topic %.64q comes twice", e.Topic)
 		case order > 0:
-			return badf("the topic %.64q comes behind %.64q", e.Topic, d.before)
+			return badf("the topic %.64q comes after %.64q", e.Topic, d.before)
 		}
 	}
 	d.before = append(d.before[:0], e.Topic...)
@@ -198,7 +198,7 @@ func (d *dumpReader) end(f DumpFooter, entries uint64) error {
 			f.Digest)
 	}
 	if _, err := d.readLine(); err == nil || errors.As(err, new(*badLine)) {
-		return badf("something comes behind what should be the last line")
+		return badf("something comes after what should be the last line")
 	} else if err != io.EOF {
 		return err
 	}

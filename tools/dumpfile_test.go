@@ -288,7 +288,7 @@ func TestReadDumpRefuses(t *testing.T) {
 		{"ndjson", `{"topic":"a","sum":1,"epoch":0,"last":1}` + "\n" + `{"topic":"a","sum":1,"epoch":0,"last":1}` +
 			"\n", 3, "twice"},
 		{"ndjson", `{"topic":"b","sum":1,"epoch":0,"last":1}` + "\n" + `{"topic":"a","sum":1,"epoch":0,"last":1}` +
-			"\n", 3, "behind"},
+			"\n", 3, "after"},
 		{"ndjson", `{"topic":"a","sum":18446744073709551616,"epoch":0,"last":1}` + "\n", 2, "not an entry"},
 		{"ndjson", `{"topic":"a","sum":01,"epoch":0,"last":1}` + "\n", 2, "not an entry"},
 		{"ndjson", `{"topic":"a","sum":-1,"epoch":0,"last":1}` + "\n", 2, "not an entry"},

@@ -121,7 +121,7 @@ func TestPartOfALog(t *testing.T) {
 		damaged bool
 	}{
 		{"no end", func(log string) error { return os.Remove(last(log)) }, true, true},
-		{"damaged behind", func(log string) error { flip(t, last(log), 64+45); return nil }, true, true},
+		{"damaged after it", func(log string) error { flip(t, last(log), 64+45); return nil }, true, true},
 		{"another's", func(log string) error { return put(store.LogDir(other), log) }, true, true},
 		{"gone", os.RemoveAll, false, true},
 		{"empty", func(log string) error { return put(t.TempDir(), log) }, false, true},
@@ -216,7 +216,7 @@ func TestInspect(t *testing.T) {
 		t.Errorf("the files are of the kinds %v", kinds)
 	}
 	if in.Tail != tail || in.Tail < smallSegment || in.Tail > int64(kinds["segment, format 1"]-1)*smallSegment {
-		t.Errorf("%d bytes behind the snapshot, want %d", in.Tail, tail)
+		t.Errorf("%d bytes after the snapshot, want %d", in.Tail, tail)
 	}
 	setMeta(t, dir, "format", []byte{2, 0, 0, 0})
 	if in, err := Inspect(t.Context(), dir, InspectOptions{}); err != nil || kindOf(in,

@@ -253,7 +253,7 @@ func TestImportPlace(t *testing.T) {
 // is there, or the store, and no part.
 func TestImportStopped(t *testing.T) {
 	t.Parallel()
-	for _, way := range []string{"error", "error behind"} {
+	for _, way := range []string{"error", "error afterwards"} {
 		for n := 1; ; n += thin.Step(3) {
 			parent := t.TempDir()
 			dir := filepath.Join(parent, "data")

@@ -174,7 +174,7 @@ func (t *rows) parse(text []byte) (row, error) {
 	case len(text) == 0:
 		return row{}, badf("it is empty")
 	case p.bad || !p.try(","):
-		return row{}, badf("it is not topic,sum: there is no comma behind the topic")
+		return row{}, badf("it is not topic,sum: there is no comma after the topic")
 	case !quoted && bytes.IndexByte(t.topic, '"') >= 0:
 		return row{}, badf(`the topic %.64q has a quote ("): put it in quotes, and double the one in it`, t.topic)
 	case !quoted && len(t.topic) == 0:

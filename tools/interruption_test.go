@@ -17,8 +17,8 @@ var errStopped = errors.New("stopped")
 // interruption stops a work at its n-th moment, which is an operation on the disk or a step of its
 // own.
 type interruption struct {
-	// "crash": what is there is copied, and the work goes on; "error" of the operation, or "error
-	// behind" it
+	// "crash": what is there is copied, and the work goes on; "error" of the operation; "error
+	// afterwards", of one that was done
 	way   string
 	n     int
 	below vfs.FS // the disk; nil: vfs.OS

@@ -120,10 +120,10 @@ func (f logViewFile) ReadAt(b []byte, off int64) (int, error) {
 	}
 	n, err := f.File.ReadAt(b, off)
 	if off+int64(n) > f.end {
-		behind := b[max(0, f.end-off):n]
-		clear(behind)
+		rest := b[max(0, f.end-off):n]
+		clear(rest)
 		if skip := max(0, off-f.end); skip < int64(len(f.tail)) {
-			copy(behind, f.tail[skip:])
+			copy(rest, f.tail[skip:])
 		}
 	}
 	return n, err
@@ -192,7 +192,7 @@ func refused(err error) bool {
 const mostTail = 4 << 20
 
 // errLongTail says that a crash left more than that.
-var errLongTail = errors.New("more than a record is behind the log's end")
+var errLongTail = errors.New("more than a record is after the log's end")
 
 // freeze keeps the end of a stopped server's log as it is now. A server that starts overwrites what
 // comes after the last record with zeros, and goes on there. It does not start on a damaged log.

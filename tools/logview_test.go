@@ -42,7 +42,7 @@ func TestPinnedLogEnds(t *testing.T) {
 	for range 3 {
 		log, err := wal.Open(store.LogDir(dir), wal.Options{FS: r.fs})
 		if err != nil || log.Last() != 20 || log.Tail().Length != 0 {
-			t.Fatalf("the log ends at %d with %d bytes behind it, %v", log.Last(), log.Tail().Length, err)
+			t.Fatalf("the log ends at %d with %d bytes after it, %v", log.Last(), log.Tail().Length, err)
 		}
 		counted(t, s, ops...)
 	}
@@ -266,7 +266,7 @@ func TestSnapshotIsNotLetGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := Dump(t.Context(), dir, &failingWriter{}, DumpOptions{TempDir: temp}); err != nil {
-		t.Errorf("behind it: %v", err)
+		t.Errorf("after it: %v", err)
 	}
 }
 

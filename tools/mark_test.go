@@ -63,7 +63,7 @@ func TestVerifyAndTheMark(t *testing.T) {
 		change func(t *testing.T, dir string)
 		says   string
 	}{
-		{"sound", func(*testing.T, string) {}, "up to a second of records behind 10 may be gone"},
+		{"sound", func(*testing.T, string) {}, "up to a second of records after 10 may be gone"},
 		{"missing", func(t *testing.T, dir string) { must(t, os.Remove(markOf(dir))) },
 			"is missing: it is no evidence"},
 		{"damaged", func(t *testing.T, dir string) {
@@ -105,7 +105,7 @@ func TestVerifyAndTheMark(t *testing.T) {
 				t.Errorf("without records 6 to 10: %v, starts %t", v.Err(), v.Starts)
 			}
 			if said := strings.Join(v.Unproven, "\n"); !proves && !strings.Contains(said,
-				"records behind 5 would look like a log that ended there") {
+				"records after 5 would look like a log that ended there") {
 				t.Errorf("without records 6 to 10, not proved: %s", said)
 			}
 			r, err := Repair(t.Context(), dir, RepairOptions{})
@@ -148,7 +148,7 @@ func TestVerifyAndAPartOfTheMark(t *testing.T) {
 		said := strings.Join(v.Unproven, "\n")
 		if v.Err() != nil || strings.Contains(said, "if the process was killed none is") ||
 			!strings.Contains(said, "a part of the mark") ||
-			!strings.Contains(said, "records behind 9 would look like") {
+			!strings.Contains(said, "records after 9 would look like") {
 			t.Errorf("%s: %v, not proved: %s", name, v.Err(), said)
 		}
 	}

@@ -53,7 +53,7 @@ type Range struct{ First, Last uint64 }
 func (r Range) String() string {
 	switch {
 	case r.First > r.Last:
-		return fmt.Sprintf("no records behind %d", r.Last)
+		return fmt.Sprintf("no records after %d", r.Last)
 	case r.First == r.Last:
 		return fmt.Sprintf("record %d", r.First)
 	}
@@ -161,7 +161,7 @@ type repair struct {
 	began   uint64  // first index that the log has, as far as can be read; 0: none
 	ended   bool    // the log was read to its end
 	known   uint64  // the log reached at least this index, as the snapshot or the mark says
-	behind  bool    // a snapshot that is damaged names records after those of the log
+	beyond  bool    // a snapshot that is damaged names records after those of the log
 }
 
 func (r *repair) collecting() bytopic.Options {
@@ -338,7 +338,7 @@ func (r *repair) gather() error {
 	return (&snapshot.File{Path: store.SnapshotPath(r.dir), Rest: r.pause}).Salvage(func(e snapshot.Entry) error {
 		switch {
 		case highest > 0 && e.Last > highest: // the entry is damaged, or records are missing
-			r.behind = true
+			r.beyond = true
 		case needed:
 			return errors.Join(r.entry(e), r.ctx.Err())
 		}
@@ -409,12 +409,12 @@ func (r *repair) weigh() error {
 // sure says whether no number of a topic can be handed out twice: a record after all lost ones
 // names the topic.
 func (r *repair) sure(e snapshot.Entry) bool {
-	behind := uint64(0)
+	lastLost := uint64(0)
 	if lost := r.result.Lost; len(lost) > 0 {
-		behind = lost[len(lost)-1].Last
+		lastLost = lost[len(lost)-1].Last
 	}
 	partial := r.result.Partial() && (r.began == 0 || e.Last < r.began)
-	return !r.result.Open && !partial && (e.Last > behind || behind == 0)
+	return !r.result.Open && !partial && (e.Last > lastLost || lastLost == 0)
 }
 
 // unsure yields the topics that are not sure, as they will be.
@@ -448,7 +448,7 @@ func (r *repair) proven() bool {
 	}
 	switch {
 	case r.meta == nil:
-		return r.ended && r.began == 1 && len(r.result.Lost) == 0 && !r.behind
+		return r.ended && r.began == 1 && len(r.result.Lost) == 0 && !r.beyond
 	case r.meta.State == snapshot.StateClosed && last <= r.meta.DurableAtLeast && r.known == r.meta.DurableAtLeast:
 		return true
 	}

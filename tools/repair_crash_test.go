@@ -42,8 +42,8 @@ func TestRepairStopped(t *testing.T) {
 	damaged, repaired := damagedStore(t)
 	original := relativeContents(t, damaged)
 	for _, exchanged := range []bool{true, false} {
-		for _, way := range []string{"crash", "error", "error behind"} {
-			if !exchanged && way == "error behind" {
+		for _, way := range []string{"crash", "error", "error afterwards"} {
+			if !exchanged && way == "error afterwards" {
 				continue // a rename that was done and yet failed is undone only where it cannot leave the place free
 			}
 			t.Run(strings.TrimSuffix(way+", no exchange", map[bool]string{true: ", no exchange"}[exchanged]),

@@ -46,10 +46,10 @@ func TestRepair(t *testing.T) {
 		sure   bool // some topics are
 		exact  bool // every topic is in the log's end, so none has less, sure or not
 	}{
-		{"a record behind the snapshot", func(t *testing.T, r *rand.Rand, dir string) {
+		{"a record after the snapshot", func(t *testing.T, r *rand.Rand, dir string) {
 			flip(t, seg(dir, 7), 64+45+r.Int64N(1500))
 		}, false, true, false},
-		{"many bits behind the snapshot", func(t *testing.T, r *rand.Rand, dir string) {
+		{"many bits after the snapshot", func(t *testing.T, r *rand.Rand, dir string) {
 			for range 20 {
 				flip(t, seg(dir, 7), 64+r.Int64N(5000))
 			}
@@ -103,7 +103,7 @@ func TestRepair(t *testing.T) {
 		}, false, false, true},
 		{"the last segment missing", func(t *testing.T, _ *rand.Rand, dir string) { remove(t, lastSegment(t, dir)) },
 			false, false, false},
-		{"the last record damaged behind a clean end", func(t *testing.T, _ *rand.Rand, dir string) {
+		{"the last record damaged after a clean end", func(t *testing.T, _ *rand.Rand, dir string) {
 			log, err := wal.Open(store.LogDir(dir), wal.Options{})
 			if err != nil {
 				t.Fatal(err)
@@ -320,7 +320,7 @@ func TestRepairOpen(t *testing.T) {
 	segments := log.Segments()
 	before := segments[len(segments)-1].First - 1 // what is left without the last segment
 	if before >= 350 {
-		t.Fatalf("the last segment begins behind record %d", before)
+		t.Fatalf("the last segment begins after record %d", before)
 	}
 	unreadable := func(t *testing.T, dir string) error { // but for the pages that have the entries
 		overwrite(t, store.SnapshotPath(dir), make([]byte, 2*os.Getpagesize()))
@@ -363,7 +363,7 @@ func TestRepairOpen(t *testing.T) {
 			[]Range{{351, 390}}, false},
 		{"the last segment has no bytes, closed", snapshot.StateClosed, 390, cut(0), false, 390, []Range{{351, 390}},
 			false},
-		{"the last segment is cut behind its records", snapshot.StateOpen, 350, cut(end + 48), false, 390, nil, false},
+		{"the last segment is cut after its records", snapshot.StateOpen, 350, cut(end + 48), false, 390, nil, false},
 		{"the last segment's header", snapshot.StateOpen, 350, header, false, 390, nil, false},
 		{"the snapshot", snapshot.StateOpen, 390, unreadable, false, 390, nil, false},
 		{"the snapshot, and the last segment is missing", snapshot.StateOpen, 390,
@@ -374,7 +374,7 @@ func TestRepairOpen(t *testing.T) {
 			func(t *testing.T, dir string) error {
 				return errors.Join(unreadable(t, dir), os.Truncate(lastSegment(t, dir), 0))
 			}, true, before, nil, false},
-		{"the log goes on behind what was said to be its end", snapshot.StateClosed, 350, header, false, 390, nil,
+		{"the log goes on after what was said to be its end", snapshot.StateClosed, 350, header, false, 390, nil,
 			false},
 		{"the same, and it is cut", snapshot.StateClosed, 350, cut(end), true, 390, nil, false},
 	} {

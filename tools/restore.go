@@ -114,7 +114,7 @@ func (r *restore) read() error {
 		return err
 	}
 	if header.Index > math.MaxInt64 {
-		return fmt.Errorf("%s: the index %d leaves no room for a log behind it", r.file.Name(), header.Index)
+		return fmt.Errorf("%s: the index %d leaves no room for a log after it", r.file.Name(), header.Index)
 	}
 	r.footer, r.sum, r.result.From = footer, sum.sum(), header
 	return nil

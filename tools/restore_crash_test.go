@@ -74,7 +74,7 @@ func TestRestoreStopped(t *testing.T) {
 			ways := []string{"crash"}
 			switch test.name { // errors take the same ways out in the others
 			case "used":
-				ways = []string{"crash", "error", "error behind"}
+				ways = []string{"crash", "error", "error afterwards"}
 			case "used, no exchange":
 				ways = []string{"crash", "error"}
 			}

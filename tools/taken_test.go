@@ -73,10 +73,10 @@ func TestWhoTookTheNameKeepsIt(t *testing.T) {
 				}
 				tries++
 				if !maps.Equal(before, contents(t, dir)) {
-					t.Errorf("taken behind %q: the other directory was changed (%v)", step, err)
+					t.Errorf("taken after %q: the other directory was changed (%v)", step, err)
 				}
 				if own := row.name == "compact" && (step == "renamed" || step == "durable"); err == nil && !own {
-					t.Errorf("taken behind %q: no error", step)
+					t.Errorf("taken after %q: no error", step)
 				}
 			}
 			if tries < 2 {

@@ -354,7 +354,7 @@ func (v *verifier) states(at int) error {
 				v.meta.DurableAtLeast, last)})
 	case tail.Length > 0:
 		return v.damage(at, &wal.CorruptionError{File: tail.File, Offset: tail.Offset, Index: last + 1,
-			Err: fmt.Errorf("%d bytes behind the last record are not zero, though the store was closed cleanly; they "+
+			Err: fmt.Errorf("%d bytes after the last record are not zero, though the store was closed cleanly; they "+
 				"hold nothing, and a start cuts them off", tail.Length)})
 	}
 	return nil
@@ -412,7 +412,7 @@ func (v *verifier) eachEntry(each func(snapshot.Entry) error) error {
 // caveats says what the files cannot prove.
 func (v *verifier) caveats() {
 	if v.running {
-		v.unproven("another process has the directory, a server or a gcd-tool: what it wrote behind record %d was "+
+		v.unproven("another process has the directory, a server or a gcd-tool: what it wrote after record %d was "+
 			"not read", v.result.Last)
 	}
 	if len(v.segments) > 0 {
@@ -430,12 +430,12 @@ func (v *verifier) caveats() {
 		v.unproven("there is no snapshot, and so no witness of how far the log reached")
 	case v.meta == nil || v.meta.State != snapshot.StateOpen || v.running:
 	case v.mark.State == wal.MarkSound && !v.mark.Partial && !v.outrun():
-		v.unproven("the store was not closed: if it was the power that failed, up to a second of records behind %d "+
+		v.unproven("the store was not closed: if it was the power that failed, up to a second of records after %d "+
 			"may be gone without a trace; if the process was killed none is, for its mark says that the log was "+
-			"durable up to record %d (%d bytes are behind it)",
+			"durable up to record %d (%d bytes are after it)",
 			v.result.Last, v.mark.Index, v.log.Tail().Length)
 	default:
-		v.unproven("the store was not closed: damage to the records behind %d would look like a log that ended "+
+		v.unproven("the store was not closed: damage to the records after %d would look like a log that ended "+
 			"there, or like a write that was under way (%d bytes)", v.result.Last, v.log.Tail().Length)
 	}
 	if v.newerEntries > 0 {
@@ -462,7 +462,7 @@ func (v *verifier) evidence() {
 	closed := v.meta != nil && v.meta.State == snapshot.StateClosed
 	if v.mark.Partial {
 		v.unproven("a part of the mark of how far the log was durable is damaged, as a power loss may leave it: it "+
-			"is no evidence of records behind %d", v.mark.Index)
+			"is no evidence of records after %d", v.mark.Index)
 	}
 	switch v.mark.State {
 	case wal.MarkSound:

@@ -35,8 +35,8 @@ func TestVerifyHarmless(t *testing.T) {
 			clear(older)
 			overwrite(t, path, b)
 		},
-		"behind the end": func(t *testing.T, dir string) {
-			flip(t, lastSegment(t, dir), fileSize(t, lastSegment(t, dir))-roomBehindEnd(t, dir)+100)
+		"after the end": func(t *testing.T, dir string) {
+			flip(t, lastSegment(t, dir), fileSize(t, lastSegment(t, dir))-roomAfterEnd(t, dir)+100)
 		},
 	} {
 		for _, compacted := range []bool{false, true} {
@@ -44,7 +44,7 @@ func TestVerifyHarmless(t *testing.T) {
 				continue // there is none
 			}
 			dir := closedStore(t, seeded(t), 400, 100)
-			for roomBehindEnd(t, dir) <= 100 {
+			for roomAfterEnd(t, dir) <= 100 {
 				dir = closedStore(t, seeded(t), 400, 100)
 			}
 			if compacted {
@@ -73,8 +73,8 @@ func TestVerifyHarmless(t *testing.T) {
 	}
 }
 
-// roomBehindEnd is how many bytes the last segment has after the last record.
-func roomBehindEnd(t *testing.T, dir string) int64 {
+// roomAfterEnd is how many bytes the last segment has after the last record.
+func roomAfterEnd(t *testing.T, dir string) int64 {
 	t.Helper()
 	log, err := wal.Open(store.LogDir(dir), wal.Options{})
 	if err != nil {

@@ -35,12 +35,12 @@ func counted(t testing.TB, s *store.Store, ops ...core.Op) {
 
 // closedStore makes a cleanly closed directory: several segments, a snapshot, records before and
 // after it.
-func closedStore(t testing.TB, r *rand.Rand, before, behind int) string {
+func closedStore(t testing.TB, r *rand.Rand, before, after int) string {
 	t.Helper()
-	return closedStoreOf(t, r, before, behind, true)
+	return closedStoreOf(t, r, before, after, true)
 }
 
-func closedStoreOf(t testing.TB, r *rand.Rand, before, behind int, long bool) string {
+func closedStoreOf(t testing.TB, r *rand.Rand, before, after int, long bool) string {
 	t.Helper()
 	dir := t.TempDir()
 	s, err := store.Open(dir, store.Options{SegmentSize: 8192, SnapshotInterval: -1, SnapshotBytes: -1,
@@ -66,7 +66,7 @@ func closedStoreOf(t testing.TB, r *rand.Rand, before, behind int, long bool) st
 	if err := s.Snapshot(inTime(t)); err != nil {
 		t.Fatal(err)
 	}
-	ops(behind)
+	ops(after)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +240,7 @@ func TestVerifyComparesSums(t *testing.T) {
 	}
 	build(m.DurableAtLeast-1, all) // the log goes on after what is said to be its end
 	if v := verified(t, dir, VerifyOptions{}); v.Err() == nil {
-		t.Error("not noticed that the log goes on behind a clean end")
+		t.Error("not noticed that the log goes on after a clean end")
 	}
 }
 

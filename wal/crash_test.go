@@ -186,7 +186,7 @@ func recoverTwice(disk *vfstest.Mem, h *history, nested bool) error {
 		return fmt.Errorf("after the second power loss: %w", err)
 	}
 	if tail := l.Tail(); tail.Length != 0 {
-		return fmt.Errorf("something behind the tail survived a recovery: %+v", tail)
+		return fmt.Errorf("something after the tail survived a recovery: %+v", tail)
 	}
 	return nil
 }

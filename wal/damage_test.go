@@ -95,7 +95,7 @@ func TestDamage(t *testing.T) {
 			nil, name(2), filled - 1040, 8},
 		{"a sealed segment without records", func(f frozen) { clear(f[name(2)][segmentHeaderSize:]) },
 			nil, name(2), segmentHeaderSize, 5},
-		{"something behind a sealed segment", func(f frozen) { f[name(2)][filled+100] = 1 }, nil, name(2), filled, 9},
+		{"something after a sealed segment", func(f frozen) { f[name(2)][filled+100] = 1 }, nil, name(2), filled, 9},
 		{"something in a sealed segment's last byte", func(f frozen) { f[name(2)][minSegmentSize-1] = 1 },
 			nil, name(2), filled, 9},
 		{"first of two records in the last segment", func(f frozen) { f[name(4)][segmentHeaderSize+50] ^= 1 },
@@ -286,19 +286,19 @@ func TestEveryBitFlip(t *testing.T) {
 		for i := 0; i < len(b); i += thin.Step(11) {
 			for bit := range 8 {
 				inLast := number == 2 && int64(i) >= lastOffset && int64(i) < end
-				behind := number == 2 && int64(i) >= end
-				if behind && bit != i%8 {
+				after := number == 2 && int64(i) >= end
+				if after && bit != i%8 {
 					continue // zeros are compared by the byte: one bit of each will do
 				}
 				b[i] ^= 1 << bit
 				l, err := Open(testDir, testOptions(f))
 				switch {
-				case err == nil && !inLast && !behind:
+				case err == nil && !inLast && !after:
 					t.Errorf("segment %d, byte %d, bit %d: not noticed", number, i, bit)
-				case err != nil && (inLast || behind):
+				case err != nil && (inLast || after):
 					t.Errorf("segment %d, byte %d, bit %d: refused, though it can be a torn tail: %v",
 						number, i, bit, err)
-				case err == nil && (inLast && l.Last() != 6 || behind && l.Last() != 7):
+				case err == nil && (inLast && l.Last() != 6 || after && l.Last() != 7):
 					t.Errorf("segment %d, byte %d, bit %d: the log ends with %d", number, i, bit, l.Last())
 				case err == nil && l.Tail().Length == 0:
 					t.Errorf("segment %d, byte %d, bit %d: no tail", number, i, bit)

@@ -26,9 +26,9 @@ func markedRun(t *testing.T, each bool) (*vfstest.Mem, []int64) {
 	return disk, append(offsets, l.off)
 }
 
-// TestLogBehindItsMark: a log whose end is gone is refused, by every reader, with the file, the
-// offset of its tail and the first record that is gone.
-func TestLogBehindItsMark(t *testing.T) {
+// TestLogShorterThanItsMark: a log whose end is gone is refused, by every reader, with the file,
+// the offset of its tail and the first record that is gone.
+func TestLogShorterThanItsMark(t *testing.T) {
 	t.Parallel()
 	for _, each := range []bool{true, false} {
 		disk, offsets := markedRun(t, each)
@@ -134,7 +134,7 @@ func TestTornTailOfOneRecord(t *testing.T) {
 		{"the payload of the first, and of the second only its last bytes",
 			func(b []byte) { b[off+50] ^= 1; clear(b[end : end+232]) }, true},
 		{"the payload of one", func(b []byte) { b[off+50] ^= 1; clear(b[end:]) }, false},
-		{"one byte behind one", func(b []byte) { clear(b[off+40:]); b[end] = 1 }, true},
+		{"one byte after one", func(b []byte) { clear(b[off+40:]); b[end] = 1 }, true},
 		{"the last byte of one", func(b []byte) { clear(b[off+40:]); b[end-1] = 1 }, false},
 		{"the header of one", func(b []byte) { b[off+9] ^= 1; clear(b[end:]) }, false},
 		{"the header of the first, within the longest", func(b []byte) { b[off+9] ^= 1 }, false},
@@ -162,9 +162,9 @@ func TestTornTailOfOneRecord(t *testing.T) {
 	}
 }
 
-// TestTornTailBehindTheLongestRecord: where the header of the torn record is gone, it was at most
+// TestTornTailAfterTheLongestRecord: where the header of the torn record is gone, it was at most
 // as long as the longest.
-func TestTornTailBehindTheLongestRecord(t *testing.T) {
+func TestTornTailAfterTheLongestRecord(t *testing.T) {
 	t.Parallel()
 	disk := vfstest.NewMem()
 	o := markedOptions(disk, true)
@@ -181,7 +181,7 @@ func TestTornTailBehindTheLongestRecord(t *testing.T) {
 		o := markedOptions(f, true)
 		_, err := Open(testDir, o)
 		if errors.As(err, new(*CorruptionError)) != want {
-			t.Errorf("a byte %d behind the last record: %v, want damage %t", at, err, want)
+			t.Errorf("a byte %d after the last record: %v, want damage %t", at, err, want)
 		}
 	}
 }

@@ -11,10 +11,10 @@ import (
 	"gcd/internal/vfs/vfstest"
 )
 
-// TestErrorBehindAnError lets one operation of a run fail and then another one behind it: while the
+// TestErrorAfterAnError lets one operation of a run fail and then another one after it: while the
 // first is put right, and later. What was acknowledged is there after the power loss that follows,
 // what was refused is not, and after an error that is final nothing is written.
-func TestErrorBehindAnError(t *testing.T) {
+func TestErrorAfterAnError(t *testing.T) {
 	t.Parallel()
 	ways := map[string]func(vfstest.Op) vfstest.Outcome{
 		"an error":          func(vfstest.Op) vfstest.Outcome { return vfstest.Fail(nil) },
@@ -29,9 +29,9 @@ func TestErrorBehindAnError(t *testing.T) {
 			for _, secondName := range []string{"an error", "works, says error", "no room"} {
 				second := ways[secondName]
 				for n, more := 1, true; more; n += 3 * thin.Step(4) {
-					for _, behind := range []int{1, 2, 4} {
-						what := fmt.Sprintf("%s at operation %d, %s %d behind it", firstName, n, secondName, behind)
-						more = errorBehind(t, what, n, n+behind, first, second)
+					for _, after := range []int{1, 2, 4} {
+						what := fmt.Sprintf("%s at operation %d, %s %d after it", firstName, n, secondName, after)
+						more = errorAfter(t, what, n, n+after, first, second)
 						if t.Failed() {
 							return
 						}
@@ -42,9 +42,9 @@ func TestErrorBehindAnError(t *testing.T) {
 	}
 }
 
-// errorBehind runs with the n-th operation that changes something and the m-th one failing. It
+// errorAfter runs with the n-th operation that changes something and the m-th one failing. It
 // returns false when there was no n-th.
-func errorBehind(t *testing.T, what string, n, m int, first, second func(vfstest.Op) vfstest.Outcome) bool {
+func errorAfter(t *testing.T, what string, n, m int, first, second func(vfstest.Op) vfstest.Outcome) bool {
 	t.Helper()
 	disk := vfstest.NewMem()
 	var l *Log
@@ -100,7 +100,7 @@ func errorBehind(t *testing.T, what string, n, m int, first, second func(vfstest
 		}
 	}
 	if final > 0 {
-		t.Errorf("%s: %d changes behind the final error %v", what, final, l.Err())
+		t.Errorf("%s: %d changes after the final error %v", what, final, l.Err())
 	}
 	_ = l.Close()
 	torn := disk.Crash(vfstest.Crash{Seed: uint64(n), Keep: 0.5, Garbage: true})

@@ -233,7 +233,7 @@ var (
 	errRecordHeader = errors.New("no record header")
 	errRecordLength = errors.New("record length is out of range")
 	errHeaderSum    = errors.New("record header checksum does not match")
-	errPayloadSum   = errors.New("payload checksum does not match, or the record was written behind another one")
+	errPayloadSum   = errors.New("payload checksum does not match, or the record was written after another one")
 )
 
 // decodeRecordHeader reads a header from b (40 bytes or more), in a segment that has room bytes

@@ -23,7 +23,7 @@ var noRoom = map[string]func(op vfstest.Op) vfstest.Outcome{
 }
 
 // TestNoRoomAtEveryWrite lets the disk be full at each write and rename of a run, for one such
-// operation or for some in a row, and cuts the power before each operation behind that. Nothing
+// operation or for some in a row, and cuts the power before each operation after that. Nothing
 // stops the log; what was refused is never found again, what was acknowledged always is.
 func TestNoRoomAtEveryWrite(t *testing.T) {
 	t.Parallel()
@@ -40,20 +40,20 @@ func TestNoRoomAtEveryWrite(t *testing.T) {
 	}
 }
 
-// noRoomAt is a run whose n-th write or rename, and those behind it up to so many, find no room. It
+// noRoomAt is a run whose n-th write or rename, and those after it up to so many, find no room. It
 // returns false when there was no n-th.
 func noRoomAt(t *testing.T, n, length int, marked bool, way func(vfstest.Op) vfstest.Outcome) bool {
-	const crashes = 14 // operations behind the first fault before which the power goes
+	const crashes = 14 // operations after the first fault before which the power goes
 	disk, h := vfstest.NewMem(), &history{marked: marked, each: marked}
-	started, seen, behind := false, 0, 0
+	started, seen, after := false, 0, 0
 	var first vfstest.Op
 	fault := vfstest.NewFault(disk, func(op vfstest.Op) vfstest.Outcome {
 		if !started || op.Kind == vfstest.KindRead || op.Kind == vfstest.KindSize || op.Kind == vfstest.KindClose ||
 			op.Kind == vfstest.KindReadDir || t.Failed() {
 			return vfstest.Outcome{}
 		}
-		if first.N > 0 && behind < crashes {
-			behind++
+		if first.N > 0 && after < crashes {
+			after++
 			for _, c := range []vfstest.Crash{{}, {Keep: 1}, {Seed: uint64(op.N), Keep: 0.5, Garbage: true}} {
 				if err := recoverTwice(disk.Crash(c), h, false); err != nil {
 					t.Errorf("full at operation %d (%s %s at %d), power loss %+v before operation %d (%s %s): %v",

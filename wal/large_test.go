@@ -101,7 +101,7 @@ func distancesUpTo(furthest int64) []int64 {
 	return slices.Compact(distances)
 }
 
-// TestEverySizeIsDurable: whatever a record's length is, it is there after a power loss behind its
+// TestEverySizeIsDurable: whatever a record's length is, it is there after a power loss after its
 // sync, alone and with others that were appended before one sync.
 func TestEverySizeIsDurable(t *testing.T) {
 	t.Parallel()
@@ -121,14 +121,14 @@ func TestEverySizeIsDurable(t *testing.T) {
 					o := largeOptions(disk.Crash(vfstest.Crash{}), segment, marked)
 					left, err := Open(testDir, o)
 					if err != nil {
-						t.Fatalf("behind a record of %d bytes: %v", size, err)
+						t.Fatalf("after a record of %d bytes: %v", size, err)
 					}
 					if left.Last() != uint64(len(payloads)) || l.Durable() != left.Last() {
-						t.Errorf("behind a record of %d bytes the log ends with %d, %d were called durable",
+						t.Errorf("after a record of %d bytes the log ends with %d, %d were called durable",
 							size, left.Last(), l.Durable())
 					}
 					if err := compare(left, payloads); err != nil {
-						t.Errorf("behind a record of %d bytes: %v", size, err)
+						t.Errorf("after a record of %d bytes: %v", size, err)
 					}
 				}
 				begin()
@@ -166,7 +166,7 @@ func TestEverySizeIsDurable(t *testing.T) {
 	}
 }
 
-// TestTailOfEverySize: what is behind the last record, however long, is zeros on the disk when a
+// TestTailOfEverySize: what comes after the last record, however long, is zeros on the disk when a
 // start returns.
 func TestTailOfEverySize(t *testing.T) {
 	t.Parallel()
@@ -198,7 +198,7 @@ func TestTailOfEverySize(t *testing.T) {
 					t.Fatal(err)
 				}
 				if third.Tail().Length != 0 || third.Last() != 1 {
-					t.Errorf("of a tail of %d bytes %d are left, behind record %d", length, third.Tail().Length,
+					t.Errorf("of a tail of %d bytes %d are left, after record %d", length, third.Tail().Length,
 						third.Last())
 				}
 				if err := compare(third, payloads); err != nil {
@@ -284,7 +284,7 @@ func refusedByAll(t *testing.T, what string, o Options, file string, offset int6
 }
 
 // TestEvidenceAtEveryDistance: a record that calls a missing one durable is found however far
-// behind it is, and whatever is in between.
+// after it is, and whatever is in between.
 func TestEvidenceAtEveryDistance(t *testing.T) {
 	t.Parallel()
 	for _, segment := range largeSegments() {
@@ -314,15 +314,15 @@ func TestEvidenceAtEveryDistance(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					refusedByAll(t, fmt.Sprintf("%d bytes behind", distance), o, segment1, l.off, 2)
+					refusedByAll(t, fmt.Sprintf("%d bytes after it", distance), o, segment1, l.off, 2)
 				}
 			})
 		}
 	}
 }
 
-// TestSecondRecordAtEveryDistance: where each record was synced before the next, whatever is behind
-// the one that may be torn is damage, and nothing within it is.
+// TestSecondRecordAtEveryDistance: where each record was synced before the next, whatever comes
+// after the one that may be torn is damage, and nothing within it is.
 func TestSecondRecordAtEveryDistance(t *testing.T) {
 	t.Parallel()
 	for _, segment := range largeSegments() {
@@ -377,7 +377,7 @@ func TestSecondRecordAtEveryDistance(t *testing.T) {
 	}
 }
 
-// TestSealedAtEveryDistance: behind the last record of a segment that has a next one there is
+// TestSealedAtEveryDistance: after the last record of a segment that has a next one there is
 // nothing, to its last byte.
 func TestSealedAtEveryDistance(t *testing.T) {
 	t.Parallel()
@@ -402,14 +402,14 @@ func TestSealedAtEveryDistance(t *testing.T) {
 				if err := writeAt(f, []byte{1}, l.off+distance+alignment-1); err != nil {
 					t.Fatal(err)
 				}
-				refusedByAll(t, fmt.Sprintf("something %d bytes behind", distance), o, segment1, l.off, 2)
+				refusedByAll(t, fmt.Sprintf("something %d bytes after it", distance), o, segment1, l.off, 2)
 			}
 		})
 	}
 }
 
-// TestSurveyBehindEverySize: behind a damaged record of any length every other one is found.
-func TestSurveyBehindEverySize(t *testing.T) {
+// TestSurveyAfterEverySize: after a damaged record of any length every other one is found.
+func TestSurveyAfterEverySize(t *testing.T) {
 	t.Parallel()
 	for _, segment := range largeSegments()[:2] {
 		t.Run(fmt.Sprintf("segments of %d bytes", segment), func(t *testing.T) {

@@ -183,7 +183,7 @@ func open(dir string, o Options, found foundMark) (*Log, error) {
 			return nil, err
 		}
 	}
-	if err := l.mark.behind(dir, l.tail.File, l.tail.Offset, l.last.Load()); err != nil {
+	if err := l.mark.cutOff(dir, l.tail.File, l.tail.Offset, l.last.Load()); err != nil {
 		return nil, err
 	}
 	l.stats.segments.Store(int64(len(segs)))
@@ -355,7 +355,7 @@ func (l *Log) clearRoom(zeros []byte) bool {
 	for off := l.off + l.tail.Length; off < end; {
 		b := zeros[:min(int64(len(zeros)), end-off)]
 		if err := writeAt(l.file, b, off); err != nil {
-			l.o.Logger.Warn("cannot write zeros behind the log; the mark will say less of its end",
+			l.o.Logger.Warn("cannot write zeros after the log; the mark will say less of its end",
 				"file", l.current.path, "error", err)
 			return false
 		}

@@ -194,9 +194,9 @@ func (m *foundMark) judge(store ID, note MarkNote) Mark {
 	return found
 }
 
-// behind is the damage of a log that ends with record last, at an offset of its last segment, if
-// the mark says that it was longer.
-func (m Mark) behind(dir, file string, offset int64, last uint64) error {
+// cutOff is the damage of a log that was cut off: it ends with record last, at an offset of its
+// last segment, and the mark says that it was longer.
+func (m Mark) cutOff(dir, file string, offset int64, last uint64) error {
 	if last >= m.Index {
 		return nil
 	}

@@ -225,7 +225,7 @@ func TestTurnsSpareTheDurableSlot(t *testing.T) {
 	}
 }
 
-// TestMarkStates: what a start says of each state of the mark, and that the mark is sound behind
+// TestMarkStates: what a start says of each state of the mark, and that the mark is sound after
 // it.
 func TestMarkStates(t *testing.T) {
 	t.Parallel()

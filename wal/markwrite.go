@@ -129,7 +129,7 @@ func (l *Log) tellMark() {
 	}
 	if l.mark.Partial {
 		log.Warn("a part of the mark is damaged, as a power loss may leave it: "+
-			"it says nothing of records behind the one that it has", "record", l.mark.Index)
+			"it says nothing of records after the one that it has", "record", l.mark.Index)
 	}
 }
 

@@ -144,7 +144,7 @@ func scanSegment(segs []segment, o Options, mark Mark, cut bool, yield func(Reco
 			continue
 		}
 		if err == nil {
-			err = mark.behind(path.Dir(s.seg.path), s.seg.path, s.off, s.next-1)
+			err = mark.cutOff(path.Dir(s.seg.path), s.seg.path, s.off, s.next-1)
 		}
 		return true, err
 	}

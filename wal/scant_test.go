@@ -10,7 +10,7 @@ import (
 )
 
 // TestScantSpare: where nothing can be freed a log goes on in segments of what room there is; a
-// record that has no room in them is refused, and shorter ones go on behind it.
+// record that has no room in them is refused, and shorter ones go on after it.
 func TestScantSpare(t *testing.T) {
 	t.Parallel()
 	disk, free := vfstest.NewMem(), int64(1<<20)

@@ -330,7 +330,7 @@ func (s *scanner) torn(reason error, syncEach bool) (int64, error) {
 	if beyond > 0 {
 		return 0, &CorruptionError{File: s.seg.path, Offset: s.off, Index: s.next,
 			Err: fmt.Errorf("%w, and the bytes from offset %d on are not zero: "+
-				"more than one record is behind the last, though each was synced before the next", reason, beyond)}
+				"more than one record is after the last, though each was synced before the next", reason, beyond)}
 	}
 	return end - s.off, nil
 }

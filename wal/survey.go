@@ -174,7 +174,7 @@ func (s *surveyor) records(sc *scanner, whole bool) error {
 		if known && s.last {
 			torn, err := sc.torn(reason, s.mark.SyncEach)
 			if err == nil {
-				err = s.mark.behind(path.Dir(s.found.Path), s.found.Path, sc.off, sc.next-1)
+				err = s.mark.cutOff(path.Dir(s.found.Path), s.found.Path, sc.off, sc.next-1)
 			}
 			if err == nil {
 				// Without a header nothing says how long the file should be: only zeros where a

@@ -64,7 +64,7 @@ func TestSurveyGoesOn(t *testing.T) {
 		{"two payloads", func(f frozen) { f[name(2)][second+100] ^= 1; f[name(3)][second+100] ^= 1 },
 			[]uint64{6, 10}, nil, 2},
 		{"a segment's last record", func(f frozen) { f[name(2)][filled-1] ^= 1 }, []uint64{8}, nil, 1},
-		{"behind a segment's last record", func(f frozen) { f[name(2)][filled+8] ^= 1 }, nil, nil, 1},
+		{"after a segment's last record", func(f frozen) { f[name(2)][filled+8] ^= 1 }, nil, nil, 1},
 		{"segment header", func(f frozen) { f[name(2)][41] ^= 4 }, nil, []uint64{5}, 1},
 		{"magic", func(f frozen) { f[name(2)][0] ^= 4 }, nil, []uint64{5}, 1},
 		{"first segment's header", func(f frozen) { f[name(1)][41] ^= 4 }, nil, []uint64{1}, 1},
@@ -180,7 +180,7 @@ func TestSurveyWithoutALog(t *testing.T) {
 }
 
 // TestSurveyEnds: a survey says that it read the log to its end only where nothing of it can be
-// missing behind that.
+// missing after that.
 func TestSurveyEnds(t *testing.T) {
 	t.Parallel()
 	intact, l := damagedLog(t)
@@ -199,9 +199,9 @@ func TestSurveyEnds(t *testing.T) {
 		{"the header", func(f frozen) { f[last][41] ^= 4 }, true},
 		{"the header, and a write that was under way", func(f frozen) { f[last][41] ^= 4; f[last][end+50] = 1 }, false},
 		{"the header and every record", func(f frozen) { clear(f[last]) }, false},
-		{"cut off behind the records", func(f frozen) { f[last] = f[last][:end+48] }, true},
+		{"cut off after the records", func(f frozen) { f[last] = f[last][:end+48] }, true},
 		{"cut off where another record may have begun", func(f frozen) { f[last] = f[last][:end+40] }, false},
-		{"cut off behind a record", func(f frozen) { f[last] = f[last][:end-1040] }, false},
+		{"cut off after a record", func(f frozen) { f[last] = f[last][:end-1040] }, false},
 		{"cut off in a record", func(f frozen) { f[last] = f[last][:end-100] }, false},
 		{"of no bytes", func(f frozen) { f[last] = nil }, false},
 		{"of another store", func(f frozen) { f[last] = otherLife(t, ID{1})[segmentName(2)] }, false},

@@ -14,7 +14,7 @@ import (
 
 var segment1 = path.Join(testDir, segmentName(1))
 
-// TestTornTail tears the last record at every byte, with zeros and with garbage behind the cut: the
+// TestTornTail tears the last record at every byte, with zeros and with garbage after the cut: the
 // log ends before it, goes on from there, and nothing of the old tail ever comes back.
 func TestTornTail(t *testing.T) {
 	t.Parallel()
@@ -85,7 +85,7 @@ func unsyncedRun(t *testing.T, synced int) (*vfstest.Mem, [][]byte, []int64) {
 	return disk.Crash(vfstest.Crash{Keep: 1}), payloads, offsets
 }
 
-func TestIslandBehindAHoleIsNotReplayed(t *testing.T) {
+func TestIslandAfterAHoleIsNotReplayed(t *testing.T) {
 	t.Parallel()
 	disk, payloads, offsets := unsyncedRun(t, 1)
 	b, _ := disk.ReadFile(segment1)
@@ -99,7 +99,7 @@ func TestIslandBehindAHoleIsNotReplayed(t *testing.T) {
 	}
 	want := Tail{File: segment1, Offset: offsets[1], Length: offsets[3] + recordSize(500) - offsets[1]}
 	if l.Tail() != want || l.Last() != 1 {
-		t.Errorf("tail %+v behind record %d, want %+v behind record 1", l.Tail(), l.Last(), want)
+		t.Errorf("tail %+v after record %d, want %+v after record 1", l.Tail(), l.Last(), want)
 	}
 	if err := recoverTwice(disk, &history{payloads: payloads, synced: 1}, true); err != nil {
 		t.Error(err)
@@ -259,7 +259,7 @@ func TestImpossibleHeaderInATornTail(t *testing.T) {
 		opened, err := Open(testDir, testOptions(f))
 		var damage *CorruptionError
 		if errors.As(err, &damage) != c.damage || err == nil && opened.Last() != 1 {
-			t.Errorf("index %d, durable %d, %d bytes behind: %v, want damage: %v",
+			t.Errorf("index %d, durable %d, %d bytes after it: %v, want damage: %v",
 				c.index, c.durable, c.distance, err, c.damage)
 		}
 	}

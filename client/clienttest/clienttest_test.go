@@ -135,7 +135,7 @@ func sameAnswers(t *testing.T, clients ...*client.Client) {
 		{"what is no text", counted("\r\n", "\x00", "a b", "$3\r\nfoo", strings.Repeat("x", 65_535), "")},
 		{"reset nothing", func(c *client.Client) (any, error) { return nil, c.Reset(ctx, "nothing") }},
 		{"reset nothing again", func(c *client.Client) (any, error) { return nil, c.Reset(ctx, "nothing") }},
-		{"info behind that", func(c *client.Client) (any, error) { return c.Info(ctx, "nothing") }},
+		{"info after that", func(c *client.Client) (any, error) { return c.Info(ctx, "nothing") }},
 		{"a range above the highest", func(c *client.Client) (any, error) {
 			first, last, err := c.CountN(ctx, "others", math.MaxUint64)
 			return [2]uint64{first, last}, err
@@ -151,9 +151,9 @@ func sameAnswers(t *testing.T, clients ...*client.Client) {
 		{"the most and one again", counted(append([]string{sixteen[0]}, sixteen[:10_698]...)...)},
 		{"22 bytes more", counted(append([]string{sixteen[0] + strings.Repeat("x", 22)}, sixteen[1:10_698]...)...)},
 		{"23 bytes more", counted(append([]string{sixteen[0] + strings.Repeat("x", 23)}, sixteen[1:10_698]...)...)},
-		{"behind what was too much", func(c *client.Client) (any, error) { return c.Get(ctx, sixteen[0]) }},
+		{"after what was too much", func(c *client.Client) (any, error) { return c.Get(ctx, sixteen[0]) }},
 		{"too many times one", counted(slices.Repeat([]string{"orders"}, 40_000)...)},
-		{"behind too many times", func(c *client.Client) (any, error) { return c.Count(ctx, "orders") }},
+		{"after too many times", func(c *client.Client) (any, error) { return c.Count(ctx, "orders") }},
 		{"ping", func(c *client.Client) (any, error) { return nil, c.Ping(ctx) }},
 		{"counting", func(c *client.Client) (any, error) {
 			figures, err := c.ServerInfo(ctx, "GCD")

@@ -44,7 +44,7 @@ static int receive(int answers, int last) {
         if (reply->type == REDIS_REPLY_ERROR) {
             failed(reply);
             freeReplyObject(reply);
-            for (; i < answers; i++) // what stands behind it is answered, too
+            for (; i < answers; i++) // what comes after it is answered, too
                 if (redisGetReply(context, (void **)&reply) == REDIS_OK)
                     freeReplyObject(reply);
             return 0;

@@ -39,6 +39,6 @@ func TestAside(t *testing.T) {
 		t.Fatal(err)
 	}
 	if policy, rests := look(); policy != unix.SCHED_NORMAL || rests {
-		t.Errorf("behind it: policy %d, rests: %v", policy, rests)
+		t.Errorf("after it: policy %d, rests: %v", policy, rests)
 	}
 }

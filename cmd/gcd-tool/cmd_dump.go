@@ -147,7 +147,7 @@ func dumpCounters(ctx context.Context, dir string, w io.Writer, format string, o
 	}
 	m.note("%s at index %d%s", cmdline.Plural(done.Entries, "topic", "topics"), done.Header.Index, when)
 	if done.Backwards > 0 {
-		m.note("the clock went backwards: %d records behind index %d are not later than %s either", done.Backwards,
+		m.note("the clock went backwards: %d records after index %d are not later than %s either", done.Backwards,
 			done.Header.Index, o.Before.UTC().Format(time.RFC3339Nano))
 	}
 	return nil

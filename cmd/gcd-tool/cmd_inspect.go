@@ -96,10 +96,10 @@ func printInspected(w io.Writer, in *tools.Inspected) error {
 	case in.Problem != "" && in.Last < in.First:
 		text += "log: no record can be read\n"
 	case in.Last >= in.First && in.Records < in.Last+1-in.First:
-		text += fmt.Sprintf("log: %v, of which %d can be read, %d of these behind the snapshot\n", kept,
+		text += fmt.Sprintf("log: %v, of which %d can be read, %d of these after the snapshot\n", kept,
 			in.Records, in.Behind)
 	default:
-		text += fmt.Sprintf("log: %v, %d of them behind the snapshot\n", kept, in.Behind)
+		text += fmt.Sprintf("log: %v, %d of them after the snapshot\n", kept, in.Behind)
 	}
 	if text += "mark: " + in.Mark; in.Durable > 0 {
 		text += fmt.Sprintf("; the log was durable up to record %d", in.Durable)

@@ -102,7 +102,7 @@ if "gcd-tool verify" finds damage in what no start reads, "gcd-tool compact" rem
 		text += "perhaps lost: topics that only a damaged part of the snapshot names\n"
 	}
 	if r.Open {
-		text += fmt.Sprintf("perhaps lost: records behind %d; nothing says where the log ended\n", r.Index)
+		text += fmt.Sprintf("perhaps lost: records after %d; nothing says where the log ended\n", r.Index)
 	}
 	if r.Believed {
 		text += fmt.Sprintf("not proved: that the log ended with record %d; no snapshot that can be read says how "+
@@ -127,7 +127,7 @@ if "gcd-tool verify" finds damage in what no start reads, "gcd-tool compact" rem
 	}
 	text += summary
 	if r.Done {
-		text += fmt.Sprintf("done: store %s, behind record %d; the old directory is %s\n", r.Store, r.Index, r.Aside)
+		text += fmt.Sprintf("done: store %s, after record %d; the old directory is %s\n", r.Store, r.Index, r.Aside)
 	}
 	_, err := io.WriteString(w, text)
 	return err

@@ -32,7 +32,7 @@ topic counted since. Also with it:
 			` and its next RESET starts at 1 again;
   a topic that was counted first after the dump was made is not in it, and starts at 1.
 
-With --without the topics of a load test stay behind: those that begin with a
+With --without the topics of a load test are left out: those that begin with a
 PREFIX, which may be given several times. Should one of them be counted again it
 starts at 1.`,
 		Flags: []cli.Flag{

@@ -59,7 +59,7 @@ func TestClockWentBackwards(t *testing.T) {
 	seconds := []int{10, 30, 20, 15, 40}
 	dir := writeRecords(t, len(seconds),
 		func(i int) time.Time { return base.Add(time.Duration(seconds[i]) * time.Second) })
-	const note = "the clock went backwards: 2 records behind index 1 are not later than 2026-01-02T03:04:25Z either\n"
+	const note = "the clock went backwards: 2 records after index 1 are not later than 2026-01-02T03:04:25Z either\n"
 	code, _, stderr := runTool(t, "dump", "--at", "2026-01-02T03:04:25Z", dir)
 	if code != cmdline.ExitOK || !strings.HasSuffix(stderr, "\n"+note) {
 		t.Errorf("code %d, %q", code, stderr)

@@ -52,7 +52,7 @@ Examples:
 				Usage: "The server's TCP address, `HOST:PORT`."},
 			&cli.DurationFlag{Name: "timeout", Value: 5 * time.Minute, Category: serverFlags,
 				Usage: "Give up when nothing came for `TIME`. Before the first byte the server reads what its log " +
-					"has behind the snapshot."},
+					"has after the snapshot."},
 			&cli.GenericFlag{Name: "format", Value: cmdline.NewChoice(tools.FormatNDJSON, tools.FormatCSV),
 				Category: backupFlags,
 				Usage:    "Write the backup as `FORMAT`: ndjson or csv; gcd-tool restore takes both."},

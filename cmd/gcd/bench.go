@@ -242,7 +242,7 @@ func benchFailure(r *loadgen.Result) error {
 			fmt.Errorf("%s not sent, the first: %w", quantity(failures.NotSent, "request"), causes[1]), hint)
 	case r.Ops() == 0:
 		return cmdline.Fail(cmdline.ExitFailure,
-			errors.New("nothing was measured: no request behind the warm-up was answered"),
+			errors.New("nothing was measured: no request after the warm-up was answered"),
 			"give it a longer --duration")
 	}
 	return nil

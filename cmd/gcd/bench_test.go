@@ -163,7 +163,7 @@ func TestBenchCodes(t *testing.T) {
 	}{
 		{loadgen.Result{}, cmdline.ExitOK, ""},
 		{loadgen.Result{Latency: none}, cmdline.ExitFailure,
-			"nothing was measured: no request behind the warm-up was answered"},
+			"nothing was measured: no request after the warm-up was answered"},
 		{loadgen.Result{Latency: none, Interrupted: true}, cmdline.ExitInterrupted, "interrupted"},
 		{loadgen.Result{Latency: none, Errors: loadgen.Errors{NotSent: 2}}, cmdline.ExitNotSent, "2 requests not sent"},
 		{loadgen.Result{Verified: &loadgen.Verification{Explained: 1}}, cmdline.ExitOK, ""},

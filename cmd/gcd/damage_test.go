@@ -29,11 +29,11 @@ const (
 	damageTopics  = 3
 )
 
-// TestDamagedBehindAKill kills the real server with SIGKILL under load and then damages the end of
+// TestDamagedAfterAKill kills the real server with SIGKILL under load and then damages the end of
 // the last segment: a server that is started on that either ends with code 7 and names file and
 // offset, or serves every count that was acknowledged. On what was not damaged one serves them.
 // GCD_DAMAGE_ROUNDS sets the rounds (default 8).
-func TestDamagedBehindAKill(t *testing.T) {
+func TestDamagedAfterAKill(t *testing.T) {
 	t.Parallel()
 	rounds, _ := strconv.Atoi(os.Getenv("GCD_DAMAGE_ROUNDS"))
 	if rounds <= 0 {

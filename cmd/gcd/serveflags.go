@@ -110,7 +110,7 @@ func serveFlags() []cli.Flag {
 
 		&cli.DurationFlag{Name: "shutdown-timeout", Value: 10 * time.Second, Category: processFlags,
 			Usage: "The `TIME` that answering what is under way may take after SIGTERM or SIGINT. A second signal " +
-				"ends it at once, half a second behind the first or later."},
+				"ends it at once, half a second after the first or later."},
 		&cli.GenericFlag{Name: logLevelFlag, Value: cmdline.NewChoice("trace", "debug", "info", "warn",
 			"error").Default("info"), Category: processFlags,
 			Usage: "The least `LEVEL` that is logged: trace, debug, info, warn or error."},

@@ -170,9 +170,9 @@ func TestLines(t *testing.T) {
 		{line: "go ---to x", want: "bad flag syntax: ---to", hint: "go"},
 		{line: "go --=x", want: "bad flag syntax: --=x", hint: "go"},
 		{line: "go -=x", want: "bad flag syntax: -=x", hint: "go"},
-		{line: "--to x go", want: "unknown flag --to: flags go behind a command", hint: "-"},
-		{line: "-x", want: "unknown flag -x: flags go behind a command", hint: "-"},
-		{line: "-x=3", want: "unknown flag -x: flags go behind a command", hint: "-"},
+		{line: "--to x go", want: "unknown flag --to: flags go after a command", hint: "-"},
+		{line: "-x", want: "unknown flag -x: flags go after a command", hint: "-"},
+		{line: "-x=3", want: "unknown flag -x: flags go after a command", hint: "-"},
 		{line: "---x", want: "bad flag syntax: ---x", hint: "-"},
 
 		// Commands that there are not.

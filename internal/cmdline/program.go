@@ -86,7 +86,7 @@ func (p *Program) find(app *cli.App, words []string) (*cli.Command, line, error)
 		case words[0] == "--version", words[0] == "-version":
 			words = append([]string{versionName}, words[1:]...)
 		case len(l.flags) > 0:
-			return nil, line{}, l.flags[0].unknown(p.Name, "", ": flags go behind a command")
+			return nil, line{}, l.flags[0].unknown(p.Name, "", ": flags go after a command")
 		}
 	}
 	if len(words) == 0 {

@@ -21,7 +21,7 @@ func TestApply(t *testing.T) {
 		{"count held already", Value{7, 2}, Change{Epoch: 2, Sum: 4, N: 3}, Value{7, 2}, true},
 		{"count held long ago", Value{70, 2}, Change{Epoch: 2, Sum: 4, N: 3}, Value{70, 2}, true},
 		{"count held in part", Value{6, 2}, Change{Epoch: 2, Sum: 4, N: 3}, Value{}, false},
-		{"count behind a gap", Value{3, 2}, Change{Epoch: 2, Sum: 4, N: 3}, Value{}, false},
+		{"count after a gap", Value{3, 2}, Change{Epoch: 2, Sum: 4, N: 3}, Value{}, false},
 		{"count of an older epoch", Value{1, 3}, Change{Epoch: 2, Sum: 4, N: 3}, Value{1, 3}, true},
 		{"count of a later epoch", Value{4, 1}, Change{Epoch: 2, Sum: 4, N: 3}, Value{}, false},
 		{"first count of a later epoch", Value{4, 1}, Change{Epoch: 2, N: 3}, Value{}, false},

@@ -30,7 +30,7 @@ const (
 type table struct {
 	seed   maphash.Seed
 	shards [1 << shardBits]shard
-	// chunks and arenas are grown by the owner and read by all; the slices behind the pointers are
+	// chunks and arenas are grown by the owner and read by all; the slices that they point to are
 	// only appended to.
 	chunks atomic.Pointer[[]*[chunkEntries]entry]
 	arenas atomic.Pointer[[][]byte]

@@ -61,7 +61,7 @@ func TestReadersSeePairs(t *testing.T) {
 				v := e.read()
 				if v.Sum != 0 && v.Sum != v.Epoch+7 || v.Epoch < before.Epoch ||
 					v.Epoch == before.Epoch && v.Sum < before.Sum {
-					t.Errorf("sum %d in epoch %d, behind sum %d in epoch %d", v.Sum, v.Epoch, before.Sum, before.Epoch)
+					t.Errorf("sum %d in epoch %d, after sum %d in epoch %d", v.Sum, v.Epoch, before.Sum, before.Epoch)
 					return
 				}
 				before = v

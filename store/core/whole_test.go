@@ -34,7 +34,7 @@ func TestFits(t *testing.T) {
 }
 
 // TestWholeVersionIsOddMeanwhile: from before the first change of a whole group comes into effect
-// until behind the last one WholeVersion is odd. The group is held up between two of its topics, by
+// until after the last one WholeVersion is odd. The group is held up between two of its topics, by
 // a reader of where the second one is to be entered.
 func TestWholeVersionIsOddMeanwhile(t *testing.T) {
 	t.Parallel()
@@ -80,7 +80,7 @@ func TestWholeVersionIsOddMeanwhile(t *testing.T) {
 		t.Fatal("the group is not in effect a minute after its way was free")
 	}
 	if v := c.WholeVersion(); v != before+2 || sum(other) != 1 {
-		t.Errorf("the version is %d behind the group, and was %d; the second topic is at %d", v, before,
+		t.Errorf("the version is %d after the group, and was %d; the second topic is at %d", v, before,
 			sum(other))
 	}
 }

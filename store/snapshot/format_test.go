@@ -20,7 +20,7 @@ func TestEntries(t *testing.T) {
 			t.Errorf("topic of %d bytes: %+v, %v", len(topic), got.Value, err)
 		}
 		if _, err := decodeEntry(k, append(v, 'x')); err == nil {
-			t.Errorf("topic of %d bytes: a value with something behind it was taken", len(topic))
+			t.Errorf("topic of %d bytes: a value with something after it was taken", len(topic))
 		}
 		if _, err := decodeEntry(k[:0], v); err == nil {
 			t.Errorf("topic of %d bytes: an empty key was taken", len(topic))

@@ -266,7 +266,7 @@ func TestFaultPassesResults(t *testing.T) {
 	wantErr(t, told, fs.ErrNotExist)
 }
 
-// The hook runs before the operation and Then behind it, and a Crash of the disk may be taken in
+// The hook runs before the operation and Then after it, and a Crash of the disk may be taken in
 // both.
 func TestFaultCrashInHook(t *testing.T) {
 	t.Parallel()

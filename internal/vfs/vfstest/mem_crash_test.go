@@ -243,7 +243,7 @@ func TestCrashSectors(t *testing.T) {
 				t.Fatalf("seed %d: sector %d is %q", seed, i, s)
 			}
 		}
-		// Nothing must come back from behind the end when the file grows again.
+		// Nothing must come back from beyond the end when the file grows again.
 		lost := m.Crash(crash)
 		write(t, open(t, lost, "d/f"), "e", 2400)
 		q, err := lost.ReadFile("d/f")

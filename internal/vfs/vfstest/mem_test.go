@@ -18,7 +18,7 @@ func TestCloneIsIndependent(t *testing.T) {
 	f := create(t, m, "d/f", strings.Repeat("a", 2000))
 	must(t, f.Sync())
 	must(t, m.SyncDir("d"))
-	for i := range 5 { // leaves room behind the lists that the clones share: versions of a sector, and lengths
+	for i := range 5 { // leaves room after the lists that the clones share: versions of a sector, and lengths
 		write(t, f, "b", int64(i))
 		write(t, f, "b", int64(2000+i))
 	}
