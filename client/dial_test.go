@@ -22,33 +22,12 @@ import (
 
 type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// listenFor serves connections of any listener, with the first word of each telling the protocol.
-func listenFor(t *testing.T, listener net.Listener) {
-	var running sync.WaitGroup
-	running.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			running.Go(func() {
-				defer conn.Close()
-				conn.SetDeadline(time.Now().Add(servertest.Patience))
-				countFor(bufio.NewReader(conn), conn)
-			})
-		}
-	})
-	t.Cleanup(func() {
-		listener.Close()
-		ended(t, &running)
-	})
-}
-
 // countFor answers one message of the counter protocol with 3, or PINGs and counts over RESP with
-// 1, 2, 3, …
-func countFor(from *bufio.Reader, to io.Writer) {
+// 1, 2, 3, …; the first byte tells which it is.
+func countFor(conn net.Conn) {
+	from := bufio.NewReader(conn)
 	if first, err := from.Peek(1); err != nil || first[0] == 0 {
-		io.WriteString(to, "\x80\x03")
+		io.WriteString(conn, "\x80\x03")
 		return
 	}
 	c := &respConn{from: from}
@@ -57,9 +36,9 @@ func countFor(from *bufio.Reader, to io.Writer) {
 		case err != nil:
 			return
 		case command == "PING":
-			io.WriteString(to, "+PONG\r\n")
+			io.WriteString(conn, "+PONG\r\n")
 		default:
-			io.WriteString(to, bulk(sum))
+			io.WriteString(conn, bulk(sum))
 			sum++
 		}
 	}
@@ -100,7 +79,7 @@ func TestDial(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			listenFor(t, listener)
+			servertest.Serve(t, listener, countFor)
 			return listener.Addr().String(), (&tls.Dialer{Config: &tls.Config{RootCAs: pool}}).DialContext
 		},
 		"unix socket": func(t *testing.T) (string, dialFunc) {
@@ -109,7 +88,7 @@ func TestDial(t *testing.T) {
 			if err != nil {
 				t.Skipf("this system has no unix sockets: %v", err)
 			}
-			listenFor(t, listener)
+			servertest.Serve(t, listener, countFor)
 			return path, func(ctx context.Context, _, addr string) (net.Conn, error) {
 				return new(net.Dialer).DialContext(ctx, "unix", addr)
 			}
@@ -121,7 +100,7 @@ func TestDial(t *testing.T) {
 				ours, theirs := net.Pipe()
 				running.Go(func() {
 					defer ours.Close()
-					countFor(bufio.NewReader(ours), ours)
+					countFor(ours)
 				})
 				return theirs, nil
 			}
@@ -183,7 +162,7 @@ func TestDialUntrusted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listenFor(t, listener)
+	servertest.Serve(t, listener, countFor)
 	c := newClient(t, listener.Addr().String(), Options{Dial: new(tls.Dialer).DialContext})
 	_, err = c.Count(patient(t), "orders")
 	wantClass(t, err, "not sent")

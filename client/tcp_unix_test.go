@@ -132,7 +132,7 @@ func TestTCPPartWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	begun, canceled, end := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-	servertest.Serve(t, listener, func(conn *net.TCPConn) {
+	servertest.Serve(t, listener, func(conn net.Conn) {
 		io.ReadFull(conn, make([]byte, 1))
 		close(begun)
 		receive(t, canceled)

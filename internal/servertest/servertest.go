@@ -42,12 +42,12 @@ func TCP(t testing.TB, handle func(*net.TCPConn)) (addr string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	Serve(t, listener, handle)
+	Serve(t, listener, func(conn net.Conn) { handle(conn.(*net.TCPConn)) })
 	return listener.Addr().String()
 }
 
-// Serve is TCP on a listener of the test's own.
-func Serve(t testing.TB, listener net.Listener, handle func(*net.TCPConn)) {
+// Serve is TCP on a listener of the test's own, of any network.
+func Serve(t testing.TB, listener net.Listener, handle func(net.Conn)) {
 	var running sync.WaitGroup
 	running.Go(func() {
 		for {
@@ -58,7 +58,7 @@ func Serve(t testing.TB, listener net.Listener, handle func(*net.TCPConn)) {
 			running.Go(func() {
 				defer conn.Close()
 				_ = conn.SetDeadline(time.Now().Add(Patience))
-				handle(conn.(*net.TCPConn))
+				handle(conn)
 			})
 		}
 	})

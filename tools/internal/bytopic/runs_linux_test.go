@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 
+	"gcd/internal/vfs/vfstest"
 	"gcd/store/core"
 	"gcd/tools/internal/tempfile"
 )
@@ -29,7 +29,7 @@ func TestRunsShareOneFile(t *testing.T) {
 			}
 		}
 	}
-	if got := openFiles(t, dir); got != 1 || len(c.runs.ends) != topics*rounds-1 {
+	if got := vfstest.OpenFiles(t, dir); got != 1 || len(c.runs.ends) != topics*rounds-1 {
 		t.Errorf("%d files for %d runs, want 1 for %d", got, len(c.runs.ends), topics*rounds-1)
 	}
 	n := 0
@@ -56,24 +56,9 @@ func TestRunsShareOneFile(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Error(err)
 	}
-	if got := openFiles(t, dir); got != 0 {
+	if got := vfstest.OpenFiles(t, dir); got != 0 {
 		t.Errorf("%d files are open still", got)
 	}
-}
-
-// openFiles is how many files in dir the process has open, those without a name, too.
-func openFiles(t *testing.T, dir string) (n int) {
-	fds, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, fd := range fds {
-		target, _ := os.Readlink(filepath.Join("/proc/self/fd", fd.Name())) // may be closed meanwhile
-		if strings.HasPrefix(target, dir+"/") {
-			n++
-		}
-	}
-	return n
 }
 
 // flipBit flips a bit of a file.
