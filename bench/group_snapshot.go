@@ -71,7 +71,7 @@ type window struct {
 	latency *hdrhistogram.Histogram
 }
 
-func (w *window) add(s loadgen.Sample) {
+func (w *window) merge(s loadgen.Sample) {
 	w.lasted += s.End.Sub(s.Begin)
 	w.latency.Merge(s.Latency)
 }
@@ -153,9 +153,9 @@ func (b *bench) trySnapshot(topics, pipeline int, interval time.Duration) (load,
 		switch {
 		case i == 0 || sample.Begin.Before(samples[0].Begin.Add(quiet/3)): // the load begins
 		case sample.End.Before(begun):
-			first.add(sample)
+			first.merge(sample)
 		case sample.Begin.After(begun) && sample.End.Before(ended):
-			second.add(sample)
+			second.merge(sample)
 		}
 	}
 	before, during := first.load(), second.load()

@@ -87,8 +87,8 @@ func (r *recorder) take() tally {
 
 func newTally() tally { return tally{latency: NewHistogram()} }
 
-// add adds what was recorded later.
-func (t *tally) add(part *tally) {
+// merge adds what was recorded later.
+func (t *tally) merge(part *tally) {
 	t.latency.Merge(part.latency)
 	t.warm += part.warm
 	t.last = max(t.last, part.last)

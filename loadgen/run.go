@@ -203,9 +203,9 @@ func (p *reporter) report() {
 	part := newTally()
 	for _, rec := range p.recorders {
 		taken := rec.take()
-		part.add(&taken)
+		part.merge(&taken)
 	}
-	p.total.add(&part)
+	p.total.merge(&part)
 	if p.run.Progress == nil {
 		return
 	}

@@ -27,8 +27,8 @@ type furthest struct{ *bytopic.Collector[seen] }
 
 func newFurthest(o bytopic.Options) furthest { return furthest{bytopic.New(seenNumbers, o)} }
 
-// add adds that a topic was seen at a state, and that a record names it.
-func (f furthest) add(topic []byte, v core.Value, last uint64) error {
+// observe notes that a topic was seen at a state, and that a record names it.
+func (f furthest) observe(topic []byte, v core.Value, last uint64) error {
 	known, _, err := f.At(topic)
 	if err == nil {
 		known.join(seen{v, last})

@@ -19,7 +19,7 @@ func TestFurthest(t *testing.T) {
 		w := newFurthest(bytopic.Options{Dir: t.TempDir(), Memory: memory})
 		for _, topic := range []string{"b", "a"} {
 			for _, s := range states {
-				if err := w.add([]byte(topic), s.Value, s.last); err != nil {
+				if err := w.observe([]byte(topic), s.Value, s.last); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -198,7 +198,9 @@ func (r *dirView) survey(in *Inspected, id wal.ID, o wal.Options, segments map[s
 		if in.Behind++; !checked {
 			return nil
 		}
-		return changesIn(rec, func(index uint64, c core.Change) error { return named.add(c.Topic, c.After(), index) })
+		return changesIn(rec, func(index uint64, c core.Change) error {
+			return named.observe(c.Topic, c.After(), index)
+		})
 	})
 	if errors.Is(err, wal.ErrNoLog) {
 		return nil

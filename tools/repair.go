@@ -346,7 +346,7 @@ func (r *repair) gather() error {
 	})
 }
 
-func (r *repair) entry(e snapshot.Entry) error { return r.topics.add(e.Topic, e.Value, e.Last) }
+func (r *repair) entry(e snapshot.Entry) error { return r.topics.observe(e.Topic, e.Value, e.Last) }
 
 // record takes what a record says: where its changes lead, and so where they start too, whatever is
 // lost between.
@@ -355,7 +355,7 @@ func (r *repair) record(rec wal.Record, checked bool) error {
 		if err != nil {
 			return nil // an unchecked payload that is damaged: it counts as lost
 		}
-		if err := r.topics.add(c.Topic, c.After(), rec.Index); err != nil {
+		if err := r.topics.observe(c.Topic, c.After(), rec.Index); err != nil {
 			return err
 		}
 	}

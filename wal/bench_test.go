@@ -124,7 +124,7 @@ func BenchmarkRead(b *testing.B) {
 // BenchmarkOpen checks an almost empty segment: what a start with a short log costs.
 func BenchmarkOpen(b *testing.B) {
 	l, dir := benchLog(b, DefaultSegmentSize)
-	add(b, l, 60)
+	appendSizes(b, l, 60)
 	for b.Loop() {
 		if _, err := Open(filepath.Join(dir, "wal"), Options{}); err != nil {
 			b.Fatal(err)

@@ -14,7 +14,7 @@ func TestCovered(t *testing.T) {
 	t.Parallel()
 	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
-	add(t, l, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000) // three in a segment
+	appendSizes(t, l, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000) // three in a segment
 	segs := l.Segments()
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
@@ -67,7 +67,7 @@ func TestCoveredHeaders(t *testing.T) {
 	t.Parallel()
 	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
-	add(t, l, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000)
+	appendSizes(t, l, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000)
 	segs := l.Segments()
 	if err := l.Close(); err != nil {
 		t.Fatal(err)

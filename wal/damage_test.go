@@ -17,7 +17,7 @@ import (
 func damagedLog(t *testing.T) (frozen, *Log) {
 	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
-	add(t, l, 2000, 2000, 2000, 1000, 2000, 2000, 2000, 1000, 2000, 2000, 2000, 1000, 1000, 1000)
+	appendSizes(t, l, 2000, 2000, 2000, 1000, 2000, 2000, 2000, 1000, 2000, 2000, 2000, 1000, 1000, 1000)
 	if n := l.current.number; n != 4 {
 		t.Fatalf("%d segments", n)
 	}
@@ -33,7 +33,7 @@ func otherLife(t *testing.T, id ID) frozen {
 		t.Fatal(err)
 	}
 	l := start(t, o)
-	add(t, l, 2000, 2000, 2000, 1000)
+	appendSizes(t, l, 2000, 2000, 2000, 1000)
 	for _, size := range []int{2000, 2000, 2000, 1000, 2000} {
 		p := payload(1000+l.Last(), size)
 		if _, err := l.Append(typeBatch, p); err != nil {
@@ -238,7 +238,7 @@ func TestNotDamage(t *testing.T) {
 			}
 			disk := f.thaw(t)
 			l = start(t, testOptions(disk))
-			add(t, l, 1000, 1000, 1000, 3000, 4000)
+			appendSizes(t, l, 1000, 1000, 1000, 3000, 4000)
 			after := freeze(disk)
 			for name, b := range f {
 				if _, ours := parseSegmentName(name); !ours && name != spareName && string(after[name]) != string(b) {
@@ -275,7 +275,7 @@ func TestEveryBitFlip(t *testing.T) {
 	t.Parallel()
 	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
-	payloads := add(t, l, 3000, 3500, 1400, 60, 1, 700, 333)
+	payloads := appendSizes(t, l, 3000, 3500, 1400, 60, 1, 700, 333)
 	lastOffset, end := l.off-recordSize(333), l.off
 	if l.current.number != 2 {
 		t.Fatal("want two segments")

@@ -96,8 +96,8 @@ func start(t testing.TB, o Options) *Log {
 	return l
 }
 
-// add appends payloads of the given sizes, each synced, and returns them.
-func add(t testing.TB, l *Log, sizes ...int) [][]byte {
+// appendSizes appends payloads of the given sizes, each synced, and returns them.
+func appendSizes(t testing.TB, l *Log, sizes ...int) [][]byte {
 	t.Helper()
 	var all [][]byte
 	for _, size := range sizes {

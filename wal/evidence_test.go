@@ -18,7 +18,7 @@ func markedRun(t *testing.T, each bool) (*vfstest.Mem, []int64) {
 	var offsets []int64
 	for range 10 {
 		offsets = append(offsets, l.off)
-		add(t, l, 8)
+		appendSizes(t, l, 8)
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
@@ -87,9 +87,9 @@ func TestOlderLastSegment(t *testing.T) {
 	t.Parallel()
 	disk := vfstest.NewMem()
 	l := create(t, markedOptions(disk, true))
-	add(t, l, 2000, 2000, 2000, 2000)
+	appendSizes(t, l, 2000, 2000, 2000, 2000)
 	older := freeze(disk)
-	add(t, l, 2000)
+	appendSizes(t, l, 2000)
 	newer := freeze(disk)
 	newest := segmentName(l.current.number)
 	if l.current.number != 2 {
@@ -115,7 +115,7 @@ func TestTornTailOfOneRecord(t *testing.T) {
 	t.Parallel()
 	disk := vfstest.NewMem()
 	l := create(t, markedOptions(disk, true))
-	add(t, l, 100)
+	appendSizes(t, l, 100)
 	off := l.off
 	for _, size := range []int{100, 200} { // nobody syncs them: two records where one could be
 		if _, err := l.Append(typeBatch, payload(l.Last()+1, size)); err != nil {
@@ -171,7 +171,7 @@ func TestTornTailAfterTheLongestRecord(t *testing.T) {
 	o.SegmentSize = 4 << 20
 	l := create(t, o)
 	for l.current.number == 1 { // the first segment is small
-		add(t, l, 1000)
+		appendSizes(t, l, 1000)
 	}
 	last := segmentName(l.current.number)
 	for at, want := range map[int64]bool{recordSize(maxPayload) - 1: false, recordSize(maxPayload): true,
@@ -197,7 +197,7 @@ func TestLeftoverIsNoSecondRecord(t *testing.T) {
 		return o
 	}
 	l := create(t, o(disk))
-	add(t, l, int(2*512-l.off-recordHeaderSize)) // the next record begins a sector
+	appendSizes(t, l, int(2*512-l.off-recordHeaderSize)) // the next record begins a sector
 	payloads := [][]byte{payload(1, int(2*512-segmentHeaderSize-recordHeaderSize))}
 	// It is torn: its beginning does not reach the disk, its end does.
 	if _, err := l.Append(typeBatch, payload(2, 5000)); err != nil {
@@ -226,7 +226,7 @@ func TestLeftoverIsNoSecondRecord(t *testing.T) {
 		t.Fatal("a start whose sync failed")
 	}
 	l = start(t, o(disk))
-	payloads = append(payloads, add(t, l, 512-recordHeaderSize)...)
+	payloads = append(payloads, appendSizes(t, l, 512-recordHeaderSize)...)
 	if _, err := l.Append(typeBatch, payload(3, 100)); err != nil {
 		t.Fatal(err)
 	}
@@ -265,7 +265,7 @@ func TestTornText(t *testing.T) {
 	} {
 		disk := vfstest.NewMem()
 		l := create(t, markedOptions(disk, row.each))
-		add(t, l, 8)
+		appendSizes(t, l, 8)
 		off := l.off
 		if _, err := l.Append(typeBatch, payload(2, 100)); err != nil {
 			t.Fatal(err)

@@ -172,7 +172,7 @@ func TestFirstSyncErrorIsFinal(t *testing.T) {
 		return vfstest.Outcome{}
 	})
 	l := create(t, testOptions(fault))
-	add(t, l, 10)
+	appendSizes(t, l, 10)
 	if _, err := l.Append(typeBatch, []byte("x")); err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +264,7 @@ func TestReleaseGoesOnAfterAnError(t *testing.T) {
 				return vfstest.Outcome{}
 			})
 			l := create(t, testOptions(fault))
-			add(t, l, 4000, 4000, 4000, 4000, 4000)
+			appendSizes(t, l, 4000, 4000, 4000, 4000, 4000)
 			failing, kinds = true, nil
 			if err := l.Release(4); !errors.Is(err, syscall.EIO) {
 				t.Fatal(err)
@@ -283,7 +283,7 @@ func TestReleaseGoesOnAfterAnError(t *testing.T) {
 			if l.Err() != nil || l.First() != 5 || len(l.Segments()) != 1 {
 				t.Errorf("begins with %d, %d segments, error %v", l.First(), len(l.Segments()), l.Err())
 			}
-			add(t, l, 100)
+			appendSizes(t, l, 100)
 		})
 	}
 }
@@ -302,7 +302,7 @@ func TestFullDisk(t *testing.T) {
 	})
 	l := create(t, testOptions(fault))
 	within(t, "the wish for a spare", l.NeedSpare())
-	payloads := add(t, l, 3000)
+	payloads := appendSizes(t, l, 3000)
 	full = true
 	if err := l.PrepareSpare(); !errors.Is(err, syscall.ENOSPC) || errors.Is(err, ErrFull) {
 		t.Fatalf("PrepareSpare on a full disk: %v", err)
@@ -310,7 +310,7 @@ func TestFullDisk(t *testing.T) {
 	if _, err := disk.ReadFile(path.Join(testDir, spareName)); err == nil {
 		t.Error("half a spare was left")
 	}
-	payloads = append(payloads, add(t, l, 4000)...)
+	payloads = append(payloads, appendSizes(t, l, 4000)...)
 	for range 3 {
 		before := fault.Total()
 		if _, err := l.Append(typeBatch, payload(3, 2000)); !errors.Is(err, ErrFull) ||
@@ -329,7 +329,7 @@ func TestFullDisk(t *testing.T) {
 	default:
 		t.Error("nobody was told that a spare is needed")
 	}
-	payloads = append(payloads, add(t, l, 900)...) // there is room for a small one
+	payloads = append(payloads, appendSizes(t, l, 900)...) // there is room for a small one
 	full = false
 	if _, err := l.Append(typeBatch, payload(4, 2000)); !errors.Is(err, ErrFull) {
 		t.Errorf("append before PrepareSpare succeeded: %v", err)
@@ -337,7 +337,7 @@ func TestFullDisk(t *testing.T) {
 	if err := l.PrepareSpare(); err != nil {
 		t.Fatal(err)
 	}
-	payloads = append(payloads, add(t, l, 2000)...)
+	payloads = append(payloads, appendSizes(t, l, 2000)...)
 	if err := recoverTwice(disk.Crash(vfstest.Crash{}), &history{payloads: payloads, synced: 4}, true); err != nil {
 		t.Error(err)
 	}
@@ -347,7 +347,7 @@ func TestFullDisk(t *testing.T) {
 func TestStartThatFails(t *testing.T) {
 	t.Parallel()
 	disk := vfstest.NewMem()
-	payloads := add(t, create(t, testOptions(disk)), 100, 200, 300)
+	payloads := appendSizes(t, create(t, testOptions(disk)), 100, 200, 300)
 	h := &history{payloads: payloads, synced: 3}
 	for n, more := 1, true; more; n++ {
 		more = false

@@ -159,7 +159,7 @@ func TestZerosBeforeWhatComesNext(t *testing.T) {
 		return vfstest.Outcome{}
 	})
 	l := create(t, testOptions(fault))
-	add(t, l, 3000, 2000)
+	appendSizes(t, l, 3000, 2000)
 	if err := l.PrepareSpare(); err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestRecordThatIsThereThoughRefused(t *testing.T) {
 		return vfstest.Outcome{}
 	})
 	l := create(t, testOptions(fault))
-	payloads := add(t, l, 10)
+	payloads := appendSizes(t, l, 10)
 	full = true
 	last := append(payload(2, 40), make([]byte, 8)...)
 	if _, err := l.Append(typeBatch, last); err == nil || errors.Is(err, ErrFull) || l.Err() == nil {
@@ -266,7 +266,7 @@ func TestStartWithoutRoom(t *testing.T) {
 	t.Parallel()
 	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
-	payloads := add(t, l, 100, 200)
+	payloads := appendSizes(t, l, 100, 200)
 	p := payload(3, 300)
 	if _, err := l.Append(typeBatch, p); err != nil {
 		t.Fatal(err)
@@ -346,8 +346,8 @@ func TestHistoryGoesBeforeACountIsRefused(t *testing.T) {
 		return vfstest.Outcome{}
 	})
 	l := create(t, testOptions(fault))
-	h := &history{payloads: add(t, l, 4000, 4000, 4000, 4000, 4000, 4000, 4000, 4000)} // four segments
-	l.Cover(5)                                                                         // two of them
+	h := &history{payloads: appendSizes(t, l, 4000, 4000, 4000, 4000, 4000, 4000, 4000, 4000)} // four segments
+	l.Cover(5)                                                                                 // two of them
 	add := func() error {
 		p := payload(l.Last()+1, 4000)
 		_, err := l.Append(typeBatch, p)
@@ -398,7 +398,7 @@ func TestNoSpareWithoutLeave(t *testing.T) {
 		return refusal
 	}
 	l := create(t, o)
-	add(t, l, 4000, 4000)
+	appendSizes(t, l, 4000, 4000)
 	created := fault.Count(vfstest.KindCreate)
 	refusal = errors.New("the room is held")
 	if err := l.PrepareSpare(); !errors.Is(err, refusal) {
@@ -414,7 +414,7 @@ func TestNoSpareWithoutLeave(t *testing.T) {
 	if err := errors.Join(l.PrepareSpare(), l.Resume()); err != nil {
 		t.Fatal(err)
 	}
-	add(t, l, 4000)
+	appendSizes(t, l, 4000)
 }
 
 // TestSmallerSegmentWhereThereIsNoRoomForALargeOne, and larger ones again when there is.
@@ -441,7 +441,7 @@ func TestSmallerSegmentWhereThereIsNoRoomForALargeOne(t *testing.T) {
 			free = 1 << 30
 		}
 		for last := len(l.Segments()); l.Segments()[len(l.Segments())-1].Size != want || len(l.Segments()) != i+1; {
-			h.payloads = append(h.payloads, add(t, l, l.MaxRecord())...)
+			h.payloads = append(h.payloads, appendSizes(t, l, l.MaxRecord())...)
 			if now := len(l.Segments()); now > i+1 || now > last+1 {
 				t.Fatalf("segment %d has %d bytes, want %d", now, l.Segments()[now-1].Size, want)
 			}

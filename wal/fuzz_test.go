@@ -12,7 +12,7 @@ import (
 func FuzzOpen(f *testing.F) {
 	disk := vfstest.NewMem()
 	l := create(f, testOptions(disk))
-	add(f, l, 100, 4000, 1, 3000, 1000, 60, 200)
+	appendSizes(f, l, 100, 4000, 1, 3000, 1000, 60, 200)
 	seed := freeze(disk)
 	one, two := seed[segmentName(1)], seed[segmentName(2)]
 	f.Add(one, two)
@@ -43,7 +43,7 @@ func FuzzOpen(f *testing.F) {
 		}
 		disk := dir.thaw(t)
 		l = start(t, testOptions(disk))
-		add(t, l, 10, 4000, 4000)
+		appendSizes(t, l, 10, 4000, 4000)
 		last := l.Last()
 		if l = start(t, testOptions(disk.Crash(vfstest.Crash{}))); l.Last() != last {
 			t.Fatalf("ends with %d, want %d", l.Last(), last)

@@ -138,12 +138,12 @@ func TestEverySizeIsDurable(t *testing.T) {
 				}
 				for _, size := range sizes { // as the first one
 					begin()
-					payloads = append(payloads, add(t, l, size)...)
+					payloads = append(payloads, appendSizes(t, l, size)...)
 					look(size)
 				}
 				begin()
 				for _, size := range sizes {
-					payloads = append(payloads, add(t, l, size)...)
+					payloads = append(payloads, appendSizes(t, l, size)...)
 					look(size)
 				}
 				if marked { // which says that each record is synced
@@ -175,7 +175,7 @@ func TestTailOfEverySize(t *testing.T) {
 			t.Parallel()
 			disk := vfstest.NewMem()
 			l := sparse(t, largeOptions(disk, segment, false))
-			payloads := add(t, l, 100)
+			payloads := appendSizes(t, l, 100)
 			intact := disk.Clone()
 			for _, length := range append(distancesUpTo(segment-l.off), 1, 7) {
 				disk := intact.Clone()
@@ -224,7 +224,7 @@ func TestUnsyncedTailOfEverySize(t *testing.T) {
 					disk := vfstest.NewMem()
 					o := largeOptions(disk, segment, false)
 					l := sparse(t, o)
-					payloads := add(t, l, 100)
+					payloads := appendSizes(t, l, 100)
 					for range tail.records {
 						p := payload(l.Last()+1, min(tail.size, l.MaxRecord()))
 						if l.off+recordSize(len(p)) > segment { // a rotation syncs
@@ -294,7 +294,7 @@ func TestEvidenceAtEveryDistance(t *testing.T) {
 				disk := vfstest.NewMem()
 				o := largeOptions(disk, segment, false)
 				l := sparse(t, o)
-				add(t, l, 100)
+				appendSizes(t, l, 100)
 				far := segment - smallestRecord - l.off
 				if between != 0 {
 					far = min(far, 3*windowSize)
@@ -331,7 +331,7 @@ func TestSecondRecordAtEveryDistance(t *testing.T) {
 			disk := vfstest.NewMem()
 			o := largeOptions(disk, segment, true)
 			l := sparse(t, o)
-			add(t, l, 100)
+			appendSizes(t, l, 100)
 			if l.TurnMark() {
 				l.SyncMark()
 			}
@@ -387,7 +387,7 @@ func TestSealedAtEveryDistance(t *testing.T) {
 			disk := vfstest.NewMem()
 			o := largeOptions(disk, segment, false)
 			l := sparse(t, o)
-			add(t, l, 100)
+			appendSizes(t, l, 100)
 			begun(t, o, segmentHeader{format: l.current.format, store: testID, number: 2, first: 2, size: segment,
 				previous: l.link})
 			if left, err := Open(testDir, o); err != nil || left.Last() != 1 {
@@ -420,7 +420,7 @@ func TestSurveyAfterEverySize(t *testing.T) {
 			var payloads [][]byte
 			var places []Record
 			for _, size := range sizesUpTo(l.MaxRecord()) {
-				payloads = append(payloads, add(t, l, size, 10)...)
+				payloads = append(payloads, appendSizes(t, l, size, 10)...)
 			}
 			for rec, err := range l.Records(1) {
 				if err != nil {

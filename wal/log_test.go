@@ -43,7 +43,7 @@ func TestOnTheRealDisk(t *testing.T) {
 		if err := l.Start(); err != nil {
 			t.Fatal(err)
 		}
-		payloads = append(payloads, add(t, l, 1, 10_000, l.MaxRecord(), 7, 8, 9, 30_000, 5)...)
+		payloads = append(payloads, appendSizes(t, l, 1, 10_000, l.MaxRecord(), 7, 8, 9, 30_000, 5)...)
 		if err := l.PrepareSpare(); err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +94,7 @@ func TestCreate(t *testing.T) {
 	if recs, err := read(l, 42); len(recs) != 0 || err != nil {
 		t.Errorf("an empty log has %d records, error %v", len(recs), err)
 	}
-	add(t, l, 5)
+	appendSizes(t, l, 5)
 	if err := Create(testDir, testID, 42, o); !errors.Is(err, ErrExists) {
 		t.Errorf("a log with records: %v", err)
 	}
@@ -148,7 +148,7 @@ func TestAppendLimits(t *testing.T) {
 			t.Errorf("%d bytes: %v", size, err)
 		}
 	}
-	add(t, l, l.MaxRecord(), l.MaxRecord())
+	appendSizes(t, l, l.MaxRecord(), l.MaxRecord())
 	if n := len(l.Segments()); n != 1 {
 		t.Errorf("two records of the largest size take %d segments", n)
 	}
@@ -190,7 +190,7 @@ func TestSegmentSizeChanges(t *testing.T) {
 		if err := compare(l, payloads); err != nil {
 			t.Fatal(err)
 		}
-		payloads = append(payloads, add(t, l, step.add...)...)
+		payloads = append(payloads, appendSizes(t, l, step.add...)...)
 		if err := compare(l, payloads); err != nil {
 			t.Fatal(err)
 		}
@@ -208,7 +208,7 @@ func TestRecordsFrom(t *testing.T) {
 	t.Parallel()
 	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
-	payloads := add(t, l, 2000, 2000, 2000, 2000, 2000, 2000, 2000)
+	payloads := appendSizes(t, l, 2000, 2000, 2000, 2000, 2000, 2000, 2000)
 	if _, err := l.Append(typeBatch, []byte("not durable")); err != nil {
 		t.Fatal(err)
 	}
@@ -262,7 +262,7 @@ func TestAppendDoesNotAllocate(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := payload(1, 60)
-	add(t, l, 60)
+	appendSizes(t, l, 60)
 	allocs := testing.AllocsPerRun(100, func() {
 		if _, err := l.Append(typeBatch, p); err != nil {
 			t.Fatal(err)

@@ -69,21 +69,21 @@ func TestMarkByHand(t *testing.T) {
 		l := start(t, o)
 		copy(want[4096:], slot(flags, 2, 0))
 		expect("started")
-		add(t, l, 10, 20, 30)
+		appendSizes(t, l, 10, 20, 30)
 		copy(want[8192:], slot(flags, 5, 3))
 		expect("three records later")
 		if !l.TurnMark() {
 			t.Error("no turn")
 		}
 		expect("turned")
-		add(t, l, 40)
+		appendSizes(t, l, 40)
 		copy(want, slot(flags, 6, 4)) // not the second one: the third is not durable yet
 		expect("a record later")
 		l.SyncMark()
 		if !l.TurnMark() {
 			t.Error("no second turn")
 		}
-		add(t, l, 50)
+		appendSizes(t, l, 50)
 		copy(want[4096:], slot(flags, 7, 5))
 		expect("and another one")
 		if err := l.Close(); err != nil {
@@ -104,7 +104,7 @@ func TestMarkIsWrittenWhenTheLogIsSynced(t *testing.T) {
 	t.Parallel()
 	disk := vfstest.NewMem()
 	l := create(t, markedOptions(disk, true))
-	add(t, l, 10)
+	appendSizes(t, l, 10)
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestMarkIsWrittenWhenTheLogIsSynced(t *testing.T) {
 	expect("write 0000000000000001.seg", "write 0000000000000001.seg", "sync 0000000000000001.seg",
 		"syncdir wal", "remove spare",
 		"sync mark", "write mark", "sync mark")
-	add(t, l, 20)
+	appendSizes(t, l, 20)
 	expect("write 0000000000000001.seg", "sync 0000000000000001.seg", "write mark")
 	if err := l.Sync(); err != nil || l.MarkMoved() != true {
 		t.Error(err)
@@ -138,7 +138,7 @@ func TestMarkIsWrittenWhenTheLogIsSynced(t *testing.T) {
 	l.SyncMark()
 	expect("sync mark")
 	for l.current.number == 1 {
-		add(t, l, 1000)
+		appendSizes(t, l, 1000)
 	}
 	if last := ops[len(ops)-1]; last != "write mark" {
 		t.Errorf("the last of a rotation is %s", last)
@@ -194,7 +194,7 @@ func TestTurnsSpareTheDurableSlot(t *testing.T) {
 	})
 	l := start(t, markedOptions(fault, true))
 	for range 2 {
-		add(t, l, 8)
+		appendSizes(t, l, 8)
 		if !l.TurnMark() {
 			t.Fatal("no turn")
 		}
@@ -202,7 +202,7 @@ func TestTurnsSpareTheDurableSlot(t *testing.T) {
 	}
 	failing = true
 	for range 7 {
-		add(t, l, 8)
+		appendSizes(t, l, 8)
 		for seed := range uint64(20) {
 			again, err := Open(testDir, markedOptions(disk.Crash(vfstest.Crash{Seed: seed, Garbage: true}), true))
 			if err != nil || again.Mark().State != MarkSound || again.Mark().Index < 12 {
@@ -316,7 +316,7 @@ func TestMarkStates(t *testing.T) {
 			if !l.Marked() {
 				t.Error("no mark of this run is durable")
 			}
-			add(t, l, 8)
+			appendSizes(t, l, 8)
 			for name, left := range map[string]*vfstest.Mem{
 				"kill": disk.Clone(), "power loss": disk.Crash(vfstest.Crash{}),
 			} {
@@ -361,7 +361,7 @@ func TestMarkOnItsOwn(t *testing.T) {
 			if err := l.Start(); err != nil {
 				t.Fatal(err)
 			}
-			add(t, l, 8, 8)
+			appendSizes(t, l, 8, 8)
 			if hits == 0 {
 				t.Fatal("nothing was injected")
 			}
@@ -377,7 +377,7 @@ func TestMarkOnItsOwn(t *testing.T) {
 				t.Error("a turn of a mark that cannot be written")
 			}
 			broken = false
-			add(t, l, 8)
+			appendSizes(t, l, 8)
 			if !l.TurnMark() {
 				t.Fatal("no turn of a mark that works again")
 			}
@@ -385,7 +385,7 @@ func TestMarkOnItsOwn(t *testing.T) {
 			if !l.Marked() {
 				t.Error("not marked")
 			}
-			add(t, l, 8)
+			appendSizes(t, l, 8)
 			for name, left := range map[string]*vfstest.Mem{
 				"kill": disk.Clone(), "power loss": disk.Crash(vfstest.Crash{}),
 			} {
@@ -440,7 +440,7 @@ func TestMarkThatMayNotBeOpened(t *testing.T) {
 		if !l.Marked() {
 			t.Errorf("%s: not marked", name)
 		}
-		add(t, l, 8)
+		appendSizes(t, l, 8)
 		if err := l.Close(); err != nil {
 			t.Error(err)
 		}
@@ -457,7 +457,7 @@ func TestMarkIsNotTouched(t *testing.T) {
 	disk, _ := markedRun(t, true)
 	before, _ := disk.ReadFile(markFile)
 	l := start(t, testOptions(disk))
-	add(t, l, 8)
+	appendSizes(t, l, 8)
 	if l.TurnMark() {
 		t.Error("a turn")
 	}
@@ -465,7 +465,7 @@ func TestMarkIsNotTouched(t *testing.T) {
 		t.Error("the mark was changed")
 	}
 	bare := vfstest.NewMem()
-	add(t, create(t, testOptions(bare)), 8)
+	appendSizes(t, create(t, testOptions(bare)), 8)
 	if _, err := bare.ReadFile(markFile); err == nil {
 		t.Error("a mark was made")
 	}
@@ -501,7 +501,7 @@ func TestMarkBitByBit(t *testing.T) {
 	disk := vfstest.NewMem()
 	l := create(t, markedOptions(disk, true))
 	for range 4 { // each slot has something else
-		add(t, l, 8)
+		appendSizes(t, l, 8)
 		if !l.TurnMark() {
 			t.Fatal("no turn")
 		}
@@ -557,7 +557,7 @@ func TestMarkOfADirectoryThatIsGone(t *testing.T) {
 	l := start(t, o)
 	before, _ := disk.ReadFile(markFile)
 	gone, broken = true, false
-	add(t, l, 8)
+	appendSizes(t, l, 8)
 	if l.TurnMark() {
 		t.Error("a turn")
 	}

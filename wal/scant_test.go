@@ -35,7 +35,7 @@ func TestScantSpare(t *testing.T) {
 			t.Fatalf("a spare where %d bytes are free: %v", free, err)
 		}
 		for n := len(l.Segments()); len(l.Segments()) == n; {
-			h.payloads = append(h.payloads, add(t, l, 7000)...)
+			h.payloads = append(h.payloads, appendSizes(t, l, 7000)...)
 		}
 		if got := l.current.size; got != want {
 			t.Errorf("a segment of %d bytes where %d are free, want %d", got, free, want)
@@ -58,10 +58,10 @@ func TestScantSpare(t *testing.T) {
 		if err := errors.Join(l.PrepareScantSpare(), l.Resume()); err != nil {
 			t.Fatalf("shorter records do not go on: %v", err)
 		}
-		h.payloads = append(h.payloads, add(t, l, 7000)...)
+		h.payloads = append(h.payloads, appendSizes(t, l, 7000)...)
 	}
 	free = 2 * secondSize
-	h.payloads = append(h.payloads, add(t, l, l.MaxRecord())...)
+	h.payloads = append(h.payloads, appendSizes(t, l, l.MaxRecord())...)
 	if err := l.Sync(); err != nil {
 		t.Fatal(err)
 	}

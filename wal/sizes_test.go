@@ -32,7 +32,7 @@ func TestNewLogIsSmall(t *testing.T) {
 			l := create(t, o)
 			var payloads [][]byte
 			for len(l.Segments()) < len(c.want) {
-				payloads = append(payloads, add(t, l, min(c.payload, l.MaxRecord()))...)
+				payloads = append(payloads, appendSizes(t, l, min(c.payload, l.MaxRecord()))...)
 				if len(payloads)%3 == 0 { // with and without a spare
 					if err := l.PrepareSpare(); err != nil {
 						t.Fatal(err)
@@ -86,7 +86,7 @@ func TestLongFirstRecord(t *testing.T) {
 	if l.MaxRecord() != maxPayload {
 		t.Errorf("the longest record has %d bytes, want %d", l.MaxRecord(), maxPayload)
 	}
-	payloads := add(t, l, l.MaxRecord(), 10)
+	payloads := appendSizes(t, l, l.MaxRecord(), 10)
 	for _, crashed := range []*vfstest.Mem{disk.Clone(), disk.Crash(vfstest.Crash{})} {
 		o.FS = crashed
 		l = start(t, o)

@@ -30,12 +30,12 @@ func TestNoSpareIsMadeWhileOneBecomesASegment(t *testing.T) {
 		return vfstest.Outcome{}
 	})
 	l = create(t, testOptions(fault))
-	add(t, l, 4000, 4000)
+	appendSizes(t, l, 4000, 4000)
 	if err := l.PrepareSpare(); err != nil {
 		t.Fatal(err)
 	}
 	rotating = true
-	add(t, l, 4000)
+	appendSizes(t, l, 4000)
 	if seen != 3 { // header, sync, rename
 		t.Errorf("%d operations on the spare", seen)
 	}
@@ -58,11 +58,11 @@ func TestNeedSpare(t *testing.T) {
 	if err := l.PrepareSpare(); err != nil {
 		t.Fatal(err)
 	}
-	add(t, l, 4000, 4000)
+	appendSizes(t, l, 4000, 4000)
 	if needed() {
 		t.Error("a signal without a rotation")
 	}
-	add(t, l, 4000)
+	appendSizes(t, l, 4000)
 	if !needed() || needed() {
 		t.Error("after a rotation: want one signal")
 	}
@@ -155,9 +155,9 @@ func TestSpareInTheMaking(t *testing.T) {
 		within(t, "the making of a spare", begun)
 	}
 	prepare()
-	add(t, l, 4000, 4000) // does not hang
+	appendSizes(t, l, 4000, 4000) // does not hang
 	go func() { let <- struct{}{} }()
-	add(t, l, 4000)
+	appendSizes(t, l, 4000)
 	if err := within(t, "a spare", result); err != nil {
 		t.Fatal(err)
 	}

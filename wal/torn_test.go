@@ -20,7 +20,7 @@ func TestTornTail(t *testing.T) {
 	t.Parallel()
 	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
-	payloads := add(t, l, 20, 100, 33, 150)
+	payloads := appendSizes(t, l, 20, 100, 33, 150)
 	whole, _ := disk.ReadFile(segment1)
 	begin, end := int(l.off)-int(recordSize(150)), int(l.off)
 	r := rand.New(rand.NewPCG(1, 2))
@@ -132,7 +132,7 @@ func TestOldLifeDoesNotComeBack(t *testing.T) {
 	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
 	toSector := int(2*512 - l.off - recordHeaderSize) // the next record begins a sector
-	payloads := add(t, l, toSector)
+	payloads := appendSizes(t, l, toSector)
 	// Records 2, 3, 4 of a life that nobody was told of.
 	for _, size := range []int{512 - recordHeaderSize, 512 - recordHeaderSize, 300} {
 		if _, err := l.Append(typeBatch, payload(l.Last()+1, size)); err != nil {
@@ -159,7 +159,8 @@ func TestOldLifeDoesNotComeBack(t *testing.T) {
 		t.Fatal("a start whose sync failed")
 	}
 	l = start(t, testOptions(disk))
-	payloads = append(payloads, add(t, l, 512-recordHeaderSize-1)...) // as long as the old record 2, and other bytes
+	// as long as the old record 2, and other bytes
+	payloads = append(payloads, appendSizes(t, l, 512-recordHeaderSize-1)...)
 
 	disk = disk.Crash(vfstest.Crash{})
 	b, _ = disk.ReadFile(segment1)
@@ -187,7 +188,7 @@ func TestTailIsRewrittenBeforeStartReturns(t *testing.T) {
 		return vfstest.Outcome{}
 	})
 	l := create(t, testOptions(fault))
-	payloads := add(t, l, 100, 200)
+	payloads := appendSizes(t, l, 100, 200)
 	unsynced := l.off
 	for _, size := range []int{700, 900} {
 		p := payload(l.Last()+1, size)
@@ -239,7 +240,7 @@ func TestImpossibleHeaderInATornTail(t *testing.T) {
 	t.Parallel()
 	disk := vfstest.NewMem()
 	l := create(t, testOptions(disk))
-	add(t, l, 100) // record 2 is missing
+	appendSizes(t, l, 100) // record 2 is missing
 	for _, c := range []struct {
 		index, durable uint64
 		distance       int64

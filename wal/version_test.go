@@ -91,7 +91,7 @@ func TestVersionsInARow(t *testing.T) {
 
 	l := start(t, o)
 	for range 3 {
-		add(t, l, 3000)
+		appendSizes(t, l, 3000)
 	}
 	if len(l.Segments()) != 5 {
 		t.Fatalf("%d segments, want one more than 4", len(l.Segments()))
@@ -127,7 +127,7 @@ func TestNewLogsAreOld(t *testing.T) {
 	o.formats = later()
 	l := create(t, o)
 	for range 5 {
-		add(t, l, 3000)
+		appendSizes(t, l, 3000)
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
@@ -202,7 +202,7 @@ func TestLaterTypeWithoutRoom(t *testing.T) {
 	}))
 	o.SegmentSize, o.formats = 64<<10, later()
 	l := create(t, o)
-	add(t, l, 100)
+	appendSizes(t, l, 100)
 	full = true
 	if _, err := l.Append(2, payload(2, 100)); !errors.Is(err, ErrFull) {
 		t.Fatalf("without room: %v", err)

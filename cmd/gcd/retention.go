@@ -38,7 +38,7 @@ func (r *retention) Set(value string) error {
 	var parsed retention
 	if value != "0" {
 		for part := range strings.SplitSeq(value, ",") {
-			if err := parsed.add(part); err != nil {
+			if err := parsed.set(part); err != nil {
 				return err
 			}
 		}
@@ -47,8 +47,8 @@ func (r *retention) Set(value string) error {
 	return nil
 }
 
-// add takes a time or a size, each at most once and above 0.
-func (r *retention) add(part string) error {
+// set takes a time or a size, each at most once and above 0.
+func (r *retention) set(part string) error {
 	var size cmdline.ByteSize
 	if age, ok := cmdline.ParseAge(part); ok && age > 0 && r.Age == 0 {
 		r.Age = age

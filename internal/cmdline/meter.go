@@ -62,7 +62,7 @@ func (m *Meter) Report(phase string, done, total uint64, unit string) {
 	}
 	if DrawsAnew(m.w) {
 		if fresh {
-			m.add(&progress.Tracker{Message: phase, Total: int64(total), Units: units(unit)})
+			m.beginPhase(&progress.Tracker{Message: phase, Total: int64(total), Units: units(unit)})
 		}
 		m.total = total
 		m.tracker.SetValue(int64(done))
@@ -113,8 +113,8 @@ func units(unit string) progress.Units {
 	return progress.UnitsDefault
 }
 
-// add completes the bar of the phase before, and adds a new one.
-func (m *Meter) add(t *progress.Tracker) {
+// beginPhase completes the bar of the phase before, and adds a new one.
+func (m *Meter) beginPhase(t *progress.Tracker) {
 	m.finish(nil)
 	if m.bars == nil {
 		m.draw()

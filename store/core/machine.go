@@ -111,7 +111,7 @@ func (m *Machine) Loader() *Loader { return &Loader{m: m, b: bulk{t: m.table}} }
 
 // Add sets the state of a topic that was not added before. The topic is copied.
 func (l *Loader) Add(topic []byte, v Value) {
-	l.b.add(topic, v)
+	l.b.insert(topic, v)
 	if v.Sum > 0 {
 		l.m.live.Add(1)
 	}

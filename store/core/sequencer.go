@@ -67,7 +67,7 @@ func NewSequencer(m *Machine, l Limits) *Sequencer {
 // goes on waiting for the next one, with the ops that are not sequenced yet.
 func (s *Sequencer) Form(waiting *List) {
 	s.begin(waiting)
-	for s.end != nil && s.add(s.end) {
+	for s.end != nil && s.sequence(s.end) {
 		s.end = s.end.next
 	}
 	waiting.from(s.end)
@@ -183,9 +183,10 @@ func (s *Sequencer) Through() *Group {
 	return g
 }
 
-// add sequences ops of a group from where the last call stopped. It returns false when the batch is
-// full and the group is not yet through; of a whole group nothing is sequenced then.
-func (s *Sequencer) add(g *Group) bool {
+// sequence gives ops of a group their places and values, from where the last call stopped. It
+// returns false when the batch is full and the group is not yet through; of a whole group nothing
+// is sequenced then.
+func (s *Sequencer) sequence(g *Group) bool {
 	if g.Whole && !s.takes(g) {
 		return g.pos == len(g.Ops)
 	}

@@ -178,7 +178,7 @@ func (e *entry) reset(epoch uint64) {
 
 // insert adds a topic that is not there, at (0, 0), and returns its id. The topic is copied.
 func (t *table) insert(hash uint64, topic []byte) uint32 {
-	id := t.add(topic)
+	id := t.newEntry(topic)
 	s := &t.shards[hash>>(64-shardBits)]
 	s.mu.Lock()
 	if s.used >= len(s.slots)/4*3 {
@@ -191,8 +191,8 @@ func (t *table) insert(hash uint64, topic []byte) uint32 {
 	return id
 }
 
-// add makes the entry of the next id. Nobody sees it yet: it is in no shard and not counted.
-func (t *table) add(topic []byte) uint32 {
+// newEntry makes the entry of the next id. Nobody sees it yet: it is in no shard and not counted.
+func (t *table) newEntry(topic []byte) uint32 {
 	id := uint32(t.count.Load())
 	if int(id/chunkEntries) == len(*t.chunks.Load()) {
 		grown := append(*t.chunks.Load(), new([chunkEntries]entry))
@@ -251,10 +251,10 @@ type bulk struct {
 	slots [1 << shardBits][]uint64
 }
 
-// add adds a topic, which must be new, with its state.
-func (b *bulk) add(topic []byte, v Value) {
+// insert adds a topic, which must be new, with its state.
+func (b *bulk) insert(topic []byte, v Value) {
 	hash := b.t.hash(topic)
-	id := b.t.add(topic)
+	id := b.t.newEntry(topic)
 	e := b.t.entry(id)
 	e.sum.Store(v.Sum)
 	e.version.Store(v.Epoch << 1)

@@ -47,7 +47,7 @@ func (c *Collector[V]) At(topic []byte) (v *V, known bool, err error) {
 	if err := c.room(len(topic) + topicSize + c.valueSize()); err != nil {
 		return nil, false, err
 	}
-	return c.set.add(hash, topic, *new(V)), false, nil
+	return c.set.insert(hash, topic, *new(V)), false, nil
 }
 
 // Append adds one more value of a topic, which follows those that the topic has.
@@ -60,7 +60,7 @@ func (c *Collector[V]) Append(topic []byte, v V) error {
 	if t := c.set.find(hash, topic); t != nil {
 		c.set.append(t, v)
 	} else {
-		c.set.add(hash, topic, v)
+		c.set.insert(hash, topic, v)
 	}
 	return nil
 }

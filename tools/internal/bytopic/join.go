@@ -116,9 +116,9 @@ func (c *Collector[V]) merge() (*merged[V], error) {
 	}
 	m := &merged[V]{}
 	for _, r := range readers {
-		m.add(c.inRun(r))
+		m.addSource(c.inRun(r))
 	}
-	m.add(c.inMemory())
+	m.addSource(c.inMemory())
 	return m, m.err
 }
 
@@ -213,8 +213,8 @@ type merged[V any] struct {
 	err   error        // why there is no more
 }
 
-// add adds a source, whose values come after those that earlier ones have of the same topic.
-func (m *merged[V]) add(s *source[V]) {
+// addSource adds a source, whose values come after those that earlier ones have of the same topic.
+func (m *merged[V]) addSource(s *source[V]) {
 	s.order = m.added
 	m.added++
 	if m.advance(s) {

@@ -58,8 +58,8 @@ func (s *set[V]) find(hash uint64, name []byte) *topic {
 	return nil
 }
 
-// add adds a topic that is not there, with its first value. Its bytes are copied.
-func (s *set[V]) add(hash uint64, name []byte, v V) *V {
+// insert adds a topic that is not there, with its first value. Its bytes are copied.
+func (s *set[V]) insert(hash uint64, name []byte, v V) *V {
 	place := uint32(len(s.values))
 	s.topics = append(s.topics, topic{
 		at: uint32(len(s.bytes)), length: uint32(len(name)), next: s.index[hash], first: place, last: place,

@@ -12,7 +12,7 @@ func TestTopicsWithOneHash(t *testing.T) {
 		if topic := s.find(hash, []byte(name)); topic != nil {
 			t.Fatalf("%s is there before it was added: %v", name, *topic)
 		}
-		s.add(hash, []byte(name), i)
+		s.insert(hash, []byte(name), i)
 	}
 	for i, name := range names {
 		if topic := s.find(hash, []byte(name)); topic == nil || s.values[topic.first].v != i {
