@@ -63,7 +63,9 @@ func acceptLoop(fd int) error {
 	buf := make([]byte, 65536)
 	begun, courtesy := time.Now(), sched.Courtesy{}
 	for {
-		courtesy.Turn(time.Since(begun))
+		if now := time.Since(begun); now >= courtesy.Due {
+			courtesy.Yield(now)
+		}
 		conn, _, err := unix.Accept4(fd, unix.SOCK_CLOEXEC)
 		if err == unix.EINTR || err == unix.ECONNABORTED {
 			continue
@@ -91,7 +93,9 @@ func echoLoop(fd int) error {
 	)
 	begun, courtesy := time.Now(), sched.Courtesy{}
 	for {
-		courtesy.Turn(time.Since(begun))
+		if now := time.Since(begun); now >= courtesy.Due {
+			courtesy.Yield(now)
+		}
 		for i := range messages {
 			vectors[i].Base = &buffers[i][0]
 			vectors[i].SetLen(len(buffers[i]))

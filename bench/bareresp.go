@@ -45,7 +45,9 @@ func durableLoop(listener int) error {
 		courtesy sched.Courtesy
 	)
 	for {
-		courtesy.Turn(time.Since(begun))
+		if now := time.Since(begun); now >= courtesy.Due {
+			courtesy.Yield(now)
+		}
 		clear(asked)
 		for _, e := range poller.Wait(-1) {
 			fd := int(e.Fd)

@@ -22,18 +22,26 @@ func ParseRequest(msg []byte) (Request, error) {
 	if op != OpCount && op != OpReset {
 		return Request{}, errUnknownOpcode
 	}
-	if len(msg) > MaxMessage {
-		return Request{}, errTooLong
-	}
-	if !IsText(topic) {
-		return Request{}, errNotUTF8
+	if err := CheckTopic(topic); err != nil {
+		return Request{}, err
 	}
 	return Request{Op: op, Topic: topic}, nil
 }
 
-// IsText tells whether bytes are UTF-8, which a topic has to be. It is utf8.Valid, and quicker
+// CheckTopic returns why bytes can be no topic, or nil.
+func CheckTopic(b []byte) *RefusalError {
+	if len(b) > MaxTopic {
+		return errTooLong
+	}
+	if !isText(b) {
+		return errNotUTF8
+	}
+	return nil
+}
+
+// isText tells whether bytes are UTF-8, which a topic has to be. It is utf8.Valid, and quicker
 // where all are ASCII, as they nearly always are.
-func IsText(b []byte) bool {
+func isText(b []byte) bool {
 	const high = 0x8080808080808080 // the bits that no byte of ASCII has
 	var all uint64                  // of words that may overlap
 	switch n := len(b); {

@@ -16,10 +16,10 @@ func TestIsTextIsUTF8(t *testing.T) {
 					b[i] = 'a'
 				}
 				b[at] = byte(c)
-				if got, want := IsText(b), utf8.Valid(b); got != want {
+				if got, want := isText(b), utf8.Valid(b); got != want {
 					t.Fatalf("%q: %v, want %v", b, got, want)
 				}
-				if copy(b[at:], "é"); IsText(b) != utf8.Valid(b) {
+				if copy(b[at:], "é"); isText(b) != utf8.Valid(b) {
 					t.Fatalf("%q: not %v", b, utf8.Valid(b))
 				}
 			}
@@ -32,7 +32,7 @@ func BenchmarkIsText(b *testing.B) {
 		b.Run(topic, func(b *testing.B) {
 			bytes := []byte(topic)
 			for b.Loop() {
-				if !IsText(bytes) {
+				if !isText(bytes) {
 					b.Fatal("not a text")
 				}
 			}

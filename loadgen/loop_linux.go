@@ -234,7 +234,9 @@ func (l *loop) drive() {
 			l.sweep(now)
 		}
 		l.wake(now)
-		l.courtesy.Turn(time.Duration(now))
+		if turn := time.Duration(now); turn >= l.courtesy.Due {
+			l.courtesy.Yield(turn)
+		}
 	}
 }
 

@@ -15,15 +15,12 @@ const longestStint = 5 * time.Millisecond
 // system call that it meets, and looks again 20 µs later instead of falling asleep. For a single
 // client that was a sixth of the processor time and a tenth of the rate (retake in runtime/proc.go,
 // go1.26). The monitor leaves a loop alone that goes there by itself. The zero value is ready.
-type Courtesy struct{ began time.Duration }
+type Courtesy struct {
+	Due time.Duration // when the loop is to Yield, by a clock that does not go back
+}
 
-// Turn is to be called once in each turn of the loop. It goes through the scheduler when it has not
-// done so for long, and says whether it did. now is of a clock that does not go back.
-func (c *Courtesy) Turn(now time.Duration) bool {
-	if now-c.began < longestStint {
-		return false
-	}
-	c.began = now
+// Yield goes through the scheduler. The loop looks once in each turn whether it is Due.
+func (c *Courtesy) Yield(now time.Duration) {
+	c.Due = now + longestStint
 	runtime.Gosched()
-	return true
 }

@@ -43,6 +43,7 @@ type conn struct {
 	surplus bool // it has a place only to be told that it is too many
 
 	session  session.Session
+	over     bool            // it has said its last
 	message  counter.Session // until another protocol is spoken
 	claim    gate.Claim      // of the group that the backend has
 	worker   session.Worker
@@ -50,7 +51,6 @@ type conn struct {
 	fresh    bool          // nothing was read yet
 	greedy   bool          // it asks for much
 	looks    bool          // it looks at topics, which takes long
-	in, out  int           // bytes of this turn that the gate has not been told of
 	lingered int           // bytes read since the server is about to end
 	came     time.Time
 
@@ -70,7 +70,7 @@ type conn struct {
 
 func newConn(d *Dispatcher) *conn {
 	c := &conn{d: d, committed: make(chan struct{}, 1)}
-	c.worker = session.Worker{Gate: d.o.Gate, Admission: d.o.Gate}
+	c.worker = session.Worker{Gate: d.o.Gate, Tally: d.o.Gate.Tally(true)}
 	c.done = func(*core.Group) {
 		d.o.Gate.Done(c.claim)
 		c.committed <- struct{}{} // has room: one submission at a time
@@ -81,7 +81,7 @@ func newConn(d *Dispatcher) *conn {
 // begin makes it a new connection, which is told a code if that is not 0.
 func (c *conn) begin(nc net.Conn, peer gate.Peer, from *gate.Source, code codec.Code) {
 	c.nc, c.peer, c.came, c.scratch = nc, peer, time.Now(), c.first[:]
-	c.fresh, c.greedy, c.looks, c.surplus = true, false, false, code != 0
+	c.fresh, c.over, c.greedy, c.looks, c.surplus = true, false, false, false, code != 0
 	c.clock, c.deadline, c.lingered = session.Unhurried, time.Time{}, 0
 	if c.surplus {
 		c.session = c.d.o.Refuser(peer, code)
@@ -94,7 +94,10 @@ func (c *conn) begin(nc net.Conn, peer gate.Peer, from *gate.Source, code codec.
 // run serves the connection to its end.
 func (c *conn) run() {
 	broken, whole := c.serve()
-	c.advance(session.Event{Kind: session.Ended, Err: broken})
+	if !c.over {
+		c.advance(session.Event{Kind: session.Ended, Err: broken})
+	}
+	c.worker.Tally.Flush()
 	c.leave()
 	if !whole { // the backend has the group still
 		return
@@ -138,11 +141,24 @@ func (c *conn) serve() (broken error, whole bool) {
 			select {
 			case <-c.committed:
 				e.Kind = session.Outcome
+				if who := a.Claim.Asker; who == gate.Talker {
+					c.d.o.Gate.NoteLittle(time.Since(c.d.o.Gate.Began), who)
+				}
 			case <-c.d.aborting:
 				return nil, false
 			}
 		case session.Write:
+			c.over = a.Then != session.Read
 			if !c.write(a.Out) {
+				return nil, true
+			}
+			if a.Answers > 0 {
+				c.d.o.Gate.Answered.Add(uint64(a.Answers))
+			}
+			if a.Then == session.Linger {
+				c.linger()
+			}
+			if c.over {
 				return nil, true
 			}
 			e.Kind = session.Written
@@ -160,9 +176,11 @@ func (c *conn) serve() (broken error, whole bool) {
 				return nil, true
 			}
 		case session.Linger:
+			c.over = true
 			c.linger()
 			return nil, true
 		default:
+			c.over = true
 			return nil, true
 		}
 	}
@@ -180,10 +198,10 @@ func (c *conn) advance(e session.Event) (a session.Action) {
 	}()
 	now := time.Since(g.Began)
 	if c.redis != nil && c.redis.Talked {
-		c.redis.Flush(now - c.worker.Now)
+		c.redis.Flush(now - c.worker.Tally.Now)
 	}
-	g.Account(now, c.in, c.out)
-	c.in, c.out, c.worker.Now = 0, 0, now
+	c.worker.Tally.Now = now
+	c.worker.Tally.Flush()
 	if c.looks || c.greedy && g.IsShared(now) {
 		c.d.looking.Lock()
 		defer c.d.looking.Unlock()
@@ -238,7 +256,7 @@ func (c *conn) read(a session.Action) (e session.Event, broken error) {
 			return e, nil
 		}
 	}
-	c.in += n
+	c.worker.Tally.In += n
 	switch {
 	case err == io.EOF:
 		e.End = true
@@ -310,7 +328,7 @@ func (c *conn) write(b []byte) bool {
 	defer o.Gate.Untaken.Add(-1)
 	c.nc.SetWriteDeadline(time.Now().Add(timeout))
 	n, err := c.nc.Write(b)
-	c.out += n
+	c.worker.Tally.Out += n
 	if err != nil {
 		o.Gate.Happened(gate.LostAnswer, c.peer, err)
 		return false
@@ -327,5 +345,5 @@ func (c *conn) linger() {
 	}
 	c.nc.SetReadDeadline(time.Now().Add(c.d.o.Linger))
 	n, _ := io.CopyN(io.Discard, c.nc, dispatch.LingerBytes)
-	c.in += int(n)
+	c.worker.Tally.In += int(n)
 }

@@ -74,6 +74,7 @@ func (d *Dispatcher) take(msg, oob []byte, peer gate.Peer) {
 	o, g := &d.o, d.o.Gate
 	now := time.Since(g.Began)
 	g.Account(now, len(msg), 0)
+	g.Datagrams.Add(1)
 	if !o.Counter.IsAnswerable(msg, peer) {
 		return
 	}
@@ -82,13 +83,16 @@ func (d *Dispatcher) take(msg, oob []byte, peer gate.Peer) {
 	default:
 		return
 	}
-	control := socket.AnswerControl(oob)
+	var control []byte
+	if len(oob) > 0 {
+		control = socket.AnswerControl(oob)
+	}
 	claim := gate.Claim{From: g.Source(peer), Requests: 1, Bytes: len(msg)}
 	if !g.Admit(claim) {
 		d.send(o.Counter.AppendRefusal(nil, codec.CodeTooManyRequests, peer, msg), control, peer)
 		return
 	}
-	g.NoteLittle(now, false)
+	g.NoteLittle(now, gate.Modest)
 	one := d.datagrams.Get().(*datagram)
 	one.peer, one.claim = peer, claim
 	one.msg, one.control = append(one.msg[:0], msg...), bytes.Clone(control)
@@ -114,37 +118,42 @@ func (g *datagram) run() {
 	d.datagrams.Put(g)
 }
 
-// decode makes an operation of the message, or refuses it and returns false.
+// decode makes an operation of the message, or refuses it and returns false. A panic in it or in
+// answer costs this datagram alone.
 func (g *datagram) decode() bool {
-	defer g.recovered()
+	defer func() {
+		if with := recover(); with != nil {
+			g.d.o.Gate.Panicked(g.peer, with)
+		}
+	}()
 	o := &g.d.o
-	err := o.Counter.Decode(g.msg, &g.ops[0])
-	if err == nil {
+	refused := o.Counter.Decode(g.msg, &g.ops[0])
+	if refused == nil {
 		return true
 	}
-	g.out = o.Counter.AppendRefusal(g.out[:0], counter.Refusal(err).Code, g.peer, g.msg)
+	g.out = o.Counter.AppendRefusal(g.out[:0], refused.Code, g.peer, g.msg)
 	g.d.send(g.out, g.control, g.peer)
 	return false
 }
 
 // answer tells the outcome.
 func (g *datagram) answer() {
-	defer g.recovered()
+	defer func() {
+		if with := recover(); with != nil {
+			g.d.o.Gate.Panicked(g.peer, with)
+		}
+	}()
 	o, op := &g.d.o, &g.ops[0]
-	if op.Err == nil {
-		g.out = counter.AppendAnswer(g.out[:0], op)
-	} else {
+	switch {
+	case op.Err != nil:
 		g.out = o.Counter.AppendFailure(g.out[:0], op, g.peer)
+	case op.Kind == core.Reset:
+		g.out = codec.AppendResetReply(g.out[:0])
+	default:
+		g.out = codec.AppendCountReply(g.out[:0], op.Sum)
 	}
 	if g.d.send(g.out, g.control, g.peer) && op.Err == nil {
 		o.Gate.Answered.Add(1)
-	}
-}
-
-// recovered is deferred where a panic is to cost the datagram alone.
-func (g *datagram) recovered() {
-	if with := recover(); with != nil {
-		g.d.o.Gate.Panicked(g.peer, with)
 	}
 }
 

@@ -49,9 +49,9 @@ type Gate struct {
 	inFlight      atomic.Int64
 	inFlightBytes atomic.Int64
 	shares        shares
-	askers        askers
-	held          atomic.Int64  // bytes
-	in, out       atomic.Uint64 // bytes of all doors
+	asked         [askers]atomic.Int64 // when somebody who is not greedy has, since Began; a Talker counts twice
+	held          atomic.Int64         // bytes
+	in, out       atomic.Uint64        // bytes of all doors
 	rates         rates
 }
 

@@ -34,19 +34,20 @@ func (g *Gate) sample(now time.Duration) sample {
 	return sample{now, g.Commands.Load(), g.Answered.Load(), g.in.Load(), g.out.Load()}
 }
 
-// Account counts bytes that were received and sent, in a turn that began at a time, and takes a
-// sample if it is time for one.
+// Account counts bytes that were received and sent, and are of no tally.
 func (g *Gate) Account(now time.Duration, in, out int) {
-	if in > 0 {
-		g.in.Add(uint64(in))
+	g.in.Add(uint64(in))
+	g.out.Add(uint64(out))
+	if int64(now)-g.rates.last.Load() >= int64(sampleEvery) {
+		g.takeSample(now)
 	}
-	if out > 0 {
-		g.out.Add(uint64(out))
-	}
-	r := &g.rates
-	if int64(now)-r.last.Load() >= int64(sampleEvery) && r.mu.TryLock() {
-		r.keep(g.sample(now))
-		r.mu.Unlock()
+}
+
+// takeSample takes a sample, which is due, unless somebody else just does.
+func (g *Gate) takeSample(now time.Duration) {
+	if g.rates.mu.TryLock() {
+		g.rates.keep(g.sample(now))
+		g.rates.mu.Unlock()
 	}
 }
 

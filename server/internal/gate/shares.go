@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"sync/atomic"
-	"time"
 )
 
 // Who may have how much in flight. Up to half of the limit, of requests or of their bytes,
@@ -67,19 +66,13 @@ type Claim struct {
 	Clients  int // 1 for those of a connection, 0 for datagrams
 	Requests int
 	Bytes    int
+	Asker    Asker
 }
 
-// Admission says what may be in flight. A Gate's is exact; a loop's tally knows of what it has
-// not told the gate yet.
-type Admission interface {
-	Room(from *Source, now time.Duration) (ops, bytes int)
-	Admit(c Claim) bool
-	Done(c Claim)
-}
-
-// Admit takes places for requests among those in flight; Done gives them back.
+// Admit takes places for requests among those in flight, exactly; Done gives them back.
 func (g *Gate) Admit(c Claim) bool {
-	all, mine := g.count(c, c)
+	t := Tally{gate: g, all: c, last: c}
+	all, mine := t.Flush()
 	most, mostBytes := int64(g.Options.MaxInFlight), int64(g.Options.MaxInFlightBytes)
 	if all.requests <= most/2 && all.bytes <= mostBytes/2 {
 		return true
@@ -96,28 +89,40 @@ func (g *Gate) Admit(c Claim) bool {
 // Done gives back what Admit took.
 func (g *Gate) Done(c Claim) {
 	c.Clients, c.Requests, c.Bytes = -c.Clients, -c.Requests, -c.Bytes
-	g.count(c, c)
+	t := Tally{gate: g, all: c, last: c}
+	t.Flush()
 }
 
 // amount is how much is in flight.
 type amount struct{ requests, bytes int64 }
 
-// count counts a claim, or what is given back, which is less than nothing: all of it, and the part
-// of it that one source has, if any. It returns what all have with it, and what that source has.
-func (g *Gate) count(all, part Claim) (total, mine amount) {
-	h := &g.shares
-	if all.Clients != 0 || all.Requests != 0 || all.Bytes != 0 {
-		h.clients.Add(int64(all.Clients))
+// Flush tells the gate what it has not been told yet: claims, and what is given back, which is less
+// than nothing. It returns what all have with it, and what the last source has, if that was
+// changed.
+func (t *Tally) Flush() (total, mine amount) {
+	g := t.gate
+	if all := &t.all; all.Clients != 0 || all.Requests != 0 || all.Bytes != 0 {
+		g.shares.clients.Add(int64(all.Clients))
 		total = amount{g.inFlight.Add(int64(all.Requests)), g.inFlightBytes.Add(int64(all.Bytes))}
+		t.all = Claim{}
 	}
-	if part.Requests != 0 || part.Bytes != 0 {
-		mine.bytes = part.From.bytes.Add(int64(part.Bytes))
-		mine.requests = part.From.requests.Add(int64(part.Requests))
+	if last := &t.last; last.Requests != 0 || last.Bytes != 0 {
+		mine.bytes = last.From.bytes.Add(int64(last.Bytes))
+		mine.requests = last.From.requests.Add(int64(last.Requests))
 		switch {
-		case part.Requests > 0 && mine.requests == int64(part.Requests):
-			h.sources.Add(1)
-		case part.Requests < 0 && mine.requests == 0:
-			h.sources.Add(-1)
+		case last.Requests > 0 && mine.requests == int64(last.Requests):
+			g.shares.sources.Add(1)
+		case last.Requests < 0 && mine.requests == 0:
+			g.shares.sources.Add(-1)
+		}
+		t.last = Claim{From: last.From}
+	}
+	if t.In > 0 || t.Out > 0 {
+		g.in.Add(uint64(t.In))
+		g.out.Add(uint64(t.Out))
+		t.In, t.Out = 0, 0
+		if int64(t.Now)-g.rates.last.Load() >= int64(sampleEvery) {
+			g.takeSample(t.Now)
 		}
 	}
 	return total, mine
@@ -138,35 +143,33 @@ func (h *shares) grant(all, mine, claimed, most, little int64, first bool) bool 
 	return mine <= most/max(1, h.sources.Load()) && claimed <= 2*(most-all+claimed)/max(1, h.clients.Load())
 }
 
-// Room is how many operations a turn of a connection may collect, and the bytes of their commands:
-// what would be admitted. A command alone may have more.
-func (g *Gate) Room(from *Source, now time.Duration) (ops, bytes int) {
-	return g.roomBeside(Claim{}, from, now)
-}
-
-// roomBeside is Room while so much more is in flight than was counted. The operations have another
-// bound, too: that of all turns together, divided by how many connections have something in flight
-// with this one.
-func (g *Gate) roomBeside(more Claim, from *Source, now time.Duration) (ops, bytes int) {
+// Room is how many operations a turn of a connection may collect, and the bytes of their commands,
+// of which there are so many: what would be admitted. A command alone may have more. The operations
+// have another bound, too: that of all turns together, divided by how many connections have
+// something in flight with this one.
+func (t *Tally) Room(from *Source, there int) (ops, bytes int) {
+	g := t.gate
 	most, mostBytes := int64(g.Options.MaxInFlight), int64(g.Options.MaxInFlightBytes)
-	clients := g.shares.clients.Load() + int64(more.Clients)
-	requests, size := g.inFlight.Load()+int64(more.Requests), g.inFlightBytes.Load()+int64(more.Bytes)
+	clients := g.shares.clients.Load() + int64(t.all.Clients)
+	requests, size := g.inFlight.Load()+int64(t.all.Requests), g.inFlightBytes.Load()+int64(t.all.Bytes)
 	turn := int64(fullTurnOps)
-	if last := g.askers.anybody.Load(); last > 0 && int64(now)-last < int64(lately) { // IsShared
+	if last := g.asked[Modest].Load(); last > 0 && int64(t.Now)-last < int64(lately) { // IsShared
 		turn = sharedTurnOps
 	}
 	turn = min(MaxTurnOps, max(LittleOps, turn/(clients+1)))
-	n := g.shares.share(requests, from.requests.Load(), most, turn, 1, clients)
-	size = g.shares.share(size, from.bytes.Load(), mostBytes, mostBytes, littleBytes, clients)
-	return int(n), int(size)
+	wanted := int64(there)
+	if requests+turn > most/2 {
+		turn = g.shares.share(requests, from.requests.Load(), most, turn, 1, clients)
+	}
+	if size+wanted > mostBytes/2 {
+		wanted = g.shares.share(size, from.bytes.Load(), mostBytes, wanted, littleBytes, clients)
+	}
+	return int(turn), int(wanted)
 }
 
 // share is how much of what there is most of a turn may have, wanted at most, beside so many
-// clients.
+// clients, when more than half would be in flight with it.
 func (h *shares) share(all, mine, most, wanted, little, clients int64) int64 {
-	if all+wanted <= most/2 {
-		return wanted
-	}
 	sources := h.sources.Load()
 	if mine == 0 {
 		sources++

@@ -28,7 +28,7 @@ func sourcesOf(s *Gate, n int) (all []*Source) {
 // fill has a source ask for one request after the other, each of a connection of its own, until it
 // is refused, and returns how many it got.
 func fill(s *Gate, from *Source, clients, bytes int) (got int) {
-	for s.Admit(Claim{from, clients, 1, bytes}) {
+	for s.Admit(Claim{from, clients, 1, bytes, Greedy}) {
 		got++
 	}
 	return got
@@ -56,11 +56,11 @@ func TestAloneMayHaveAll(t *testing.T) {
 		t.Run(limit.name, func(t *testing.T) {
 			s := newSharing(t, limit.requests, limit.bytes)
 			one := sourcesOf(s, 1)[0]
-			all := Claim{one, 1, 100, 100 * limit.each}
+			all := Claim{one, 1, 100, 100 * limit.each, Greedy}
 			if !s.Admit(all) {
 				t.Fatal("one claim of everything was refused")
 			}
-			if s.Admit(Claim{one, 1, 1, limit.each}) {
+			if s.Admit(Claim{one, 1, 1, limit.each, Greedy}) {
 				t.Error("there was more than everything")
 			}
 			s.Done(all)
@@ -72,7 +72,7 @@ func TestAloneMayHaveAll(t *testing.T) {
 				t.Errorf("one by one it got %d, want 100", got)
 			}
 			for range 100 {
-				s.Done(Claim{one, 1, 1, limit.each})
+				s.Done(Claim{one, 1, 1, limit.each, Greedy})
 			}
 			wantUse(t, s, 0, 0, 0, 0)
 		})
@@ -98,13 +98,13 @@ func TestSourcesShare(t *testing.T) {
 			}
 			got += n
 		}
-		if s.Admit(Claim{all[0], clients, 1, 10}) {
+		if s.Admit(Claim{all[0], clients, 1, 10, Greedy}) {
 			t.Error("who had everything got more")
 		}
 		// As the first gives back it gets nothing new until it has its share.
 		kept := most
-		for ; !s.Admit(Claim{all[0], clients, 1, 10}); kept-- {
-			s.Done(Claim{all[0], clients, 1, 10})
+		for ; !s.Admit(Claim{all[0], clients, 1, 10, Greedy}); kept-- {
+			s.Done(Claim{all[0], clients, 1, 10, Greedy})
 		}
 		if share := most / len(all); kept > most/2 && kept > share || kept+got > most/2+1 && kept > share {
 			t.Errorf("it got more again when it had %d of %d", kept, most)
@@ -117,13 +117,13 @@ func TestSourceBeyondItsShareGetsNoTurn(t *testing.T) {
 	t.Parallel()
 	s := newSharing(t, 1000, 1<<30)
 	all := sourcesOf(s, 2)
-	if !s.Admit(Claim{all[0], 1, 600, 10}) || !s.Admit(Claim{all[1], 1, 1, 10}) {
+	if !s.Admit(Claim{all[0], 1, 600, 10, Greedy}) || !s.Admit(Claim{all[1], 1, 1, 10, Greedy}) {
 		t.Fatal("what there was room for was refused")
 	}
-	if s.Admit(Claim{all[0], 1, 5, 10}) {
+	if s.Admit(Claim{all[0], 1, 5, 10, Greedy}) {
 		t.Error("who had more than a share got more")
 	}
-	if !s.Admit(Claim{all[1], 1, 5, 10}) {
+	if !s.Admit(Claim{all[1], 1, 5, 10, Greedy}) {
 		t.Error("who had less than a share got nothing")
 	}
 }
@@ -136,12 +136,12 @@ func TestNewcomersAreBounded(t *testing.T) {
 		all := sourcesOf(s, 60)
 		fill(s, all[0], 1, 10)
 		for _, late := range all[1:] {
-			s.Admit(Claim{late, 1, 1, 10})
+			s.Admit(Claim{late, 1, 1, 10, Greedy})
 		}
 		if n := s.inFlight.Load(); n != want {
 			t.Errorf("%d are in flight of %d, want %d", n, most, want)
 		}
-		if s.Admit(Claim{all[59], 1, 5, 10}) {
+		if s.Admit(Claim{all[59], 1, 5, 10, Greedy}) {
 			t.Errorf("a newcomer got many of %d", most)
 		}
 	}
@@ -155,27 +155,28 @@ func TestConnectionsShareWhatIsLeft(t *testing.T) {
 	s := newSharing(t, most, 1<<30)
 	from := sourcesOf(s, 1)[0]
 	last := most
+	room := s.Tally(true)
 	for i := range 500 {
-		ops, _ := s.Room(from, 0)
+		ops, _ := room.Room(from, 1<<20)
 		if ops < 1 || s.inFlight.Load() > most/2 && ops > last {
 			t.Fatalf("connection %d may have %d behind one that had %d", i, ops, last)
 		}
 		last = ops
-		if !s.Admit(Claim{from, 1, min(ops, 200), 10 * min(ops, 200)}) {
+		if !s.Admit(Claim{from, 1, min(ops, 200), 10 * min(ops, 200), Greedy}) {
 			t.Fatalf("connection %d was refused the %d that it was offered", i, ops)
 		}
 	}
 	if n := s.inFlight.Load(); n >= most {
 		t.Errorf("%d are in flight", n)
 	}
-	if !s.Admit(Claim{from, 1, 1, 10}) {
+	if !s.Admit(Claim{from, 1, 1, 10, Greedy}) {
 		t.Error("one count was refused")
 	}
-	if s.Admit(Claim{from, 1, 500, 10}) {
+	if s.Admit(Claim{from, 1, 500, 10, Greedy}) {
 		t.Error("one command of very many topics was admitted")
 	}
 	// A turn that was made when there were fewer, and is as long as all that is left.
-	if left := most - int(s.inFlight.Load()); left < 2 || s.Admit(Claim{from, 1, left, 10}) {
+	if left := most - int(s.inFlight.Load()); left < 2 || s.Admit(Claim{from, 1, left, 10, Greedy}) {
 		t.Errorf("one got all of the %d that were left", left)
 	}
 }
@@ -187,12 +188,12 @@ func TestBelowHalfEverybodyIsAdmitted(t *testing.T) {
 	s := newSharing(t, most, 1<<30)
 	all := sourcesOf(s, 10)
 	for _, from := range all[1:] {
-		s.Admit(Claim{from, 1, 1, 10})
+		s.Admit(Claim{from, 1, 1, 10, Greedy})
 	}
-	if !s.Admit(Claim{all[0], 1, most/2 - 9, 1 << 20}) {
+	if !s.Admit(Claim{all[0], 1, most/2 - 9, 1 << 20, Greedy}) {
 		t.Error("half was refused")
 	}
-	if s.Admit(Claim{all[0], 1, 2, 10}) {
+	if s.Admit(Claim{all[0], 1, 2, 10, Greedy}) {
 		t.Error("more than a share was admitted beyond half")
 	}
 }
@@ -221,10 +222,11 @@ func TestSharesAllocateNothing(t *testing.T) {
 	s := newSharing(t, 1000, 1<<30)
 	addr := netip.MustParseAddr("2001:db8::1")
 	for _, before := range []int{0, 800} {
-		s.Admit(Claim{sourcesOf(s, 1)[0], 1, max(before, 1), 10})
+		s.Admit(Claim{sourcesOf(s, 1)[0], 1, max(before, 1), 10, Greedy})
+		room := s.Tally(true)
 		if n := testing.AllocsPerRun(100, func() {
-			c := Claim{s.Source(Peer{netip.AddrPortFrom(addr, 1)}), 1, 1, 10}
-			s.Room(c.From, 0)
+			c := Claim{s.Source(Peer{netip.AddrPortFrom(addr, 1)}), 1, 1, 10, Greedy}
+			room.Room(c.From, 10)
 			if s.Admit(c) {
 				s.Done(c)
 			}
@@ -236,7 +238,7 @@ func TestSharesAllocateNothing(t *testing.T) {
 
 func BenchmarkAdmit(b *testing.B) {
 	s := newSharing(b, 65_536, 256<<20)
-	c := Claim{s.Source(peerAt("192.0.2.1")), 1, 1, 30}
+	c := Claim{s.Source(peerAt("192.0.2.1")), 1, 1, 30, Greedy}
 	for b.Loop() {
 		if s.Admit(c) {
 			s.Done(c)

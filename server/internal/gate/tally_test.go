@@ -3,6 +3,7 @@ package gate
 import (
 	"math/rand/v2"
 	"testing"
+	"time"
 )
 
 // Whatever loops admit and give back, in whatever order they tell of it, the server's count is
@@ -48,7 +49,7 @@ func TestTallyTellsAll(t *testing.T) {
 	sources := make(map[*Source]bool)
 	for i, l := range loops {
 		l.Flush()
-		if *l != (Tally{gate: s}) {
+		if l.all != (Claim{}) || l.last.Requests != 0 || l.last.Bytes != 0 {
 			t.Errorf("something is left untold: %+v", l)
 		}
 		for _, c := range held[i] {
@@ -73,7 +74,7 @@ func TestTallyOfASmallLimit(t *testing.T) {
 	from := sourcesOf(s, 1)[0]
 	loops := []*Tally{{gate: s}, {gate: s}}
 	got := 0
-	for loops[got%2].Admit(Claim{from, 1, 1, 10}) {
+	for loops[got%2].Admit(Claim{from, 1, 1, 10, Greedy}) {
 		got++
 	}
 	if got != untold-1 {
@@ -86,14 +87,14 @@ func TestTallyMakesRoomForLess(t *testing.T) {
 	t.Parallel()
 	s := newSharing(t, 65_536, 1<<30)
 	const now = 2 * remembering
-	s.NoteLittle(now, false)
-	l := &Tally{gate: s}
+	s.NoteLittle(now, Modest)
+	l := &Tally{gate: s, Now: now}
 	from := sourcesOf(s, 1)[0]
-	alone, _ := l.Room(from, now)
+	alone, _ := l.Room(from, 100)
 	for range 7 {
-		l.Admit(Claim{from, 1, 8, 100})
+		l.Admit(Claim{from, 1, 8, 100, Greedy})
 	}
-	if ops, _ := l.Room(from, now); alone != sharedTurnOps || ops != sharedTurnOps/8 {
+	if ops, _ := l.Room(from, 100); alone != sharedTurnOps || ops != sharedTurnOps/8 {
 		t.Errorf("%d operations for the first, %d for the eighth", alone, ops)
 	}
 }
@@ -101,7 +102,7 @@ func TestTallyMakesRoomForLess(t *testing.T) {
 func BenchmarkTally(b *testing.B) {
 	s := newSharing(b, 65_536, 256<<20)
 	l := Tally{gate: s}
-	c := Claim{sourcesOf(s, 1)[0], 1, 1, 30}
+	c := Claim{sourcesOf(s, 1)[0], 1, 1, 30, Greedy}
 	for n := 0; b.Loop(); n++ {
 		if l.Admit(c); n%64 == 63 {
 			l.Flush()
@@ -109,6 +110,40 @@ func BenchmarkTally(b *testing.B) {
 				l.Done(c)
 			}
 			l.Flush()
+		}
+	}
+}
+
+// Whoever is admitted and is not greedy is remembered, who talks also when it is done.
+func TestTallyRemembersWhoAskedForLittle(t *testing.T) {
+	t.Parallel()
+	for _, exact := range []bool{false, true} {
+		s := newSharing(t, 65_536, 1<<30)
+		l := s.Tally(exact)
+		c := Claim{From: sourcesOf(s, 1)[0], Requests: 1, Bytes: 10}
+		at := func(now time.Duration, who Asker) (shared, conversing bool) {
+			l.Now, c.Asker = now, who
+			if !l.Admit(c) {
+				t.Fatal("not admitted")
+			}
+			return s.IsShared(now), s.IsConversing(now)
+		}
+		if shared, conversing := at(time.Hour, Greedy); shared || conversing {
+			t.Errorf("exact %t: who is greedy was remembered", exact)
+		}
+		if shared, conversing := at(time.Hour, Modest); !shared || conversing {
+			t.Errorf("exact %t, after a datagram: shared %t, conversing %t", exact, shared, conversing)
+		}
+		if shared, conversing := at(2*time.Hour, Talker); !shared || !conversing {
+			t.Errorf("exact %t, after a conversation: shared %t, conversing %t", exact, shared, conversing)
+		}
+		l.Now = 3 * time.Hour
+		if l.Done(c); !s.IsConversing(l.Now) {
+			t.Errorf("exact %t: who has waited for long is forgotten", exact)
+		}
+		l.Now, c.Asker = 4*time.Hour, Modest
+		if l.Done(c); s.IsShared(l.Now) {
+			t.Errorf("exact %t: a datagram that was answered is remembered", exact)
 		}
 	}
 }

@@ -1,9 +1,6 @@
 package gate
 
-import (
-	"sync/atomic"
-	"time"
-)
+import "time"
 
 // How much is done at once. Whoever asks for little waits for all that is read, committed and
 // answered together with his request, so what others ask for at that moment must be little, too;
@@ -55,13 +52,17 @@ const (
 	sharedDatagramsAtOnce = 32
 )
 
-// askers remembers when somebody has asked for little, in times since Gate.Began.
-type askers struct {
-	anybody atomic.Int64
-	// Over a RESP connection: those that come by new connections and datagrams are no reason to
-	// take less of these.
-	talkers atomic.Int64
-}
+// Asker is what somebody is like who asks for something.
+type Asker uint8
+
+const (
+	Greedy Asker = iota // asks for much
+	Modest              // asks for little
+	// Talker asks for little over a connection that is kept. Those who come by new connections and
+	// datagrams are no reason to take less of these.
+	Talker
+	askers
+)
 
 // TurnTime is how long the turn of a connection may take with what is answered at once, and
 // commands are how many there are between two looks at the clock.
@@ -75,7 +76,7 @@ func (g *Gate) TurnTime(now time.Duration) (long time.Duration, commands int) {
 // AtOnce is how many new connections and datagrams one turn takes: none while so much is in flight,
 // or so many connections are on their way to the loop that serves them, that others have to wait.
 func (g *Gate) AtOnce(now time.Duration) (connections, datagrams int) {
-	last := g.askers.talkers.Load()
+	last := g.asked[Talker].Load()
 	switch {
 	case g.Migrating.Load() > mostMigrating:
 		return 0, 0
@@ -87,26 +88,27 @@ func (g *Gate) AtOnce(now time.Duration) (connections, datagrams int) {
 	return sharedAcceptBatch, sharedDatagramsAtOnce
 }
 
-// NoteLittle remembers that somebody asks for little, over a connection that is kept if he talks.
-func (g *Gate) NoteLittle(now time.Duration, talks bool) {
-	a := &g.askers
-	if int64(now)-a.anybody.Load() > int64(remembering) {
-		a.anybody.Store(int64(now))
+// NoteLittle remembers that somebody asks for little, who is not greedy, if that is not known from
+// just before.
+func (g *Gate) NoteLittle(now time.Duration, who Asker) {
+	if int64(now)-g.asked[who].Load() <= int64(remembering) {
+		return
 	}
-	if talks && int64(now)-a.talkers.Load() > int64(remembering) {
-		a.talkers.Store(int64(now))
+	g.asked[Modest].Store(int64(now))
+	if who == Talker {
+		g.asked[Talker].Store(int64(now))
 	}
 }
 
 // IsConversing tells whether somebody who talks has asked for little lately.
 func (g *Gate) IsConversing(now time.Duration) bool {
-	last := g.askers.talkers.Load()
+	last := g.asked[Talker].Load()
 	return last > 0 && int64(now)-last < int64(lately)
 }
 
 // IsShared tells whether anybody has.
 func (g *Gate) IsShared(now time.Duration) bool {
-	last := g.askers.anybody.Load()
+	last := g.asked[Modest].Load()
 	return last > 0 && int64(now)-last < int64(lately)
 }
 

@@ -14,7 +14,9 @@ func TestLately(t *testing.T) {
 	from := sourcesOf(g, 1)[0]
 	want := func(what string, now time.Duration, ops, accepts, receives int) {
 		t.Helper()
-		o, _ := g.Room(from, now)
+		room := g.Tally(true)
+		room.Now = now
+		o, _ := room.Room(from, 100)
 		a, r := g.AtOnce(now)
 		if o != ops || a != accepts || r != receives {
 			t.Errorf("%s: %d operations, %d connections, %d datagrams; want %d, %d, %d",
@@ -22,9 +24,9 @@ func TestLately(t *testing.T) {
 		}
 	}
 	want("nobody", at, MaxTurnOps, acceptBatch, datagramsAtOnce)
-	g.NoteLittle(at, false)
+	g.NoteLittle(at, Modest)
 	want("a datagram", at, sharedTurnOps, acceptBatch, datagramsAtOnce)
-	g.NoteLittle(at, true)
+	g.NoteLittle(at, Talker)
 	want("a conversation", at, sharedTurnOps, sharedAcceptBatch, sharedDatagramsAtOnce)
 	g.inFlight.Store(sharedInFlight + 1)
 	want("much in flight", at, sharedTurnOps, 0, 0)

@@ -2,31 +2,37 @@ package loop
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
 
-// completion is something that the backend is through with and that its loop has to finish.
+// completion is something that the backend is through with.
 type completion interface {
-	finish()
+	// advance goes on with it, on its loop.
+	advance()
 	// drop is called in its place, on any goroutine, when the loop was aborted.
 	drop()
 }
 
 // completions are where finished groups go, from whatever goroutine committed them, and how its
-// loop is woken for them.
+// loop is woken for them, which costs two system calls: so only while it sleeps.
 type completions struct {
 	wakeFD int // an eventfd, watched edge-triggered, so nobody ever reads it
 
+	// The loop says that it sleeps and then looks whether anything is ready; who has something
+	// ready says so and then looks whether the loop sleeps. So one of the two sees the other. The
+	// loop calls take between two sleeps.
+	asleep atomic.Bool // it sleeps, or is about to, and has not been woken
+	ready  atomic.Bool // there are items, or another reason for the loop to go round
+
 	mu     sync.Mutex
 	items  []completion
-	asleep bool // the loop waits, or is about to, and has not been woken
-	nudged bool // the loop is to go round once more
 	closed bool
 }
 
 // put never blocks: it runs on the goroutine that owns the commit, among others. It returns false
-// if it is closed and one will not be finished.
+// if it is closed and nothing will go on with one.
 func (q *completions) put(one completion) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -34,7 +40,8 @@ func (q *completions) put(one completion) bool {
 		return false
 	}
 	q.items = append(q.items, one)
-	if q.asleep {
+	q.ready.Store(true)
+	if q.asleep.Load() {
 		q.wakeLocked()
 	}
 	return true
@@ -44,29 +51,16 @@ func (q *completions) put(one completion) bool {
 func (q *completions) wake() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.nudged = true
-	if q.asleep && !q.closed {
+	q.ready.Store(true)
+	if q.asleep.Load() && !q.closed {
 		q.wakeLocked()
 	}
 }
 
 func (q *completions) wakeLocked() {
-	q.asleep = false
+	q.asleep.Store(false)
 	one := [8]byte{1}
 	_, _ = unix.Write(q.wakeFD, one[:]) // fails only when 2^64 wakes were never read
-}
-
-// setAsleep announces that the loop will wait, or waits no more: what is put from then on is found
-// without a wake, which would cost two system calls. It returns false if the loop is not to wait,
-// since there is something to do first.
-func (q *completions) setAsleep(is bool) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.asleep = is && len(q.items) == 0 && !q.nudged
-	if is {
-		q.nudged = false
-	}
-	return q.asleep
 }
 
 // take empties it; spare becomes its next room.
@@ -75,6 +69,7 @@ func (q *completions) take(spare []completion) []completion {
 	defer q.mu.Unlock()
 	items := q.items
 	q.items = spare[:0]
+	q.ready.Store(false)
 	return items
 }
 

@@ -11,25 +11,30 @@ func TestCompletions(t *testing.T) {
 	t.Parallel()
 	l, _ := idleLoop(t, -1)
 	q := &l.completions
+	sleeps := func() bool { // as wait asks
+		q.asleep.Store(true)
+		return !q.ready.Load()
+	}
 	q.wake()
-	if q.setAsleep(true) {
+	if sleeps() {
 		t.Error("slept although it was told to go round")
 	}
-	if !q.setAsleep(true) {
+	q.take(nil)
+	if !sleeps() {
 		t.Fatal("did not sleep with nothing to do")
 	}
-	q.setAsleep(false)
+	q.asleep.Store(false)
 	one := &conn{}
 	if q.put(one); len(l.poll.Wait(0)) != 0 {
 		t.Error("was woken while it was awake")
 	}
-	if q.setAsleep(true) {
+	if sleeps() {
 		t.Error("slept on something to finish")
 	}
 	if items := q.take(nil); len(items) != 1 || items[0] != completion(one) {
 		t.Errorf("took %v", items)
 	}
-	if !q.setAsleep(true) {
+	if !sleeps() {
 		t.Fatal("did not sleep when all was taken")
 	}
 	q.put(one)
@@ -61,7 +66,6 @@ func TestTimers(t *testing.T) {
 		ts.start(&c[i].deadline, time.Duration(i))
 	}
 	c[1].deadline.stop()
-	c[1].deadline.stop() // in no list: nothing happens
 	other.start(&c[2].deadline, 3)
 	ts.start(&c[0].deadline, 4) // behind c[3] now
 	if due != 8 {
@@ -85,10 +89,10 @@ func TestLoopWakesForTimers(t *testing.T) {
 	t.Parallel()
 	l, b := idleLoop(t, -1)
 	p := newPair(t, l, b, "\x00")
-	if want := l.now + l.p.o.Settle; l.due != want {
+	if want := l.tally.Now + l.p.o.Settle; l.due != want {
 		t.Fatalf("due at %v, want %v: the settle time", l.due, want)
 	}
-	l.now = l.due
+	l.tally.Now = l.due
 	l.expire()
 	p.commit(1)
 	if p.c.state != closed || l.due != never {

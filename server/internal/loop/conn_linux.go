@@ -66,56 +66,54 @@ type life struct {
 	timed    bool // one of its timers may run
 
 	session  session.Session
-	clock    session.Clock // that runs, or ran last
-	most     int           // bytes that are to be read at once; 0: all
-	out      []byte        // to be sent
-	sent     int           // bytes of it that are
-	lingered int           // bytes read since the server or the connection is about to end
-	since    time.Duration // when it came, by the gate's clock
+	said     session.Next   // what the session said last
+	then     session.Next   // Close or Linger, when it has said the last
+	event    *session.Event // that it is told next, if that is more than that it has its turn
+	asked    bool           // it has said what it waits for
+	clock    session.Clock  // that runs, or ran last
+	most     int            // bytes that are to be read at once; 0: all
+	out      []byte         // to be sent
+	sent     int            // bytes of it that are
+	answers  int            // requests that it answers
+	lingered int            // bytes read since the server or the connection is about to end
+	since    time.Duration  // when it came, by the gate's clock
 }
 
-// newConn makes a connection that has no session yet.
-func (l *loop) newConn(fd int, peer gate.Peer) *conn {
-	var c *conn
-	if n := len(l.free); n > 0 {
-		c, l.free = l.free[n-1], l.free[:n-1]
-	} else {
-		c = &conn{l: l, slot: int32(len(l.conns))}
-		c.deadline.c, c.settle.c = c, c
-		c.done = func(*core.Group) {
-			if !l.completions.put(c) {
-				c.drop()
-			}
-		}
-		l.conns = append(l.conns, c)
-	}
-	l.open++
-	c.life = life{fd: fd, peer: peer, state: reading, since: l.now, fresh: true, unread: true}
-	return c
-}
-
-// advance tells the session what has happened, and goes on with the connection until it has to wait
-// for something. A panic costs this connection alone.
-func (c *conn) advance(e session.Event) {
+// advance goes on with the connection until it has to wait for something: it tells the session what
+// has happened, and does what that says. A panic costs this connection alone.
+func (c *conn) advance() {
 	defer func() {
 		if with := recover(); with != nil {
 			c.l.p.o.Gate.Panicked(c.peer, with)
 			c.close(nil)
 		}
 	}()
-	for goesOn := true; goesOn; {
+	var e session.Event
+	goesOn := true
+	switch {
+	case c.state == deciding: // the backend has
+		c.l.tally.Done(c.claim)
+		c.state, e.Kind = reading, session.Outcome
+	case c.state == writing:
+		e.Kind, goesOn = session.Written, c.write()
+	case c.event != nil:
+		e, c.event = *c.event, nil
+	case c.said == session.Read:
+		e, goesOn = c.read()
+	}
+	for goesOn {
 		a := c.session.Advance(e)
-		c.greedy = a.Greedy
+		c.said, c.greedy = a.Next, a.Greedy
 		if c.timed && a.Next != session.Read {
 			c.stopTimers()
 		}
 		goesOn = false
 		switch a.Next {
 		case session.Read:
-			c.clock, c.most = a.Clock, a.Most
+			c.clock, c.most, c.asked = a.Clock, a.Most, true
 			e, goesOn = c.read()
 		case session.Write:
-			c.out = a.Out
+			c.out, c.answers, c.then = a.Out, a.Answers, a.Then
 			e, goesOn = session.Event{Kind: session.Written}, c.write()
 		case session.Commit: // at the end of the loop's turn, with what others ask for
 			c.state, c.claim = deciding, a.Claim
@@ -130,40 +128,17 @@ func (c *conn) advance(e session.Event) {
 		case session.Detach:
 			e, goesOn = c.detach()
 		case session.Linger:
+			c.then = session.Linger
 			c.linger()
 		default:
+			c.then = session.Close
 			c.close(nil)
 		}
 	}
 }
 
-// finish is called when the group has its outcomes.
-func (c *conn) finish() {
-	c.l.tally.Done(c.claim)
-	c.state = reading
-	c.advance(session.Event{Kind: session.Outcome})
-}
-
-// drop is called in its place when the loop was aborted.
+// drop is called in place of advance when the loop was aborted.
 func (c *conn) drop() { c.l.p.o.Gate.Done(c.claim) }
-
-// ready is called when the socket may have become readable or writable.
-func (c *conn) ready() {
-	c.unread = true
-	switch {
-	case c.state == lingering:
-		c.discard()
-	case c.state == writing:
-		if c.write() {
-			c.advance(session.Event{Kind: session.Written})
-		}
-	case c.state != reading || c.queued:
-	case c.greedy && c.l.spent(): // it comes after those that wait already
-		c.goOnLater(&c.l.again)
-	default:
-		c.advance(session.Event{Kind: session.Turn})
-	}
-}
 
 // read returns what is there for the session. It returns false if nothing is, or if others have
 // their turn first.
@@ -190,7 +165,7 @@ func (c *conn) read() (e session.Event, is bool) {
 	}
 	n, err := epoll.Read(c.fd, room)
 	if n > 0 {
-		l.in += n
+		l.tally.In += n
 		if last {
 			c.lingered += n
 		}
@@ -200,7 +175,10 @@ func (c *conn) read() (e session.Event, is bool) {
 	switch {
 	case err == unix.EAGAIN:
 		c.unread = false
-		if !c.quiet && !last || last && c.isTooYoung() {
+		switch {
+		case !c.asked: // it says what it waits for
+			return session.Event{}, true
+		case !c.quiet && !last, last && c.isTooYoung():
 			c.await()
 			return e, false
 		}
@@ -212,7 +190,7 @@ func (c *conn) read() (e session.Event, is bool) {
 		c.unread, e.Quiet = !e.Drained || c.hung, false
 	}
 	c.quiet = false
-	if c.clock == session.Silence { // which is over, and what began has a time of its own
+	if c.clock == session.Silence && c.deadline.list != nil { // it is over, and what began has a time of its own
 		c.deadline.stop()
 	}
 	e.Bytes = room[:n]
@@ -227,7 +205,7 @@ func (c *conn) read() (e session.Event, is bool) {
 
 // isTooYoung tells that the connection has only just come, so that it has time for its first byte
 // although the server stops.
-func (c *conn) isTooYoung() bool { return c.fresh && c.l.now-c.since < c.l.p.o.FirstByte }
+func (c *conn) isTooYoung() bool { return c.fresh && c.l.tally.Now-c.since < c.l.p.o.FirstByte }
 
 // await makes the loop call when there is more to read, or when time is up.
 func (c *conn) await() {
@@ -248,42 +226,45 @@ func (c *conn) await() {
 	switch c.clock {
 	case session.Greeting:
 		if c.deadline.list != &l.greeting {
-			l.greeting.start(&c.deadline, l.now)
+			l.greeting.start(&c.deadline, l.tally.Now)
 		}
 		return
 	case session.Silence:
-		l.reading.start(&c.deadline, l.now)
+		l.reading.start(&c.deadline, l.tally.Now)
 		return
 	case session.Settling:
-		l.settling.start(&c.settle, l.now)
+		l.settling.start(&c.settle, l.tally.Now)
 	}
 	if c.deadline.list == nil {
-		l.reading.start(&c.deadline, l.now)
+		l.reading.start(&c.deadline, l.tally.Now)
 	}
 }
 
 // late is called when the time for reading is up.
 func (c *conn) late() {
-	switch {
-	case c.queued: // it waits for its turn
-	case c.l.p.stage.Load() < parting:
-		c.advance(session.Event{Kind: session.Late})
-	default:
-		c.advance(session.Event{Kind: session.Turn})
+	if c.queued { // it waits for its turn
+		return
 	}
+	if c.l.p.stage.Load() < parting {
+		c.event = &session.Event{Kind: session.Late}
+	}
+	c.advance()
 }
 
 // settled is called when the settle time is over. If the loop was late, what came meanwhile is
 // there to be read.
 func (c *conn) settled() {
 	c.unread, c.quiet = true, true
-	c.advance(session.Event{Kind: session.Turn})
+	c.advance()
 }
 
 // stopTimers ends what the connection waits for at most.
 func (c *conn) stopTimers() {
-	c.deadline.stop()
-	c.settle.stop()
+	for _, t := range [...]*timer{&c.deadline, &c.settle} {
+		if t.list != nil {
+			t.stop()
+		}
+	}
 	c.timed = false
 }
 
@@ -325,7 +306,7 @@ func (c *conn) write() bool {
 			return false
 		}
 		c.sent += n
-		c.l.out += n
+		c.l.tally.Out += n
 	}
 	if c.untaken {
 		c.untaken = false
@@ -333,6 +314,17 @@ func (c *conn) write() bool {
 	}
 	if c.timed {
 		c.stopTimers()
+	}
+	if c.answers > 0 {
+		c.l.p.o.Gate.Answered.Add(uint64(c.answers))
+	}
+	switch c.then {
+	case session.Close:
+		c.close(nil)
+		return false
+	case session.Linger:
+		c.linger()
+		return false
 	}
 	c.state, c.out, c.sent, c.answered = reading, nil, 0, true
 	return true
@@ -355,7 +347,7 @@ func (c *conn) waitForClient() {
 	}
 	if c.deadline.list != &c.l.writing {
 		c.timed = true
-		c.l.writing.start(&c.deadline, c.l.now)
+		c.l.writing.start(&c.deadline, c.l.tally.Now)
 	}
 }
 
@@ -367,7 +359,7 @@ func (c *conn) linger() {
 		return
 	}
 	c.state, c.timed = lingering, true
-	c.l.lingering.start(&c.deadline, c.l.now)
+	c.l.lingering.start(&c.deadline, c.l.tally.Now)
 	c.discard()
 }
 
@@ -382,43 +374,8 @@ func (c *conn) discard() {
 		if err != nil || n == 0 {
 			break
 		}
-		c.l.in += n
+		c.l.tally.In += n
 		c.lingered += n
 	}
 	c.close(nil)
-}
-
-// close ends the connection, which something may have broken. The backend may still have its group
-// if the loop was aborted.
-func (c *conn) close(broken error) {
-	if c.state == closed {
-		return
-	}
-	g := c.l.p.o.Gate
-	c.session.Advance(session.Event{Kind: session.Ended, Err: broken})
-	if c.kept {
-		c.l.conversations.Add(-1)
-	}
-	unix.Close(c.fd) // takes it out of the poller
-	if c.untaken {
-		g.Untaken.Add(-1)
-	}
-	if c.surplus {
-		g.LeaveLingering()
-	} else {
-		g.Leave(c.peer)
-	}
-	c.release()
-}
-
-// release makes the place free for another connection. Nothing finds the one that was here any
-// more.
-func (c *conn) release() {
-	if c.timed {
-		c.stopTimers()
-	}
-	c.life = life{}
-	c.generation++
-	c.l.open--
-	c.l.free = append(c.l.free, c)
 }

@@ -77,12 +77,12 @@ func TestWriteDeadline(t *testing.T) {
 	p.c.session = flood{}
 	p.send("\x00go")
 	p.turn()
-	l.now += l.p.o.WriteTimeout - 1
+	l.tally.Now += l.p.o.WriteTimeout - 1
 	l.expire()
 	if p.c.state != writing {
 		t.Fatalf("given up too early: state %d", p.c.state)
 	}
-	l.now++
+	l.tally.Now++
 	l.expire()
 	if st := l.p.o.Gate.Stats(); p.c.state != closed || st.LostAnswers != 1 || l.open != 0 {
 		t.Errorf("state %d, %d answers lost, %d open, want closed, 1 and 0", p.c.state, st.LostAnswers, l.open)
@@ -120,7 +120,7 @@ func TestLateLoopStillReads(t *testing.T) {
 	l, b := idleLoop(t, -1)
 	p := newPair(t, l, b, "\x00caf\xc3")
 	p.send("\xa9")
-	l.now += l.p.o.Settle
+	l.tally.Now += l.p.o.Settle
 	l.expire()
 	if len(l.groups) != 1 || string(l.groups[0].Ops[0].Topic) != "café" {
 		t.Fatalf("%d groups", len(l.groups))
@@ -144,7 +144,7 @@ func TestConversationReadsWhenItHasAnswered(t *testing.T) {
 	if len(l.again) != 1 {
 		t.Fatalf("%d go on, want 1", len(l.again))
 	}
-	if !l.completions.setAsleep(true) { // what wait asks for when there is nothing to go on with
+	if l.completions.ready.Load() { // what wait asks for when there is nothing to go on with
 		t.Error("there are completions")
 	}
 	if l.wait(); len(l.again) != 1 { // does not sleep
@@ -276,7 +276,7 @@ func TestConversationDeadlines(t *testing.T) {
 		}
 	}
 	due(wait, "a command has begun")
-	l.now += wait / 2
+	l.tally.Now += wait / 2
 	p.send("de")
 	p.turn()
 	due(wait, "it goes on")
@@ -296,20 +296,20 @@ func TestConversationDeadlines(t *testing.T) {
 	// Silence in a transaction has a time of its own, and so has what ends it.
 	p.send("MULTI\r\nINCR x\r\n")
 	p.turn()
-	due(l.now+wait, "in a transaction")
-	l.now += wait / 2
+	due(l.tally.Now+wait, "in a transaction")
+	l.tally.Now += wait / 2
 	p.send("INCR")
 	p.turn()
-	due(l.now+wait, "a command has begun in a transaction")
-	began := l.now
-	l.now += wait / 2
+	due(l.tally.Now+wait, "a command has begun in a transaction")
+	began := l.tally.Now
+	l.tally.Now += wait / 2
 	p.send(" x\r\nEX")
 	p.turn()
-	due(l.now+wait, "the next has begun")
-	l.now = began + wait
+	due(l.tally.Now+wait, "the next has begun")
+	l.tally.Now = began + wait
 	l.expire()
 	p.want("+OK\r\n+QUEUED\r\n+QUEUED\r\n")
-	l.now = l.due
+	l.tally.Now = l.due
 	l.expire()
 	p.want("-ERR Protocol error: the command was not complete in time\r\n")
 	if p.c.state != lingering {

@@ -36,15 +36,8 @@ type datagramDoor struct {
 	controls [][controlSize]byte
 	bytes    []byte
 
-	// What a refusal is sent from. The kernel gets pointers into it.
-	refusal struct {
-		bytes   [answerSize]byte
-		to      sender
-		vector  unix.Iovec
-		message [1]epoll.Message
-	}
-
-	filling     *batch // that has no datagram yet, or nil
+	filling     *batch // of the datagrams that are received; nil, or empty, between two calls of receive
+	refused     *batch // of those that reach no group, likewise: it is answered at once
 	free        []*batch
 	outstanding int // batches that the backend has
 
@@ -57,7 +50,7 @@ type batch struct {
 	group   core.Group
 	ops     []core.Op
 	senders []sender // of each op
-	bytes   []byte   // the messages, which the ops' topics are parts of
+	bytes   []byte   // the messages, which the ops' topics are parts of, unless they were refused
 
 	// What a sending call takes: the answers of those ops that get one.
 	messages []epoll.Message
@@ -72,7 +65,8 @@ const answerSize = 9
 type sender struct {
 	name       unix.RawSockaddrInet6
 	nameLen    uint32
-	claim      gate.Claim
+	claim      gate.Claim // zero if it was refused
+	refused    codec.Code // with this; 0: it was not
 	control    [controlSize]byte
 	controlLen int
 }
@@ -102,12 +96,10 @@ func newDatagramDoor(l *loop, fd int) *datagramDoor {
 // receive takes what has arrived, so many datagrams at most, and hands it over as one group. It
 // returns true if there may be more.
 func (d *datagramDoor) receive(most int) (more bool) {
-	if n := len(d.free); n > 0 && d.filling == nil {
-		d.filling, d.free = d.free[n-1], d.free[:n-1]
-	} else if d.filling == nil {
-		d.filling = d.newBatch()
+	if d.filling == nil {
+		d.filling = d.emptyBatch()
 	}
-	b, g := d.filling, d.l.p.o.Gate
+	g := d.l.p.o.Gate
 	for left := most; left > 0; {
 		room := d.messages[:min(left, batchSize)]
 		for i := range room {
@@ -124,8 +116,13 @@ func (d *datagramDoor) receive(most int) (more bool) {
 			break
 		}
 		for i := range n {
-			d.l.in += int(d.messages[i].Length)
-			d.take(b, i)
+			d.l.tally.In += int(d.messages[i].Length)
+			d.take(i)
+		}
+		if d.refused != nil {
+			d.outstanding++
+			d.refused.advance()
+			d.refused = nil
 		}
 		if n < len(room) {
 			break
@@ -133,87 +130,65 @@ func (d *datagramDoor) receive(most int) (more bool) {
 		left -= n
 		more = left == 0
 	}
-	if len(b.ops) == 0 {
-		return more
+	if b := d.filling; len(b.ops) > 0 {
+		d.filling, b.group.Ops = nil, b.ops
+		d.outstanding++
+		d.l.groups = append(d.l.groups, &b.group)
 	}
-	b.group.Ops, d.filling = b.ops, nil
-	d.outstanding++
-	g.NoteLittle(d.l.now, false)
-	d.l.groups = append(d.l.groups, &b.group)
 	return more
 }
 
-// take adds the datagram that was received as message i to the batch, or refuses it, or drops it. A
-// panic costs this datagram alone.
-func (d *datagramDoor) take(b *batch, i int) {
+// take adds the datagram that was received as message i to those that are filled, or to those that
+// are refused, or drops it. A panic costs this datagram alone.
+func (d *datagramDoor) take(i int) {
 	o := &d.l.p.o
 	m := &d.messages[i]
 	msg := d.bytes[i*counter.MaxRead:][:m.Length]
 	peer := gate.Peer{Addr: epoll.AddrPort(&d.names[i])}
-	if !o.Counter.IsAnswerable(msg, peer) || !d.l.p.isOpen.Load() {
-		return
-	}
-	from := sender{name: d.names[i], nameLen: m.Namelen}
-	from.claim = gate.Claim{From: o.Gate.Source(peer), Requests: 1, Bytes: len(msg)}
-	from.controlLen = copy(from.control[:], socket.AnswerControl(d.controls[i][:m.Controllen]))
-
-	at := len(b.bytes)
-	b.bytes = append(b.bytes, msg...)
-	var op core.Op
-	taken := false
 	defer func() {
 		if with := recover(); with != nil {
 			o.Gate.Panicked(peer, with)
 		}
-		if !taken {
-			b.bytes = b.bytes[:at]
-		}
 	}()
-	if err := o.Counter.Decode(b.bytes[at:], &op); err != nil {
-		d.refuse(&from, peer, counter.Refusal(err).Code, msg)
-	} else if !d.l.tally.Admit(from.claim) {
-		d.refuse(&from, peer, codec.CodeTooManyRequests, msg)
-	} else {
-		taken = true
-		b.ops = append(b.ops, op)
-		b.senders = append(b.senders, from)
-	}
-}
-
-// refuse answers a datagram that reached no group.
-func (d *datagramDoor) refuse(from *sender, peer gate.Peer, code codec.Code, msg []byte) {
-	r := &d.refusal
-	b := d.l.p.o.Counter.AppendRefusal(r.bytes[:0], code, peer, msg)
-	if len(b) == 0 {
+	o.Gate.Datagrams.Add(1)
+	var op core.Op
+	refused := o.Counter.Decode(msg, &op)
+	if (refused != nil || peer.Addr.Port() == 0) && !o.Counter.IsAnswerable(msg, peer) || !d.l.p.isOpen.Load() {
 		return
 	}
-	r.to = *from
-	r.vector.Base = &r.bytes[0]
-	r.vector.SetLen(len(b))
-	r.to.address(&r.message[0], &r.vector)
-	if _, err := epoll.SendMessages(d.fd, r.message[:], unix.MSG_DONTWAIT); err == nil {
-		d.l.out += len(b)
-	} else {
-		d.l.p.o.Gate.Happened(gate.LostAnswer, peer, err)
+	from, b := sender{name: d.names[i], nameLen: m.Namelen}, d.filling
+	if m.Controllen > 0 {
+		from.controlLen = copy(from.control[:], socket.AnswerControl(d.controls[i][:m.Controllen]))
 	}
+	if refused != nil {
+		from.refused = refused.Code
+	} else {
+		claim := gate.Claim{From: o.Gate.Source(peer), Requests: 1, Bytes: len(msg), Asker: gate.Modest}
+		if d.l.tally.Admit(claim) {
+			from.claim = claim
+			at := len(b.bytes)
+			b.bytes = append(b.bytes, op.Topic...)
+			op.Topic = b.bytes[at:]
+		} else {
+			from.refused = codec.CodeTooManyRequests
+		}
+	}
+	if from.refused != 0 {
+		if d.refused == nil {
+			d.refused = d.emptyBatch()
+		}
+		b, op = d.refused, core.Op{Topic: msg} // until the next call that receives
+	}
+	b.ops, b.senders = append(b.ops, op), append(b.senders, from)
 }
 
-// address makes m an answer to the sender.
-func (from *sender) address(m *epoll.Message, v *unix.Iovec) {
-	m.Name = (*byte)(unsafe.Pointer(&from.name))
-	m.Namelen = from.nameLen
-	m.Iov = v
-	m.SetIovlen(1)
-	if from.controlLen > 0 {
-		m.Control = &from.control[0]
-		m.SetControllen(from.controlLen)
-	} else {
-		m.Control = nil
-		m.SetControllen(0)
+// emptyBatch returns one that nobody uses.
+func (d *datagramDoor) emptyBatch() *batch {
+	if n := len(d.free); n > 0 {
+		b := d.free[n-1]
+		d.free = d.free[:n-1]
+		return b
 	}
-}
-
-func (d *datagramDoor) newBatch() *batch {
 	b := &batch{door: d}
 	b.group.Done = func(*core.Group) { // runs on the goroutine that owns the commit
 		if !d.l.completions.put(b) {
@@ -229,9 +204,10 @@ func (b *batch) drop() {
 	}
 }
 
-// finish is called when the group has its outcomes: it answers the ops that get an answer.
-func (b *batch) finish() {
+// advance answers the datagrams that get an answer, when the group has its outcomes.
+func (b *batch) advance() {
 	d := b.door
+	o := &d.l.p.o
 	d.outstanding--
 	// Reserved first: the kernel gets pointers into these.
 	if cap(b.answers) < len(b.ops) {
@@ -243,20 +219,33 @@ func (b *batch) finish() {
 	b.answers, b.vectors, b.messages = b.answers[:len(b.ops)], b.vectors[:len(b.ops)], b.messages[:len(b.ops)]
 	n := 0
 	for i := range b.ops {
-		op, from := &b.ops[i], &b.senders[i]
-		d.l.tally.Done(from.claim)
-		answer := b.answers[n][:0]
-		if op.Err == nil {
-			answer = counter.AppendAnswer(answer, op)
-		} else {
-			answer = d.l.p.o.Counter.AppendFailure(answer, op, gate.Peer{Addr: epoll.AddrPort(&from.name)})
+		op, from, answer := &b.ops[i], &b.senders[i], b.answers[n][:0]
+		switch {
+		case from.refused != 0:
+			answer = o.Counter.AppendRefusal(answer, from.refused, from.peer(), op.Topic)
+		case op.Err != nil:
+			answer = o.Counter.AppendFailure(answer, op, from.peer())
+		case op.Kind == core.Reset:
+			answer = codec.AppendResetReply(answer)
+		default:
+			answer = codec.AppendCountReply(answer, op.Sum)
+		}
+		if from.refused == 0 {
+			d.l.tally.Done(from.claim)
 		}
 		if len(answer) == 0 {
 			continue
 		}
-		b.vectors[n].Base = &b.answers[n][0]
-		b.vectors[n].SetLen(len(answer))
-		from.address(&b.messages[n], &b.vectors[n])
+		v, m := &b.vectors[n], &b.messages[n]
+		v.Base = &answer[0]
+		v.SetLen(len(answer))
+		m.Name, m.Namelen = (*byte)(unsafe.Pointer(&from.name)), from.nameLen
+		m.Iov, m.Control = v, nil
+		m.SetIovlen(1)
+		m.SetControllen(from.controlLen)
+		if from.controlLen > 0 {
+			m.Control = &from.control[0]
+		}
 		n++
 	}
 	b.messages = b.messages[:n]
@@ -266,11 +255,16 @@ func (b *batch) finish() {
 	if cap(b.bytes) > counter.MaxRead {
 		b.bytes = nil
 	}
-	// While the disk is slow each turn makes a batch, and most are small.
-	if len(d.free) < batchSize {
+	switch {
+	case d.filling == nil:
+		d.filling = b
+	case len(d.free) < batchSize: // while the disk is slow each turn makes a batch, and most are small
 		d.free = append(d.free, b)
 	}
 }
+
+// peer is who it is.
+func (from *sender) peer() gate.Peer { return gate.Peer{Addr: epoll.AddrPort(&from.name)} }
 
 // send sends the answers.
 func (b *batch) send() {
@@ -278,7 +272,7 @@ func (b *batch) send() {
 	for sent := 0; sent < len(b.messages); {
 		rest := b.messages[sent:min(len(b.messages), sent+batchSize)]
 		n, err := epoll.SendMessages(d.fd, rest, unix.MSG_DONTWAIT)
-		if err == unix.EAGAIN && d.room() {
+		if err == unix.EAGAIN && b.waits() {
 			continue
 		}
 		if err != nil {
@@ -287,7 +281,7 @@ func (b *batch) send() {
 			n = 1 // the first of the rest is what failed
 		} else {
 			for i := range n {
-				d.l.out += int(b.vectors[sent+i].Len)
+				d.l.tally.Out += int(b.vectors[sent+i].Len)
 				if b.answers[sent+i][0] != byte(codec.OpRefusal) {
 					d.l.p.o.Gate.Answered.Add(1)
 				}
@@ -296,6 +290,10 @@ func (b *batch) send() {
 		sent += n
 	}
 }
+
+// waits waits for room in the socket, and returns false if none has come. A refusal is not worth
+// the wait.
+func (b *batch) waits() bool { return b != b.door.refused && b.door.room() }
 
 // waitForRoom waits until the socket's buffer takes more, or for sendPatience. It is full only when
 // datagrams are made faster than the network takes them, so there is nothing better to do, for a

@@ -35,13 +35,13 @@ func fullDatagramDoor(t *testing.T) (d *datagramDoor, other, sent int) {
 
 // finishBatch answers so many counts, with sums from first on.
 func finishBatch(d *datagramDoor, first, answers int) {
-	b := d.newBatch()
+	b := d.emptyBatch()
 	for n := range answers {
 		b.ops = append(b.ops, core.Op{Kind: core.Count, Sum: uint64(first + n)})
 		b.senders = append(b.senders, sender{})
 	}
 	d.outstanding++
-	b.finish()
+	b.advance()
 }
 
 // receiveAnswers expects counts from zero on.
@@ -122,7 +122,7 @@ func TestRefusedDatagramsAreForgotten(t *testing.T) {
 	send("\x00x", 51)
 	b := l.groups[0].Done
 	b(l.groups[0])
-	l.deliver()
+	l.commit()
 	if n := len(l.datagrams.free); n != 1 {
 		t.Fatalf("%d batches were made, want 1", n)
 	}

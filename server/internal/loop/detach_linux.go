@@ -46,8 +46,8 @@ func (c *conn) detach() (e session.Event, failed bool) {
 	return e, false
 }
 
-// finish is called on the loop.
-func (b *reattach) finish() {
+// advance is called on the loop.
+func (b *reattach) advance() {
 	c := b.c
 	if c.state != detached || c.generation != b.generation {
 		return
@@ -57,7 +57,7 @@ func (b *reattach) finish() {
 		return
 	}
 	c.state, c.unread = reading, true // nobody heard of what came meanwhile
-	c.advance(session.Event{Kind: session.Turn})
+	c.advance()
 }
 
 func (b *reattach) drop() {}

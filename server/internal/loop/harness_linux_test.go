@@ -219,6 +219,6 @@ func commitAll(l *loop, b *backend, first uint64) (ops int) {
 		ops += len(g.Ops)
 		g.Done(g)
 	}
-	l.deliver()
+	l.commit()
 	return ops
 }

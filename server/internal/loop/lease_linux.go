@@ -36,7 +36,7 @@ type lease struct {
 	failing  gate.Backoff // of accept
 	resume   *time.Timer  // calls accept while the listener is not watched; nil when it is
 	holder   *loop
-	since    time.Time // when the holder began to commit; zero while it does not
+	since    time.Time // when the holder began to commit last
 	due      time.Time // when the alarm goes off, or did
 	sleepers []*loop
 	onHold   bool // nobody watches the sockets, since too much is in flight
@@ -190,8 +190,8 @@ const (
 	committing       // it may wait for the disk
 )
 
-// enter is called by a loop for each phase that begins. behind says that it has left something in
-// the sockets while it commits.
+// enter is called by a loop when it is about to sleep or to commit, and when it wakes. behind says
+// that it has left something in the sockets while it commits.
 func (s *lease) enter(l *loop, next phase, behind bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -213,8 +213,6 @@ func (s *lease) enter(l *loop, next phase, behind bool) {
 		other.sleeperIndex = l.sleeperIndex
 		s.sleepers = s.sleepers[:end]
 	case s.holder != l:
-	case next == working: // The alarm stays set: the next commit, or nobody, minds.
-		s.since = time.Time{}
 	case behind && len(s.sleepers) > 0:
 		s.moveTo(s.sleepers[len(s.sleepers)-1])
 	default:
@@ -226,7 +224,8 @@ func (s *lease) enter(l *loop, next phase, behind bool) {
 }
 
 // setAlarm has the alarm go off when the commit that begins now has taken long. To do so for each
-// commit costs more than all else that the lease does.
+// commit costs more than all else that the lease does. After the commit it stays set: the next
+// commit, or nobody, minds.
 func (s *lease) setAlarm() {
 	s.due = s.since.Add(2 * longCommit)
 	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(2 * longCommit))}
@@ -242,7 +241,7 @@ func (s *lease) alarmed(l *loop) {
 
 // takeOver makes l the holder if the present one commits for too long.
 func (s *lease) takeOver(l *loop) {
-	if s.holder != l && !s.since.IsZero() && time.Since(s.since) >= longCommit {
+	if s.holder != l && phase(s.holder.phase.Load()) == committing && time.Since(s.since) >= longCommit {
 		s.moveTo(l)
 	}
 }
@@ -253,5 +252,5 @@ func (s *lease) moveTo(l *loop) {
 		return
 	}
 	s.release()
-	s.holder, s.since, s.onHold = l, time.Time{}, false
+	s.holder, s.onHold = l, false
 }

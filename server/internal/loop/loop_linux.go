@@ -5,14 +5,12 @@ package loop
 import (
 	"fmt"
 	"math"
-	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"gcd/codec"
 	"gcd/internal/epoll"
 	"gcd/internal/sched"
 	"gcd/server/internal/counter"
@@ -31,17 +29,15 @@ type loop struct {
 	p           *Pool
 	poll        *epoll.Poller
 	completions completions
-	began       time.Time     // of the gate's clock
-	now         time.Duration // by it, read once a turn
+	began       time.Time // of the gate's clock
 	courtesy    sched.Courtesy
 
-	scratch []byte        // what a read returns, counter.MaxRead bytes
-	groups  []*core.Group // this turn's requests
-	tally   gate.Tally
-	worker  session.Worker
-	redis   *redis.Worker // nil: RESP is off
-	in, out int           // bytes of this turn that the gate has not been told of
-	spare   []completion  // the other room of completions
+	scratch []byte         // what a read returns, counter.MaxRead bytes
+	groups  []*core.Group  // this turn's requests
+	worker  session.Worker // its tally has the time, read once a turn
+	tally   *gate.Tally    // the worker's
+	redis   *redis.Worker  // nil: RESP is off
+	spare   []completion   // the other room of completions
 
 	again, spareAgain []later // those that go on in the next turn, and the list's other room
 	looking           []later // likewise, with topics to look at
@@ -103,14 +99,14 @@ func newLoop(p *Pool) (*loop, error) {
 		began:       o.Gate.Began,
 		due:         never,
 		scratch:     make([]byte, counter.MaxRead),
-		tally:       o.Gate.Tally(),
+		worker:      session.Worker{Gate: o.Gate, Tally: o.Gate.Tally(false)},
 	}
+	l.tally = &l.worker.Tally
 	l.settling = timers{wait: o.Settle, due: &l.due}
 	l.reading = timers{wait: o.ReadTimeout, due: &l.due}
 	l.writing = timers{wait: o.WriteTimeout, due: &l.due}
 	l.greeting = timers{wait: o.FirstByte, due: &l.due}
 	l.lingering = timers{wait: o.Linger, due: &l.due}
-	l.worker = session.Worker{Gate: o.Gate, Admission: &l.tally}
 	if o.Redis != nil {
 		l.redis = o.Redis.NewWorker(&l.worker, false)
 	}
@@ -138,17 +134,16 @@ func (l *loop) run() {
 		if len(l.again)+len(l.looking) > 0 {
 			l.goOn()
 		}
-		if l.now >= l.due {
+		if l.tally.Now >= l.due {
 			l.expire()
 		}
 		l.commit()
-		l.deliver()
 		if l.redis != nil && l.redis.Talked {
-			l.redis.Flush(time.Since(l.began) - l.now)
+			l.redis.Flush(time.Since(l.began) - l.tally.Now)
 		}
-		l.p.o.Gate.Account(l.now, l.in, l.out)
-		l.in, l.out = 0, 0
-		l.courtesy.Turn(l.now)
+		if l.tally.Now >= l.courtesy.Due {
+			l.courtesy.Yield(l.tally.Now)
+		}
 		if stage := l.p.stage.Load(); stage != serving && l.end(stage) {
 			return
 		}
@@ -162,7 +157,9 @@ func (l *loop) wait() (events []unix.EpollEvent) {
 			l.waits = !l.p.lease.letGo(l)
 		}
 	}
-	if len(l.groups) == 0 && len(l.again) == 0 && len(l.looking) == 0 && l.completions.setAsleep(true) {
+	idle := len(l.groups) == 0 && len(l.again) == 0 && len(l.looking) == 0
+	l.completions.asleep.Store(idle) // before it looks: what comes later wakes it
+	if idle && !l.completions.ready.Load() {
 		most := time.Duration(-1)
 		if l.waits {
 			most = gate.OverfullPause
@@ -172,12 +169,11 @@ func (l *loop) wait() (events []unix.EpollEvent) {
 		l.p.lease.enter(l, asleep, false)
 		events = l.poll.Wait(most)
 		l.p.lease.enter(l, working, false)
-		l.completions.setAsleep(false)
 	} else {
 		events = l.poll.Wait(0)
 	}
-	l.now = time.Since(l.began)
-	l.worker.Now = l.now
+	l.completions.asleep.Store(false)
+	l.tally.Now = time.Since(l.began)
 	return events
 }
 
@@ -188,7 +184,7 @@ func (l *loop) handle(ev unix.EpollEvent) {
 	case alarmToken:
 		l.p.lease.alarmed(l)
 	case listenerToken, datagramsToken:
-		connections, datagrams := l.p.o.Gate.AtOnce(l.now)
+		connections, datagrams := l.p.o.Gate.AtOnce(l.tally.Now)
 		switch {
 		case connections == 0:
 			l.waits = true
@@ -202,79 +198,25 @@ func (l *loop) handle(ev unix.EpollEvent) {
 		if c := l.conns[ev.Fd]; c.generation == ev.Pad {
 			c.hung = c.hung || ev.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
 			c.broken = c.broken || ev.Events&(unix.EPOLLHUP|unix.EPOLLERR) != 0
-			c.ready()
-		}
-	}
-}
-
-// accept takes new connections, so many at most, and reads from each at once: most clients have
-// sent their request already, and then the connection never needs to be watched. It returns true if
-// there may be more.
-func (l *loop) accept(most int) bool {
-	o := &l.p.o
-	for range most {
-		var (
-			fd   int
-			addr netip.AddrPort
-			err  error
-		)
-		if o.BeforeAccept != nil {
-			err = o.BeforeAccept()
-		}
-		if err == nil {
-			fd, addr, err = epoll.Accept(l.p.listener)
-		}
-		if err == unix.EAGAIN || err != nil && l.p.stage.Load() >= parting {
-			return false
-		}
-		if err != nil {
-			o.Gate.Happened(gate.AcceptError, gate.Peer{}, err)
-			if gate.AcceptGoesOn(err) {
-				continue
+			c.unread = true
+			switch {
+			case c.state == lingering:
+				c.discard()
+			case c.state != reading && c.state != writing, c.queued:
+			case c.state == reading && c.greedy && l.spent(): // it comes after those that wait already
+				c.goOnLater(&l.again)
+			default:
+				c.advance()
 			}
-			l.p.lease.pause()
-			return false
 		}
-		if l.p.lease.troubled.Load() {
-			l.p.lease.accepted()
-		}
-		l.letIn(fd, gate.Peer{Addr: addr})
 	}
-	return true
-}
-
-// letIn serves a connection, or refuses it.
-func (l *loop) letIn(fd int, peer gate.Peer) {
-	o := &l.p.o
-	from, code, lingers := o.Gate.Enter(peer)
-	if code != 0 && !lingers {
-		l.turnAway(fd, peer, code)
-		return
-	}
-	c := l.newConn(fd, peer)
-	if code == 0 {
-		c.message.Begin(o.Counter, &l.worker, peer, from)
-		c.session = &c.message
-	} else {
-		c.surplus, c.session = true, o.Refuser(peer, code)
-	}
-	c.advance(session.Event{Kind: session.Turn})
-}
-
-// turnAway refuses a connection for which not even a place to linger is free: it is told, if it
-// listens.
-func (l *loop) turnAway(fd int, peer gate.Peer, code codec.Code) {
-	n, _ := epoll.Read(fd, l.scratch) // what was sent already would else reset the connection
-	l.in += max(0, n)
-	n, _ = epoll.Write(fd, l.p.o.Refuser(peer, code).Append(nil, l.scratch[:max(0, n)]), true)
-	l.out += max(0, n)
-	_ = unix.Shutdown(fd, unix.SHUT_WR)
-	unix.Close(fd)
 }
 
 // spent says that the turn has taken as long as it may with those who ask for much: the others of
 // them wait for the next one.
-func (l *loop) spent() bool { return time.Since(l.began)-l.now >= l.p.o.Gate.LoopTime(l.now) }
+func (l *loop) spent() bool {
+	return time.Since(l.began)-l.tally.Now >= l.p.o.Gate.LoopTime(l.tally.Now)
+}
 
 // goOn gives their turns to the connections that did not get through in the last one. At least one
 // has its turn. Those who look at topics share a little time of each turn.
@@ -318,24 +260,24 @@ func (l *loop) goOnWith(a later, looks bool) {
 		c.close(nil)
 		return
 	}
-	c.advance(session.Event{Kind: session.Turn})
+	c.advance()
 }
 
 // expire does what has become due.
 func (l *loop) expire() {
-	for c := l.settling.expired(l.now); c != nil; c = l.settling.expired(l.now) {
+	for c := l.settling.expired(l.tally.Now); c != nil; c = l.settling.expired(l.tally.Now) {
 		c.settled()
 	}
 	for _, ts := range [...]*timers{&l.reading, &l.greeting} {
-		for c := ts.expired(l.now); c != nil; c = ts.expired(l.now) {
+		for c := ts.expired(l.tally.Now); c != nil; c = ts.expired(l.tally.Now) {
 			c.late()
 		}
 	}
-	for c := l.writing.expired(l.now); c != nil; c = l.writing.expired(l.now) {
+	for c := l.writing.expired(l.tally.Now); c != nil; c = l.writing.expired(l.tally.Now) {
 		l.p.o.Gate.Happened(gate.LostAnswer, c.peer, "write deadline")
 		c.close(nil)
 	}
-	for c := l.lingering.expired(l.now); c != nil; c = l.lingering.expired(l.now) {
+	for c := l.lingering.expired(l.tally.Now); c != nil; c = l.lingering.expired(l.tally.Now) {
 		c.close(nil)
 	}
 	l.due = never
@@ -346,36 +288,32 @@ func (l *loop) expire() {
 	}
 }
 
-// commit gives this turn's requests to the backend. If nobody is committing, this thread does it
-// here and now. What it has left in the shared sockets is a reason to share the work with another
-// loop, but not while a conversation asks for little: that would wait for the commits of both.
+// commit gives this turn's requests to the backend, and finishes what was committed, by whomever:
+// answers go out. If nobody is committing, this thread does it here and now. What it has left in
+// the shared sockets is a reason to share the work with another loop, but not while a conversation
+// asks for little: that would wait for the commits of both.
 func (l *loop) commit() {
 	behind := l.behind
 	l.behind = false
-	if len(l.groups) == 0 {
-		return
+	if len(l.groups) > 0 {
+		l.tally.Flush()
+		backend := l.p.o.Backend()
+		owner := backend.Enqueue(l.groups...)
+		clear(l.groups)
+		l.groups = l.groups[:0]
+		if owner {
+			l.p.lease.enter(l, committing, behind && !l.p.o.Gate.IsConversing(l.tally.Now))
+			backend.Round()
+			l.phase.Store(int32(working))
+		}
 	}
-	l.tally.Flush()
-	backend := l.p.o.Backend()
-	owner := backend.Enqueue(l.groups...)
-	clear(l.groups)
-	l.groups = l.groups[:0]
-	if owner {
-		l.p.lease.enter(l, committing, behind && !l.p.o.Gate.IsConversing(l.now))
-		backend.Round()
-		l.p.lease.enter(l, working, false)
-	}
-}
-
-// deliver finishes what was committed: answers go out.
-func (l *loop) deliver() {
 	items := l.completions.take(l.spare)
 	for _, one := range items {
-		one.finish()
+		one.advance()
 	}
-	l.tally.Flush()
 	clear(items)
 	l.spare = items[:0]
+	l.tally.Flush()
 }
 
 // end goes on with parting or aborting, and tells whether nothing is left.
@@ -385,7 +323,7 @@ func (l *loop) end(stage int32) bool {
 		l.p.lastCall.Do(l.shutDoors)
 		for _, c := range l.conns {
 			if c.state == reading && !c.queued {
-				c.advance(session.Event{Kind: session.Turn})
+				c.advance()
 			}
 		}
 	}

@@ -54,7 +54,7 @@ func (c *conn) becomeRedis(first session.Event) bool {
 
 // converse begins the conversation at its home.
 func (c *conn) converse() {
-	c.kept, c.fresh = true, false
+	c.kept = true
 	c.session = c.l.redis.NewSession(c.peer, epoll.LocalAddr(c.fd))
 	if c.timed {
 		c.stopTimers()
@@ -78,13 +78,14 @@ func (c *conn) migrate(to *loop, first session.Event) {
 		c.l.poll.Remove(c.fd)
 	}
 	from := c.l
-	c.release()
+	c.fd, c.then = -1, session.Close
+	c.close(nil)
 	from.p.o.Gate.Migrating.Add(1)
 	if !to.completions.put(m) { // it has ended
 		to.conversations.Add(-1)
 		from.conversations.Add(1)
 		m.to = from
-		m.finish()
+		m.advance()
 	}
 }
 
@@ -96,11 +97,18 @@ func (m *migrating) drop() {
 	g.Leave(m.peer)
 }
 
-// finish is called on the home.
-func (m *migrating) finish() {
-	m.to.p.o.Gate.Migrating.Add(-1)
-	c := m.to.newConn(m.fd, m.peer)
-	c.unread, c.hung = m.unread, m.hung
+// advance is called on the home.
+func (m *migrating) advance() {
+	l := m.to
+	l.p.o.Gate.Migrating.Add(-1)
+	if len(l.free) == 0 {
+		l.addPlace()
+	}
+	c := l.free[len(l.free)-1]
+	l.free = l.free[:len(l.free)-1]
+	l.open++
+	c.life = life{fd: m.fd, peer: m.peer, state: reading, since: l.tally.Now, unread: m.unread, hung: m.hung,
+		event: &m.first}
 	c.converse()
-	c.advance(m.first)
+	c.advance()
 }

@@ -93,11 +93,11 @@ func TestMigrationToALoopThatIsGone(t *testing.T) {
 		"ended": {before: func(home *loop) { home.completions.close() }, want: answer, stays: 1},
 		"draining": {after: func(home *loop) {
 			home.p.stage.Store(draining)
-			home.deliver()
+			home.commit()
 		}, want: answer, arrives: 1},
 		"parting": {after: func(home *loop) {
 			home.p.stage.Store(parting)
-			home.deliver()
+			home.commit()
 			home.goOn()
 		}, want: answer},
 		"aborting": {after: func(home *loop) { home.end(aborting) }},
@@ -153,7 +153,7 @@ func TestMigrationInTheLastTurn(t *testing.T) {
 	t.Parallel()
 	l, home, b := twoLoops(t)
 	newPair(t, l, b, "INCR orders\r\n")
-	home.deliver()
+	home.commit()
 	if n := home.p.o.Gate.Stats().InFlight; n != 1 {
 		t.Fatalf("%d in flight, want 1", n)
 	}
@@ -169,7 +169,7 @@ func TestConnectionsOnTheirWayKeepOthersWaiting(t *testing.T) {
 	t.Parallel()
 	l, home, b := twoLoops(t)
 	g := l.p.o.Gate
-	waits := func() bool { n, _ := g.AtOnce(l.now); return n == 0 }
+	waits := func() bool { n, _ := g.AtOnce(l.tally.Now); return n == 0 }
 	sent := 0
 	for ; !waits(); sent++ {
 		newPair(t, l, b, "PING\r\n")
@@ -177,7 +177,7 @@ func TestConnectionsOnTheirWayKeepOthersWaiting(t *testing.T) {
 	if n := int(g.Migrating.Load()); n != sent || n < 2 {
 		t.Errorf("others wait for %d connections, of which %d are on their way", sent, n)
 	}
-	if home.deliver(); waits() || home.open != sent || g.Migrating.Load() != 0 {
+	if home.commit(); waits() || home.open != sent || g.Migrating.Load() != 0 {
 		t.Errorf("others wait, though all %d have arrived", home.open)
 	}
 	newPair(t, l, b, "PING\r\n") // and one whose home is aborted
@@ -198,7 +198,7 @@ func TestMigrationHearsWhatCameMeanwhile(t *testing.T) {
 	if err := unix.Shutdown(p.client, unix.SHUT_WR); err != nil {
 		t.Fatal(err)
 	}
-	home.deliver()
+	home.commit()
 	for range 2 {
 		for _, ev := range home.poll.Wait(0) {
 			home.handle(ev)

@@ -212,9 +212,9 @@ func (p *Pool) Rounds() <-chan struct{} {
 	return came
 }
 
-// round is what a loop finishes in the turn in which it finds it.
+// round is what a loop goes on with in the turn in which it finds it.
 type round chan<- struct{}
 
-func (r round) finish() { r <- struct{}{} } // has room
+func (r round) advance() { r <- struct{}{} } // has room
 
-func (r round) drop() { r.finish() }
+func (r round) drop() { r.advance() }

@@ -22,7 +22,9 @@ type timer struct {
 // start puts t at the end of the list, due after its wait from now, and takes it out of any list
 // before.
 func (ts *timers) start(t *timer, now time.Duration) {
-	t.stop()
+	if t.list != nil {
+		t.stop()
+	}
 	t.list, t.due, t.prev = ts, now+ts.wait, ts.last
 	if ts.last == nil {
 		ts.first = t
@@ -33,12 +35,9 @@ func (ts *timers) start(t *timer, now time.Duration) {
 	*ts.due = min(*ts.due, t.due)
 }
 
-// stop takes t out of the list that it is in, if any.
+// stop takes t out of the list that it is in.
 func (t *timer) stop() {
 	ts := t.list
-	if ts == nil {
-		return
-	}
 	if t.prev == nil {
 		ts.first = t.next
 	} else {

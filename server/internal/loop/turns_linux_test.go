@@ -20,10 +20,9 @@ func TestWhoAsksForLittleDoesNotWaitForOthers(t *testing.T) {
 	t.Parallel()
 	l, b := idleLoop(t, -1)
 	g := l.p.o.Gate
-	l.now = time.Since(g.Began)
-	l.worker.Now = l.now
+	l.tally.Now = time.Since(g.Began)
 	g.SharedTime, g.SharedLoopTime = 0, 0
-	g.NoteLittle(forever, false)
+	g.NoteLittle(forever, gate.Modest)
 	much, little := newPair(t, l, b, ""), newPair(t, l, b, "")
 	little.send("INCR x\r\n")
 	little.event(0)
@@ -55,9 +54,9 @@ func TestTurnsByTheClockGoRound(t *testing.T) {
 	t.Parallel()
 	l, b := idleLoop(t, -1)
 	g := l.p.o.Gate
-	l.now = time.Since(g.Began)
+	l.tally.Now = time.Since(g.Began)
 	g.FullTime, g.SharedTime, g.FullLoopTime, g.SharedLoopTime = 0, 0, 0, 0
-	g.NoteLittle(forever, false)
+	g.NoteLittle(forever, gate.Modest)
 	const clients, commands = 5, 4
 	var pairs []*pair
 	for range clients {
@@ -123,11 +122,11 @@ func TestATurnTakesSoMuchFromTheSharedSockets(t *testing.T) {
 	for _, talker := range []bool{false, true} {
 		p, _, tcp, udp := idlePool(t, 1)
 		l, g := p.loops[0], p.o.Gate
-		l.now = time.Hour
+		l.tally.Now = time.Hour
 		if talker {
-			g.NoteLittle(forever, true)
+			g.NoteLittle(forever, gate.Talker)
 		}
-		connections, datagrams := g.AtOnce(l.now)
+		connections, datagrams := g.AtOnce(l.tally.Now)
 		most := [2]int{connections, datagrams}
 		for range most[0] + 1 {
 			dial(t, "tcp", tcp)
@@ -162,7 +161,7 @@ func TestATurnTakesSoMuchFromTheSharedSockets(t *testing.T) {
 
 // overfill has more in flight than others may be let in beside, which the returned function ends.
 func overfill(g *gate.Gate) (end func()) {
-	g.NoteLittle(forever, true)
+	g.NoteLittle(forever, gate.Talker)
 	claim := gate.Claim{From: g.Source(gate.Peer{}), Requests: 1000}
 	g.Admit(claim)
 	return func() { g.Done(claim) }
@@ -217,8 +216,8 @@ func TestLastCallLetsInThoseWhoCame(t *testing.T) {
 	t.Parallel()
 	p, _, tcp, _ := idlePool(t, 1)
 	l := p.loops[0]
-	p.o.Gate.NoteLittle(forever, true)
-	atOnce, _ := p.o.Gate.AtOnce(l.now)
+	p.o.Gate.NoteLittle(forever, gate.Talker)
+	atOnce, _ := p.o.Gate.AtOnce(l.tally.Now)
 	came := atOnce + 1
 	for range came {
 		dial(t, "tcp", tcp)
@@ -245,9 +244,9 @@ func TestWhoHasTheSharedSocketsInAFlood(t *testing.T) {
 		p, b, _, _ := idlePool(t, 2)
 		b.owned = true
 		home, other := p.loops[0], p.loops[1]
-		home.now, other.now = time.Hour, time.Hour
+		home.tally.Now, other.tally.Now = time.Hour, time.Hour
 		if row.talker {
-			p.o.Gate.NoteLittle(forever, true)
+			p.o.Gate.NoteLittle(forever, gate.Talker)
 		}
 		p.lease.enter(other, asleep, false)
 		home.behind, home.groups = row.behind, []*core.Group{new(core.Group)}

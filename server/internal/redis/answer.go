@@ -89,7 +89,10 @@ func (x *exchange) answer() {
 		}
 		x.endTransaction()
 	}
-	x.ops, x.steps, x.ready, x.size = keptRoom(x.ops, 2*gate.MaxTurnOps), x.steps[:0], x.ready[:0], 0
+	if x.ops = x.ops[:0]; cap(x.ops) > 2*gate.MaxTurnOps {
+		x.ops = nil
+	}
+	x.steps, x.ready, x.size = x.steps[:0], x.ready[:0], 0
 }
 
 // appendReply appends the reply to operations with outcomes. It returns false if an outcome is not

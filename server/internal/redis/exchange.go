@@ -25,13 +25,13 @@ const (
 // it keeps the bytes of a command that is not whole, and a connection that has none needs no
 // exchange.
 type exchange struct {
-	door      *Door
-	client    *Session
-	admission gate.Admission
-	in        []byte // received
-	at        int    // where the first command begins that was not taken
-	parser    resp.Parser
-	parsed    int // the length of that command, if it is parsed already
+	door   *Door
+	client *Session
+	tally  *gate.Tally // the worker's
+	in     []byte      // received
+	at     int         // where the first command begins that was not taken
+	parser resp.Parser
+	parsed int // the length of that command, if it is parsed already
 
 	ops   []core.Op
 	group core.Group
@@ -40,19 +40,18 @@ type exchange struct {
 	ready []byte // the replies of formReady
 	out   []byte // to be written
 
-	claim   gate.Claim    // what the group has in flight, when it is admitted
-	now     time.Duration // of the turn, since Gate.Began
-	taken   int           // commands
-	done    int           // those whose answer is being sent
-	ran     turnRuns      // those of them that are not INCR, and the commands of transactions
-	inside  int           // of the latter
-	within  turnRuns      // those of the transaction that is run, while it may still be refused
-	errors  errorTally    // likewise
-	current uint8         // the number of the command that is run, that of INCR if nothing is said
-	more    bool          // there is more to take when this turn is over
-	closing bool          // the connection ends when out is written
-	over    bool          // the turn takes nothing more
-	read    int           // topics that it has read
+	claim   gate.Claim // what the group has in flight, when it is admitted
+	taken   int        // commands
+	done    int        // those whose answer is being sent
+	ran     turnRuns   // those of them that are not INCR, and the commands of transactions
+	inside  int        // of the latter
+	within  turnRuns   // those of the transaction that is run, while it may still be refused
+	errors  errorTally // likewise
+	current uint8      // the number of the command that is run, that of INCR if nothing is said
+	more    bool       // there is more to take when this turn is over
+	closing bool       // the connection ends when out is written
+	over    bool       // the turn takes nothing more
+	read    int        // topics that it has read
 
 	listing listing
 	backup  string // the format of one that is to be sent when out is written; empty: none
@@ -62,11 +61,15 @@ type exchange struct {
 // done. When the server stops all are refused. What it does for each command is a good part of what
 // the server does for a count in a long pipeline.
 func (x *exchange) take() {
-	room, bytes := x.admission.Room(x.client.from, x.now)
+	room, bytes := x.tally.Room(x.client.from, len(x.in)-x.at)
 	if x.parsed == 0 && x.door.gate.Crowded(x.door.gate.MostHeld/2) {
 		x.lighten()
 	}
-	defer func() { x.charge(x.holds() + len(x.ops)*replyRoom) }()
+	defer func() {
+		if need := x.holds() + len(x.ops)*replyRoom; need > freeHeld || x.client.charged > 0 {
+			x.charge(need)
+		}
+	}()
 	x.more, x.over, x.read = false, false, 0
 	refusing := codec.Code(x.door.gate.Refusing.Load())
 	look := x.taken + fewOps
@@ -89,12 +92,19 @@ func (x *exchange) take() {
 		}
 		ops := len(x.ops)
 		n := x.parser.Len() // 0: a line without a word, which counts as bytes all the same
+		var name []byte
+		if n > 0 {
+			name = x.parser.Arg(0)
+		}
 		switch {
 		case (refusing != 0 || x.client.told != 0) && n > 0 && x.refuses(refusing):
 			x.sayRefusing(refusing)
 		case len(x.ops) > 0 && (len(x.ops)+n-1 > room || x.size+x.parsed > bytes):
 			x.more = true // it may not fit with what was collected, and may fit alone
 			return
+		case len(name) == 4 && n == 2 && !x.client.queueing && // the hot one
+			name[0]|0x20 == 'i' && name[1]|0x20 == 'n' && name[2]|0x20 == 'c' && name[3]|0x20 == 'r':
+			x.ask(formInteger, core.Count, 1, 1, maxInteger)
 		case n > 0:
 			if done := x.run(); !done {
 				x.more = true
@@ -133,7 +143,7 @@ type clock struct {
 func (c *clock) over() bool {
 	g := c.x.door.gate
 	if c.began == 0 {
-		c.long, c.each = g.TurnTime(c.x.now)
+		c.long, c.each = g.TurnTime(c.x.tally.Now)
 		c.began, c.left = time.Since(g.Began), c.each
 	}
 	if c.left--; c.left > 0 || codec.Code(g.Refusing.Load()) != 0 { // who is refused is not kept waiting
@@ -146,18 +156,25 @@ func (c *clock) over() bool {
 // takeAdmitted takes commands and has their operations admitted. It returns false if there are
 // none, or none that are; those are answered with the refusal, and without a turn for each where
 // only one at a time might have found a place.
-func (x *exchange) takeAdmitted(now time.Duration) bool {
-	x.now = now
-	asked := 0 // operations, or commands, of which one may read many topics
+func (x *exchange) takeAdmitted() bool {
+	c := x.client
+	asked, little := 0, false // operations, or commands, of which one may read many topics
 	for {
 		taken := x.taken
 		x.take()
-		if asked = len(x.ops); asked == 0 {
+		asked = len(x.ops)
+		if asked == 0 {
 			asked = x.taken - taken
+		}
+		little = max(asked, x.read) <= gate.LittleOps && !x.more
+		if len(x.ops) == 0 {
 			break
 		}
-		x.claim = gate.Claim{From: x.client.from, Clients: 1, Requests: asked, Bytes: x.size}
-		if x.admission.Admit(x.claim) {
+		x.claim = gate.Claim{From: c.from, Clients: 1, Requests: asked, Bytes: x.size}
+		if little && c.little {
+			x.claim.Asker = gate.Talker
+		}
+		if x.tally.Admit(x.claim) {
 			break
 		}
 		x.refuse(gate.ErrTooManyRequests)
@@ -168,11 +185,10 @@ func (x *exchange) takeAdmitted(now time.Duration) bool {
 	}
 	// Who asks nothing of topics, as when a client connects, is no reason for others to have short
 	// turns. Nor does one turn make him who asks for little: it may be the rest of a long pipeline.
-	if c := x.client; asked > 0 {
-		little := max(asked, x.read) <= gate.LittleOps && !x.more
+	if asked > 0 {
 		c.modest, c.little = little && c.little, little
-		if c.modest && (x.read > 0 || len(x.ops) > 0) {
-			x.door.gate.NoteLittle(x.now, true)
+		if c.modest && x.read > 0 {
+			x.door.gate.NoteLittle(x.tally.Now, gate.Talker)
 		}
 	}
 	return len(x.ops) > 0
@@ -186,12 +202,6 @@ func (x *exchange) lacksRoom() bool {
 // run does the command that was parsed. It returns false if the command has to wait: for what was
 // collected before it, or for its next turn.
 func (x *exchange) run() bool {
-	name := x.parser.Arg(0)
-	if len(name) == 4 && x.parser.Len() == 2 && !x.client.queueing && // the hot one
-		name[0]|0x20 == 'i' && name[1]|0x20 == 'n' && name[2]|0x20 == 'c' && name[3]|0x20 == 'r' {
-		x.incr()
-		return true
-	}
 	c := x.whichCommand(0)
 	switch {
 	case c == nil:
@@ -331,44 +341,32 @@ func (x *exchange) step(f form, n int) {
 	x.steps = append(x.steps, step{f, x.current, uint32(n)})
 }
 
-// do collects an operation.
-func (x *exchange) do(kind core.Kind, topic []byte, n, highest uint64) {
-	if len(x.ops) == cap(x.ops) {
-		x.ops = append(x.ops, core.Op{})
-	} else {
-		x.ops = x.ops[:len(x.ops)+1] // what an old operation left is overwritten by the backend
-	}
-	op := &x.ops[len(x.ops)-1]
-	op.Kind, op.Topic, op.N, op.Max = kind, topic, n, highest
-}
-
-// one collects an operation on the topic that is the first argument, and answers in the given form.
-func (x *exchange) one(f form, kind core.Kind, n, highest uint64) {
-	topic := x.parser.Arg(1)
-	if !x.isTopic(topic) {
+// ask collects operations of a kind on the topics that are the first so many arguments, and plans
+// their answer. n and highest are those of a count.
+func (x *exchange) ask(f form, kind core.Kind, topics int, n, highest uint64) {
+	if topics > 1 && (!x.fits(topics) || !x.hasRoom(topics)) {
 		return
 	}
-	x.do(kind, topic, n, highest)
-	x.step(f, 1)
-}
-
-// each collects an operation on each topic from the first argument on, and answers once.
-func (x *exchange) each(f form, kind core.Kind) {
-	n := x.parser.Len()
-	if !x.fits(n-1) || !x.hasRoom(n-1) {
-		return
-	}
-	for i := 1; i < n; i++ {
-		if !x.isTopic(x.parser.Arg(i)) {
+	for i := 1; i <= topics; i++ {
+		if err := codec.CheckTopic(x.parser.Arg(i)); err != nil {
+			x.refuseTopic(x.parser.Arg(i), err)
 			return
 		}
 	}
-	x.ops = slices.Grow(x.ops, n-1)
-	for i := 1; i < n; i++ {
-		x.do(kind, x.parser.Arg(i), 0, 0)
+	for i := 1; i <= topics; i++ {
+		if len(x.ops) == cap(x.ops) {
+			x.ops = slices.Grow(x.ops, topics+1-i)
+		}
+		x.ops = x.ops[:len(x.ops)+1] // what an old operation left is overwritten by the backend
+		op := &x.ops[len(x.ops)-1]
+		op.Kind, op.Topic, op.N, op.Max = kind, x.parser.Arg(i), n, highest
 	}
-	x.step(f, n-1)
+	x.step(f, topics)
 }
+
+// one is ask for the first argument alone, and each for all arguments.
+func (x *exchange) one(f form, kind core.Kind, n, highest uint64) { x.ask(f, kind, 1, n, highest) }
+func (x *exchange) each(f form, kind core.Kind)                   { x.ask(f, kind, x.parser.Len()-1, 0, 0) }
 
 // hasRoom tells whether there is room for the operations on so many topics and their reply, and
 // else refuses the command. For those of a transaction there is.
@@ -407,7 +405,8 @@ func (x *exchange) readTopics(f form) {
 		return
 	}
 	for i := 1; i < x.parser.Len(); i++ {
-		if !x.isTopic(x.parser.Arg(i)) {
+		if err := codec.CheckTopic(x.parser.Arg(i)); err != nil {
+			x.refuseTopic(x.parser.Arg(i), err)
 			return
 		}
 	}
@@ -456,19 +455,10 @@ func (x *exchange) readLive(version uint64) {
 	x.integer(int64(n))
 }
 
-// isTopic tells whether an argument can be a topic, and else refuses the command.
-func (x *exchange) isTopic(topic []byte) bool {
-	switch {
-	case len(topic) > codec.MaxTopic:
-		x.door.gate.Refused(codec.CodeMessageTooLong, x.client.peer, topic)
-		x.fail(codec.CodeMessageTooLong.RedisError())
-	case !codec.IsText(topic):
-		x.door.gate.Refused(codec.CodeNotUTF8, x.client.peer, topic)
-		x.fail("ERR topic is not UTF-8")
-	default:
-		return true
-	}
-	return false
+// refuseTopic refuses the command because an argument can be no topic.
+func (x *exchange) refuseTopic(topic []byte, why *codec.RefusalError) {
+	x.door.gate.Refused(why.Code, x.client.peer, topic)
+	x.fail(why.Code.RedisError())
 }
 
 // refuse gives all operations that were collected an outcome without the backend; of a transaction
@@ -496,15 +486,6 @@ func (x *exchange) compact() {
 
 // idle tells that nothing of a command is there.
 func (x *exchange) idle() bool { return x.at == len(x.in) }
-
-// release makes the exchange ready for another connection; what is large is given back.
-func (x *exchange) release() {
-	x.keepLittle()
-	x.charge(0)
-	x.client, x.parsed, x.size, x.taken, x.more, x.closing, x.group.Whole = nil, 0, 0, 0, false, false, false
-	x.done, x.ran, x.inside, x.within, x.errors, x.current = 0, x.ran[:0], 0, x.within[:0], errorTally{}, 0
-	x.listing, x.backup = listing{found: x.listing.found[:0]}, ""
-}
 
 // maxInteger is the highest sum that RESP's integers can tell.
 const maxInteger = math.MaxInt64

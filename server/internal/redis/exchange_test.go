@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -34,10 +35,19 @@ func newBoundedExchange(t testing.TB, requests, bytes int) *exchange {
 	d := NewDoor(Options{Gate: g, Backend: func() Backend { return st }, Port: func() int { return 0 },
 		Settings: func() []Setting { return nil }, Logger: hclog.NewNullLogger()})
 	d.scanRun = 1 // in all of them, so that they answer alike
-	w := d.NewWorker(&session.Worker{Gate: g, Admission: g}, true)
-	x := w.NewSession(gate.Peer{}, netip.AddrPort{}).exchange()
+	w := d.NewWorker(workerAt(g, 0), true)
+	c := w.NewSession(gate.Peer{}, netip.AddrPort{})
+	c.receive(nil)
+	x := c.x
 	x.group.Done = func(*core.Group) {}
 	return x
+}
+
+// workerAt is a worker whose turn begins at a time.
+func workerAt(g *gate.Gate, now time.Duration) *session.Worker {
+	w := &session.Worker{Gate: g, Tally: g.Tally(true)}
+	w.Tally.Now = now
+	return w
 }
 
 // feed gives an exchange what was received, and returns the answers to what is whole.
@@ -137,12 +147,16 @@ func TestExchangeGivesBack(t *testing.T) {
 			500)+"KEYS *\r\nINC")); len(got) == 0 {
 		t.Fatal("no answer")
 	}
-	x.release()
+	if x.holds() <= maxKeptBytes {
+		t.Fatalf("it holds %d bytes only", x.holds())
+	}
+	c := x.client
+	c.worker.alone = false // a worker of many
+	c.giveBack()
 	if cap(x.in) > maxKeptBytes || cap(x.out) > maxKeptBytes || cap(x.ready) > maxKeptBytes ||
-		cap(x.ops) > maxKeptOps || cap(x.steps) > maxKeptOps ||
-		x.client != nil || x.at != 0 || x.parsed != 0 || len(x.in) != 0 {
-		t.Errorf("%d, %d, %d bytes, %d operations, %d steps are kept", cap(x.in), cap(x.out), cap(x.ready), cap(x.ops),
-			cap(x.steps))
+		cap(x.ops) > maxKeptOps || cap(x.steps) > maxKeptOps || x.client != nil || c.x != nil || c.held.Bytes() != 0 ||
+		x.at != 0 || x.parsed != 0 || len(x.in) != 0 {
+		t.Errorf("%d bytes are kept, %d are charged, %d are there", x.holds(), c.held.Bytes(), len(x.in))
 	}
 }
 
@@ -154,7 +168,7 @@ func TestExchangeHoldsLittle(t *testing.T) {
 	piece := bytes.Repeat([]byte("x"), 10_000)
 	const size = 1_000_000
 	head := fmt.Sprintf("*2\r\n$4\r\nECHO\r\n$%d\r\n", size)
-	x.receive([]byte(head))
+	x.client.receive([]byte(head))
 	for n := 0; n < size-len(piece); n += len(piece) {
 		if x.take(); cap(x.in) > 2*len(x.in)+1000 || cap(x.in) > len(head)+size+2 {
 			t.Fatalf("room for %d bytes when %d are there", cap(x.in), len(x.in))
@@ -165,7 +179,7 @@ func TestExchangeHoldsLittle(t *testing.T) {
 		if !x.hold(0) {
 			t.Fatal("there is no room for the first")
 		}
-		x.receive(piece)
+		x.client.receive(piece)
 	}
 	if held := x.door.gate.Stats().Held; held < size-freeHeld || held > 3*size/2 {
 		t.Errorf("%d bytes are charged", held)

@@ -46,7 +46,12 @@ const opSize = int(unsafe.Sizeof(core.Op{}))
 // charge charges the exchange for so many bytes instead of those that it was charged for. It
 // returns false, and changes nothing, if that is too much for all together.
 func (x *exchange) charge(bytes int) bool {
-	return x.door.gate.Hold(&x.client.held, max(0, bytes-freeHeld))
+	most := max(0, bytes-freeHeld)
+	if !x.door.gate.Hold(&x.client.held, most) {
+		return false
+	}
+	x.client.charged = most
+	return true
 }
 
 // affords charges the exchange for so many bytes more than it holds, which it is about to need. It
@@ -102,9 +107,20 @@ func (x *exchange) trim(room int) {
 	x.out, x.ready, x.ops, x.steps, x.listing.found, x.group.Ops = nil, nil, nil, nil, nil, nil
 }
 
-// receive takes bytes that were read. For a command that says how long it is there is room then for
-// no more than twice what is there and no more than that.
-func (x *exchange) receive(b []byte) {
+// receive takes bytes that were read, into the session's exchange: one of the worker's if it has
+// none. For a command that says how long it is there is room then for no more than twice what is
+// there and no more than that.
+func (c *Session) receive(b []byte) {
+	x, w := c.x, c.worker
+	if x == nil {
+		if n := len(w.spare); n > 0 {
+			x, w.spare = w.spare[n-1], w.spare[:n-1]
+			w.spareBytes -= x.holds()
+		} else {
+			x = &exchange{door: c.door}
+		}
+		x.client, x.tally, c.x = c, &w.Tally, x
+	}
 	if size := len(x.in) + len(b); size > cap(x.in) {
 		if need := x.parser.Needs(); need > size {
 			size = min(need, 2*size)
@@ -125,13 +141,40 @@ func (x *exchange) missing() int {
 	return max(0, x.parser.Needs()-len(x.in))
 }
 
-// keepLittle gives back what is large when nothing of a command is there.
-func (x *exchange) keepLittle() {
+// giveBack returns the exchange, of which nothing is needed any more, to the worker; that of a
+// connection with a goroutine of its own stays with it. What is large is given back to the system.
+func (c *Session) giveBack() {
+	x, w := c.x, c.worker
+	if x == nil {
+		return
+	}
 	x.parser.Reset()
-	x.in, x.out, x.ready = keptRoom(x.in, maxKeptBytes), keptRoom(x.out, maxKeptBytes), keptRoom(x.ready, maxKeptBytes)
-	x.ops, x.steps = keptRoom(x.ops, maxKeptOps), keptRoom(x.steps, maxKeptOps)
-	x.listing.found = keptRoom(x.listing.found, maxKeptBytes)
-	x.at, x.group.Ops = 0, nil
+	x.in, x.out, x.ready, x.ops, x.steps = x.in[:0], x.out[:0], x.ready[:0], x.ops[:0], x.steps[:0]
+	x.at, x.parsed, x.size, x.taken, x.done, x.inside, x.current = 0, 0, 0, 0, 0, 0, 0
+	x.more, x.closing, x.group = false, false, core.Group{}
+	x.ran, x.within, x.errors = x.ran[:0], x.within[:0], errorTally{}
+	x.listing, x.backup = listing{found: x.listing.found[:0]}, ""
+	holds := x.holds()
+	if holds > maxKeptBytes { // else nothing of it is large
+		x.in, x.out = keptRoom(x.in, maxKeptBytes), keptRoom(x.out, maxKeptBytes)
+		x.ready, x.listing.found = keptRoom(x.ready, maxKeptBytes), keptRoom(x.listing.found, maxKeptBytes)
+		x.ops, x.steps = keptRoom(x.ops, maxKeptOps), keptRoom(x.steps, maxKeptOps)
+		holds = x.holds()
+	}
+	if !w.alone && w.spareBytes+holds > c.door.mostSpare {
+		x.trim(0)
+		holds = x.holds()
+	}
+	if w.alone {
+		x.charge(holds)
+		return
+	}
+	if c.charged > 0 {
+		x.charge(0)
+	}
+	x.client, c.x = nil, nil
+	w.spare = append(w.spare, x)
+	w.spareBytes += holds
 }
 
 // What an exchange that waits for its next use keeps room for: a pipeline of some hundred commands.

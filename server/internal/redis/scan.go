@@ -282,7 +282,7 @@ func (x *exchange) replyFound(head []byte) {
 // dbSize tells it at once, unless it is part of a transaction, or one comes into effect just now.
 func (x *exchange) dbSize() {
 	if x.group.Whole || x.door.backend().WholeVersion()%2 == 1 {
-		x.do(core.Size, nil, 0, 0)
+		x.ops = append(x.ops, core.Op{Kind: core.Size})
 		x.step(formInteger, 1)
 		return
 	}

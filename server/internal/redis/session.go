@@ -42,6 +42,8 @@ type Session struct {
 	label atomic.Pointer[label]
 	held  gate.Held
 	queue queueing
+
+	charged int // bytes, as held has them
 }
 
 // phase is where in a turn a session is.
@@ -95,37 +97,6 @@ func (w *Worker) NewSession(peer gate.Peer, local netip.AddrPort) *Session {
 	return c
 }
 
-// exchange returns the session's exchange, a new one if it has none.
-func (c *Session) exchange() *exchange {
-	if c.x != nil {
-		return c.x
-	}
-	w := c.worker
-	if n := len(w.spare); n > 0 {
-		c.x, w.spare = w.spare[n-1], w.spare[:n-1]
-		w.spareBytes -= c.x.holds()
-	} else {
-		c.x = &exchange{door: c.door}
-	}
-	c.x.client, c.x.admission = c, w.Admission
-	return c.x
-}
-
-// giveBack returns the exchange to the worker.
-func (c *Session) giveBack() {
-	x, w := c.x, c.worker
-	if x == nil {
-		return
-	}
-	x.release()
-	if w.spareBytes+x.holds() > c.door.mostSpare {
-		x.trim(0)
-	}
-	w.spareBytes += x.holds()
-	w.spare = append(w.spare, x)
-	c.x = nil
-}
-
 // Advance takes commands, has them done and answers them.
 func (c *Session) Advance(e session.Event) session.Action {
 	switch e.Kind {
@@ -135,13 +106,10 @@ func (c *Session) Advance(e session.Event) session.Action {
 		case e.End:
 			c.phase = ended
 		case len(e.Bytes) > 0:
-			c.exchange().receive(e.Bytes)
+			c.receive(e.Bytes)
 			c.phase = taking
 		}
 	case session.Outcome:
-		if c.modest { // when he begins to wait, and when he has, however long that was
-			c.door.gate.NoteLittle(c.worker.Now, true)
-		}
 		c.answer()
 	case session.Written:
 		c.phase = answered
@@ -155,6 +123,9 @@ func (c *Session) Advance(e session.Event) session.Action {
 	}
 	a := c.next()
 	a.Greedy = !c.modest
+	if a.Next == session.Close || a.Next == session.Linger {
+		c.end(nil)
+	}
 	return a
 }
 
@@ -164,7 +135,7 @@ func (c *Session) next() session.Action {
 		switch c.phase {
 		case taking:
 			c.worker.Talked = true
-			if c.x.takeAdmitted(c.worker.Now) {
+			if c.x.takeAdmitted() {
 				c.phase = committing
 				c.x.group.Ops = c.x.ops
 				return session.Action{Next: session.Commit, Group: &c.x.group, Claim: c.x.claim}
@@ -190,37 +161,36 @@ func (c *Session) next() session.Action {
 			if c.last {
 				return session.Action{Next: c.farewell()}
 			}
-			return c.wait()
+			// A command that has begun has to be whole in time, and who keeps a transaction waiting
+			// is looked at now and then.
+			a, likely := session.Action{Next: session.Read}, largeInput
+			if c.x != nil && c.x.at < len(c.x.in) {
+				if a.Clock, a.Most = session.Command, c.x.missing(); a.Most > 0 {
+					likely = a.Most
+				}
+			} else if c.transaction != nil && c.queues() {
+				a.Clock = session.Silence
+			}
+			if likely > littleRead && c.door.gate.Crowded(likely) {
+				a.Most = littleRead
+			}
+			return a
 		}
 	}
 }
 
-// wait is for bytes. A command that has begun has to be whole in time, and who keeps a transaction
-// waiting is looked at now and then.
-func (c *Session) wait() session.Action {
-	a := session.Action{Next: session.Read}
-	switch {
-	case c.x != nil && c.x.at < len(c.x.in): // there is a part of a command
-		a.Clock, a.Most = session.Command, c.x.missing()
-	case c.transaction != nil && c.queues():
-		a.Clock = session.Silence
-	}
-	likely := a.Most
-	if likely == 0 {
-		likely = largeInput
-	}
-	if c.door.gate.Crowded(likely) && likely > littleRead {
-		a.Most = littleRead
-	}
-	return a
-}
-
-// answer makes the answers.
+// answer makes the answers, and takes over what was run, be the client there still or not.
 func (c *Session) answer() {
 	c.phase = answering // the exchange is the backend's no more, whatever becomes of the answers
-	c.x.answer()
-	c.worker.finish(c.x)          // be the client there still or not
-	c.out, c.x.out = c.x.out, nil // so that what is kept for the exchange can be given back meanwhile
+	x, w := c.x, c.worker
+	x.answer()
+	w.Talked = true
+	w.ran += x.taken + x.inside
+	for _, one := range x.ran {
+		w.others.of(one.command).add(one)
+	}
+	x.ran, x.taken, x.inside, x.done = x.ran[:0], 0, 0, x.taken
+	c.out, x.out = x.out, nil // so that what is kept for the exchange can be given back meanwhile
 }
 
 // Untaken charges for answers that wait for their client.
@@ -232,7 +202,10 @@ func (c *Session) Untaken() bool {
 // needed for the wait is given back.
 func (c *Session) afterAnswer() session.Next {
 	x := c.x
-	x.out, c.out = keptRoom(c.out, 2*maxTurnReplies), nil
+	if cap(c.out) <= 2*maxTurnReplies {
+		x.out = c.out[:0]
+	}
+	c.out = nil
 	c.door.gate.Answered.Add(uint64(x.done))
 	c.door.gate.Commands.Add(uint64(x.done))
 	x.done = 0
@@ -258,9 +231,6 @@ func (c *Session) afterAnswer() session.Next {
 			c.door.gate.Refused(codec.CodeTooManyRequests, c.peer, x.in)
 			c.cutOff(errHeld)
 		}
-	case c.worker.alone:
-		x.keepLittle()
-		x.charge(x.holds())
 	default:
 		c.giveBack()
 	}
@@ -291,7 +261,7 @@ func (c *Session) late() {
 	if c.isIdle() {
 		if !c.mayBeSilent() {
 			c.door.gate.Refused(codec.CodeTooManyRequests, c.peer, nil)
-			c.exchange()
+			c.receive(nil)
 			c.cutOff(errHeld)
 		}
 		return
@@ -317,9 +287,8 @@ func (c *Session) end(broken error) {
 	}
 	c.forgetTransaction()
 	c.door.forget(c)
-	if c.phase == committing {
-		c.door.gate.Hold(&c.held, 0)
-	} else {
+	if c.phase != committing {
 		c.giveBack()
 	}
+	c.door.gate.Hold(&c.held, 0)
 }

@@ -134,6 +134,20 @@ func TestSessionGivesBackWhatAGoneClientHeld(t *testing.T) {
 	}
 }
 
+// Who waits for its next command is charged for nothing.
+func TestSessionGivesBackBetweenCommands(t *testing.T) {
+	t.Parallel()
+	l := newLab(nil)
+	worker := l.door.NewWorker(&l.world(false).Worker, false)
+	c := worker.NewSession(here, netip.AddrPort{})
+	if _, a := hear(c, strings.Repeat("PING\r\n", 8000)); a.Next != session.Read {
+		t.Fatalf("it says %d, want Read", a.Next)
+	}
+	if held := l.door.gate.Stats().Held; held != 0 || len(worker.spare) != 1 {
+		t.Errorf("%d bytes are held, %d exchanges kept", held, len(worker.spare))
+	}
+}
+
 // A bug that shows when the answer is made costs its client alone, and nothing stays charged.
 func TestSessionGivesBackWhatAPanicHeld(t *testing.T) {
 	t.Parallel()
@@ -215,11 +229,11 @@ func TestCommandsThatAreAnsweredAtOnceShareATurn(t *testing.T) {
 			l := newLab(nil)
 			g := l.door.gate
 			g.FullTime, g.SharedTime = 0, 0
-			worker := l.door.NewWorker(&session.Worker{Gate: g, Admission: g, Now: time.Since(g.Began)}, false)
+			worker := l.door.NewWorker(workerAt(g, time.Since(g.Began)), false)
 			if little {
-				g.NoteLittle(1<<62, false)
+				g.NoteLittle(1<<62, gate.Modest)
 			}
-			_, each := g.TurnTime(worker.Now)
+			_, each := g.TurnTime(worker.Tally.Now)
 			c := worker.NewSession(here, netip.AddrPort{})
 			in := []byte(strings.Repeat(command+"\r\n", commands))
 			e := session.Event{Kind: session.Bytes, Bytes: in, Drained: true}
@@ -255,7 +269,7 @@ func TestAnswersThatWaitAreCharged(t *testing.T) {
 			o.Settings = func() []Setting { return []Setting{{"long", strings.Repeat("x", 4000)}} }
 		})
 		g := l.door.gate
-		c := l.door.NewWorker(&session.Worker{Gate: g, Admission: g}, false).NewSession(here, netip.AddrPort{})
+		c := l.door.NewWorker(workerAt(g, 0), false).NewSession(here, netip.AddrPort{})
 		var others gate.Held
 		if crowded && !g.Hold(&others, g.MostHeld) {
 			t.Fatal("there is no room for others")
@@ -311,9 +325,9 @@ func TestLongPipelinesHaveShortTurnsBesideALittleOne(t *testing.T) {
 	} {
 		l := newLab(nil)
 		g := l.door.gate
-		worker := l.door.NewWorker(&session.Worker{Gate: g, Admission: g, Now: time.Hour}, false)
+		worker := l.door.NewWorker(workerAt(g, time.Hour), false)
 		if row.little {
-			g.NoteLittle(1<<62, true)
+			g.NoteLittle(1<<62, gate.Talker)
 		}
 		in := []byte(strings.Repeat("INCR x\r\n", commands))
 		sessions, turns := make([]*Session, clients), make([]session.Action, clients)
@@ -365,7 +379,7 @@ func TestLooksGoByTurns(t *testing.T) {
 	for i := range topics {
 		l.backend.Set(fmt.Sprintf("t%05d", i), uint64(1+i%2))
 	}
-	c := l.door.NewWorker(&session.Worker{Gate: l.door.gate, Admission: l.door.gate}, false).
+	c := l.door.NewWorker(workerAt(l.door.gate, 0), false).
 		NewSession(here, netip.AddrPort{})
 	count := func(in string) (turns, found int, out string) {
 		e := session.Event{Kind: session.Bytes, Bytes: []byte(in), Drained: true}

@@ -49,17 +49,6 @@ func (r *runs) add(more runs) {
 	r.failed += more.failed
 }
 
-// finish takes over what a connection has run in a turn, when there is an answer: whether the
-// client is still there to take it is another question.
-func (w *Worker) finish(x *exchange) {
-	w.Talked = true
-	w.ran += x.taken + x.inside
-	for _, one := range x.ran {
-		w.others.of(one.command).add(one)
-	}
-	x.ran, x.taken, x.inside, x.done = x.ran[:0], 0, 0, x.taken
-}
-
 // Flush tells all clients of commands, at the end of a turn of the goroutine that took so long, if
 // it Talked. The time is shared among the commands that were answered; what turns took that ended
 // without an answer goes to the next answers.
@@ -74,23 +63,23 @@ func (w *Worker) Flush(took time.Duration) {
 		incrs -= one.calls + one.rejected
 	}
 	if incrs > 0 { // before those of them that were refused are taken back
-		w.door.numbered[0].use.add(runs{calls: incrs}, each)
+		use := &w.door.numbered[0].use
+		use.calls.Add(uint64(incrs))
+		use.nanos.Add(uint64(incrs) * uint64(each))
 	}
 	for _, one := range w.others {
-		if one.command != nil {
-			one.command.use.add(one, each)
+		if one.command == nil {
+			continue
+		}
+		use := &one.command.use
+		use.calls.Add(uint64(one.calls))
+		use.nanos.Add(uint64(one.calls) * uint64(each))
+		if one.rejected+one.failed > 0 {
+			use.rejected.Add(uint64(one.rejected))
+			use.failed.Add(uint64(one.failed))
 		}
 	}
 	w.ran, w.others, w.ranTook = 0, w.others[:0], 0
-}
-
-func (u *commandUse) add(r runs, each time.Duration) {
-	u.calls.Add(uint64(r.calls))
-	u.nanos.Add(uint64(r.calls) * uint64(each))
-	if r.rejected+r.failed > 0 {
-		u.rejected.Add(uint64(r.rejected))
-		u.failed.Add(uint64(r.failed))
-	}
 }
 
 // told tells whether INFO tells of the command.

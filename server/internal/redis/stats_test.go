@@ -14,7 +14,10 @@ func TestCommandTimes(t *testing.T) {
 	d := NewDoor(Options{Gate: gate.New(gate.Options{})})
 	incr, get, ping := d.commands["incr"], d.commands["get"], d.commands["ping"]
 	w := d.NewWorker(nil, true)
-	turn := func(taken int, ran ...runs) { w.finish(&exchange{taken: taken, ran: ran}) }
+	turn := func(taken int, ran ...runs) {
+		c := &Session{worker: w, x: &exchange{taken: taken, ran: ran}}
+		c.answer()
+	}
 	want := func(c *command, calls, usec, rejected, failed uint64) {
 		t.Helper()
 		n, nanos, r, f := c.use.calls.Load(), c.use.nanos.Load(), c.use.rejected.Load(), c.use.failed.Load()
@@ -47,7 +50,8 @@ func TestCommandTimes(t *testing.T) {
 	x.taken++
 	x.ran.reject(get)
 	x.ran.of(get).calls++
-	w.finish(x)
+	c := &Session{worker: w, x: x}
+	c.answer()
 	w.Flush(50 * time.Microsecond)
 	want(incr, 14, 180, 2, 1)
 	want(get, 7, 70, 1, 1)

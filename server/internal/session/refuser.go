@@ -29,12 +29,10 @@ func (r *Refuser) Append(dst, said []byte) []byte {
 // Advance waits for a byte, or for what says that none comes.
 func (r *Refuser) Advance(e Event) Action {
 	switch {
-	case e.Kind == Written:
-		return Action{Next: Linger}
-	case e.Kind == Ended: // as it was to
+	case e.Kind == Ended:
 		return Action{}
 	case e.Kind == Late, len(e.Bytes) > 0, e.End, e.Last:
-		return Action{Next: Write, Out: r.Append(nil, e.Bytes)}
+		return Action{Next: Write, Out: r.Append(nil, e.Bytes), Then: Linger}
 	}
 	return Action{Next: Read, Clock: Greeting}
 }

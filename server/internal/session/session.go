@@ -16,13 +16,13 @@ import (
 type Kind uint8
 
 const (
-	Turn       Kind = iota // others had their turn
+	Turn       Kind = iota // others had their turn; and first of all, unless there are bytes already
 	Bytes                  // they were read, perhaps none
 	Outcome                // the group has its outcomes
-	Written                // all of Action.Out was sent
+	Written                // all of Action.Out was sent, and Then is not set
 	Late                   // the clock ran out
 	Undetached             // there can be no Detached, for a reason that Err tells
-	Ended                  // the last: the connection has ended, perhaps by Err; the backend may still have the group
+	Ended                  // the connection has ended, perhaps by Err; the backend may still have the group
 )
 
 // Event is what has happened to a connection.
@@ -72,7 +72,11 @@ type Action struct {
 	Clock Clock // of Read
 	Most  int   // of Read: how many bytes to read at once; 0: as many as one likes
 
-	Out []byte // of Write
+	// Of Write: what to send; how many requests it answers, for the counter of what was answered;
+	// and Close or Linger if that is all, so that the session need not be asked again.
+	Out     []byte
+	Answers int
+	Then    Next
 
 	// Of Commit: what the backend has to do, whose Done is the dispatcher's; and what that has in
 	// flight, which the session was admitted for and the dispatcher gives back.
@@ -82,8 +86,8 @@ type Action struct {
 
 // Session is one connection's protocol, without its socket. One goroutine at a time calls it.
 type Session interface {
-	// Advance is told what has happened since the last Action, and says what to do now. After Ended
-	// there is nothing to do.
+	// Advance is told what has happened since the last Action, and says what to do now. It is told
+	// nothing more after Ended, or once it has said Close or Linger itself.
 	Advance(e Event) Action
 	// Untaken is called when the client does not take Out at once; false says that it is not to be
 	// waited for.
@@ -101,7 +105,6 @@ type Conn interface {
 
 // Worker is what the sessions on one goroutine have of it.
 type Worker struct {
-	Gate      *gate.Gate
-	Admission gate.Admission
-	Now       time.Duration // by the gate's clock, when the turn of the goroutine began
+	Gate  *gate.Gate
+	Tally gate.Tally
 }

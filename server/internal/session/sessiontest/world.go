@@ -21,7 +21,7 @@ type World struct {
 	Worker  session.Worker
 	Clients []*Client
 
-	Loops    bool // a session hears of others' turns before it reads, as on a loop
+	Loops    bool // what a client sends first is there before its session is told anything, as on a loop
 	Slow     bool // answers may be taken late, and in two parts
 	Clocks   int  // how often clocks may run out, for each client
 	Stops    bool // the server may stop at any time
@@ -38,8 +38,9 @@ func New(g *gate.Gate, b *Backend) *World {
 	// Turns are not ended by the clock, which no run has to itself.
 	g.FullTime, g.SharedTime = time.Hour, time.Hour
 	w := &World{Gate: g, Backend: b}
-	w.Worker = session.Worker{Gate: g, Admission: g, Now: time.Hour}
-	g.NoteLittle(w.Worker.Now, true)
+	w.Worker = session.Worker{Gate: g, Tally: g.Tally(true)}
+	w.Worker.Tally.Now = time.Hour
+	g.NoteLittle(w.Worker.Tally.Now, gate.Talker)
 	return w
 }
 
@@ -99,8 +100,13 @@ const (
 func (w *World) Run(ch *Choices) error {
 	most := 1000 // moves
 	for _, c := range w.Clients {
-		w.tell(c, session.Event{Kind: session.Turn})
 		most += 20 * len(strings.Join(c.Pieces, ""))
+		if w.Loops && len(c.Pieces) > 0 {
+			c.arrived, c.Pieces = []byte(c.Pieces[0]), c.Pieces[1:]
+			w.read(c)
+		} else {
+			w.tell(c, session.Event{Kind: session.Turn})
+		}
 	}
 	for range most {
 		moves := w.moves(true)
@@ -264,7 +270,12 @@ func (w *World) write(c *Client, ch *Choices) error {
 	if c.taken == len(out) {
 		c.Got = append(c.Got, out...)
 		c.taking = nil
-		w.tell(c, session.Event{Kind: session.Written})
+		w.Gate.Answered.Add(uint64(c.action.Answers))
+		if then := c.action.Then; then != session.Read {
+			c.Last, c.Over = then, true
+		} else {
+			w.tell(c, session.Event{Kind: session.Written})
+		}
 	}
 	return nil
 }
@@ -295,9 +306,6 @@ func (c *ownConn) SetWriteDeadline(time.Time) error { return nil }
 // tell tells the session what has happened, and keeps what it says.
 func (w *World) tell(c *Client, e session.Event) {
 	c.action = c.Session.Advance(e)
-	if w.Loops && c.action.Next == session.Read {
-		c.action = c.Session.Advance(session.Event{Kind: session.Turn})
-	}
 	if next := c.action.Next; c.Last == session.Read && (next == session.Commit || next == session.Write) {
 		c.Left = len(c.arrived)
 	}
@@ -311,14 +319,16 @@ func (w *World) tell(c *Client, e session.Event) {
 		}
 		w.Backend.Submit(c.action.Group)
 	case session.Linger, session.Close:
-		w.end(c, nil)
+		c.Over = true
 	}
 }
 
-// end ends the connection.
+// end ends the connection, of which the session hears unless it has said its last.
 func (w *World) end(c *Client, broken error) {
 	c.Over = true
-	c.Session.Advance(session.Event{Kind: session.Ended, Err: broken})
+	if c.action.Then == session.Read {
+		c.Session.Advance(session.Event{Kind: session.Ended, Err: broken})
+	}
 }
 
 // check looks at what is left.

@@ -1,16 +1,46 @@
 package counter
 
 import (
+	"errors"
+
 	"gcd/codec"
 	"gcd/server/internal/gate"
 	"gcd/store/core"
 )
 
-// IsAnswerable tells whether a datagram may be answered at all, and counts it. What looks like a
-// reply never is: two servers that were fed each other's addresses must fall silent.
+// Protocol is what the sessions and datagrams of one server share.
+type Protocol struct {
+	Gate *gate.Gate
+	// Parse is codec.ParseRequest, but where a test puts a fault.
+	Parse func([]byte) (codec.Request, error)
+}
+
+// Decode makes an operation of a whole message; op.Topic is part of msg. It returns why not, or
+// nil. A server that loads or stops refuses every message.
+func (p *Protocol) Decode(msg []byte, op *core.Op) *codec.RefusalError {
+	if code := codec.Code(p.Gate.Refusing.Load()); code != 0 && len(msg) > 0 {
+		return &codec.RefusalError{Code: code, Text: code.Advice()}
+	}
+	req, err := p.Parse(msg)
+	if err != nil {
+		var refused *codec.RefusalError
+		if !errors.As(err, &refused) {
+			refused = &codec.RefusalError{Code: codec.CodeMalformed}
+		}
+		return refused
+	}
+	*op = core.Op{Kind: core.Count, Topic: req.Topic}
+	if req.Op == codec.OpReset {
+		op.Kind = core.Reset
+	}
+	return nil
+}
+
+// IsAnswerable tells whether a datagram may be answered at all: one that asks for something may,
+// unless it came from port 0. What looks like a reply never is: two servers that were fed each
+// other's addresses must fall silent.
 func (p *Protocol) IsAnswerable(msg []byte, peer gate.Peer) bool {
 	g := p.Gate
-	g.Datagrams.Add(1)
 	switch {
 	case len(msg) == 0:
 		g.Happened(gate.EmptyDatagram, peer, nil)

@@ -32,7 +32,7 @@ func TestDatagramsThatMayNotBeAnswered(t *testing.T) {
 		}
 	}
 	st := p.Gate.Stats()
-	if st.EmptyDatagrams != 1 || st.ReplyDatagrams != 2 || st.PortZeroDatagrams != 2 || st.Datagrams != 7 {
+	if st.EmptyDatagrams != 1 || st.ReplyDatagrams != 2 || st.PortZeroDatagrams != 2 {
 		t.Errorf("counted %+v", st)
 	}
 }
