@@ -173,10 +173,16 @@ func checkMetaPages(file io.ReaderAt, pageSize int, transaction uint64) error {
 	return nil
 }
 
-// offsetOf is where in the file a key is that bbolt returned, bytes; 0: not known.
-func offsetOf(tx *bolt.Tx, key []byte) int64 {
-	at := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(key)))) - uint64(tx.DB().Info().Data)
-	if at < uint64(tx.Size()) {
+// memory is where bbolt has the file in memory.
+type memory struct{ begin, size uint64 }
+
+func memoryOf(tx *bolt.Tx) memory {
+	return memory{uint64(tx.DB().Info().Data), uint64(tx.Size())}
+}
+
+// offset is where in the file a key is that bbolt returned, bytes; 0: not known.
+func (m memory) offset(key []byte) int64 {
+	if at := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(key)))) - m.begin; at < m.size {
 		return int64(at)
 	}
 	return 0 // all of the file is in memory; but of a few entries bbolt may have a copy

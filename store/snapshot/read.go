@@ -19,10 +19,10 @@ func (f *File) Read(each func(Meta, Entry) error) (Meta, error) {
 		var count uint64
 		var sum digest
 		var scratch []byte
-		c := tx.Bucket(bucketTopics).Cursor()
+		c, file := tx.Bucket(bucketTopics).Cursor(), memoryOf(tx)
 		for k, v := c.First(); k != nil; k, v = c.Next() {
 			e, err := decodeEntry(k, v)
-			e.Offset = offsetOf(tx, k)
+			e.Offset = file.offset(k)
 			if err != nil {
 				return f.damaged(&misplaced{e.Offset, err})
 			}
