@@ -3,14 +3,18 @@ package store
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	bolt "go.etcd.io/bbolt"
+
 	"gcd/store/core"
 	"gcd/store/snapshot"
+	"gcd/wal"
 )
 
 // TestCountOfCapturedTopic: a topic that is counted again after it was copied, while neighbours of
@@ -130,6 +134,54 @@ func TestCheckBeforeFirstSnapshot(t *testing.T) {
 		t.Errorf("a is at %d", got)
 	}
 	_ = s.Close()
+}
+
+// TestSnapshotAfterAFault: a file whose first page cannot be read fails one snapshot, at each
+// of the times that it is opened for one, and the next one is taken.
+func TestSnapshotAfterAFault(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, snapshot.FileName)
+	armed, failures := 0, 0 // armed: which opening from now on comes to a fault; below 1: none
+	var intact []byte
+	s := openStore(t, dir, Options{SnapshotInterval: -1, hooks: snapshot.Hooks{Opened: func(*bolt.DB) {
+		if armed--; armed != 0 {
+			return
+		}
+		var err error
+		if intact, err = os.ReadFile(path); err == nil {
+			err = os.Truncate(path, 0)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}}})
+	for n := 1; ; n++ {
+		runOps(t, s, []core.Op{count("a", 1)})
+		armed, intact = n, nil
+		done := make(chan error, 1)
+		go func() { done <- s.Snapshot(t.Context()) }()
+		err := within(t, "a snapshot", done)
+		if armed = 0; intact == nil {
+			if err != nil {
+				t.Errorf("nothing faulted: %v", err)
+			}
+			break
+		}
+		failures++
+		if err == nil || errors.As(err, new(*wal.CorruptionError)) || !strings.Contains(err.Error(), path) {
+			t.Errorf("opening %d: %v, want an error of the system about %s", n, err, path)
+		}
+		if err := os.WriteFile(path, intact, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Snapshot(t.Context()); err != nil {
+			t.Errorf("after a fault at opening %d: %v", n, err)
+		}
+	}
+	if failures < 3 {
+		t.Errorf("only %d openings", failures)
+	}
 }
 
 // freeRoot adds the page of the topmost bucket to bbolt's list of free pages. The offsets are those
