@@ -148,7 +148,6 @@ func (c *conn) serve() (broken error, whole bool) {
 				return nil, false
 			}
 		case session.Write:
-			c.over = a.Then != session.Read
 			if !c.write(a.Out) {
 				return nil, true
 			}
@@ -176,18 +175,16 @@ func (c *conn) serve() (broken error, whole bool) {
 				return nil, true
 			}
 		case session.Linger:
-			c.over = true
 			c.linger()
 			return nil, true
 		default:
-			c.over = true
 			return nil, true
 		}
 	}
 }
 
 // advance tells the session what has happened. A panic in it costs this connection alone: then
-// there is nothing to do but to end it.
+// there is nothing to do but to end it, of which the session has still to hear.
 func (c *conn) advance(e session.Event) (a session.Action) {
 	g := c.d.o.Gate
 	defer func() {
@@ -208,7 +205,8 @@ func (c *conn) advance(e session.Event) (a session.Action) {
 	}
 	a = c.session.Advance(e)
 	c.looks, c.greedy = false, a.Greedy
-	if a.Next == session.Read && c.redis != nil && c.redis.Talked { // the client's silence is not its time
+	c.over = a.Then != session.Read || a.Next == session.Linger || a.Next == session.Close
+	if (c.over || a.Next == session.Read) && c.redis != nil && c.redis.Talked { // what follows is not its time
 		c.redis.Flush(time.Since(g.Began) - now)
 	}
 	return a

@@ -1,9 +1,11 @@
 package blocking
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,11 +53,12 @@ func newDispatcher(b *backend) *Dispatcher {
 	}, nil, nil)
 }
 
-// script is a connection whose client sends pieces, one for each read, and then the end.
+// script is a connection whose client sends pieces, each for a read or more, and then the end.
 type script struct {
 	net.Conn
 	pieces []string
 	before func() // each read
+	got    []byte // what it was sent
 }
 
 func (s *script) Read(b []byte) (int, error) {
@@ -64,18 +67,25 @@ func (s *script) Read(b []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n := copy(b, s.pieces[0])
-	s.pieces = s.pieces[1:]
+	if s.pieces[0] = s.pieces[0][n:]; s.pieces[0] == "" {
+		s.pieces = s.pieces[1:]
+	}
 	return n, nil
 }
 
-func (s *script) Write(b []byte) (int, error)        { return len(b), nil }
+func (s *script) Write(b []byte) (int, error) {
+	s.got = append(s.got, b...)
+	return len(b), nil
+}
+
 func (s *script) Close() error                       { return nil }
 func (s *script) LocalAddr() net.Addr                { return nil }
 func (s *script) SetReadDeadline(t time.Time) error  { return nil }
 func (s *script) SetWriteDeadline(t time.Time) error { return nil }
 
-// play serves a connection whose client sends pieces, and calls before each read.
-func play(t *testing.T, d *Dispatcher, before func(*conn), pieces ...string) {
+// play serves a connection whose client sends pieces, and calls before each read. It returns what
+// the client was sent, and nothing of the connection is left.
+func play(t *testing.T, d *Dispatcher, before func(*conn), pieces ...string) string {
 	t.Helper()
 	peer := gate.Peer{Addr: netip.MustParseAddrPort("127.0.0.1:4711")}
 	from, code, _ := d.o.Gate.Enter(peer)
@@ -84,23 +94,56 @@ func play(t *testing.T, d *Dispatcher, before func(*conn), pieces ...string) {
 	s.before = func() { before(c) }
 	c.begin(s, peer, from, code)
 	c.run()
-	if st := d.o.Gate.Stats(); st.Panics+uint64(st.Connections)+uint64(st.InFlight)+uint64(st.Held) != 0 {
+	if st := d.o.Gate.Stats(); st.Connections+st.InFlight+st.Held != 0 {
 		t.Errorf("at the end: %+v", st)
 	}
+	return string(s.got)
 }
 
 // What a client takes to send the rest of a command is none of the time that the command took.
 func TestSilenceIsNoTimeOfACommand(t *testing.T) {
 	t.Parallel()
-	reads := 0
-	play(t, newDispatcher(new(backend)), func(c *conn) {
+	reads, d := 0, newDispatcher(new(backend))
+	play(t, d, func(c *conn) {
 		reads++
 		if c.redis != nil && c.redis.Talked {
 			t.Errorf("before read %d the time of what was done runs still", reads)
 		}
 	}, "*2\r\n$4\r\nIN", "CR\r\n$1\r\nx\r\n", "PING\r\nPI", "NG\r\n")
-	if reads != 5 {
-		t.Errorf("%d reads, want 5", reads)
+	if st := d.o.Gate.Stats(); reads != 5 || st.Panics != 0 {
+		t.Errorf("%d reads and %d panics, want 5 and none", reads, st.Panics)
+	}
+}
+
+// nothing is done before a read.
+func nothing(*conn) {}
+
+// A panic in a session ends its connection, and nothing of its client is left: not on the list, and
+// no charge for what it held.
+func TestPanicOfASession(t *testing.T) {
+	t.Parallel()
+	d := newDispatcher(new(backend))
+	d.o.Redis.SetCommand("fault", func() { panic("a bug in a command") })
+	got := play(t, d, nothing, "MULTI\r\n"+strings.Repeat("INCR x\r\n", 1000), "FAULT\r\nEXEC\r\n", "PING\r\n")
+	if st := d.o.Gate.Stats(); st.Panics != 1 || strings.Contains(got, "PONG") {
+		t.Errorf("%d panics, want 1; it is answered %.99q", st.Panics, got)
+	}
+	if list := play(t, d, nothing, "CLIENT LIST\r\n"); strings.Count(list, " addr=") != 1 {
+		t.Errorf("there are %q; want the one who asks", list)
+	}
+}
+
+// A command counts in its connection's last turn, too, when nobody is told what became of it.
+func TestLastTurnIsCounted(t *testing.T) {
+	t.Parallel()
+	b := new(backend)
+	b.Outcome = func(*core.Op) error { return errors.New("it may be durable, or not") }
+	d := newDispatcher(b)
+	if got := play(t, d, nothing, "INCR x\r\n", "PING\r\n"); got != "" {
+		t.Errorf("it is answered %q", got)
+	}
+	if info := play(t, d, nothing, "INFO commandstats\r\n"); !strings.Contains(info, "cmdstat_incr:calls=1,") {
+		t.Errorf("there was one INCR: %q", info)
 	}
 }
 
