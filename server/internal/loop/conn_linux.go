@@ -98,6 +98,7 @@ func (c *conn) advance() {
 		e.Kind, goesOn = session.Written, c.write()
 	case c.event != nil:
 		e, c.event = *c.event, nil
+	case c.kept && c.l.p.o.Gate.Crowded(len(c.l.scratch)): // it says anew how much to read at once
 	case c.said == session.Read:
 		e, goesOn = c.read()
 	}

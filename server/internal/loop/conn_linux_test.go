@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gcd/codec"
+	"gcd/server/internal/gate"
 	"gcd/server/internal/session"
 )
 
@@ -423,4 +424,25 @@ func TestCompletionAfterAbort(t *testing.T) {
 			t.Errorf("the gate still has something, or counts an answer: %+v", st)
 		}
 	}
+}
+
+// While there is no room for what is held for clients, little is read at a time, also of a client
+// that was waited for while there was.
+func TestLittleIsReadWhenThereIsNoRoom(t *testing.T) {
+	t.Parallel()
+	l, b := idleLoop(t, -1)
+	p := newPair(t, l, b, "PING\r\n")
+	p.want("+PONG\r\n")
+	l.goOn()
+	var others gate.Held
+	g := l.p.o.Gate
+	if !g.Hold(&others, g.MostHeld) {
+		t.Fatal("there was no room to begin with")
+	}
+	p.send(strings.Repeat("INCR x\r\n", 4000))
+	before := l.tally.In
+	if p.event(0); l.tally.In-before != littleRead {
+		t.Errorf("it reads %d bytes at once, want %d", l.tally.In-before, littleRead)
+	}
+	p.commit(1)
 }
