@@ -57,7 +57,7 @@ type loop struct {
 	isHome        bool         // of conversations; only read from Run on
 	conversations atomic.Int32 // that are here, or on their way
 
-	phase        atomic.Int32 // a phase; lease.enter sets it
+	phase        atomic.Int32 // a phase; lease.enter begins it, and commit ends a committing one
 	sleeperIndex int          // guarded by lease.mu: its place among the sleepers, while it sleeps
 }
 

@@ -251,6 +251,9 @@ func TestWhoHasTheSharedSocketsInAFlood(t *testing.T) {
 		p.lease.enter(other, asleep, false)
 		home.behind, home.groups = row.behind, []*core.Group{new(core.Group)}
 		home.commit()
+		if phase(home.phase.Load()) != working {
+			t.Errorf("%s: the home commits still, for the others", row.name)
+		}
 		p.lease.enter(other, working, false)
 		if given := p.lease.holder == other; given != row.given {
 			t.Errorf("%s: the other loop has got the sockets: %v", row.name, given)
