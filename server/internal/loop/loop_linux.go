@@ -352,17 +352,20 @@ func (l *loop) abandon() {
 
 // shutDoors looks for the last time at the shared sockets, when nothing more gets in.
 func (l *loop) shutDoors() {
-	const most = 1 << 20 // connections: more than any queue has, should closing a socket have failed
 	if l.p.listener >= 0 {
+		most := socket.WholeQueue
 		if err := socket.CloseDoor(l.p.listener); err != nil {
 			l.p.o.Logger.Debug("the listening socket goes on to take connections until it is closed", "error", err)
+			most = socket.UsualQueue
 		}
 		l.accept(most)
 		_ = unix.Shutdown(l.p.listener, unix.SHUT_RDWR)
 	}
 	if l.datagrams != nil {
+		most := socket.WholeQueue
 		if err := socket.CloseBox(l.p.datagrams); err != nil {
 			l.p.o.Logger.Debug("the socket for datagrams goes on to take them until it is closed", "error", err)
+			most = socket.UsualQueue
 		}
 		for n := 0; n < most && l.datagrams.receive(batchSize); n += batchSize {
 		}

@@ -12,6 +12,14 @@ import (
 	"gcd/internal/epoll"
 )
 
+// How many are let in by the last look at a socket: more than any queue has, where nothing more
+// comes to it; and where that cannot be, which a sandbox may forbid, more than a queue usually has,
+// so that the look ends however many come.
+const (
+	WholeQueue = 1 << 20
+	UsualQueue = 8 << 10
+)
+
 // CloseDoor ends what comes to a listening socket and leaves what has come: the system drops every
 // new request for a connection, as if nobody had got it yet, so that who asked asks again. Those in
 // the queue can be accepted. Without it a client that is let in between the last accept and the
