@@ -25,7 +25,7 @@ type command struct {
 	number  uint8 // in Door.numbered
 
 	refused     bool // it is there only to say why it is not, and nobody is told that there is one
-	alone       bool // what was asked for before it has to be done first
+	barrier     bool // what was asked for before it has to be done first
 	asOperation bool // in a transaction it is an operation, though it has no topic
 	inMulti     inMulti
 }
@@ -157,26 +157,26 @@ func allCommands() []*command {
 			run:     func(x *exchange) { x.readTopics(formExpiry) },
 			args:    []argument{topicArg},
 			summary: "The same as TTL."},
-		{name: "scan", arity: -2, flags: flagsScan, group: groupGeneric, alone: true, inMulti: barred,
+		{name: "scan", arity: -2, flags: flagsScan, group: groupGeneric, barrier: true, inMulti: barred,
 			run: (*exchange).scan,
 			args: []argument{{name: "cursor", kind: "integer"},
 				{name: "pattern", kind: "pattern", token: "MATCH", optional: true},
 				{name: "count", kind: "integer", token: "COUNT", optional: true},
 				{name: "type", kind: "string", token: "TYPE", optional: true}},
 			summary: "Goes through the topics that have a sum above 0."},
-		{name: "keys", arity: 2, flags: flagsScan, group: groupGeneric, alone: true, inMulti: barred,
+		{name: "keys", arity: 2, flags: flagsScan, group: groupGeneric, barrier: true, inMulti: barred,
 			run:     (*exchange).keys,
 			args:    []argument{{name: "pattern", kind: "pattern"}},
 			summary: "Returns the topics that match a pattern, if they are not too many."},
 
-		{name: "gcd.backup", arity: -1, flags: flagsScan, group: groupServer, alone: true, inMulti: barred,
+		{name: "gcd.backup", arity: -1, flags: flagsScan, group: groupServer, barrier: true, inMulti: barred,
 			run:     (*exchange).backupCommand,
 			args:    []argument{{name: "format", kind: "string", token: "FORMAT", optional: true}},
 			summary: "Sends all counters, as a streamed string with their dump in NDJSON or CSV."},
-		{name: "dbsize", arity: 1, flags: flagsRead, group: groupServer, alone: true, asOperation: true,
+		{name: "dbsize", arity: 1, flags: flagsRead, group: groupServer, barrier: true, asOperation: true,
 			run:     (*exchange).dbSize,
 			summary: "Returns how many topics have a sum above 0."},
-		{name: "info", arity: -1, flags: flagsTell, group: groupServer, alone: true, run: (*exchange).info,
+		{name: "info", arity: -1, flags: flagsTell, group: groupServer, barrier: true, run: (*exchange).info,
 			args:    []argument{{name: "section", kind: "string", optional: true, multiple: true}},
 			summary: "Returns figures of the server."},
 		{name: "command", arity: -1, flags: flagsTell, group: groupServer, subs: commandSubcommands(),
@@ -205,7 +205,7 @@ func allCommands() []*command {
 			run:     func(x *exchange) { x.bulk(x.parser.Arg(1)) },
 			args:    []argument{{name: "message", kind: "string"}},
 			summary: "Returns the message."},
-		{name: "hello", arity: -1, flags: flagsSession, group: groupConnection, alone: true, inMulti: barred,
+		{name: "hello", arity: -1, flags: flagsSession, group: groupConnection, barrier: true, inMulti: barred,
 			run: (*exchange).hello,
 			args: []argument{{name: "version", kind: "integer", optional: true},
 				{name: "name", kind: "string", token: "SETNAME", optional: true}},
@@ -216,7 +216,7 @@ func allCommands() []*command {
 			args:    []argument{{name: "index", kind: "integer"}},
 			summary: "With 0, does nothing: there is one database."},
 		{name: "auth", arity: -2, refused: true, run: (*exchange).auth},
-		{name: "reset", arity: 1, flags: flagsSession, group: groupConnection, alone: true, inMulti: atOnce,
+		{name: "reset", arity: 1, flags: flagsSession, group: groupConnection, barrier: true, inMulti: atOnce,
 			run:     (*exchange).resetConnection,
 			summary: "Puts the connection, not a topic, back to how it began."},
 		{name: "quit", arity: -1, flags: flagsSession, group: groupConnection, inMulti: atOnce, run: (*exchange).quit,
@@ -224,7 +224,7 @@ func allCommands() []*command {
 
 		{name: "multi", arity: 1, flags: flagsMulti, group: groupOther, inMulti: atOnce, run: (*exchange).multi,
 			summary: "Begins a transaction: the commands that follow are kept for EXEC."},
-		{name: "exec", arity: 1, flags: "noscript loading stale skip_slowlog", group: groupOther, alone: true,
+		{name: "exec", arity: 1, flags: "noscript loading stale skip_slowlog", group: groupOther, barrier: true,
 			inMulti: atOnce, run: (*exchange).exec,
 			summary: "Runs the commands since MULTI at one moment, in one record, and returns their replies."},
 		{name: "discard", arity: 1, flags: flagsMulti, group: groupOther, inMulti: atOnce, run: (*exchange).discard,

@@ -84,7 +84,7 @@ func (x *exchange) auth() {
 	x.fail(errNoAuth)
 }
 
-// hello is alone, because the version decides how the replies before it are written.
+// hello is a barrier, because the version decides how the replies before it are written.
 func (x *exchange) hello() {
 	version, label := x.client.version, *x.client.label.Load()
 	if x.parser.Len() > 1 {

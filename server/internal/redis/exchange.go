@@ -214,7 +214,7 @@ func (x *exchange) run() bool {
 		if x.enqueue(c) {
 			c = nil
 		}
-	case len(x.ops) > 0 && c.alone:
+	case len(x.ops) > 0 && c.barrier:
 		return false
 	default:
 		x.current = c.number

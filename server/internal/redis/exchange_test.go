@@ -151,7 +151,7 @@ func TestExchangeGivesBack(t *testing.T) {
 		t.Fatalf("it holds %d bytes only", x.holds())
 	}
 	c := x.client
-	c.worker.alone = false // a worker of many
+	c.worker.single = false // a worker of many
 	c.giveBack()
 	if cap(x.in) > maxKeptBytes || cap(x.out) > maxKeptBytes || cap(x.ready) > maxKeptBytes ||
 		cap(x.ops) > maxKeptOps || cap(x.steps) > maxKeptOps || x.client != nil || c.x != nil || c.held.Bytes() != 0 ||

@@ -161,11 +161,11 @@ func (c *Session) giveBack() {
 		x.ops, x.steps = keptRoom(x.ops, maxKeptOps), keptRoom(x.steps, maxKeptOps)
 		holds = x.holds()
 	}
-	if !w.alone && w.spareBytes+holds > c.door.mostSpare {
+	if !w.single && w.spareBytes+holds > c.door.mostSpare {
 		x.trim(0)
 		holds = x.holds()
 	}
-	if w.alone {
+	if w.single {
 		x.charge(holds)
 		return
 	}

@@ -258,8 +258,8 @@ func (x *exchange) keys() {
 }
 
 // replyFound makes the answer of what was found, as an array behind head. The commands that find
-// something are alone in their turn but for answers before them, so if there are none what was
-// found is the answer as it stands.
+// something are barriers, with nothing in their turn but answers before them; if there are none
+// what was found is the answer as it stands.
 func (x *exchange) replyFound(head []byte) {
 	l := &x.listing
 	head = resp.AppendArray(head, l.n)

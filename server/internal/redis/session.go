@@ -67,8 +67,8 @@ type label struct {
 // Worker is what the sessions on one goroutine share.
 type Worker struct {
 	*session.Worker
-	door  *Door
-	alone bool // one session only: it keeps its exchange
+	door   *Door
+	single bool // one session only: it keeps its exchange
 
 	spare      []*exchange // that nobody uses
 	spareBytes int         // that those hold
@@ -80,9 +80,9 @@ type Worker struct {
 	ranTook time.Duration
 }
 
-// NewWorker makes one. alone says that it is for one session only.
-func (d *Door) NewWorker(w *session.Worker, alone bool) *Worker {
-	return &Worker{Worker: w, door: d, alone: alone}
+// NewWorker makes one. single says that it is for one session only.
+func (d *Door) NewWorker(w *session.Worker, single bool) *Worker {
+	return &Worker{Worker: w, door: d, single: single}
 }
 
 // NewSession makes a session of a connection between two addresses.

@@ -44,13 +44,13 @@ func newLab(change func(*Options, *gate.Options)) *lab {
 }
 
 // world is one with a client for each conversation, over an empty backend. They share a worker,
-// unless alone.
-func (l *lab) world(alone bool, conversations ...[]string) *sessiontest.World {
+// unless single.
+func (l *lab) world(single bool, conversations ...[]string) *sessiontest.World {
 	*l.backend = sessiontest.Backend{Outcome: l.backend.Outcome, Full: l.backend.Full, Odd: l.backend.Odd,
 		Most: l.backend.Most}
 	l.door.gate.Refusing.Store(uint32(0))
 	w := sessiontest.New(l.door.gate, l.backend)
-	worker := l.door.NewWorker(&w.Worker, alone)
+	worker := l.door.NewWorker(&w.Worker, single)
 	for _, pieces := range conversations {
 		w.Add(worker.NewSession(l.peer, netip.AddrPort{}), pieces...)
 	}

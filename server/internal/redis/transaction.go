@@ -194,7 +194,7 @@ func (c *command) topics(args int) int {
 	return 0
 }
 
-// exec is alone, so that what it collects is a group of its own; and its turn ends with it.
+// exec is a barrier, so that what it collects is a group of its own; and its turn ends with it.
 func (x *exchange) exec() {
 	c := x.client
 	t := c.transaction
