@@ -157,9 +157,15 @@ func (l *loop) wait() (events []unix.EpollEvent) {
 			l.waits = !l.p.lease.letGo(l)
 		}
 	}
-	idle := len(l.groups) == 0 && len(l.again) == 0 && len(l.looking) == 0
-	l.completions.asleep.Store(idle) // before it looks: what comes later wakes it
-	if idle && !l.completions.ready.Load() {
+	sleeps := len(l.groups) == 0 && len(l.again) == 0 && len(l.looking) == 0
+	if sleeps {
+		l.completions.asleep.Store(true) // before it looks: what comes later wakes it
+		if l.completions.ready.Load() {
+			sleeps = false
+			l.completions.asleep.Store(false)
+		}
+	}
+	if sleeps {
 		most := time.Duration(-1)
 		if l.waits {
 			most = gate.OverfullPause
@@ -169,10 +175,10 @@ func (l *loop) wait() (events []unix.EpollEvent) {
 		l.p.lease.enter(l, asleep, false)
 		events = l.poll.Wait(most)
 		l.p.lease.enter(l, working, false)
+		l.completions.asleep.Store(false)
 	} else {
 		events = l.poll.Wait(0)
 	}
-	l.completions.asleep.Store(false)
 	l.tally.Now = time.Since(l.began)
 	return events
 }
