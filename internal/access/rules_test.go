@@ -1,0 +1,211 @@
+package access
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"math/big"
+	"strings"
+	"testing"
+)
+
+// TestByToken: a token is that of one principal, and nothing but a token is anybody's.
+func TestByToken(t *testing.T) {
+	t.Parallel()
+	token, secret := NewToken()
+	next, nextSecret := NewToken()
+	other, otherSecret := NewToken()
+	unknown, _ := NewToken()
+	r := rules(t, "billing "+secret+" count:", "billing "+nextSecret+" count:", "ops "+otherSecret+" admin",
+		"anonymous - count:", "local unix count:")
+	for _, c := range []struct{ name, token, want string }{
+		{"", token, "billing"},
+		{"default", token, "billing"},
+		{"billing", token, "billing"},
+		{"billing", next, "billing"},
+		{"ops", other, "ops"},
+
+		{"ops", token, ""},
+		{"billing", other, ""},
+		{"Billing", token, ""},
+		{"anonymous", token, ""},
+		{"local", token, ""},
+		{"nobody", token, ""},
+		{"", unknown, ""},
+		{"billing", unknown, ""},
+		{"", "", ""},
+		{"billing", "", ""},
+		{"anonymous", "-", ""},
+		{"anonymous", "", ""},
+		{"local", "unix", ""},
+		{"billing", secret, ""},
+		{"", strings.TrimPrefix(secret, "sha256:"), ""},
+		{"", token + "\n", ""},
+		{"", token[:46], ""},
+		{"", token + "a", ""},
+		{"", strings.ToUpper(token), ""},
+	} {
+		if p := r.ByToken(c.name, []byte(c.token)); p.Name() != c.want {
+			t.Errorf("%q with %q is %q, want %q", c.name, c.token, p.Name(), c.want)
+		}
+	}
+}
+
+// TestWordsOfPeopleAreNoTokens: a hash of a word that somebody chose is found out at once, so it
+// lets nobody in.
+func TestWordsOfPeopleAreNoTokens(t *testing.T) {
+	t.Parallel()
+	for hash, word := range map[string]string{
+		"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855": "",
+		"5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8": "password",
+	} {
+		r := rules(t, "billing sha256:"+hash+" count:")
+		for _, name := range []string{"", "billing"} {
+			if p := r.ByToken(name, []byte(word)); p != nil {
+				t.Errorf("%q lets %s in", word, p.Name())
+			}
+		}
+	}
+}
+
+func TestNewToken(t *testing.T) {
+	t.Parallel()
+	seen := make(map[string]bool)
+	for range 100 {
+		token, secret := NewToken()
+		if !isToken([]byte(token)) || len(token) != 47 || seen[token] || seen[secret] {
+			t.Fatalf("%q is no token, or not a new one", token)
+		}
+		seen[token], seen[secret] = true, true
+		if p := rules(t, "a "+secret).ByToken("", []byte(token)); p.Name() != "a" {
+			t.Fatalf("%q and %q do not belong together", token, secret)
+		}
+	}
+}
+
+// An attribute is one of a subject, in the order in which a certificate has them.
+type attribute struct{ name, value string }
+
+// certificate makes one with a subject, as the bytes of one are read.
+func certificate(t *testing.T, attributes ...attribute) *x509.Certificate {
+	t.Helper()
+	var sequence pkix.RDNSequence
+	for _, a := range attributes {
+		kind := map[string]int{"CN": 3, "C": 6, "O": 10, "OU": 11}[a.name]
+		sequence = append(sequence, pkix.RelativeDistinguishedNameSET{
+			{Type: asn1.ObjectIdentifier{2, 5, 4, kind}, Value: a.value},
+		})
+	}
+	raw, err := asn1.Marshal(sequence)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), RawSubject: raw}
+	text, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := x509.ParseCertificate(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
+// TestByCertificate: a certificate is one principal's only if each attribute that the line names
+// has just the values that it names.
+func TestByCertificate(t *testing.T) {
+	t.Parallel()
+	r := rules(t, "web cert:CN=web count:", "acme cert:CN=shop,O=acme count:", "other cert:CN=shop,O=other count:",
+		"both cert:CN=both,O=a,O=b,OU=u count:", `quoted cert:CN="a,b" count:`)
+	for _, c := range []struct {
+		attributes []attribute
+		want       string
+	}{
+		{[]attribute{{"CN", "web"}}, "web"},
+		{[]attribute{{"O", "anything"}, {"OU", "at all"}, {"CN", "web"}}, "web"},
+		{[]attribute{{"CN", "shop"}, {"O", "acme"}}, "acme"},
+		{[]attribute{{"C", "DE"}, {"O", "other"}, {"OU", "x"}, {"CN", "shop"}}, "other"},
+		{[]attribute{{"O", "b"}, {"OU", "u"}, {"O", "a"}, {"CN", "both"}}, "both"},
+		{[]attribute{{"CN", "a,b"}}, "quoted"},
+
+		{[]attribute{{"CN", "shop"}}, ""},
+		{[]attribute{{"CN", "shop"}, {"O", "acme"}, {"O", "other"}}, ""},
+		{[]attribute{{"CN", "shop"}, {"OU", "acme"}}, ""},
+		{[]attribute{{"CN", "shop"}, {"O", "acme,O=other"}}, ""},
+		{[]attribute{{"CN", "shop,O=acme"}}, ""},
+		{[]attribute{{"CN", "both"}, {"O", "a"}, {"OU", "u"}}, ""},
+		{[]attribute{{"CN", "both"}, {"O", "a"}, {"O", "b"}, {"O", "c"}, {"OU", "u"}}, ""},
+		{[]attribute{{"CN", "both"}, {"O", "a"}, {"O", "b"}}, ""},
+		{[]attribute{{"CN", "Web"}}, ""},
+		{[]attribute{{"CN", "nobody"}}, ""},
+		{[]attribute{{"CN", "web"}, {"CN", "web"}}, ""},
+		{[]attribute{{"CN", "admin"}, {"CN", "web"}}, ""},
+		{[]attribute{{"CN", ""}}, ""},
+		{[]attribute{{"O", "acme"}}, ""},
+		{nil, ""},
+	} {
+		if p := r.ByCertificate(certificate(t, c.attributes...)); p.Name() != c.want {
+			t.Errorf("the certificate of %q is that of %q, want %q", c.attributes, p.Name(), c.want)
+		}
+	}
+	if p := r.ByCertificate(nil); p != nil {
+		t.Errorf("without a certificate it is %s", p.Name())
+	}
+}
+
+// TestNobody: without a line there is nobody, be it who shows nothing.
+func TestNobody(t *testing.T) {
+	t.Parallel()
+	r := rules(t, "web cert:CN=web count:")
+	if r.Anonymous() != nil || r.Local() != nil {
+		t.Error("who shows nothing is somebody, and no line says so")
+	}
+	r = rules(t, "anonymous - count:a", "local unix count:b")
+	if r.Anonymous().Name() != "anonymous" || r.Local().Name() != "local" {
+		t.Error("anonymous, or local, is not who the lines say")
+	}
+}
+
+// TestAgain: what an open connection is in newer rules.
+func TestAgain(t *testing.T) {
+	t.Parallel()
+	before := rules(t, "a "+hashA+" count:", "web cert:CN=web,O=acme count:", "anonymous - count:", "local unix count:")
+	for _, c := range []struct {
+		lines []string
+		want  string // for each of before's
+	}{
+		{[]string{"a " + hashA + " count:", "web cert:O=acme,CN=web count:", "anonymous -", "local unix"},
+			"a web anonymous local"},
+		{[]string{"b " + hashA + " read:", "x cert:CN=web,O=acme"}, "b x - -"},
+		{[]string{"a " + hashB + " count:", "web cert:CN=web count:"}, "- - - -"},
+		{[]string{"a cert:CN=a", "web " + hashB, "local unix"}, "- - - local"},
+	} {
+		after := rules(t, c.lines...)
+		var got []string
+		for _, p := range before.all {
+			name := "-"
+			if q := after.Again(p); q != nil {
+				name = q.Name()
+			}
+			got = append(got, name)
+		}
+		if found := strings.Join(got, " "); found != c.want {
+			t.Errorf("in %q they are %q, want %q", c.lines, found, c.want)
+		}
+		if after.Again(nil) != nil {
+			t.Errorf("in %q nobody is somebody", c.lines)
+		}
+	}
+	narrower := rules(t, "a "+hashA+" read:b").Again(before.all[0])
+	if narrower.May(Count, []byte("b")) || !narrower.May(Read, []byte("b")) {
+		t.Error("an open connection keeps the rights that it had")
+	}
+}
