@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -49,6 +50,8 @@ type Queue struct {
 	hurry chan struct{} // closed when nobody waits for the writer any more
 	done  chan struct{} // closed when it has ended
 
+	lostLines atomic.Uint64
+
 	// Used by the writing goroutine alone.
 	missing uint64 // how many lines are missing at this place
 	torn    bool   // a line lacks its end
@@ -86,12 +89,16 @@ func (q *Queue) Write(text []byte) (int, error) {
 	defer q.mu.Unlock()
 	if q.closed || q.bytes+len(text)+lineOverhead > q.most {
 		q.dropped++
+		q.lostLines.Add(1)
 	} else {
 		q.put(text)
 		q.wake()
 	}
 	return len(text), nil
 }
+
+// LostLines is how many lines were dropped, or could not be written, so far.
+func (q *Queue) LostLines() uint64 { return q.lostLines.Load() }
 
 func (q *Queue) put(text []byte) {
 	q.waiting = append(q.waiting, line{append([]byte{}, text...), q.dropped})
@@ -146,6 +153,7 @@ func (q *Queue) run() {
 		case text != nil:
 			if !q.sayMissing() || !q.write(text) {
 				q.missing++
+				q.lostLines.Add(1)
 			}
 		case dropped > 0:
 			q.sayMissing()

@@ -111,6 +111,9 @@ func TestNobodyReads(t *testing.T) {
 		if !q.Close(nil, patience) || out.text() != "a\nb\nc\nd\n(2)\ng\n(1)\ni\n" {
 			t.Errorf("written is %q", out.text())
 		}
+		if n := q.LostLines(); n != 3 {
+			t.Errorf("%d lines are said to be lost, want 3", n)
+		}
 	})
 }
 
@@ -189,6 +192,9 @@ func TestErrors(t *testing.T) {
 		}
 		if want := "(2)\nc\n(1)\nd\n"; out.text() != want {
 			t.Errorf("written is %q, want %q", out.text(), want)
+		}
+		if n := q.LostLines(); n != 3 {
+			t.Errorf("%d lines are said to be lost, want 3", n)
 		}
 	})
 }
