@@ -78,6 +78,29 @@ func OpenRegular(name string, flag int) (*os.File, error) {
 	return f, nil
 }
 
+// OpenAppend opens a regular file, or a link to one, for writing at its end. If nothing has the
+// name, it makes a file with this mode, whatever the umask takes away. It never waits.
+func OpenAppend(name string, mode fs.FileMode) (*os.File, error) {
+	f, err := OpenRegular(name, os.O_WRONLY|os.O_APPEND)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return f, err
+	}
+	if err := CheckLink(name); err != nil {
+		return nil, err
+	}
+	f, err = os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE|os.O_EXCL, mode)
+	if errors.Is(err, fs.ErrExist) { // somebody made it a moment ago
+		return OpenRegular(name, os.O_WRONLY|os.O_APPEND)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := forceMode(f, mode); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
 // CheckRegular says whether a name leads to a regular file: nil if it does, or if there is nothing,
 // else ErrNotRegular.
 func CheckRegular(name string) error {

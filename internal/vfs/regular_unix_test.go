@@ -3,6 +3,7 @@
 package vfs
 
 import (
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -26,7 +27,11 @@ func TestOpenRegular(t *testing.T) {
 	must(t, os.Symlink("file", in("link")))
 	must(t, os.Symlink("pipe", in("to a pipe")))
 	for _, name := range []string{in("pipe"), in("to a pipe"), in("dir"), in("socket"), os.DevNull} {
-		for what, open := range map[string]func(string) (File, error){"Open": OS{}.Open, "OpenRead": OS{}.OpenRead} {
+		for what, open := range map[string]func(string) (io.Closer, error){
+			"Open":       func(name string) (io.Closer, error) { return OS{}.Open(name) },
+			"OpenRead":   func(name string) (io.Closer, error) { return OS{}.OpenRead(name) },
+			"OpenAppend": func(name string) (io.Closer, error) { return OpenAppend(name, 0o600) },
+		} {
 			done := make(chan error, 1)
 			go func() {
 				f, err := open(name)
@@ -60,5 +65,40 @@ func TestOpenRegular(t *testing.T) {
 		must(t, os.Symlink(to, in(name)))
 		wantErr(t, CheckRegular(in(name)), ErrNotRegular)
 		wantErr(t, CheckLink(in(name)), ErrNotRegular)
+		if _, err := OpenAppend(in(name), 0o600); err == nil {
+			t.Errorf("a file is made at the end of the link %q", name)
+		}
+	}
+}
+
+// TestOpenAppend: a file is made once, with its mode, and written at its end after that, through a
+// link too.
+func TestOpenAppend(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	name, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
+	must(t, os.Symlink("file", link))
+	for i, open := range []string{name, name, link} {
+		f, err := OpenAppend(open, 0o666) // of which a umask takes some
+		must(t, err)
+		_, err = f.WriteString(string("abc"[i]))
+		must(t, err)
+		must(t, f.Close())
+		if i == 0 {
+			info, err := os.Stat(name)
+			must(t, err)
+			if info.Mode() != 0o666 {
+				t.Errorf("the file has the mode %o, want 666", info.Mode())
+			}
+			must(t, os.Chmod(name, 0o600))
+		}
+	}
+	info, err := os.Stat(name)
+	must(t, err)
+	if text, err := os.ReadFile(name); err != nil || string(text) != "abc" || info.Mode() != 0o600 {
+		t.Errorf("there is %q with the mode %o (%v), want abc and 600", text, info.Mode(), err)
+	}
+	if _, err := OpenAppend(filepath.Join(dir, "nothing", "file"), 0o600); !os.IsNotExist(err) {
+		t.Errorf("in a directory that is not there it says %v", err)
 	}
 }
