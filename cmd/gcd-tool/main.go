@@ -73,7 +73,7 @@ func program() *cmdline.Program {
 
 // serverCommands are those of gcd that gcd-tool does not have, too.
 func serverCommands() []string {
-	return []string{"serve", "init", "backup", "count", "reset", "ping", "bench"}
+	return []string{"serve", "init", "token", "auth", "backup", "count", "reset", "ping", "bench"}
 }
 
 // usagef makes an error in the command line of a command.

@@ -42,7 +42,8 @@ Exit codes:
 // program is gcd. h is for the command serve alone; it is nil where another command runs.
 func program(h *host) *cmdline.Program {
 	commands := []*cli.Command{
-		serveCommand(h), initCommand(), backupCommand(), countCommand(), resetCommand(), pingCommand(), benchCommand(),
+		serveCommand(h), initCommand(), tokenCommand(), authCommand(), backupCommand(), countCommand(), resetCommand(),
+		pingCommand(), benchCommand(),
 	}
 	for _, command := range commands {
 		cmdline.ReadVariables(envPrefix, command.Flags)
