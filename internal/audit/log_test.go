@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"gcd/internal/vfs"
 )
 
 // patience is longer than any test takes.
@@ -176,6 +178,51 @@ func TestRotation(t *testing.T) {
 	}
 	if len(next) != writers || l.LostLines() != 0 {
 		t.Errorf("there are lines of %d writers, want %d; %d are lost", len(next), writers, l.LostLines())
+	}
+}
+
+// TestOpenedAnewAtEachMoment: the file is opened anew so often that it happens at each moment of a
+// Write. Each line is there once.
+func TestOpenedAnewAtEachMoment(t *testing.T) {
+	t.Parallel()
+	const times = 10000
+	path := filepath.Join(t.TempDir(), "audit")
+	out := &output{path: path}
+	file, err := vfs.OpenAppend(path, fileMode)
+	must(t, err)
+	out.file.Store(file)
+	done := make(chan int)
+	stop := make(chan struct{})
+	go func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				done <- i
+				return
+			default:
+			}
+			if _, err := fmt.Fprintln(out, i); err != nil {
+				t.Errorf("line %d could not be written: %v", i, err)
+			}
+		}
+	}()
+	for range times {
+		must(t, out.reopen())
+	}
+	close(stop)
+	wrote := <-done
+	must(t, out.close())
+	text, err := os.ReadFile(path)
+	must(t, err)
+	i := 0
+	for line := range strings.Lines(string(text)) {
+		if line != strconv.Itoa(i)+"\n" {
+			t.Fatalf("in the place of line %d there is %q", i, line)
+		}
+		i++
+	}
+	if i != wrote {
+		t.Errorf("there are %d lines, want %d", i, wrote)
 	}
 }
 

@@ -68,8 +68,13 @@ func TestStuck(t *testing.T) {
 			l.Write(Record{Event: Denied})
 		}
 	})
+	before := l.LostLines()
 	within("Reopen", func() { must(t, l.Reopen()) })
 	closeAll(t, l)
+	if n := l.LostLines(); n != before {
+		t.Errorf("%d lines are lost, want those %d that did not fit: the one under way goes on in the new file", n,
+			before)
+	}
 	all := lines(t, path)
 	if len(all) == 0 {
 		t.Fatal("the new file has no lines")
