@@ -248,11 +248,11 @@ func split(line string) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
+		if !utf8.ValidString(line[:end]) {
+			return nil, errors.New(`a byte is no text in UTF-8: take it away, or write it in quotes, as "\xa0"`)
+		}
 		for _, c := range line[:end] {
-			switch {
-			case c == utf8.RuneError:
-				return nil, errors.New(`a byte is no text in UTF-8: take it away, or write it in quotes, as "\xa0"`)
-			case !unicode.IsPrint(c):
+			if !unicode.IsPrint(c) {
 				return nil, fmt.Errorf("the character %U does not show: take it away, or write it in quotes, as %+q", c,
 					string(c))
 			}
@@ -295,10 +295,9 @@ func unquoted(value string) (string, error) {
 // quoted is a value as the file has it: in quotes if it has blanks, one of these characters, or
 // what does not show.
 func quoted(value, special string) string {
-	for _, c := range value {
-		if !unicode.IsPrint(c) || c == utf8.RuneError || strings.ContainsRune(` "`+special, c) {
-			return strconv.Quote(value)
-		}
+	needsQuotes := func(c rune) bool { return !unicode.IsPrint(c) || strings.ContainsRune(` "`+special, c) }
+	if !utf8.ValidString(value) || strings.ContainsFunc(value, needsQuotes) {
+		return strconv.Quote(value)
 	}
 	return value
 }

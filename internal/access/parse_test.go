@@ -243,6 +243,8 @@ func FuzzParse(f *testing.F) {
 	f.Add("anonymous - read:public/\r\nlocal unix count: count:a admin\n")
 	f.Add("a cert:CN=x,O=a,O=b\nb cert:CN=x,O=a\nc cert:CN=y count:\\\n")
 	f.Add("a \"b\\")
+	f.Add("anonymous - count:\"\\ufffd\"\n")
+	f.Add("anonymous - count:\ufffd\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		r, err := Parse("auth", []byte(text))
 		if err != nil {
