@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -54,15 +55,29 @@ func TestByToken(t *testing.T) {
 	}
 }
 
+// TestWholeHash: a hash that is another one only at its end is another one.
+func TestWholeHash(t *testing.T) {
+	t.Parallel()
+	token, _ := NewToken()
+	for i := range sha256.Size {
+		hash := tokenHash(sha256.Sum256([]byte(token)))
+		hash[i] ^= 1
+		if p := rules(t, "a "+hash.String()).ByToken("", []byte(token)); p != nil {
+			t.Errorf("a token is taken for one whose hash differs in byte %d", i)
+		}
+	}
+}
+
 // TestWordsOfPeopleAreNoTokens: a hash of a word that somebody chose is found out at once, so it
 // lets nobody in.
 func TestWordsOfPeopleAreNoTokens(t *testing.T) {
 	t.Parallel()
-	for hash, word := range map[string]string{
-		"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855": "",
-		"5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8": "password",
+	for _, word := range []string{
+		"", "password", "gcd_", "gcd_password", "gcd_" + strings.Repeat("a", 42), "gcd_" + strings.Repeat("a", 44),
+		"gcd-" + strings.Repeat("a", 43), "gcd_" + strings.Repeat("a", 42) + " ",
+		"gcd_" + strings.Repeat("a", 42) + "=",
 	} {
-		r := rules(t, "billing sha256:"+hash+" count:")
+		r := rules(t, "billing "+tokenHash(sha256.Sum256([]byte(word))).String()+" count:")
 		for _, name := range []string{"", "billing"} {
 			if p := r.ByToken(name, []byte(word)); p != nil {
 				t.Errorf("%q lets %s in", word, p.Name())
