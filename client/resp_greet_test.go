@@ -26,7 +26,7 @@ func TestRESPGreeting(t *testing.T) {
 		{"refused as a message of the protocol", "\xff\x02unknown opcode", "not sent", `"tcp"`, 0},
 		{"the server is full", "\xff\x09come back later", "refused", "come back later", 9},
 		{"the server loads", "-LOADING it reads its log\r\n", "refused", "reads its log", 14},
-		{"a password is wanted", "-NOAUTH Authentication required.\r\n", "refused", "Authentication", 1},
+		{"a password is wanted", "-NOAUTH Authentication required.\r\n", "refused", "Authentication", 21},
 		{"another answer", "+OK\r\n", "not sent", "+OK", 0},
 		{"too much of an answer", "+PONG\r\n+PONG\r\n", "not sent", "PONG", 0},
 		{"another protocol", "HTTP/1.1 400 Bad Request\r\n", "not sent", "HTTP", 0},

@@ -29,7 +29,7 @@ func TestRefusal(t *testing.T) {
 			"the log: count fewer": 3,
 		"ERR transaction is too long: its commands have at most 1048576 bytes": 3,
 		"EXECABORT Transaction discarded because of previous errors.":          1,
-		"NOAUTH Authentication required.":                                      1,
+		"NOAUTH Authentication required.":                                      21,
 		"":                                                                     1,
 	} {
 		var refusal *RefusedError

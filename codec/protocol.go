@@ -4,7 +4,8 @@ package codec
 type Op uint8
 
 // The opcodes. A request n is answered by n + 128 or by a refusal. 2 to 31 are reserved for
-// extension; every other opcode below 128 is no request and never becomes one.
+// extension, but for 22, with which a handshake of TLS begins; every other opcode below 128 is no
+// request and never becomes one.
 const (
 	OpCount      Op = 0
 	OpReset      Op = 1

@@ -26,6 +26,9 @@ const (
 	CodeLoading           Code = 14 // the server has started and still reads its log
 	CodeTooManyRefusals   Code = 15 // this address is refused too often
 	CodeStoppedAfterError Code = 16 // the server stopped counting after a disk error
+	CodeNotAuthenticated  Code = 21 // nobody knows who asks: no token or a wrong one, or no TLS
+	CodeNotPermitted      Code = 22 // who asks is known, and has no right to this
+	CodeTooManyFailures   Code = 23 // too many wrong tokens came from this address
 )
 
 // words are what is said of each code, to whom.
@@ -56,6 +59,11 @@ var words = [...]struct {
 	CodeTooManyRefusals: {reason: "too many refusals"},
 	CodeStoppedAfterError: {"stopped after a disk error", "",
 		"MISCONF stopped after a disk error: the server counts no more and exits"},
+	CodeNotAuthenticated: {"not authenticated", "a token needs RESP, a certificate TLS",
+		"NOAUTH Authentication required."},
+	CodeNotPermitted: {"not permitted", "the operator gives rights", "NOPERM no right to do this"},
+	CodeTooManyFailures: {"too many failed authentications", "correct the token, and wait",
+		"WRONGPASS too many failed authentications from this address"},
 }
 
 // String returns what the code means, in a few words.
@@ -105,6 +113,11 @@ var redisErrors = [...]struct {
 	{"EXECABORT Transaction discarded because what it changes may not fit", CodeMessageTooLong},
 	{"ERR transaction is too long", CodeMessageTooLong},
 	{"ERR more topics than --max-in-flight allows", CodeMessageTooLong},
+	{"NOAUTH ", CodeNotAuthenticated},
+	{"ERR TLS required", CodeNotAuthenticated},
+	{"NOPERM ", CodeNotPermitted},
+	{"WRONGPASS too many failed", CodeTooManyFailures},
+	{"WRONGPASS ", CodeNotAuthenticated},
 }
 
 // CodeOfRedisError is the code that a server means by an error of RESP: CodeMalformed if it is none

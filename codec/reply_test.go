@@ -189,13 +189,23 @@ func TestReplyTextIsBounded(t *testing.T) { // not parallel: it counts allocated
 func TestRedisErrors(t *testing.T) {
 	t.Parallel()
 	want := map[Code]Code{CodeTooManyConnsAddr: CodeTooManyConns, CodeTooManyRefusals: CodeMalformed}
-	for c := CodeMalformed; c <= CodeStoppedAfterError; c++ {
+	for _, c := range codes {
 		code, also := want[c]
 		if !also {
 			code = c
 		}
 		if got := CodeOfRedisError([]byte(c.RedisError())); got != code {
 			t.Errorf("code %d is %q over RESP, which is read as code %d, want %d", c, c.RedisError(), got, code)
+		}
+	}
+	for text, want := range map[string]Code{
+		"WRONGPASS invalid username-password pair or user is disabled.": CodeNotAuthenticated,
+		"ERR TLS required": CodeNotAuthenticated,
+		"NOPERM User web has no permissions to run the 'reset' command": CodeNotPermitted,
+		"NOAUTHENTICATION is another word":                              CodeMalformed,
+	} {
+		if got := CodeOfRedisError([]byte(text)); got != want {
+			t.Errorf("%q is read as code %d, want %d", text, got, want)
 		}
 	}
 }
