@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"gcd/internal/access"
+	"gcd/internal/audit"
 )
 
 // Dispatch is the way in which requests get from sockets to the backend.
@@ -70,6 +73,12 @@ type Options struct {
 	// AllowBackup gives backups to clients elsewhere, too, and not only to those that come from a
 	// loopback address.
 	AllowBackup bool
+
+	// Rules are those that hold now, and say who may do what; nil: everybody may do everything. It
+	// is called for each turn of a connection and each datagram.
+	Rules func() *access.Rules
+	// Audit is told what cannot be undone, and what was tried and not allowed; nil: nobody is.
+	Audit *audit.Log
 
 	// Version is what INFO tells as gcd_version; default nothing.
 	Version string

@@ -115,6 +115,7 @@ func New(backend Backend, o Options) (*Server, error) {
 		gate: gate.New(gate.Options{
 			MaxConns: o.MaxConns, MaxConnsPerSource: o.MaxConnsPerSource, MaxInFlight: o.MaxInFlight,
 			MaxInFlightBytes: o.MaxInFlightBytes, RefusalRate: o.RefusalRate, Logger: o.Logger,
+			Rules: o.Rules, Audit: o.Audit,
 		}),
 		linger:     lingerTime,
 		firstByte:  firstByteTime,

@@ -21,6 +21,21 @@ type Principal struct {
 	prefixes [Read + 1][]string
 }
 
+// Anyone is who may do everything, where there are no rules.
+func Anyone() *Principal { return anyone }
+
+var anyone = newAnyone()
+
+func newAnyone() *Principal {
+	p := &Principal{name: "anyone"}
+	all := make([]grant, 0, Admin)
+	for r := Count; r <= Admin; r++ {
+		all = append(all, grant{right: r})
+	}
+	p.grant(all)
+	return p
+}
+
 // Name is what the file calls it; "" for nobody.
 func (p *Principal) Name() string {
 	if p == nil {

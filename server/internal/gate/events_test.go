@@ -21,7 +21,7 @@ func testEvents() (e *Events, out *bytes.Buffer, now *time.Time) {
 	return &Events{log: log, now: func() time.Time { return *now }}, out, now
 }
 
-var somebody = Peer{netip.MustParseAddrPort("192.0.2.1:4711")}
+var somebody = Peer{Addr: netip.MustParseAddrPort("192.0.2.1:4711")}
 
 // What a client sent cannot forge a line, nor reach a terminal, nor fill the log.
 func TestLogInjection(t *testing.T) {

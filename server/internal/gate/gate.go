@@ -10,16 +10,22 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"gcd/internal/access"
+	"gcd/internal/audit"
 )
 
-// Options are the bounds, all of them above zero.
+// Options are the bounds, all of them above zero, and who may do what.
 type Options struct {
 	MaxConns          int // connections open at once
 	MaxConnsPerSource int // those of one source (Peer)
 	MaxInFlight       int // requests that were given to the backend and are not yet decided
 	MaxInFlightBytes  int // bytes of those, and counted apart what is held for clients
 	RefusalRate       int // refusals per second that one source of datagrams gets
-	Logger            hclog.Logger
+	// Rules are those that hold now, and say who may do what; nil: everybody may do everything.
+	Rules  func() *access.Rules
+	Audit  *audit.Log // what cannot be undone, and what was tried and not allowed; nil: none
+	Logger hclog.Logger
 }
 
 // Gate is what all doors of one server share. Its methods may be called from any goroutine.

@@ -62,7 +62,7 @@ func TestRefusalLimitForgets(t *testing.T) {
 		t.Fatal("the first is refused")
 	}
 	for i := range 10 * maxSources {
-		l.allow(Peer{netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 1)}, now)
+		l.allow(Peer{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 1)}, now)
 		if i%100 == 0 && l.allow(persistent, now) {
 			t.Fatalf("forgotten after %d others", i)
 		}
@@ -129,4 +129,4 @@ func newRefusals(perSecond int) *refusalLimit {
 	return l
 }
 
-func peerAt(addr string) Peer { return Peer{netip.AddrPortFrom(netip.MustParseAddr(addr), 1)} }
+func peerAt(addr string) Peer { return Peer{Addr: netip.AddrPortFrom(netip.MustParseAddr(addr), 1)} }

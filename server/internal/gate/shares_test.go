@@ -17,7 +17,7 @@ func newSharing(t testing.TB, requests, bytes int) *Gate {
 func sourcesOf(s *Gate, n int) (all []*Source) {
 	seen := make(map[*Source]bool)
 	for addr := netip.MustParseAddr("192.0.2.1"); len(all) < n; addr = addr.Next() {
-		if from := s.Source(Peer{netip.AddrPortFrom(addr, 1)}); !seen[from] {
+		if from := s.Source(Peer{Addr: netip.AddrPortFrom(addr, 1)}); !seen[from] {
 			seen[from] = true
 			all = append(all, from)
 		}
@@ -209,7 +209,7 @@ func TestSourcesOfShares(t *testing.T) {
 	places := make(map[*Source]bool)
 	addr := netip.MustParseAddr("10.0.0.0")
 	for range 1000 {
-		places[s.Source(Peer{netip.AddrPortFrom(addr, 1)})] = true
+		places[s.Source(Peer{Addr: netip.AddrPortFrom(addr, 1)})] = true
 		addr = addr.Next()
 	}
 	if len(places) < 500 {
@@ -225,7 +225,7 @@ func TestSharesAllocateNothing(t *testing.T) {
 		s.Admit(Claim{sourcesOf(s, 1)[0], 1, max(before, 1), 10, Greedy})
 		room := s.Tally(true)
 		if n := testing.AllocsPerRun(100, func() {
-			c := Claim{s.Source(Peer{netip.AddrPortFrom(addr, 1)}), 1, 1, 10, Greedy}
+			c := Claim{s.Source(Peer{Addr: netip.AddrPortFrom(addr, 1)}), 1, 1, 10, Greedy}
 			room.Room(c.From, 10)
 			if s.Admit(c) {
 				s.Done(c)

@@ -1,0 +1,89 @@
+package gate
+
+import (
+	"gcd/codec"
+	"gcd/internal/access"
+)
+
+// Who is who a peer is as far as the rules know, and so what it may do. It belongs to one
+// connection or datagram.
+type Who struct {
+	principal *access.Principal // nil: nobody, who may do nothing
+	rules     *access.Rules     // that it is of; nil where there are none
+	shown     bool              // it has shown who it is, and does not only come without a name
+	refused   bool              // what it has shown holds no more
+}
+
+// Know tells who a peer is by how it came. Where there are no rules everybody may do everything.
+func (g *Gate) Know(peer Peer) Who {
+	if g.Options.Rules == nil {
+		return Who{principal: access.Anyone(), shown: true}
+	}
+	w := Who{rules: g.Options.Rules()}
+	if peer.Certificate != nil {
+		w.principal = w.rules.ByCertificate(peer.Certificate)
+	} else if peer.Unix {
+		w.principal = w.rules.Local()
+	}
+	if w.principal != nil {
+		w.shown = true
+	} else {
+		w.principal = w.rules.Anonymous()
+	}
+	return w
+}
+
+// Renew has w be who it is by the rules that hold now. It is called before May, once in a turn.
+func (g *Gate) Renew(w *Who) {
+	if w.rules == nil {
+		return
+	}
+	rules := g.Options.Rules()
+	switch {
+	case rules == w.rules:
+		return
+	case w.shown:
+		w.principal = rules.Again(w.principal)
+		w.refused = w.principal == nil
+		w.shown = !w.refused
+	case !w.refused:
+		w.principal = rules.Anonymous()
+	}
+	w.rules = rules
+}
+
+// Authenticate has w be whose token it is. It returns false, and changes nothing, if it is nobody's.
+func (w *Who) Authenticate(name string, token []byte) bool {
+	if w.rules == nil {
+		return false
+	}
+	p := w.rules.ByToken(name, token)
+	if p == nil {
+		return false
+	}
+	w.principal, w.shown, w.refused = p, true, false
+	return true
+}
+
+// HasRules tells whether there are any: else no token is anybody's.
+func (w *Who) HasRules() bool { return w.rules != nil }
+
+// Name is what the rules call it; empty for nobody.
+func (w *Who) Name() string { return w.principal.Name() }
+
+// May tells whether it has a right over a topic.
+func (w *Who) May(r access.Right, topic []byte) bool { return w.principal.May(r, topic) }
+
+// Has tells whether it has a right at all.
+func (w *Who) Has(r access.Right) bool { return w.principal.Has(r) }
+
+// Everything tells whether it has a right over all topics.
+func (w *Who) Everything(r access.Right) bool { return w.principal.Everything(r) }
+
+// Refusal is the code for what it may not do: who has shown nothing may show something.
+func (w *Who) Refusal() codec.Code {
+	if w.shown {
+		return codec.CodeNotPermitted
+	}
+	return codec.CodeNotAuthenticated
+}
