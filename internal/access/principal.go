@@ -21,12 +21,8 @@ type Principal struct {
 	prefixes [Read + 1][]string
 }
 
-// Anyone is who may do everything, where there are no rules.
-func Anyone() *Principal { return anyone }
-
-var anyone = newAnyone()
-
-func newAnyone() *Principal {
+// Anyone makes a principal who may do everything, for where there are no rules.
+func Anyone() *Principal {
 	p := &Principal{name: "anyone"}
 	all := make([]grant, 0, Admin)
 	for r := Count; r <= Admin; r++ {

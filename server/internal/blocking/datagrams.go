@@ -127,7 +127,7 @@ func (g *datagram) decode() bool {
 		}
 	}()
 	o := &g.d.o
-	refused := o.Counter.Decode(g.msg, &g.ops[0])
+	refused := o.Counter.Decode(g.msg, g.peer, gate.DoorUDP, &g.ops[0])
 	if refused == nil {
 		return true
 	}
@@ -144,6 +144,9 @@ func (g *datagram) answer() {
 		}
 	}()
 	o, op := &g.d.o, &g.ops[0]
+	if o.Gate.Options.Audit != nil {
+		o.Counter.Changed(g.peer, gate.DoorUDP, g.ops[:], g.group.Index)
+	}
 	switch {
 	case op.Err != nil:
 		g.out = o.Counter.AppendFailure(g.out[:0], op, g.peer)

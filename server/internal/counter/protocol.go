@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"gcd/codec"
+	"gcd/internal/access"
 	"gcd/server/internal/gate"
 	"gcd/store/core"
 )
@@ -15,9 +16,9 @@ type Protocol struct {
 	Parse func([]byte) (codec.Request, error)
 }
 
-// Decode makes an operation of a whole message; op.Topic is part of msg. It returns why not, or
-// nil. A server that loads or stops refuses every message.
-func (p *Protocol) Decode(msg []byte, op *core.Op) *codec.RefusalError {
+// Decode makes an operation of a whole message that a peer has sent to a door; op.Topic is part of
+// msg. It returns why not, or nil. A server that loads or stops refuses every message.
+func (p *Protocol) Decode(msg []byte, peer gate.Peer, door string, op *core.Op) *codec.RefusalError {
 	if code := codec.Code(p.Gate.Refusing.Load()); code != 0 && len(msg) > 0 {
 		return &codec.RefusalError{Code: code, Text: code.Advice()}
 	}
@@ -33,7 +34,26 @@ func (p *Protocol) Decode(msg []byte, op *core.Op) *codec.RefusalError {
 	if req.Op == codec.OpReset {
 		op.Kind = core.Reset
 	}
+	if p.Gate.Options.Rules != nil {
+		return p.permit(peer, door, op)
+	}
 	return nil
+}
+
+// permit tells why a peer may not do an operation, or nil. Nobody can show a token here, so who it
+// is the way tells by which it came.
+func (p *Protocol) permit(peer gate.Peer, door string, op *core.Op) *codec.RefusalError {
+	right := access.Count
+	if op.Kind == core.Reset {
+		right = access.Reset
+	}
+	who := p.Gate.Know(peer)
+	if who.May(right, op.Topic) {
+		return nil
+	}
+	code := who.Refusal()
+	p.Gate.Denied(&who, peer, door, right.String(), op.Topic)
+	return &codec.RefusalError{Code: code, Text: code.Advice()}
 }
 
 // IsAnswerable tells whether a datagram may be answered at all: one that asks for something may,
@@ -76,4 +96,11 @@ func (p *Protocol) AppendFailure(dst []byte, op *core.Op, peer gate.Peer) []byte
 		return dst
 	}
 	return p.AppendRefusal(dst, code, peer, op.Topic)
+}
+
+// Changed writes down the operations of a peer that cannot be undone, when they have outcomes.
+// There is somebody to write it down (gate.Options.Audit).
+func (p *Protocol) Changed(peer gate.Peer, door string, ops []core.Op, index uint64) {
+	who := p.Gate.Know(peer)
+	p.Gate.Changed(&who, peer, door, ops, index)
 }

@@ -42,6 +42,9 @@ func (s *Session) Advance(e session.Event) session.Action {
 	op := &s.ops[0]
 	switch e.Kind {
 	case session.Outcome:
+		if s.p.Gate.Options.Audit != nil {
+			s.p.Changed(s.peer, gate.DoorTCP, s.ops[:], s.group.Index)
+		}
 		op.Topic = nil // it would keep the message
 		switch {
 		case op.Err != nil:
@@ -75,7 +78,7 @@ func (s *Session) Advance(e session.Event) session.Action {
 		}
 		return session.Action{Next: session.Read, Clock: clock, Most: MaxRead - len(s.in)}
 	}
-	if refused := s.p.Decode(s.in, op); refused != nil {
+	if refused := s.p.Decode(s.in, s.peer, gate.DoorTCP, op); refused != nil {
 		return s.refuse(refused.Code, refused.Text)
 	}
 	claim := gate.Claim{From: s.from, Clients: 1, Requests: 1, Bytes: len(s.in), Asker: gate.Modest}

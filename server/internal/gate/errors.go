@@ -43,7 +43,8 @@ func CodeOf(err error) (codec.Code, bool) {
 
 // Words are the first words of the errors of RESP that there are, by which programs tell them
 // apart.
-var Words = [...]string{"ERR", "BUSY", "EXECABORT", "LOADING", "MISCONF", "NOPERM", "NOPROTO", "OOM"}
+var Words = [...]string{"ERR", "BUSY", "EXECABORT", "LOADING", "MISCONF", "NOAUTH", "NOPERM", "NOPROTO",
+	"OOM", "WRONGPASS"}
 
 // Errors counts errors of RESP by their first word; it is the first of Words if it is none of them.
 type Errors [len(Words)]atomic.Uint64

@@ -49,9 +49,12 @@ type Gate struct {
 	// How long turns may take (turns.go); tests make them longer, before anything else.
 	FullTime, SharedTime, FullLoopTime, SharedLoopTime time.Duration
 
+	anyone        *access.Principal // where there are no rules
 	places        places
 	ending        atomic.Bool
-	refusals      refusalLimit
+	refusals      sourceLimit // of datagrams
+	failures      sourceLimit // to show a token that is somebody's
+	failureLines  sourceLimit // of those in the log
 	inFlight      atomic.Int64
 	inFlightBytes atomic.Int64
 	shares        shares
@@ -66,8 +69,10 @@ func New(o Options) *Gate {
 	g := &Gate{Options: o, Began: time.Now(), MostHeld: max(leastHeld, o.MaxInFlightBytes)}
 	g.FullTime, g.SharedTime, g.FullLoopTime, g.SharedLoopTime = fullTime, sharedTime, fullLoopTime, sharedLoopTime
 	g.Events.log, g.Events.now = o.Logger, time.Now
+	g.anyone = access.Anyone()
 	g.places.init(o.MaxConns, o.MaxConnsPerSource)
-	g.refusals.init(o.RefusalRate)
+	g.refusals = newSourceLimit(o.RefusalRate, o.RefusalRate)
+	g.failures, g.failureLines = newSourceLimit(failureRate, failureBurst), newSourceLimit(1, 1)
 	g.shares.init()
 	return g
 }

@@ -62,7 +62,8 @@ func TestRefusalLimitForgets(t *testing.T) {
 		t.Fatal("the first is refused")
 	}
 	for i := range 10 * maxSources {
-		l.allow(Peer{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 1)}, now)
+		addr := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+		l.allow(Peer{Addr: netip.AddrPortFrom(addr, 1)}, now)
 		if i%100 == 0 && l.allow(persistent, now) {
 			t.Fatalf("forgotten after %d others", i)
 		}
@@ -123,10 +124,9 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-func newRefusals(perSecond int) *refusalLimit {
-	l := new(refusalLimit)
-	l.init(perSecond)
-	return l
+func newRefusals(perSecond int) *sourceLimit {
+	l := newSourceLimit(perSecond, perSecond)
+	return &l
 }
 
 func peerAt(addr string) Peer { return Peer{Addr: netip.AddrPortFrom(netip.MustParseAddr(addr), 1)} }

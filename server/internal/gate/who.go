@@ -17,7 +17,7 @@ type Who struct {
 // Know tells who a peer is by how it came. Where there are no rules everybody may do everything.
 func (g *Gate) Know(peer Peer) Who {
 	if g.Options.Rules == nil {
-		return Who{principal: access.Anyone(), shown: true}
+		return Who{principal: g.anyone, shown: true}
 	}
 	w := Who{rules: g.Options.Rules()}
 	if peer.Certificate != nil {
@@ -33,15 +33,16 @@ func (g *Gate) Know(peer Peer) Who {
 	return w
 }
 
-// Renew has w be who it is by the rules that hold now. It is called before May, once in a turn.
-func (g *Gate) Renew(w *Who) {
+// Renew has w be who it is by the rules that hold now, and tells whether they are others than
+// before. It is called before May, once in a turn.
+func (g *Gate) Renew(w *Who) bool {
 	if w.rules == nil {
-		return
+		return false
 	}
 	rules := g.Options.Rules()
 	switch {
 	case rules == w.rules:
-		return
+		return false
 	case w.shown:
 		w.principal = rules.Again(w.principal)
 		w.refused = w.principal == nil
@@ -50,9 +51,11 @@ func (g *Gate) Renew(w *Who) {
 		w.principal = rules.Anonymous()
 	}
 	w.rules = rules
+	return true
 }
 
-// Authenticate has w be whose token it is. It returns false, and changes nothing, if it is nobody's.
+// Authenticate has w be whose token it is. It returns false, and changes nothing, if it is
+// nobody's.
 func (w *Who) Authenticate(name string, token []byte) bool {
 	if w.rules == nil {
 		return false

@@ -152,7 +152,7 @@ func (d *datagramDoor) take(i int) {
 	}()
 	o.Gate.Datagrams.Add(1)
 	var op core.Op
-	refused := o.Counter.Decode(msg, &op)
+	refused := o.Counter.Decode(msg, peer, gate.DoorUDP, &op)
 	if (refused != nil || peer.Addr.Port() == 0) && !o.Counter.IsAnswerable(msg, peer) || !d.l.p.isOpen.Load() {
 		return
 	}
@@ -217,6 +217,11 @@ func (b *batch) advance() {
 		b.messages = make([]epoll.Message, n)
 	}
 	b.answers, b.vectors, b.messages = b.answers[:len(b.ops)], b.vectors[:len(b.ops)], b.messages[:len(b.ops)]
+	if o.Gate.Options.Audit != nil {
+		for i := range b.senders { // each is somebody else
+			o.Counter.Changed(b.senders[i].peer(), gate.DoorUDP, b.ops[i:i+1], b.group.Index)
+		}
+	}
 	n := 0
 	for i := range b.ops {
 		op, from, answer := &b.ops[i], &b.senders[i], b.answers[n][:0]

@@ -81,6 +81,9 @@ func (x *exchange) answer() {
 			break
 		}
 	}
+	if x.door.gate.Options.Audit != nil {
+		x.door.gate.Changed(&x.client.who, x.client.peer, gate.DoorRESP, x.ops, x.group.Index)
+	}
 	if x.group.Whole {
 		if !known {
 			x.out = x.out[:from] // no part of an answer

@@ -58,7 +58,7 @@ func (x *exchange) backupCommand() {
 	switch {
 	case o.Backup == nil:
 		x.fail("ERR there is nothing to back up: the server keeps its counters in memory only")
-	case !o.AllowBackup && !x.client.peer.IsLocal():
+	case !x.client.who.HasRules() && !o.AllowBackup && !x.client.peer.IsLocal():
 		x.fail("NOPERM backups are for clients on the server's own machine, unless it is started with --allow-backup")
 	default:
 		x.backup, x.over = format, true
@@ -67,7 +67,7 @@ func (x *exchange) backupCommand() {
 
 // Backup sends a backup, or says why there is none. It returns false if the connection has to end,
 // because a part of a backup was sent and the rest cannot be.
-func (d *Door) Backup(conn session.Conn, peer gate.Peer, format string) bool {
+func (d *Door) Backup(conn session.Conn, who string, peer gate.Peer, format string) bool {
 	ctx, cancel := context.WithCancel(d.backups.ctx)
 	defer cancel()
 	w := &backupWriter{door: d, ctx: ctx, conn: conn}
@@ -88,6 +88,7 @@ func (d *Door) Backup(conn session.Conn, peer gate.Peer, format string) bool {
 	if err == nil {
 		err = w.close()
 	}
+	d.gate.BackedUp(who, peer, err)
 	if err == nil {
 		d.backups.done.Add(1)
 		d.backups.last.Store(time.Now().Unix())

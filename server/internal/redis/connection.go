@@ -53,8 +53,7 @@ func (x *exchange) quit() {
 // resetConnection puts everything back that the client has set.
 func (x *exchange) resetConnection() {
 	x.client.forgetTransaction()
-	x.client.version = resp.V2
-	x.client.label.Store(&label{version: resp.V2})
+	x.client.begin()
 	x.status("RESET")
 }
 
@@ -76,14 +75,6 @@ func (x *exchange) selectDB() {
 const errNoAuth = "ERR AUTH <password> called without any password configured for the default user. Are you sure " +
 	"your configuration is correct?"
 
-func (x *exchange) auth() {
-	if x.parser.Len() > 3 {
-		x.fail(errSyntax)
-		return
-	}
-	x.fail(errNoAuth)
-}
-
 // hello is a barrier, because the version decides how the replies before it are written.
 func (x *exchange) hello() {
 	version, label := x.client.version, *x.client.label.Load()
@@ -99,12 +90,16 @@ func (x *exchange) hello() {
 		}
 		version = resp.Version(n)
 	}
+	var name, token []byte
 	for i := 2; i < x.parser.Len(); {
 		option, left := x.parser.Arg(i), x.parser.Len()-i-1
 		switch {
-		case is(option, "auth") && left >= 2:
+		case is(option, "auth") && left >= 2 && !x.client.who.HasRules():
 			x.fail(errNoAuth)
 			return
+		case is(option, "auth") && left >= 2:
+			name, token = x.parser.Arg(i+1), x.parser.Arg(i+2)
+			i += 3
 		case is(option, "setname") && left >= 1:
 			if why := noLabel("Client names", x.parser.Arg(i+1)); why != "" {
 				x.fail(why)
@@ -117,7 +112,10 @@ func (x *exchange) hello() {
 			return
 		}
 	}
-	x.client.version, label.version = version, version
+	if token != nil && !x.authenticate(string(name), token) {
+		return
+	}
+	x.client.version, label.version, label.user = version, version, x.client.label.Load().user
 	x.client.label.Store(&label)
 
 	b := version.AppendMap(x.begin(), 7)

@@ -85,6 +85,9 @@ func NewDoor(o Options) *Door {
 	d.backups.ctx, d.backups.end = context.WithCancel(context.Background())
 	for i, c := range allCommands() {
 		c.number = uint8(i)
+		if c.name == "auth" && o.Gate.Options.Rules == nil { // nobody is asked who he is
+			c.refused, c.inMulti = true, queued
+		}
 		d.numbered, d.commands[c.name] = append(d.numbered, c), c
 		if !c.refused {
 			d.listed = append(d.listed, c)

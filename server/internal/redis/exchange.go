@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gcd/codec"
+	"gcd/internal/access"
 	"gcd/resp"
 	"gcd/server/internal/gate"
 	"gcd/store/core"
@@ -103,7 +104,8 @@ func (x *exchange) take() {
 			x.more = true // it may not fit with what was collected, and may fit alone
 			return
 		case len(name) == 4 && n == 2 && !x.client.queueing && // the hot one
-			name[0]|0x20 == 'i' && name[1]|0x20 == 'n' && name[2]|0x20 == 'c' && name[3]|0x20 == 'r':
+			name[0]|0x20 == 'i' && name[1]|0x20 == 'n' && name[2]|0x20 == 'c' && name[3]|0x20 == 'r' &&
+			(x.client.countsAll || x.client.who.May(access.Count, x.parser.Arg(1))):
 			x.ask(formInteger, core.Count, 1, 1, maxInteger)
 		case n > 0:
 			if done := x.run(); !done {
@@ -158,6 +160,9 @@ func (c *clock) over() bool {
 // only one at a time might have found a place.
 func (x *exchange) takeAdmitted() bool {
 	c := x.client
+	if c.who.HasRules() {
+		c.renew()
+	}
 	asked, little := 0, false // operations, or commands, of which one may read many topics
 	for {
 		taken := x.taken
@@ -203,13 +208,20 @@ func (x *exchange) lacksRoom() bool {
 // collected before it, or for its next turn.
 func (x *exchange) run() bool {
 	c := x.whichCommand(0)
+	fits := c != nil && (c.arity <= 0 || x.parser.Len() == c.arity) && x.parser.Len() >= -c.arity
+	may, topic := true, []byte(nil)
+	if fits && x.client.who.HasRules() {
+		may, topic = x.permits(c)
+	}
 	switch {
 	case c == nil:
 		x.spoil()
 		x.unknownCommand()
-	case c.arity > 0 && x.parser.Len() != c.arity, x.parser.Len() < -c.arity:
+	case !fits:
 		x.spoil()
 		x.reject(x.arityError(c.name))
+	case !may:
+		x.deny(c, topic)
 	case x.client.queueing && c.inMulti != atOnce:
 		if x.enqueue(c) {
 			c = nil

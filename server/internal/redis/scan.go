@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"gcd/codec"
+	"gcd/internal/access"
 	"gcd/resp"
 	"gcd/store/core"
 )
@@ -99,9 +100,10 @@ func (x *exchange) look(to reach, pattern []byte) whyLook {
 	if len(l.found) == 0 {
 		l.found = append(l.found[:0], make([]byte, foundHead)...)
 	}
+	all := x.client.who.Everything(access.Read)
 	one := func(topic []byte, v core.Value) {
 		work += len(topic) * len(pattern)
-		if v.Sum == 0 {
+		if v.Sum == 0 || !all && !x.client.who.May(access.Read, topic) {
 			return
 		}
 		l.live++

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gcd/codec"
+	"gcd/internal/access"
 	"gcd/resp"
 	"gcd/server/internal/gate"
 	"gcd/server/internal/session"
@@ -29,6 +30,10 @@ type Session struct {
 	from  *gate.Source
 	local netip.AddrPort // the server's end
 	since time.Time
+
+	who       gate.Who // the client is, and may do
+	countsAll bool     // it may count on all topics
+	failures  int      // to show a token that is somebody's
 
 	version  resp.Version
 	told     codec.Code // why no command is run any more: the server stops
@@ -61,6 +66,7 @@ const (
 // label is what a client says of itself.
 type label struct {
 	name, library, libraryVersion string
+	user                          string       // what the rules call it
 	version                       resp.Version // the one that it speaks, as Session has it
 }
 
@@ -89,12 +95,27 @@ func (d *Door) NewWorker(w *session.Worker, single bool) *Worker {
 func (w *Worker) NewSession(peer gate.Peer, local netip.AddrPort) *Session {
 	d := w.door
 	c := &Session{door: d, worker: w, id: d.lastID.Add(1), peer: peer, from: d.gate.Source(peer), local: local,
-		since: time.Now(), version: resp.V2, little: true}
-	c.label.Store(&label{version: resp.V2})
+		since: time.Now(), little: true}
+	c.begin()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.clients[c.id] = c
 	return c
+}
+
+// begin has the client be who it is by how it came, with nothing that it has set.
+func (c *Session) begin() {
+	c.who, c.version = c.door.gate.Know(c.peer), resp.V2
+	c.countsAll = c.who.Everything(access.Count)
+	c.label.Store(&label{version: resp.V2, user: c.user()})
+}
+
+// user is what CLIENT LIST says who the client is; empty where nobody is asked.
+func (c *Session) user() string {
+	if !c.who.HasRules() {
+		return ""
+	}
+	return c.who.Name()
 }
 
 // Advance takes commands, has them done and answers them.
@@ -271,7 +292,9 @@ func (c *Session) late() {
 }
 
 // Detached sends a backup. The exchange may be another connection's by now, if this one has ended.
-func (c *Session) Detached(conn session.Conn) bool { return c.door.Backup(conn, c.peer, c.format) }
+func (c *Session) Detached(conn session.Conn) bool {
+	return c.door.Backup(conn, c.user(), c.peer, c.format)
+}
 
 // undetached answers that there is none.
 func (c *Session) undetached(why error) {

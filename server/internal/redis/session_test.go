@@ -70,7 +70,11 @@ func (l *lab) talk(t *testing.T, in string) (got string, last session.Next) {
 
 // hear tells a session what was read, and returns what it says until it waits for something.
 func hear(c *Session, in string) (out string, a session.Action) {
-	e := session.Event{Kind: session.Bytes, Bytes: []byte(in), Drained: true}
+	return goOn(c, session.Event{Kind: session.Bytes, Bytes: []byte(in), Drained: true})
+}
+
+// goOn tells a session what has happened, and returns what it says until it waits for something.
+func goOn(c *Session, e session.Event) (out string, a session.Action) {
 	for {
 		switch a = c.Advance(e); a.Next {
 		case session.Write:

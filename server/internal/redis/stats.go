@@ -105,7 +105,7 @@ func (x *exchange) blame(c *command, text string) {
 // then or for this client, whatever its arguments are.
 func refusedBefore(text string) bool {
 	switch gate.Words[gate.Word(text)] {
-	case "BUSY", "LOADING", "MISCONF", "NOPERM", "OOM":
+	case "BUSY", "LOADING", "MISCONF", "NOAUTH", "NOPERM", "OOM":
 		return true
 	}
 	return false

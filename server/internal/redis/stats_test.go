@@ -15,7 +15,7 @@ func TestCommandTimes(t *testing.T) {
 	incr, get, ping := d.commands["incr"], d.commands["get"], d.commands["ping"]
 	w := d.NewWorker(nil, true)
 	turn := func(taken int, ran ...runs) {
-		c := &Session{worker: w, x: &exchange{taken: taken, ran: ran}}
+		c := &Session{worker: w, x: &exchange{door: d, taken: taken, ran: ran}}
 		c.answer()
 	}
 	want := func(c *command, calls, usec, rejected, failed uint64) {
@@ -43,7 +43,7 @@ func TestCommandTimes(t *testing.T) {
 	want(incr, 12, 160, 0, 0)
 	want(get, 7, 70, 0, 1)
 
-	x := &exchange{taken: 4} // four INCR, of which one failed and two were refused; and a GET that was refused
+	x := &exchange{door: d, taken: 4} // four INCR, of which one failed and two were refused; and a GET that was refused
 	x.ran.of(incr).failed++
 	x.ran.reject(incr)
 	x.ran.reject(incr)

@@ -3,6 +3,7 @@ package redis
 import (
 	"strings"
 
+	"gcd/internal/access"
 	"gcd/resp"
 )
 
@@ -10,7 +11,7 @@ import (
 
 // subcommands finishes those of a command: they get their whole names, their group, and HELP.
 func subcommands(of, group string, subs ...*command) []*command {
-	help := &command{name: "help", arity: 2, flags: flagsTell, summary: "Prints this."}
+	help := &command{name: "help", needs: noRight, arity: 2, flags: flagsTell, summary: "Prints this."}
 	help.run = func(x *exchange) { x.help(of) }
 	subs = append(subs, help)
 	for _, c := range subs {
@@ -42,30 +43,33 @@ func (c *command) listedSubs() []*command {
 
 func clientSubcommands() []*command {
 	return subcommands("client", groupConnection,
-		&command{name: "id", arity: 2, flags: flagsConn, run: func(x *exchange) { x.integer(int64(x.client.id)) },
+		&command{name: "id", needs: noRight, arity: 2, flags: flagsConn,
+			run:     func(x *exchange) { x.integer(int64(x.client.id)) },
 			summary: "Returns the number of the connection."},
-		&command{name: "info", arity: 2, flags: flagsConn, run: (*exchange).clientInfo,
+		&command{name: "info", needs: noRight, arity: 2, flags: flagsConn, run: (*exchange).clientInfo,
 			summary: "Returns what is known of the connection."},
-		&command{name: "list", arity: -2, flags: flagsAdmin, run: (*exchange).clientList,
+		&command{name: "list", needs: access.Admin, arity: -2, flags: flagsAdmin, run: (*exchange).clientList,
 			args: []argument{{name: "type", kind: "string", token: "TYPE", optional: true}, {name: "id",
 				kind: "integer", token: "ID", optional: true, multiple: true}},
 			summary: "Returns what is known of connections: of all, of those of a type, or of some."},
-		&command{name: "getname", arity: 2, flags: flagsConn, run: (*exchange).clientGetName,
+		&command{name: "getname", needs: noRight, arity: 2, flags: flagsConn, run: (*exchange).clientGetName,
 			summary: "Returns what the client calls itself."},
-		&command{name: "setname", arity: 3, flags: flagsConn, run: (*exchange).clientSetName,
+		&command{name: "setname", needs: noRight, arity: 3, flags: flagsConn, run: (*exchange).clientSetName,
 			args:    []argument{{name: "name", kind: "string"}},
 			summary: "Sets what the client calls itself."},
-		&command{name: "setinfo", arity: 4, flags: flagsConn, run: (*exchange).clientSetInfo,
+		&command{name: "setinfo", needs: noRight, arity: 4, flags: flagsConn, run: (*exchange).clientSetInfo,
 			args:    []argument{{name: "attribute", kind: "string"}, {name: "value", kind: "string"}},
 			summary: "Sets LIB-NAME or LIB-VER, what the client's library calls itself."},
-		&command{name: "trackinginfo", arity: 2, flags: flagsConn, run: (*exchange).trackingInfo,
+		&command{name: "trackinginfo", needs: noRight, arity: 2, flags: flagsConn, run: (*exchange).trackingInfo,
 			summary: "Returns that nothing is tracked."},
-		&command{name: "getredir", arity: 2, flags: flagsConn, run: func(x *exchange) { x.integer(-1) },
+		&command{name: "getredir", needs: noRight, arity: 2, flags: flagsConn, run: func(x *exchange) { x.integer(-1) },
 			// nobody is told of changes
 			summary: "Returns -1: nothing is tracked."},
-		&command{name: "no-evict", arity: 3, flags: flagsAdmin, run: (*exchange).onOrOff, args: onOrOffArgs,
+		&command{name: "no-evict", needs: noRight, arity: 3, flags: flagsAdmin,
+			run: (*exchange).onOrOff, args: onOrOffArgs,
 			summary: "Does nothing: no client is ever evicted."},
-		&command{name: "no-touch", arity: 3, flags: flagsConn, run: (*exchange).onOrOff, args: onOrOffArgs,
+		&command{name: "no-touch", needs: noRight, arity: 3, flags: flagsConn,
+			run: (*exchange).onOrOff, args: onOrOffArgs,
 			summary: "Does nothing: no read is noted."},
 	)
 }
@@ -86,21 +90,21 @@ func commandSubcommands() []*command {
 	whole := []argument{{name: "command", kind: "string"}, {name: "arg", kind: "string", optional: true,
 		multiple: true}}
 	return subcommands("command", groupServer,
-		&command{name: "count", arity: 2, flags: flagsTell,
+		&command{name: "count", needs: noRight, arity: 2, flags: flagsTell,
 			run:     func(x *exchange) { x.integer(int64(len(x.door.listed))) },
 			summary: "Returns how many commands there are."},
-		&command{name: "docs", arity: -2, flags: flagsTell, args: some, run: (*exchange).commandDocs,
+		&command{name: "docs", needs: noRight, arity: -2, flags: flagsTell, args: some, run: (*exchange).commandDocs,
 			summary: "Returns what people want to know of commands, of all if none is named."},
-		&command{name: "getkeys", arity: -3, flags: flagsTell, args: whole,
+		&command{name: "getkeys", needs: noRight, arity: -3, flags: flagsTell, args: whole,
 			run:     func(x *exchange) { x.commandKeys(false) },
 			summary: "Returns which arguments of a command are topics."},
-		&command{name: "getkeysandflags", arity: -3, flags: flagsTell, args: whole,
+		&command{name: "getkeysandflags", needs: noRight, arity: -3, flags: flagsTell, args: whole,
 			run:     func(x *exchange) { x.commandKeys(true) },
 			summary: "Returns that, and what the command does to them."},
-		&command{name: "info", arity: -2, flags: flagsTell, args: some,
+		&command{name: "info", needs: noRight, arity: -2, flags: flagsTell, args: some,
 			run:     func(x *exchange) { x.describe(x.named(2)) },
 			summary: "Returns what programs want to know of commands, of all if none is named."},
-		&command{name: "list", arity: -2, flags: flagsTell, run: (*exchange).commandList,
+		&command{name: "list", needs: noRight, arity: -2, flags: flagsTell, run: (*exchange).commandList,
 			args: []argument{{name: "filterby", kind: "string", token: "FILTERBY", optional: true},
 				{name: "filter", kind: "string", optional: true}},
 			summary: "Returns the names of commands; FILTERBY takes MODULE, ACLCAT or PATTERN."},
@@ -109,7 +113,7 @@ func commandSubcommands() []*command {
 
 func configSubcommands() []*command {
 	all := subcommands("config", groupServer,
-		&command{name: "get", arity: -3, flags: flagsAdmin, run: (*exchange).configGet,
+		&command{name: "get", needs: access.Admin, arity: -3, flags: flagsAdmin, run: (*exchange).configGet,
 			args:    []argument{{name: "pattern", kind: "pattern", multiple: true}},
 			summary: "Returns the settings whose names match."},
 	)
@@ -126,7 +130,7 @@ func configSubcommands() []*command {
 
 func moduleSubcommands() []*command {
 	return subcommands("module", groupServer,
-		&command{name: "list", arity: 2, flags: "admin noscript", run: (*exchange).nothing,
+		&command{name: "list", needs: noRight, arity: 2, flags: "admin noscript", run: (*exchange).nothing,
 			summary: "Returns nothing: there are no modules."},
 	)
 }
@@ -136,12 +140,12 @@ func moduleSubcommands() []*command {
 func slowlogSubcommands() []*command {
 	const flags = "admin loading stale"
 	return subcommands("slowlog", groupServer,
-		&command{name: "get", arity: -2, flags: flags, run: (*exchange).slowlogGet,
+		&command{name: "get", needs: noRight, arity: -2, flags: flags, run: (*exchange).slowlogGet,
 			args:    []argument{{name: "count", kind: "integer", optional: true}},
 			summary: "Returns nothing: no slow commands are kept."},
-		&command{name: "len", arity: 2, flags: flags, run: func(x *exchange) { x.integer(0) },
+		&command{name: "len", needs: noRight, arity: 2, flags: flags, run: func(x *exchange) { x.integer(0) },
 			summary: "Returns 0, likewise."},
-		&command{name: "reset", arity: 2, flags: flags, run: func(x *exchange) { x.status("OK") },
+		&command{name: "reset", needs: noRight, arity: 2, flags: flags, run: func(x *exchange) { x.status("OK") },
 			summary: "Does nothing, likewise."},
 	)
 }
@@ -150,23 +154,24 @@ func latencySubcommands() []*command {
 	event := []argument{{name: "event", kind: "string"}}
 	events := []argument{{name: "event", kind: "string", optional: true, multiple: true}}
 	return subcommands("latency", groupServer,
-		&command{name: "doctor", arity: 2, flags: flagsAdmin, run: (*exchange).latencyDoctor,
+		&command{name: "doctor", needs: noRight, arity: 2, flags: flagsAdmin, run: (*exchange).latencyDoctor,
 			summary: "Says that no latencies are kept."},
-		&command{name: "graph", arity: 3, flags: flagsAdmin, args: event,
+		&command{name: "graph", needs: noRight, arity: 3, flags: flagsAdmin, args: event,
 			run: func(x *exchange) {
 				x.fail("ERR No samples available for event '" + shown(x.parser.Arg(2)) +
 					"'")
 			},
 			summary: "Fails: there are no samples of any event."},
-		&command{name: "histogram", arity: -2, flags: flagsAdmin,
+		&command{name: "histogram", needs: noRight, arity: -2, flags: flagsAdmin,
 			run:     func(x *exchange) { x.end(x.client.version.AppendMap(x.begin(), 0)) },
 			args:    []argument{{name: "command", kind: "string", optional: true, multiple: true}},
 			summary: "Returns nothing: there are no histograms."},
-		&command{name: "history", arity: 3, flags: flagsAdmin, args: event, run: (*exchange).nothing,
+		&command{name: "history", needs: noRight, arity: 3, flags: flagsAdmin, args: event, run: (*exchange).nothing,
 			summary: "Returns nothing: there are no samples."},
-		&command{name: "latest", arity: 2, flags: flagsAdmin, run: (*exchange).nothing,
+		&command{name: "latest", needs: noRight, arity: 2, flags: flagsAdmin, run: (*exchange).nothing,
 			summary: "Returns nothing: there are no samples."},
-		&command{name: "reset", arity: -2, flags: flagsAdmin, args: events, run: func(x *exchange) { x.integer(0) },
+		&command{name: "reset", needs: noRight, arity: -2, flags: flagsAdmin, args: events,
+			run:     func(x *exchange) { x.integer(0) },
 			summary: "Returns 0: there was nothing to forget."},
 	)
 }

@@ -215,12 +215,17 @@ func (x *exchange) exec() {
 	n := int(c.queue.commands.Swap(0)) - 1
 	x.ready = resp.AppendArray(x.ready[:0], n) // empty, since nothing is collected
 	x.steps = append(x.steps, step{form: formReady, n: uint32(len(x.ready))})
-	outer := x.parser
+	outer, denied := x.parser, ""
 	x.parser = t.parser
 	for at := 0; at < len(t.commands); {
 		from := at
 		at += x.parse(t, at)
-		if command := x.whichCommand(0); command.topics(x.parser.Len()) > 0 {
+		command := x.whichCommand(0)
+		if may, topic := x.permits(command); !may && denied == "" { // since it was queued the rules have changed
+			x.noteDenied(command, topic)
+			denied = x.denial(command, topic)
+		}
+		if command.topics(x.parser.Len()) > 0 {
 			x.current = command.number
 			command.run(x)
 			x.within.of(command).calls++
@@ -230,6 +235,10 @@ func (x *exchange) exec() {
 	}
 	t.parser, x.parser = x.parser, outer
 	x.size = len(t.commands) - x.parsed // without EXEC, which is added after it
+	if denied != "" {
+		x.abort("EXECABORT Transaction discarded because of: " + denied)
+		return
+	}
 	if !x.door.backend().Fits(x.ops) {
 		x.door.gate.Refused(codec.CodeMessageTooLong, c.peer, x.parser.Arg(0))
 		x.abort(errNotOneFits)
