@@ -210,7 +210,7 @@ func (x *exchange) run() bool {
 	c := x.whichCommand(0)
 	fits := c != nil && (c.arity <= 0 || x.parser.Len() == c.arity) && x.parser.Len() >= -c.arity
 	may, topic := true, []byte(nil)
-	if fits && x.client.who.HasRules() {
+	if fits {
 		may, topic = x.permits(c)
 	}
 	switch {

@@ -34,7 +34,7 @@ func (c *Session) known() {
 func (x *exchange) permits(c *command) (may bool, topic []byte) {
 	who := &x.client.who
 	switch {
-	case c.refused || c.needs == noRight:
+	case !who.HasRules(), c.refused, c.needs == noRight:
 		return true, nil
 	case c.whole:
 		return who.Everything(c.needs), nil
