@@ -3,9 +3,11 @@ package client
 import (
 	"container/list"
 	"context"
+	"fmt"
 	"sync"
 
 	"gcd/codec"
+	"gcd/internal/dial"
 )
 
 // Client counts at one server. New makes one; it is safe for many goroutines and has to be closed.
@@ -46,9 +48,9 @@ type transport interface {
 	longest() int
 }
 
-// New returns a client of the server at addr, host:port, or what Options.Dial makes of it; "" means
-// 127.0.0.1:5555. It sends nothing and does not look for the server yet. An error means that addr
-// or an option makes no sense.
+// New returns a client of the server at addr: host:port, or unix:PATH for a unix socket, or what
+// Options.Dial makes of it; "" means 127.0.0.1:5555. It sends nothing and does not look for the
+// server yet. An error means that addr or an option makes no sense.
 func New(addr string, opts Options) (*Client, error) {
 	if addr == "" {
 		addr = codec.DefaultAddr
@@ -61,7 +63,20 @@ func New(addr string, opts Options) (*Client, error) {
 	if err := opts.check(); err != nil {
 		return nil, err
 	}
+	if network, _ := dial.Split(addr); network == "unix" && opts.Network == "udp" {
+		return nil, fmt.Errorf(`client: %s is a socket of connections, and network "udp" has none`, addr)
+	}
+	if opts.TLS != nil {
+		config, err := dial.Config(opts.TLS, addr)
+		if err != nil {
+			return nil, fmt.Errorf("client: TLS without a ServerName: %w", err)
+		}
+		opts.TLS = config
+	}
 	c := &Client{addr: addr, waiting: list.New()}
+	if opts.Token != "" { // which only RESP carries
+		opts.Network = "resp"
+	}
 	switch opts.Network {
 	case "", "tcp":
 		c.opts = opts.over("tcp")

@@ -30,6 +30,7 @@
 //	                                                     answer, or an answer that cannot be read
 //
 // errors.As(err, **RefusedError) finds a refusal's code. CountMany has a fourth kind, PartialError.
+// A refusal because of who asks is ErrNotAuthenticated or ErrNotPermitted as well.
 //
 // The cause follows the class: when the caller's context ended the call, errors.Is(err,
 // context.Canceled) or context.DeadlineExceeded; when the client was closed, errors.Is(err,
@@ -68,6 +69,14 @@
 // command whose turn it is ends the connection. So does the oldest call's wait for more than
 // Options.Timeout, because answers come in order and those after it would be late as well. No
 // command is ever sent twice.
+//
+// # Who asks, and over what
+//
+// Options.TLS has each connection go over TLS. With Options.Token a connection begins with AUTH,
+// and the PING follows in the same write. If the server does not take the token the calls that wait
+// are refused, with ErrNotAuthenticated, and the next call makes another connection, no sooner than
+// after the pause. A server that says in the middle of a connection that it does not know who asks
+// is given the token again, over the next connection. An address "unix:PATH" is a unix socket.
 //
 // # UDP
 //

@@ -25,6 +25,16 @@ var (
 	ErrClosed = errors.New("client is closed")
 )
 
+// Refusals because of who asks. Each is ErrRefused as well, with a RefusedError, and asking again
+// does not help.
+var (
+	// ErrNotAuthenticated means that the server wants to know who asks, and does not: there was no
+	// token, or a wrong one, or no TLS.
+	ErrNotAuthenticated = errors.New("not authenticated")
+	// ErrNotPermitted means that who asks has no right to this.
+	ErrNotPermitted = errors.New("not permitted")
+)
+
 // RefusedError is a refusal: the request surely had no effect. Code says why; Text may say more, in
 // words. A call returns it wrapped, beside ErrRefused, so find it with errors.As.
 type RefusedError = codec.RefusalError
@@ -86,7 +96,37 @@ func notSent(cause error) error { return fmt.Errorf("%w: %w", ErrNotSent, cause)
 
 func unknown(cause error) error { return fmt.Errorf("%w: %w", ErrUnknown, cause) }
 
-func refused(r codec.Reply) error { return &RefusedError{Code: r.Code, Text: r.Text} }
+func refused(r codec.Reply) error { return known(&RefusedError{Code: r.Code, Text: r.Text}) }
+
+// known is a refusal as errors.Is wants it.
+func known(r *RefusedError) error {
+	switch {
+	case r.Code == codec.CodeNotPermitted:
+		return &denial{r, ErrNotPermitted}
+	case denied(r.Code):
+		return &denial{r, ErrNotAuthenticated}
+	}
+	return r
+}
+
+// denied reports whether a refusal is because of who asks.
+func denied(code codec.Code) bool {
+	switch code {
+	case codec.CodeNotAuthenticated, codec.CodeNotPermitted, codec.CodeTooManyFailures:
+		return true
+	}
+	return false
+}
+
+// denial is a refusal because of who asks.
+type denial struct {
+	refusal *RefusedError
+	kind    error
+}
+
+func (d *denial) Error() string { return d.refusal.Error() }
+
+func (d *denial) Unwrap() []error { return []error{d.refusal, d.kind} }
 
 // interrupted returns what ended ctx, nil while it has not ended. What the caller's context gave as
 // its cause is given in words only: it may be the error of another call (an errgroup does that),
@@ -116,7 +156,7 @@ func because(ctx context.Context, err error) error {
 // made may fail by anything, also by the error of another call.
 func foreign(err error) error {
 	for _, ours := range []error{context.Canceled, context.DeadlineExceeded, ErrRefused, ErrNotSent, ErrUnknown,
-		ErrClosed} {
+		ErrClosed, ErrNotAuthenticated, ErrNotPermitted} {
 		if errors.Is(err, ours) {
 			return errors.New(err.Error())
 		}

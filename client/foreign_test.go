@@ -78,6 +78,7 @@ func TestErrorsOfForeignConnections(t *testing.T) {
 	t.Parallel()
 	foreign := []error{
 		context.Canceled, context.DeadlineExceeded, ErrRefused, ErrNotSent, ErrUnknown, ErrClosed,
+		ErrNotAuthenticated, ErrNotPermitted,
 		&RefusedError{Code: codec.CodeNoRoom}, &PartialError{}, &readError{ErrUnknown},
 	}
 	for _, network := range []string{"resp", "tcp"} {
@@ -106,7 +107,8 @@ func TestErrorsOfForeignConnections(t *testing.T) {
 					wantClass(t, err, stage.class)
 					var partial *PartialError
 					if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
-						errors.Is(err, ErrClosed) || errors.As(err, &partial) {
+						errors.Is(err, ErrClosed) || errors.Is(err, ErrNotAuthenticated) ||
+						errors.Is(err, ErrNotPermitted) || errors.As(err, &partial) {
 						t.Errorf("%v: what is said of another is said of this call", err)
 					}
 					if Retryable(err) != (stage.class == "not sent") {

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"gcd/codec"
+	"gcd/internal/dial"
 )
 
 // Options say how a Client talks to its server. The zero value, with the defaults below, is RESP
@@ -23,10 +25,20 @@ type Options struct {
 	// give "tcp" or "udp".
 	Network string
 
-	// Dial opens the connection to the server, in place of a net.Dialer: over TLS or a unix socket,
-	// or to a server in memory. network is "tcp", and addr is what New was given, in whatever form
-	// Dial understands. It has to end when ctx does; its errors say that a call was not sent. The
-	// connection has to take deadlines. Not with "udp".
+	// TLS has every connection go over TLS, as it says; nil: none does. Without a ServerName the
+	// server's certificate has to be for the host of the address. A server of gcd speaks TLS 1.3
+	// alone. Not with "udp".
+	TLS *tls.Config
+
+	// Token says to the server who asks: it is the first that each connection sends, by AUTH of
+	// RESP. So there is no going over to "tcp" with it, and none with "tcp" and "udp", where the
+	// protocol has no place for it. Without TLS it goes in clear text.
+	Token string
+
+	// Dial opens the connection to the server, in place of a net.Dialer: through a proxy, or to a
+	// server in memory. network is "tcp", and addr is what New was given, in whatever form Dial
+	// understands. It has to end when ctx does; its errors say that a call was not sent. The
+	// connection has to take deadlines. TLS goes over it. Not with "udp".
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	// Logger hears of it, once, when a client that was given no Network goes over to "tcp"; default
@@ -108,6 +120,13 @@ func (o Options) check() error {
 	if o.Dial != nil && o.Network == "udp" {
 		return errors.New(`client: Dial makes connections, and network "udp" has none: leave one of the two out`)
 	}
+	if o.TLS != nil && o.Network == "udp" {
+		return errors.New(`client: TLS goes over connections, and network "udp" has none: leave one of the two out`)
+	}
+	if o.Token != "" && o.Network != "" && o.Network != "resp" {
+		return fmt.Errorf(`client: a Token needs RESP, and network %q is another protocol, without a place for it`,
+			o.Network)
+	}
 	if o.Settle < 0 {
 		return fmt.Errorf("client: Settle %v: want a positive duration, or 0 to wait for the end", o.Settle)
 	}
@@ -127,6 +146,13 @@ func (o Options) check() error {
 }
 
 func checkAddr(addr string) error {
+	network, path := dial.Split(addr)
+	if network == "unix" {
+		if path == "" {
+			return fmt.Errorf("client: address %q: want unix:PATH, with the path of the server's socket", addr)
+		}
+		return nil
+	}
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return fmt.Errorf("client: address %q: want host:port, such as %s: %w", addr, codec.DefaultAddr, err)

@@ -25,7 +25,8 @@ import (
 // pipeline has fallen, for good, and hands its calls on, if it knows who takes them.
 type pipeline struct {
 	addr           string
-	dial           func(ctx context.Context, network, addr string) (net.Conn, error)
+	way            way
+	token          string        // "": none
 	connectTimeout time.Duration // to make a connection
 	answerTimeout  time.Duration // for the answer to a command
 	most           int           // commands in flight
@@ -53,8 +54,11 @@ type pipeline struct {
 	// leaving is the refusal of a server that stops: conn carries nothing more, and what has no
 	// answer was not run.
 	leaving error
-	guarded bool // it has a deadline for reading
-	fallen  bool
+	// forgotten says that the server does not know any more who sent the token: conn carries
+	// nothing more, and the next one says it again.
+	forgotten error
+	guarded   bool // it has a deadline for reading
+	fallen    bool
 
 	spoken bool // the server has shown that it has RESP; for run alone
 }
@@ -84,7 +88,8 @@ const (
 func newPipeline(addr string, opts Options) *pipeline {
 	p := &pipeline{
 		addr:           addr,
-		dial:           opts.Dial,
+		way:            way{opts.Dial, opts.TLS},
+		token:          opts.Token,
 		logger:         opts.Logger,
 		connectTimeout: opts.Timeout,
 		answerTimeout:  opts.Timeout,
@@ -92,9 +97,6 @@ func newPipeline(addr string, opts Options) *pipeline {
 		backOff:        backOff,
 		wake:           make(chan struct{}, 1),
 		cancellations:  make(cancellations),
-	}
-	if p.dial == nil {
-		p.dial = new(net.Dialer).DialContext
 	}
 	p.life, p.end = context.WithCancelCause(context.Background())
 	return p

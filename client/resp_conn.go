@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gcd/codec"
+	"gcd/internal/dial"
 	"gcd/resp"
 )
 
@@ -91,12 +92,9 @@ func (p *pipeline) connect(ended time.Time, pause time.Duration) (net.Conn, erro
 	}
 	ctx, cancel := context.WithDeadline(p.life, deadline)
 	defer cancel()
-	conn, err := p.dial(ctx, "tcp", p.addr)
+	conn, err := p.way.open(ctx, new(net.Dialer), p.addr)
 	if err != nil {
 		return nil, notSent(dialFailure(p.life, err))
-	}
-	if conn == nil {
-		return nil, notSent(errNoConn)
 	}
 	if err := conn.SetDeadline(deadline); err != nil {
 		conn.Close()
@@ -112,13 +110,19 @@ func (p *pipeline) connect(ended time.Time, pause time.Duration) (net.Conn, erro
 	return conn, nil
 }
 
-// greet sends a PING and reads the answer. Before that no call is in the connection's hands, so
-// whatever is wrong with the server costs no call its outcome: it speaks something else, is full,
-// or was the kernel that accepted for a server that hangs. The connection has the deadline.
+// greet sends a PING, with the token before it if there is one, and reads the answers. Before that
+// no call is in the connection's hands, so whatever is wrong with the server costs no call its
+// outcome: it speaks something else, is full, wants another token, or was the kernel that accepted
+// for a server that hangs. The connection has the deadline.
 func (p *pipeline) greet(conn net.Conn, deadline time.Time) error {
 	var buf [resp.MaxReplyLine]byte
+	authenticated := p.token == ""
+	greeting := "*1\r\n$4\r\nPING\r\n"
+	if !authenticated {
+		greeting = string(dial.AppendAuth(nil, p.token)) + greeting
+	}
 	// when that fails, reading says why, or brings a refusal that came first
-	io.WriteString(conn, "*1\r\n$4\r\nPING\r\n")
+	io.WriteString(conn, greeting)
 	n := 0
 	refuses := false
 	var err error
@@ -136,8 +140,20 @@ func (p *pipeline) greet(conn net.Conn, deadline time.Time) error {
 			}
 			continue
 		}
+		if dial.IsAlert(buf[:n]) {
+			return notSent(dial.ErrWantsTLS)
+		}
+		if !authenticated {
+			size, failed := dial.AuthReply(buf[:n])
+			if failed != nil {
+				return p.notAuthenticated(failed)
+			}
+			authenticated = size > 0
+			n = copy(buf[:], buf[size:n])
+		}
 		r, size, bad := resp.ParseReply(buf[:n])
 		switch {
+		case !authenticated: // the answer to AUTH is not whole
 		case bad == nil && size == 0:
 		case bad == nil && r.Kind == '-':
 			p.spoken = true
@@ -156,10 +172,20 @@ func (p *pipeline) greet(conn net.Conn, deadline time.Time) error {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		err = timedOut("no answer to a PING within %v; does the server speak RESP?", p.connectTimeout)
 	case n == 0 && err == io.EOF:
-		err = errors.New("the server closed the connection on a PING: it stops, or does not speak RESP; " +
-			`then network "tcp" or "udp" does without`)
+		err = errors.New("the server closed the connection on a PING: it stops, or wants TLS, or does not speak " +
+			`RESP; then network "tcp" or "udp" does without`)
 	}
 	return notSent(because(p.life, err))
+}
+
+// notAuthenticated returns what an answer to AUTH means that is not OK.
+func (p *pipeline) notAuthenticated(failed error) error {
+	var refusal *RefusedError
+	if errors.As(failed, &refusal) {
+		p.spoken = true
+		return known(refusal)
+	}
+	return notSent(fmt.Errorf("%w: %w", errNoRESP, failed))
 }
 
 // greeted returns what an error in answer to the first PING means. A server that cannot count just
@@ -183,7 +209,7 @@ func refusedPing(answer []byte) error {
 	switch {
 	case bad != nil:
 		return notSent(fmt.Errorf("%w: it answered a PING with %q", errOtherProtocol, clip(answer)))
-	case passes(reply.Code):
+	case passes(reply.Code) || denied(reply.Code):
 		return refused(reply)
 	}
 	return notSent(fmt.Errorf("%w: it refused a PING: %v", errOtherProtocol, reply.Code))
@@ -201,7 +227,7 @@ func (p *pipeline) serve(conn net.Conn) (useful bool) {
 	stop := context.AfterFunc(p.life, func() { conn.Close() })
 	defer stop()
 	p.mu.Lock()
-	p.conn, p.guarded, p.leaving = conn, false, nil
+	p.conn, p.guarded, p.leaving, p.forgotten = conn, false, nil, nil
 	p.mu.Unlock()
 
 	r := reader{pipeline: p, conn: conn}
@@ -273,7 +299,8 @@ func (p *pipeline) take(batch []*command) []*command {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	for size := 0; p.leaving == nil && size < maxBatch && p.waiting.len() > 0 && p.inFlight.len() < p.most; {
+	leaves := p.leaving != nil || p.forgotten != nil
+	for size := 0; !leaves && size < maxBatch && p.waiting.len() > 0 && p.inFlight.len() < p.most; {
 		cmd := p.waiting.pop()
 		if cmd.stage == over {
 			continue

@@ -72,17 +72,22 @@ func (r *reader) parse(b []byte) (used int, err error) {
 }
 
 // deliver ends the calls that were answered. An error means that an answer is none to its command,
-// or to no command at all, or that the server stops and no further answer will come.
+// or to no command at all, or that the server stops, or does not know the client any more, and no
+// further answer will come.
 func (r *reader) deliver() error {
 	if len(r.replies) == 0 {
 		return nil
 	}
 	r.commands, r.over = r.commands[:0], r.over[:0]
-	leaving := r.stopping()
+	leaving, forgotten := r.refusalWith(codec.CodeShuttingDown), error(nil)
+	if r.token != "" {
+		forgotten = r.refusalWith(codec.CodeNotAuthenticated)
+	}
 	r.mu.Lock()
 	if r.leaving == nil {
 		r.leaving = leaving // before anybody hears of it and begins another call
 	}
+	r.forgotten = cmp.Or(r.forgotten, forgotten)
 	for len(r.commands) < len(r.replies) && r.inFlight.len() > 0 {
 		cmd := r.inFlight.oldest()
 		last := cmd.ask == nil || cmd.ask.last(r.replies[len(r.commands)])
@@ -94,7 +99,7 @@ func (r *reader) deliver() error {
 	}
 	var end error
 	if r.inFlight.len() == 0 {
-		end = r.leaving
+		end = cmp.Or(r.leaving, r.forgotten)
 	}
 	r.rouse()
 	r.mu.Unlock()
@@ -127,15 +132,14 @@ func (r *reader) deliver() error {
 	return cmp.Or(surprise, end)
 }
 
-// stopping returns the refusal among the replies by which a server says that it stops, nil if there
-// is none.
-func (r *reader) stopping() error {
+// refusalWith returns the first refusal among the replies that has the code, nil if none has.
+func (r *reader) refusalWith(code codec.Code) error {
 	for _, reply := range r.replies {
 		if reply.Kind != '-' {
 			continue
 		}
 		var refused *RefusedError
-		if err := refusal(reply.Text); errors.As(err, &refused) && refused.Code == codec.CodeShuttingDown {
+		if err := refusal(reply.Text); errors.As(err, &refused) && refused.Code == code {
 			return err
 		}
 	}

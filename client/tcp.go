@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gcd/codec"
+	"gcd/internal/dial"
 )
 
 // tcp carries each request on a connection of its own.
@@ -18,15 +19,14 @@ type tcp struct {
 	timeout time.Duration
 	settle  time.Duration // 0: an answer ends with its connection
 	dialer  net.Dialer
-	// dial connects in place of dialer; nil if it does not.
-	dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	way
 }
 
 func newTCP(addr string, opts Options) *tcp {
 	// A connection is too short-lived for keep-alives, and setting them up costs three system
 	// calls.
 	dialer := net.Dialer{KeepAlive: -1}
-	return &tcp{addr: addr, timeout: opts.Timeout, settle: opts.Settle, dialer: dialer, dial: opts.Dial}
+	return &tcp{addr: addr, timeout: opts.Timeout, settle: opts.Settle, dialer: dialer, way: way{opts.Dial, opts.TLS}}
 }
 
 func (t *tcp) longest() int { return codec.MaxMessage }
@@ -52,18 +52,14 @@ func (t *tcp) roundTrip(ctx context.Context, op codec.Op, msg []byte, _ int) (co
 }
 
 func (t *tcp) connect(ctx context.Context, deadline time.Time) (net.Conn, error) {
-	if t.dial == nil {
-		dialer := t.dialer
-		dialer.Deadline = deadline
-		return dialer.DialContext(ctx, "tcp", t.addr)
+	dialer := t.dialer
+	dialer.Deadline = deadline
+	if t.dial != nil || t.secure != nil { // a dialer's deadline is cheaper, and enough without these
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline)
+		defer cancel()
 	}
-	ctx, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
-	conn, err := t.dial(ctx, "tcp", t.addr)
-	if conn == nil && err == nil {
-		err = errNoConn
-	}
-	return conn, err
+	return t.open(ctx, &dialer, t.addr)
 }
 
 // breakOff ends a connection of which a message was sent in part: an ordinary end would make that
@@ -101,6 +97,10 @@ func (t *tcp) roundTripOver(ctx context.Context, conn net.Conn, op codec.Op, msg
 	case parseErr == nil && reply.Op == codec.OpRefusal:
 		// The code is all that matters, so it does not need the end that a reset connection lacks.
 		return codec.Reply{}, refused(reply)
+	case parseErr != nil && dial.IsAlert(buf[:n]):
+		return codec.Reply{}, notSent(dial.ErrWantsTLS)
+	case dial.RefusedCertificate(readErr):
+		return codec.Reply{}, notSent(because(ctx, readErr))
 	case writeErr != nil && !left:
 		return codec.Reply{}, notSent(because(ctx, writeErr))
 	case writeErr != nil:

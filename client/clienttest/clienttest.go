@@ -34,6 +34,7 @@ type Server struct {
 	stopped  bool          // it is away
 	hanging  chan struct{} // closed when it goes on; nil if it does not hang
 	refusal  codec.Code    // by which it refuses what counts or resets; 0 if it does not
+	token    string        // that a connection has to give; "" if it need not
 	lose     int           // how many more commands that change something lose their answers
 	accepted int
 }
@@ -98,6 +99,15 @@ func (s *Server) Refuse(code codec.Code) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refusal = code
+}
+
+// RequireToken has the server refuse all but PING on each connection that has not given this token:
+// what comes without is not authenticated. With "" it asks for none again, and refuses those that
+// are given, as a server does that does not ask who comes.
+func (s *Server) RequireToken(token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.token = token
 }
 
 // LoseAnswers has the server do the next n counts and resets and end the connection instead of
@@ -199,12 +209,16 @@ func (s *Server) serveMessage(conn net.Conn, msg []byte) {
 		n = 0
 	}
 	s.mu.Lock()
-	sum, code, lost := s.apply(string(request.Topic), n)
+	var sum uint64
+	code, lost := codec.CodeNotAuthenticated, false
+	if s.token == "" {
+		sum, code, lost = s.apply(string(request.Topic), n)
+	}
 	s.mu.Unlock()
 	switch {
 	case lost:
 	case code != 0:
-		conn.Write(codec.AppendRefusal(nil, code, ""))
+		conn.Write(codec.AppendRefusal(nil, code, code.Advice()))
 	case n == 0:
 		conn.Write(codec.AppendResetReply(nil))
 	default:

@@ -363,3 +363,42 @@ func TestCloseWhileHanging(t *testing.T) {
 	_, err := call.Result()
 	wantKind(t, err, "not sent")
 }
+
+// A server that asks for a token is counted at by those who have it.
+func TestRequireToken(t *testing.T) {
+	t.Parallel()
+	s, known := start(t, client.Options{Token: "secret"})
+	wantDenied := func(c *client.Client) {
+		t.Helper()
+		if _, err := c.Count(t.Context(), "orders"); !errors.Is(err, client.ErrNotAuthenticated) {
+			t.Errorf("the error says %v, want one of who asks", err)
+		}
+	}
+	wantDenied(known) // nobody asks
+	s.RequireToken("secret")
+	if n, err := known.Count(t.Context(), "orders"); n != 1 || err != nil {
+		t.Errorf("got %d, %v", n, err)
+	}
+	if sums, err := known.CountMany(t.Context(), "orders", "others"); len(sums) != 2 || err != nil {
+		t.Errorf("got %d, %v", sums, err)
+	}
+	for _, opts := range []client.Options{{}, {Network: "tcp"}, {Token: "another"}} {
+		c, err := s.NewClient(opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantDenied(c)
+		if opts.Network == "" && opts.Token == "" {
+			_, err = c.CountMany(t.Context(), "orders", "others")
+			wantKind(t, err, "refused not authenticated")
+			wantKind(t, c.Ping(t.Context()), "")
+		}
+		c.Close()
+	}
+	s.RequireToken("rotated")
+	wantDenied(known)
+	s.RequireToken("secret")
+	if n, err := known.Count(t.Context(), "orders"); n != 3 || err != nil {
+		t.Errorf("got %d, %v", n, err)
+	}
+}

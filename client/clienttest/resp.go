@@ -20,6 +20,7 @@ type respSession struct {
 	size    int        // of what came since MULTI, in bytes
 	aborted bool       // what came since MULTI was too much
 	over    bool       // the connection ends without an answer to what came last
+	token   string     // that was given and taken
 }
 
 // The most bytes that a transaction has: of its commands, and of what it changes in a server's log
@@ -73,7 +74,10 @@ func (t *respSession) run(words []string, size int) {
 		return
 	}
 	name := strings.ToUpper(words[0])
-	switch {
+	switch denied := t.denied(name); {
+	case denied:
+		t.aborted = t.aborted || t.inMulti
+		t.out = resp.AppendError(t.out, codec.CodeNotAuthenticated.RedisError())
 	case t.inMulti && name != "EXEC" && name != "DISCARD":
 		if t.size += size; t.size > maxQueued {
 			t.aborted = true
@@ -113,6 +117,27 @@ func (t *respSession) run(words []string, size int) {
 
 func (t *respSession) endMulti() { t.inMulti, t.aborted, t.queued, t.size = false, false, nil, 0 }
 
+// denied reports whether the connection has to say who it is before it may run this command.
+func (t *respSession) denied(name string) bool {
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	return t.s.token != t.token && name != "AUTH" && name != "PING"
+}
+
+// authenticate takes a token. Server.mu is held.
+func (t *respSession) authenticate(token string) {
+	switch {
+	case t.s.token == "":
+		t.out = resp.AppendError(t.out, "ERR AUTH <password> called without any password configured for the default "+
+			"user. Are you sure your configuration is correct?")
+	case token != t.s.token:
+		t.out = resp.AppendError(t.out, "WRONGPASS invalid username-password pair or user is disabled.")
+	default:
+		t.token = token
+		t.out = resp.AppendSimple(t.out, "OK")
+	}
+}
+
 // fits reports whether what commands change is not too much for a transaction: for each topic that
 // is counted its length and 33 bytes, and so much again for each reset of it and for counts after
 // that.
@@ -147,6 +172,8 @@ func (t *respSession) answer(words []string) {
 		default:
 			t.out = resp.AppendSimple(t.out, "PONG")
 		}
+	case name == "AUTH" && len(words) == 2:
+		t.authenticate(arg)
 	case name == "GCD.COUNT" && (len(words) == 2 || len(words) == 3):
 		t.count(words)
 	case name == "GCD.RESET" && len(words) == 2:
