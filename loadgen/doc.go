@@ -2,7 +2,8 @@
 // back: the generator of "gcd bench" and of the comparisons in bench/.
 //
 // It is made so that the generator is not the bottleneck: raw sockets, no allocation for a request,
-// and on Linux one readiness loop for many connections; elsewhere a goroutine for each connection.
+// and on Linux one readiness loop for many connections; elsewhere, and over TLS, a goroutine for
+// each connection.
 //
 // A closed loop sends a connection's next request when the answer to its last one is there. An open
 // loop (Options.Rate) sends by the clock, and measures each request from the time at which it was

@@ -7,18 +7,23 @@ import (
 	"strconv"
 
 	"gcd/codec"
+	"gcd/internal/dial"
 	"gcd/resp"
 )
 
 // door knows how requests and answers look on one network.
 type door struct {
 	network Network
+	auth    []byte // what a connection begins with; nil without a token
 	before  []byte // of a request, what comes before the topic's digits
 	after   []byte // and after them
 }
 
 func newDoor(o *Options) (*door, error) {
 	d := &door{network: o.Network}
+	if o.Token != "" {
+		d.auth = dial.AppendAuth(nil, o.Token)
+	}
 	switch o.Network {
 	case TCP, UDP:
 		var err error
@@ -173,9 +178,36 @@ func respAnswer(data []byte) (a answer, n int, err error) {
 	case n == 0:
 		return answer{}, 0, errIncomplete
 	case r.Kind == '-':
-		return answer{refused: errors.New(briefText(r.Text))}, n, nil
+		return answer{refused: errorReply(r.Text)}, n, nil
 	}
 	return answer{sum: r.Number}, n, nil
+}
+
+// errorReply is an error of RESP. One because of who asks has its code.
+func errorReply(text []byte) error {
+	switch code := codec.CodeOfRedisError(text); code {
+	case codec.CodeNotAuthenticated, codec.CodeNotPermitted, codec.CodeTooManyFailures:
+		return &codec.RefusalError{Code: code, Text: briefText(text)}
+	}
+	return errors.New(briefText(text))
+}
+
+// authAnswer reads the answer to the token at the beginning of data, and returns how many bytes it
+// has, 0 while it is not whole.
+func (d *door) authAnswer(data []byte, whole bool) (n int, err error) {
+	if beginsRefusal(data) {
+		err = refusalOfConnection(data, whole)
+	} else if n, err = dial.AuthReply(data); n == 0 && err == nil {
+		err = errIncomplete
+	}
+	var refusal *codec.RefusalError
+	switch {
+	case err == errIncomplete && whole && !beginsRefusal(data):
+		return 0, errNoAnswer
+	case errors.As(err, &refusal) && refusal.Code >= codec.CodeNotAuthenticated:
+		return 0, fmt.Errorf("%w: %w", ErrNotAuthenticated, err)
+	}
+	return n, err
 }
 
 // brief quotes bytes of a server for a message.

@@ -1,6 +1,7 @@
 package loadgen
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -22,22 +23,18 @@ type goroutines struct {
 type client struct {
 	lane
 	inFlight
-	network string // as package net calls it
-	peer    string
-	conn    net.Conn // nil: none
-	out     []byte
-	buffer  []byte // its beginning may be the beginning of an answer
-	part    int    // bytes of it
+	to     *peer
+	conn   net.Conn // nil: none
+	out    []byte
+	buffer []byte // its beginning may be the beginning of an answer
+	part   int    // bytes of it
 }
 
-func newGoroutines(ln lane, clients int, peer *net.TCPAddr) (driver, error) {
+func newGoroutines(ln lane, clients int, to *peer) (driver, error) {
 	g := &goroutines{clients: make([]*client, clients)}
 	for i := range g.clients {
-		c := &client{lane: ln, network: "tcp", peer: peer.String(), buffer: make([]byte, 4*longAnswer)}
+		c := &client{lane: ln, to: to, buffer: make([]byte, 4*longAnswer)}
 		c.topics = newTopics(&ln.run.Options, ln.topics.thread, i, &ln.run.next)
-		if ln.run.Network == UDP {
-			c.network = "udp"
-		}
 		g.clients[i] = c
 	}
 	return g, nil
@@ -95,7 +92,11 @@ func (c *client) drive() {
 
 func (c *client) connect() error {
 	var err error
-	c.conn, err = net.DialTimeout(c.network, c.peer, c.run.Timeout)
+	if c.run.Network == UDP {
+		c.conn, err = net.DialTimeout("udp", c.to.addr, c.run.Timeout)
+	} else {
+		c.conn, err = c.to.open(context.Background(), c.run.Timeout)
+	}
 	return err
 }
 
@@ -105,6 +106,7 @@ func (c *client) hangUp() {
 		c.conn = nil
 	}
 	c.part = 0
+	c.ended()
 }
 
 // ask sends the requests of an exchange and takes all answers. After an error the connection is of
@@ -119,7 +121,7 @@ func (c *client) ask() (class, error) {
 		return notSent, err
 	}
 	if n, err := c.conn.Write(c.out); err != nil {
-		if n == 0 {
+		if n == 0 && c.to.secure == nil { // TLS may have sent what it does not count
 			return notSent, err
 		}
 		return unknown, err

@@ -51,17 +51,23 @@ type request struct {
 // inFlight is what one connection has under way.
 type inFlight struct {
 	requests []request
+	greeted  bool // the token was sent over the connection
+	asked    bool // and its answer has to come first
 	answered int  // how many of them, from the first on
 	troubled bool // one of them failed
 }
 
-// begin chooses the next requests of a connection and appends them to out. When it begins nothing,
-// out comes back as it was: the next request is due in wait nanoseconds, or never if wait is
-// negative.
+// begin chooses the next requests of a connection and appends them to out, after the token if that
+// was not sent yet. When it begins nothing, out comes back as it was: the next request is due in
+// wait nanoseconds, or never if wait is negative.
 func (l *lane) begin(x *inFlight, out []byte, now int64) (_ []byte, wait int64) {
 	r := l.run
 	first, n, wait := r.schedule.take(now, r.Pipeline)
 	x.requests, x.answered, x.troubled = x.requests[:0], 0, false
+	if n > 0 && !x.greeted && r.door.auth != nil {
+		out = append(out, r.door.auth...)
+		x.greeted, x.asked = true, true
+	}
 	for i := range n {
 		q := request{topic: l.topics.choose(), due: now}
 		if r.Rate > 0 {
@@ -83,6 +89,16 @@ func (l *lane) receive(x *inFlight, data []byte, whole bool, now int64) (rest []
 	l.run.reached.Store(true)
 	l.rec.mu.Lock()
 	defer l.rec.mu.Unlock()
+	if x.asked {
+		n, err := l.run.door.authAnswer(data, whole)
+		if err == errIncomplete {
+			return data, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		x.asked, data = false, data[n:]
+	}
 	for !x.done() {
 		a, n, err := l.run.door.firstAnswer(data, whole)
 		if err == errIncomplete {
@@ -110,6 +126,9 @@ func (l *lane) receive(x *inFlight, data []byte, whole bool, now int64) (rest []
 	return nil, nil
 }
 
+// ended says that the connection is gone, and the next one begins anew.
+func (x *inFlight) ended() { x.greeted, x.asked = false, false }
+
 // done reports whether nothing is under way.
 func (x *inFlight) done() bool { return x.answered == len(x.requests) }
 
@@ -117,7 +136,7 @@ func (x *inFlight) done() bool { return x.answered == len(x.requests) }
 func (l *lane) fail(x *inFlight, c class, err error) {
 	n := len(x.requests) - x.answered
 	switch {
-	case errors.Is(err, ErrNoRESP):
+	case errors.Is(err, ErrNoRESP), errors.Is(err, ErrNotAuthenticated):
 		l.run.giveUp(err)
 	case c == unknown:
 		l.run.reached.Store(true)

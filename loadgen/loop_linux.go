@@ -55,20 +55,12 @@ type loop struct {
 	scratch  [8]byte
 }
 
-func newLoop(ln lane, clients int, peer *net.TCPAddr) (driver, error) {
+func newLoop(ln lane, clients int, to *peer) (driver, error) {
 	l := &loop{lane: ln, timer: -1, conns: make([]conn, clients)}
 	for i := range l.conns {
 		l.conns[i].slot, l.conns[i].fd = int32(i), -1
 	}
-	if ip := peer.IP.To4(); ip != nil {
-		l.family, l.peer = unix.AF_INET, &unix.SockaddrInet4{Port: peer.Port, Addr: [4]byte(ip)}
-	} else {
-		address := &unix.SockaddrInet6{Port: peer.Port, Addr: [16]byte(peer.IP.To16())}
-		if zone, err := net.InterfaceByName(peer.Zone); err == nil {
-			address.ZoneId = uint32(zone.Index)
-		}
-		l.family, l.peer = unix.AF_INET6, address
-	}
+	l.family, l.peer = to.sockaddr()
 	var err error
 	if l.poll, err = epoll.New(maxEvents); err != nil {
 		return nil, fmt.Errorf("loadgen: epoll: %w", err)
@@ -82,6 +74,21 @@ func newLoop(ln lane, clients int, peer *net.TCPAddr) (driver, error) {
 		return nil, fmt.Errorf("loadgen: epoll: %w", err)
 	}
 	return l, nil
+}
+
+// sockaddr is the peer as a system call wants it.
+func (p *peer) sockaddr() (family int, address unix.Sockaddr) {
+	if p.tcp == nil {
+		return unix.AF_UNIX, &unix.SockaddrUnix{Name: p.path}
+	}
+	if ip := p.tcp.IP.To4(); ip != nil {
+		return unix.AF_INET, &unix.SockaddrInet4{Port: p.tcp.Port, Addr: [4]byte(ip)}
+	}
+	six := &unix.SockaddrInet6{Port: p.tcp.Port, Addr: [16]byte(p.tcp.IP.To16())}
+	if zone, err := net.InterfaceByName(p.tcp.Zone); err == nil {
+		six.ZoneId = uint32(zone.Index)
+	}
+	return unix.AF_INET6, six
 }
 
 func (l *loop) close() {
@@ -150,6 +157,13 @@ func (l *loop) connect(c *conn) error {
 		return os.NewSyscallError("socket", err)
 	}
 	c.fd, c.interest = fd, 0
+	if l.family == unix.AF_UNIX {
+		if err := l.connectUnix(fd); err != nil {
+			l.hangUp(c)
+			return err
+		}
+		return nil
+	}
 	if l.run.Network == RESP {
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
 			l.hangUp(c)
@@ -168,6 +182,26 @@ func (l *loop) connect(c *conn) error {
 		return os.NewSyscallError("connect", err)
 	}
 	return nil
+}
+
+// connectUnix connects a unix socket, with a wait until the server's queue has room: without one
+// that fails at once, and nothing says when there is room.
+func (l *loop) connectUnix(fd int) error {
+	wait := unix.NsecToTimeval(int64(l.run.Timeout))
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &wait); err != nil {
+		return os.NewSyscallError("setsockopt", err)
+	}
+	if err := unix.SetNonblock(fd, false); err != nil {
+		return os.NewSyscallError("fcntl", err)
+	}
+	err := unix.Connect(fd, l.peer)
+	for err == unix.EINTR {
+		err = unix.Connect(fd, l.peer)
+	}
+	if err != nil {
+		return os.NewSyscallError("connect", err)
+	}
+	return os.NewSyscallError("fcntl", unix.SetNonblock(fd, true))
 }
 
 // isPeer reports whether a socket was connected to itself: where nobody listens the system may
@@ -194,6 +228,7 @@ func (l *loop) hangUp(c *conn) {
 		c.fd = -1
 	}
 	c.unsent, c.part = c.unsent[:0], c.part[:0]
+	c.ended()
 }
 
 // want tells epoll what to wait for on a connection.

@@ -2,10 +2,8 @@
 
 package loadgen
 
-import "net"
-
 const haveLoops = false
 
-func newLoop(ln lane, clients int, peer *net.TCPAddr) (driver, error) {
-	return newGoroutines(ln, clients, peer)
+func newLoop(ln lane, clients int, to *peer) (driver, error) {
+	return newGoroutines(ln, clients, to)
 }

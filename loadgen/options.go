@@ -1,9 +1,11 @@
 package loadgen
 
 import (
+	"crypto/tls"
 	"fmt"
 	"math"
 	"runtime"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -58,9 +60,14 @@ const (
 // with one client, for ten seconds. A zero field means its default.
 type Options struct {
 	Network  Network // default TCP
-	Addr     string  // host:port; a name is looked up once. Default codec.DefaultAddr
+	Addr     string  // host:port, a name is looked up once; or unix:PATH. Default codec.DefaultAddr
 	Clients  int     // connections or sockets at once; default 1
 	Pipeline int     // RESP alone: requests in one write, all answered before the next write; default 1
+
+	// TLS has connections go over TLS, a goroutine for each; nil: none does.
+	TLS *tls.Config
+	// Token is the first that each connection says, by AUTH; RESP and RESPOnce. Default none.
+	Token string
 
 	Topics uint64 // how many; default 1
 	Dist   Dist   // default Uniform
@@ -171,6 +178,12 @@ func (o *Options) check() error {
 		return wrong("Dist", "is %q: it takes %s, %s or %s", o.Dist, Uniform, Zipf, Sequential)
 	case o.Pipeline > 1 && o.Network != RESP:
 		return wrong("Pipeline", "is %d: over %s a connection has one request under way", o.Pipeline, o.Network)
+	case o.TLS != nil && o.Network == UDP:
+		return wrong("TLS", "goes over connections, and over %s there are none", o.Network)
+	case o.Token != "" && !resp:
+		return wrong("Token", "needs %s: over %s there is no place for it", RESP, o.Network)
+	case strings.HasPrefix(o.Addr, "unix:") && o.Network == UDP:
+		return wrong("Addr", "is %q: over %s it takes HOST:PORT", o.Addr, o.Network)
 	case o.Clients*o.Pipeline > maxUnderWay:
 		return wrong("Pipeline", "is %d with %d clients: at most %d requests can be under way",
 			o.Pipeline, o.Clients, maxUnderWay)

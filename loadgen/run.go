@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"sync"
 	"time"
 
@@ -13,6 +12,9 @@ import (
 
 // ErrNotReached means that no request reached a server: surely nothing was counted.
 var ErrNotReached = errors.New("loadgen: no server was reached")
+
+// ErrNotAuthenticated means that the server does not take the token: surely nothing was counted.
+var ErrNotAuthenticated = errors.New("loadgen: the server does not take the token")
 
 // ErrNoRESP means that the server has no RESP: surely nothing was counted.
 var ErrNoRESP = errors.New("loadgen: no RESP on this port")
@@ -61,25 +63,20 @@ type driver interface {
 }
 
 // Run puts load on a server as the options say. When ctx ends it sends nothing more, waits for what
-// is under way and returns what it has. An error is an *OptionError, wraps ErrNotReached or
-// ErrNoRESP, or says what the system lacks; with Own also an *OthersError, or it wraps
-// ErrTopicsUnknown or that of ctx.
+// is under way and returns what it has. An error is an *OptionError, wraps ErrNotReached,
+// ErrNotAuthenticated or ErrNoRESP, or says what the system lacks; with Own also an *OthersError,
+// or it wraps ErrTopicsUnknown or that of ctx.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	o = o.withDefaults()
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	peer, err := net.ResolveTCPAddr("tcp", o.Addr)
-	switch {
-	case err != nil:
-		return nil, &OptionError{Field: "Addr", Reason: fmt.Sprintf("is %q: %v", o.Addr, err)}
-	case peer.Port == 0:
-		return nil, &OptionError{Field: "Addr", Reason: fmt.Sprintf("is %q: want a port from 1 to 65535", o.Addr)}
-	case peer.IP == nil:
-		peer.IP = net.IPv4(127, 0, 0, 1)
+	to, err := findPeer(&o)
+	if err != nil {
+		return nil, err
 	}
 	if o.Own != "" {
-		if err := findOthers(ctx, peer, &o); err != nil {
+		if err := findOthers(ctx, to, &o); err != nil {
 			return nil, err
 		}
 	}
@@ -93,7 +90,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 
 	r.epoch = time.Now()
-	drivers, recorders, err := r.drivers(peer)
+	drivers, recorders, err := r.drivers(to)
 	defer func() {
 		for _, d := range drivers {
 			d.close()
@@ -111,11 +108,11 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 }
 
 // drivers shares the clients out among threads.
-func (r *run) drivers(peer *net.TCPAddr) ([]driver, []*recorder, error) {
+func (r *run) drivers(to *peer) ([]driver, []*recorder, error) {
 	var drivers []driver
 	var recorders []*recorder
 	newDriver := newLoop
-	if !haveLoops || r.portable {
+	if !haveLoops || r.portable || to.secure != nil {
 		newDriver = newGoroutines
 	}
 	threads := min(r.Threads, r.Clients)
@@ -125,7 +122,7 @@ func (r *run) drivers(peer *net.TCPAddr) ([]driver, []*recorder, error) {
 			clients++
 		}
 		rec := newRecorder(r.schedule.measure)
-		d, err := newDriver(lane{run: r, topics: newTopics(&r.Options, i, 0, &r.next), rec: rec}, clients, peer)
+		d, err := newDriver(lane{run: r, topics: newTopics(&r.Options, i, 0, &r.next), rec: rec}, clients, to)
 		if err != nil {
 			return drivers, nil, err
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gcd/codec"
+	"gcd/internal/dial"
 	"gcd/resp"
 )
 
@@ -45,9 +46,8 @@ type topicScan struct {
 // findOthers returns an *OthersError if a server has a topic that does not begin with what the
 // options say, and ErrTopicsUnknown, with the reason, if it does not say; but where the load itself
 // would end so, ErrNotReached or ErrNoRESP.
-func findOthers(ctx context.Context, peer *net.TCPAddr, o *Options) error {
-	dialer := net.Dialer{Timeout: o.Timeout}
-	conn, err := dialer.DialContext(ctx, "tcp", peer.String())
+func findOthers(ctx context.Context, to *peer, o *Options) error {
+	conn, err := to.open(ctx, o.Timeout)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return ctx.Err()
@@ -60,7 +60,9 @@ func findOthers(ctx context.Context, peer *net.TCPAddr, o *Options) error {
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	l := &topicScan{conn: conn, from: bufio.NewReaderSize(conn, scanBuffer), timeout: o.Timeout}
-	err = l.all(o.Own)
+	if err = l.authenticate(o.Token); err == nil {
+		err = l.all(o.Own)
+	}
 	var others *OthersError
 	var network net.Error
 	var refusal *codec.RefusalError
@@ -80,6 +82,17 @@ func findOthers(ctx context.Context, peer *net.TCPAddr, o *Options) error {
 		err = errNoAnswer
 	}
 	return fmt.Errorf("%w: %w", ErrTopicsUnknown, err)
+}
+
+// authenticate gives the token, if there is one.
+func (l *topicScan) authenticate(token string) error {
+	if token == "" {
+		return nil
+	}
+	if err := l.conn.SetDeadline(time.Now().Add(l.timeout)); err != nil {
+		return err
+	}
+	return dial.Authenticate(l.conn, token)
 }
 
 // all asks how many topics there are, and then for one after the other, until there is one of
@@ -155,7 +168,7 @@ func (l *topicScan) reply(kind byte) (resp.Reply, error) {
 		case bad != nil || n > 0 && r.Kind != kind && r.Kind != '-':
 			return resp.Reply{}, errNoList
 		case n > 0 && r.Kind == '-':
-			return resp.Reply{}, errors.New(briefText(r.Text))
+			return resp.Reply{}, errorReply(r.Text)
 		case n > 0:
 			_, err := l.from.Discard(n)
 			return r, err

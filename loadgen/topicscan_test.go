@@ -98,15 +98,11 @@ func TestLook(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			addr := answers(t, test.ends, test.replies...)
-			peer, err := net.ResolveTCPAddr("tcp", addr)
-			if err != nil {
-				t.Fatal(err)
-			}
 			o := Options{Network: test.network, Own: "bench:", Timeout: time.Minute}
 			if strings.HasPrefix(test.name, "silent") {
 				o.Timeout = 50 * time.Millisecond
 			}
-			err = findOthers(t.Context(), peer, &o)
+			err := findOthers(t.Context(), &peer{addr: addr}, &o)
 			var others *OthersError
 			switch {
 			case test.want == nil:
