@@ -47,9 +47,7 @@ Examples:
   gcd backup counters.ndjson
   gcd backup --addr 10.0.0.7:5555 "counters-$(date +%F).ndjson"
   gcd backup - | zstd > counters.ndjson.zst`,
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "addr", Value: codec.DefaultAddr, Category: serverFlags,
-				Usage: "The server's TCP address, `HOST:PORT`."},
+		Flags: append(reachFlags("The server's TCP address"),
 			&cli.DurationFlag{Name: "timeout", Value: 5 * time.Minute, Category: serverFlags,
 				Usage: "Give up when nothing came for `TIME`. Before the first byte the server reads what its log " +
 					"has after the snapshot."},
@@ -58,7 +56,7 @@ Examples:
 				Usage:    "Write the backup as `FORMAT`: ndjson or csv; gcd-tool restore takes both."},
 			&cli.BoolFlag{Name: "quiet", Category: backupFlags,
 				Usage: "Say nothing but errors."},
-		},
+		),
 		Action: func(c *cli.Context) error {
 			if c.NArg() == 0 || c.Args().First() == "" {
 				return usagef("backup", `FILE is missing: gcd backup [FLAGS] FILE; "-" is stdout`)
@@ -70,7 +68,7 @@ Examples:
 			if timeout <= 0 {
 				return wrongFlag(c, "timeout", "is %v: it must be above 0", timeout)
 			}
-			addr, err := serverAddr(c)
+			way, err := readReach(c)
 			if err != nil {
 				return err
 			}
@@ -85,7 +83,7 @@ Examples:
 			if !c.Bool("quiet") {
 				said = c.App.ErrWriter
 			}
-			b := &backup{addr: addr, format: cmdline.Word(c, "format"), timeout: timeout, said: said,
+			b := &backup{way: way, format: cmdline.Word(c, "format"), timeout: timeout, said: said,
 				meter: cmdline.NewMeter(said, time.Now)}
 			return b.run(c.Context, c.Args().First(), c.App.Writer)
 		},
@@ -96,11 +94,12 @@ const backupFlags = "The backup"
 
 // backup is a backup that is under way.
 type backup struct {
-	addr, format string
-	timeout      time.Duration // without a byte
-	said         io.Writer
-	meter        *cmdline.Meter
-	hint         string // what became of the file
+	way     reach
+	format  string
+	timeout time.Duration // without a byte
+	said    io.Writer
+	meter   *cmdline.Meter
+	hint    string // what became of the file
 
 	bytes  int64
 	topics uint64
@@ -141,10 +140,12 @@ func (b *backup) counted() string { return cmdline.Plural(b.topics, "topic", "to
 // take reads a backup, checks it and writes it to w. It returns the index of the state that it
 // holds.
 func (b *backup) take(ctx context.Context, w io.Writer) (uint64, error) {
-	dialer := net.Dialer{Timeout: connectTimeout}
-	conn, err := dialer.DialContext(ctx, "tcp", b.addr)
+	connecting, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	conn, err := b.way.open(connecting)
 	if err != nil {
-		if ctx.Err() != nil {
+		var refused *codec.RefusalError
+		if ctx.Err() != nil || errors.As(err, &refused) { // the token
 			return 0, b.explain(ctx, err)
 		}
 		return 0, cmdline.Fail(cmdline.ExitNotSent, err, hintServer)
@@ -179,6 +180,7 @@ func (b *backup) receive(conn io.ReadWriter, w io.Writer) (uint64, error) {
 func (b *backup) explain(ctx context.Context, err error) error {
 	var (
 		refused  resp.ErrorReply
+		token    *codec.RefusalError
 		language resp.Error
 		damage   *tools.DumpError
 	)
@@ -188,7 +190,9 @@ func (b *backup) explain(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return cmdline.Fail(cmdline.ExitInterrupted, fmt.Errorf("interrupted after %s", b.counted()), b.hint)
 	case errors.As(err, &refused):
-		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("the server refused: %w", err), b.hint)
+		return b.refused(codec.CodeOfRedisError([]byte(refused)), err)
+	case errors.As(err, &token):
+		return b.refused(token.Code, err)
 	case errors.As(err, &language):
 		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("this is no answer of a gcd server over RESP: %w", err),
 			"is --addr its TCP address, and does it run with --resp?")
@@ -206,6 +210,16 @@ func (b *backup) explain(ctx context.Context, err error) error {
 			b.hint)
 	}
 	return cmdline.Fail(cmdline.ExitFailure, err, b.hint)
+}
+
+// refused is the failure of a backup that the server refused.
+func (b *backup) refused(code codec.Code, err error) error {
+	err = fmt.Errorf("the server refused: %w", err)
+	exit := cmdline.ExitFailure
+	if denied(err, code) != nil {
+		exit = cmdline.ExitNotPermitted
+	}
+	return cmdline.Fail(exit, err, b.hint)
 }
 
 // patientConn gives each read and each write so much time.

@@ -232,7 +232,7 @@ func TestBackupProgress(t *testing.T) {
 	at := time.Unix(0, 0)
 	now := func() time.Time { at = at.Add(10 * time.Second); return at }
 	var said bytes.Buffer
-	b := &backup{addr: addr, format: tools.FormatNDJSON, timeout: hang, said: &said,
+	b := &backup{way: reach{addr: addr}, format: tools.FormatNDJSON, timeout: hang, said: &said,
 		meter: cmdline.NewMeter(&said, now)}
 	if err := b.run(t.Context(), filepath.Join(t.TempDir(), "backup"), io.Discard); err != nil {
 		t.Fatal(err)

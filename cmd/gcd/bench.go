@@ -13,7 +13,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"gcd/codec"
 	"gcd/internal/cmdline"
 	"gcd/loadgen"
 )
@@ -26,13 +25,11 @@ const (
 )
 
 func benchFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{Name: "addr", Value: codec.DefaultAddr, Category: serverFlags,
-			Usage: "The server's address, `HOST:PORT`."},
+	return append(reachFlags("The server's address"),
 		&cli.GenericFlag{Name: "network", Category: serverFlags,
 			Value: cmdline.NewChoice(string(loadgen.TCP), string(loadgen.UDP), string(loadgen.RESP)),
 			Usage: "How to talk to it, `NETWORK`: tcp, a connection for each count; udp, a datagram each way; or " +
-				"resp, INCR over connections that stay open."},
+				"resp, INCR over connections that stay open. With a token it is resp, unless another is given."},
 		&cli.DurationFlag{Name: "timeout", DefaultText: "5s, over UDP 1s", Category: serverFlags,
 			Usage: "The `TIME` to wait for an answer; after it the outcome is unknown. Nothing is sent twice."},
 
@@ -72,7 +69,7 @@ func benchFlags() []cli.Flag {
 			Usage: "Print the result as an object."},
 		&cli.BoolFlag{Name: "quiet", Category: outputFlags,
 			Usage: "Print no progress."},
-	}
+	)
 }
 
 func benchCommand() *cli.Command {
@@ -93,8 +90,8 @@ Examples:
 
 Exit codes say what the worst was: 1 when a value was wrong, a request refused or nothing measured,
 or when the server has other topics and --yes is missing; 4 when one was not sent, 6 when the
-outcome of one is unknown, 130 when it was interrupted. The result is printed all the same, unless
-no server was reached.`,
+outcome of one is unknown, 10 when one was not permitted, 130 when it was interrupted. The result is
+printed all the same, unless no server was reached.`,
 		Flags: benchFlags(),
 		Action: func(c *cli.Context) error {
 			if err := cmdline.TakesArgs(c, 0); err != nil {
@@ -130,16 +127,23 @@ func readLoad(c *cli.Context) (loadgen.Options, error) {
 			return wrong(flag, "is %v: it must be above 0", c.Duration(flag))
 		}
 	}
-	addr, err := serverAddr(c)
+	way, err := readReach(c)
 	if err != nil {
 		return loadgen.Options{}, err
 	}
+	network, err := way.network(c)
+	if err != nil {
+		return loadgen.Options{}, err
+	}
+	way = way.over(network)
 	if c.String("prefix") == "" {
 		return wrong("prefix", "is empty: it takes text, such as %s", loadgen.DefaultPrefix)
 	}
 	o := loadgen.Options{
-		Network:  loadgen.Network(cmdline.Word(c, "network")),
-		Addr:     addr,
+		Network:  loadgen.Network(network),
+		Addr:     way.addr,
+		TLS:      way.secure,
+		Token:    way.token,
 		Clients:  c.Int("clients"),
 		Pipeline: c.Int("pipeline"),
 		Topics:   uint64(c.Int("topics")),
@@ -184,6 +188,8 @@ func bench(ctx context.Context, c *cli.Context, o loadgen.Options) error {
 		return cmdline.Fail(cmdline.ExitFailure,
 			fmt.Errorf("the server at %s has %s, and %.64q does not begin with %.64q: it counts for others",
 				o.Addr, quantity(others.Topics, "topic"), others.One, o.Own), "nothing was counted; "+hintYes)
+	case deniedBy(err) != nil:
+		return deniedBy(err)
 	case errors.Is(err, loadgen.ErrTopicsUnknown):
 		return cmdline.Fail(cmdline.ExitFailure, fmt.Errorf("nobody knows whether %s counts for others: %s",
 			o.Addr, plain(err)), "nothing was counted; "+hintYes)
@@ -235,8 +241,11 @@ func benchFailure(r *loadgen.Result) error {
 		return cmdline.Fail(cmdline.ExitUnknown,
 			fmt.Errorf("%s without an answer, the first: %w", quantity(failures.Unknown, "request"), causes[2]), hint)
 	case failures.Refused > 0:
-		return cmdline.Fail(cmdline.ExitFailure,
-			fmt.Errorf("%s refused, the first: %w", quantity(failures.Refused, "request"), causes[0]), hint)
+		err := fmt.Errorf("%s refused, the first: %w", quantity(failures.Refused, "request"), causes[0])
+		if deniedBy(causes[0]) != nil {
+			return cmdline.Fail(cmdline.ExitNotPermitted, err, hint)
+		}
+		return cmdline.Fail(cmdline.ExitFailure, err, hint)
 	case failures.NotSent > 0:
 		return cmdline.Fail(cmdline.ExitNotSent,
 			fmt.Errorf("%s not sent, the first: %w", quantity(failures.NotSent, "request"), causes[1]), hint)

@@ -8,6 +8,7 @@ import (
 
 	"gcd/codec"
 	"gcd/internal/cmdline"
+	"gcd/internal/dial"
 )
 
 const (
@@ -26,7 +27,8 @@ const helpOutro = `Try it:
   gcd count orders             in another: prints 1, then 2, then 3
 
 Every flag but --yes can come from the environment: --addr is GCD_ADDR,
---max-topics is GCD_MAX_TOPICS. Flags win.
+--max-topics is GCD_MAX_TOPICS. Flags win. A token comes from a file or from
+GCD_TOKEN, never from the command line, which others can see.
 
 Exit codes:
   0    done
@@ -36,6 +38,7 @@ Exit codes:
   7    the data directory, or a backup, is damaged
   8    the data directory is in use by another server
   9    the data directory is not gcd's, has no store, was taken away, or was written by a newer version
+  10   not permitted: the server asks who comes, or gives no right to this
   64   the command line is wrong
   130  interrupted by a signal`
 
@@ -79,6 +82,12 @@ func serverAddr(c *cli.Context) (string, error) {
 	addr := c.String("addr")
 	if addr == "" { // packages take an empty one for their default
 		return "", wrongFlag(c, "addr", "is empty: it takes HOST:PORT, such as %s", codec.DefaultAddr)
+	}
+	if network, path := dial.Split(addr); network == "unix" {
+		if path == "" {
+			return "", wrongFlag(c, "addr", "is %q: it takes unix:PATH, with the path of the server's socket", addr)
+		}
+		return addr, nil
 	}
 	err := checkListenAddr(addr)
 	if _, port, _ := net.SplitHostPort(addr); err == nil && port == "0" {

@@ -17,11 +17,10 @@ const serverFlags = "The server"
 // clientFlags are the flags of count and reset; attempts is how many datagrams the command sends by
 // default.
 func clientFlags(attempts int) []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{Name: "addr", Value: codec.DefaultAddr, Category: serverFlags,
-			Usage: "The server's address, `HOST:PORT`."},
+	return append(reachFlags("The server's address"),
 		&cli.GenericFlag{Name: "network", Value: cmdline.NewChoice("tcp", "udp", "resp"), Category: serverFlags,
-			Usage: "How to talk to it, `NETWORK`: tcp or udp, or resp, the protocol of Redis, over TCP."},
+			Usage: "How to talk to it, `NETWORK`: tcp or udp, or resp, the protocol of Redis, over TCP. With a token " +
+				"it is resp, unless another is given."},
 		&cli.DurationFlag{Name: "timeout", DefaultText: "5s over TCP, 100ms over UDP", Category: serverFlags,
 			Usage: "The `TIME` to wait for the answer: over TCP in all, over UDP to each datagram."},
 		&cli.IntFlag{Name: "attempts", Value: attempts, Category: serverFlags,
@@ -32,7 +31,7 @@ func clientFlags(attempts int) []cli.Flag {
 		&cli.DurationFlag{Name: "answer-settle", DefaultText: "0, wait for the end", Category: serverFlags,
 			Usage: "Over TCP take an answer as whole when nothing followed it for `TIME`, for a server that does not " +
 				"close the connection."},
-	}
+	)
 }
 
 func countCommand() *cli.Command {
@@ -100,10 +99,15 @@ func ask(c *cli.Context, request func(ctx context.Context, client *client.Client
 	if c.Args().Present() {
 		topic = c.Args().First()
 	}
-	addr, err := serverAddr(c)
+	way, err := readReach(c)
 	if err != nil {
 		return err
 	}
+	network, err := way.network(c)
+	if err != nil {
+		return err
+	}
+	way = way.over(network)
 	timeout, attempts := c.Duration("timeout"), c.Int("attempts")
 	switch {
 	case c.IsSet("timeout") && timeout <= 0:
@@ -113,7 +117,7 @@ func ask(c *cli.Context, request func(ctx context.Context, client *client.Client
 	case attempts < 1:
 		return wrongFlag(c, "attempts", "is %d: it must be at least 1", attempts)
 	}
-	switch network := cmdline.Word(c, "network"); network {
+	switch network {
 	case "udp":
 		if err := useless(c, "it is for TCP", "answer-settle"); err != nil {
 			return err
@@ -130,8 +134,10 @@ func ask(c *cli.Context, request func(ctx context.Context, client *client.Client
 			return err
 		}
 	}
-	cl, err := client.New(addr, client.Options{
-		Network:       cmdline.Word(c, "network"),
+	cl, err := client.New(way.addr, client.Options{
+		Network:       network,
+		TLS:           way.secure,
+		Token:         way.token,
 		Timeout:       timeout,
 		Attempts:      attempts,
 		ResetAttempts: attempts,

@@ -122,7 +122,7 @@ func TestExitCodesOfHelp(t *testing.T) {
 	}
 	want := []int{cmdline.ExitOK, cmdline.ExitFailure, cmdline.ExitNotSent, cmdline.ExitUnknown, cmdline.ExitCorruption,
 		cmdline.ExitLocked,
-		cmdline.ExitForeign, cmdline.ExitUsage, cmdline.ExitInterrupted}
+		cmdline.ExitForeign, cmdline.ExitNotPermitted, cmdline.ExitUsage, cmdline.ExitInterrupted}
 	if !slices.Equal(listed, want) {
 		t.Errorf("help lists the exit codes %v, want %v", listed, want)
 	}

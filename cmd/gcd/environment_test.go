@@ -17,6 +17,7 @@ func TestUnknownVariables(t *testing.T) {
 	environ := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, envPrefix) })
 	environ = append(environ, "GCD_DATADIR=elsewhere", "GCD_MAX_TOPIC=3", "GCD_TELEPHONE=3", "GCDX=3",
 		"GCD_PREFIX=of the command bench", "GCD_QUIET=true", "GCD_ANY_PORT=true", // which other commands read
+		"GCD_TOKEN=theirs", "GCD_TLS_CA=theirs",
 		"GCD_SERVICE_HOST=10.0.0.7", "GCD_PRIMARY_SERVICE_PORT=5555", "GCD_PORT_5555_TCP_ADDR=10.0.0.7")
 	cmd := exec.Command("gcd", victimArgs(t.TempDir(), "pool")...)
 	cmd.Env = environ

@@ -18,7 +18,7 @@ const (
 )
 
 // packages are the packages whose names are left out in front of an error's text.
-func packages() []string { return []string{"client", "loadgen", "server", "store", "wal"} }
+func packages() []string { return []string{"certs", "client", "loadgen", "server", "store", "wal"} }
 
 // report prints err, when there is one, and returns the exit code.
 func report(stderr io.Writer, err error) int {
@@ -71,6 +71,9 @@ func classify(err error) *cmdline.Failure {
 		return cmdline.Fail(cmdline.ExitUsage, err, usage.Hint)
 
 	case errors.As(err, &refused):
+		if no := denied(err, refused.Code); no != nil {
+			return no
+		}
 		return cmdline.Fail(cmdline.ExitFailure, err, hintNotDone)
 	case errors.Is(err, context.Canceled) && errors.Is(err, client.ErrUnknown):
 		return cmdline.Fail(cmdline.ExitInterrupted, err, hintUnknown)

@@ -56,7 +56,7 @@ Examples:
 			if err != nil {
 				return err
 			}
-			warnUnknown(s.log, os.Environ(), program(h).Variables())
+			warnUnknown(s.log, os.Environ(), append(program(h).Variables(), tokenVariable))
 			s.manager = newManager(s.log)
 			defer s.manager.close()
 			stops, end := h.signals.watch(s.reload)

@@ -16,17 +16,18 @@ import (
 // SIGQUIT. Such a server should be started again, and one with a wrong command line should not. 124
 // to 128 belong to shells, and to programs that run others.
 const (
-	ExitOK          = 0
-	ExitFailure     = 1   // it failed, or the server refused
-	ExitNoTopic     = 3   // there is no such topic
-	ExitNotSent     = 4   // the server was not reached: surely not counted
-	ExitUnknown     = 6   // sent, and no answer came: may have been counted
-	ExitCorruption  = 7   // the data directory, or a dump, is damaged
-	ExitLocked      = 8   // the data directory belongs to another process
-	ExitForeign     = 9   // the data directory is not ours, or of a newer version
-	ExitUsage       = 64  // the command line is wrong: EX_USAGE of sysexits.h
-	ExitInterrupted = 130 // by a signal
-	ExitNobodyReads = 141 // the reader of the output ended first, as "head" does: what SIGPIPE would end it with
+	ExitOK           = 0
+	ExitFailure      = 1   // it failed, or the server refused
+	ExitNoTopic      = 3   // there is no such topic
+	ExitNotSent      = 4   // the server was not reached: surely not counted
+	ExitUnknown      = 6   // sent, and no answer came: may have been counted
+	ExitCorruption   = 7   // the data directory, or a dump, is damaged
+	ExitLocked       = 8   // the data directory belongs to another process
+	ExitForeign      = 9   // the data directory is not ours, or of a newer version
+	ExitNotPermitted = 10  // the server does not know who asks, or has given no right to this
+	ExitUsage        = 64  // the command line is wrong: EX_USAGE of sysexits.h
+	ExitInterrupted  = 130 // by a signal
+	ExitNobodyReads  = 141 // the reader of the output ended first, as "head" does: what SIGPIPE would end it with
 )
 
 // Failure is an error that knows the exit code and has a hint for the person who reads it.
