@@ -1,4 +1,3 @@
-// Package certs has the certificates of clients, as files hold them.
 package certs
 
 import (
