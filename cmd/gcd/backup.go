@@ -25,7 +25,7 @@ import (
 const connectTimeout = 10 * time.Second
 
 const (
-	hintServer = "is the server running, and is --addr its TCP address?"
+	hintServer = "is the server running, is --addr its TCP address, and does it want TLS (--tls-ca)?"
 	hintNoFile = "no file was made; what had its name is as it was"
 	hintOutput = "what was written to stdout is not whole: do not keep it"
 )
