@@ -321,7 +321,10 @@ func (t *infoText) gcd() {
 		"datagrams", t.mine.Datagrams,
 		"answered", t.mine.Answered, "answered_per_sec", t.door.gate.Rates().Answered)
 	refused, byCode := uint64(0), []any(nil)
-	for code := codec.CodeMalformed; code <= codec.CodeStoppedAfterError; code++ {
+	for code := codec.CodeMalformed; code <= codec.CodeTooManyFailures; code++ {
+		if code > codec.CodeStoppedAfterError && code < codec.CodeNotAuthenticated { // there are none
+			continue
+		}
 		n := t.mine.Refused[code]
 		refused += n
 		byCode = append(byCode, fmt.Sprintf("refused_code_%d", code), n)
