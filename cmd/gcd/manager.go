@@ -78,17 +78,22 @@ func (m *manager) watches(log hclog.Logger) time.Duration {
 	return timeout
 }
 
-// reloaded says that a reload has begun, and is done. A server that does not serve yet, or no more,
-// must not say READY for it.
-func (m *manager) reloaded() {
+// reload says that a reload begins, does it, and says that it is done. A server that does not serve
+// yet, or no more, must not say READY for it.
+func (m *manager) reload(do func()) {
+	m.whileServing(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
+	do()
+	m.whileServing(daemon.SdNotifyReady)
+}
+
+func (m *manager) whileServing(state string) {
 	if m == nil {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.serving {
-		m.tell(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
-		m.tell(daemon.SdNotifyReady)
+		m.tell(state)
 	}
 }
 

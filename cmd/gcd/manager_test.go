@@ -23,13 +23,13 @@ func TestManagerHears(t *testing.T) {
 	t.Parallel()
 	var told notices
 	m := &manager{notices: logqueue.New(&told, logqueue.Options{})}
-	m.reloaded()
+	m.reload(func() {})
 	m.starting("recovering: log 1 of 2")
 	m.ready()
-	m.reloaded()
+	m.reload(func() {})
 	m.alive()
 	m.stopping()
-	m.reloaded()
+	m.reload(func() {})
 	m.notices.Close(nil, time.Minute)
 	lines := strings.Split(told.String(), "\n")
 	want := []string{"STATUS=recovering: log 1 of 2 EXTEND_TIMEOUT_USEC=50000000 WATCHDOG=1", "READY=1", "RELOADING=1",
@@ -48,7 +48,7 @@ func TestNoManager(t *testing.T) {
 	var m *manager
 	m.starting("recovering")
 	m.ready()
-	m.reloaded()
+	m.reload(func() {})
 	m.alive()
 	m.stopping()
 	m.close()

@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/urfave/cli/v2"
 
+	"gcd/internal/audit"
 	"gcd/internal/cmdline"
 	"gcd/server"
 	"gcd/store"
@@ -59,7 +60,9 @@ Examples:
 			warnUnknown(s.log, os.Environ(), append(program(h).Variables(), tokenVariable))
 			s.manager = newManager(s.log)
 			defer s.manager.close()
-			stops, end := h.signals.watch(s.reload)
+			reloads := newReloader(&s, s.reloadables())
+			defer reloads.start()()
+			stops, end := h.signals.watch(reloads.ask)
 			defer end()
 			return serve(c.Context, s, stops)
 		},
@@ -78,11 +81,16 @@ func warnUnknown(log hclog.Logger, environ, known []string) {
 	}
 }
 
-// reload reads again what may change while the server runs: nothing yet. A start or a stop that is
-// under way goes on.
-func (s *settings) reload() {
-	s.log.Info("reloaded: there is nothing that is read anew while the server runs", "signal", "hangup")
-	s.manager.reloaded()
+// reloadables are what is read anew while the server runs, in this order.
+func (s *settings) reloadables() (all []*reloadable) {
+	return all
+}
+
+// record writes a line into the audit log, if there is one.
+func (s *settings) record(r audit.Record) {
+	if s.server.Audit != nil {
+		s.server.Audit.Write(r)
+	}
 }
 
 // serve runs a server until a signal comes, ctx ends or the store fails. When it returns an error
