@@ -1,11 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -45,7 +45,7 @@ Everything it has to say goes to stderr.
 
 Examples:
   gcd serve                              keep the counters in ./gcd-data, listen on 127.0.0.1:5555
-  gcd serve --data /var/lib/gcd --tcp 10.0.0.7:5555 --udp 10.0.0.7:5555
+  gcd serve --data /var/lib/gcd --auth /etc/gcd/auth --tcp 10.0.0.7:5555
   gcd serve --memory --udp ''            keep nothing, TCP only`,
 		Flags: serveFlags(),
 		Action: func(c *cli.Context) error {
@@ -57,6 +57,7 @@ Examples:
 			if err != nil {
 				return err
 			}
+			defer s.closeAudit()
 			warnUnknown(s.log, os.Environ(), append(program(h).Variables(), tokenVariable))
 			s.manager = newManager(s.log)
 			defer s.manager.close()
@@ -81,24 +82,16 @@ func warnUnknown(log hclog.Logger, environ, known []string) {
 	}
 }
 
-// reloadables are what is read anew while the server runs, in this order.
-func (s *settings) reloadables() (all []*reloadable) {
-	return all
-}
-
-// record writes a line into the audit log, if there is one.
-func (s *settings) record(r audit.Record) {
-	if s.server.Audit != nil {
-		s.server.Audit.Write(r)
-	}
-}
-
 // serve runs a server until a signal comes, ctx ends or the store fails. When it returns an error
 // the process must end, for something may be running still that could not be waited for in time.
 func serve(ctx context.Context, s settings, signals <-chan os.Signal) error {
 	keepFilesPrivate()
 	b := cmdline.ReadBuild()
 	s.log.Info("starting", "version", b.Version, "commit", b.Commit, "pid", os.Getpid())
+	if s.rules != nil {
+		s.log.Info("read who may what", "file", s.authFile, "principals", s.rules.Rules().Principals())
+		warnShut(s.log, s.rules.Rules(), s.server)
+	}
 	if err := s.checkOwner(); err != nil {
 		return err
 	}
@@ -125,11 +118,18 @@ func serve(ctx context.Context, s settings, signals <-chan os.Signal) error {
 		p.serveErr = srv.Serve()
 	}()
 	p.manager.ready()
+	s.record(audit.Record{Event: audit.Start, Reason: "version " + b.Version})
 	if timeout := p.manager.watches(p.log); timeout > 0 {
 		w := &watchdog{timeout: timeout, alive: p.alive, tell: p.manager.alive, log: p.log}
 		tidying.Go(func() { w.run(ctx) })
 	}
-	return p.supervise(ctx, signals, p.stop)
+	err = p.supervise(ctx, signals, p.stop)
+	ended := audit.Record{Event: audit.Stop}
+	if err != nil {
+		ended.Reason = plain(err)
+	}
+	s.record(ended)
+	return err
 }
 
 // openAll opens the store and the doors, or neither. The doors come when the directory is locked
@@ -255,30 +255,7 @@ func listen(s settings, srv *server.Server) error {
 		}
 		return cmdline.Fail(cmdline.ExitFailure, err, "choose addresses of this machine with --tcp and --udp")
 	}
-	warnExposed(s.log, srv.TCPAddr(), srv.UDPAddr())
-	return nil
-}
-
-// warnExposed warns when other machines may reach one of the addresses.
-func warnExposed(log hclog.Logger, addrs ...net.Addr) {
-	for _, addr := range addrs {
-		if exposed(addr) {
-			log.Warn("listening on more than loopback: the protocol has no authentication, so whoever reaches this "+
-				"address can count and reset",
-				"network", addr.Network(), "addr", addr.String())
-		}
-	}
-}
-
-// exposed says whether other machines may reach an address.
-func exposed(addr net.Addr) bool {
-	switch a := addr.(type) {
-	case *net.TCPAddr:
-		return !a.IP.IsLoopback()
-	case *net.UDPAddr:
-		return !a.IP.IsLoopback()
-	}
-	return false // off
+	return cmp.Or(s.checkExposed(srv.TCPAddr()), s.checkExposed(srv.UDPAddr()))
 }
 
 // process is a server that is serving.

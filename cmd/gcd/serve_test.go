@@ -128,29 +128,6 @@ func TestSuperviseReasons(t *testing.T) {
 	}
 }
 
-func TestWarnExposed(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		addr net.Addr
-		warn bool
-	}{
-		{nil, false},
-		{&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5555}, false},
-		{&net.TCPAddr{IP: net.IPv6loopback, Port: 5555}, false},
-		{&net.UDPAddr{IP: net.IPv4(127, 1, 2, 3), Port: 5555}, false},
-		{&net.TCPAddr{IP: net.IPv4zero, Port: 5555}, true},
-		{&net.TCPAddr{IP: net.IPv6zero, Port: 5555}, true},
-		{&net.UDPAddr{IP: net.IPv4(10, 0, 0, 7), Port: 5555}, true},
-		{&net.UDPAddr{Port: 5555}, true}, // every address
-	} {
-		var log bytes.Buffer
-		warnExposed(hclog.New(&hclog.LoggerOptions{Output: &log}), test.addr)
-		if warned := strings.Contains(log.String(), "no authentication"); warned != test.warn {
-			t.Errorf("%v: warned is %t, want %t: %s", test.addr, warned, test.warn, log.String())
-		}
-	}
-}
-
 // TestProgress: nothing for a quick recovery, then a line now and then.
 func TestProgress(t *testing.T) {
 	t.Parallel()

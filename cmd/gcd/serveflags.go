@@ -24,7 +24,8 @@ const defaultData = "gcd-data"
 // The headings under which help shows the flags of serve.
 const (
 	whereFlags    = "Where the counters live"
-	listenFlags   = "Where it listens (there is no authentication: whoever reaches it can count and reset)"
+	listenFlags   = "Where it listens"
+	whoFlags      = "Who may what (without --auth everybody may do everything)"
 	durableFlags  = "Durability"
 	snapshotFlags = "Snapshots and log"
 	limitFlags    = "Limits (what is over one is refused with a code)"
@@ -57,9 +58,19 @@ func serveFlags() []cli.Flag {
 			Usage: "Listen for UDP on `HOST:PORT`; port 0 takes a free one, an empty value turns UDP off."},
 		&cli.BoolFlag{Name: "resp", Value: true, Category: listenFlags,
 			Usage: "Speak the protocol of Redis, too, on the TCP port; --resp=false turns it off."},
-		&cli.BoolFlag{Name: "allow-backup", Category: listenFlags,
-			Usage: "Give backups (all topics and sums) to whoever reaches the TCP port, and not only to clients on " +
-				"this machine."},
+
+		&cli.StringFlag{Name: "auth", Category: whoFlags,
+			Usage: "The rights are in `FILE`, whose lines \"gcd token\" makes. It is read anew when it has changed, " +
+				"and on SIGHUP; if it is wrong then, the rights stay as they were."},
+		&cli.BoolFlag{Name: "open", Category: whoFlags,
+			Usage: "Listen beyond loopback although nobody is asked who he is: whoever reaches the address can count " +
+				"and reset."},
+		&cli.StringFlag{Name: "audit-log", Category: whoFlags,
+			Usage: "Write a line into `FILE` for each reset and backup, and for what somebody tried and may not; - is " +
+				"the log on stderr. SIGHUP opens it anew."},
+		&cli.BoolFlag{Name: "allow-backup", Category: whoFlags,
+			Usage: "Without --auth: give backups (all topics and sums) to whoever reaches the TCP port, and not only " +
+				"to clients on this machine."},
 
 		&cli.GenericFlag{Name: "sync", Value: cmdline.NewChoice(string(store.SyncAlways), string(store.SyncInterval)),
 			Category: durableFlags,
@@ -128,8 +139,9 @@ type settings struct {
 	store           store.Options
 	server          server.Options
 	shutdownTimeout time.Duration
-	log             hclog.Logger
-	manager         *manager
+	who
+	log     hclog.Logger
+	manager *manager
 }
 
 // readSettings reads and checks the flags of serve. The log is written to stderr.
@@ -168,6 +180,7 @@ func readSettings(c *cli.Context, stderr io.Writer) (settings, error) {
 			RefusalRate:       c.Int("refusal-rate"),
 		},
 		shutdownTimeout: c.Duration("shutdown-timeout"),
+		who:             readWho(c),
 	}
 	if err := s.check(c); err != nil {
 		return settings{}, err
@@ -184,6 +197,9 @@ func readSettings(c *cli.Context, stderr io.Writer) (settings, error) {
 	}
 	if s.store.SnapshotBytes == 0 {
 		s.store.SnapshotBytes = -1
+	}
+	if err := s.openWho(c, stderr); err != nil {
+		return settings{}, err
 	}
 	s.log = newLog(c, stderr)
 	s.warnIdle(c)
@@ -277,6 +293,9 @@ func (s *settings) check(c *cli.Context) error {
 	); err != nil {
 		return err
 	}
+	if err := s.checkWho(c); err != nil {
+		return err
+	}
 	return s.checkIdle(c)
 }
 
@@ -308,6 +327,12 @@ func (s *settings) idle(c *cli.Context) (all []idleFlags) {
 			"read-timeout", "write-timeout", "settle"}, "TCP is off"})
 	} else if s.server.NoRESP {
 		all = append(all, idleFlags{[]string{"allow-backup"}, "a backup is taken over RESP"})
+	}
+	if s.authFile != "" {
+		all = append(all, idleFlags{[]string{"allow-backup"}, "with --auth it is the right backup that gives them"},
+			idleFlags{[]string{"open"}, "with --auth nobody may do more than the file says"})
+	} else if !s.needsOpen {
+		all = append(all, idleFlags{[]string{"open"}, "the server listens on loopback alone"})
 	}
 	if s.server.Dispatch == server.Goroutine {
 		all = append(all, idleFlags{[]string{"workers"}, "it is for --dispatch pool"})

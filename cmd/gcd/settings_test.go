@@ -18,16 +18,22 @@ import (
 func readArgs(t *testing.T, args ...string) settings {
 	t.Helper()
 	var got settings
-	serve := serveCommand(nil)
-	serve.Action = func(c *cli.Context) (err error) {
-		got, err = readSettings(c, io.Discard)
-		return err
-	}
-	p := cmdline.Program{Name: "gcd", Commands: []*cli.Command{serve}}
-	if err := p.Run(t.Context(), append([]string{"gcd", "serve"}, args...), io.Discard, io.Discard); err != nil {
+	if err := tryArgs(t, &got, args...); err != nil {
 		t.Fatal(err)
 	}
 	return got
+}
+
+// tryArgs is readArgs for arguments that may be wrong.
+func tryArgs(t *testing.T, got *settings, args ...string) error {
+	t.Helper()
+	serve := serveCommand(nil)
+	serve.Action = func(c *cli.Context) (err error) {
+		*got, err = readSettings(c, io.Discard)
+		return err
+	}
+	p := cmdline.Program{Name: "gcd", Commands: []*cli.Command{serve}}
+	return p.Run(t.Context(), append([]string{"gcd", "serve"}, args...), io.Discard, io.Discard)
 }
 
 // TestSettings gives every flag another value than its default, and each a different one.

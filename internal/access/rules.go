@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/x509"
+	"slices"
 	"strings"
 )
 
@@ -84,4 +85,41 @@ func (r *Rules) String() string {
 		b.WriteByte('\n')
 	}
 	return b.String()
+}
+
+// Principals is how many names there are.
+func (r *Rules) Principals() int { return len(r.byName()) }
+
+// Difference is how many names rules have that others do not have, and the other way round, and how
+// many have other rights or other secrets.
+type Difference struct{ Added, Removed, Changed int }
+
+// Since compares the rules with older ones.
+func (r *Rules) Since(old *Rules) (d Difference) {
+	before, now := old.byName(), r.byName()
+	for name, lines := range now {
+		if was, ok := before[name]; !ok {
+			d.Added++
+		} else if !slices.Equal(was, lines) {
+			d.Changed++
+		}
+	}
+	for name := range before {
+		if _, ok := now[name]; !ok {
+			d.Removed++
+		}
+	}
+	return d
+}
+
+// byName are the lines of each name, sorted.
+func (r *Rules) byName() map[string][]string {
+	names := make(map[string][]string)
+	for _, p := range r.all {
+		names[p.name] = append(names[p.name], p.String())
+	}
+	for _, lines := range names {
+		slices.Sort(lines)
+	}
+	return names
 }
