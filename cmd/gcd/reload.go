@@ -115,8 +115,8 @@ func (r *reloader) reload(one *reloadable, asked bool) {
 		if one.says != nil {
 			said = one.says()
 		}
-		r.log.Info("reloaded", append([]any{"what", one.name}, said...)...)
 		r.record(audit.Record{Event: audit.Reload, Reason: one.name + pairs(said)})
+		r.log.Info("reloaded", append([]any{"what", one.name}, said...)...)
 	case wasWrong:
 		r.log.Info("reloaded: it is right again, and as it was before", "what", one.name)
 	case asked:
