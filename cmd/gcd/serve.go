@@ -18,6 +18,7 @@ import (
 
 	"gcd/internal/audit"
 	"gcd/internal/cmdline"
+	"gcd/internal/reload"
 	"gcd/server"
 	"gcd/store"
 )
@@ -61,9 +62,12 @@ Examples:
 			warnUnknown(s.log, os.Environ(), append(program(h).Variables(), tokenVariable))
 			s.manager = newManager(s.log)
 			defer s.manager.close()
-			reloads := newReloader(&s, s.reloadables())
-			defer reloads.start()()
-			stops, end := h.signals.watch(reloads.ask)
+			reloads := reload.Start(reload.Options{
+				Things: s.reloadables(), Log: s.log, Around: s.manager.reload,
+				Changed: func(what string) { s.record(audit.Record{Event: audit.Reload, Reason: what}) },
+			})
+			defer reloads.Stop(drainTime)
+			stops, end := h.signals.watch(reloads.Ask)
 			defer end()
 			return serve(c.Context, s, stops)
 		},

@@ -66,8 +66,8 @@ func serveFlags() []cli.Flag {
 			Usage: "Listen beyond loopback although nobody is asked who he is: whoever reaches the address can count " +
 				"and reset."},
 		&cli.StringFlag{Name: "audit-log", Category: whoFlags,
-			Usage: "Write a line into `FILE` for each reset and backup, and for what somebody tried and may not; - is " +
-				"the log on stderr. SIGHUP opens it anew."},
+			Usage: "Write a line into `FILE` for each reset and backup, and for what somebody tried and may not; - " +
+				"is the log on stderr. SIGHUP opens it anew."},
 		&cli.BoolFlag{Name: "allow-backup", Category: whoFlags,
 			Usage: "Without --auth: give backups (all topics and sums) to whoever reaches the TCP port, and not only " +
 				"to clients on this machine."},

@@ -15,6 +15,7 @@ import (
 	"gcd/internal/access"
 	"gcd/internal/audit"
 	"gcd/internal/cmdline"
+	"gcd/internal/reload"
 	"gcd/server"
 )
 
@@ -137,9 +138,9 @@ func sameFile(a, b string) bool {
 
 // reloadables are what is read anew while the server runs, in this order: so the line about a
 // reload is in the audit log that was opened for it.
-func (s *settings) reloadables() (all []*reloadable) {
+func (s *settings) reloadables() (all []reload.Thing) {
 	if s.server.Audit != nil && s.auditFile != serversLog {
-		all = append(all, &reloadable{name: "the audit log", onSignal: true, reload: func() (bool, error) {
+		all = append(all, reload.Thing{Name: "the audit log", OnSignal: true, Reload: func() (bool, error) {
 			err := s.server.Audit.Reopen()
 			return err == nil, err
 		}})
@@ -150,18 +151,19 @@ func (s *settings) reloadables() (all []*reloadable) {
 	return all
 }
 
-func (s *settings) reloadableRules() *reloadable {
+func (s *settings) reloadableRules() reload.Thing {
 	var said []any
-	return &reloadable{
-		name: "the rules of --auth",
-		says: func() []any { return said },
-		reload: func() (bool, error) {
+	return reload.Thing{
+		Name: "the rules of --auth",
+		Says: func() []any { return said },
+		Reload: func() (bool, error) {
 			before := s.rules.Rules()
 			changed, err := s.rules.Reload()
 			if changed {
 				rules := s.rules.Rules()
 				d := rules.Since(before)
-				said = []any{"principals", rules.Principals(), "added", d.Added, "removed", d.Removed, "changed", d.Changed}
+				said = []any{"principals", rules.Principals(), "added", d.Added, "removed", d.Removed,
+					"changed", d.Changed}
 				warnShut(s.log, rules, s.server)
 			}
 			return changed, err

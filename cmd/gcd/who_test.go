@@ -18,6 +18,7 @@ import (
 	"gcd/internal/access"
 	"gcd/internal/audit"
 	"gcd/internal/cmdline"
+	"gcd/internal/reload"
 	"gcd/server"
 )
 
@@ -189,8 +190,8 @@ func TestExposedAfterAll(t *testing.T) {
 func TestAuthReplacesAllowBackup(t *testing.T) {
 	t.Parallel()
 	said := refusedArgs(t, "--auth", authFile(t, "anonymous - count:"), "--allow-backup")
-	if want := "--allow-backup has no effect: with --auth it is the right backup that gives them"; !strings.Contains(said,
-		want) {
+	want := "--allow-backup has no effect: with --auth it is the right backup that gives them"
+	if !strings.Contains(said, want) {
 		t.Errorf("it says %q, want %q", said, want)
 	}
 }
@@ -224,7 +225,8 @@ func TestShutDoors(t *testing.T) {
 				"UDP": test.udp && doors.UDP != "", "TCP": test.tcp && doors.TCP != "" && doors.NoRESP,
 			} {
 				if got := strings.Contains(log.String(), "nobody may do anything over "+network); got != want {
-					t.Errorf("%q: that %s is shut is said: %t, want %t: %s", test.rules, network, got, want, log.String())
+					t.Errorf("%q: that %s is shut is said: %t, want %t: %s", test.rules, network, got, want,
+						log.String())
 				}
 			}
 		}
@@ -237,20 +239,23 @@ func TestRulesAtALook(t *testing.T) {
 	t.Parallel()
 	path := authFile(t, "anonymous - count:a/", "local unix count:")
 	s := readArgs(t, "--memory", "--auth", path)
-	all := s.reloadables()
-	r := newReloads(all...)
-	r.every = time.Millisecond
+	var log bytes.Buffer
+	var changes []string
+	things := s.reloadables()
 	looked := make(chan error)
-	rules := all[0]
-	read := rules.reload
-	rules.reload = func() (bool, error) {
+	rules := &things[0]
+	read := rules.Reload
+	rules.Reload = func() (bool, error) {
 		changed, err := read()
 		if changed || err != nil {
 			looked <- err
 		}
 		return changed, err
 	}
-	end := r.start()
+	r := reload.Start(reload.Options{
+		Things: things, Every: time.Millisecond, Log: hclog.New(&hclog.LoggerOptions{Output: &log}),
+		Changed: func(what string) { changes = append(changes, what) },
+	})
 	may := func(topic string) bool { return s.server.Rules().Anonymous().May(access.Count, []byte(topic)) }
 	if !may("a/1") || may("b/1") {
 		t.Errorf("at the start anonymous may count a/1: %t, b/1: %t", may("a/1"), may("b/1"))
@@ -282,19 +287,18 @@ func TestRulesAtALook(t *testing.T) {
 	replace("anonymous - count:c/")
 	for receive(t, "a look at right rules", looked) != nil {
 	}
-	end()
-	said := strings.Join(r.said(), "\n")
+	r.Stop(hang)
 	for _, want := range []string{
 		"reloaded: what=\"the rules of --auth\" principals=2 added=1 removed=1 changed=1",
 		"cannot reload: what was read before stays: what=\"the rules of --auth\" error=\"" + path + ":2: anonymous",
 		"reloaded: what=\"the rules of --auth\" principals=1 added=0 removed=1 changed=1",
 	} {
-		if strings.Count(said, want) != 1 {
-			t.Errorf("the log has not once %q:\n%s", want, said)
+		if strings.Count(log.String(), want) != 1 {
+			t.Errorf("the log has not once %q:\n%s", want, log.String())
 		}
 	}
-	if want := "reload: the rules of --auth, principals 2, added 1, removed 1, changed 1"; r.records[0] != want {
-		t.Errorf("the audit log has %q, want %q", r.records, want)
+	if want := "the rules of --auth, principals 2, added 1, removed 1, changed 1"; changes[0] != want {
+		t.Errorf("it has told %q, want %q", changes, want)
 	}
 }
 

@@ -1,4 +1,4 @@
-package main
+package reload
 
 import (
 	"bytes"
@@ -10,28 +10,28 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-
-	"gcd/internal/audit"
 )
 
-// reloads is a reloader in a test: what it says, and writes down.
-type reloads struct {
-	*reloader
+// loop is a Loop in a test: what it says, and whom it tells.
+type loop struct {
+	*Loop
 	log     bytes.Buffer
-	records []string
+	changes []string
 }
 
-func newReloads(all ...*reloadable) *reloads {
-	r := &reloads{}
-	r.reloader = newReloader(&settings{log: hclog.New(&hclog.LoggerOptions{Output: &r.log, DisableTime: true})}, all)
-	r.record = func(record audit.Record) { r.records = append(r.records, string(record.Event)+": "+record.Reason) }
-	return r
+func start(things ...Thing) *loop {
+	l := &loop{}
+	l.Loop = Start(Options{
+		Things: things, Log: hclog.New(&hclog.LoggerOptions{Output: &l.log, DisableTime: true}),
+		Changed: func(what string) { l.changes = append(l.changes, what) },
+	})
+	return l
 }
 
 // said returns the lines of the log since it was asked last.
-func (r *reloads) said() []string {
-	lines := strings.Split(strings.TrimSpace(r.log.String()), "\n")
-	r.log.Reset()
+func (l *loop) said() []string {
+	lines := strings.Split(strings.TrimSpace(l.log.String()), "\n")
+	l.log.Reset()
 	return slices.DeleteFunc(lines, func(line string) bool { return line == "" })
 }
 
@@ -42,25 +42,24 @@ func TestLooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var changed bool
 		var wrong error
-		r := newReloads(&reloadable{
-			name: "rules", reload: func() (bool, error) { return changed, wrong },
-			says: func() []any { return []any{"principals", 3, "added", 1} },
+		l := start(Thing{
+			Name: "rules", Reload: func() (bool, error) { return changed, wrong },
+			Says: func() []any { return []any{"principals", 3, "added", 1} },
 		})
-		end := r.start()
-		defer end()
+		defer l.Stop(time.Second)
 		look := func(want ...string) {
 			t.Helper()
-			time.Sleep(reloadEvery)
+			time.Sleep(Every)
 			synctest.Wait()
-			if said := r.said(); !slices.Equal(said, want) {
+			if said := l.said(); !slices.Equal(said, want) {
 				t.Errorf("after a look the log has %q, want %q", said, want)
 			}
 		}
 		signal := func(want ...string) {
 			t.Helper()
-			r.ask()
+			l.Ask()
 			synctest.Wait()
-			if said := r.said(); !slices.Equal(said, want) {
+			if said := l.said(); !slices.Equal(said, want) {
 				t.Errorf("after a signal the log has %q, want %q", said, want)
 			}
 		}
@@ -88,8 +87,8 @@ func TestLooks(t *testing.T) {
 		changed, wrong = true, nil
 		look(done)
 		signal(done)
-		if want := slices.Repeat([]string{"reload: rules, principals 3, added 1"}, 2); !slices.Equal(r.records, want) {
-			t.Errorf("the audit log has %q, want %q", r.records, want)
+		if want := slices.Repeat([]string{"rules, principals 3, added 1"}, 2); !slices.Equal(l.changes, want) {
+			t.Errorf("it has told %q, want %q", l.changes, want)
 		}
 	})
 }
@@ -100,20 +99,19 @@ func TestReloadedInOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var read []string
-		one := func(name string, err error) *reloadable {
-			return &reloadable{name: name, reload: func() (bool, error) {
+		one := func(name string, err error) Thing {
+			return Thing{Name: name, Reload: func() (bool, error) {
 				read = append(read, name)
 				return false, err
 			}}
 		}
 		opened := one("audit log", nil)
-		opened.onSignal = true
-		r := newReloads(opened, one("rules", errors.New("wrong")), one("certificate", nil))
-		end := r.start()
-		defer end()
-		r.ask()
+		opened.OnSignal = true
+		l := start(opened, one("rules", errors.New("wrong")), one("certificate", nil))
+		defer l.Stop(time.Second)
+		l.Ask()
 		synctest.Wait()
-		time.Sleep(reloadEvery)
+		time.Sleep(Every)
 		synctest.Wait()
 		if want := []string{"audit log", "rules", "certificate", "rules", "certificate"}; !slices.Equal(read, want) {
 			t.Errorf("it has read %q, want %q", read, want)
@@ -126,19 +124,18 @@ func TestReloadHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		goesOn := make(chan struct{})
-		r := newReloads(&reloadable{name: "rules", reload: func() (bool, error) {
+		l := start(Thing{Name: "rules", Reload: func() (bool, error) {
 			<-goesOn
 			return false, nil
 		}})
-		end := r.start()
 		for range 3 {
-			r.ask()
+			l.Ask()
 			synctest.Wait()
 		}
 		before := time.Now()
-		end()
-		if waited := time.Since(before); waited != drainTime {
-			t.Errorf("the end waits for %v, want %v", waited, drainTime)
+		l.Stop(time.Second)
+		if waited := time.Since(before); waited != time.Second {
+			t.Errorf("the end waits for %v, want %v", waited, time.Second)
 		}
 		close(goesOn)
 	})
