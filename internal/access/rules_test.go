@@ -224,3 +224,28 @@ func TestAgain(t *testing.T) {
 		t.Error("an open connection keeps the rights that it had")
 	}
 }
+
+// TestSince counts the names that are other than before.
+func TestSince(t *testing.T) {
+	t.Parallel()
+	secret := func(digits string) string { return " sha256:" + strings.Repeat(digits, 32) + " " }
+	old := "a" + secret("aa") + "count:\nb" + secret("bb") + "count:\nc" + secret("cc") + "read:\n"
+	for text, want := range map[string]Difference{
+		old:                                               {},
+		"# moved\n" + old:                                 {},
+		old + "anonymous - read:\n":                       {Added: 1},
+		"c" + secret("cc") + "read:\n":                    {Removed: 2},
+		old + "a" + secret("dd") + "count:\n":             {Changed: 1},
+		"a" + secret("dd") + "count:\n" + old:             {Changed: 1},
+		strings.ReplaceAll(old, "count:", "count:x/"):     {Changed: 2},
+		strings.ReplaceAll(old, "c sha", "d sha"):         {Added: 1, Removed: 1},
+		strings.ReplaceAll(old, "read:", "read: read:x/"): {},
+	} {
+		if got := rules(t, text).Since(rules(t, old)); got != want {
+			t.Errorf("the file has become\n%s%+v is told, want %+v", text, got, want)
+		}
+	}
+	if n := rules(t, old+"a"+secret("dd")+"count:\n").Principals(); n != 3 {
+		t.Errorf("there are %d principals, want 3", n)
+	}
+}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,6 +17,7 @@ import (
 // loop is a Loop in a test: what it says, and whom it tells.
 type loop struct {
 	*Loop
+	mu      sync.Mutex
 	log     bytes.Buffer
 	changes []string
 }
@@ -22,14 +25,23 @@ type loop struct {
 func start(things ...Thing) *loop {
 	l := &loop{}
 	l.Loop = Start(Options{
-		Things: things, Log: hclog.New(&hclog.LoggerOptions{Output: &l.log, DisableTime: true}),
+		Things: things, Log: hclog.New(&hclog.LoggerOptions{Output: l, DisableTime: true}),
 		Changed: func(what string) { l.changes = append(l.changes, what) },
 	})
 	return l
 }
 
+// Write takes a line of the log.
+func (l *loop) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.log.Write(line)
+}
+
 // said returns the lines of the log since it was asked last.
 func (l *loop) said() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	lines := strings.Split(strings.TrimSpace(l.log.String()), "\n")
 	l.log.Reset()
 	return slices.DeleteFunc(lines, func(line string) bool { return line == "" })
@@ -40,10 +52,15 @@ func (l *loop) said() []string {
 func TestLooks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var changed bool
-		var wrong error
+		type result struct {
+			changed bool
+			err     error
+		}
+		var next atomic.Pointer[result]
+		becomes := func(changed bool, err error) { next.Store(&result{changed, err}) }
+		becomes(false, nil)
 		l := start(Thing{
-			Name: "rules", Reload: func() (bool, error) { return changed, wrong },
+			Name: "rules", Reload: func() (bool, error) { r := next.Load(); return r.changed, r.err },
 			Says: func() []any { return []any{"principals", 3, "added", 1} },
 		})
 		defer l.Stop(time.Second)
@@ -72,19 +89,19 @@ func TestLooks(t *testing.T) {
 		)
 		look()
 		signal(same)
-		wrong = errors.New("line 3")
+		becomes(false, errors.New("line 3"))
 		look(bad)
 		look()
 		signal(bad)
 		look()
-		wrong = errors.New("line 4")
+		becomes(false, errors.New("line 4"))
 		look(worse)
-		wrong = nil
+		becomes(false, nil)
 		look(right)
 		look()
-		wrong = errors.New("line 3")
+		becomes(false, errors.New("line 3"))
 		look(bad)
-		changed, wrong = true, nil
+		becomes(true, nil)
 		look(done)
 		signal(done)
 		if want := slices.Repeat([]string{"rules, principals 3, added 1"}, 2); !slices.Equal(l.changes, want) {
