@@ -266,8 +266,8 @@ func FuzzParse(f *testing.F) {
 			if q := again.Again(p); q == nil || q.Name() != p.Name() || !q.sameRights(p) || q != again.all[i] {
 				t.Fatalf("%q: %s is %v in the rules that are printed", text, p, q)
 			}
-			for right := Count; right <= Admin; right++ {
-				for _, prefix := range p.Prefixes(right) {
+			for right := Count; right <= Read; right++ {
+				for _, prefix := range p.prefixes[right] {
 					if !p.May(right, []byte(prefix)) || !p.May(right, []byte(prefix+"x")) {
 						t.Fatalf("%q: %s may not %s what begins with %q", text, p, right, prefix)
 					}

@@ -52,15 +52,6 @@ func (p *Principal) Has(r Right) bool { return p != nil && p.some>>r&1 != 0 }
 // Everything says whether it has a right over all topics, or over the whole store.
 func (p *Principal) Everything(r Right) bool { return p != nil && p.everything>>r&1 != 0 }
 
-// Prefixes are those that it has a right over, sorted, and none of them begins with another one.
-// It is one empty prefix where it has the right over all topics.
-func (p *Principal) Prefixes(r Right) []string {
-	if p == nil || int(r) >= len(p.prefixes) {
-		return nil
-	}
-	return slices.Clone(p.prefixes[r])
-}
-
 func (p *Principal) within(r Right, topic []byte) bool {
 	if p == nil || int(r) >= len(p.prefixes) {
 		return false
