@@ -11,7 +11,7 @@ type Who struct {
 	principal *access.Principal // nil: nobody, who may do nothing
 	rules     *access.Rules     // that it is of; nil where there are none
 	shown     bool              // it has shown who it is, and does not only come without a name
-	refused   bool              // what it has shown holds no more
+	token     bool              // by a token
 }
 
 // Know tells who a peer is by how it came. Where there are no rules everybody may do everything.
@@ -35,22 +35,20 @@ func (g *Gate) Know(peer Peer) Who {
 
 // Renew has w be who it is by the rules that hold now, and tells whether they are others than
 // before. It is called before May, once in a turn.
-func (g *Gate) Renew(w *Who) bool {
+func (g *Gate) Renew(w *Who, peer Peer) bool {
 	if w.rules == nil {
 		return false
 	}
 	rules := g.Options.Rules()
-	switch {
-	case rules == w.rules:
+	if rules == w.rules {
 		return false
-	case w.shown:
-		w.principal = rules.Again(w.principal)
-		w.refused = w.principal == nil
-		w.shown = !w.refused
-	case !w.refused:
-		w.principal = rules.Anonymous()
 	}
-	w.rules = rules
+	if !w.token {
+		*w = g.Know(peer)
+		return true
+	}
+	w.rules, w.principal = rules, rules.Again(w.principal)
+	w.shown = w.principal != nil // whose token is gone is nobody until it shows another one
 	return true
 }
 
@@ -64,7 +62,7 @@ func (w *Who) Authenticate(name string, token []byte) bool {
 	if p == nil {
 		return false
 	}
-	w.principal, w.shown, w.refused = p, true, false
+	w.principal, w.shown, w.token = p, true, true
 	return true
 }
 

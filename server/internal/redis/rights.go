@@ -16,7 +16,7 @@ const mostFailures = 3
 
 // renew has the client be who it is by the rules that hold now.
 func (c *Session) renew() {
-	if c.door.gate.Renew(&c.who) {
+	if c.door.gate.Renew(&c.who, c.peer) {
 		c.known()
 	}
 }
