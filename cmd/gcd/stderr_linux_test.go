@@ -342,7 +342,8 @@ func TestFatalLine(t *testing.T) {
 	}{
 		{"usage", []string{"serve", "--frobnicate"}, cmdline.ExitUsage},
 		{"flag's value", []string{"serve", "--workers", "-1"}, cmdline.ExitUsage},
-		{"address", []string{"serve", "--memory", "--open", "--tcp", "203.0.113.1:1", "--udp", ""}, cmdline.ExitFailure},
+		{"address", []string{"serve", "--memory", "--open", "--tcp", "203.0.113.1:1", "--udp", ""},
+			cmdline.ExitFailure},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -66,7 +66,7 @@ func TestWhoAPeerIs(t *testing.T) {
 			}
 		}
 	}
-	if !all[3].Authenticate("", []byte(token)) || !all[3].May(access.Read, []byte("x")) || all[3].May(access.Count, nil) {
+	if w := &all[3]; !w.Authenticate("", []byte(token)) || !w.May(access.Read, []byte("x")) || w.May(access.Count, nil) {
 		t.Error("the token that is there again is not taken, or gives what it does not")
 	}
 }
