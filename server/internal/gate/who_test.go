@@ -66,7 +66,8 @@ func TestWhoAPeerIs(t *testing.T) {
 			}
 		}
 	}
-	if w := &all[3]; !w.Authenticate("", []byte(token)) || !w.May(access.Read, []byte("x")) || w.May(access.Count, nil) {
+	w := &all[3]
+	if !w.Authenticate("", []byte(token)) || !w.May(access.Read, []byte("x")) || w.May(access.Count, nil) {
 		t.Error("the token that is there again is not taken, or gives what it does not")
 	}
 }
