@@ -79,6 +79,8 @@ func groups() []group {
 		{"flood", "one client beside a flood of others", (*bench).groupFlood, false},
 		{"growth", "throughput against topics, connections and workers", (*bench).groupGrowth, false},
 		{"peers", "memcached, etcd and PostgreSQL", (*bench).groupPeers, false},
+		{"rights", "gcd with rules against gcd without", (*bench).groupRights, false},
+		{"tls", "INCR over TLS, against Redis over TLS", (*bench).groupTLS, false},
 		{"versions", "this gcd against another build of it, --against", (*bench).groupVersions, true},
 	}
 }

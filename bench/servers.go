@@ -140,8 +140,8 @@ var redisModes = map[string][]string{
 }
 
 // startRedis starts Redis in a mode and waits until it answers.
-func (b *bench) startRedis(mode, dir string) (*instance, error) {
-	in, err := b.launchRedis(mode, dir)
+func (b *bench) startRedis(mode, dir string, flags ...string) (*instance, error) {
+	in, err := b.launchRedis(mode, dir, flags...)
 	return b.ready(in, err, func() error {
 		_, err := redisCommand(in.addr, "PING")
 		return err
@@ -150,13 +150,14 @@ func (b *bench) startRedis(mode, dir string) (*instance, error) {
 
 // launchRedis starts Redis, without snapshots and without rewriting its log, both of which it would
 // do beside its work, and does not wait.
-func (b *bench) launchRedis(mode, dir string) (*instance, error) {
+func (b *bench) launchRedis(mode, dir string, flags ...string) (*instance, error) {
 	in, err := b.prepare("redis-server", "Redis "+mode, dir)
 	if err != nil {
 		return nil, err
 	}
 	args := append([]string{"--port", portOf(in.addr), "--bind", "127.0.0.1", "--dir", in.dir, "--save", "",
 		"--auto-aof-rewrite-percentage", "0"}, redisModes[mode]...)
+	args = append(args, flags...)
 	return in, b.launch(in, args, processOptions{dir: in.dir}, portOf(in.addr), "PORT")
 }
 
