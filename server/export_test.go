@@ -50,7 +50,7 @@ func DoorCloses() bool {
 func (s *Server) Beside(l *net.TCPListener) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d, ran := blocking.New(s.dispatchOptions(), l, nil), make(chan struct{})
+	d, ran := blocking.New(s.dispatchOptions(), nil, l), make(chan struct{})
 	s.doors = append(s.doors, d)
 	d.Open()
 	go func() {

@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"bytes"
-	"net"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -32,7 +31,7 @@ func FuzzGarbage(f *testing.F) {
 			}
 			send(t, c, msg[:at])
 			send(t, c, msg[at:])
-			c.(*net.TCPConn).CloseWrite()
+			closeWrite(c)
 			check(t, answer(t, c), msg, valid)
 
 			if len(msg) > 65507 {

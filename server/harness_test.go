@@ -72,7 +72,8 @@ func eachNetwork(t *testing.T, networks []string, f func(t *testing.T, network s
 // running is a server that serves on ports of the loopback until the test ends.
 type running struct {
 	*server.Server
-	served chan error
+	options server.Options
+	served  chan error
 }
 
 // serve starts a server over b; prepare, which may be nil, gets it before it serves.
@@ -98,7 +99,7 @@ func serve(t *testing.T, b server.Backend, o server.Options, prepare func(*serve
 	if err := s.Listen(); err != nil {
 		t.Fatal(err)
 	}
-	r := &running{Server: s, served: make(chan error, 1)}
+	r := &running{Server: s, options: o, served: make(chan error, 1)}
 	go func() { r.served <- s.Serve() }()
 	t.Cleanup(func() {
 		s.SetParting(0) // nobody asks any more; those tests that are about a stop have made it themselves
@@ -132,6 +133,12 @@ func (r *running) stop(t *testing.T) {
 func (r *running) addr(network string) string {
 	if network == "udp" {
 		return r.UDPAddr().String()
+	}
+	switch {
+	case r.options.TLS != nil:
+		return overTLS + r.TCPAddr().String()
+	case r.options.Unix != "":
+		return overUnix + r.options.Unix
 	}
 	return r.TCPAddr().String()
 }
@@ -175,7 +182,7 @@ func connect(network, addr string) (net.Conn, error) {
 	if network == "udp" {
 		return net.Dial(network, addr)
 	}
-	c, err := net.Dial("tcp", addr)
+	c, err := dialStream(addr)
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +192,7 @@ func connect(network, addr string) (net.Conn, error) {
 // speak makes a TCP connection one of the network.
 func speak(network string, c net.Conn) net.Conn {
 	if network == "resp" {
-		return newOverRESP(c)
+		return newOverRESP(c.(stream))
 	}
 	return c
 }
@@ -210,7 +217,7 @@ func send(t testing.TB, c net.Conn, msg []byte) {
 // answer reads what a server sends: over TCP up to the end, over UDP one datagram.
 func answer(t testing.TB, c net.Conn) []byte {
 	t.Helper()
-	if c.LocalAddr().Network() == "tcp" {
+	if c.LocalAddr().Network() != "udp" {
 		b, err := io.ReadAll(c)
 		if err != nil {
 			t.Fatalf("reading the answer: %v (after % x)", err, b)

@@ -131,7 +131,7 @@ func TestWaitingWhileLoading(t *testing.T) {
 		send(t, one, count("orders"))
 		send(t, pipeline, []byte("PING\r\nINCR orders\r\nINCR ord"))
 		send(t, long, append([]byte{0}, bytes.Repeat([]byte("x"), 40_000)...))
-		if err := long.(*net.TCPConn).CloseWrite(); err != nil {
+		if err := closeWrite(long); err != nil {
 			t.Fatal(err)
 		}
 		var many []net.Conn
@@ -254,7 +254,7 @@ func TestPipelineWhileLoading(t *testing.T) {
 			ask := func(in string) net.Conn {
 				c := dial(t, "tcp", s.TCPAddr().String())
 				send(t, c, []byte(in))
-				if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+				if err := closeWrite(c); err != nil {
 					t.Fatal(err)
 				}
 				return c
@@ -325,7 +325,7 @@ func TestProbesWhileLoading(t *testing.T) {
 			}
 			c := dial(t, "tcp", s.TCPAddr().String())
 			send(t, c, []byte(in))
-			if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+			if err := closeWrite(c); err != nil {
 				t.Fatal(err)
 			}
 			if got := string(answer(t, c)); !strings.HasPrefix(got, "-LOADING ") && got != "\xff\x0etry again soon" {

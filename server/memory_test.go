@@ -264,7 +264,7 @@ func TestBrokenConnectionEndsListings(t *testing.T) {
 		c := dialRESP(t, s, 2)
 		send(t, c, []byte("KEYS *\r\n"))
 		await(t, "the listing is under way", g.reached)
-		c.(*net.TCPConn).SetLinger(0)
+		tcpOf(c).SetLinger(0)
 		c.Close()
 		close(g.goOn)
 		eventually(t, "it is gone", func() bool { return s.Stats().Connections == 0 })
@@ -274,7 +274,7 @@ func TestBrokenConnectionEndsListings(t *testing.T) {
 		// Who only sends nothing more gets the answer.
 		c = dialRESP(t, s, 2)
 		send(t, c, []byte("KEYS *9999\r\n"))
-		c.(*net.TCPConn).CloseWrite()
+		closeWrite(c)
 		if got := string(answer(t, c)); !strings.HasPrefix(got, fmt.Sprintf("*%d\r\n", topics/10_000)) {
 			t.Errorf("after a half close: %.100q", got)
 		}

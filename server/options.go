@@ -2,8 +2,11 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"runtime"
 	"time"
 
@@ -11,6 +14,7 @@ import (
 
 	"gcd/internal/access"
 	"gcd/internal/audit"
+	"gcd/server/internal/socket"
 )
 
 // Dispatch is the way in which requests get from sockets to the backend.
@@ -30,8 +34,20 @@ const DefaultAddr = "127.0.0.1:5555"
 // field means its default.
 type Options struct {
 	// TCP and UDP are the addresses to listen on, host:port; port 0 lets the system choose one. An
-	// empty one is off, but if both are empty both are DefaultAddr.
+	// empty one is off, but if both are empty, and Unix is, too, both are DefaultAddr.
 	TCP, UDP string
+
+	// Unix is the path of a unix socket to listen on, for the same protocols as TCP; empty: none.
+	// Its file is made with UnixMode, and removed when nothing of the server runs any more.
+	Unix     string
+	UnixMode fs.FileMode // default 0600
+
+	// TLS has TCP connections that begin with a handshake of TLS carry the same protocols within it;
+	// nil: there are none. It is 1.3 or newer, whatever the configuration allows.
+	TLS *tls.Config
+	// RequireTLS refuses connections without TLS, but not from a loopback address or over the unix
+	// socket. Datagrams are not refused.
+	RequireTLS bool
 
 	Dispatch Dispatch // default Pool
 	Workers  int      // readiness loops of Pool; default runtime.GOMAXPROCS(0)
@@ -43,16 +59,17 @@ type Options struct {
 	// Settle is how long a TCP client must be quiet before bytes that may be an unfinished message
 	// count as whole.
 	Settle time.Duration // default 5 ms
-	// ReadTimeout is the time from a connection's arrival to the end of its message; over RESP also
-	// from a command's first byte to its last. Between commands a RESP connection may be silent for
+	// ReadTimeout is the time from a connection's arrival to the end of its handshake of TLS, if it
+	// has one, and to the end of its message; over RESP also from a command's first byte to its last. Between commands a RESP connection may be silent for
 	// ever, unless it has a transaction and room is short.
 	ReadTimeout time.Duration // default 10 s
 	// WriteTimeout is the time that a client has to take its answer; over RESP the answers of one
 	// turn.
 	WriteTimeout time.Duration // default 10 s
 
-	MaxConns int // TCP connections open at once; default 10,000
-	// MaxConnsPerSource bounds those of one source: an IPv4 address or an IPv6 /64. The default is
+	MaxConns int // connections open at once; default 10,000
+	// MaxConnsPerSource bounds those of one source: an IPv4 address or an IPv6 /64; not those over
+	// the unix socket. The default is
 	// MaxConns, which bounds nothing more, because behind a loopback address or a proxy every
 	// client has the same source.
 	MaxConnsPerSource int
@@ -89,11 +106,18 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	if o.TCP == "" && o.UDP == "" {
+	if o.TCP == "" && o.UDP == "" && o.Unix == "" {
 		o.TCP, o.UDP = DefaultAddr, DefaultAddr
 	}
 	if o.Dispatch == "" {
 		o.Dispatch = Pool
+	}
+	if o.UnixMode == 0 {
+		o.UnixMode = 0o600
+	}
+	if o.TLS != nil {
+		o.TLS = o.TLS.Clone()
+		o.TLS.MinVersion = max(o.TLS.MinVersion, tls.VersionTLS13)
 	}
 	orInt(&o.Workers, runtime.GOMAXPROCS(0))
 	orInt(&o.MaxConns, 10_000)
@@ -125,6 +149,17 @@ func orDuration(v *time.Duration, value time.Duration) {
 func (o *Options) check() error {
 	if o.Dispatch != Pool && o.Dispatch != Goroutine {
 		return fmt.Errorf("server: unknown dispatch %q: use %q or %q", o.Dispatch, Pool, Goroutine)
+	}
+	if o.RequireTLS && o.TLS == nil {
+		return errors.New("server: option RequireTLS is set, and TLS is not")
+	}
+	if o.Unix != "" {
+		if err := socket.CheckUnixPath(o.Unix); err != nil {
+			return fmt.Errorf("server: option Unix: %w", err)
+		}
+	}
+	if o.UnixMode&^fs.ModePerm != 0 {
+		return fmt.Errorf("server: option UnixMode is %#o: use 0600, or other bits of permission", uint32(o.UnixMode))
 	}
 	for _, f := range []struct {
 		name  string

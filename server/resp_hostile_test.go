@@ -149,7 +149,7 @@ func converse(t *testing.T, r *rand.Rand, conn net.Conn, in, want []byte, packet
 			rest = rest[n:]
 		}
 		if !closes {
-			said <- conn.(*net.TCPConn).CloseWrite()
+			said <- closeWrite(conn)
 			return
 		}
 		said <- nil
@@ -204,9 +204,9 @@ func TestRESPCutConversations(t *testing.T) {
 					c.Write(in[:r.IntN(len(in)+1)]) // the server may have closed already
 					switch r.IntN(3) {
 					case 0:
-						c.(*net.TCPConn).SetLinger(0)
+						tcpOf(c).SetLinger(0)
 					case 1:
-						c.(*net.TCPConn).CloseWrite()
+						closeWrite(c)
 					}
 					c.Close()
 					<-reads

@@ -188,7 +188,7 @@ func TestRESPClientsThatGoAway(t *testing.T) {
 				c := dial(t, "tcp", s.addr("tcp"))
 				send(t, c, []byte(in))
 				if reset {
-					c.(*net.TCPConn).SetLinger(0)
+					tcpOf(c).SetLinger(0)
 				}
 				c.Close()
 				f.unblock()

@@ -332,7 +332,7 @@ func TestRESPHalfClose(t *testing.T) {
 			if i%2 == 0 {
 				eventually(t, "it was read", func() bool { return f.state()["half"] == uint64(2*i+2) })
 			}
-			c.(*net.TCPConn).CloseWrite()
+			closeWrite(c)
 			if got, want := string(answer(t, c)), fmt.Sprintf(":%d\r\n+PONG\r\n:%d\r\n", 2*i+1, 2*i+2); got != want {
 				t.Errorf("answered %q, want %q", got, want)
 			}

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"strconv"
 	"strings"
 )
@@ -13,13 +12,13 @@ import (
 // gcd's own protocol, one of each, and over the wire goes RESP. So the tests of the protocol's
 // promises run over RESP as they are.
 type overRESP struct {
-	*net.TCPConn
+	stream
 	replies *bufio.Reader
 	rest    io.Reader // of the answer, when it is there
 }
 
-func newOverRESP(c net.Conn) *overRESP {
-	return &overRESP{TCPConn: c.(*net.TCPConn), replies: bufio.NewReader(c)}
+func newOverRESP(c stream) *overRESP {
+	return &overRESP{stream: c, replies: bufio.NewReader(c)}
 }
 
 func (c *overRESP) Write(msg []byte) (int, error) {
@@ -30,7 +29,7 @@ func (c *overRESP) Write(msg []byte) (int, error) {
 	case 1:
 		name = "GCD.RESET"
 	}
-	_, err := io.WriteString(c.TCPConn, array(name, string(msg[1:])))
+	_, err := io.WriteString(c.stream, array(name, string(msg[1:])))
 	return len(msg), err
 }
 

@@ -135,7 +135,7 @@ func TestRESPFirstCommand(t *testing.T) {
 				n++
 				want := fmt.Sprintf(":%d\r\n", n)
 				if i%2 == 0 {
-					c.(*net.TCPConn).CloseWrite()
+					closeWrite(c)
 					wantAnswer(t, answer(t, c), []byte(want)...)
 				} else if before := readUntil(t, c, want); before != "" {
 					t.Errorf("split at %d: %q before the answer", i, before)
@@ -174,7 +174,7 @@ func TestRESPOff(t *testing.T) {
 		for _, in := range []string{"*1\r\n$4\r\nPING\r\n", "PING\r\n", "z"} {
 			c := dial(t, "tcp", s.addr("tcp"))
 			send(t, c, []byte(in))
-			c.(*net.TCPConn).CloseWrite()
+			closeWrite(c)
 			wantRefusal(t, "tcp", answer(t, c), 2)
 		}
 	})

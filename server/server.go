@@ -1,11 +1,11 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"runtime"
 	"strconv"
 	"strings"
@@ -58,6 +58,7 @@ type Server struct {
 	mu      sync.Mutex
 	tcp     *net.TCPListener // nil when off, and once a door took it
 	udp     *net.UDPConn     // likewise
+	unix    *socket.Unix     // nil when off
 	tcpAddr net.Addr
 	udpAddr net.Addr
 	listens bool
@@ -101,6 +102,9 @@ const (
 	// counters are there, which takes a new directory some milliseconds; datagrams are dropped,
 	// since their clients send again, and each that was kept would count.
 	holdTime = time.Second
+	// handshakesAtOnce is how many handshakes of TLS compute at once, for each processor: what
+	// costs most of all that a client may ask for.
+	handshakesAtOnce = 4
 )
 
 // New makes a server. It opens no socket yet. A nil backend is to come by Use.
@@ -142,90 +146,6 @@ func (s *Server) backing() Backend {
 		return *b
 	}
 	return unloaded{}
-}
-
-// Listen opens the sockets, so that TCPAddr and UDPAddr are known. Serve does it if nobody did.
-func (s *Server) Listen() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.listen()
-}
-
-func (s *Server) listen() error {
-	if s.closed {
-		return ErrClosed
-	}
-	if s.listens {
-		return nil
-	}
-	if s.opts.TCP != "" {
-		// What is set before the first connection is there goes for all of them.
-		config := net.ListenConfig{Control: socket.SetInherited, KeepAliveConfig: net.KeepAliveConfig{
-			Enable: true, Idle: socket.KeepAlive, Interval: socket.KeepAlive / socket.KeepAliveProbes,
-			Count: socket.KeepAliveProbes,
-		}}
-		l, err := config.Listen(context.Background(), network("tcp", s.opts.TCP), s.opts.TCP)
-		if err != nil {
-			return fmt.Errorf("server: cannot listen for TCP: %w", err)
-		}
-		s.tcp = l.(*net.TCPListener)
-		s.tcpAddr = l.Addr()
-	}
-	if s.opts.UDP != "" {
-		c, err := net.ListenPacket(network("udp", s.opts.UDP), s.opts.UDP)
-		if err != nil {
-			s.closeSockets()
-			return fmt.Errorf("server: cannot listen for UDP: %w", err)
-		}
-		s.udp = c.(*net.UDPConn)
-		socket.PinSource(s.udp)
-		socket.GrowReceiveBuffer(s.udp, s.log)
-		s.udpAddr = c.LocalAddr()
-	}
-	s.listens = true
-	return nil
-}
-
-// closeSockets closes those that no door has.
-func (s *Server) closeSockets() {
-	if s.tcp != nil {
-		s.tcp.Close()
-	}
-	if s.udp != nil {
-		s.udp.Close()
-	}
-	s.tcp, s.udp = nil, nil
-}
-
-// network keeps a server that was given an IPv4 address off IPv6: package net takes 0.0.0.0 for
-// every address of both.
-func network(name, addr string) string {
-	if ap, err := netip.ParseAddrPort(addr); err == nil && ap.Addr().Is4() {
-		return name + "4"
-	}
-	return name
-}
-
-// TCPAddr is where the server listens for TCP: nil before Listen, or if TCP is off.
-func (s *Server) TCPAddr() net.Addr {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.tcpAddr
-}
-
-// UDPAddr is where the server listens for UDP: nil before Listen, or if UDP is off.
-func (s *Server) UDPAddr() net.Addr {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.udpAddr
-}
-
-// tcpPort is the port that the server listens on for TCP, 0 for none.
-func (s *Server) tcpPort() int {
-	if a, ok := s.TCPAddr().(*net.TCPAddr); ok {
-		return a.Port
-	}
-	return 0
 }
 
 // AnswerLoading opens the sockets of a server that has no backend yet. For a second who comes
@@ -284,25 +204,46 @@ func (s *Server) start(open bool) error {
 		s.log.Warn("this system has no readiness loops for dispatch: using goroutines", "wanted", Pool)
 		s.opts.Dispatch = Goroutine
 	}
+	var unix, all []blocking.Listener
+	if s.unix != nil {
+		unix = append(unix, s.unix)
+	}
+	if s.tcp != nil {
+		all = append(all, s.tcp)
+	}
+	var running sync.WaitGroup
 	if s.opts.Dispatch == Pool {
-		p, err := loop.New(loop.Options{Options: o, Workers: s.opts.Workers, Processors: s.processors}, s.tcp, s.udp)
+		beside := blocking.New(o, nil, unix...) // what loops cannot carry
+		p, err := loop.New(loop.Options{
+			Options: o, Workers: s.opts.Workers, Processors: s.processors, Secure: beside.Take,
+		}, s.tcp, s.udp)
 		if err != nil {
 			return err
 		}
 		s.doors = append(s.doors, p)
+		if o.TLS != nil || len(unix) > 0 {
+			s.doors = append(s.doors, beside)
+			through := beside.Feeder()
+			running.Go(func() {
+				p.Run()
+				through()
+			})
+			running.Go(beside.Run)
+		} else {
+			running.Go(p.Run)
+		}
 	} else {
-		s.doors = append(s.doors, blocking.New(o, s.tcp, s.udp))
+		d := blocking.New(o, s.udp, append(all, unix...)...)
+		s.doors = append(s.doors, d)
+		running.Go(d.Run)
 	}
 	s.tcp, s.udp = nil, nil
 	if open {
 		s.openDoors()
 	}
-	var running sync.WaitGroup
-	for _, d := range s.doors {
-		running.Go(d.Run)
-	}
 	go func() { // Serve waits for it, or Shutdown
 		running.Wait()
+		s.removeUnix()
 		close(s.ran)
 	}()
 	return nil
@@ -314,6 +255,7 @@ func (s *Server) dispatchOptions() dispatch.Options {
 		Gate: s.gate, Backend: func() dispatch.Backend { return *s.backend.Load() }, Counter: &s.counter, Logger: s.log,
 		Settle: s.opts.Settle, ReadTimeout: s.opts.ReadTimeout, WriteTimeout: s.opts.WriteTimeout,
 		FirstByte: s.firstByte, Linger: s.linger, BeforeAccept: s.beforeAccept,
+		TLS: s.opts.TLS, RequireTLS: s.opts.RequireTLS, Handshakes: handshakesAtOnce * s.processors,
 	}
 	if !s.opts.NoRESP {
 		o.Redis = s.redis
@@ -367,15 +309,9 @@ func (s *Server) beginServing() error {
 		}
 	}
 	s.served = true
-	s.log.Info("serving", "tcp", addrText(s.tcpAddr), "udp", addrText(s.udpAddr), "dispatch", s.opts.Dispatch)
+	s.log.Info("serving", "tcp", addrText(s.tcpAddr), "udp", addrText(s.udpAddr), "unix", cmp.Or(s.opts.Unix, "off"),
+		"tls", onOff(s.opts.TLS != nil), "dispatch", s.opts.Dispatch)
 	return nil
-}
-
-func addrText(a net.Addr) string {
-	if a == nil {
-		return "off"
-	}
-	return a.String()
 }
 
 // Shutdown stops taking requests, lets those be answered that the backend was given, and refuses

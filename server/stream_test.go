@@ -20,8 +20,10 @@ const never = time.Minute
 // sendParts writes the parts one by one; each is a segment of its own unless the system joins them.
 func sendParts(t testing.TB, c net.Conn, parts ...string) {
 	t.Helper()
-	if err := c.(*net.TCPConn).SetNoDelay(true); err != nil {
-		t.Fatal(err)
+	if tcp := tcpOf(c); tcp != nil {
+		if err := tcp.SetNoDelay(true); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, p := range parts {
 		send(t, c, []byte(p))
@@ -53,7 +55,7 @@ func TestSplitMessages(t *testing.T) {
 				conn := dial(t, "tcp", s.addr("tcp"))
 				sendParts(t, conn, c.parts...)
 				if c.fin {
-					conn.(*net.TCPConn).CloseWrite()
+					closeWrite(conn)
 				}
 				wantAnswer(t, answer(t, conn), 128, 1)
 				topic := strings.Join(c.parts, "")[1:]
@@ -119,7 +121,7 @@ func TestHalfCloseEndsAMessage(t *testing.T) {
 		} {
 			conn := dial(t, "tcp", s.addr("tcp"))
 			send(t, conn, c.msg)
-			conn.(*net.TCPConn).CloseWrite()
+			closeWrite(conn)
 			got := answer(t, conn)
 			if c.want == nil {
 				wantRefusal(t, "tcp", got, c.code)
@@ -318,7 +320,7 @@ func TestClientsThatGoAway(t *testing.T) {
 				c := dial(t, "tcp", s.addr("tcp"))
 				send(t, c, []byte(msg))
 				if reset {
-					c.(*net.TCPConn).SetLinger(0)
+					tcpOf(c).SetLinger(0)
 				}
 				c.Close()
 				f.unblock()
@@ -339,13 +341,13 @@ func TestClientsThatDoNotWait(t *testing.T) {
 			func(c *net.TCPConn) { c.SetLinger(0); c.Close() }, // a reset
 		} {
 			f.block()
-			c, err := net.Dial("tcp", s.addr("tcp"))
+			c, err := net.DialTCP("tcp", nil, s.TCPAddr().(*net.TCPAddr))
 			if err != nil {
 				t.Fatal(err)
 			}
 			send(t, speak(network, c), count("gone"))
 			eventually(t, "it is in flight", func() bool { return s.Stats().InFlight == 1 })
-			leave(c.(*net.TCPConn))
+			leave(c)
 			f.unblock()
 			eventually(t, "all is over", func() bool { return s.Stats().Connections == 0 && s.Stats().InFlight == 0 })
 			if got := f.state()["gone"]; got != uint64(i+1) {

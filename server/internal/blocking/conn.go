@@ -9,11 +9,11 @@ import (
 	"time"
 
 	"gcd/codec"
-	"gcd/resp"
 	"gcd/server/internal/counter"
 	"gcd/server/internal/dispatch"
 	"gcd/server/internal/gate"
 	"gcd/server/internal/redis"
+	"gcd/server/internal/secure"
 	"gcd/server/internal/session"
 	"gcd/server/internal/socket"
 	"gcd/store/core"
@@ -38,8 +38,11 @@ const (
 // backend has kept its group.
 type conn struct {
 	d       *Dispatcher
-	nc      net.Conn
+	socket  net.Conn
+	nc      net.Conn     // the socket, or tls
+	tls     *secure.Conn // over the socket; nil without TLS
 	peer    gate.Peer
+	from    *gate.Source
 	surplus bool // it has a place only to be told that it is too many
 
 	session  session.Session
@@ -80,7 +83,7 @@ func newConn(d *Dispatcher) *conn {
 
 // begin makes it a new connection, which is told a code if that is not 0.
 func (c *conn) begin(nc net.Conn, peer gate.Peer, from *gate.Source, code codec.Code) {
-	c.nc, c.peer, c.came, c.scratch = nc, peer, time.Now(), c.first[:]
+	c.socket, c.nc, c.tls, c.from, c.peer, c.came, c.scratch = nc, nc, nil, from, peer, time.Now(), c.first[:]
 	c.fresh, c.over, c.greedy, c.looks, c.surplus = true, false, false, false, code != 0
 	c.clock, c.deadline, c.lingered = session.Unhurried, time.Time{}, 0
 	if c.surplus {
@@ -106,7 +109,7 @@ func (c *conn) run() {
 		c.d.scratch.Put(c.long)
 		c.long = nil
 	}
-	c.nc, c.session, c.redis = nil, nil, nil
+	c.socket, c.nc, c.tls, c.session, c.redis = nil, nil, nil, nil, nil
 	c.d.conns.Put(c)
 }
 
@@ -154,7 +157,8 @@ func (c *conn) serve() (broken error, whole bool) {
 			if a.Answers > 0 {
 				c.d.o.Gate.Answered.Add(uint64(a.Answers))
 			}
-			if a.Then == session.Linger {
+			// The client's own word that nothing more follows may be there unread, if it is TLS's.
+			if a.Then == session.Linger || c.over && c.tls != nil {
 				c.linger()
 			}
 			if c.over {
@@ -165,7 +169,7 @@ func (c *conn) serve() (broken error, whole bool) {
 			c.clock = session.Unhurried
 			runtime.Gosched() // others, too, have something to say
 		case session.Look:
-			if socket.IsBroken(c.nc) {
+			if socket.IsBroken(c.socket) {
 				c.d.o.Gate.Happened(gate.LostAnswer, c.peer, "the connection broke before the answer was made")
 				return nil, true
 			}
@@ -245,6 +249,9 @@ func (c *conn) read(a session.Action) (e session.Event, broken error) {
 		// A timeout alone does not prove quiet, for this goroutine may have been late: the system
 		// is asked once more.
 		n, err = socket.ReadAvailable(c.nc, room)
+		if isTimeout(err) && settled && !ended && c.halfRecord() { // the message goes on for sure
+			return c.read(session.Action{Clock: session.Message, Most: a.Most})
+		}
 		if ended {
 			c.lingered += n
 		}
@@ -263,15 +270,37 @@ func (c *conn) read(a session.Action) (e session.Event, broken error) {
 	case err != nil:
 		return e, err
 	}
-	e.Kind, e.Bytes, e.Drained = session.Bytes, room[:n], n < len(room)
+	e.Kind, e.Bytes, e.Drained = session.Bytes, room[:n], n < len(room) && !c.halfRecord()
 	if c.fresh && n > 0 {
 		c.fresh = false
-		if c.d.o.Redis != nil && !c.surplus && resp.Begins(room[0]) {
+		switch c.language(room[0]) {
+		case dispatch.RESP:
 			c.becomeRedis()
+		case dispatch.TLS:
+			if !c.secure(room[:n]) {
+				return session.Event{}, nil
+			}
+			return c.read(a)
+		case dispatch.Clear:
+			c.session = c.d.o.RefuseClear(c.peer)
 		}
 	}
 	return e, nil
 }
+
+// language is what the connection speaks, by its first byte.
+func (c *conn) language(first byte) dispatch.Language {
+	switch {
+	case c.surplus:
+		return dispatch.Message // it is not listened to
+	case c.tls != nil:
+		return c.d.o.Secured(first)
+	}
+	return c.d.o.Language(first, c.peer)
+}
+
+// halfRecord tells whether the first part of something is there, and the rest is sure to come.
+func (c *conn) halfRecord() bool { return c.tls != nil && c.tls.HalfRecord() }
 
 // becomeRedis makes the connection one that speaks RESP.
 func (c *conn) becomeRedis() {
@@ -341,7 +370,7 @@ func (c *conn) linger() {
 	if !is || half.CloseWrite() != nil {
 		return
 	}
-	c.nc.SetReadDeadline(time.Now().Add(c.d.o.Linger))
-	n, _ := io.CopyN(io.Discard, c.nc, dispatch.LingerBytes)
+	c.socket.SetReadDeadline(time.Now().Add(c.d.o.Linger))
+	n, _ := io.CopyN(io.Discard, c.socket, dispatch.LingerBytes)
 	c.worker.Tally.In += int(n)
 }

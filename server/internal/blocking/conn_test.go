@@ -50,7 +50,7 @@ func newDispatcher(b *backend) *Dispatcher {
 		Gate: g, Backend: func() dispatch.Backend { return b }, Redis: door, Logger: log,
 		Counter: &counter.Protocol{Gate: g, Parse: codec.ParseRequest},
 		Settle:  time.Hour, ReadTimeout: time.Hour, WriteTimeout: time.Hour, FirstByte: time.Hour, Linger: time.Hour,
-	}, nil, nil)
+	}, nil)
 }
 
 // script is a connection whose client sends pieces, each for a read or more, and then the end.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"gcd/server/internal/counter"
@@ -14,17 +15,25 @@ import (
 	"gcd/server/internal/gate"
 )
 
-// Dispatcher serves two sockets.
+// Listener is a *net.TCPListener, or one of a unix socket.
+type Listener interface {
+	net.Listener
+	syscall.Conn
+	SetDeadline(time.Time) error
+}
+
+// Dispatcher serves sockets, and connections that another dispatcher has let in.
 type Dispatcher struct {
-	o   dispatch.Options
-	tcp *net.TCPListener // nil when off
-	udp *net.UDPConn     // likewise
+	o          dispatch.Options
+	listeners  []Listener
+	udp        *net.UDPConn  // nil when off
+	handshakes chan struct{} // has something for each that computes
 
 	conns     sync.Pool // of *conn
 	datagrams sync.Pool // of *datagram
 	scratch   sync.Pool // of *[]byte, counter.MaxRead bytes each
 
-	wg        sync.WaitGroup // accept, receive, connections, datagrams
+	wg        sync.WaitGroup // accept, receive, connections, datagrams, and who calls Take
 	open      chan struct{}  // closed by Open
 	openOnce  sync.Once
 	draining  chan struct{} // closed by Drain
@@ -40,15 +49,16 @@ type Dispatcher struct {
 	end  time.Time // set by Drain: from then on what has arrived is the last
 }
 
-// New takes over both sockets, either of which may be nil. Until Open connections wait in the
-// system's queue, and datagrams are dropped.
-func New(o dispatch.Options, tcp *net.TCPListener, udp *net.UDPConn) *Dispatcher {
+// New takes over all sockets; udp may be nil. Until Open connections wait in the system's queue,
+// and datagrams are dropped.
+func New(o dispatch.Options, udp *net.UDPConn, listeners ...Listener) *Dispatcher {
 	d := &Dispatcher{
-		o: o, tcp: tcp, udp: udp,
-		open:     make(chan struct{}),
-		draining: make(chan struct{}),
-		aborting: make(chan struct{}),
-		live:     make(map[*conn]struct{}),
+		o: o, listeners: listeners, udp: udp,
+		handshakes: make(chan struct{}, max(1, o.Handshakes)),
+		open:       make(chan struct{}),
+		draining:   make(chan struct{}),
+		aborting:   make(chan struct{}),
+		live:       make(map[*conn]struct{}),
 	}
 	d.conns.New = func() any { return newConn(d) }
 	d.datagrams.New = func() any { return newDatagram(d) }
@@ -65,8 +75,8 @@ func (d *Dispatcher) Open() { d.openOnce.Do(func() { close(d.open) }) }
 // Run serves until Drain or Abort. When it returns every goroutine and socket of the dispatcher is
 // gone.
 func (d *Dispatcher) Run() {
-	if d.tcp != nil {
-		d.wg.Go(d.accept)
+	for _, l := range d.listeners {
+		d.wg.Go(func() { d.accept(l) })
 	}
 	if d.udp != nil {
 		d.wg.Go(d.receive)
@@ -93,10 +103,10 @@ func (d *Dispatcher) Drain(rest time.Duration) {
 	}
 	d.end = end
 	for c := range d.live {
-		c.nc.SetReadDeadline(d.endOf(c))
+		c.socket.SetReadDeadline(d.endOf(c))
 	}
-	if d.tcp != nil {
-		d.tcp.SetDeadline(end)
+	for _, l := range d.listeners {
+		l.SetDeadline(end)
 	}
 	if d.udp != nil {
 		d.udp.SetReadDeadline(end)
@@ -125,11 +135,11 @@ func (d *Dispatcher) Abort() {
 		close(d.aborting)
 		d.mu.Lock()
 		for c := range d.live {
-			c.nc.Close()
+			c.socket.Close()
 		}
 		d.mu.Unlock()
-		if d.tcp != nil {
-			d.tcp.Close()
+		for _, l := range d.listeners {
+			l.Close()
 		}
 		if d.udp != nil {
 			d.udp.Close()

@@ -35,6 +35,7 @@ const (
 	ReceiveError
 	BrokenBackup
 	SilentConn
+	BrokenHandshake
 	Probe
 	HandlerPanic
 	numEvents
@@ -65,6 +66,8 @@ func (e Event) text() string {
 		return "a backup was not sent, or not to its end"
 	case SilentConn:
 		return "a connection ended without a byte"
+	case BrokenHandshake:
+		return "a TLS handshake failed"
 	case Probe:
 		return "a probe was not answered as it may expect"
 	}

@@ -20,6 +20,7 @@ type places struct {
 
 	mu      sync.Mutex
 	sources map[netip.Addr]int // only if perSource < max, else it could never be what binds
+	// Who comes over the unix socket has no address: the mode of its file says who may.
 }
 
 func (p *places) init(max, perSource int) {
@@ -38,7 +39,7 @@ func (g *Gate) Enter(peer Peer) (from *Source, code codec.Code, lingers bool) {
 	g.Accepted.Add(1)
 	if p.taken.Add(1) > int64(p.max) {
 		code = codec.CodeTooManyConns
-	} else if p.sources == nil || p.addTo(peer) {
+	} else if p.sources == nil || peer.Unix || p.addTo(peer) {
 		return g.Source(peer), 0, false
 	} else {
 		code = codec.CodeTooManyConnsAddr
@@ -67,7 +68,7 @@ func (p *places) addTo(peer Peer) bool {
 func (g *Gate) Leave(peer Peer) {
 	p := &g.places
 	p.taken.Add(-1)
-	if p.sources == nil {
+	if p.sources == nil || peer.Unix {
 		return
 	}
 	key := peer.source()

@@ -21,6 +21,7 @@ type Stats struct {
 	UnknownOutcomes   uint64 // requests left without an answer
 	BrokenConns       uint64 // TCP connections that broke before their message was whole
 	LostAnswers       uint64 // answers that a client did not take
+	BrokenHandshakes  uint64 // of TLS
 	AcceptErrors      uint64
 	ReceiveErrors     uint64
 	Backups           uint64 // sent
@@ -41,7 +42,7 @@ func (g *Gate) Stats() Stats {
 		EmptyDatagrams: count(EmptyDatagram), ReplyDatagrams: count(ReplyDatagram),
 		PortZeroDatagrams: count(PortZeroDatagram), SilencedRefusals: count(SilencedRefusal),
 		UnknownOutcomes: count(UnknownOutcome), BrokenConns: count(BrokenConn), LostAnswers: count(LostAnswer),
-		AcceptErrors: count(AcceptError), ReceiveErrors: count(ReceiveError),
+		BrokenHandshakes: count(BrokenHandshake), AcceptErrors: count(AcceptError), ReceiveErrors: count(ReceiveError),
 		BrokenBackups: count(BrokenBackup), Probes: count(Probe), Panics: count(HandlerPanic),
 	}
 	for code := range g.byCode {

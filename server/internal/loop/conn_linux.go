@@ -7,7 +7,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gcd/internal/epoll"
-	"gcd/resp"
 	"gcd/server/internal/counter"
 	"gcd/server/internal/dispatch"
 	"gcd/server/internal/gate"
@@ -197,11 +196,28 @@ func (c *conn) read() (e session.Event, is bool) {
 	e.Bytes = room[:n]
 	if c.fresh && n > 0 {
 		c.fresh = false
-		if l.redis != nil && !c.surplus && resp.Begins(room[0]) {
-			return e, c.becomeRedis(e)
-		}
+		return e, c.begin(e)
 	}
 	return e, true
+}
+
+// begin has the connection go on in the language of its first bytes. It returns false if that is
+// elsewhere.
+func (c *conn) begin(first session.Event) bool {
+	o := &c.l.p.o
+	if c.surplus { // it is not listened to
+		return true
+	}
+	switch o.Language(first.Bytes[0], c.peer) {
+	case dispatch.RESP:
+		return c.becomeRedis(first)
+	case dispatch.TLS:
+		c.goElsewhere(first.Bytes)
+		return false
+	case dispatch.Clear:
+		c.session = o.RefuseClear(c.peer)
+	}
+	return true
 }
 
 // isTooYoung tells that the connection has only just come, so that it has time for its first byte

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gcd/internal/epoll"
+	"gcd/server/internal/dispatch"
 	"gcd/server/internal/gate"
 	"gcd/server/internal/session"
 )
@@ -74,12 +75,8 @@ type migrating struct {
 func (c *conn) migrate(to *loop, first session.Event) {
 	first.Bytes = slices.Clone(first.Bytes)
 	m := &migrating{to: to, fd: c.fd, peer: c.peer, first: first, unread: c.unread, hung: c.hung}
-	if c.watched {
-		c.l.poll.Remove(c.fd)
-	}
 	from := c.l
-	c.fd, c.then = -1, session.Close
-	c.close(nil)
+	c.letGo()
 	from.p.o.Gate.Migrating.Add(1)
 	if !to.completions.put(m) { // it has ended
 		to.conversations.Add(-1)
@@ -87,6 +84,24 @@ func (c *conn) migrate(to *loop, first session.Event) {
 		m.to = from
 		m.advance()
 	}
+}
+
+// letGo takes the connection out of its loop, which leaves its socket and its place at the gate to
+// somebody else.
+func (c *conn) letGo() {
+	if c.watched {
+		c.l.poll.Remove(c.fd)
+	}
+	c.fd, c.then = -1, session.Close
+	c.close(nil)
+}
+
+// goElsewhere sends the connection to who can carry TLS, with what was read of it.
+func (c *conn) goElsewhere(said []byte) {
+	t := dispatch.Taken{FD: c.fd, Peer: c.peer, Said: slices.Clone(said), Came: c.since}
+	o := &c.l.p.o
+	c.letGo()
+	o.Secure(t)
 }
 
 // drop closes the connection: its home was aborted.

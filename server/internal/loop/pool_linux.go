@@ -22,6 +22,9 @@ type Options struct {
 	dispatch.Options
 	Workers    int // loops
 	Processors int // that there are for them
+	// Secure serves connections within TLS, which loops cannot. It may be called until Run returns,
+	// and waits for nothing.
+	Secure func(dispatch.Taken)
 }
 
 // The stages of a pool's life.

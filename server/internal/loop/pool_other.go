@@ -18,6 +18,7 @@ type Options struct {
 	dispatch.Options
 	Workers    int
 	Processors int
+	Secure     func(dispatch.Taken)
 }
 
 // Pool is there on Linux.

@@ -332,7 +332,8 @@ func (t *infoText) gcd() {
 	t.add("refused", refused)
 	t.add(byCode...)
 	t.add("probes", t.mine.Probes, "unknown", t.mine.UnknownOutcomes,
-		"lost_answers", t.mine.LostAnswers, "broken_connections", t.mine.BrokenConns, "panics", t.mine.Panics)
+		"lost_answers", t.mine.LostAnswers, "broken_connections", t.mine.BrokenConns,
+		"broken_handshakes", t.mine.BrokenHandshakes, "panics", t.mine.Panics)
 }
 
 // rejectedConnections counts the connections that were too many.

@@ -13,17 +13,29 @@ type Refuser struct {
 	Peer gate.Peer
 	Code codec.Code // why
 	RESP bool       // there are connections that speak RESP, as their first byte tells
+	// LacksTLS says that it would be let in if it came within TLS.
+	LacksTLS bool
 }
+
+// What who lacks TLS is told.
+const (
+	adviseTLS   = "TLS required: connect with TLS"
+	errorForTLS = "ERR TLS required"
+)
 
 // Append notes that the connection is refused, and appends what it is told, in the language of what
 // it said, if anything.
 func (r *Refuser) Append(dst, said []byte) []byte {
 	r.Gate.Refused(r.Code, r.Peer, said)
-	if r.RESP && len(said) > 0 && resp.Begins(said[0]) {
-		r.Gate.Errors.Note(r.Code.RedisError())
-		return resp.AppendError(dst, r.Code.RedisError())
+	advice, redisError := r.Code.Advice(), r.Code.RedisError()
+	if r.LacksTLS {
+		advice, redisError = adviseTLS, errorForTLS
 	}
-	return codec.AppendRefusal(dst, r.Code, r.Code.Advice())
+	if r.RESP && len(said) > 0 && resp.Begins(said[0]) {
+		r.Gate.Errors.Note(redisError)
+		return resp.AppendError(dst, redisError)
+	}
+	return codec.AppendRefusal(dst, r.Code, advice)
 }
 
 // Advance waits for a byte, or for what says that none comes.

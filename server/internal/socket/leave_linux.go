@@ -23,8 +23,11 @@ const (
 // CloseDoor ends what comes to a listening socket and leaves what has come: the system drops every
 // new request for a connection, as if nobody had got it yet, so that who asked asks again. Those in
 // the queue can be accepted. Without it a client that is let in between the last accept and the
-// close would be reset with what it has sent.
+// close would be reset with what it has sent. At a unix socket who asks is told that nobody listens.
 func CloseDoor(listener int) error {
+	if domain, err := unix.GetsockoptInt(listener, unix.SOL_SOCKET, unix.SO_DOMAIN); err == nil && domain == unix.AF_UNIX {
+		return os.NewSyscallError("shutdown", unix.Shutdown(listener, unix.SHUT_RD))
+	}
 	drop := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K} // keeps 0 bytes
 	program := unix.SockFprog{Len: 1, Filter: &drop}
 	err := unix.SetsockoptSockFprog(listener, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program)
@@ -43,24 +46,22 @@ func CloseBox(socket int) error {
 
 // AcceptQueued accepts those who have come to a listening socket, with their addresses, and waits
 // for nobody. A connection that its client has reset already does not know any more who that was.
-func AcceptQueued(l *net.TCPListener, each func(*net.TCPConn, netip.AddrPort)) error {
+func AcceptQueued(l syscall.Conn, each func(net.Conn, netip.AddrPort)) error {
 	const most = 1 << 16 // more than any queue has, should closing the door have failed
 	return Apply(l, func(listener int) error {
 		for range most {
 			fd, peer, err := epoll.Accept(listener)
-			if err == unix.EAGAIN {
+			if err == unix.EAGAIN || err == unix.EINVAL { // of a unix socket that is shut down
 				return nil
 			}
 			if err != nil {
 				return os.NewSyscallError("accept", err)
 			}
-			file := os.NewFile(uintptr(fd), "connection")
-			c, err := net.FileConn(file)
-			file.Close() // c has a descriptor of its own
+			c, err := Adopt(fd)
 			if err != nil {
 				return err
 			}
-			each(c.(*net.TCPConn), peer)
+			each(c, peer)
 		}
 		return nil
 	})

@@ -95,7 +95,7 @@ func TestClosedDoor(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := 0
-	if err := AcceptQueued(l.(*net.TCPListener), func(c *net.TCPConn, peer netip.AddrPort) {
+	if err := AcceptQueued(l.(*net.TCPListener), func(c net.Conn, peer netip.AddrPort) {
 		defer c.Close()
 		n++
 		if want := c.RemoteAddr().String(); peer.String() != want {

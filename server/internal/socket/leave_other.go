@@ -14,6 +14,6 @@ func CloseDoor(int) error { return nil }
 
 func CloseBox(int) error { return nil }
 
-func AcceptQueued(*net.TCPListener, func(*net.TCPConn, netip.AddrPort)) error { return nil }
+func AcceptQueued(syscall.Conn, func(net.Conn, netip.AddrPort)) error { return nil }
 
 func Apply(syscall.Conn, func(fd int) error) error { return nil }

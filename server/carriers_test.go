@@ -1,0 +1,150 @@
+package server_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gcd/server"
+)
+
+// What carries a stream: TCP as it is, TLS over it, or a unix socket. A test of eachCarrier dials
+// the address that its server tells (running.addr), and need not know.
+const (
+	overTLS  = "tls:"
+	overUnix = "unix:"
+)
+
+// eachCarrier is eachDispatch over whatever carries a stream.
+func eachCarrier(t *testing.T, f func(t *testing.T, o server.Options)) {
+	eachDispatch(t, f)
+	for _, d := range dispatches {
+		t.Run(string(d)+" tls", func(t *testing.T) {
+			t.Parallel()
+			f(t, server.Options{Dispatch: d, TLS: authority().server()})
+		})
+		t.Run(string(d)+" unix", func(t *testing.T) {
+			t.Parallel()
+			f(t, server.Options{Dispatch: d, Unix: socketPath(t)})
+		})
+	}
+}
+
+// stream is a connection that can be half closed.
+type stream interface {
+	net.Conn
+	CloseWrite() error
+}
+
+// dialStream makes one to an address of running.addr.
+func dialStream(addr string) (stream, error) {
+	if path, is := strings.CutPrefix(addr, overUnix); is {
+		return net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
+	}
+	addr, secured := strings.CutPrefix(addr, overTLS)
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	if !secured {
+		return c.(*net.TCPConn), nil
+	}
+	return tls.Client(c, authority().client()), nil // the handshake comes with the first byte
+}
+
+// closeWrite says that a client sends nothing more.
+func closeWrite(c net.Conn) error { return c.(stream).CloseWrite() }
+
+// tcpOf is the TCP connection of a stream, nil if there is none.
+func tcpOf(c net.Conn) *net.TCPConn {
+	if secured, is := c.(*tls.Conn); is {
+		c = secured.NetConn()
+	}
+	tcp, _ := c.(*net.TCPConn)
+	return tcp
+}
+
+// socketPath is a path for a unix socket, which has to be short.
+func socketPath(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "gcd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return filepath.Join(dir, "gcd.sock")
+}
+
+// issuer signs certificates.
+type issuer struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	pool *x509.CertPool
+	own  tls.Certificate // of a server on the loopback
+}
+
+// authority is that of all tests.
+var authority = sync.OnceValue(newIssuer)
+
+func newIssuer() *issuer {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, IsCA: true,
+		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		panic(err)
+	}
+	i := &issuer{key: key, pool: x509.NewCertPool()}
+	if i.cert, err = x509.ParseCertificate(der); err != nil {
+		panic(err)
+	}
+	i.pool.AddCert(i.cert)
+	i.own = i.issue("gcd", time.Hour)
+	return i
+}
+
+// issue makes a certificate that is valid for so long from now, or was until then.
+func (i *issuer) issue(name string, long time.Duration) tls.Certificate {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(long),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, i.cert, key.Public(), i.key)
+	if err != nil {
+		panic(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// server is the configuration of a server; what of it the test does not set is as gcd has it.
+func (i *issuer) server() *tls.Config {
+	return &tls.Config{Certificates: []tls.Certificate{i.own}}
+}
+
+// client is the configuration of a client, which shows certificates or none.
+func (i *issuer) client(shown ...tls.Certificate) *tls.Config {
+	return &tls.Config{RootCAs: i.pool, ServerName: "127.0.0.1", Certificates: shown}
+}
