@@ -26,9 +26,30 @@ const (
 	overUnix = "unix:"
 )
 
+// anySocket has serve take a path of its own for each server.
+const anySocket = "any"
+
 // eachCarrier is eachDispatch over whatever carries a stream.
 func eachCarrier(t *testing.T, f func(t *testing.T, o server.Options)) {
 	eachDispatch(t, f)
+	eachOtherCarrier(t, f)
+}
+
+// eachCarriedCell is eachCell, and over what else carries a stream.
+func eachCarriedCell(t *testing.T, f func(t *testing.T, network string, o server.Options)) {
+	eachCell(t, f)
+	eachOtherCarrier(t, func(t *testing.T, o server.Options) {
+		for _, network := range []string{"tcp", "resp"} {
+			t.Run(network, func(t *testing.T) {
+				t.Parallel()
+				f(t, network, o)
+			})
+		}
+	})
+}
+
+// eachOtherCarrier is eachDispatch over TLS and over a unix socket.
+func eachOtherCarrier(t *testing.T, f func(t *testing.T, o server.Options)) {
 	for _, d := range dispatches {
 		t.Run(string(d)+" tls", func(t *testing.T) {
 			t.Parallel()
@@ -36,7 +57,7 @@ func eachCarrier(t *testing.T, f func(t *testing.T, o server.Options)) {
 		})
 		t.Run(string(d)+" unix", func(t *testing.T) {
 			t.Parallel()
-			f(t, server.Options{Dispatch: d, Unix: socketPath(t)})
+			f(t, server.Options{Dispatch: d, Unix: anySocket})
 		})
 	}
 }
@@ -73,6 +94,13 @@ func tcpOf(c net.Conn) *net.TCPConn {
 	}
 	tcp, _ := c.(*net.TCPConn)
 	return tcp
+}
+
+// breakOff has the close of a stream reset it, where there is such a thing.
+func breakOff(c net.Conn) {
+	if tcp := tcpOf(c); tcp != nil {
+		tcp.SetLinger(0)
+	}
 }
 
 // socketPath is a path for a unix socket, which has to be short.

@@ -8,12 +8,12 @@ import (
 	"gcd/server"
 )
 
-// The conformance suite: the protocol's literal bytes through raw sockets, for every network and
-// dispatch.
+// The conformance suite: the protocol's literal bytes through raw sockets, for every network,
+// dispatch and carrier.
 
 func TestCountValuesAndWidths(t *testing.T) {
 	t.Parallel()
-	eachCell(t, func(t *testing.T, network string, o server.Options) {
+	eachCarriedCell(t, func(t *testing.T, network string, o server.Options) {
 		s, f := serveFake(t, o)
 		for _, c := range []struct {
 			before uint64
@@ -41,7 +41,7 @@ func TestCountValuesAndWidths(t *testing.T) {
 
 func TestCountIsDensePerTopic(t *testing.T) {
 	t.Parallel()
-	eachCell(t, func(t *testing.T, network string, o server.Options) {
+	eachCarriedCell(t, func(t *testing.T, network string, o server.Options) {
 		s, _ := serveFake(t, o)
 		for n := 1; n <= 300; n++ {
 			want := []byte{128, byte(n)}
@@ -58,7 +58,7 @@ func TestCountIsDensePerTopic(t *testing.T) {
 
 func TestReset(t *testing.T) {
 	t.Parallel()
-	eachCell(t, func(t *testing.T, network string, o server.Options) {
+	eachCarriedCell(t, func(t *testing.T, network string, o server.Options) {
 		s, f := serveFake(t, o)
 		f.setSum("orders", 65535)
 		f.setSum("others", 7)
@@ -74,7 +74,7 @@ func TestReset(t *testing.T) {
 // after another grow, also when several callers share the topic.
 func TestWrap(t *testing.T) {
 	t.Parallel()
-	eachCell(t, func(t *testing.T, network string, o server.Options) {
+	eachCarriedCell(t, func(t *testing.T, network string, o server.Options) {
 		s, _ := serveFake(t, o)
 		const callers, calls = 8, 20
 		stamps := make(chan uint64, callers*calls)
@@ -117,7 +117,7 @@ func TestWrap(t *testing.T) {
 
 func TestTopics(t *testing.T) {
 	t.Parallel()
-	eachCell(t, func(t *testing.T, network string, o server.Options) {
+	eachCarriedCell(t, func(t *testing.T, network string, o server.Options) {
 		s, f := serveFake(t, o)
 		topics := []string{"", "a", "naïve café", "日本語", "🧮", "e\u0301", "with\x00zero", "line\nbreak", " ", "*",
 			"GET /", strings.Repeat("x", 534), strings.Repeat("x", 535), strings.Repeat("x", 536),
@@ -140,7 +140,7 @@ func TestTopics(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	eachCell(t, func(t *testing.T, network string, o server.Options) {
+	eachCarriedCell(t, func(t *testing.T, network string, o server.Options) {
 		o.RefusalRate = 1000 // above what this test asks for
 		o.NoRESP = network != "resp"
 		s, f := serveFake(t, o)

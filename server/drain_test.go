@@ -76,7 +76,7 @@ func hears(t *testing.T, c net.Conn, in, want string) {
 // connection that there is or that still comes, and not counted.
 func TestStoppingServerRefuses(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		s, f, stop := serveLong(t, o)
 		greeted, half := dialRESP(t, s, 2), dialRESP(t, s, 2)
 		say(t, greeted, "INCR before\r\n", ":1\r\n")
@@ -103,7 +103,7 @@ func TestStoppingServerRefuses(t *testing.T) {
 		wantRefusal(t, "tcp", ask(t, "tcp", s.addr("tcp"), reset("before")), 12)
 		late := dial(t, "tcp", s.addr("tcp"))
 		hears(t, late, "INCR never\r\nINCR never\r\n", shuttingDown+shuttingDown)
-		mute := dial(t, "tcp", s.addr("tcp"))
+		mute := dial(t, "tcp", strings.TrimPrefix(s.addr("tcp"), overTLS))
 		send(t, half, []byte("INCR ha"))
 		eventually(t, "all are in", func() bool { return s.Stats().Connections == 5 })
 		s.EndParting()
@@ -125,7 +125,7 @@ func TestStoppingServerRefuses(t *testing.T) {
 // delay it.
 func TestStoppingServerEnds(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		s, f, stop := serveLong(t, o)
 		endless := dialRESP(t, s, 2)
 		say(t, endless, "PING\r\n", "+PONG\r\n")
@@ -165,7 +165,7 @@ func TestStoppingServerEnds(t *testing.T) {
 // still looks at what has come by then.
 func TestPartingWithoutTime(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		s, f, stop := serveLong(t, o)
 		f.block()
 		busy := dialRESP(t, s, 2)
@@ -189,7 +189,7 @@ func TestPartingWithoutTime(t *testing.T) {
 // refused so.
 func TestNothingIsUnknownWhenAServerStops(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		f := newFake()
 		t.Cleanup(f.close)
 		// however late clients are with what they send
@@ -267,7 +267,7 @@ func countMessages(network, addr string, counted, refused, absent *atomic.Int64)
 var doorCloses = sync.OnceValue(server.DoorCloses)
 
 func nobodyListens(addr string) bool {
-	c, err := net.Dial("tcp", addr)
+	c, err := dialStream(addr)
 	if err == nil {
 		c.Close()
 	}
@@ -280,7 +280,7 @@ func isRefused(err error) bool {
 
 // countCommands keeps so many INCR under way on one connection until it ends.
 func countCommands(addr string, pipeline int, counted, refused *atomic.Int64) error {
-	c, err := net.Dial("tcp", addr)
+	c, err := dialStream(addr)
 	if err != nil {
 		return err
 	}

@@ -82,6 +82,9 @@ func serve(t *testing.T, b server.Backend, o server.Options, prepare func(*serve
 	if o.TCP == "" && o.UDP == "" {
 		o.TCP, o.UDP = "127.0.0.1:0", "127.0.0.1:0"
 	}
+	if o.Unix == anySocket {
+		o.Unix = socketPath(t)
+	}
 	if o.Workers == 0 {
 		o.Workers = 2
 	}

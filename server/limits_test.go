@@ -175,7 +175,7 @@ func TestCommitOfOthersIsNotWaitedFor(t *testing.T) {
 
 func TestRefusalRate(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		o.RefusalRate = 1
 		s, _ := serveFake(t, o)
 		const bad = 50

@@ -264,7 +264,7 @@ func TestBrokenConnectionEndsListings(t *testing.T) {
 		c := dialRESP(t, s, 2)
 		send(t, c, []byte("KEYS *\r\n"))
 		await(t, "the listing is under way", g.reached)
-		tcpOf(c).SetLinger(0)
+		breakOff(c)
 		c.Close()
 		close(g.goOn)
 		eventually(t, "it is gone", func() bool { return s.Stats().Connections == 0 })

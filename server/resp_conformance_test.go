@@ -15,7 +15,7 @@ import (
 
 // eachRESP runs f for every pair of dispatch and version of RESP.
 func eachRESP(t *testing.T, f func(t *testing.T, o server.Options, version int)) {
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		for _, version := range []int{2, 3} {
 			t.Run(fmt.Sprintf("RESP%d", version), func(t *testing.T) {
 				t.Parallel()
@@ -296,7 +296,7 @@ func runScripts(t *testing.T, scripts map[string]script) {
 // Every refused command says why, and changes nothing.
 func TestRESPRefusedCommands(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		s, st := serveMemory(t, o)
 		c := dialRESP(t, s, 2)
 		say(t, c, "INCRBY kept 7\r\n", ":7\r\n")

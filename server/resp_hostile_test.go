@@ -204,7 +204,7 @@ func TestRESPCutConversations(t *testing.T) {
 					c.Write(in[:r.IntN(len(in)+1)]) // the server may have closed already
 					switch r.IntN(3) {
 					case 0:
-						tcpOf(c).SetLinger(0)
+						breakOff(c)
 					case 1:
 						closeWrite(c)
 					}

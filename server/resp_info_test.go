@@ -227,7 +227,7 @@ func TestRESPCommandStatsOfWhoIsGone(t *testing.T) {
 		f.block()
 		send(t, c, []byte(inMulti("INCR a\r\n", "PING\r\n")+"INCR a\r\n"))
 		eventually(t, "it is in flight", func() bool { return s.Stats().InFlight == 1 && f.isStuck() })
-		tcpOf(c).SetLinger(0)
+		breakOff(c)
 		c.Close()
 		f.unblock()
 		eventually(t, "it is gone", func() bool { return s.Stats().Connections == 1 })

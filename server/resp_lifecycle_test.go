@@ -18,7 +18,7 @@ import (
 // are answered; what comes after them is refused.
 func TestRESPShutdown(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		s, f := serveFake(t, o)
 		silent, half, fresh := dialRESP(t, s, 2), dialRESP(t, s, 2), dialRESP(t, s, 2)
 		say(t, silent, "PING\r\n", "+PONG\r\n")
@@ -36,7 +36,7 @@ func TestRESPShutdown(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- s.Shutdown(context.Background()) }()
 		eventually(t, "the door is closed", func() bool {
-			c, err := net.Dial("tcp", s.addr("tcp"))
+			c, err := dialStream(s.addr("tcp"))
 			if err == nil {
 				c.Close()
 			}
@@ -79,7 +79,7 @@ func TestRESPShutdown(t *testing.T) {
 // when the store comes back.
 func TestRESPShutdownIsBoundedByItsContext(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		s, f := serveFake(t, o)
 		f.block()
 		for i := range 3 {
@@ -106,7 +106,7 @@ func TestRESPShutdownIsBoundedByItsContext(t *testing.T) {
 // Under load, with commands of every kind, a shutdown leaves nothing behind.
 func TestRESPShutdownUnderLoad(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		s, _ := serveFake(t, o)
 		var loads sync.WaitGroup
 		for i := range 8 {
@@ -138,7 +138,7 @@ func loadRESP(c net.Conn, topic string) {
 // A panic while a command is run ends its connection and nothing else.
 func TestRESPPanic(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		f := newFake()
 		t.Cleanup(f.close)
 		s := serve(t, f, o, func(s *server.Server) { s.SetCommand("boom", func() { panic("a bug in a command") }) })
@@ -163,7 +163,7 @@ func TestRESPPanic(t *testing.T) {
 // A store that stopped after a disk error ends the serving, also of connections that are silent.
 func TestRESPEndsWhenTheStoreFailed(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		s, f := serveFake(t, o)
 		c := dialRESP(t, s, 2)
 		say(t, c, "INCR orders\r\n", ":1\r\n")
@@ -179,7 +179,7 @@ func TestRESPEndsWhenTheStoreFailed(t *testing.T) {
 // Clients that go away at any moment leave nothing behind and disturb nobody.
 func TestRESPClientsThatGoAway(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		s, f := serveFake(t, o)
 		for _, in := range []string{"I", "INCR gone\r\n", "INCR gone\r\n*2\r\n$4\r\nIN", long("INCR gone\r\n", 5000),
 			long("KEYS *\r\n", 100), long("INFO\r\n", 3000), "*1\r\n$1000000\r\nabc"} {
@@ -188,7 +188,7 @@ func TestRESPClientsThatGoAway(t *testing.T) {
 				c := dial(t, "tcp", s.addr("tcp"))
 				send(t, c, []byte(in))
 				if reset {
-					tcpOf(c).SetLinger(0)
+					breakOff(c)
 				}
 				c.Close()
 				f.unblock()

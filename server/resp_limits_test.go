@@ -17,7 +17,7 @@ import (
 // What is no command ends the connection, with a reason, after the answers to what came before.
 func TestRESPProtocolErrors(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		f := newFake()
 		t.Cleanup(f.close)
 		s := serve(t, f, o, func(s *server.Server) { s.SetLinger(time.Hour) }) // a slow client is not cut off
@@ -55,7 +55,7 @@ func TestRESPProtocolErrors(t *testing.T) {
 // A browser that was made to send something to this port does not count.
 func TestRESPFromABrowser(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		s, st := serveMemory(t, o)
 		for in, want := range map[string]string{
 			"POST / HTTP/1.1\r\nHost: x\r\n\r\nINCR victim\r\n": "",
@@ -118,7 +118,7 @@ func TestRESPOutcomesOfTheStore(t *testing.T) {
 // came before is.
 func TestRESPUnknownOutcome(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		f := newFake()
 		t.Cleanup(f.close)
 		f.decide(func(op *core.Op) error {
@@ -149,7 +149,7 @@ func TestRESPUnknownOutcome(t *testing.T) {
 func TestRESPMaxInFlight(t *testing.T) {
 	t.Parallel()
 	const busy = "-BUSY too many requests in flight: try again later\r\n"
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		for name, limit := range map[string]func(*server.Options){
 			"requests": func(o *server.Options) { o.MaxInFlight = 3 },
 			"bytes":    func(o *server.Options) { o.MaxInFlightBytes = 80 },
@@ -188,7 +188,7 @@ func TestRESPMaxInFlight(t *testing.T) {
 // A command with more topics than can ever be in flight is not told to come again.
 func TestRESPMoreTopicsThanInFlight(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		o.MaxInFlight = 4
 		s, _ := serveFake(t, o)
 		c := dialRESP(t, s, 2)
@@ -201,7 +201,7 @@ func TestRESPMoreTopicsThanInFlight(t *testing.T) {
 // A command that has begun has to be whole in time; between commands a connection may be silent.
 func TestRESPReadDeadline(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		o.ReadTimeout = 50 * time.Millisecond
 		s, _ := serveFake(t, o)
 		tries := uint64(0)
@@ -267,7 +267,7 @@ func TestRESPReadDeadlineOfEachCommand(t *testing.T) {
 // the write deadline.
 func TestRESPSlowReader(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		o.Workers, o.WriteTimeout = 1, 300*time.Millisecond
 		s, _ := serveFake(t, o)
 		slow, other := dialRESP(t, s, 2), dialRESP(t, s, 2)
@@ -301,7 +301,7 @@ func TestRESPSlowReader(t *testing.T) {
 // A client that reads late gets everything.
 func TestRESPLateReader(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		o.WriteTimeout = time.Hour
 		s, _ := serveFake(t, o)
 		c := dialRESP(t, s, 2)
@@ -324,7 +324,7 @@ func TestRESPLateReader(t *testing.T) {
 // A client that closes its sending side gets its answers first.
 func TestRESPHalfClose(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		s, f := serveFake(t, o)
 		for i := range 20 {
 			c := dial(t, "tcp", s.addr("tcp"))

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"testing"
 
@@ -51,7 +50,7 @@ func TestRESPLongPipeline(t *testing.T) {
 // A pipeline is one submission: however many commands there are, they share a commit.
 func TestRESPPipelineIsOneGroup(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		s, f := serveFake(t, o)
 		c := dialRESP(t, s, 2)
 		say(t, c, "PING\r\n", "+PONG\r\n")
@@ -74,7 +73,7 @@ func TestRESPPipelineIsOneGroup(t *testing.T) {
 // Commands with very many topics, and arguments of the largest size.
 func TestRESPLargeCommands(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		s, _ := serveMemory(t, o)
 		c := dialRESP(t, s, 2)
 		names := make([]string, 20_000)
@@ -102,7 +101,7 @@ func TestRESPLargeCommands(t *testing.T) {
 // However a pipeline is split into packets, it is answered the same.
 func TestRESPEverySplit(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		s, _ := serveMemory(t, o)
 		const in = "*2\r\n$4\r\nINCR\r\n$1\r\nx\r\nGET " +
 			"\"x\"\r\n\r\n*2\r\n$4\r\nINCR\r\n$1\r\nx\r\n*1\r\n$6\r\nDBSIZE\r\nDEL x\r\n"
@@ -124,7 +123,7 @@ func TestRESPEverySplit(t *testing.T) {
 // client's end after it.
 func TestRESPFirstCommand(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		o.Settle = never
 		s, _ := serveFake(t, o)
 		n := 0
@@ -150,7 +149,7 @@ func TestRESPFirstCommand(t *testing.T) {
 // Clients of both protocols count the same topics on one port.
 func TestRESPBesideTheProtocol(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		s, _ := serveMemory(t, o)
 		c := dialRESP(t, s, 2)
 		say(t, c, "INCR orders\r\n", ":1\r\n")
@@ -168,7 +167,7 @@ func TestRESPBesideTheProtocol(t *testing.T) {
 
 func TestRESPOff(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		o.NoRESP = true
 		s, _ := serveFake(t, o)
 		for _, in := range []string{"*1\r\n$4\r\nPING\r\n", "PING\r\n", "z"} {
@@ -183,7 +182,7 @@ func TestRESPOff(t *testing.T) {
 // Many connections at once take values that are dense, and none twice.
 func TestRESPIsDense(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		st, err := store.Open(t.TempDir(), store.Options{SegmentSize: 64 << 10})
 		if err != nil {
 			t.Fatal(err)
@@ -216,7 +215,7 @@ func TestRESPIsDense(t *testing.T) {
 
 // pipelined counts the topic shared in pipelines and reports what it got, which must grow.
 func pipelined(addr string, rounds, pipeline int, seen chan<- uint64) error {
-	c, err := net.Dial("tcp", addr)
+	c, err := dialStream(addr)
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func scanAll(t *testing.T, s *running, options string) (topics []string, answers
 
 func TestRESPScan(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		s, _ := serveMemory(t, o)
 		c := dialRESP(t, s, 2)
 		var in, counted, want []string
@@ -111,7 +111,7 @@ func TestRESPScan(t *testing.T) {
 // then.
 func TestRESPScanAmongTheDead(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		s, st := serveMemory(t, o)
 		const topics, live = 70_000, 250
 		dead := func(i int) bool { return i%24 != 0 || i/24 >= live } // those after the first 6,000 all are
@@ -149,7 +149,7 @@ const staleCursor = "-ERR invalid cursor: it is not of this run of the server, a
 // would leave some out.
 func TestRESPScanAcrossAStart(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		dir := t.TempDir()
 		open := func() (*running, net.Conn, func()) {
 			st, err := store.Open(dir, store.Options{})
@@ -193,7 +193,7 @@ func long(s string, n int) string { return strings.Repeat(s, n) }
 // What KEYS returns is bounded, and what one SCAN returns.
 func TestRESPKeysAreTooMany(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		st, err := store.Open("", store.Options{})
 		if err != nil {
 			t.Fatal(err)
@@ -229,7 +229,7 @@ func TestRESPKeysAreTooMany(t *testing.T) {
 // sent meanwhile.
 func TestRESPKeysInSteps(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		o.Workers = 1
 		s, _ := serveMemory(t, o)
 		c, other := dialRESP(t, s, 2), dialRESP(t, s, 2)

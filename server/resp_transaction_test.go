@@ -116,7 +116,7 @@ func TestRESPTransactions(t *testing.T) {
 // DBSIZE tells what there is after what stands before it, and INFO how it is after all.
 func TestRESPTransactionSize(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		s, _ := serveMemory(t, o)
 		c := dialRESP(t, s, 2)
 		say(t, c, "MULTI\r\nDBSIZE\r\nINCR a\r\nDBSIZE\r\nINCR b\r\nDBSIZE\r\nDEL a\r\nDBSIZE\r\nEXEC\r\nDBSIZE\r\n",
@@ -132,7 +132,7 @@ func TestRESPTransactionSize(t *testing.T) {
 // back however the transaction ends.
 func TestRESPTransactionIsSeenAndCharged(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		s, _ := serveMemory(t, o)
 		other := dialRESP(t, s, 2)
 		list := func() string {
@@ -184,7 +184,7 @@ func inMulti(commands ...string) string {
 func TestRESPTransactionLimits(t *testing.T) {
 	t.Parallel()
 	const most, change, length = 512<<10 - 64, 33, 200
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		s, st := serveMemory(t, o)
 		c := dialRESP(t, s, 2)
 		var commands []string
@@ -228,7 +228,7 @@ func TestRESPTransactionLimits(t *testing.T) {
 // A transaction may have all bytes that may be in flight: EXEC itself is none of them.
 func TestRESPTransactionOfAllBytes(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		o.MaxInFlightBytes = 1000
 		s, _ := serveFake(t, o)
 		for _, exec := range []string{"*1\r\n$4\r\nEXEC\r\n", "EXEC" + strings.Repeat(" ", 2000) + "\r\n"} {
@@ -264,7 +264,7 @@ func TestRESPTransactionFolds(t *testing.T) {
 func TestRESPTransactionInFlight(t *testing.T) {
 	t.Parallel()
 	const busy = "-BUSY too many requests in flight: try again later\r\n"
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		o.MaxInFlight = 4
 		s, f := serveFake(t, o)
 		c := dialRESP(t, s, 2)
@@ -300,7 +300,7 @@ func TestRESPTransactionInFlight(t *testing.T) {
 func TestRESPQueuedBytesAreBounded(t *testing.T) {
 	t.Parallel()
 	const size, commands = 3000, 100
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		o.MaxInFlightBytes = 2 << 20
 		s, f := serveFake(t, o)
 		var all []net.Conn
@@ -348,7 +348,7 @@ func TestRESPSilentTransactions(t *testing.T) {
 		held      = "-BUSY too many bytes of unfinished commands: try again later\r\n"
 		notInTime = "-ERR Protocol error: the command was not complete in time\r\n"
 	)
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		o.MaxInFlightBytes, o.ReadTimeout = 2<<20, 500*time.Millisecond
 		const half = 1 << 20
 		s, _ := serveMemory(t, o)
@@ -396,7 +396,7 @@ func TestRESPSilentTransactions(t *testing.T) {
 // than there is room for.
 func TestRESPTransactionAnswersAreBounded(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		s, _ := serveMemory(t, o)
 		c := dialRESP(t, s, 2)
 		const n = 2000
@@ -414,7 +414,7 @@ func TestRESPTransactionAnswersAreBounded(t *testing.T) {
 func TestRESPTransactionOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	const full = "-MISCONF no room for the log: the disk is full\r\n"
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		s, f := serveFake(t, o)
 		f.setSum("kept", 7)
 		f.full.Store(true)
@@ -433,7 +433,7 @@ func TestRESPTransactionOnAFullDisk(t *testing.T) {
 // TestRESPTransactionUnknownOutcome: no part of an answer is given, and the connection ends.
 func TestRESPTransactionUnknownOutcome(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		s, f := serveFake(t, o)
 		f.decide(func(op *core.Op) error {
 			if string(op.Topic) == "long" {
@@ -457,7 +457,7 @@ func TestRESPTransactionUnknownOutcome(t *testing.T) {
 // TestRESPTransactionWhenTheServerStops: what was queued is refused, and EXEC too.
 func TestRESPTransactionWhenTheServerStops(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		s, f, stop := serveLong(t, o)
 		c := dialRESP(t, s, 2)
 		send(t, c, []byte("MULTI\r\nINCR never\r\n"))
@@ -481,7 +481,7 @@ func TestRESPTransactionWhenTheServerStops(t *testing.T) {
 // before, and nothing that came later.
 func TestRESPTransactionReadsAtItsMoment(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		s, f := serveFake(t, o)
 		first, second := dialRESP(t, s, 2), dialRESP(t, s, 2)
 		for _, c := range []net.Conn{first, second} { // so that each has its loop
@@ -502,7 +502,7 @@ func TestRESPTransactionReadsAtItsMoment(t *testing.T) {
 // next commit, and those of several topics do if one came into effect beside them.
 func TestRESPReadsSeeNoHalf(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		s, f := serveFake(t, o)
 		c := dialRESP(t, s, 2)
 		for _, row := range []struct {

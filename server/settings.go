@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"net"
 	"strconv"
 	"strings"
@@ -18,6 +19,12 @@ func (s *Server) settings() []redis.Setting {
 	st := backend.Options()
 	add("tcp", listensAt(s.TCPAddr()))
 	add("udp", listensAt(s.UDPAddr()))
+	if o.Unix != "" {
+		add("unix", o.Unix)
+		add("unix-mode", fmt.Sprintf("%#o", o.UnixMode.Perm()))
+	}
+	add("tls", yes(o.TLS != nil))
+	add("tls-require", yes(o.RequireTLS))
 	add("allow-backup", yes(o.AllowBackup))
 	if st.MaxTopics > 0 { // else the counters are not there yet
 		add("max-topics", number(st.MaxTopics))

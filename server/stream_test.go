@@ -32,7 +32,7 @@ func sendParts(t testing.TB, c net.Conn, parts ...string) {
 
 func TestSplitMessages(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		o.Settle = never
 		s, f := serveFake(t, o)
 		for _, c := range []struct {
@@ -74,7 +74,7 @@ func TestSplitMessages(t *testing.T) {
 // the settle time pass.
 func TestCompleteLookingMessageIsAnsweredAtOnce(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		o.Settle = never
 		s, _ := serveFake(t, o)
 		for _, topic := range []string{"a", "日本", strings.Repeat("x", 534)} {
@@ -85,7 +85,7 @@ func TestCompleteLookingMessageIsAnsweredAtOnce(t *testing.T) {
 
 func TestQuietEndsAMessage(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		o.Settle = 300 * time.Millisecond // long enough for the parts that one write is sent in
 		s, f := serveFake(t, o)
 		wantAnswer(t, ask(t, "tcp", s.addr("tcp"), []byte{0}), 128, 1)
@@ -101,7 +101,7 @@ func TestQuietEndsAMessage(t *testing.T) {
 
 func TestHalfCloseEndsAMessage(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		o.Settle, o.NoRESP = never, true
 		s, f := serveFake(t, o)
 		for _, c := range []struct {
@@ -185,7 +185,7 @@ func TestTooLongMessage(t *testing.T) {
 // A refusal can be read to its end, with a text that says what to do.
 func TestRefusalHasAText(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		s, _ := serveFake(t, o)
 		got := ask(t, "tcp", s.addr("tcp"), []byte("\x09x"))
 		wantRefusal(t, "tcp", got, 2)
@@ -312,7 +312,7 @@ func TestSlowlorisEndsAtTheReadDeadline(t *testing.T) {
 // Clients that go away at any moment leave nothing behind and disturb nobody.
 func TestClientsThatGoAway(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		s, f := serveFake(t, o)
 		for _, msg := range []string{"", "\x00", "\x00half\xc3", "\x00gone", "\x07bad"} {
 			for _, reset := range []bool{false, true} {
@@ -320,7 +320,7 @@ func TestClientsThatGoAway(t *testing.T) {
 				c := dial(t, "tcp", s.addr("tcp"))
 				send(t, c, []byte(msg))
 				if reset {
-					tcpOf(c).SetLinger(0)
+					breakOff(c)
 				}
 				c.Close()
 				f.unblock()
@@ -361,7 +361,7 @@ func TestClientsThatDoNotWait(t *testing.T) {
 // A thousand clients that send nothing, half of them after a PING, do not delay those that do.
 func TestSilentClientsDelayNobody(t *testing.T) {
 	t.Parallel()
-	eachDispatch(t, func(t *testing.T, o server.Options) {
+	eachCarrier(t, func(t *testing.T, o server.Options) {
 		o.Workers, o.ReadTimeout = 4, time.Hour
 		s, f := serveFake(t, o)
 		const silent, counts, clients = 1000, 1000, 8

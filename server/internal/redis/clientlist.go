@@ -134,11 +134,16 @@ func (c *Session) appendLine(dst []byte, now time.Time) []byte {
 	if user == "" { // as in Redis where nobody is asked
 		user = "default"
 	}
+	addr, local := c.peer.String(), gate.Peer{Addr: c.local}.String()
+	if c.peer.Unix {
+		addr = c.door.opts.Unix + ":0"
+		local = addr
+	}
 	return fmt.Appendf(dst,
 		"id=%d addr=%s laddr=%s name=%s age=%d idle=0 flags=%s db=0 sub=0 psub=0 ssub=0 multi=%d qbuf=0 "+
 			"qbuf-free=0 argv-mem=0 multi-mem=%d "+
 			"rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=%d user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
-		c.id, c.peer, gate.Peer{Addr: c.local}, label.name, int(now.Sub(c.since).Seconds()), flags, multi,
+		c.id, addr, local, label.name, int(now.Sub(c.since).Seconds()), flags, multi,
 		c.queue.bytes.Load(), int64(c.held.Bytes())+c.queue.bytes.Load(), user, label.version, label.library,
 		label.libraryVersion)
 }

@@ -30,6 +30,7 @@ type Options struct {
 	Backend func() Backend // which is another one from when the counters are loaded
 	Version string         // what INFO tells as gcd_version; empty: nothing
 	Port    func() int     // the TCP port that the server listens on, 0 for none
+	Unix    string         // the path of the unix socket that it listens on, empty for none
 	// Settings are those of the server's flags, for CONFIG.
 	Settings func() []Setting
 	// Backup writes a dump of all counters (server.Options); nil: there are none.
