@@ -15,14 +15,21 @@ import (
 
 // eachRESP runs f for every pair of dispatch and version of RESP.
 func eachRESP(t *testing.T, f func(t *testing.T, o server.Options, version int)) {
-	eachCarrier(t, func(t *testing.T, o server.Options) {
-		for _, version := range []int{2, 3} {
-			t.Run(fmt.Sprintf("RESP%d", version), func(t *testing.T) {
-				t.Parallel()
-				f(t, o, version)
-			})
-		}
-	})
+	eachDispatch(t, func(t *testing.T, o server.Options) { eachVersion(t, o, f) })
+}
+
+// eachCarriedRESP is eachRESP over whatever carries a stream.
+func eachCarriedRESP(t *testing.T, f func(t *testing.T, o server.Options, version int)) {
+	eachCarrier(t, func(t *testing.T, o server.Options) { eachVersion(t, o, f) })
+}
+
+func eachVersion(t *testing.T, o server.Options, f func(t *testing.T, o server.Options, version int)) {
+	for _, version := range []int{2, 3} {
+		t.Run(fmt.Sprintf("RESP%d", version), func(t *testing.T) {
+			t.Parallel()
+			f(t, o, version)
+		})
+	}
 }
 
 // serveMemory starts a server over a new store in memory.
@@ -276,7 +283,7 @@ func TestRESPTopics(t *testing.T) {
 // runScripts has each conversation over a connection of its own, in both versions and dispatches.
 func runScripts(t *testing.T, scripts map[string]script) {
 	t.Helper()
-	eachRESP(t, func(t *testing.T, o server.Options, version int) {
+	eachCarriedRESP(t, func(t *testing.T, o server.Options, version int) {
 		s, _ := serveMemory(t, o)
 		for name, script := range scripts {
 			t.Run(name, func(t *testing.T) {

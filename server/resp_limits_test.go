@@ -76,7 +76,7 @@ func TestRESPFromABrowser(t *testing.T) {
 // Each reason of the store's has its words.
 func TestRESPOutcomesOfTheStore(t *testing.T) {
 	t.Parallel()
-	eachRESP(t, func(t *testing.T, o server.Options, version int) {
+	eachCarriedRESP(t, func(t *testing.T, o server.Options, version int) {
 		outcomes := map[string]struct {
 			err  error
 			text string

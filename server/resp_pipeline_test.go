@@ -15,7 +15,7 @@ import (
 // among them.
 func TestRESPOrder(t *testing.T) {
 	t.Parallel()
-	eachRESP(t, func(t *testing.T, o server.Options, version int) {
+	eachCarriedRESP(t, func(t *testing.T, o server.Options, version int) {
 		s, _ := serveMemory(t, o)
 		c := dialRESP(t, s, version)
 		var in, want strings.Builder
