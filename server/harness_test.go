@@ -99,6 +99,12 @@ func serve(t *testing.T, b server.Backend, o server.Options, prepare func(*serve
 	if prepare != nil {
 		prepare(s)
 	}
+	return serveThis(t, s, o)
+}
+
+// serveThis has a server serve that was made with some options.
+func serveThis(t *testing.T, s *server.Server, o server.Options) *running {
+	t.Helper()
 	if err := s.Listen(); err != nil {
 		t.Fatal(err)
 	}

@@ -66,19 +66,8 @@ func (s *Server) closeSockets() {
 	}
 	if s.unix != nil {
 		s.unix.Close()
-		s.removeUnix()
 	}
 	s.tcp, s.udp, s.unix = nil, nil, nil
-}
-
-// removeUnix removes the file of the unix socket, if there is one.
-func (s *Server) removeUnix() {
-	if s.unix == nil {
-		return
-	}
-	if err := s.unix.Remove(); err != nil {
-		s.log.Warn("the file of the unix socket stays", "error", err)
-	}
 }
 
 // network keeps a server that was given an IPv4 address off IPv6: package net takes 0.0.0.0 for

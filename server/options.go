@@ -38,7 +38,7 @@ type Options struct {
 	TCP, UDP string
 
 	// Unix is the path of a unix socket to listen on, for the same protocols as TCP; empty: none.
-	// Its file is made with UnixMode, and removed when nothing of the server runs any more.
+	// Its file is made with UnixMode, and removed when the server lets nobody in any more.
 	Unix     string
 	UnixMode fs.FileMode // default 0600
 

@@ -58,7 +58,7 @@ type Server struct {
 	mu      sync.Mutex
 	tcp     *net.TCPListener // nil when off, and once a door took it
 	udp     *net.UDPConn     // likewise
-	unix    *socket.Unix     // nil when off
+	unix    *socket.Unix     // likewise
 	tcpAddr net.Addr
 	udpAddr net.Addr
 	listens bool
@@ -237,13 +237,12 @@ func (s *Server) start(open bool) error {
 		s.doors = append(s.doors, d)
 		running.Go(d.Run)
 	}
-	s.tcp, s.udp = nil, nil
+	s.tcp, s.udp, s.unix = nil, nil, nil
 	if open {
 		s.openDoors()
 	}
 	go func() { // Serve waits for it, or Shutdown
 		running.Wait()
-		s.removeUnix()
 		close(s.ran)
 	}()
 	return nil

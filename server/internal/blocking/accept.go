@@ -15,7 +15,11 @@ import (
 
 // accept runs until the dispatch has drained, and takes all who came before the end.
 func (d *Dispatcher) accept(l Listener) {
-	defer l.Close()
+	defer func() {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) { // Abort has
+			d.o.Logger.Warn("cannot close a listening socket", "error", err)
+		}
+	}()
 	select {
 	case <-d.open:
 	case <-d.draining:

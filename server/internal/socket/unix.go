@@ -7,15 +7,17 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
 
-// Unix is a listening unix socket, whose file is there until Remove.
+// Unix is a listening unix socket, whose file is there until Close.
 type Unix struct {
 	*net.UnixListener
-	path string
-	file fs.FileInfo // of the socket's file when it was made
+	path  string
+	file  fs.FileInfo // of the socket's file when it was made
+	close func() error
 }
 
 // answerTime is how long whoever may listen at a unix socket has to let a caller in.
@@ -39,7 +41,9 @@ func ListenUnix(path string, mode fs.FileMode) (*Unix, error) {
 		l.Close()
 		return nil, err
 	}
-	return &Unix{l, path, file}, nil
+	u := &Unix{UnixListener: l, path: path, file: file}
+	u.close = sync.OnceValue(u.removeAndClose)
+	return u, nil
 }
 
 // CheckUnixPath tells what is wrong with the path of a unix socket.
@@ -81,8 +85,13 @@ func removeStale(path string) error {
 	return removeSame(path, before)
 }
 
-// Remove removes the socket's file, unless it is somebody else's by now.
-func (u *Unix) Remove() error { return removeSame(u.path, u.file) }
+// Close removes the socket's file, unless it is somebody else's by now, and ends the listening.
+func (u *Unix) Close() error { return u.close() }
+
+// removeAndClose removes first: as long as the socket is open, no other file has its inode.
+func (u *Unix) removeAndClose() error {
+	return errors.Join(removeSame(u.path, u.file), u.UnixListener.Close())
+}
 
 // removeSame removes a file if it is the same that it was.
 func removeSame(path string, was fs.FileInfo) error {
