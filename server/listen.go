@@ -101,13 +101,6 @@ func (s *Server) tcpPort() int {
 	return 0
 }
 
-func onOff(on bool) string {
-	if on {
-		return "on"
-	}
-	return "off"
-}
-
 func addrText(a net.Addr) string {
 	if a == nil {
 		return "off"

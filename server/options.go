@@ -105,6 +105,9 @@ type Options struct {
 	Logger hclog.Logger
 }
 
+// CheckUnix tells what is wrong with a path for Options.Unix.
+func CheckUnix(path string) error { return socket.CheckUnixPath(path) }
+
 func (o Options) withDefaults() Options {
 	if o.TCP == "" && o.UDP == "" && o.Unix == "" {
 		o.TCP, o.UDP = DefaultAddr, DefaultAddr

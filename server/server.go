@@ -1,7 +1,6 @@
 package server
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -308,8 +307,11 @@ func (s *Server) beginServing() error {
 		}
 	}
 	s.served = true
-	s.log.Info("serving", "tcp", addrText(s.tcpAddr), "udp", addrText(s.udpAddr), "unix", cmp.Or(s.opts.Unix, "off"),
-		"tls", onOff(s.opts.TLS != nil), "dispatch", s.opts.Dispatch)
+	args := []any{"tcp", addrText(s.tcpAddr), "udp", addrText(s.udpAddr), "dispatch", s.opts.Dispatch}
+	if s.opts.Unix != "" {
+		args = append(args, "unix", s.opts.Unix)
+	}
+	s.log.Info("serving", args...)
 	return nil
 }
 

@@ -96,6 +96,7 @@ func serve(ctx context.Context, s settings, signals <-chan os.Signal) error {
 		s.log.Info("read who may what", "file", s.authFile, "principals", s.rules.Rules().Principals())
 		warnShut(s.log, s.rules.Rules(), s.server)
 	}
+	s.tellSecuring()
 	if err := s.checkOwner(); err != nil {
 		return err
 	}
@@ -255,9 +256,9 @@ func listen(s settings, srv *server.Server) error {
 	if err := srv.AnswerLoading(); err != nil {
 		if errors.Is(err, syscall.EADDRINUSE) {
 			return cmdline.Fail(cmdline.ExitFailure, err,
-				"something listens there already: stop it, or choose other addresses with --tcp and --udp")
+				"something listens there already: stop it, or choose other addresses with --tcp, --udp and --unix")
 		}
-		return cmdline.Fail(cmdline.ExitFailure, err, "choose addresses of this machine with --tcp and --udp")
+		return cmdline.Fail(cmdline.ExitFailure, err, "choose addresses of this machine with --tcp and --udp, and a path with --unix")
 	}
 	return cmp.Or(s.checkExposed(srv.TCPAddr()), s.checkExposed(srv.UDPAddr()))
 }

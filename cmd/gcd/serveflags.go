@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -36,7 +37,7 @@ const (
 func serveFlags() []cli.Flag {
 	segment, snapshot, inFlight := cmdline.ByteSize(64<<20), cmdline.ByteSize(128<<20), cmdline.ByteSize(256<<20)
 	retain := retention{Age: cmdline.Day, Bytes: 1 << 30}
-	return []cli.Flag{
+	return slices.Concat([]cli.Flag{
 		&cli.StringFlag{Name: "data", Value: defaultData, Category: whereFlags,
 			Usage: "The directory `DIR` that keeps the counters; made when it is not there. One server at a time."},
 		&cli.BoolFlag{Name: "no-create", Category: whereFlags,
@@ -58,7 +59,7 @@ func serveFlags() []cli.Flag {
 			Usage: "Listen for UDP on `HOST:PORT`; port 0 takes a free one, an empty value turns UDP off."},
 		&cli.BoolFlag{Name: "resp", Value: true, Category: listenFlags,
 			Usage: "Speak the protocol of Redis, too, on the TCP port; --resp=false turns it off."},
-
+	}, serveUnixFlags(), serveTLSFlags(), []cli.Flag{
 		&cli.StringFlag{Name: "auth", Category: whoFlags,
 			Usage: "The rights are in `FILE`, whose lines \"gcd token\" makes. It is read anew when it has changed, " +
 				"and on SIGHUP; if it is wrong then, the rights stay as they were."},
@@ -128,7 +129,7 @@ func serveFlags() []cli.Flag {
 		&cli.GenericFlag{Name: logFormatFlag, Value: cmdline.NewChoice("text", logJSON),
 			Category: processFlags,
 			Usage:    "The `FORMAT` of the log on stderr: text or json."},
-	}
+	})
 }
 
 // settings is what the flags of serve say, checked.
@@ -140,6 +141,7 @@ type settings struct {
 	server          server.Options
 	shutdownTimeout time.Duration
 	who
+	securing
 	log     hclog.Logger
 	manager *manager
 }
@@ -166,6 +168,7 @@ func readSettings(c *cli.Context, stderr io.Writer) (settings, error) {
 		server: server.Options{
 			TCP:               c.String("tcp"),
 			UDP:               c.String("udp"),
+			Unix:              c.String("unix"),
 			NoRESP:            !c.Bool("resp"),
 			AllowBackup:       c.Bool("allow-backup"),
 			Dispatch:          server.Dispatch(cmdline.Word(c, "dispatch")),
@@ -181,6 +184,7 @@ func readSettings(c *cli.Context, stderr io.Writer) (settings, error) {
 		},
 		shutdownTimeout: c.Duration("shutdown-timeout"),
 		who:             readWho(c),
+		securing:        readSecuring(c),
 	}
 	if err := s.check(c); err != nil {
 		return settings{}, err
@@ -197,6 +201,9 @@ func readSettings(c *cli.Context, stderr io.Writer) (settings, error) {
 	}
 	if s.store.SnapshotBytes == 0 {
 		s.store.SnapshotBytes = -1
+	}
+	if err := s.openSecuring(c); err != nil {
+		return settings{}, err
 	}
 	if err := s.openWho(c, stderr); err != nil {
 		return settings{}, err
@@ -262,8 +269,8 @@ func (s *settings) check(c *cli.Context) error {
 	if info, err := os.Stat(s.tempDir); s.tempDir != "" && (err != nil || !info.IsDir()) {
 		return wrongFlag(c, "temp-dir", "%s is no directory: make it, or name another one", s.tempDir)
 	}
-	if s.server.TCP == "" && s.server.UDP == "" {
-		return usagef("serve", "--tcp and --udp are both off: nobody could ask the server anything")
+	if s.server.TCP == "" && s.server.UDP == "" && s.server.Unix == "" {
+		return usagef("serve", "--tcp and --udp are both off, and there is no --unix: nobody could ask the server anything")
 	}
 	for _, flag := range []string{"tcp", "udp"} {
 		if err := checkListenAddr(c.String(flag)); err != nil {
@@ -291,6 +298,9 @@ func (s *settings) check(c *cli.Context) error {
 		within(c, "write-timeout", s.server.WriteTimeout, time.Millisecond, 24*time.Hour),
 		within(c, "shutdown-timeout", s.shutdownTimeout, time.Millisecond, time.Hour),
 	); err != nil {
+		return err
+	}
+	if err := s.checkDoors(c); err != nil {
 		return err
 	}
 	if err := s.checkWho(c); err != nil {
@@ -322,7 +332,7 @@ func (s *settings) idle(c *cli.Context) (all []idleFlags) {
 	} else if s.store.Sync != store.SyncInterval {
 		all = append(all, idleFlags{[]string{"sync-interval"}, "it is for --sync interval"})
 	}
-	if s.server.TCP == "" {
+	if s.server.TCP == "" && s.server.Unix == "" {
 		all = append(all, idleFlags{[]string{"resp", "allow-backup", "max-connections", "max-connections-per-address",
 			"read-timeout", "write-timeout", "settle"}, "TCP is off"})
 	} else if s.server.NoRESP {
@@ -333,6 +343,15 @@ func (s *settings) idle(c *cli.Context) (all []idleFlags) {
 			idleFlags{[]string{"open"}, "with --auth nobody may do more than the file says"})
 	} else if !s.needsOpen {
 		all = append(all, idleFlags{[]string{"open"}, "the server listens on loopback alone"})
+	}
+	if s.server.TCP == "" {
+		all = append(all, idleFlags{[]string{"tls-cert", "tls-key", "tls-client-ca", "tls-require"}, "TCP is off"})
+	} else if s.files.Cert == "" {
+		all = append(all, idleFlags{[]string{"tls-key", "tls-client-ca", "tls-require"},
+			"there is no TLS without --tls-cert"})
+	}
+	if s.server.Unix == "" {
+		all = append(all, idleFlags{[]string{"unix-mode"}, "there is no --unix"})
 	}
 	if s.server.Dispatch == server.Goroutine {
 		all = append(all, idleFlags{[]string{"workers"}, "it is for --dispatch pool"})

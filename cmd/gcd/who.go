@@ -44,9 +44,8 @@ func readWho(c *cli.Context) who {
 }
 
 // asks says whether a door of this network asks who comes, so that it may be beyond loopback.
-func (w *who) asks(network string) bool {
-	// No door has another way to ask than the rules; a client's certificate would be one of TCP.
-	return w.authFile != ""
+func (s *settings) asks(network string) bool {
+	return s.authFile != "" || network == "tcp" && s.knowsClients()
 }
 
 // checkWho refuses files without a name, and doors that would be open to the world by mistake.
@@ -145,6 +144,9 @@ func (s *settings) reloadables() (all []reload.Thing) {
 			return err == nil, err
 		}})
 	}
+	if s.own != nil {
+		all = append(all, s.reloadableCertificate())
+	}
 	if s.rules != nil {
 		all = append(all, s.reloadableRules())
 	}
@@ -181,7 +183,7 @@ func warnShut(log hclog.Logger, rules *access.Rules, doors server.Options) {
 		log.Warn("nobody may do anything over UDP: everybody is anonymous there, and the rules let anonymous neither " +
 			"count nor reset")
 	}
-	if doors.TCP != "" && doors.NoRESP {
+	if doors.TCP != "" && doors.NoRESP && doors.TLS == nil {
 		log.Warn("nobody may do anything over TCP: without RESP everybody is anonymous there, and the rules let " +
 			"anonymous neither count nor reset")
 	}
@@ -200,7 +202,7 @@ func (s *settings) checkExposed(addr net.Addr) error {
 	case !s.asks(network):
 		s.log.Warn("listening on more than loopback, and nobody is asked who he is: whoever reaches this address can "+
 			"count and reset", "network", network, "addr", addr.String())
-	case network == "tcp" && !s.server.NoRESP:
+	case network == "tcp" && !s.server.NoRESP && !s.server.RequireTLS && s.authFile != "":
 		s.log.Warn("listening on more than loopback without TLS: tokens go over the network in clear",
 			"network", network, "addr", addr.String())
 	}
