@@ -10,6 +10,8 @@
 //     listener and the UDP socket while it keeps up; RESP connections are spread.
 //   - Goroutine: one goroutine for each connection and each datagram. Portable and simple.
 //
+// TLS and the unix socket are always carried by goroutines, beside the loops of a Pool.
+//
 // A protocol is written once for both, as sessions without sockets (internal/session); the doors
 // carry its bytes.
 //
@@ -28,8 +30,10 @@
 //	                  timer
 //	parting (pool)    of a timer, for an instant, some time after drain; the end of the door stops
 //	                  the timer
-//	accept, receive   a door's (goroutine dispatch); until the end that drain sets
-//	connection        accept's (goroutine dispatch); bounded by Options.MaxConns and MaxLingering
+//	accept, receive   a door's (goroutine dispatch, one accept for each listener; the unix socket's
+//	                  in both ways of dispatch); until the end that drain sets
+//	connection        accept's (goroutine dispatch), or a loop's that has given it away, since it is
+//	                  one within TLS; bounded by Options.MaxConns and MaxLingering
 //	datagram          receive's (goroutine dispatch); bounded by Options.MaxInFlight
 //
 // The doors run from AnswerLoading on. While the counters are loaded the gate says so, and sessions

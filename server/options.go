@@ -42,8 +42,8 @@ type Options struct {
 	Unix     string
 	UnixMode fs.FileMode // default 0600
 
-	// TLS has TCP connections that begin with a handshake of TLS carry the same protocols within it;
-	// nil: there are none. It is 1.3 or newer, whatever the configuration allows.
+	// TLS has TCP connections that begin with a handshake of TLS carry the same protocols within
+	// it; nil: there are none. It is 1.3 or newer, whatever the configuration allows.
 	TLS *tls.Config
 	// RequireTLS refuses connections without TLS, but not from a loopback address or over the unix
 	// socket. Datagrams are not refused.
@@ -60,8 +60,9 @@ type Options struct {
 	// count as whole.
 	Settle time.Duration // default 5 ms
 	// ReadTimeout is the time from a connection's arrival to the end of its handshake of TLS, if it
-	// has one, and to the end of its message; over RESP also from a command's first byte to its last. Between commands a RESP connection may be silent for
-	// ever, unless it has a transaction and room is short.
+	// has one, and to the end of its message; over RESP also from a command's first byte to its
+	// last. Between commands a RESP connection may be silent for ever, unless it has a transaction
+	// and room is short.
 	ReadTimeout time.Duration // default 10 s
 	// WriteTimeout is the time that a client has to take its answer; over RESP the answers of one
 	// turn.

@@ -129,7 +129,8 @@ func New(backend Backend, o Options) (*Server, error) {
 	}
 	s.counter = counter.Protocol{Gate: s.gate, Parse: codec.ParseRequest}
 	s.redis = redis.NewDoor(redis.Options{
-		Gate: s.gate, Backend: func() redis.Backend { return s.backing() }, Version: o.Version, Port: s.tcpPort, Unix: o.Unix,
+		Gate: s.gate, Backend: func() redis.Backend { return s.backing() }, Version: o.Version,
+		Port: s.tcpPort, Unix: o.Unix,
 		Settings: s.settings, Backup: o.Backup, AllowBackup: o.AllowBackup, WriteTimeout: o.WriteTimeout,
 		KeepAlive: socket.KeepAlive, Logger: o.Logger,
 	})

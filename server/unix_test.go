@@ -54,7 +54,8 @@ func TestUnixSocketAlone(t *testing.T) {
 		say(t, first, "PING\r\n", "+PONG\r\n")
 		say(t, dialRESP(t, r, 2), "PING\r\n", "+PONG\r\n") // the limit for one address is none for it
 		send(t, first, []byte("CLIENT INFO\r\n"))
-		if got := readUntil(t, first, "lib-ver=\n\r\n"); !strings.Contains(got, " addr="+o.Unix+":0 laddr="+o.Unix+":0 ") {
+		want := " addr=" + o.Unix + ":0 laddr=" + o.Unix + ":0 "
+		if got := readUntil(t, first, "lib-ver=\n\r\n"); !strings.Contains(got, want) {
 			t.Errorf("CLIENT INFO says %q", got)
 		}
 	})

@@ -256,9 +256,10 @@ func listen(s settings, srv *server.Server) error {
 	if err := srv.AnswerLoading(); err != nil {
 		if errors.Is(err, syscall.EADDRINUSE) {
 			return cmdline.Fail(cmdline.ExitFailure, err,
-				"something listens there already: stop it, or choose other addresses with --tcp, --udp and --unix")
+				"something listens there already: stop it, or choose another place with --tcp, --udp or --unix")
 		}
-		return cmdline.Fail(cmdline.ExitFailure, err, "choose addresses of this machine with --tcp and --udp, and a path with --unix")
+		return cmdline.Fail(cmdline.ExitFailure, err,
+			"choose addresses of this machine with --tcp and --udp, and a path with --unix")
 	}
 	return cmp.Or(s.checkExposed(srv.TCPAddr()), s.checkExposed(srv.UDPAddr()))
 }

@@ -270,7 +270,8 @@ func (s *settings) check(c *cli.Context) error {
 		return wrongFlag(c, "temp-dir", "%s is no directory: make it, or name another one", s.tempDir)
 	}
 	if s.server.TCP == "" && s.server.UDP == "" && s.server.Unix == "" {
-		return usagef("serve", "--tcp and --udp are both off, and there is no --unix: nobody could ask the server anything")
+		return usagef("serve",
+			"--tcp and --udp are both off, and there is no --unix: nobody could ask the server anything")
 	}
 	for _, flag := range []string{"tcp", "udp"} {
 		if err := checkListenAddr(c.String(flag)); err != nil {

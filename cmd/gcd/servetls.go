@@ -19,8 +19,8 @@ const tlsFlags = "TLS, on the TCP port (version 1.3)"
 func serveTLSFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "tls-cert", Category: tlsFlags,
-			Usage: "The server's certificate, and those between it and its authority, in `FILE`. It is read anew when " +
-				"it has changed, and on SIGHUP, with the files below."},
+			Usage: "The server's certificate, and those between it and its authority, in `FILE`. It is read anew " +
+				"when it has changed, and on SIGHUP, with the files below."},
 		&cli.StringFlag{Name: "tls-key", Category: tlsFlags,
 			Usage: "The key of --tls-cert, in `FILE`, which others must not be able to read."},
 		&cli.StringFlag{Name: "tls-client-ca", Category: tlsFlags,
@@ -68,8 +68,8 @@ func (s *settings) checkDoors(c *cli.Context) error {
 	}
 	mode, err := strconv.ParseUint(c.String("unix-mode"), 8, 32)
 	if err != nil || fs.FileMode(mode)&^fs.ModePerm != 0 || mode&0o200 == 0 {
-		return wrongFlag(c, "unix-mode", "%q is no mode: it takes octal digits such as 0600, of which the owner may write",
-			c.String("unix-mode"))
+		return wrongFlag(c, "unix-mode",
+			"%q is no mode: it takes octal digits such as 0600, by which the owner may write", c.String("unix-mode"))
 	}
 	s.server.UnixMode = fs.FileMode(mode)
 	return nil

@@ -36,7 +36,7 @@ func TestTLSFlags(t *testing.T) {
 				got.files.RequireClient)
 		}
 		if _, err := server.New(nil, got.server); err != nil {
-			t.Errorf("%s: %v", row.name, err)
+			t.Errorf("%s: no server: %v", row.name, err)
 		}
 	}
 	// Certificates of clients are a way to ask who comes, over TCP alone.

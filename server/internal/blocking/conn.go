@@ -248,7 +248,7 @@ func (c *conn) read(a session.Action) (e session.Event, broken error) {
 		}
 		// A timeout alone does not prove quiet, for this goroutine may have been late: the system
 		// is asked once more.
-		n, err = socket.ReadAvailable(c.nc, room)
+		n, err = c.readAvailable(room)
 		if isTimeout(err) && settled && !ended && c.halfRecord() { // the message goes on for sure
 			return c.read(session.Action{Clock: session.Message, Most: a.Most})
 		}
@@ -297,6 +297,14 @@ func (c *conn) language(first byte) dispatch.Language {
 		return c.d.o.Secured(first)
 	}
 	return c.d.o.Language(first, c.peer)
+}
+
+// readAvailable reads what is there already.
+func (c *conn) readAvailable(b []byte) (int, error) {
+	if c.tls != nil {
+		return c.tls.ReadAvailable(b)
+	}
+	return socket.ReadAvailable(c.socket, b)
 }
 
 // halfRecord tells whether the first part of something is there, and the rest is sure to come.
@@ -366,11 +374,21 @@ func (c *conn) write(b []byte) bool {
 // linger lets the client read the last that it was told: closing on bytes that were never read
 // would reset the connection and could destroy it.
 func (c *conn) linger() {
-	half, is := c.nc.(interface{ CloseWrite() error })
-	if !is || half.CloseWrite() != nil {
+	if c.closeWrite() != nil {
 		return
 	}
 	c.socket.SetReadDeadline(time.Now().Add(c.d.o.Linger))
 	n, _ := io.CopyN(io.Discard, c.socket, dispatch.LingerBytes)
 	c.worker.Tally.In += int(n)
+}
+
+// closeWrite tells the client that nothing more follows.
+func (c *conn) closeWrite() error {
+	if c.nc != c.socket {
+		return c.tls.CloseWrite()
+	}
+	if half, is := c.socket.(interface{ CloseWrite() error }); is {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }

@@ -45,8 +45,8 @@ type Options struct {
 	BeforeAccept func() error // may fail an accept, in a test
 }
 
-// Taken is a connection that one dispatcher has let in and another one serves: its place at the gate
-// goes along.
+// Taken is a connection that one dispatcher has let in and another one serves. Its place at the
+// gate goes along.
 type Taken struct {
 	FD   int // of its socket
 	Peer gate.Peer

@@ -7,7 +7,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"gcd/codec"
 	"gcd/server/internal/dispatch"
 	"gcd/server/internal/gate"
 )
@@ -16,7 +15,7 @@ import (
 func TestClearIsRefused(t *testing.T) {
 	t.Parallel()
 	for said, want := range map[string]string{
-		"\x00orders":      string(codec.AppendRefusal(nil, codec.CodeNotAuthenticated, "TLS required: connect with TLS")),
+		"\x00orders":      "\xff\x15TLS required: connect with TLS",
 		"INCR orders\r\n": "-ERR TLS required\r\n",
 	} {
 		l, b := idleLoop(t, -1)

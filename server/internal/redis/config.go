@@ -21,7 +21,8 @@ func (d *Door) settings() []Setting {
 	return append([]Setting{
 		{"save", ""}, {"appendonly", yes(logged)}, {"appendfsync", appendFsync(logged, d.backend().Options())},
 		{"databases", "1"}, {"maxclients", number(d.gate.Options.MaxConns)},
-		{"maxmemory", "0"}, {"maxmemory-policy", "noeviction"}, {"port", number(d.opts.Port())}, {"unixsocket", d.opts.Unix},
+		{"maxmemory", "0"}, {"maxmemory-policy", "noeviction"}, {"port", number(d.opts.Port())},
+		{"unixsocket", d.opts.Unix},
 		{"proto-max-bulk-len", number(resp.MaxCommand)},
 		{"tcp-keepalive", number(int(d.opts.KeepAlive.Seconds()))}, {"timeout", "0"},
 		{"slowlog-max-len", "0"}, {"slowlog-log-slower-than", "-1"}, {"latency-monitor-threshold", "0"},

@@ -36,7 +36,8 @@ type Conn struct {
 }
 
 // Server makes one of which the first bytes, said, were read before. The connection below is not to
-// be read or written any more, but may be closed. What TLS itself has to send may take writeTimeout.
+// be read or written any more, but may be closed. What TLS has to send itself may take
+// writeTimeout.
 func Server(below net.Conn, said []byte, config *tls.Config, writeTimeout time.Duration) *Conn {
 	w := &wire{Conn: below, said: bytes.Clone(said), writeTimeout: writeTimeout}
 	return &Conn{tls: tls.Server(w, config), wire: w}

@@ -18,5 +18,7 @@ func Adopt(fd int) (net.Conn, error) {
 
 // Probing is how the system asks whether the client of a silent connection is there still.
 func Probing() net.KeepAliveConfig {
-	return net.KeepAliveConfig{Enable: true, Idle: KeepAlive, Interval: KeepAlive / KeepAliveProbes, Count: KeepAliveProbes}
+	return net.KeepAliveConfig{
+		Enable: true, Idle: KeepAlive, Interval: KeepAlive / KeepAliveProbes, Count: KeepAliveProbes,
+	}
 }

@@ -16,9 +16,6 @@ import (
 // that nothing is. A read with a deadline that has passed before it begins does not look at all, so
 // however short a deadline is set, a goroutine that was late would miss what is there.
 func ReadAvailable(nc net.Conn, b []byte) (n int, err error) {
-	if own, is := nc.(interface{ ReadAvailable([]byte) (int, error) }); is {
-		return own.ReadAvailable(b)
-	}
 	socket, is := nc.(syscall.Conn)
 	if !is { // something is between: what is there may be whole only when more has come
 		return readSoon(nc, b)

@@ -23,14 +23,16 @@ const (
 // CloseDoor ends what comes to a listening socket and leaves what has come: the system drops every
 // new request for a connection, as if nobody had got it yet, so that who asked asks again. Those in
 // the queue can be accepted. Without it a client that is let in between the last accept and the
-// close would be reset with what it has sent. At a unix socket who asks is told that nobody listens.
+// close would be reset with what it has sent. At a unix socket who asks is told that nobody
+// listens.
 func CloseDoor(listener int) error {
-	if domain, err := unix.GetsockoptInt(listener, unix.SOL_SOCKET, unix.SO_DOMAIN); err == nil && domain == unix.AF_UNIX {
+	domain, err := unix.GetsockoptInt(listener, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	if err == nil && domain == unix.AF_UNIX {
 		return os.NewSyscallError("shutdown", unix.Shutdown(listener, unix.SHUT_RD))
 	}
 	drop := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K} // keeps 0 bytes
 	program := unix.SockFprog{Len: 1, Filter: &drop}
-	err := unix.SetsockoptSockFprog(listener, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program)
+	err = unix.SetsockoptSockFprog(listener, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program)
 	return os.NewSyscallError("setsockopt", err)
 }
 

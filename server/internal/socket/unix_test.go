@@ -32,8 +32,8 @@ func TestUnixMode(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if info, err := os.Lstat(path); err != nil || info.Mode().Perm() != mode || info.Mode().Type() != os.ModeSocket {
-			t.Errorf("%v, %v, want mode %v", info.Mode(), err, mode)
+		if info, err := os.Lstat(path); err != nil || info.Mode() != os.ModeSocket|mode {
+			t.Errorf("the file is %v, %v, want mode %v", info, err, mode)
 		}
 		if c, err := net.Dial("unix", path); err != nil {
 			t.Error(err)
@@ -93,7 +93,7 @@ func TestUnixTakesThePlaceOfAStaleOne(t *testing.T) {
 	}
 	for _, other := range []string{link, plain, filepath.Dir(path)} {
 		if _, err := ListenUnix(other, 0o600); err == nil || !strings.Contains(err.Error(), "is no socket") {
-			t.Errorf("%s: %v", other, err)
+			t.Errorf("at %s it says %v", other, err)
 		}
 	}
 	if b, err := os.ReadFile(plain); string(b) != "mine" {
@@ -110,7 +110,7 @@ func TestUnixPaths(t *testing.T) {
 		"/tmp/" + strings.Repeat("x", 200): "may have",
 	} {
 		if _, err := ListenUnix(path, 0o600); err == nil || !strings.Contains(err.Error(), says) {
-			t.Errorf("%q: %v, want %q", path, err, says)
+			t.Errorf("the path %q gives %v, want %q", path, err, says)
 		}
 	}
 	dir := shortDir(t)
