@@ -91,17 +91,17 @@ type held struct {
 	net.Conn
 	keep int // of each write; negative: nothing
 	kept []byte
+	with []byte // what goes before the next write, in one piece with it
 }
 
 func (h *held) Write(b []byte) (int, error) {
 	if h.keep < 0 {
 		return h.Conn.Write(b)
 	}
-	h.kept = append(h.kept, b[min(h.keep, len(b)):]...)
-	if h.keep == 0 {
+	if h.kept = append(h.kept, b[min(h.keep, len(b)):]...); h.keep == 0 {
 		return len(b), nil
 	}
-	_, err := h.Conn.Write(b[:min(h.keep, len(b))])
+	_, err := h.Conn.Write(append(h.with, b[:min(h.keep, len(b))]...))
 	return len(b), err
 }
 
@@ -118,8 +118,10 @@ func TestTLSHalfARecord(t *testing.T) {
 				t.Fatal(err)
 			}
 			topic := fmt.Sprint(i) + strings.Repeat("x", 600)
-			h.keep = keep
-			send(t, c, count(topic+"and the rest"))
+			h.keep = 0
+			send(t, c, count(topic))
+			h.with, h.kept, h.keep = h.kept, nil, keep
+			send(t, c, []byte("and the rest"))
 			for range 20 { // much longer than it takes to settle
 				wantAnswer(t, ask(t, "tcp", s.addr("tcp"), count("else"))[:1], 128)
 			}
