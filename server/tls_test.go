@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"gcd/internal/access"
 	"gcd/internal/thin"
 	"gcd/server"
 )
@@ -345,6 +346,49 @@ func TestTLSIsNew(t *testing.T) {
 		eventually(t, "it failed", func() bool { return s.Stats().BrokenHandshakes == 1 })
 		if s.Stats().Answered != 0 {
 			t.Errorf("it was answered, and the client hears %v", err)
+		}
+	})
+}
+
+// Who comes is known by the certificate that was verified, or by the unix socket; over both
+// protocols.
+func TestRightsByCarrier(t *testing.T) {
+	t.Parallel()
+	eachTLS(t, func(t *testing.T, o server.Options) {
+		r := rules(t, "web cert:CN=web count:web/\nlocal unix count:local/\nanonymous - count:public/\n")
+		o.Rules, o.Unix = func() *access.Rules { return r }, anySocket
+		o.TLS.ClientCAs, o.TLS.ClientAuth = authority().pool, tls.VerifyClientCertIfGiven
+		s, f := serveFake(t, o)
+		web := authority().client(authority().issue("web", time.Hour))
+		for _, row := range []struct {
+			topic string
+			dial  func() (net.Conn, error)
+		}{
+			{"web/", func() (net.Conn, error) { return shake(t, s, web, asItIs) }},
+			{"local/", func() (net.Conn, error) { return dialStream(overUnix + s.options.Unix) }},
+			{"public/", func() (net.Conn, error) { return shake(t, s, authority().client(), asItIs) }},
+		} {
+			for _, topic := range []string{"web/", "local/", "public/"} {
+				c, err := row.dial()
+				if err != nil {
+					t.Fatal(err)
+				}
+				before := f.state()[topic]
+				send(t, c, count(topic))
+				got := answer(t, c)
+				c.Close()
+				if c, err = row.dial(); err != nil {
+					t.Fatal(err)
+				}
+				send(t, c, []byte("INCR "+topic+"\r\nQUIT\r\n"))
+				overRESP := string(answer(t, c))
+				c.Close()
+				counted := f.state()[topic] - before
+				if may := topic == row.topic; may != (counted == 2) || may != (got[0] == 128) ||
+					may != strings.HasPrefix(overRESP, ":") {
+					t.Errorf("who may count %s counts %s: % x, %q", row.topic, topic, got, overRESP)
+				}
+			}
 		}
 	})
 }
