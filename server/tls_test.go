@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -260,6 +261,33 @@ func TestTLSSilentHandshakes(t *testing.T) {
 		s.stop(t) // which ends them
 		if st := s.Stats(); st.Connections != 0 {
 			t.Errorf("%d connections are left", st.Connections)
+		}
+	})
+}
+
+// A server that is to end at once does not wait for handshakes.
+func TestTLSAbort(t *testing.T) {
+	t.Parallel()
+	eachTLS(t, func(t *testing.T, o server.Options) {
+		f := newFake()
+		t.Cleanup(f.close)
+		s := serve(t, f, o, func(s *server.Server) { s.SetFirstByte(patience) })
+		first := firstWords()
+		for i := range 20 {
+			send(t, dialClear(t, s), first[:len(first)/(1+i%2)])
+		}
+		wantAnswer(t, ask(t, "tcp", s.addr("tcp"), count("orders")), 128, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := s.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("Shutdown returns %v", err)
+		}
+		if err := await(t, "Serve returns", s.served); err != nil {
+			t.Error(err)
+		}
+		s.served = nil
+		if st := s.Stats(); st.Connections != 0 {
+			t.Errorf("%d places are taken", st.Connections)
 		}
 	})
 }

@@ -95,7 +95,7 @@ func serveFlags() []cli.Flag {
 		&cli.IntFlag{Name: "max-topic-length", Value: core.MaxTopicLen, Category: limitFlags,
 			Usage: "The longest topic in bytes, `N`, at most 65535."},
 		&cli.IntFlag{Name: "max-connections", Value: 10_000, Category: limitFlags,
-			Usage: "The most TCP connections at once, `N`."},
+			Usage: "The most connections at once, `N`, over TCP and the unix socket."},
 		&cli.IntFlag{Name: "max-connections-per-address", DefaultText: "as --max-connections", Category: limitFlags,
 			Usage: "The most TCP connections at once from one IPv4 address or IPv6 /64 network, `N`."},
 		&cli.IntFlag{Name: "max-in-flight", Value: 65_536, Category: limitFlags,
