@@ -189,6 +189,14 @@ func TestTLSHandshakesThatFail(t *testing.T) {
 		foreign := authority().client(newIssuer().issue("web", time.Hour))
 		foreign.Certificates[0].Leaf = nil
 		gone := uint64(0)
+		leave := func(c net.Conn) {
+			t.Helper()
+			c.Close()
+			gone++
+			eventually(t, "it has left", func() bool {
+				return s.Stats().Connections == 0 && s.Stats().BrokenHandshakes == gone
+			})
+		}
 		for range 3 {
 			for says, config := range map[string]*tls.Config{"protocol version": old, "expired": expired} {
 				c, err := shake(t, s, config, asItIs)
@@ -198,21 +206,17 @@ func TestTLSHandshakesThatFail(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), says) {
 					t.Errorf("the client hears %v, want %q", err, says)
 				}
-				c.Close()
+				leave(c)
 			}
 			junk := dialClear(t, s)
 			send(t, junk, []byte("\x16\x03\x01\x00\x05hello"))
 			if _, err := io.ReadAll(junk); err != nil {
 				t.Error(err)
 			}
-			junk.Close()
+			leave(junk)
 			cut := dialClear(t, s)
 			send(t, cut, []byte("\x16\x03"))
-			cut.Close()
-			gone += 4
-			eventually(t, "all have left", func() bool {
-				return s.Stats().Connections == 0 && s.Stats().BrokenHandshakes == gone
-			})
+			leave(cut)
 		}
 		c, err := shake(t, s, foreign, asItIs) // which the client keeps back: the server names its authority
 		if err != nil {
