@@ -202,7 +202,7 @@ func (s *settings) checkExposed(addr net.Addr) error {
 	case !s.asks(network):
 		s.log.Warn("listening on more than loopback, and nobody is asked who he is: whoever reaches this address can "+
 			"count and reset", "network", network, "addr", addr.String())
-	case network == "tcp" && !s.server.NoRESP && !s.server.RequireTLS && s.authFile != "":
+	case network == "tcp" && !s.server.NoRESP && !s.server.RequireTLS:
 		s.log.Warn("listening on more than loopback without TLS: tokens go over the network in clear",
 			"network", network, "addr", addr.String())
 	}
