@@ -83,7 +83,7 @@ func TestRightsOverRESP(t *testing.T) {
 		send(t, c, []byte("GET public/x\r\nINCR web/x\r\nAUTH web x\r\nAUTH web "+token+"\r\nINCR web/x\r\nINCR x\r\n"+
 			"MGET web/x x\r\nGCD.RESET web/x\r\nGCD.BACKUP\r\nINFO\r\nGET web/x\r\n"))
 		const noKey = "-NOPERM No permissions to access a key\r\n"
-		readUntil(t, c, "$-1\r\n-NOAUTH Authentication required.\r\n"+
+		readUntil(t, c, "$-1\r\n"+noKey+
 			"-WRONGPASS invalid username-password pair or user is disabled.\r\n+OK\r\n:1\r\n"+noKey+noKey+noKey+
 			"-NOPERM User web has no permissions to run the 'gcd.backup' command\r\n"+
 			"-NOPERM User web has no permissions to run the 'info' command\r\n$1\r\n1\r\n")

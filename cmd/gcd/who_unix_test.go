@@ -90,7 +90,7 @@ func TestRightsOfAProcess(t *testing.T) {
 		}
 	}
 	nobody.asks("INCR public/a", ":1")
-	nobody.asks("INCR orders", "-NOAUTH")
+	nobody.asks("INCR orders", "-NOPERM")
 	nobody.asks("AUTH "+token[:len(token)-1]+"x", "-WRONGPASS")
 	ops.asks("AUTH ops "+token, "+OK")
 	ops.asks("INCR orders", ":1")
@@ -99,9 +99,9 @@ func TestRightsOfAProcess(t *testing.T) {
 
 	// A wrong file changes nothing for who is there, and who comes.
 	reload("cannot reload", "anonymous - count:", "ops hunter2 count:")
-	nobody.asks("INCR orders", "-NOAUTH")
+	nobody.asks("INCR orders", "-NOPERM")
 	ops.asks("INCR orders", ":1")
-	newAsker(t, p.tcp).asks("INCR orders", "-NOAUTH")
+	newAsker(t, p.tcp).asks("INCR orders", "-NOPERM")
 
 	reload(`"principals":1,`, "ops "+secret+" read:")
 	nobody.asks("INCR public/a", "-NOAUTH")

@@ -62,21 +62,30 @@ func (x *exchange) deny(c *command, topic []byte) {
 	x.fail(x.denial(c, topic))
 }
 
+// refusal is the code for what the client may not do. Anonymous is somebody, too, as in Redis the
+// user is who needs no password: a library that asks for INFO when it connects goes on without the
+// right to it, but takes NOAUTH for the end.
+func (c *Session) refusal() codec.Code {
+	if c.who.Name() == "" {
+		return codec.CodeNotAuthenticated
+	}
+	return codec.CodeNotPermitted
+}
+
 // denial is the error, in Redis' words.
 func (x *exchange) denial(c *command, topic []byte) string {
-	who := &x.client.who
-	switch code := who.Refusal(); {
+	switch code := x.client.refusal(); {
 	case code == codec.CodeNotAuthenticated:
 		return code.RedisError()
 	case topic != nil:
 		return "NOPERM No permissions to access a key"
 	}
-	return "NOPERM User " + who.Name() + " has no permissions to run the '" + c.name + "' command"
+	return "NOPERM User " + x.client.who.Name() + " has no permissions to run the '" + c.name + "' command"
 }
 
 func (x *exchange) noteDenied(c *command, topic []byte) {
 	who, g := &x.client.who, x.door.gate
-	g.Refused(who.Refusal(), x.client.peer, topic)
+	g.Refused(x.client.refusal(), x.client.peer, topic)
 	g.Denied(who, x.client.peer, gate.DoorRESP, strings.ToUpper(c.name), topic)
 }
 

@@ -165,15 +165,16 @@ func TestAuthentication(t *testing.T) {
 	rules, tokens := rulesOf(t, "ops token count: read:", "web token count:web/", "anonymous - read:public/")
 	l, _ := guarded(rules, nil)
 	c := l.connect()
-	const wrong, noAuth = "-" + errWrongPass + "\r\n", "-NOAUTH Authentication required.\r\n"
+	const wrong, noKey = "-" + errWrongPass + "\r\n", "-NOPERM No permissions to access a key\r\n"
 	for _, step := range []struct{ line, want string }{
-		{"INCR web/x", noAuth},
+		{"INCR web/x", noKey}, // anonymous is somebody
+		{"INFO", "-NOPERM User anonymous has no permissions to run the 'info' command\r\n"},
 		{"GET public/x", "$-1\r\n"},
 		{"PING", "+PONG\r\n"},
 		{"AUTH " + tokens["web"], "+OK\r\n"},
 		{"INCR web/x", ":1\r\n"},
-		{"INCR x", "-NOPERM No permissions to access a key\r\n"},
-		{"GET public/x", "-NOPERM No permissions to access a key\r\n"},
+		{"INCR x", noKey},
+		{"GET public/x", noKey},
 		{"INFO", "-NOPERM User web has no permissions to run the 'info' command\r\n"},
 		{"AUTH web " + tokens["ops"], wrong},
 		{"INCR web/x", ":2\r\n"},
@@ -181,7 +182,7 @@ func TestAuthentication(t *testing.T) {
 		{"INCR x", ":1\r\n"},
 		{"AUTH a b c", "-" + errSyntax + "\r\n"},
 		{"RESET", "+RESET\r\n"},
-		{"INCR x", noAuth},
+		{"INCR x", noKey},
 		{"HELLO 3 AUTH default " + tokens["web"] + "x", wrong},
 	} {
 		if got := l.ask(t, c, step.line); got != step.want {
