@@ -79,7 +79,7 @@ func (l *library) client(t *testing.T, addr string, once bool) (counter, string)
 	if l.open != nil {
 		return l.open(t, addr, once)
 	}
-	p := startProgram(t, l.command, addr, once)
+	p := startProgram(t, l.command, addr, once, nil)
 	return p, p.version
 }
 
@@ -237,7 +237,7 @@ func answerLost(t *testing.T, s *process, c counter, l *library, version string)
 	}
 }
 
-// TestDocs holds the table of docs/resp.md against the libraries that are tested.
+// TestDocs holds the tables of docs/resp.md against the libraries that are tested.
 func TestDocs(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../docs/resp.md")
@@ -249,6 +249,12 @@ func TestDocs(t *testing.T) {
 	for _, l := range libraries(t) {
 		if !strings.Contains(table, fmt.Sprintf("\n| %s | ", l.name)) {
 			t.Errorf("docs/resp.md has no row of %s", l.name)
+		}
+	}
+	_, table, _ = strings.Cut(table, "\n### With a token\n")
+	for _, l := range guardedLibraries(t) {
+		if name, _, _ := strings.Cut(l.name, " with "); !strings.Contains(table, fmt.Sprintf("\n| %s", name)) {
+			t.Errorf("docs/resp.md does not say how %s is given a token", name)
 		}
 	}
 }

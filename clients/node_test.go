@@ -13,7 +13,7 @@ func startNode(t *testing.T, module, file, addr string) *program {
 	t.Helper()
 	l := library{name: module, from: "npm ci, in clients/node", probe: nodeProbe(module)}
 	l.missing(t)
-	return startProgram(t, []string{"node", "node/" + file}, addr, false)
+	return startProgram(t, []string{"node", "node/" + file}, addr, false, nil)
 }
 
 // A client of node-redis that keeps a cache asks to be told of changes, and is refused before it

@@ -30,15 +30,16 @@ func buildServer(t *testing.T) string {
 // process is a real server that can be killed and started again on the same directory and port.
 type process struct {
 	binary, dir, addr string
+	flags             []string // of serve, beside those that every server has
 
 	cmd    *exec.Cmd
 	exited chan struct{}
 	log    lockedBuffer // of all its lives
 }
 
-func startProcess(t *testing.T, binary string) *process {
+func startProcess(t *testing.T, binary string, flags ...string) *process {
 	t.Helper()
-	p := &process{binary: binary, dir: filepath.Join(t.TempDir(), "data"), addr: reservePort(t)}
+	p := &process{binary: binary, dir: filepath.Join(t.TempDir(), "data"), addr: reservePort(t), flags: flags}
 	if err := p.start(); err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +55,8 @@ func startProcess(t *testing.T, binary string) *process {
 // start starts the server and waits until it serves. It is called by one goroutine at a time, as
 // kill is.
 func (p *process) start() error {
-	p.cmd = exec.Command(p.binary, "serve", "--data", p.dir, "--tcp", p.addr, "--udp", "", "--log-format", "json")
+	p.cmd = exec.Command(p.binary, append([]string{"serve", "--data", p.dir, "--tcp", p.addr, "--udp", "",
+		"--log-format", "json"}, p.flags...)...)
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		return err

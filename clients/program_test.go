@@ -5,10 +5,12 @@ package clients
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -30,8 +32,9 @@ type program struct {
 }
 
 // startProgram starts a program for the server at an address. once tells it to set up its library
-// so that nothing is sent a second time; otherwise the library has its defaults.
-func startProgram(t *testing.T, command []string, addr string, once bool) *program {
+// so that nothing is sent a second time; otherwise the library has its defaults. options are more
+// of the library's own, by its names for them.
+func startProgram(t *testing.T, command []string, addr string, once bool, options map[string]any) *program {
 	t.Helper()
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -42,6 +45,13 @@ func startProgram(t *testing.T, command []string, addr string, once bool) *progr
 		args = append(args, "once")
 	}
 	cmd := exec.Command(command[0], args...)
+	if options != nil {
+		text, err := json.Marshal(options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd.Env = append(os.Environ(), "OPTIONS="+string(text))
+	}
 	p := &program{lines: make(chan string)}
 	cmd.Stderr = &p.stderr
 	if p.in, err = cmd.StdinPipe(); err != nil {

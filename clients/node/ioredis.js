@@ -6,7 +6,9 @@ const {version} = require('ioredis/package.json');
 const serve = require('./commands');
 
 const [host, port, once] = process.argv.slice(2);
-const redis = new Redis(Number(port), host, once ? {maxRetriesPerRequest: 0} : {});
+const redis = new Redis({
+  host, port: Number(port), ...(once && {maxRetriesPerRequest: 0}), ...JSON.parse(process.env.OPTIONS || '{}'),
+});
 redis.on('error', (error) => console.error(`${error}`));
 
 // The answers of a pipeline are pairs of an error and a value.

@@ -1,5 +1,7 @@
 """Counts with redis-py as a test tells it; see program_test.go."""
 
+import json
+import os
 import sys
 
 import redis
@@ -29,6 +31,7 @@ def run(client, verb, args):
 
 def main():
     options = {"host": sys.argv[1], "port": int(sys.argv[2])}
+    options.update(json.loads(os.environ.get("OPTIONS", "{}")))
     if "once" in sys.argv[3:]:
         options["retry"] = Retry(NoBackoff(), 0)
     client = redis.Redis(**options)
