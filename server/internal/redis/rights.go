@@ -18,6 +18,7 @@ const mostFailures = 3
 func (c *Session) renew() {
 	if c.door.gate.Renew(&c.who, c.peer) {
 		c.known()
+		c.x.listing.forget() // what was found by the old ones: it begins again, if it still may
 	}
 }
 

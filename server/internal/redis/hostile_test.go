@@ -1,0 +1,76 @@
+package redis
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"gcd/internal/access"
+	"gcd/server/internal/session"
+	"gcd/store/core"
+)
+
+// What somebody may try who wants more than he may.
+
+// begun is a client in the middle of a listing that needs many turns, over foreign topics and one
+// that is his, with more commands after it.
+func begun(t *testing.T, l *lab, token, line, more string) (*Session, session.Action) {
+	t.Helper()
+	c := l.connect()
+	for i := range 3 * maxLook {
+		l.backend.Set(fmt.Sprintf("foreign/%d", i), uint64(1-min(1, i%10)))
+	}
+	l.backend.Set("mine/1", 1)
+	l.ask(t, c, "AUTH "+token)
+	a := c.Advance(session.Event{Kind: session.Bytes, Bytes: []byte(line + "\r\n" + more), Drained: true})
+	for range 2 {
+		if a.Next != session.Look {
+			t.Fatalf("%q says %d, want Look", line, a.Next)
+		}
+		a = c.Advance(session.Event{Kind: session.Turn})
+	}
+	if a.Next != session.Look || !strings.Contains(string(c.x.listing.found), "foreign/") {
+		t.Fatalf("%q says %d, and has found %d bytes; want Look, and some", line, a.Next, c.x.listing.size())
+	}
+	return c, a
+}
+
+// A listing that goes on when the rules change shows nothing that was found by the old ones; and if
+// it may not go on, what follows it is done once.
+func TestRulesChangeDuringAListing(t *testing.T) {
+	t.Parallel()
+	for _, line := range []string{"KEYS *", "SCAN 0 COUNT 4096 MATCH foreign/9*", "SCAN 0 COUNT 4096"} {
+		for _, grants := range []string{"count:", "count: read:mine/"} {
+			rules, tokens := rulesOf(t, "somebody token count: read:")
+			l, now := guarded(rules, nil)
+			narrower, err := access.Parse("rules", []byte(strings.Replace(rules.String(), "count: read:", grants, 1)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, a := begun(t, l, tokens["somebody"], line, "INCRBY mine/2 5\r\nSCAN 0 COUNT 4096\r\nPING\r\n")
+			now.Store(narrower)
+			got := ""
+			for range 100 {
+				switch a.Next {
+				case session.Commit:
+					a.Group.Done = func(*core.Group) {}
+					l.backend.Submit(a.Group)
+					l.backend.Commit()
+					l.door.gate.Done(a.Claim)
+					a = c.Advance(session.Event{Kind: session.Outcome})
+				case session.Write:
+					got += string(a.Out)
+					a = c.Advance(session.Event{Kind: session.Written})
+				case session.Again, session.Look:
+					a = c.Advance(session.Event{Kind: session.Turn})
+				}
+			}
+			if a.Next != session.Read || !strings.HasSuffix(got, "+PONG\r\n") || strings.Count(got, ":5\r\n") != 1 {
+				t.Errorf("%q, and then %q: says %d, answered %.300q", line, grants, a.Next, got)
+			}
+			if strings.Contains(got, "foreign") {
+				t.Errorf("%q, and then %q: foreign topics are in the answer: %.100q", line, grants, got)
+			}
+		}
+	}
+}
