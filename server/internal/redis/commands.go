@@ -242,7 +242,8 @@ func allCommands() []*command {
 		{name: "select", needs: noRight, arity: 2, flags: flagsTalk, group: groupConnection, run: (*exchange).selectDB,
 			args:    []argument{{name: "index", kind: "integer"}},
 			summary: "With 0, does nothing: there is one database."},
-		{name: "auth", needs: noRight, arity: -2, flags: flagsSession, group: groupConnection, inMulti: barred,
+		{name: "auth", needs: noRight, arity: -2, flags: flagsSession, group: groupConnection,
+			barrier: true, inMulti: barred,
 			run:  (*exchange).auth,
 			args: []argument{{name: "username", kind: "string", optional: true}, {name: "password", kind: "string"}},
 			// Where nobody is asked who he is it is refused (NewDoor).

@@ -1,11 +1,13 @@
 package redis
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
 
 	"gcd/internal/access"
+	"gcd/internal/audit"
 	"gcd/server/internal/session"
 	"gcd/store/core"
 )
@@ -70,6 +72,26 @@ func TestRulesChangeDuringAListing(t *testing.T) {
 			}
 			if strings.Contains(got, "foreign") {
 				t.Errorf("%q, and then %q: foreign topics are in the answer: %.100q", line, grants, got)
+			}
+		}
+	}
+}
+
+// What was reset is written down with the name of who did it, though he says in the same breath
+// that he is somebody else.
+func TestAuditNamesWhoDidIt(t *testing.T) {
+	t.Parallel()
+	rules, tokens := rulesOf(t, "ops token count: reset:", "web token count:web/", "anonymous -")
+	for _, after := range []string{"AUTH web " + tokens["web"], "HELLO 3 AUTH web " + tokens["web"], "RESET", "AUTH x"} {
+		var lines bytes.Buffer
+		l, _ := guarded(rules, audit.To(&lines))
+		c := l.connect()
+		l.ask(t, c, "AUTH "+tokens["ops"]+"\r\nINCR a\r\nDEL a\r\nINCR a\r\nMULTI\r\nDEL a\r\nEXEC\r\nINCR a\r\n"+
+			"GCD.RESET a\r\n"+after)
+		got := lines.String()
+		for _, event := range []string{"delete", "reset"} {
+			if !strings.Contains(got, fmt.Sprintf(`"event":%q,"principal":"ops"`, event)) {
+				t.Errorf("with %.8q after it a %s is written down as:\n%s", after, event, got)
 			}
 		}
 	}
