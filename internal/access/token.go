@@ -42,6 +42,15 @@ func isToken(text []byte) bool {
 	return true
 }
 
+// WithoutToken is the beginning of what a client has sent, up to where a token begins, or a part of
+// one: a log shows no more than that.
+func WithoutToken(text []byte) []byte {
+	if at := bytes.Index(text, []byte(tokenPrefix)); at >= 0 {
+		return text[:at]
+	}
+	return text
+}
+
 func isAlphanumeric(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"gcd/codec"
+	"gcd/internal/access"
 )
 
 // logInterval is the shortest time between two log lines of the same kind.
@@ -175,10 +176,13 @@ func (e *Events) Broke(peer Peer, msg []byte, err error) {
 	e.Happened(BrokenConn, peer, err)
 }
 
-// quote makes a message safe for a log: printable ASCII in quotes, cut to a bounded length.
+// quote makes a message safe for a log: printable ASCII in quotes, cut to a bounded length, and to
+// what comes before a token.
 func quote(msg []byte) string {
-	if len(msg) <= maxQuoted {
-		return strconv.QuoteToASCII(string(msg))
+	shown := access.WithoutToken(msg[:min(len(msg), maxQuoted)])
+	text := strconv.QuoteToASCII(string(shown))
+	if len(shown) < len(msg) {
+		text += "... (" + strconv.Itoa(len(msg)) + " bytes)"
 	}
-	return strconv.QuoteToASCII(string(msg[:maxQuoted])) + "... (" + strconv.Itoa(len(msg)) + " bytes)"
+	return text
 }

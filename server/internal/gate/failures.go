@@ -2,13 +2,13 @@ package gate
 
 import (
 	"net/netip"
-	"strconv"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 
 	"gcd/codec"
+	"gcd/internal/access"
 	"gcd/internal/audit"
 )
 
@@ -75,11 +75,11 @@ func (g *Gate) Failed(peer Peer, door, name string) bool {
 	g.byCode[code].total.Add(1)
 	if g.failureLines.allow(peer, g.now()) {
 		g.log.Warn("a client has shown a token that is nobody's", "peer", peer.String(), "door", door,
-			"name", strconv.QuoteToASCII(name[:min(len(name), maxQuoted)]))
+			"name", quote([]byte(name)))
 	}
 	if g.Options.Audit != nil {
-		g.Options.Audit.Write(audit.Record{Event: audit.Unauthenticated, Principal: name, Source: peer.String(),
-			Door: door, Reason: "the token is nobody's"})
+		g.Options.Audit.Write(audit.Record{Event: audit.Unauthenticated,
+			Principal: string(access.WithoutToken([]byte(name))), Source: peer.String(), Door: door, Reason: "the token is nobody's"})
 	}
 	return allowed
 }

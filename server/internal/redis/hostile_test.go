@@ -6,8 +6,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hashicorp/go-hclog"
+
 	"gcd/internal/access"
 	"gcd/internal/audit"
+	"gcd/server/internal/gate"
 	"gcd/server/internal/session"
 	"gcd/store/core"
 )
@@ -92,6 +95,40 @@ func TestAuditNamesWhoDidIt(t *testing.T) {
 		for _, event := range []string{"delete", "reset"} {
 			if !strings.Contains(got, fmt.Sprintf(`"event":%q,"principal":"ops"`, event)) {
 				t.Errorf("with %.8q after it a %s is written down as:\n%s", after, event, got)
+			}
+		}
+	}
+}
+
+// No log has a token, or the most of one, whatever a client does wrong with it.
+func TestNoLogHasAToken(t *testing.T) {
+	t.Parallel()
+	token, _ := access.NewToken()
+	rules, tokens := rulesOf(t, "ops token count: reset: admin")
+	for _, token := range []string{token, tokens["ops"]} {
+		for name, in := range map[string]string{
+			"as the name":      "AUTH " + token + " x\r\n",
+			"as both":          "HELLO 3 AUTH " + token + " " + token + "\r\n",
+			"wrong length":     "*2\r\n$4\r\nAUTH\r\n$46\r\n" + token + "\r\n",
+			"part of it":       "*2\r\n$4\r\nAUTH\r\n$47\r\n" + token[:45],
+			"as the command":   token + "\r\n",
+			"an inline one":    "AUTH \"" + token + "\r\n",
+			"part of a line":   "AUTH " + token,
+			"in a transaction": "MULTI\r\nAUTH " + token + "\r\n",
+		} {
+			var log, lines bytes.Buffer
+			l := newLab(func(o *Options, g *gate.Options) {
+				g.Rules, g.Audit = func() *access.Rules { return rules }, audit.To(&lines)
+				g.Logger = hclog.New(&hclog.LoggerOptions{Output: &log, Level: hclog.Trace})
+			})
+			c := l.connect()
+			if _, a := hear(c, in); a.Next == session.Read && a.Clock != session.Unhurried {
+				goOn(c, session.Event{Kind: session.Late})
+			}
+			for _, text := range []string{log.String(), lines.String()} {
+				if strings.Contains(text, token[4:12]) || strings.Contains(text, token[20:30]) {
+					t.Errorf("%s: a token is in\n%s", name, text)
+				}
 			}
 		}
 	}
