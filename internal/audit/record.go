@@ -35,6 +35,7 @@ type Record struct {
 	Epoch     uint64 // of the topic, after it
 	Index     uint64 // of the log's record
 	Reason    string
+	Lines     uint64 // that were left out before it, since they were too many
 }
 
 // A line is a record as the file has it.
@@ -49,14 +50,14 @@ type line struct {
 	Epoch       uint64    `json:"epoch,omitempty"`
 	Index       uint64    `json:"index,omitempty"`
 	Reason      string    `json:"reason,omitempty"`
-	Lines       uint64    `json:"lines,omitempty"` // that are lost
+	Lines       uint64    `json:"lines,omitempty"` // that are missing before it, or here
 }
 
 // line is the record as a line of JSON.
 func (r Record) line(at time.Time) []byte {
 	l := line{
 		Time: at.UTC(), Event: r.Event, Principal: escaped(r.Principal), Source: escaped(r.Source),
-		Door: escaped(r.Door), Epoch: r.Epoch, Index: r.Index, Reason: escaped(r.Reason),
+		Door: escaped(r.Door), Epoch: r.Epoch, Index: r.Index, Reason: escaped(r.Reason), Lines: r.Lines,
 	}
 	if r.Topic != nil {
 		topic := escaped(string(r.Topic[:min(len(r.Topic), maxText)]))

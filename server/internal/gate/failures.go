@@ -3,6 +3,7 @@ package gate
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -25,6 +26,27 @@ const (
 	failureRate  = 1
 	failureBurst = 10
 )
+
+// What somebody tries who may not is written down so often for each source, and for all together: a
+// client that may do nothing must neither fill the disk nor push out what was done. Over UDP he can
+// also forge his source.
+const (
+	triesRate     = 10 // a second
+	triesBurst    = 100
+	allTriesRate  = 100
+	allTriesBurst = 1000
+)
+
+// tries bounds what is written down of them.
+type tries struct {
+	bySource sourceLimit
+	all      *rate.Limiter
+	left     atomic.Uint64 // that were left out since the last one
+}
+
+func newTries() tries {
+	return tries{bySource: newSourceLimit(triesRate, triesBurst), all: rate.NewLimiter(allTriesRate, allTriesBurst)}
+}
 
 // maxSources is how many sources a sourceLimit remembers, twice: those seen lately and those
 // before.
@@ -77,8 +99,8 @@ func (g *Gate) Failed(peer Peer, door, name string) bool {
 		g.log.Warn("a client has shown a token that is nobody's", "peer", peer.String(), "door", door,
 			"name", quote([]byte(name)))
 	}
-	if g.Options.Audit != nil {
-		g.Options.Audit.Write(audit.Record{Event: audit.Unauthenticated,
+	if g.mayWriteTry(peer) {
+		g.writeTry(audit.Record{Event: audit.Unauthenticated,
 			Principal: string(access.WithoutToken([]byte(name))), Source: peer.String(), Door: door, Reason: "the token is nobody's"})
 	}
 	return allowed
@@ -86,8 +108,27 @@ func (g *Gate) Failed(peer Peer, door, name string) bool {
 
 // Denied writes down that somebody has asked for what he has no right to: what is its name.
 func (g *Gate) Denied(w *Who, peer Peer, door, what string, topic []byte) {
-	if g.Options.Audit != nil {
-		g.Options.Audit.Write(audit.Record{Event: audit.Denied, Principal: w.Name(), Source: peer.String(), Door: door,
+	if g.mayWriteTry(peer) {
+		g.writeTry(audit.Record{Event: audit.Denied, Principal: w.Name(), Source: peer.String(), Door: door,
 			Topic: topic, Reason: "no right to " + what})
 	}
+}
+
+// mayWriteTry tells whether one more try of a peer is written down.
+func (g *Gate) mayWriteTry(peer Peer) bool {
+	if g.Options.Audit == nil {
+		return false
+	}
+	now := g.now()
+	if g.tries.bySource.allow(peer, now) && g.tries.all.AllowN(now, 1) {
+		return true
+	}
+	g.tries.left.Add(1)
+	return false
+}
+
+// writeTry writes one down, with how many were left out before it.
+func (g *Gate) writeTry(r audit.Record) {
+	r.Lines = g.tries.left.Swap(0)
+	g.Options.Audit.Write(r)
 }

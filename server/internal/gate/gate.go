@@ -55,6 +55,7 @@ type Gate struct {
 	refusals      sourceLimit // of datagrams
 	failures      sourceLimit // to show a token that is somebody's
 	failureLines  sourceLimit // of those in the log
+	tries         tries       // that are in the audit log
 	inFlight      atomic.Int64
 	inFlightBytes atomic.Int64
 	shares        shares
@@ -73,6 +74,7 @@ func New(o Options) *Gate {
 	g.places.init(o.MaxConns, o.MaxConnsPerSource)
 	g.refusals = newSourceLimit(o.RefusalRate, o.RefusalRate)
 	g.failures, g.failureLines = newSourceLimit(failureRate, failureBurst), newSourceLimit(1, 1)
+	g.tries = newTries()
 	g.shares.init()
 	return g
 }

@@ -133,3 +133,28 @@ func TestNoLogHasAToken(t *testing.T) {
 		}
 	}
 }
+
+// Who may nothing cannot have the audit log fill a disk, or push out who has done something.
+func TestAuditOfWhatIsDeniedIsBounded(t *testing.T) {
+	t.Parallel()
+	rules, tokens := rulesOf(t, "ops token count: reset:")
+	var lines bytes.Buffer
+	l, _ := guarded(rules, audit.To(&lines))
+	ops := l.connect()
+	l.ask(t, ops, "AUTH "+tokens["ops"])
+	const each = 5000
+	for range 4 {
+		hear(l.connect(), strings.Repeat("INCR x\r\n", each))
+		l.ask(t, ops, "INCR a\r\nDEL a")
+	}
+	got := lines.String()
+	if n := strings.Count(got, `"event":"denied"`); n < 10 || n > each {
+		t.Errorf("of %d that were denied %d are written down", 4*each, n)
+	}
+	if n := strings.Count(got, `"event":"delete"`); n != 4 {
+		t.Errorf("of 4 resets %d are written down", n)
+	}
+	if st := l.door.gate.Stats(); st.Refused[21] != 4*each {
+		t.Errorf("counted %v", st.Refused)
+	}
+}

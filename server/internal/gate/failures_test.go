@@ -1,0 +1,118 @@
+package gate
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"gcd/codec"
+	"gcd/internal/audit"
+	"gcd/store/core"
+)
+
+// tried is a gate whose time stands still, and what it has written down and logged.
+type tried struct {
+	*Gate
+	now        time.Time
+	lines, log bytes.Buffer
+}
+
+func newTried() *tried {
+	f := &tried{now: time.Unix(1e9, 0)}
+	f.Gate = New(Options{MaxConns: 1, MaxConnsPerSource: 1, MaxInFlight: 1, MaxInFlightBytes: 1, RefusalRate: 1,
+		Audit: audit.To(&f.lines), Logger: hclog.New(&hclog.LoggerOptions{Output: &f.log})})
+	f.Gate.now = func() time.Time { return f.now }
+	return f
+}
+
+// written counts the lines of an event, and what those say that was left out.
+func (f *tried) written(t *testing.T, event audit.Event) (lines, left int) {
+	t.Helper()
+	for line := range strings.Lines(f.lines.String()) {
+		var r struct {
+			Event audit.Event
+			Lines int
+		}
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatalf("%v in %s", err, line)
+		}
+		if r.Event == event {
+			lines, left = lines+1, left+r.Lines
+		}
+	}
+	return lines, left
+}
+
+func peerOf(n int) Peer {
+	return Peer{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}), 4711)}
+}
+
+// What is denied is written down so often for a source and for all, and the rest is told by number;
+// what was done is written down all the same.
+func TestTriesThatAreWrittenDown(t *testing.T) {
+	t.Parallel()
+	f := newTried()
+	const many = 5000
+	for range many {
+		f.Denied(&Who{}, peerOf(1), DoorUDP, "count", []byte("x"))
+		f.Changed(&Who{}, peerOf(2), DoorRESP, []core.Op{{Kind: core.Reset}}, 1)
+	}
+	if lines, _ := f.written(t, audit.Denied); lines != triesBurst {
+		t.Errorf("of one source that was denied %d lines, want %d", lines, triesBurst)
+	}
+	if lines, _ := f.written(t, audit.Reset); lines != many {
+		t.Errorf("%d resets of %d are written down", lines, many)
+	}
+	f.now = f.now.Add(time.Second)
+	f.Denied(&Who{}, peerOf(1), DoorUDP, "count", nil)
+	if lines, left := f.written(t, audit.Denied); lines != triesBurst+1 || left != many-triesBurst {
+		t.Errorf("a second later %d lines tell of %d that were left out", lines, left)
+	}
+
+	f = newTried()
+	for i := range many {
+		f.Denied(&Who{}, peerOf(i), DoorUDP, "count", nil)
+	}
+	if lines, _ := f.written(t, audit.Denied); lines != allTriesBurst {
+		t.Errorf("of all sources %d lines, want %d", lines, allTriesBurst)
+	}
+}
+
+// Wrong tokens of one source are counted, each of them, and have a line a second; what is kept of
+// sources is bounded, however many there are.
+func TestWrongTokens(t *testing.T) {
+	t.Parallel()
+	f := newTried()
+	passed := 0
+	for range 100 {
+		if f.Failed(peerOf(1), DoorRESP, "web\n[WARN] forged") {
+			passed++
+		}
+	}
+	if passed != failureBurst {
+		t.Errorf("%d wrong tokens of a source pass at once, want %d", passed, failureBurst)
+	}
+	st := f.Stats()
+	if st.Refused[codec.CodeNotAuthenticated] != failureBurst || st.Refused[codec.CodeTooManyFailures] != 90 {
+		t.Errorf("counted %v", st.Refused)
+	}
+	if n := strings.Count(f.log.String(), "\n"); n != 1 {
+		t.Errorf("%d lines in the log, want 1:\n%s", n, f.log.String())
+	}
+	if f.now = f.now.Add(time.Second); !f.Failed(peerOf(1), DoorRESP, "") || f.Failed(peerOf(1), DoorRESP, "") {
+		t.Error("a second later not one more passes")
+	}
+	for i := range 10 * maxSources {
+		f.Failed(peerOf(i), DoorRESP, "")
+	}
+	for _, l := range []*sourceLimit{&f.failures, &f.failureLines, &f.tries.bySource} {
+		if n := len(l.young) + len(l.old); n > 2*maxSources {
+			t.Errorf("%d sources are remembered", n)
+		}
+	}
+}
