@@ -54,7 +54,7 @@ func newParser() *parser {
 	return &parser{
 		rules: &Rules{
 			bySecret: make(map[string]*Principal), tokens: make(map[hashStart]token),
-			subjects: make(map[string]narrowed),
+			subjects: make(map[string]narrowed), mark: new(Mark),
 		},
 		byName: make(map[string]*Principal), byCommonName: make(map[string]*Principal),
 	}

@@ -23,7 +23,14 @@ type Rules struct {
 	bySecret map[string]*Principal
 	tokens   map[hashStart]token
 	subjects map[string]narrowed // by common name
+	mark     *Mark
 }
+
+// A Mark tells rules from others, and keeps nothing of them in memory.
+type Mark struct{ _ byte } // not empty: else all could be at one address
+
+// Mark is that of these rules alone.
+func (r *Rules) Mark() *Mark { return r.mark }
 
 // A token is one of a principal.
 type token struct {

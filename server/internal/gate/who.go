@@ -6,10 +6,11 @@ import (
 )
 
 // Who is who a peer is as far as the rules know, and so what it may do. It belongs to one
-// connection or datagram.
+// connection or datagram. It keeps no rules: a connection may be idle for longer than many of them
+// hold.
 type Who struct {
 	principal *access.Principal // nil: nobody, who may do nothing
-	rules     *access.Rules     // that it is of; nil where there are none
+	mark      *access.Mark      // of the rules that it is of; nil where there are none
 	shown     bool              // it has shown who it is, and does not only come without a name
 	token     bool              // by a token
 }
@@ -19,16 +20,17 @@ func (g *Gate) Know(peer Peer) Who {
 	if g.Options.Rules == nil {
 		return Who{principal: g.anyone, shown: true}
 	}
-	w := Who{rules: g.Options.Rules()}
+	rules := g.Options.Rules()
+	w := Who{mark: rules.Mark()}
 	if peer.Certificate != nil {
-		w.principal = w.rules.ByCertificate(peer.Certificate)
+		w.principal = rules.ByCertificate(peer.Certificate)
 	} else if peer.Unix {
-		w.principal = w.rules.Local()
+		w.principal = rules.Local()
 	}
 	if w.principal != nil {
 		w.shown = true
 	} else {
-		w.principal = w.rules.Anonymous()
+		w.principal = rules.Anonymous()
 	}
 	return w
 }
@@ -36,38 +38,39 @@ func (g *Gate) Know(peer Peer) Who {
 // Renew has w be who it is by the rules that hold now, and tells whether they are others than
 // before. It is called before May, once in a turn.
 func (g *Gate) Renew(w *Who, peer Peer) bool {
-	if w.rules == nil {
+	if w.mark == nil {
 		return false
 	}
 	rules := g.Options.Rules()
-	if rules == w.rules {
+	if rules.Mark() == w.mark {
 		return false
 	}
 	if !w.token {
 		*w = g.Know(peer)
 		return true
 	}
-	w.rules, w.principal = rules, rules.Again(w.principal)
+	w.mark, w.principal = rules.Mark(), rules.Again(w.principal)
 	w.shown = w.principal != nil // whose token is gone is nobody until it shows another one
 	return true
 }
 
-// Authenticate has w be whose token it is. It returns false, and changes nothing, if it is
-// nobody's.
-func (w *Who) Authenticate(name string, token []byte) bool {
-	if w.rules == nil {
+// Authenticate has w be whose token it is, by the rules that hold now. It returns false, and changes
+// nothing, if it is nobody's.
+func (g *Gate) Authenticate(w *Who, name string, token []byte) bool {
+	if w.mark == nil {
 		return false
 	}
-	p := w.rules.ByToken(name, token)
+	rules := g.Options.Rules()
+	p := rules.ByToken(name, token)
 	if p == nil {
 		return false
 	}
-	w.principal, w.shown, w.token = p, true, true
+	w.principal, w.mark, w.shown, w.token = p, rules.Mark(), true, true
 	return true
 }
 
 // HasRules tells whether there are any: else no token is anybody's.
-func (w *Who) HasRules() bool { return w.rules != nil }
+func (w *Who) HasRules() bool { return w.mark != nil }
 
 // Name is what the rules call it; empty for nobody.
 func (w *Who) Name() string { return w.principal.Name() }

@@ -37,7 +37,7 @@ func TestWhoAPeerIs(t *testing.T) {
 		all = append(all, g.Know(peer))
 	}
 	peers = append(peers, peers[0])
-	if all[3].Authenticate("ops", []byte(token+"x")) || !all[3].Authenticate("ops", []byte(token)) {
+	if g.Authenticate(&all[3], "ops", []byte(token+"x")) || !g.Authenticate(&all[3], "ops", []byte(token)) {
 		t.Fatal("the token is not known, or another one is")
 	}
 	for _, step := range []struct {
@@ -67,7 +67,7 @@ func TestWhoAPeerIs(t *testing.T) {
 		}
 	}
 	w := &all[3]
-	if !w.Authenticate("", []byte(token)) || !w.May(access.Read, []byte("x")) || w.May(access.Count, nil) {
+	if !g.Authenticate(w, "", []byte(token)) || !w.May(access.Read, []byte("x")) || w.May(access.Count, nil) {
 		t.Error("the token that is there again is not taken, or gives what it does not")
 	}
 }
@@ -82,7 +82,7 @@ func TestEverybodyWithoutRules(t *testing.T) {
 			t.Errorf("may not %s", r)
 		}
 	}
-	if w.HasRules() || w.Authenticate("", []byte("x")) || g.Renew(&w, Peer{}) {
+	if w.HasRules() || g.Authenticate(&w, "", []byte("x")) || g.Renew(&w, Peer{}) {
 		t.Error("there are rules")
 	}
 }

@@ -3,8 +3,10 @@ package redis
 import (
 	"bytes"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
+	"weak"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -156,5 +158,34 @@ func TestAuditOfWhatIsDeniedIsBounded(t *testing.T) {
 	}
 	if st := l.door.gate.Stats(); st.Refused[21] != 4*each {
 		t.Errorf("counted %v", st.Refused)
+	}
+}
+
+// Connections that do nothing keep no old rules.
+func TestIdleConnectionsKeepNoOldRules(t *testing.T) {
+	t.Parallel()
+	rules, tokens := rulesOf(t, "ops token count:", "anonymous - read:")
+	l, now := guarded(rules, nil)
+	c := l.connect()
+	l.ask(t, c, "AUTH "+tokens["ops"])
+	never := l.connect()
+	old := weak.Make(rules)
+	again, err := access.Parse("rules", []byte(rules.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules = nil
+	now.Store(again)
+	for range 3 {
+		runtime.GC()
+	}
+	if old.Value() != nil {
+		t.Error("the old rules are in memory still")
+	}
+	if got := l.ask(t, c, "INCR x"); got != ":1\r\n" {
+		t.Errorf("by the new ones a count was answered %q", got)
+	}
+	if got := l.ask(t, never, "GET x"); got != "$1\r\n1\r\n" {
+		t.Errorf("by the new ones who has shown nothing was answered %q", got)
 	}
 }

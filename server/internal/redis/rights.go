@@ -110,7 +110,7 @@ func (x *exchange) auth() {
 // client is who it was.
 func (x *exchange) authenticate(name string, token []byte) bool {
 	c := x.client
-	if c.who.Authenticate(name, token) {
+	if x.door.gate.Authenticate(&c.who, name, token) {
 		c.known()
 		return true
 	}
