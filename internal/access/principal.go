@@ -49,6 +49,9 @@ func (p *Principal) May(r Right, topic []byte) bool {
 // Has says whether it has a right at all, over whatever.
 func (p *Principal) Has(r Right) bool { return p != nil && p.some>>r&1 != 0 }
 
+// HasAny says whether it has any right at all.
+func (p *Principal) HasAny() bool { return p != nil && p.some != 0 }
+
 // Everything says whether it has a right over all topics, or over the whole store.
 func (p *Principal) Everything(r Right) bool { return p != nil && p.everything>>r&1 != 0 }
 

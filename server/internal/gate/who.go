@@ -81,6 +81,9 @@ func (w *Who) May(r access.Right, topic []byte) bool { return w.principal.May(r,
 // Has tells whether it has a right at all.
 func (w *Who) Has(r access.Right) bool { return w.principal.Has(r) }
 
+// HasAny tells whether it has any right.
+func (w *Who) HasAny() bool { return w.principal.HasAny() }
+
 // Everything tells whether it has a right over all topics.
 func (w *Who) Everything(r access.Right) bool { return w.principal.Everything(r) }
 

@@ -12,6 +12,9 @@ import (
 // long and at the end of every turn, so that it makes no difference whether what it holds waits for
 // the client, for the disk, or for its next turn.
 //
+// Those who have no right at all can be many, and need no more than that; so nothing is held for
+// them beyond it.
+//
 // An exchange for which there is no room gives back what it holds for later use, reads little at a
 // time and takes few commands in a turn, so that it needs no more than freeHeld, and so a pipeline
 // of small commands always goes on, piece by piece. Only a command that is long itself, or whose
@@ -44,10 +47,11 @@ func (x *exchange) holds() int {
 const opSize = int(unsafe.Sizeof(core.Op{}))
 
 // charge charges the exchange for so many bytes instead of those that it was charged for. It
-// returns false, and changes nothing, if that is too much for all together.
+// returns false, and changes nothing, if that is too much for all together, or its client may
+// nothing.
 func (x *exchange) charge(bytes int) bool {
 	most := max(0, bytes-freeHeld)
-	if !x.door.gate.Hold(&x.client.held, most) {
+	if most > x.client.charged && !x.client.who.HasAny() || !x.door.gate.Hold(&x.client.held, most) {
 		return false
 	}
 	x.client.charged = most
@@ -63,8 +67,19 @@ func (x *exchange) mayGrow(b []byte) bool { return x.affords(cap(b) - cap(x.begi
 
 // tooLong refuses a command because there is no room for its answer, or for what it is made from.
 func (x *exchange) tooLong() {
-	x.door.gate.Refused(codec.CodeTooManyRequests, x.client.peer, x.parser.Arg(0))
-	x.fail(errAnswers)
+	x.fail(x.client.tooMuch(errAnswers, x.parser.Arg(0)))
+}
+
+// tooMuch notes that the client was refused since there is no room for it, and returns the error:
+// text, or that it has to say who it is.
+func (c *Session) tooMuch(text string, msg []byte) string {
+	code := codec.CodeTooManyRequests
+	if !c.who.HasAny() {
+		code = c.who.Refusal()
+		text = code.RedisError()
+	}
+	c.door.gate.Refused(code, c.peer, msg)
+	return text
 }
 
 // lighten gives back what is not needed if there is no room for it. It comes before a turn, unless

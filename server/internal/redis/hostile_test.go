@@ -161,6 +161,58 @@ func TestAuditOfWhatIsDeniedIsBounded(t *testing.T) {
 	}
 }
 
+// What is held for those who may nothing takes no room from others: they can be many.
+func TestNothingIsHeldForNobody(t *testing.T) {
+	t.Parallel()
+	big := strings.Repeat("x", 600<<10)
+	for name, in := range map[string]string{
+		"a long command":          "*2\r\n$4\r\nECHO\r\n$614400\r\n" + big,
+		"a long token":            "*2\r\n$4\r\nAUTH\r\n$614400\r\n" + big,
+		"an announcement":         "*2\r\n$4\r\nECHO\r\n$614400\r\n" + big[:20<<10],
+		"a long line":             "AUTH " + big[:60<<10],
+		"a transaction":           "MULTI\r\n" + strings.Repeat("ECHO "+big[:100]+"\r\n", 1000),
+		"answers that are a lot":  strings.Repeat("COMMAND DOCS\r\n", 10),
+		"answers to what is long": strings.Repeat("ECHO "+big[:1000]+"\r\n", 1000),
+	} {
+		rules, tokens := rulesOf(t, "ops token count:", "anonymous -")
+		for who, limit := range map[string]int{"nobody": 0, tokens["ops"]: 4 << 20} {
+			l, _ := guarded(rules, nil)
+			c := l.connect()
+			if who != "nobody" {
+				l.ask(t, c, "AUTH "+who)
+			}
+			most := int64(0)
+			for rest := in; rest != ""; {
+				n := min(len(rest), 64<<10)
+				a := c.Advance(session.Event{Kind: session.Bytes, Bytes: []byte(rest[:n]), Drained: true})
+				rest = rest[n:]
+				for a.Next == session.Write || a.Next == session.Again {
+					if a.Next == session.Write && !c.Untaken() {
+						a = session.Action{Next: session.Close}
+						break
+					}
+					most = max(most, l.door.gate.Stats().Held)
+					if a.Next == session.Write {
+						a = c.Advance(session.Event{Kind: session.Written})
+					} else {
+						a = c.Advance(session.Event{Kind: session.Turn})
+					}
+				}
+				most = max(most, l.door.gate.Stats().Held)
+				if a.Next == session.Close || a.Next == session.Linger {
+					break
+				}
+			}
+			if most > int64(limit) {
+				t.Errorf("%s: %d bytes are held for %.6s, want at most %d", name, most, who, limit)
+			}
+			if limit > 0 && most == 0 && name != "a long line" {
+				t.Errorf("%s: nothing is held for who has a right", name)
+			}
+		}
+	}
+}
+
 // Connections that do nothing keep no old rules.
 func TestIdleConnectionsKeepNoOldRules(t *testing.T) {
 	t.Parallel()

@@ -133,6 +133,8 @@ func TestRightsOfEveryCommand(t *testing.T) {
 					}
 					want := c.needs == noRight || c.needs == right &&
 						(over == "all" || over == "own" && !c.whole || over == "other" && c.keys.first == 0 && !c.whole)
+					long := c.name == "command|docs" // too much for who may nothing
+					want = want && !(long && over == "none")
 					line := c.written("own/", "own/")
 					check := func(line string, want bool) {
 						client := l.connect()
@@ -143,7 +145,7 @@ func TestRightsOfEveryCommand(t *testing.T) {
 						}
 						nobody := l.connect()
 						got = l.ask(t, nobody, line)
-						if asked := strings.HasPrefix(got, "-NOAUTH "); asked == (c.needs == noRight) {
+						if asked := strings.HasPrefix(got, "-NOAUTH "); asked == (c.needs == noRight && !long) {
 							t.Errorf("RESP%d: %q of nobody was answered %.80q", version, line, got)
 						}
 					}

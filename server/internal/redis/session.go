@@ -249,8 +249,7 @@ func (c *Session) afterAnswer() session.Next {
 	case x.at < len(x.in):
 		x.compact()
 		if !x.hold(0) && !c.last {
-			c.door.gate.Refused(codec.CodeTooManyRequests, c.peer, x.in)
-			c.cutOff(errHeld)
+			c.cutOff(c.tooMuch(errHeld, x.in))
 		}
 	default:
 		c.giveBack()

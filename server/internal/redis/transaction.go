@@ -134,7 +134,7 @@ func (x *exchange) enqueue(c *command) bool {
 		x.reject("ERR transaction is too long: its commands have at most " +
 			strconv.Itoa(x.door.mostQueued()) + " bytes")
 		return false
-	case !t.grow(x.door.gate, arraySize(&x.parser)):
+	case !x.client.who.HasAny(), !t.grow(x.door.gate, arraySize(&x.parser)):
 		x.spoil()
 		x.tooLong()
 		return false
