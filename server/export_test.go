@@ -89,5 +89,5 @@ func MayBackUp(allowed bool, peer netip.Addr) bool {
 
 // BackUp sends a backup over a connection.
 func (s *Server) BackUp(conn session.Conn, format string) bool {
-	return s.redis.Backup(conn, "", gate.Peer{}, format)
+	return s.redis.Backup(conn, gate.Who{}, gate.Peer{}, format)
 }

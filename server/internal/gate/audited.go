@@ -32,11 +32,11 @@ func topicOf(op *core.Op) []byte {
 }
 
 // BackedUp writes down that somebody has got a backup, or why he has not.
-func (g *Gate) BackedUp(who string, peer Peer, err error) {
+func (g *Gate) BackedUp(who *Who, peer Peer, err error) {
 	if g.Options.Audit == nil {
 		return
 	}
-	r := audit.Record{Event: audit.Backup, Principal: who, Source: peer.String(), Door: DoorRESP}
+	r := audit.Record{Event: audit.Backup, Principal: who.Name(), Source: peer.String(), Door: DoorRESP}
 	if err != nil {
 		r.Reason = err.Error()
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gcd/codec"
+	"gcd/internal/access"
 	"gcd/resp"
 	"gcd/server/internal/gate"
 	"gcd/server/internal/session"
@@ -67,10 +68,10 @@ func (x *exchange) backupCommand() {
 
 // Backup sends a backup, or says why there is none. It returns false if the connection has to end,
 // because a part of a backup was sent and the rest cannot be.
-func (d *Door) Backup(conn session.Conn, who string, peer gate.Peer, format string) bool {
+func (d *Door) Backup(conn session.Conn, who gate.Who, peer gate.Peer, format string) bool {
 	ctx, cancel := context.WithCancel(d.backups.ctx)
 	defer cancel()
-	w := &backupWriter{door: d, ctx: ctx, conn: conn}
+	w := &backupWriter{door: d, ctx: ctx, conn: conn, who: who, peer: peer}
 	if !d.backups.under.CompareAndSwap(false, true) {
 		return w.refuse(errBackupUnderWay) == nil
 	}
@@ -88,7 +89,7 @@ func (d *Door) Backup(conn session.Conn, who string, peer gate.Peer, format stri
 	if err == nil {
 		err = w.close()
 	}
-	d.gate.BackedUp(who, peer, err)
+	d.gate.BackedUp(&who, peer, err)
 	if err == nil {
 		d.backups.done.Add(1)
 		d.backups.last.Store(time.Now().Unix())
@@ -124,7 +125,9 @@ type backupWriter struct {
 	door    *Door
 	ctx     context.Context
 	conn    session.Conn
-	pending []byte // of the next chunk
+	who     gate.Who // gets it
+	peer    gate.Peer
+	pending []byte   // of the next chunk
 	frame   []byte
 	begun   bool
 	sent    int64
@@ -178,9 +181,14 @@ func (w *backupWriter) failed(why string) []byte {
 	return resp.AppendError(nil, why)
 }
 
-// send gives the client the write timeout to take b. When the backup is to end, it does not begin.
+// send gives the client the write timeout to take b. When the backup is to end, or the client has
+// the right to it no more, it does not begin.
 func (w *backupWriter) send(b []byte) error {
 	if w.failure != nil {
+		return w.failure
+	}
+	if w.door.gate.Renew(&w.who, w.peer) && !w.who.Everything(access.Backup) {
+		w.failure = errors.New("server: the right to a backup was taken away")
 		return w.failure
 	}
 	w.conn.SetWriteDeadline(time.Now().Add(w.door.opts.WriteTimeout))

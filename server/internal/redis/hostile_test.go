@@ -2,10 +2,13 @@ package redis
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 	"weak"
 
 	"github.com/hashicorp/go-hclog"
@@ -239,5 +242,59 @@ func TestIdleConnectionsKeepNoOldRules(t *testing.T) {
 	}
 	if got := l.ask(t, never, "GET x"); got != "$1\r\n1\r\n" {
 		t.Errorf("by the new ones who has shown nothing was answered %q", got)
+	}
+}
+
+// backupConn takes what it is sent, and has something happen after the first part.
+type backupConn struct {
+	got  []byte
+	then func()
+}
+
+func (c *backupConn) SetWriteDeadline(time.Time) error { return nil }
+
+func (c *backupConn) Write(b []byte) (int, error) {
+	c.got = append(c.got, b...)
+	if c.then != nil {
+		c.then()
+		c.then = nil
+	}
+	return len(b), nil
+}
+
+// A backup that is under way ends when the right to it is taken away, and not as if it were whole.
+func TestBackupEndsWithTheRightToIt(t *testing.T) {
+	t.Parallel()
+	rules, tokens := rulesOf(t, "ops token backup count:")
+	for change, want := range map[string]bool{"backup count:": true, "backup": true, "count:": false} {
+		l, now := guarded(rules, nil)
+		l.door.opts.WriteTimeout = time.Hour
+		var failed error
+		l.door.opts.Backup = func(_ context.Context, w io.Writer, _ string) error {
+			for range 10 {
+				if _, failed = w.Write(make([]byte, backupChunk)); failed != nil {
+					return failed
+				}
+			}
+			return nil
+		}
+		c := l.connect()
+		l.ask(t, c, "AUTH "+tokens["ops"])
+		if _, a := hear(c, "GCD.BACKUP\r\n"); a.Next != session.Detach {
+			t.Fatalf("it says %d, want Detach", a.Next)
+		}
+		conn := &backupConn{then: func() {
+			others, err := access.Parse("rules", []byte(strings.Replace(rules.String(), "count: backup", change, 1)))
+			if err != nil {
+				t.Error(err)
+			}
+			now.Store(others)
+		}}
+		if goesOn := c.Detached(conn); goesOn != want {
+			t.Errorf("with %q the connection goes on: %t", change, goesOn)
+		}
+		if whole := bytes.HasSuffix(conn.got, []byte(";0\r\n")); whole != want || (failed == nil) != want {
+			t.Errorf("with %q the backup is whole: %t, its error %v", change, whole, failed)
+		}
 	}
 }

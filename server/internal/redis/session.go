@@ -292,7 +292,7 @@ func (c *Session) late() {
 
 // Detached sends a backup. The exchange may be another connection's by now, if this one has ended.
 func (c *Session) Detached(conn session.Conn) bool {
-	return c.door.Backup(conn, c.user(), c.peer, c.format)
+	return c.door.Backup(conn, c.who, c.peer, c.format)
 }
 
 // undetached answers that there is none.
