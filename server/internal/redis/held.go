@@ -75,7 +75,7 @@ func (x *exchange) tooLong() {
 func (c *Session) tooMuch(text string, msg []byte) string {
 	code := codec.CodeTooManyRequests
 	if !c.who.HasAny() {
-		code = c.who.Refusal()
+		code = c.refusal()
 		text = code.RedisError()
 	}
 	c.door.gate.Refused(code, c.peer, msg)

@@ -1,8 +1,6 @@
 package redis
 
 import (
-	"strings"
-
 	"gcd/codec"
 	"gcd/internal/access"
 	"gcd/server/internal/gate"
@@ -87,7 +85,7 @@ func (x *exchange) denial(c *command, topic []byte) string {
 func (x *exchange) noteDenied(c *command, topic []byte) {
 	who, g := &x.client.who, x.door.gate
 	g.Refused(x.client.refusal(), x.client.peer, topic)
-	g.Denied(who, x.client.peer, gate.DoorRESP, strings.ToUpper(c.name), topic)
+	g.Denied(who, x.client.peer, gate.DoorRESP, c.name, topic)
 }
 
 // errWrongPass is what Redis says, too, for a name and a password that do not belong together.

@@ -376,7 +376,7 @@ func TestAudit(t *testing.T) {
 		got = append(got, fmt.Sprintf("%s %s %s %d %s", r.Event, r.Principal, topic, r.Epoch, r.Reason))
 	}
 	want := []string{"reset ops a 1 ", "delete ops b 1 ", "delete ops d 1 ",
-		"unauthenticated   0 the token is nobody's", "denied web d 0 no right to DEL"}
+		"unauthenticated   0 the token is nobody's", "denied web d 0 no right to del"}
 	if !slices.Equal(got, want) {
 		t.Errorf("written down:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
