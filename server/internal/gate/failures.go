@@ -3,7 +3,6 @@ package gate
 import (
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -27,26 +26,18 @@ const (
 	failureBurst = 10
 )
 
-// What somebody tries who may not is written down so often for each source, and for all together: a
-// client that may do nothing must neither fill the disk nor push out what was done. Over UDP he can
-// also forge his source.
+// Of what sources can bring about as often as they like, lines are written so often for each
+// source, and for all together: a client that may do nothing must neither fill a disk nor push out
+// what was done, be it from many addresses, or from forged ones, which is easy over UDP.
 const (
-	triesRate     = 10 // a second
-	triesBurst    = 100
-	allTriesRate  = 100
-	allTriesBurst = 1000
+	lineRate  = 1 // a second, in the log
+	lineBurst = 1
+	allLines  = 10 // a second, and ten times that at once
+
+	tryRate  = 10 // a second, in the audit log
+	tryBurst = 100
+	allTries = 100 // likewise
 )
-
-// tries bounds what is written down of them.
-type tries struct {
-	bySource sourceLimit
-	all      *rate.Limiter
-	left     atomic.Uint64 // that were left out since the last one
-}
-
-func newTries() tries {
-	return tries{bySource: newSourceLimit(triesRate, triesBurst), all: rate.NewLimiter(allTriesRate, allTriesBurst)}
-}
 
 // maxSources is how many sources a sourceLimit remembers, twice: those seen lately and those
 // before.
@@ -57,14 +48,20 @@ const maxSources = 1024
 type sourceLimit struct {
 	perSecond rate.Limit
 	burst     int
+	all       *rate.Limiter // of all sources together; nil: they have no bound
 
 	mu         sync.Mutex
 	young, old map[netip.Addr]*rate.Limiter
 }
 
-func newSourceLimit(perSecond, burst int) sourceLimit {
-	return sourceLimit{perSecond: rate.Limit(perSecond), burst: burst, young: make(map[netip.Addr]*rate.Limiter)}
+// newSourceLimit makes one. all is the bound of all sources together, nil for none.
+func newSourceLimit(perSecond, burst int, all *rate.Limiter) sourceLimit {
+	return sourceLimit{perSecond: rate.Limit(perSecond), burst: burst, all: all,
+		young: make(map[netip.Addr]*rate.Limiter)}
 }
+
+// ofAll is the bound of all sources together: so much a second, and ten times that at once.
+func ofAll(perSecond int) *rate.Limiter { return rate.NewLimiter(rate.Limit(perSecond), 10*perSecond) }
 
 func (l *sourceLimit) allow(peer Peer, now time.Time) bool {
 	key := peer.source()
@@ -80,7 +77,7 @@ func (l *sourceLimit) allow(peer Peer, now time.Time) bool {
 		}
 		l.young[key] = lim
 	}
-	return lim.AllowN(now, 1)
+	return lim.AllowN(now, 1) && (l.all == nil || l.all.AllowN(now, 1))
 }
 
 // MayRefuse tells whether a datagram from a peer may be answered by a refusal just now, so that a
@@ -88,7 +85,8 @@ func (l *sourceLimit) allow(peer Peer, now time.Time) bool {
 func (g *Gate) MayRefuse(peer Peer) bool { return g.refusals.allow(peer, g.now()) }
 
 // Failed notes that a peer has shown a token that is nobody's, with a name or without. It returns
-// false if too many came from its source. The log has a line a second for each source.
+// false if too many came from its source. The log has a line a second for each
+// source, and a few for all.
 func (g *Gate) Failed(peer Peer, door, name string) bool {
 	code, allowed := codec.CodeNotAuthenticated, g.failures.allow(peer, g.now())
 	if !allowed {
@@ -119,16 +117,15 @@ func (g *Gate) mayWriteTry(peer Peer) bool {
 	if g.Options.Audit == nil {
 		return false
 	}
-	now := g.now()
-	if g.tries.bySource.allow(peer, now) && g.tries.all.AllowN(now, 1) {
+	if g.tries.allow(peer, g.now()) {
 		return true
 	}
-	g.tries.left.Add(1)
+	g.triesLeft.Add(1)
 	return false
 }
 
 // writeTry writes one down, with how many were left out before it.
 func (g *Gate) writeTry(r audit.Record) {
-	r.Lines = g.tries.left.Swap(0)
+	r.Lines = g.triesLeft.Swap(0)
 	g.Options.Audit.Write(r)
 }

@@ -62,15 +62,15 @@ func TestTriesThatAreWrittenDown(t *testing.T) {
 		f.Denied(&Who{}, peerOf(1), DoorUDP, "count", []byte("x"))
 		f.Changed(&Who{}, peerOf(2), DoorRESP, []core.Op{{Kind: core.Reset}}, 1)
 	}
-	if lines, _ := f.written(t, audit.Denied); lines != triesBurst {
-		t.Errorf("of one source that was denied %d lines, want %d", lines, triesBurst)
+	if lines, _ := f.written(t, audit.Denied); lines != tryBurst {
+		t.Errorf("of one source that was denied %d lines, want %d", lines, tryBurst)
 	}
 	if lines, _ := f.written(t, audit.Reset); lines != many {
 		t.Errorf("%d resets of %d are written down", lines, many)
 	}
 	f.now = f.now.Add(time.Second)
 	f.Denied(&Who{}, peerOf(1), DoorUDP, "count", nil)
-	if lines, left := f.written(t, audit.Denied); lines != triesBurst+1 || left != many-triesBurst {
+	if lines, left := f.written(t, audit.Denied); lines != tryBurst+1 || left != many-tryBurst {
 		t.Errorf("a second later %d lines tell of %d that were left out", lines, left)
 	}
 
@@ -78,8 +78,8 @@ func TestTriesThatAreWrittenDown(t *testing.T) {
 	for i := range many {
 		f.Denied(&Who{}, peerOf(i), DoorUDP, "count", nil)
 	}
-	if lines, _ := f.written(t, audit.Denied); lines != allTriesBurst {
-		t.Errorf("of all sources %d lines, want %d", lines, allTriesBurst)
+	if lines, _ := f.written(t, audit.Denied); lines != 10*allTries {
+		t.Errorf("of all sources %d lines, want %d", lines, 10*allTries)
 	}
 }
 
@@ -107,10 +107,14 @@ func TestWrongTokens(t *testing.T) {
 	if f.now = f.now.Add(time.Second); !f.Failed(peerOf(1), DoorRESP, "") || f.Failed(peerOf(1), DoorRESP, "") {
 		t.Error("a second later not one more passes")
 	}
+	f.log.Reset()
 	for i := range 10 * maxSources {
 		f.Failed(peerOf(i), DoorRESP, "")
 	}
-	for _, l := range []*sourceLimit{&f.failures, &f.failureLines, &f.tries.bySource} {
+	if n := strings.Count(f.log.String(), "\n"); n < 10 || n > 10*allLines {
+		t.Errorf("%d lines in the log of %d sources", n, 10*maxSources)
+	}
+	for _, l := range []*sourceLimit{&f.failures, &f.failureLines, &f.tries} {
 		if n := len(l.young) + len(l.old); n > 2*maxSources {
 			t.Errorf("%d sources are remembered", n)
 		}

@@ -52,10 +52,11 @@ type Gate struct {
 	anyone        *access.Principal // where there are no rules
 	places        places
 	ending        atomic.Bool
-	refusals      sourceLimit // of datagrams
-	failures      sourceLimit // to show a token that is somebody's
-	failureLines  sourceLimit // of those in the log
-	tries         tries       // that are in the audit log
+	refusals      sourceLimit   // of datagrams
+	failures      sourceLimit   // to show a token that is somebody's
+	failureLines  sourceLimit   // of those in the log
+	tries         sourceLimit   // of those who may not, in the audit log
+	triesLeft     atomic.Uint64 // that were left out since the last one that is there
 	inFlight      atomic.Int64
 	inFlightBytes atomic.Int64
 	shares        shares
@@ -72,9 +73,10 @@ func New(o Options) *Gate {
 	g.Events.log, g.Events.now = o.Logger, time.Now
 	g.anyone = access.Anyone()
 	g.places.init(o.MaxConns, o.MaxConnsPerSource)
-	g.refusals = newSourceLimit(o.RefusalRate, o.RefusalRate)
-	g.failures, g.failureLines = newSourceLimit(failureRate, failureBurst), newSourceLimit(1, 1)
-	g.tries = newTries()
+	g.refusals = newSourceLimit(o.RefusalRate, o.RefusalRate, nil)
+	g.failures = newSourceLimit(failureRate, failureBurst, nil)
+	g.failureLines = newSourceLimit(lineRate, lineBurst, ofAll(allLines))
+	g.tries = newSourceLimit(tryRate, tryBurst, ofAll(allTries))
 	g.shares.init()
 	return g
 }

@@ -125,7 +125,7 @@ func TestBackoff(t *testing.T) {
 }
 
 func newRefusals(perSecond int) *sourceLimit {
-	l := newSourceLimit(perSecond, perSecond)
+	l := newSourceLimit(perSecond, perSecond, nil)
 	return &l
 }
 
