@@ -216,6 +216,27 @@ func TestNothingIsHeldForNobody(t *testing.T) {
 	}
 }
 
+// Who has no right at all has to say in time who he is: he keeps a place that others need.
+func TestNobodyMayNotBeSilent(t *testing.T) {
+	t.Parallel()
+	rules, tokens := rulesOf(t, "ops token count:", "nothing token")
+	for in, stays := range map[string]bool{"PING\r\n": false, "MULTI\r\n": false, "AUTH " + tokens["nothing"] + "\r\n": false,
+		"AUTH " + tokens["ops"] + "\r\n": true, "AUTH " + tokens["ops"] + "\r\nRESET\r\n": false} {
+		l, _ := guarded(rules, nil)
+		c := l.connect()
+		_, a := hear(c, in)
+		if silent := a.Clock == session.Unhurried; a.Next != session.Read || silent != stays {
+			t.Errorf("after %.8q it says %d, by clock %d", in, a.Next, a.Clock)
+		}
+		if stays {
+			continue
+		}
+		if got, a := goOn(c, session.Event{Kind: session.Late}); !strings.HasPrefix(got, "-NO") || a.Next != session.Linger {
+			t.Errorf("after %.8q and silence it was answered %q, and then %d comes", in, got, a.Next)
+		}
+	}
+}
+
 // Connections that do nothing keep no old rules.
 func TestIdleConnectionsKeepNoOldRules(t *testing.T) {
 	t.Parallel()

@@ -182,14 +182,14 @@ func (c *Session) next() session.Action {
 			if c.last {
 				return session.Action{Next: c.farewell()}
 			}
-			// A command that has begun has to be whole in time, and who keeps a transaction waiting
-			// is looked at now and then.
+			// A command that has begun has to be whole in time, and who keeps a transaction waiting,
+			// or is nobody, is looked at now and then.
 			a, likely := session.Action{Next: session.Read}, largeInput
 			if c.x != nil && c.x.at < len(c.x.in) {
 				if a.Clock, a.Most = session.Command, c.x.missing(); a.Most > 0 {
 					likely = a.Most
 				}
-			} else if c.transaction != nil && c.queues() {
+			} else if c.transaction != nil && c.queues() || !c.who.HasAny() {
 				a.Clock = session.Silence
 			}
 			if likely > littleRead && c.door.gate.Crowded(likely) {
@@ -280,9 +280,8 @@ func (c *Session) isIdle() bool { return c.x == nil || c.x.idle() }
 func (c *Session) late() {
 	if c.isIdle() {
 		if !c.mayBeSilent() {
-			c.door.gate.Refused(codec.CodeTooManyRequests, c.peer, nil)
 			c.receive(nil)
-			c.cutOff(errHeld)
+			c.cutOff(c.tooMuch(errHeld, nil))
 		}
 		return
 	}

@@ -88,10 +88,11 @@ func (c *Session) forgetTransaction() {
 	}
 }
 
-// mayBeSilent tells whether a client that said nothing for the read timeout may go on so. What its
-// transaction queues takes room from others, so it may only while there is plenty.
+// mayBeSilent tells whether a client that said nothing for the read timeout may go on so. Who has no
+// right at all may not. What a transaction queues takes room from others, so its client may only
+// while there is plenty.
 func (c *Session) mayBeSilent() bool {
-	return !c.queues() || !c.door.gate.Crowded(c.door.gate.MostHeld/2)
+	return c.who.HasAny() && (!c.queues() || !c.door.gate.Crowded(c.door.gate.MostHeld/2))
 }
 
 // queues tells whether the client is charged for a transaction.
