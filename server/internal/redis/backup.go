@@ -127,7 +127,7 @@ type backupWriter struct {
 	conn    session.Conn
 	who     gate.Who // gets it
 	peer    gate.Peer
-	pending []byte   // of the next chunk
+	pending []byte // of the next chunk
 	frame   []byte
 	begun   bool
 	sent    int64
