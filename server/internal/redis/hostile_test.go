@@ -220,8 +220,8 @@ func TestNothingIsHeldForNobody(t *testing.T) {
 func TestNobodyMayNotBeSilent(t *testing.T) {
 	t.Parallel()
 	rules, tokens := rulesOf(t, "ops token count:", "nothing token")
-	for in, stays := range map[string]bool{"PING\r\n": false, "MULTI\r\n": false, "AUTH " + tokens["nothing"] + "\r\n": false,
-		"AUTH " + tokens["ops"] + "\r\n": true, "AUTH " + tokens["ops"] + "\r\nRESET\r\n": false} {
+	for in, stays := range map[string]bool{"PING\r\n": false, "MULTI\r\n": false,
+		"AUTH " + tokens["nothing"] + "\r\n": false, "AUTH " + tokens["ops"] + "\r\n": true, "AUTH " + tokens["ops"] + "\r\nRESET\r\n": false} {
 		l, _ := guarded(rules, nil)
 		c := l.connect()
 		_, a := hear(c, in)

@@ -182,8 +182,8 @@ func (c *Session) next() session.Action {
 			if c.last {
 				return session.Action{Next: c.farewell()}
 			}
-			// A command that has begun has to be whole in time, and who keeps a transaction waiting,
-			// or is nobody, is looked at now and then.
+			// A command that has begun has to be whole in time, and who is nobody, or keeps a
+			// transaction waiting, is looked at now and then.
 			a, likely := session.Action{Next: session.Read}, largeInput
 			if c.x != nil && c.x.at < len(c.x.in) {
 				if a.Clock, a.Most = session.Command, c.x.missing(); a.Most > 0 {

@@ -88,8 +88,8 @@ func (c *Session) forgetTransaction() {
 	}
 }
 
-// mayBeSilent tells whether a client that said nothing for the read timeout may go on so. Who has no
-// right at all may not. What a transaction queues takes room from others, so its client may only
+// mayBeSilent tells whether a client that said nothing for the read timeout may go on so: not if it
+// has no right at all. What its transaction queues takes room from others, so else it may only
 // while there is plenty.
 func (c *Session) mayBeSilent() bool {
 	return c.who.HasAny() && (!c.queues() || !c.door.gate.Crowded(c.door.gate.MostHeld/2))
