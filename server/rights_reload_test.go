@@ -11,8 +11,8 @@ import (
 )
 
 // TestRulesAreReplacedUnderLoad: while the rules are replaced over and over, by some that have a
-// name more or less, another one, or other rights, nobody ever counts beyond the rights of all of them, and every
-// command has its answer.
+// name more or less, another one, or other rights, nobody ever counts beyond the rights of all of
+// them, and every command has its answer.
 func TestRulesAreReplacedUnderLoad(t *testing.T) {
 	t.Parallel()
 	eachDispatch(t, func(t *testing.T, o server.Options) {
@@ -47,7 +47,8 @@ func TestRulesAreReplacedUnderLoad(t *testing.T) {
 			clients.Go(func() {
 				c := dialRESP(t, s, 2)
 				for range 20 {
-					send(t, c, []byte("AUTH "+token+"\r\n"+strings.Repeat("INCR own/x\r\nINCR foreign\r\nMGET own/x foreign\r\n"+
+					send(t, c, []byte("AUTH "+token+"\r\n"+strings.Repeat("INCR own/x\r\nINCR foreign\r\n"+
+						"MGET own/x foreign\r\n"+
 						"MULTI\r\nINCR own/x\r\nEXEC\r\nKEYS *\r\nGET foreign\r\n", 20)+"ECHO over\r\n"))
 					got := readUntil(t, c, "$4\r\nover\r\n")
 					if strings.Contains(got, "foreign") || !strings.HasPrefix(got, "+OK\r\n") {

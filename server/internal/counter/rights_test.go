@@ -27,8 +27,8 @@ func guarded(t testing.TB, text string) (p Protocol, lines *bytes.Buffer) {
 		Rules: func() *access.Rules { return rules }})}, lines
 }
 
-// A topic is somebody's by its bytes: the empty one, the prefix itself, and one whose prefix ends in
-// the middle of a character.
+// A topic is somebody's by its bytes: the empty one, the prefix itself, and one whose prefix ends
+// in the middle of a character.
 func TestTopicsAtTheBordersOfRights(t *testing.T) {
 	t.Parallel()
 	const denied = codec.CodeNotAuthenticated // who has shown nothing may show something

@@ -98,8 +98,9 @@ func (g *Gate) Failed(peer Peer, door, name string) bool {
 			"name", quote([]byte(name)))
 	}
 	if g.mayWriteTry(peer) {
-		g.writeTry(audit.Record{Event: audit.Unauthenticated,
-			Principal: string(access.WithoutToken([]byte(name))), Source: peer.String(), Door: door, Reason: "the token is nobody's"})
+		shown := string(access.WithoutToken([]byte(name)))
+		g.writeTry(audit.Record{Event: audit.Unauthenticated, Principal: shown, Source: peer.String(), Door: door,
+			Reason: "the token is nobody's"})
 	}
 	return allowed
 }

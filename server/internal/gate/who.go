@@ -54,8 +54,8 @@ func (g *Gate) Renew(w *Who, peer Peer) bool {
 	return true
 }
 
-// Authenticate has w be whose token it is, by the rules that hold now. It returns false, and changes
-// nothing, if it is nobody's.
+// Authenticate has w be whose token it is, by the rules that hold now. It returns false, and
+// changes nothing, if it is nobody's.
 func (g *Gate) Authenticate(w *Who, name string, token []byte) bool {
 	if w.mark == nil {
 		return false

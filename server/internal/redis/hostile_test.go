@@ -90,7 +90,8 @@ func TestRulesChangeDuringAListing(t *testing.T) {
 func TestAuditNamesWhoDidIt(t *testing.T) {
 	t.Parallel()
 	rules, tokens := rulesOf(t, "ops token count: reset:", "web token count:web/", "anonymous -")
-	for _, after := range []string{"AUTH web " + tokens["web"], "HELLO 3 AUTH web " + tokens["web"], "RESET", "AUTH x"} {
+	for _, after := range []string{"AUTH web " + tokens["web"], "HELLO 3 AUTH web " + tokens["web"], "RESET",
+		"AUTH x"} {
 		var lines bytes.Buffer
 		l, _ := guarded(rules, audit.To(&lines))
 		c := l.connect()
@@ -221,7 +222,8 @@ func TestNobodyMayNotBeSilent(t *testing.T) {
 	t.Parallel()
 	rules, tokens := rulesOf(t, "ops token count:", "nothing token")
 	for in, stays := range map[string]bool{"PING\r\n": false, "MULTI\r\n": false,
-		"AUTH " + tokens["nothing"] + "\r\n": false, "AUTH " + tokens["ops"] + "\r\n": true, "AUTH " + tokens["ops"] + "\r\nRESET\r\n": false} {
+		"AUTH " + tokens["nothing"] + "\r\n": false, "AUTH " + tokens["ops"] + "\r\n": true,
+		"AUTH " + tokens["ops"] + "\r\nRESET\r\n": false} {
 		l, _ := guarded(rules, nil)
 		c := l.connect()
 		_, a := hear(c, in)
@@ -231,7 +233,8 @@ func TestNobodyMayNotBeSilent(t *testing.T) {
 		if stays {
 			continue
 		}
-		if got, a := goOn(c, session.Event{Kind: session.Late}); !strings.HasPrefix(got, "-NO") || a.Next != session.Linger {
+		got, a := goOn(c, session.Event{Kind: session.Late})
+		if !strings.HasPrefix(got, "-NO") || a.Next != session.Linger {
 			t.Errorf("after %.8q and silence it was answered %q, and then %d comes", in, got, a.Next)
 		}
 	}

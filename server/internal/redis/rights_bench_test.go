@@ -10,8 +10,8 @@ import (
 	"gcd/store/core"
 )
 
-// BenchmarkRights is what a count in a pipeline of 128 costs beside the backend: without rules, with
-// a right over everything, over one prefix and over a thousand of them, and if it is denied.
+// BenchmarkRights is what a count in a pipeline of 128 costs beside the backend: without rules,
+// with a right over everything, over one prefix and over a thousand, and if it is denied.
 func BenchmarkRights(b *testing.B) {
 	var thousand strings.Builder
 	for i := range 999 {
