@@ -15,6 +15,7 @@ import (
 
 	"gcd/internal/access"
 	"gcd/internal/audit"
+	"gcd/resp"
 	"gcd/server/internal/gate"
 	"gcd/server/internal/session"
 	"gcd/store/core"
@@ -320,5 +321,60 @@ func TestBackupEndsWithTheRightToIt(t *testing.T) {
 		if whole := bytes.HasSuffix(conn.got, []byte(";0\r\n")); whole != want || (failed == nil) != want {
 			t.Errorf("with %q the backup is whole: %t, its error %v", change, whole, failed)
 		}
+	}
+}
+
+// A command of many topics of which the last is foreign is refused once, and a pipeline of what is
+// denied has turns as short as any other.
+func TestDeniedCommandsAreBounded(t *testing.T) {
+	t.Parallel()
+	rules, tokens := rulesOf(t, "web token count:web/ read:web/")
+	var lines bytes.Buffer
+	l, _ := guarded(rules, audit.To(&lines))
+	c := l.connect()
+	l.ask(t, c, "AUTH "+tokens["web"])
+	const denial = "-NOPERM No permissions to access a key\r\n"
+	for _, line := range []string{"MGET" + strings.Repeat(" web/x", 60_000) + " x",
+		"EXISTS x" + strings.Repeat(" y", 60_000)} {
+		words := strings.Fields(line)
+		in := resp.AppendArray(nil, len(words))
+		for _, word := range words {
+			in = resp.AppendBulk(in, word)
+		}
+		if got := l.ask(t, c, string(in)); got != denial {
+			t.Errorf("%.20q was answered %.200q", line, got)
+		}
+	}
+	if n := strings.Count(lines.String(), "\n"); n != 2 || l.door.gate.Stats().Refused[22] != 2 {
+		t.Errorf("%d lines, %v", n, l.door.gate.Stats().Refused)
+	}
+
+	turns := func(line string) (n int) {
+		in := []byte(strings.Repeat(line+"\r\n", 1000))
+		a := c.Advance(session.Event{Kind: session.Bytes, Bytes: in, Drained: true})
+		for ; a.Next != session.Read; n++ {
+			if n > 1 && !a.Greedy {
+				t.Errorf("after %d turns with %q it is not known to ask for much", n, line)
+			}
+			kind := session.Turn
+			if a.Next == session.Write {
+				kind = session.Written
+			}
+			a = c.Advance(session.Event{Kind: kind})
+		}
+		return n
+	}
+	l.door.gate.FullTime, l.door.gate.SharedTime = 0, 0 // a turn is over when the clock is looked at
+	for _, line := range []string{"INCR x", "GET x", "INFO", "GCD.BACKUP", "MGET web/x x"} {
+		if denied, others := turns(line), turns("ECHO x"); denied != others {
+			t.Errorf("%q is denied in %d turns, others have %d", line, denied, others)
+		}
+	}
+	c.worker.Flush(time.Second)
+	if calls, rejected := l.door.commands["get"].use.calls.Load(), l.door.Rejected("get"); calls != 0 || rejected != 1000 {
+		t.Errorf("GET has %d calls, and %d that were refused before", calls, rejected)
+	}
+	if n := l.door.gate.Errors[gate.Word("NOPERM")].Load(); n != 5002 {
+		t.Errorf("%d errors with NOPERM", n)
 	}
 }
