@@ -87,35 +87,37 @@ func (d *Dispatcher) take(msg, oob []byte, peer gate.Peer) {
 	if len(oob) > 0 {
 		control = socket.AnswerControl(oob)
 	}
-	claim := gate.Claim{From: g.Source(peer), Requests: 1, Bytes: len(msg)}
-	if !g.Admit(claim) {
-		d.send(o.Counter.AppendRefusal(nil, codec.CodeTooManyRequests, peer, msg), control, peer)
+	one := d.datagrams.Get().(*datagram)
+	one.peer = peer
+	one.msg, one.control = append(one.msg[:0], msg...), bytes.Clone(control)
+	admitted := one.decode() // first: who may nothing takes no place from others
+	if admitted {
+		one.claim = gate.Claim{From: g.Source(peer), Requests: 1, Bytes: len(msg)}
+		if admitted = g.Admit(one.claim); !admitted {
+			d.send(o.Counter.AppendRefusal(nil, codec.CodeTooManyRequests, peer, msg), control, peer)
+		}
+	}
+	if !admitted {
+		one.ops[0] = core.Op{}
+		d.datagrams.Put(one)
 		return
 	}
 	g.NoteLittle(now, gate.Modest)
-	one := d.datagrams.Get().(*datagram)
-	one.peer, one.claim = peer, claim
-	one.msg, one.control = append(one.msg[:0], msg...), bytes.Clone(control)
 	d.wg.Go(one.run)
 }
 
 // run has an admitted datagram done and answers it.
 func (g *datagram) run() {
-	d := g.d
-	if !g.decode() {
-		d.o.Gate.Done(g.claim)
-	} else {
-		g.group.Ops = g.ops[:]
-		d.o.Backend().Submit(&g.group)
-		select {
-		case <-g.committed:
-		case <-d.aborting:
-			return // the group is the backend's still
-		}
-		g.answer()
+	g.group.Ops = g.ops[:]
+	g.d.o.Backend().Submit(&g.group)
+	select {
+	case <-g.committed:
+	case <-g.d.aborting:
+		return // the group is the backend's still
 	}
+	g.answer()
 	g.ops[0] = core.Op{}
-	d.datagrams.Put(g)
+	g.d.datagrams.Put(g)
 }
 
 // decode makes an operation of the message, or refuses it and returns false. A panic in it or in
