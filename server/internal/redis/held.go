@@ -51,7 +51,7 @@ const opSize = int(unsafe.Sizeof(core.Op{}))
 // nothing.
 func (x *exchange) charge(bytes int) bool {
 	most := max(0, bytes-freeHeld)
-	if most > x.client.charged && !x.client.who.HasAny() || !x.door.gate.Hold(&x.client.held, most) {
+	if most > x.client.charged && x.client.mayNone || !x.door.gate.Hold(&x.client.held, most) {
 		return false
 	}
 	x.client.charged = most
@@ -74,7 +74,7 @@ func (x *exchange) tooLong() {
 // text, or that it has to say who it is.
 func (c *Session) tooMuch(text string, msg []byte) string {
 	code := codec.CodeTooManyRequests
-	if !c.who.HasAny() {
+	if c.mayNone {
 		code = c.refusal()
 		text = code.RedisError()
 	}

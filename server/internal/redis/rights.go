@@ -22,7 +22,7 @@ func (c *Session) renew() {
 
 // known is called when it has become clear who the client is.
 func (c *Session) known() {
-	c.countsAll = c.who.Everything(access.Count)
+	c.countsAll, c.mayNone = c.who.Everything(access.Count), !c.who.HasAny()
 	label := *c.label.Load()
 	label.user = c.user()
 	c.label.Store(&label)

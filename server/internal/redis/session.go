@@ -33,6 +33,7 @@ type Session struct {
 
 	who       gate.Who // the client is, and may do
 	countsAll bool     // it may count on all topics
+	mayNone   bool     // it has no right at all
 	failures  int      // to show a token that is somebody's
 
 	version  resp.Version
@@ -106,7 +107,7 @@ func (w *Worker) NewSession(peer gate.Peer, local netip.AddrPort) *Session {
 // begin has the client be who it is by how it came, with nothing that it has set.
 func (c *Session) begin() {
 	c.who, c.version = c.door.gate.Know(c.peer), resp.V2
-	c.countsAll = c.who.Everything(access.Count)
+	c.countsAll, c.mayNone = c.who.Everything(access.Count), !c.who.HasAny()
 	c.label.Store(&label{version: resp.V2, user: c.user()})
 }
 
@@ -189,7 +190,7 @@ func (c *Session) next() session.Action {
 				if a.Clock, a.Most = session.Command, c.x.missing(); a.Most > 0 {
 					likely = a.Most
 				}
-			} else if c.transaction != nil && c.queues() || !c.who.HasAny() {
+			} else if c.transaction != nil && c.queues() || c.mayNone {
 				a.Clock = session.Silence
 			}
 			if likely > littleRead && c.door.gate.Crowded(likely) {

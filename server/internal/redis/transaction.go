@@ -92,7 +92,7 @@ func (c *Session) forgetTransaction() {
 // has no right at all. What its transaction queues takes room from others, so else it may only
 // while there is plenty.
 func (c *Session) mayBeSilent() bool {
-	return c.who.HasAny() && (!c.queues() || !c.door.gate.Crowded(c.door.gate.MostHeld/2))
+	return !c.mayNone && (!c.queues() || !c.door.gate.Crowded(c.door.gate.MostHeld/2))
 }
 
 // queues tells whether the client is charged for a transaction.
@@ -135,7 +135,7 @@ func (x *exchange) enqueue(c *command) bool {
 		x.reject("ERR transaction is too long: its commands have at most " +
 			strconv.Itoa(x.door.mostQueued()) + " bytes")
 		return false
-	case !x.client.who.HasAny(), !t.grow(x.door.gate, arraySize(&x.parser)):
+	case x.client.mayNone, !t.grow(x.door.gate, arraySize(&x.parser)):
 		x.spoil()
 		x.tooLong()
 		return false
