@@ -371,7 +371,8 @@ func TestDeniedCommandsAreBounded(t *testing.T) {
 		}
 	}
 	c.worker.Flush(time.Second)
-	if calls, rejected := l.door.commands["get"].use.calls.Load(), l.door.Rejected("get"); calls != 0 || rejected != 1000 {
+	calls, rejected := l.door.commands["get"].use.calls.Load(), l.door.Rejected("get")
+	if calls != 0 || rejected != 1000 {
 		t.Errorf("GET has %d calls, and %d that were refused before", calls, rejected)
 	}
 	if n := l.door.gate.Errors[gate.Word("NOPERM")].Load(); n != 5002 {
