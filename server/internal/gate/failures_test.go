@@ -3,6 +3,7 @@ package gate
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -117,6 +118,32 @@ func TestWrongTokens(t *testing.T) {
 	for _, l := range []*sourceLimit{&f.failures, &f.failureLines, &f.tries} {
 		if n := len(l.young) + len(l.old); n > 2*maxSources {
 			t.Errorf("%d sources are remembered", n)
+		}
+	}
+}
+
+// What may have been done is written down as well as what was, and what was surely not done is not.
+func TestChangesThatMayHaveBeenDone(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		op   core.Op
+		want string // "": no line
+	}{
+		{core.Op{Kind: core.Reset}, `"event":"reset"`},
+		{core.Op{Kind: core.Reset, Err: core.ErrUnknown}, "not known"},
+		{core.Op{Kind: core.Reset, Err: core.ErrClosed}, ""},
+		{core.Op{Kind: core.Delete, Sum: 1}, `"event":"delete"`},
+		{core.Op{Kind: core.Delete}, ""},
+		{core.Op{Kind: core.Delete, Err: fmt.Errorf("disk: %w", core.ErrUnknown)}, "not known"},
+		{core.Op{Kind: core.Delete, Sum: 1, Err: core.ErrLogFull}, ""},
+		{core.Op{Kind: core.Count, Sum: 1}, ""},
+		{core.Op{Kind: core.Count, Err: core.ErrUnknown}, ""},
+		{core.Op{Kind: core.Read, Sum: 1}, ""},
+	} {
+		f := newTried()
+		f.Changed(&Who{}, peerOf(1), DoorRESP, []core.Op{c.op}, 1)
+		if got := f.lines.String(); !strings.Contains(got, c.want) || (c.want == "") != (got == "") {
+			t.Errorf("%+v is written down as %q", c.op, got)
 		}
 	}
 }
