@@ -145,8 +145,8 @@ func nativePython(t *testing.T, s *guarded) {
 			t.Errorf("a count: %v, want %d", got, want+1)
 		}
 	}
-	wantRefused(asks(0, "invoice/a"), "ValueError: refused with code 21: ")
-	wantRefused(asks(1, "open/a"), "ValueError: refused with code 21: ")
+	wantRefused(asks(0, "invoice/a"), "ValueError: refused with code 22: ")
+	wantRefused(asks(1, "open/a"), "ValueError: refused with code 22: ")
 	if got := asks(0, "open/a"); got.err != nil || got.out != "3\n" {
 		t.Errorf("a count after a refusal: %v, want 3", got)
 	}

@@ -31,7 +31,7 @@ func guarded(t testing.TB, text string) (p Protocol, lines *bytes.Buffer) {
 // in the middle of a character.
 func TestTopicsAtTheBordersOfRights(t *testing.T) {
 	t.Parallel()
-	const denied = codec.CodeNotAuthenticated // who has shown nothing may show something
+	const denied = codec.CodeNotPermitted
 	for _, c := range []struct {
 		rights, topic string
 		count, reset  codec.Code

@@ -11,14 +11,13 @@ import (
 type Who struct {
 	principal *access.Principal // nil: nobody, who may do nothing
 	mark      *access.Mark      // of the rules that it is of; nil where there are none
-	shown     bool              // it has shown who it is, and does not only come without a name
-	token     bool              // by a token
+	token     bool              // it has shown a token
 }
 
 // Know tells who a peer is by how it came. Where there are no rules everybody may do everything.
 func (g *Gate) Know(peer Peer) Who {
 	if g.Options.Rules == nil {
-		return Who{principal: g.anyone, shown: true}
+		return Who{principal: g.anyone}
 	}
 	rules := g.Options.Rules()
 	w := Who{mark: rules.Mark()}
@@ -27,9 +26,7 @@ func (g *Gate) Know(peer Peer) Who {
 	} else if peer.Unix {
 		w.principal = rules.Local()
 	}
-	if w.principal != nil {
-		w.shown = true
-	} else {
+	if w.principal == nil {
 		w.principal = rules.Anonymous()
 	}
 	return w
@@ -49,8 +46,8 @@ func (g *Gate) Renew(w *Who, peer Peer) bool {
 		*w = g.Know(peer)
 		return true
 	}
+	// Whose token is gone is nobody until it shows another one.
 	w.mark, w.principal = rules.Mark(), rules.Again(w.principal)
-	w.shown = w.principal != nil // whose token is gone is nobody until it shows another one
 	return true
 }
 
@@ -65,7 +62,7 @@ func (g *Gate) Authenticate(w *Who, name string, token []byte) bool {
 	if p == nil {
 		return false
 	}
-	w.principal, w.mark, w.shown, w.token = p, rules.Mark(), true, true
+	w.principal, w.mark, w.token = p, rules.Mark(), true
 	return true
 }
 
@@ -87,10 +84,12 @@ func (w *Who) HasAny() bool { return w.principal.HasAny() }
 // Everything tells whether it has a right over all topics.
 func (w *Who) Everything(r access.Right) bool { return w.principal.Everything(r) }
 
-// Refusal is the code for what it may not do: who has shown nothing may show something.
+// Refusal is the code for what it may not do. Anonymous is somebody, too, as in Redis the user is
+// who needs no password: a library of Redis that asks for INFO when it connects goes on without the
+// right to it, but takes NOAUTH for the end.
 func (w *Who) Refusal() codec.Code {
-	if w.shown {
-		return codec.CodeNotPermitted
+	if w.principal == nil {
+		return codec.CodeNotAuthenticated
 	}
-	return codec.CodeNotAuthenticated
+	return codec.CodeNotPermitted
 }

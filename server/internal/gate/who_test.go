@@ -58,7 +58,7 @@ func TestWhoAPeerIs(t *testing.T) {
 				t.Errorf("with %q peer %d is %q, want %q", step.rules, i, got, step.want[i])
 			}
 			code := codec.CodeNotPermitted
-			if name := all[i].Name(); name == "" || name == "anonymous" {
+			if all[i].Name() == "" {
 				code = codec.CodeNotAuthenticated
 			}
 			if got := all[i].Refusal(); got != code {

@@ -75,7 +75,7 @@ func (x *exchange) tooLong() {
 func (c *Session) tooMuch(text string, msg []byte) string {
 	code := codec.CodeTooManyRequests
 	if c.mayNone {
-		code = c.refusal()
+		code = c.who.Refusal()
 		text = code.RedisError()
 	}
 	c.door.gate.Refused(code, c.peer, msg)

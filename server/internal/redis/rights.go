@@ -61,19 +61,9 @@ func (x *exchange) deny(c *command, topic []byte) {
 	x.fail(x.denial(c, topic))
 }
 
-// refusal is the code for what the client may not do. Anonymous is somebody, too, as in Redis the
-// user is who needs no password: a library that asks for INFO when it connects goes on without the
-// right to it, but takes NOAUTH for the end.
-func (c *Session) refusal() codec.Code {
-	if c.who.Name() == "" {
-		return codec.CodeNotAuthenticated
-	}
-	return codec.CodeNotPermitted
-}
-
 // denial is the error, in Redis' words.
 func (x *exchange) denial(c *command, topic []byte) string {
-	switch code := x.client.refusal(); {
+	switch code := x.client.who.Refusal(); {
 	case code == codec.CodeNotAuthenticated:
 		return code.RedisError()
 	case topic != nil:
@@ -84,7 +74,7 @@ func (x *exchange) denial(c *command, topic []byte) string {
 
 func (x *exchange) noteDenied(c *command, topic []byte) {
 	who, g := &x.client.who, x.door.gate
-	g.Refused(x.client.refusal(), x.client.peer, topic)
+	g.Refused(x.client.who.Refusal(), x.client.peer, topic)
 	g.Denied(who, x.client.peer, gate.DoorRESP, c.name, topic)
 }
 
