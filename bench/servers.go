@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,7 +66,7 @@ func (b *bench) launch(in *instance, args []string, o processOptions, replace ..
 		return err
 	}
 	b.adopt(in)
-	b.ran(in.process.name+" "+quoted(args), append(replace, in.dir, "DIR")...)
+	b.ran(in.process.name+" "+quoted(args), append(replace, in.dir, "DIR", b.root, "TMP")...)
 	return nil
 }
 
@@ -157,8 +158,11 @@ func (b *bench) launchRedis(mode, dir string, flags ...string) (*instance, error
 	}
 	args := append([]string{"--port", portOf(in.addr), "--bind", "127.0.0.1", "--dir", in.dir, "--save", "",
 		"--auto-aof-rewrite-percentage", "0"}, redisModes[mode]...)
-	args = append(args, flags...)
-	return in, b.launch(in, args, processOptions{dir: in.dir}, portOf(in.addr), "PORT")
+	replace := []string{portOf(in.addr), "PORT"}
+	if i := slices.Index(flags, "--tls-port"); i >= 0 {
+		replace = append(replace, flags[i+1], "TLSPORT")
+	}
+	return in, b.launch(in, append(args, flags...), processOptions{dir: in.dir}, replace...)
 }
 
 // redisCommand asks a server one thing over RESP and returns the answer, of which an error is one.
