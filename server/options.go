@@ -26,8 +26,8 @@ const (
 	Goroutine Dispatch = "goroutine"
 )
 
-// DefaultAddr is where a server listens that was told nothing else: loopback only, because the
-// protocol knows no authentication.
+// DefaultAddr is where a server listens that was told nothing else: on loopback only, since without
+// rules whoever reaches it may do everything.
 const DefaultAddr = "127.0.0.1:5555"
 
 // Options configures a Server. The zero value is a server on TCP and UDP at DefaultAddr. A zero

@@ -290,13 +290,10 @@ func (c *conn) read(a session.Action) (e session.Event, broken error) {
 
 // language is what the connection speaks, by its first byte.
 func (c *conn) language(first byte) dispatch.Language {
-	switch {
-	case c.surplus:
+	if c.surplus {
 		return dispatch.Message // it is not listened to
-	case c.tls != nil:
-		return c.d.o.Secured(first)
 	}
-	return c.d.o.Language(first, c.peer)
+	return c.d.o.Language(first, c.peer, c.tls != nil)
 }
 
 // readAvailable reads what is there already.

@@ -72,20 +72,14 @@ const (
 // startsTLS is the first byte of every handshake of TLS: the kind of its record.
 const startsTLS = 0x16
 
-// Language is what a connection speaks that comes as it is and not within TLS.
-func (o *Options) Language(first byte, peer gate.Peer) Language {
+// Language is what a connection speaks that comes as it is, or within TLS.
+func (o *Options) Language(first byte, peer gate.Peer, within bool) Language {
 	switch {
-	case o.TLS != nil && first == startsTLS:
+	case !within && o.TLS != nil && first == startsTLS:
 		return TLS
-	case o.RequireTLS && !peer.IsLocal():
+	case !within && o.RequireTLS && !peer.IsLocal():
 		return Clear
-	}
-	return o.Secured(first)
-}
-
-// Secured is what a connection speaks within TLS.
-func (o *Options) Secured(first byte) Language {
-	if o.Redis != nil && resp.Begins(first) {
+	case o.Redis != nil && resp.Begins(first):
 		return RESP
 	}
 	return Message

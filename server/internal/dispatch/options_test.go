@@ -41,11 +41,12 @@ func TestLanguage(t *testing.T) {
 		{"over the unix socket", strict, 0, file, Message},
 		{"RESP that is off", silent, '*', near, Message},
 	} {
-		if got := row.o.Language(row.first, row.peer); got != row.want {
+		if got := row.o.Language(row.first, row.peer, false); got != row.want {
 			t.Errorf("%s: %d, want %d", row.name, got, row.want)
 		}
 	}
-	if strict.Secured('*') != RESP || strict.Secured(0x16) != Message || silent.Secured('*') != Message {
+	within := func(o Options, first byte) Language { return o.Language(first, far, true) }
+	if within(strict, '*') != RESP || within(strict, 0x16) != Message || within(silent, '*') != Message {
 		t.Error("within TLS another language is heard")
 	}
 }

@@ -196,26 +196,24 @@ func (c *conn) read() (e session.Event, is bool) {
 	e.Bytes = room[:n]
 	if c.fresh && n > 0 {
 		c.fresh = false
-		return e, c.begin(e)
+		if language := l.p.o.Language(room[0], c.peer, false); language != dispatch.Message && !c.surplus {
+			return e, c.begin(language, e)
+		}
 	}
 	return e, true
 }
 
-// begin has the connection go on in the language of its first bytes. It returns false if that is
-// elsewhere.
-func (c *conn) begin(first session.Event) bool {
-	o := &c.l.p.o
-	if c.surplus { // it is not listened to
-		return true
-	}
-	switch o.Language(first.Bytes[0], c.peer) {
+// begin has the connection go on in the language of its first bytes, which is not the one that it
+// was thought to speak. It returns false if that is elsewhere.
+func (c *conn) begin(language dispatch.Language, first session.Event) bool {
+	switch language {
 	case dispatch.RESP:
 		return c.becomeRedis(first)
 	case dispatch.TLS:
 		c.goElsewhere(first.Bytes)
 		return false
 	case dispatch.Clear:
-		c.session = o.RefuseClear(c.peer)
+		c.session = c.l.p.o.RefuseClear(c.peer)
 	}
 	return true
 }
