@@ -6,8 +6,10 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"math/bits"
 	"net"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"testing"
@@ -21,6 +23,9 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if bits.UintSize == 32 {
+		debug.SetMemoryLimit(3 << 29) // servers come and go, and what is left of them would fill the address space
+	}
 	if n := runtime.GOMAXPROCS(0); n < atOnce && flag.Lookup("test.parallel").Value.String() == strconv.Itoa(n) {
 		_ = flag.Set("test.parallel", strconv.Itoa(atOnce)) // it is a number
 	}
