@@ -66,7 +66,7 @@ func TestLooks(t *testing.T) {
 		defer l.Stop(time.Second)
 		look := func(want ...string) {
 			t.Helper()
-			time.Sleep(Every)
+			<-time.After(Every) // of the bubble, where no time passes
 			synctest.Wait()
 			if said := l.said(); !slices.Equal(said, want) {
 				t.Errorf("after a look the log has %q, want %q", said, want)
@@ -128,7 +128,7 @@ func TestReloadedInOrder(t *testing.T) {
 		defer l.Stop(time.Second)
 		l.Ask()
 		synctest.Wait()
-		time.Sleep(Every)
+		<-time.After(Every) // of the bubble, where no time passes
 		synctest.Wait()
 		if want := []string{"audit log", "rules", "certificate", "rules", "certificate"}; !slices.Equal(read, want) {
 			t.Errorf("it has read %q, want %q", read, want)
