@@ -1,23 +1,17 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"gcd/internal/certs/certstest"
 	"gcd/loadgen"
 )
 
@@ -131,26 +125,10 @@ func (b *bench) groupTLS() (string, error) {
 // makeCertificate makes a certificate of its own authority for the loopback address, and what a
 // client takes it by.
 func (b *bench) makeCertificate() (certFile, keyFile string, client *tls.Config, err error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return "", "", nil, err
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "bench"},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore:   time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	cert, err1 := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	private, err2 := x509.MarshalPKCS8PrivateKey(key)
-	if err := errors.Join(err1, err2); err != nil {
-		return "", "", nil, err
-	}
-	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})
+	one := certstest.SelfSigned(certstest.Leaf{From: -time.Hour, To: 24 * time.Hour})
 	certFile, keyFile = filepath.Join(b.root, "cert.pem"), filepath.Join(b.root, "key.pem")
-	err = errors.Join(os.WriteFile(certFile, certPEM, 0o600), os.WriteFile(keyFile,
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
+	err = errors.Join(os.WriteFile(certFile, one.Certificate, 0o600), os.WriteFile(keyFile, one.Key, 0o600))
 	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(certPEM)
+	pool.AddCert(one.TLS.Leaf)
 	return certFile, keyFile, &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13}, err
 }

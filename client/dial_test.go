@@ -3,20 +3,16 @@ package client
 import (
 	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
-	"math/big"
 	"net"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
+	"gcd/internal/certs/certstest"
 	"gcd/internal/servertest"
 )
 
@@ -45,28 +41,9 @@ func countFor(conn net.Conn) {
 }
 
 // certificate is one for 127.0.0.1, and the pool that trusts it.
-func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().Add(24 * time.Hour),
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parsed, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(parsed)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
+func certificate() (tls.Certificate, *x509.CertPool) {
+	authority := certstest.New(nil)
+	return authority.Issue(certstest.Leaf{}).TLS, authority.Pool()
 }
 
 // Over what Options.Dial opens, both protocols count, one call and many at a time.
@@ -74,7 +51,7 @@ func TestDial(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(t *testing.T) (addr string, dial dialFunc){
 		"TLS": func(t *testing.T) (string, dialFunc) {
-			own, pool := certificate(t)
+			own, pool := certificate()
 			listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{own}})
 			if err != nil {
 				t.Fatal(err)
@@ -157,7 +134,7 @@ func TestPartOfAMessageOverTLS(t *testing.T) {
 // A certificate that is not trusted is a connection that was not made.
 func TestDialUntrusted(t *testing.T) {
 	t.Parallel()
-	own, _ := certificate(t)
+	own, _ := certificate()
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{own}})
 	if err != nil {
 		t.Fatal(err)

@@ -18,7 +18,7 @@ import (
 
 // tlsServer is a server over TLS that answers countFor, and the config of its clients.
 func tlsServer(t *testing.T, config *tls.Config) (addr string, clients *tls.Config) {
-	own, pool := certificate(t)
+	own, pool := certificate()
 	config.Certificates = []tls.Certificate{own}
 	config.MinVersion = tls.VersionTLS13
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", config)
@@ -72,14 +72,14 @@ func TestTLSOverDial(t *testing.T) {
 // nothing.
 func TestTLSClientCertificate(t *testing.T) {
 	t.Parallel()
-	own, trusted := certificate(t)
+	own, trusted := certificate()
 	addr, config := tlsServer(t, &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: trusted})
 	with := func(certificate tls.Certificate) *tls.Config {
 		c := config.Clone()
 		c.Certificates = []tls.Certificate{certificate}
 		return c
 	}
-	other, _ := certificate(t)
+	other, _ := certificate()
 	for _, network := range bothNetworks {
 		sum, err := newClient(t, addr, Options{Network: network, TLS: with(own)}).Count(patient(t), "orders")
 		wantSum(t, sum, err, map[string]uint64{"tcp": 3, "resp": 1}[network])

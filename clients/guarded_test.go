@@ -30,12 +30,12 @@ type guards struct {
 
 func newGuards(t *testing.T) *guards {
 	t.Helper()
-	g := &guards{binary: buildServer(t), dir: t.TempDir(), authority: newAuthority(t)}
-	g.server = g.authority.issue(t, 2, pkix.Name{CommonName: "gcd"})
+	g := &guards{binary: buildServer(t), dir: t.TempDir(), authority: newAuthority()}
+	g.server = g.authority.issue(2, pkix.Name{CommonName: "gcd"})
 	web := pkix.Name{CommonName: "web", Organization: []string{"acme"}}
-	g.web = g.authority.issue(t, 3, web)
-	g.past = g.authority.issueUntil(t, 4, web, time.Now().Add(-time.Hour))
-	write(t, g.dir, "ca.pem", g.authority.pem)
+	g.web = g.authority.issue(3, web)
+	g.past = g.authority.issueUntil(4, web, -time.Hour)
+	write(t, g.dir, "ca.pem", g.authority.PEM)
 	for name, certificate := range map[string]*issued{"server": g.server, "web": g.web, "past": g.past} {
 		write(t, g.dir, name+".pem", certificate.certificate)
 		write(t, g.dir, name+".key", certificate.key)

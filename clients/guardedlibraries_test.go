@@ -106,7 +106,7 @@ func ioredisOptions(s *guarded, l login) map[string]any {
 
 // nodeTLS are the options of Node itself.
 func nodeTLS(s *guarded, l login) map[string]any {
-	o := map[string]any{"ca": string(s.guards.authority.pem)}
+	o := map[string]any{"ca": string(s.guards.authority.PEM)}
 	if l.certificate != nil {
 		o["cert"], o["key"] = string(l.certificate.certificate), string(l.certificate.key)
 	}

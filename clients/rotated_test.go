@@ -65,7 +65,7 @@ func (v *volume) put(t *testing.T, certificate *issued) {
 func rotated(t *testing.T, g *guards) {
 	const first, rotations, wrong, callers, handshakes = 10, 3, 99, 8, 40
 	v := &volume{dir: t.TempDir()}
-	v.put(t, g.authority.issue(t, first, pkix.Name{CommonName: "gcd"}))
+	v.put(t, g.authority.issue(first, pkix.Name{CommonName: "gcd"}))
 	auth := write(t, t.TempDir(), "auth", g.rules)
 	s := startProcess(t, g.binary, "--auth", auth, "--tls-cert", filepath.Join(v.dir, "tls.crt"),
 		"--tls-key", filepath.Join(v.dir, "tls.key"))
@@ -135,9 +135,9 @@ func rotated(t *testing.T, g *guards) {
 		if serial == first+rotations {
 			break
 		}
-		reload(g.authority.issue(t, serial+1, pkix.Name{CommonName: "gcd"}))
+		reload(g.authority.issue(serial+1, pkix.Name{CommonName: "gcd"}))
 	}
-	half := g.authority.issue(t, wrong, pkix.Name{CommonName: "gcd"})
+	half := g.authority.issue(wrong, pkix.Name{CommonName: "gcd"})
 	half.key = g.server.key
 	reload(half)
 	until("the refusal of a key of another certificate", func() bool {

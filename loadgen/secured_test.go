@@ -2,15 +2,10 @@ package loadgen
 
 import (
 	"bufio"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"path/filepath"
 	"strings"
@@ -19,6 +14,7 @@ import (
 	"time"
 
 	"gcd/codec"
+	"gcd/internal/certs/certstest"
 	"gcd/internal/servertest"
 )
 
@@ -74,28 +70,9 @@ func (g *guarded) converse(conn net.Conn) {
 // certified is a certificate for 127.0.0.1, as a server has it and as clients trust it.
 func certified(t *testing.T) (server, clients *tls.Config) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().Add(time.Hour),
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool.AddCert(cert)
-	own := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-	return &tls.Config{Certificates: []tls.Certificate{own}}, &tls.Config{RootCAs: pool}
+	authority := certstest.New(nil)
+	own := authority.Issue(certstest.Leaf{}).TLS
+	return &tls.Config{Certificates: []tls.Certificate{own}}, &tls.Config{RootCAs: authority.Pool()}
 }
 
 // ways are those to reach a server; each gives its address, and the options that it needs.

@@ -1,13 +1,8 @@
 package server_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"crypto/x509/pkix"
-	"math/big"
 	"math/bits"
 	"net"
 	"os"
@@ -17,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"gcd/internal/certs/certstest"
 	"gcd/server"
 )
 
@@ -121,55 +117,22 @@ func socketPath(t testing.TB) string {
 
 // issuer signs certificates.
 type issuer struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	pool *x509.CertPool
-	own  tls.Certificate // of a server on the loopback
+	*certstest.Authority
+	own tls.Certificate // of a server on the loopback
 }
 
 // authority is that of all tests.
 var authority = sync.OnceValue(newIssuer)
 
 func newIssuer() *issuer {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, IsCA: true,
-		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		panic(err)
-	}
-	i := &issuer{key: key, pool: x509.NewCertPool()}
-	if i.cert, err = x509.ParseCertificate(der); err != nil {
-		panic(err)
-	}
-	i.pool.AddCert(i.cert)
+	i := &issuer{Authority: certstest.New(nil)}
 	i.own = i.issue("gcd", time.Hour)
 	return i
 }
 
 // issue makes a certificate that is valid for so long from now, or was until then.
 func (i *issuer) issue(name string, long time.Duration) tls.Certificate {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(long),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, i.cert, key.Public(), i.key)
-	if err != nil {
-		panic(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	return i.Issue(certstest.Leaf{Subject: pkix.Name{CommonName: name}, From: -time.Hour, To: long}).TLS
 }
 
 // server is the configuration of a server; what of it the test does not set is as gcd has it.
@@ -179,5 +142,5 @@ func (i *issuer) server() *tls.Config {
 
 // client is the configuration of a client, which shows certificates or none.
 func (i *issuer) client(shown ...tls.Certificate) *tls.Config {
-	return &tls.Config{RootCAs: i.pool, ServerName: "127.0.0.1", Certificates: shown}
+	return &tls.Config{RootCAs: i.Pool(), ServerName: "127.0.0.1", Certificates: shown}
 }

@@ -181,7 +181,7 @@ func TestTLSHandshakesThatFail(t *testing.T) {
 	t.Parallel()
 	eachTLS(t, func(t *testing.T, o server.Options) {
 		o.MaxConns = 2
-		o.TLS.ClientCAs, o.TLS.ClientAuth = authority().pool, tls.VerifyClientCertIfGiven
+		o.TLS.ClientCAs, o.TLS.ClientAuth = authority().Pool(), tls.VerifyClientCertIfGiven
 		s, _ := serveFake(t, o)
 		old := authority().client()
 		old.MaxVersion = tls.VersionTLS12
@@ -389,7 +389,7 @@ func TestRightsByCarrier(t *testing.T) {
 	eachTLS(t, func(t *testing.T, o server.Options) {
 		r := rules(t, "web cert:CN=web count:web/\nlocal unix count:local/\nanonymous - count:public/\n")
 		o.Rules, o.Unix = func() *access.Rules { return r }, anySocket
-		o.TLS.ClientCAs, o.TLS.ClientAuth = authority().pool, tls.VerifyClientCertIfGiven
+		o.TLS.ClientCAs, o.TLS.ClientAuth = authority().Pool(), tls.VerifyClientCertIfGiven
 		s, f := serveFake(t, o)
 		web := authority().client(authority().issue("web", time.Hour))
 		for _, row := range []struct {

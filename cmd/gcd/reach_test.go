@@ -3,22 +3,17 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
+	"gcd/internal/certs/certstest"
 	"gcd/internal/cmdline"
 	"gcd/internal/servertest"
 	"gcd/tools"
@@ -35,26 +30,9 @@ type secured struct {
 }
 
 // selfSigned is a certificate for 127.0.0.1, in PEM, and its key.
-func selfSigned(t *testing.T) (cert, key []byte) {
-	t.Helper()
-	secret, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"counter.example"},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, secret.Public(), secret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(secret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
+func selfSigned() (cert, key []byte) {
+	one := certstest.SelfSigned(certstest.Leaf{Names: []string{"counter.example"}})
+	return one.Certificate, one.Key
 }
 
 func writeFile(t *testing.T, name string, content []byte, mode os.FileMode) string {
@@ -87,7 +65,7 @@ func startSecured(t *testing.T, kind, token string) *secured {
 		s.addr = "unix:" + addr
 	}
 	if strings.HasSuffix(kind, "tls") {
-		cert, key := selfSigned(t)
+		cert, key := selfSigned()
 		own, err := tls.X509KeyPair(cert, key)
 		if err != nil {
 			t.Fatal(err)
@@ -95,7 +73,7 @@ func startSecured(t *testing.T, kind, token string) *secured {
 		config := &tls.Config{Certificates: []tls.Certificate{own}, MinVersion: tls.VersionTLS13}
 		s.ca = writeFile(t, "ca.crt", cert, 0o644)
 		if kind == "mtls" {
-			client, secret := selfSigned(t)
+			client, secret := selfSigned()
 			s.cert, s.key = writeFile(t, "c.crt", client, 0o644), writeFile(t, "c.key", secret, 0o640)
 			config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
 			config.ClientCAs.AppendCertsFromPEM(client)
@@ -246,7 +224,7 @@ func TestNotPermitted(t *testing.T) {
 // TestReachOfWhatIsWrong: flags that cannot be used are told before anything is sent.
 func TestReachOfWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	cert, key := selfSigned(t)
+	cert, key := selfSigned()
 	crt, secret := writeFile(t, "c.crt", cert, 0o644), writeFile(t, "c.key", key, 0o640)
 	open := writeFile(t, "open", []byte("gcd_secret"), 0o644)
 	for args, says := range map[string]string{
@@ -278,7 +256,7 @@ func TestReachOfWhatIsWrong(t *testing.T) {
 // TestTLSOnOneSideOnly: each command says so, and ends.
 func TestTLSOnOneSideOnly(t *testing.T) {
 	t.Parallel()
-	cert, _ := selfSigned(t)
+	cert, _ := selfSigned()
 	ca := writeFile(t, "ca.crt", cert, 0o644)
 	clear := servertest.TCP(t, func(conn *net.TCPConn) {
 		_, _ = conn.Read(make([]byte, 1<<12))

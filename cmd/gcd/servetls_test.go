@@ -11,9 +11,9 @@ import (
 // TestTLSFlags: what the flags make of certificates, and what they refuse.
 func TestTLSFlags(t *testing.T) {
 	t.Parallel()
-	cert, key := selfSigned(t)
+	cert, key := selfSigned()
 	certFile, keyFile := writeFile(t, "tls.crt", cert, 0o644), writeFile(t, "tls.key", key, 0o640)
-	other, _ := selfSigned(t)
+	other, _ := selfSigned()
 	stranger := writeFile(t, "other.crt", other, 0o644)
 	pair := []string{"--tls-cert", certFile, "--tls-key", keyFile}
 	auth := authFile(t, "anonymous - count:")

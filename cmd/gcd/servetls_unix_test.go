@@ -51,7 +51,7 @@ func TestCertificateOfAProcess(t *testing.T) {
 	dir := t.TempDir()
 	publish := func(version int, whole bool) {
 		t.Helper()
-		cert, key := selfSigned(t)
+		cert, key := selfSigned()
 		if !whole {
 			key = key[:len(key)/2]
 		}

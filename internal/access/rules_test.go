@@ -1,16 +1,14 @@
 package access
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"math/big"
 	"strings"
 	"testing"
+
+	"gcd/internal/certs/certstest"
 )
 
 // TestByToken: a token is that of one principal, and nothing but a token is anybody's.
@@ -118,20 +116,7 @@ func certificate(t *testing.T, attributes ...attribute) *x509.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), RawSubject: raw}
-	text, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	made, err := x509.ParseCertificate(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return made
+	return certstest.SelfSigned(certstest.Leaf{RawSubject: raw}).TLS.Leaf
 }
 
 // TestByCertificate: a certificate is one principal's only if each attribute that the line names

@@ -72,16 +72,16 @@ func wantReload(t *testing.T, s *Server, changed bool, says string) {
 // Keys of each kind, with and without certificates between the server's and the authority.
 func TestKinds(t *testing.T) {
 	t.Parallel()
-	root := newAuthority(t, nil)
-	between := newAuthority(t, root)
+	root := newAuthority(nil)
+	between := newAuthority(root)
 	for _, kind := range []string{"ECDSA", "Ed25519", "RSA"} {
 		one := between.issue(7, kind, -time.Hour, time.Hour)
-		one.cert = append(one.cert, between.pem...)
+		one.cert = append(one.cert, between.PEM...)
 		s, err := Open(files(t, t.TempDir(), one))
 		if err != nil {
 			t.Fatalf("%s cannot be opened: %v", kind, err)
 		}
-		serial, chain, err := visit(t, listen(t, s.Config()), &tls.Config{RootCAs: root.pool()})
+		serial, chain, err := visit(t, listen(t, s.Config()), &tls.Config{RootCAs: root.Pool()})
 		if serial != 7 || chain != 2 || err != nil {
 			t.Errorf("%s: met certificate %d of %d, %v, want 7 of 2", kind, serial, chain, err)
 		}
@@ -94,12 +94,12 @@ func TestKinds(t *testing.T) {
 // Only TLS 1.3 is spoken.
 func TestOldVersions(t *testing.T) {
 	t.Parallel()
-	root := newAuthority(t, nil)
+	root := newAuthority(nil)
 	s, err := Open(files(t, t.TempDir(), root.valid(1)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _, err = visit(t, listen(t, s.Config()), &tls.Config{RootCAs: root.pool(), MaxVersion: tls.VersionTLS12})
+	_, _, err = visit(t, listen(t, s.Config()), &tls.Config{RootCAs: root.Pool(), MaxVersion: tls.VersionTLS12})
 	if err == nil || !strings.Contains(err.Error(), "protocol version not supported") {
 		t.Errorf("TLS 1.2 got %v, want a refusal", err)
 	}
@@ -109,7 +109,7 @@ func TestOldVersions(t *testing.T) {
 // a directory of another name each time, and the old one is removed.
 func TestRotationThroughTwoLinks(t *testing.T) {
 	t.Parallel()
-	root, dir := newAuthority(t, nil), t.TempDir()
+	root, dir := newAuthority(nil), t.TempDir()
 	publish := func(serial int64) {
 		t.Helper()
 		version := filepath.Join(dir, fmt.Sprintf("..2026_11_30.%d", serial))
@@ -138,7 +138,7 @@ func TestRotationThroughTwoLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr, clients := listen(t, s.Config()), &tls.Config{RootCAs: root.pool()}
+	addr, clients := listen(t, s.Config()), &tls.Config{RootCAs: root.Pool()}
 	wantSerial(t, addr, clients, 1)
 	for serial := int64(2); serial <= 4; serial++ {
 		publish(serial)
@@ -152,13 +152,13 @@ func TestRotationThroughTwoLinks(t *testing.T) {
 // What is wrong at a reload leaves all as it was, until it is right.
 func TestReloadOfWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	root, dir := newAuthority(t, nil), t.TempDir()
+	root, dir := newAuthority(nil), t.TempDir()
 	old, next := root.valid(1), root.valid(2)
 	s, err := Open(files(t, dir, old))
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr, clients := listen(t, s.Config()), &tls.Config{RootCAs: root.pool()}
+	addr, clients := listen(t, s.Config()), &tls.Config{RootCAs: root.Pool()}
 	for _, wrong := range []struct {
 		name string
 		pair issued
@@ -201,7 +201,7 @@ func TestReloadOfWhatIsWrong(t *testing.T) {
 // What a start refuses, with words for who has to mend it.
 func TestOpenOfWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	root := newAuthority(t, nil)
+	root := newAuthority(nil)
 	one, other := root.valid(1), root.valid(2)
 	der, _ := pem.Decode(one.key)
 	sealed := pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: der.Bytes})
@@ -215,7 +215,7 @@ func TestOpenOfWhatIsWrong(t *testing.T) {
 		"has no certificate in PEM":            {der.Bytes, one.key},
 		"has no key in PEM":                    {one.cert, der.Bytes},
 		"tls.key: tls: ":                       {one.cert, one.cert},
-		"server's own certificate is not":      {append(root.pem, one.cert...), one.key},
+		"server's own certificate is not":      {append(root.PEM, one.cert...), one.key},
 	} {
 		if _, err := Open(files(t, t.TempDir(), pair)); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("it says %v, want %q", err, says)
@@ -244,7 +244,7 @@ func TestOpenOfWhatIsWrong(t *testing.T) {
 // A certificate that is out of its time is no reason not to start, and is told.
 func TestOutOfTime(t *testing.T) {
 	t.Parallel()
-	root := newAuthority(t, nil)
+	root := newAuthority(nil)
 	for says, one := range map[string]issued{
 		"tls.crt has expired at 2":      root.issue(1, "ECDSA", -2*time.Hour, -time.Hour),
 		"tls.crt is not valid before 2": root.issue(1, "ECDSA", time.Hour, 2*time.Hour),
@@ -268,13 +268,13 @@ func TestOutOfTime(t *testing.T) {
 // whether there has to be one is an option.
 func TestClientCertificates(t *testing.T) {
 	t.Parallel()
-	root, clients, strangers := newAuthority(t, nil), newAuthority(t, nil), newAuthority(t, nil)
+	root, clients, strangers := newAuthority(nil), newAuthority(nil), newAuthority(nil)
 	dir := t.TempDir()
 	own := files(t, dir, root.valid(1))
-	own.ClientCA = write(t, dir, "clients.crt", clients.pem, 0o644)
+	own.ClientCA = write(t, dir, "clients.crt", clients.PEM, 0o644)
 	config := func(one *issued) *tls.Config {
 		t.Helper()
-		names := ClientFiles{CA: write(t, dir, "ca.crt", root.pem, 0o644)}
+		names := ClientFiles{CA: write(t, dir, "ca.crt", root.PEM, 0o644)}
 		if one != nil {
 			names.Cert = write(t, dir, "client.crt", one.cert, 0o644)
 			names.Key = write(t, dir, "client.key", one.key, 0o600)
@@ -318,7 +318,7 @@ func TestClientCertificates(t *testing.T) {
 			t.Errorf("required %v: without a certificate it says %v", required, err)
 		}
 		// Another authority for clients, by a reload.
-		write(t, dir, "clients.crt", strangers.pem, 0o644)
+		write(t, dir, "clients.crt", strangers.PEM, 0o644)
 		wantReload(t, s, true, "")
 		if _, _, err := visit(t, addr, config(&foreign)); err != nil || chains() != 1 {
 			t.Errorf("required %v: the certificate of the new authority is not verified: %v", required, err)
@@ -326,6 +326,6 @@ func TestClientCertificates(t *testing.T) {
 		if _, _, err := visit(t, addr, config(&gone)); err == nil {
 			t.Errorf("required %v: a certificate of the old authority is taken", required)
 		}
-		write(t, dir, "clients.crt", clients.pem, 0o644)
+		write(t, dir, "clients.crt", clients.PEM, 0o644)
 	}
 }

@@ -11,7 +11,7 @@ import (
 // What a client cannot use is told before it connects.
 func TestClientOfWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	root, dir := newAuthority(t, nil), t.TempDir()
+	root, dir := newAuthority(nil), t.TempDir()
 	old := root.issue(1, "ECDSA", -2*time.Hour, -time.Hour)
 	cert, key := write(t, dir, "c", old.cert, 0o644), write(t, dir, "k", old.key, 0o600)
 	open := write(t, dir, "open", old.key, 0o644)
@@ -22,7 +22,7 @@ func TestClientOfWhatIsWrong(t *testing.T) {
 		"has expired at":                 {Cert: cert, Key: key},
 		"no certificate of an authority": {CA: key},
 		"no such file":                   {CA: filepath.Join(dir, "none")},
-		"is not that of the first":       {Cert: write(t, dir, "o", root.pem, 0o644), Key: key},
+		"is not that of the first":       {Cert: write(t, dir, "o", root.PEM, 0o644), Key: key},
 	} {
 		if _, err := Client(names); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("it says %v, want %q", err, says)

@@ -1,17 +1,12 @@
 package blocking
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"math/big"
 	"net"
 	"net/netip"
 	"testing"
-	"time"
 
+	"gcd/internal/certs/certstest"
 	"gcd/server/internal/gate"
 )
 
@@ -31,16 +26,7 @@ func (f *firstFlight) Read([]byte) (int, error) { return 0, net.ErrClosed }
 // FuzzFirstBytes has clients begin with anything, in two pieces: no connection ends the server or
 // keeps its place, and nothing is counted that was not asked for in clear.
 func FuzzFirstBytes(f *testing.F) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		f.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		f.Fatal(err)
-	}
-	config := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	config := &tls.Config{Certificates: []tls.Certificate{certstest.SelfSigned(certstest.Leaf{}).TLS}}
 	var hello firstFlight
 	_ = tls.Client(&hello, &tls.Config{InsecureSkipVerify: true}).Handshake() // nobody answers
 	for _, cut := range []int{0, 1, 5, 6, len(hello.sent) / 2, len(hello.sent)} {
