@@ -188,8 +188,8 @@ func TestAnyConversation(t *testing.T) {
 	}
 }
 
-// FuzzSession is TestAnyConversation of words and choices that somebody else makes.
-func FuzzSession(f *testing.F) {
+// addSeeds adds words and choices of all kinds.
+func addSeeds(f *testing.F) {
 	for seed := range byte(8) {
 		words, choices := make([]byte, 0, 32), make([]byte, 0, 64)
 		for i := range byte(32) {
@@ -198,6 +198,11 @@ func FuzzSession(f *testing.F) {
 		}
 		f.Add(words, choices)
 	}
+}
+
+// FuzzSession is TestAnyConversation of words and choices that somebody else makes.
+func FuzzSession(f *testing.F) {
+	addSeeds(f)
 	f.Fuzz(func(t *testing.T, words, choices []byte) {
 		if len(words) > 100 { // what takes long finds little
 			return

@@ -130,14 +130,7 @@ func TestNobodyLeavesHisTerritory(t *testing.T) {
 // FuzzTerritory is TestNobodyLeavesHisTerritory of words and choices that somebody else makes.
 func FuzzTerritory(f *testing.F) {
 	land := newTerritory(f)
-	for seed := range byte(8) {
-		words, choices := make([]byte, 0, 32), make([]byte, 0, 64)
-		for i := range byte(32) {
-			words = append(words, i*(seed+3)+seed)
-			choices = append(choices, i^seed<<3, i*seed)
-		}
-		f.Add(words, choices)
-	}
+	addSeeds(f)
 	f.Fuzz(func(t *testing.T, words, choices []byte) {
 		if len(words) > 100 { // what takes long finds little
 			return
